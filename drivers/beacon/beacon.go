@@ -1,0 +1,61 @@
+package beacon
+
+import "time"
+
+// Fix is one position report of one tag, as received.
+type Fix struct {
+	// Tag names who sent it, with the protocol as prefix: "kenwood:100-1001",
+	// "kenwood:U00002", "reyax:50", "waypoint:NAME".
+	Tag string
+
+	// Lat and Lon are degrees (WGS 84), north and east positive.
+	Lat, Lon float64
+
+	// Accuracy is the radius in metres that the report claims, or 0 where it
+	// claims none.
+	Accuracy float64
+
+	// Time is when the position was taken by the tag's own GPS, or the zero
+	// time where the report does not say. It is the tag's claim.
+	Time time.Time
+
+	// TimeOfDay is true where the report carried a time of day without a date:
+	// Time then lies on 1 January of year 1 and only its clock is meaningful.
+	TimeOfDay bool
+
+	// Rollover is true where the date lay 1024 weeks in the past and was
+	// corrected (a GPS receiver after its week number rolled over).
+	Rollover bool
+
+	// Unverified is true where the frame carries no word on whether its
+	// position comes from satellites (waypoints): a degraded source.
+	Unverified bool
+
+	// RSSI is the receiver's signal strength in dBm, SNR the signal-to-noise
+	// ratio in dB; nil where the receiver does not say.
+	RSSI *int
+	SNR  *float64
+}
+
+// Reason says why a frame was rejected. Reasons are the keys of the `bad`
+// counters in the health document.
+type Reason string
+
+// The reasons, in the order in which a frame is judged.
+const (
+	BadFraming  Reason = "framing"  // not a frame of this protocol
+	BadLength   Reason = "length"   // longer than any frame may be, or cut short
+	BadChecksum Reason = "checksum" // missing or wrong
+	BadFields   Reason = "fields"   // wrong number of fields, or one that is no number
+	BadNoFix    Reason = "nofix"    // the tag itself says that it has no position
+	BadRange    Reason = "range"    // a value outside its range: minutes >= 60, latitude > 90
+	BadIdentity Reason = "identity" // nobody to attribute it to
+)
+
+// Decoder reads frames from one stream. It is used by one goroutine.
+type Decoder interface {
+	// Next blocks until the stream has delivered one valid report. Rejected
+	// frames are counted through the function that the decoder was made with
+	// and skipped. The only errors are the stream's own.
+	Next() (Fix, error)
+}

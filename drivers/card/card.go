@@ -1,0 +1,113 @@
+package card
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// UID is a card's unique identifier as the anticollision loop delivers it:
+// without cascade tags and without BCC, in the order of transmission. It has
+// 4, 7 or 10 bytes (ISO/IEC 14443-3, 6.5.4: single, double and triple size).
+//
+// It is a comparable value, so that it can key a map.
+type UID struct {
+	bytes [10]byte
+	size  uint8
+}
+
+// NewUID makes a UID of 4, 7 or 10 bytes; any other length is an error.
+func NewUID(b []byte) (UID, error) {
+	switch len(b) {
+	case 4, 7, 10:
+		u := UID{size: uint8(len(b))}
+		copy(u.bytes[:], b)
+		return u, nil
+	}
+	return UID{}, fmt.Errorf("uid of %d bytes: want 4, 7 or 10", len(b))
+}
+
+// ParseUID reads hex digits, upper or lower case, as in "04A1B2C3D4E5F6".
+func ParseUID(s string) (UID, error) {
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		return UID{}, fmt.Errorf("parse uid %q: %w", s, err)
+	}
+	u, err := NewUID(b)
+	if err != nil {
+		return UID{}, fmt.Errorf("parse uid %q: %w", s, err)
+	}
+	return u, nil
+}
+
+// Bytes returns a copy of the identifier's bytes.
+func (u UID) Bytes() []byte { return append([]byte(nil), u.bytes[:u.size]...) }
+
+// Len is 4, 7 or 10, or 0 for the zero UID.
+func (u UID) Len() int { return int(u.size) }
+
+// String is the identifier in upper-case hex.
+func (u UID) String() string { return strings.ToUpper(hex.EncodeToString(u.bytes[:u.size])) }
+
+// Random reports whether the identifier was made up by the card for this
+// visit to the field only: four bytes that begin with 08 (ISO/IEC 14443-3,
+// 6.5.4, table "coding of single size UIDs"). Phones and some processor cards
+// do that; such a UID identifies nobody.
+func (u UID) Random() bool { return u.size == 4 && u.bytes[0] == 0x08 }
+
+// Card is one card that a reader has selected: its UID was confirmed by a
+// SELECT whose BCC and CRC_A were right.
+type Card struct {
+	UID  UID
+	ATQA [2]byte // in order of transmission; {0x44, 0x00} is usually printed "0044"
+	SAK  byte    // of the last cascade level
+}
+
+// Assurance tells how far a read proves who the card is.
+type Assurance string
+
+// What a read is worth, weakest first.
+const (
+	AssuranceRandom Assurance = "random-uid" // no identity at all
+	AssuranceUID    Assurance = "uid"        // an identifier that anyone can copy
+)
+
+// Assurance says what this card's identifier is worth.
+func (c Card) Assurance() Assurance {
+	if c.UID.Random() {
+		return AssuranceRandom
+	}
+	return AssuranceUID
+}
+
+// Reader is a reader chip that is ready to look for cards. It is used by one
+// goroutine at a time.
+type Reader interface {
+	// Poll looks once and returns every card in the field, in no particular
+	// order; an empty slice means that nobody is there. The whole look is
+	// bounded in time by the driver. An error means that the field could not
+	// be judged: it wraps ErrBusDead, ErrDeaf or describes a passing fault,
+	// and says nothing about which cards are there.
+	Poll(ctx context.Context) ([]Card, error)
+
+	// Version is the chip's version in hex digits, for example "92".
+	Version() string
+
+	// Close switches the field off and lets go of the bus. It may be called
+	// twice.
+	Close() error
+}
+
+var (
+	// ErrBusDead means that the chip does not answer on its bus at all, or
+	// that the bus itself is missing or refuses: wiring, power, SPI switched
+	// off.
+	ErrBusDead = errors.New("bus dead")
+
+	// ErrDeaf means that the chip answers on its bus but its field does not
+	// work: it would not notice a card. "No card" and "deaf" look alike to a
+	// reader that does not ask.
+	ErrDeaf = errors.New("reader deaf")
+)

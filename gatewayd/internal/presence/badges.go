@@ -1,0 +1,38 @@
+package presence
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// Badges makes the identity under which a card is known to the city.
+type Badges struct {
+	key   []byte
+	plain bool
+}
+
+// HashedBadges makes identities that only the holder of the key can link to a
+// card: "h:" and the first 32 hex digits of HMAC-SHA256(key, UID). The key has
+// 32 bytes and is the same in the whole city.
+func HashedBadges(key []byte) (Badges, error) {
+	if len(key) != 32 {
+		return Badges{}, fmt.Errorf("badge key of %d bytes: want 32", len(key))
+	}
+	return Badges{key: append([]byte(nil), key...)}, nil
+}
+
+// PlainBadges uses the UID itself, in upper-case hex.
+func PlainBadges() Badges { return Badges{plain: true} }
+
+// Identity is the identity of the card with these UID bytes.
+func (b Badges) Identity(uid []byte) string {
+	if b.plain {
+		return strings.ToUpper(hex.EncodeToString(uid))
+	}
+	mac := hmac.New(sha256.New, b.key)
+	mac.Write(uid)
+	return "h:" + hex.EncodeToString(mac.Sum(nil))[:32]
+}

@@ -1,0 +1,175 @@
+package presence
+
+import "encoding/json"
+
+// Status is the retained message of the topic `status`, and the last will.
+type Status struct {
+	State   string  `json:"state"`   // "online" or "offline"
+	Session ID      `json:"session"` // of the process, so that a late will is recognised
+	Reason  string  `json:"reason"`  // "start", "stop" or "lost"
+	Time    *string `json:"time"`    // null while unknown, and in a will
+}
+
+// Info is the retained message of the topic `info`: what this gateway is.
+type Info struct {
+	V            int            `json:"v"`
+	Gateway      string         `json:"gateway"`
+	Dinas        string         `json:"dinas"`
+	Version      string         `json:"version"`
+	Commit       string         `json:"commit"`
+	Go           string         `json:"go"`
+	Model        string         `json:"model"` // as the device tree names it
+	OS           string         `json:"os"`
+	Kernel       string         `json:"kernel"`
+	Boot         ID             `json:"boot"`
+	Session      ID             `json:"session"`
+	Stream       ID             `json:"stream"`
+	ConfigDigest string         `json:"config_digest"` // SHA-256 of the file, hex
+	Schema       int            `json:"schema"`
+	Readers      []InfoReader   `json:"readers"`
+	Receivers    []InfoReceiver `json:"receivers"`
+	Simulated    bool           `json:"simulated,omitempty"`
+}
+
+// InfoReader describes a configured reader.
+type InfoReader struct {
+	Name string `json:"name"`
+	Chip string `json:"chip"`
+	Bus  string `json:"bus"`
+}
+
+// InfoReceiver describes a configured receiver.
+type InfoReceiver struct {
+	Name     string `json:"name"`
+	Protocol string `json:"protocol"`
+	Port     string `json:"port"`
+}
+
+// Alert is the retained message of `alert/<code>` while the alert stands.
+type Alert struct {
+	Code  string `json:"code"`
+	Since string `json:"since"` // RFC 3339, or "" while the time is unknown
+	ID    string `json:"id"`    // the text in Indonesian
+	EN    string `json:"en"`    // the text in English
+}
+
+// Level is the health of the whole gateway in one word.
+type Level string
+
+// The levels, best first.
+const (
+	LevelOK    Level = "ok"    // all is well
+	LevelWarn  Level = "warn"  // it records, but somebody should look
+	LevelFault Level = "fault" // it fails at something it is there for
+)
+
+// Health is the retained message of the topic `health`, and what
+// `gatewayd status --json` prints.
+type Health struct {
+	V         int              `json:"v"`
+	Seq       uint64           `json:"seq"`
+	IntervalS float64          `json:"interval_s"`
+	Level     Level            `json:"level"`
+	Time      *string          `json:"time"`
+	UptimeS   int64            `json:"uptime_s"`
+	Boot      ID               `json:"boot"`
+	Boots     int              `json:"boots"`
+	Unclean   int              `json:"unclean_boots"`
+	Clock     ClockHealth      `json:"clock"`
+	Journal   JournalHealth    `json:"journal"`
+	MQTT      MQTTHealth       `json:"mqtt"`
+	Readers   []ReaderHealth   `json:"readers"`
+	Receivers []ReceiverHealth `json:"receivers"`
+	Pi        PiHealth         `json:"pi"`
+	Alerts    []string         `json:"alerts"` // codes that stand
+	Simulated bool             `json:"simulated,omitempty"`
+}
+
+// ClockHealth says how well the time is known.
+type ClockHealth struct {
+	State     string   `json:"state"` // "synced", "unsynced" or "trusted"
+	Quality   Quality  `json:"quality"`
+	ErrorMS   *float64 `json:"error_ms"`
+	UnsyncedS int64    `json:"unsynced_s"`
+}
+
+// JournalHealth says how the journal fares.
+type JournalHealth struct {
+	Pending         int64   `json:"pending"` // events not yet delivered
+	OldestPendingS  int64   `json:"oldest_pending_s"`
+	Events          int64   `json:"events"` // in the file, delivered or not
+	Bytes           int64   `json:"bytes"`  // of the file
+	CommitMSP50     float64 `json:"commit_ms_p50"`
+	CommitMSP99     float64 `json:"commit_ms_p99"`
+	WrittenBytesDay int64   `json:"written_bytes_day"`
+	FreeBytes       int64   `json:"free_bytes"` // until the journal is full, on disk and by max_mb
+}
+
+// MQTTHealth says how the line to the city fares.
+type MQTTHealth struct {
+	Connected       bool   `json:"connected"`
+	Reconnects      int64  `json:"reconnects"`
+	Published       int64  `json:"published"`
+	Acked           int64  `json:"acked"`
+	ReceivedReceipt int64  `json:"received_receipt"`
+	OldestInflightS int64  `json:"oldest_inflight_s"`
+	Refused         int64  `json:"refused"` // commands and receipts that were malformed or not for us
+	LastError       string `json:"last_error,omitempty"`
+}
+
+// ReaderHealth says how one badge reader fares.
+type ReaderHealth struct {
+	Name    string `json:"name"`
+	State   string `json:"state"` // "ok", "deaf" or "bus-dead"
+	Taps    int64  `json:"taps"`  // accepted
+	Repeats int64  `json:"repeats"`
+	Refused int64  `json:"refused"`
+	Errors  int64  `json:"errors"`
+	Version string `json:"version"`
+	Error   string `json:"error,omitempty"` // the fault in words, while there is one
+}
+
+// ReceiverHealth says how one tag receiver fares.
+type ReceiverHealth struct {
+	Name         string           `json:"name"`
+	State        string           `json:"state"` // "ok", "silent" or "gone"
+	Frames       int64            `json:"frames"`
+	Bad          map[string]int64 `json:"bad"` // rejected frames by reason
+	Duplicates   int64            `json:"duplicates"`
+	Thinned      int64            `json:"thinned"`
+	OutsideHours int64            `json:"outside_hours"`
+	LastS        *int64           `json:"last_s"` // since the last valid frame; null if there was none
+	Error        string           `json:"error,omitempty"`
+}
+
+// PiHealth is what the board tells about itself; null where it does not.
+type PiHealth struct {
+	TempC         *float64 `json:"temp_c"`
+	Undervoltage  *int64   `json:"undervoltage"`
+	Throttled     *string  `json:"throttled"`
+	DiskFreeBytes *int64   `json:"disk_free_bytes"`
+	RootReadonly  *bool    `json:"root_readonly"`
+	SDErrors      *int64   `json:"sd_errors"`
+}
+
+// Command is the payload of `cmd/<name>`.
+type Command struct {
+	TX      string          `json:"tx"`
+	Expires string          `json:"expires"` // RFC 3339
+	Args    json.RawMessage `json:"args"`
+}
+
+// Reply is the payload of `reply/<name>`.
+type Reply struct {
+	TX     string          `json:"tx"`
+	OK     bool            `json:"ok"`
+	Result json.RawMessage `json:"result"`
+	Error  string          `json:"error"`
+}
+
+// Receipt is the payload of `receipt`: the city's database has all events of
+// the stream up to and including Upto.
+type Receipt struct {
+	Stream ID     `json:"stream"`
+	Upto   uint64 `json:"upto"`
+}

@@ -1,0 +1,226 @@
+package presence
+
+import "time"
+
+// ClockState is what the system's clock was worth at a reading.
+type ClockState uint8
+
+// The states of a clock. The numbers are on disk and never change their
+// meaning.
+const (
+	ClockUnsynced ClockState = 0 // nobody disciplines it: it may show any time
+	ClockSynced   ClockState = 1 // disciplined; Reading.MaxError bounds its error
+	ClockTrusted  ClockState = 2 // the configuration says that it is right
+)
+
+// Reading is one look at all the clocks at the same instant. It is kept raw, so
+// that the time of an event can be computed better when more is known.
+//
+// The cbor numbers of this and the following types are their form on disk
+// (RFC 8949, maps with integer keys): add, never reuse.
+type Reading struct {
+	// Boot is the kernel's boot id: monotonic readings compare only within it.
+	Boot ID `cbor:"1,keyasint"`
+	// Boottime is CLOCK_BOOTTIME: time since the boot, suspend included.
+	Boottime time.Duration `cbor:"2,keyasint"`
+	// Wall is CLOCK_REALTIME in nanoseconds since 1970, right or wrong.
+	Wall int64 `cbor:"3,keyasint"`
+	// State tells what Wall is worth.
+	State ClockState `cbor:"4,keyasint,omitempty"`
+	// MaxError bounds the error of Wall while State is ClockSynced (adjtimex
+	// maxerror).
+	MaxError time.Duration `cbor:"5,keyasint,omitempty"`
+}
+
+// Known reports whether the wall clock of this reading may be believed.
+func (r Reading) Known() bool { return r.State != ClockUnsynced }
+
+// WallTime is the wall clock as a time, right or wrong.
+func (r Reading) WallTime() time.Time { return time.Unix(0, r.Wall) }
+
+// Since tells how much time lies between an earlier reading and this one. It
+// is exact within one boot; between two boots it rests on two wall clocks and
+// is unknown (false) unless both may be believed.
+func (r Reading) Since(earlier Reading) (time.Duration, bool) {
+	if r.Boot == earlier.Boot {
+		return r.Boottime - earlier.Boottime, true
+	}
+	if r.Known() && earlier.Known() {
+		return time.Duration(r.Wall - earlier.Wall), true
+	}
+	return 0, false
+}
+
+// Kind is what an event is about. The numbers are on disk and never change
+// their meaning.
+type Kind uint8
+
+// The kinds of events.
+const (
+	KindStart    Kind = 1 // the first of each stream
+	KindBadge    Kind = 2 // a badge was shown at a reader
+	KindTag      Kind = 3 // a tag was heard
+	KindGap      Kind = 4 // the ledger of what was lost
+	KindPresence Kind = 5 // what badge and tag together say of a person
+)
+
+// String is the kind's name in topics and in the events' field "kind".
+func (k Kind) String() string {
+	switch k {
+	case KindStart:
+		return "start"
+	case KindBadge:
+		return "badge"
+	case KindTag:
+		return "tag"
+	case KindGap:
+		return "gap"
+	case KindPresence:
+		return "presence"
+	}
+	return "unknown"
+}
+
+// Draft is what a room wants recorded: everything but its place in a stream.
+// Exactly the body that Kind names is set.
+type Draft struct {
+	Kind      Kind    `cbor:"3,keyasint"`
+	At        Reading `cbor:"4,keyasint"`
+	Simulated bool    `cbor:"5,keyasint,omitempty"`
+
+	Badge *Badge `cbor:"10,keyasint,omitempty"`
+	Tag   *Tag   `cbor:"11,keyasint,omitempty"`
+	Start *Start `cbor:"12,keyasint,omitempty"`
+	Gap   *Gap   `cbor:"13,keyasint,omitempty"`
+}
+
+// Record is a draft that has its place: durable and immutable.
+type Record struct {
+	Stream ID     `cbor:"1,keyasint"`
+	Seq    uint64 `cbor:"2,keyasint"` // from 1, without holes
+	Draft
+}
+
+// Entry is a record and where it lies in the journal. Positions rise over all
+// streams; the first is 1.
+type Entry struct {
+	Pos uint64
+	Record
+}
+
+// Badge is the body of a KindBadge event.
+type Badge struct {
+	Reader    string `cbor:"1,keyasint" json:"reader"`
+	Badge     string `cbor:"2,keyasint" json:"badge"` // a Badges identity
+	Card      string `cbor:"3,keyasint" json:"card"`
+	Assurance string `cbor:"4,keyasint" json:"assurance"`
+}
+
+// Tag is the body of a KindTag event. Pointers are nil for what is not known.
+type Tag struct {
+	Receiver string   `cbor:"1,keyasint" json:"receiver"`
+	Tag      string   `cbor:"2,keyasint" json:"tag"`
+	Lat      *float64 `cbor:"3,keyasint,omitempty" json:"lat"` // degrees, WGS 84
+	Lon      *float64 `cbor:"4,keyasint,omitempty" json:"lon"`
+	Accuracy *float64 `cbor:"5,keyasint,omitempty" json:"accuracy_m"`
+	FixTime  int64    `cbor:"6,keyasint,omitempty" json:"-"` // ms since 1970, 0 unknown
+	Fix      Fix      `cbor:"7,keyasint,omitempty" json:"fix"`
+	Zone     Zone     `cbor:"8,keyasint,omitempty" json:"zone"`
+	RSSI     *int     `cbor:"9,keyasint,omitempty" json:"rssi"` // dBm
+	SNR      *float64 `cbor:"10,keyasint,omitempty" json:"snr"` // dB
+}
+
+// Start is the body of a KindStart event.
+type Start struct {
+	Previous *Previous `cbor:"1,keyasint,omitempty" json:"previous"`
+	Version  string    `cbor:"2,keyasint" json:"version"`
+}
+
+// Previous names the last event of the stream before, and whether that stream
+// was ended on purpose.
+type Previous struct {
+	Stream ID     `cbor:"1,keyasint" json:"stream"`
+	Seq    uint64 `cbor:"2,keyasint" json:"seq"`
+	Clean  bool   `cbor:"3,keyasint" json:"clean"`
+}
+
+// Gap is the body of a KindGap event: what was lost, how much and from when to
+// when, as far as it is known.
+type Gap struct {
+	Reason  GapReason      `cbor:"1,keyasint" json:"reason"`
+	Kinds   map[string]int `cbor:"2,keyasint" json:"kinds"`
+	First   *Reading       `cbor:"3,keyasint,omitempty" json:"-"`
+	Last    *Reading       `cbor:"4,keyasint,omitempty" json:"-"`
+	Ranges  []Range        `cbor:"5,keyasint,omitempty" json:"ranges,omitempty"`
+	Comment string         `cbor:"6,keyasint,omitempty" json:"comment,omitempty"`
+}
+
+// Range names events of one stream, both ends included.
+type Range struct {
+	Stream ID     `cbor:"1,keyasint" json:"stream"`
+	From   uint64 `cbor:"2,keyasint" json:"from"`
+	To     uint64 `cbor:"3,keyasint" json:"to"`
+}
+
+// GapReason says why events are missing.
+type GapReason string
+
+// The reasons of the contract.
+const (
+	GapJournalFull    GapReason = "journal-full"
+	GapJournalDamaged GapReason = "journal-damaged"
+	GapWriteFailed    GapReason = "write-failed"
+)
+
+// Fix says how fresh a tag's position is.
+type Fix uint8
+
+// What a position can be.
+const (
+	FixUnknown Fix = 0
+	FixLive    Fix = 1 // taken just now
+	FixReplay  Fix = 2 // an older position, sent again or late
+)
+
+// MarshalText names the fix as in the events.
+func (f Fix) MarshalText() ([]byte, error) {
+	switch f {
+	case FixLive:
+		return []byte("live"), nil
+	case FixReplay:
+		return []byte("replay"), nil
+	}
+	return []byte("unknown"), nil
+}
+
+// Zone says on which side of the fence a tag is.
+type Zone uint8
+
+// The zones. ZoneNone is null on the wire: there is no fence.
+const (
+	ZoneNone      Zone = 0
+	ZoneInside    Zone = 1
+	ZoneOutside   Zone = 2
+	ZoneUncertain Zone = 3
+)
+
+// String names the zone as in the events, "" without a fence.
+func (z Zone) String() string {
+	switch z {
+	case ZoneInside:
+		return "inside"
+	case ZoneOutside:
+		return "outside"
+	case ZoneUncertain:
+		return "uncertain"
+	}
+	return ""
+}
+
+// MarshalJSON names the zone, or says null without a fence.
+func (z Zone) MarshalJSON() ([]byte, error) {
+	if s := z.String(); s != "" {
+		return []byte(`"` + s + `"`), nil
+	}
+	return []byte("null"), nil
+}
