@@ -1,0 +1,119 @@
+package health_test
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"presence/gatewayd/internal/health"
+	"presence/gatewayd/internal/presence"
+)
+
+func TestJudge(t *testing.T) {
+	reader := func(state string) presence.Health {
+		return presence.Health{Readers: []presence.ReaderHealth{{Name: "door", State: state}}}
+	}
+	receiver := func(r presence.ReceiverHealth) presence.Health {
+		r.Name = "yard"
+		return presence.Health{Receivers: []presence.ReceiverHealth{r}}
+	}
+	for name, tc := range map[string]struct {
+		doc  presence.Health
+		want []string
+	}{
+		"all well":         {reader("ok"), nil},
+		"bus dead":         {reader("bus-dead"), []string{"reader-door"}},
+		"deaf":             {reader("deaf"), []string{"reader-door"}},
+		"quiet tags":       {receiver(presence.ReceiverHealth{State: "silent"}), nil},
+		"unplugged":        {receiver(presence.ReceiverHealth{State: "gone"}), []string{"receiver-yard"}},
+		"few bad frames":   {receiver(presence.ReceiverHealth{State: "ok", Bad: map[string]int64{"checksum": 99}}), nil},
+		"mostly bad":       {receiver(presence.ReceiverHealth{State: "ok", Frames: 90, Bad: map[string]int64{"checksum": 60, "range": 40}}), []string{"receiver-yard"}},
+		"broker restarted": {presence.Health{Journal: presence.JournalHealth{Pending: 5, OldestPendingS: 20}}, nil},
+		"broker gone":      {presence.Health{Journal: presence.JournalHealth{Pending: 5, OldestPendingS: 400}}, []string{"delivery-late"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, c := range health.Judge(tc.doc) {
+				got = append(got, c.Code)
+				if c.ID == "" || c.EN == "" || c.Level == "" {
+					t.Errorf("%s lacks a text or a level", c.Code)
+				}
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+// desk collects what the monitor hands on.
+type desk struct {
+	mu  sync.Mutex
+	got map[string][]string
+}
+
+func (d *desk) retain(topic string, payload []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.got[topic] = append(d.got[topic], string(payload))
+}
+
+func (d *desk) count(topic string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.got[topic])
+}
+
+func TestLevelChangeIsToldAtOnceAndAlertsClear(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		state := "ok"
+		set := func(s string) { mu.Lock(); state = s; mu.Unlock() }
+		d := &desk{got: make(map[string][]string)}
+		m := health.New(health.Options{
+			Interval: time.Minute,
+			Time:     func() *string { s := "2026-11-23T07:30:00.000+07:00"; return &s },
+			Retain:   d.retain,
+			Sources: health.Sources{Readers: func() []presence.ReaderHealth {
+				mu.Lock()
+				defer mu.Unlock()
+				return []presence.ReaderHealth{{Name: "door", State: state}}
+			}},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+
+		synctest.Wait()
+		if d.count("health") != 1 {
+			t.Fatalf("%d documents at the start, want 1", d.count("health"))
+		}
+		set("deaf")
+		time.Sleep(1100 * time.Millisecond)
+		if d.count("health") != 2 || d.count("alert/reader-door") != 1 {
+			t.Fatalf("a fault was told %d times, its alert %d times", d.count("health"), d.count("alert/reader-door"))
+		}
+		var doc presence.Health
+		if err := json.Unmarshal([]byte(d.got["health"][1]), &doc); err != nil {
+			t.Fatal(err)
+		}
+		if doc.Level != presence.LevelFault || doc.Seq != 2 {
+			t.Errorf("level %s, seq %d", doc.Level, doc.Seq)
+		}
+		set("ok")
+		time.Sleep(1100 * time.Millisecond)
+		if got := d.got["alert/reader-door"]; len(got) != 2 || got[1] != "" {
+			t.Errorf("the alert was not cleared: %q", got)
+		}
+		before := d.count("health")
+		time.Sleep(10 * time.Minute)
+		if n := d.count("health") - before; n < 9 || n > 11 {
+			t.Errorf("%d documents in 10 quiet minutes", n)
+		}
+	})
+}

@@ -1,0 +1,78 @@
+package health
+
+import (
+	"fmt"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// Condition is something that a person should know.
+type Condition struct {
+	// Code names it in the topic `alert/<code>` and never changes: lower-case
+	// letters, digits and hyphens.
+	Code  string
+	Level presence.Level
+	ID    string // what is wrong and what to do, in Indonesian
+	EN    string // the same in English
+}
+
+// offlineAfter is how many seconds events may wait before it is an alert: a
+// broker's restart is not worth a call.
+const offlineAfter = 300
+
+// badShare is the part of a receiver's frames that may be rejected before it is
+// an alert, once there are enough of them to tell.
+const (
+	badShare  = 0.5
+	badEnough = 100
+)
+
+// Judge says which conditions a document shows.
+func Judge(h presence.Health) []Condition {
+	var cs []Condition
+	add := func(level presence.Level, code, id, en string) {
+		cs = append(cs, Condition{Code: code, Level: level, ID: id, EN: en})
+	}
+	for _, r := range h.Readers {
+		switch r.State {
+		case "bus-dead":
+			add(presence.LevelFault, "reader-"+r.Name,
+				fmt.Sprintf("Pembaca kartu %q tidak menjawab. Periksa kabel, catu daya dan SPI. (%s)", r.Name, r.Error),
+				fmt.Sprintf("Badge reader %q does not answer. Check wiring, power and SPI. (%s)", r.Name, r.Error))
+		case "deaf":
+			add(presence.LevelFault, "reader-"+r.Name,
+				fmt.Sprintf("Pembaca kartu %q menjawab tetapi tidak dapat membaca kartu. Cabut dan pasang kembali, atau ganti. (%s)", r.Name, r.Error),
+				fmt.Sprintf("Badge reader %q answers but cannot read cards. Reconnect or replace it. (%s)", r.Name, r.Error))
+		}
+	}
+	for _, r := range h.Receivers {
+		var bad int64
+		for _, n := range r.Bad {
+			bad += n
+		}
+		switch {
+		case r.State == "gone":
+			add(presence.LevelWarn, "receiver-"+r.Name,
+				fmt.Sprintf("Penerima tag %q tidak terhubung. Periksa kabel USB atau porta serial. (%s)", r.Name, r.Error),
+				fmt.Sprintf("Tag receiver %q is not connected. Check its USB cable or serial port. (%s)", r.Name, r.Error))
+		case bad >= badEnough && float64(bad) > badShare*float64(bad+r.Frames):
+			add(presence.LevelWarn, "receiver-"+r.Name,
+				fmt.Sprintf("Penerima tag %q mengirim data yang sebagian besar rusak (%d dari %d). Periksa protokol, baud dan antena.", r.Name, bad, bad+r.Frames),
+				fmt.Sprintf("Tag receiver %q sends mostly damaged data (%d of %d). Check protocol, baud rate and antenna.", r.Name, bad, bad+r.Frames))
+		}
+	}
+	if h.Journal.Pending > 0 && h.Journal.OldestPendingS >= offlineAfter {
+		text := "tidak tersambung"
+		state := "not connected"
+		if h.MQTT.Connected {
+			text, state = "tersambung tetapi tidak mengonfirmasi", "connected but not confirming"
+		}
+		if h.MQTT.LastError != "" {
+			text, state = text+": "+h.MQTT.LastError, state+": "+h.MQTT.LastError
+		}
+		add(presence.LevelWarn, "delivery-late",
+			fmt.Sprintf("%d data menunggu dikirim, yang tertua sejak %d menit (%s). Data aman di gateway; periksa jaringan dan broker.", h.Journal.Pending, h.Journal.OldestPendingS/60, text),
+			fmt.Sprintf("%d events wait to be delivered, the oldest for %d minutes (%s). They are safe on the gateway; check network and broker.", h.Journal.Pending, h.Journal.OldestPendingS/60, state))
+	}
+	return cs
+}
