@@ -1,0 +1,51 @@
+# gatewayd: the edge presence gateway.
+#
+#   make demo    the main job, with nothing installed and no hardware
+#   make test    all tests (installs mosquitto first where it is missing)
+#   make         the binary, in bin/
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+TOOL    := $(GO) tool -modfile=scripts/tools.mod
+
+.PHONY: all build demo test test-deps lint cross bench fuzz clean
+
+all: build
+
+build:
+	$(BUILD) -o bin/gatewayd ./gatewayd
+
+demo: build
+	./bin/gatewayd demo
+
+test: test-deps
+	$(GO) test -race ./...
+
+# What the tests need beside Go: a real broker.
+test-deps:
+	./scripts/install-test-deps.sh
+
+lint:
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt-clean:"; echo "$$unformatted"; exit 1; fi
+	shellcheck scripts/*.sh .ci/run
+
+# Static binaries for every Pi: 64-bit, and ARMv6 for the Zero and the first one.
+cross:
+	GOOS=linux GOARCH=arm64 $(BUILD) -o bin/gatewayd-linux-arm64 ./gatewayd
+	GOOS=linux GOARCH=arm GOARM=6 $(BUILD) -o bin/gatewayd-linux-armv6 ./gatewayd
+
+bench: build test-deps
+	./scripts/bench.sh
+
+# Each fuzz target for a while: make fuzz FUZZTIME=5m
+FUZZTIME ?= 20s
+fuzz:
+	./scripts/fuzz.sh $(FUZZTIME)
+
+clean:
+	rm -rf bin dist

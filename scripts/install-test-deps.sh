@@ -1,0 +1,44 @@
+#!/bin/sh
+# Installs what the tests need beside Go: mosquitto, the broker that they talk
+# to, and shellcheck for the lint. Does nothing where both are there, and asks
+# for sudo only where it has to install something and is not root.
+set -eu
+
+PATH=$PATH:/usr/sbin # where Debian puts mosquitto
+missing=
+command -v mosquitto >/dev/null || missing="$missing mosquitto"
+command -v shellcheck >/dev/null || missing="$missing shellcheck"
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+	echo "install-test-deps: please install:$missing (there is no apt-get here to do it)" >&2
+	exit 1
+fi
+
+# An array would be nicer, but this is sh: run words through "$@".
+set --
+if [ "$(id -u)" != 0 ]; then
+	if ! command -v sudo >/dev/null; then
+		echo "install-test-deps: as root, run: apt-get install$missing" >&2
+		exit 1
+	fi
+	set -- sudo
+fi
+
+echo "install-test-deps: installing$missing with ${1:+$1 }apt-get (for the tests only)"
+# shellcheck disable=SC2086 # the packages are words
+install_them() {
+	"$@" env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -q --no-install-recommends $missing >/dev/null
+}
+if ! install_them "$@" 2>/dev/null; then
+	"$@" apt-get update -q >/dev/null
+	install_them "$@"
+fi
+
+# Debian starts the broker that it installs; the tests start their own.
+if command -v systemctl >/dev/null && systemctl is-active --quiet mosquitto 2>/dev/null; then
+	echo "install-test-deps: note: Debian has started mosquitto as a service; the tests do not need it:"
+	echo "    sudo systemctl disable --now mosquitto"
+fi
+echo "install-test-deps: done"
