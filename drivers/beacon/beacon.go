@@ -1,6 +1,11 @@
 package beacon
 
-import "time"
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
 
 // Fix is one position report of one tag, as received.
 type Fix struct {
@@ -15,12 +20,13 @@ type Fix struct {
 	// claims none.
 	Accuracy float64
 
-	// Time is when the position was taken by the tag's own GPS, or the zero
-	// time where the report does not say. It is the tag's claim.
+	// Time is when the position was taken by the tag's own GPS, in UTC, or the
+	// zero time where the report does not say. It is the tag's claim.
 	Time time.Time
 
 	// TimeOfDay is true where the report carried a time of day without a date:
-	// Time then lies on 1 January of year 1 and only its clock is meaningful.
+	// Time then lies on 1 January of year 1 and only its clock is meaningful;
+	// midnight is the zero time, so look at this flag first.
 	TimeOfDay bool
 
 	// Rollover is true where the date lay 1024 weeks in the past and was
@@ -30,6 +36,11 @@ type Fix struct {
 	// Unverified is true where the frame carries no word on whether its
 	// position comes from satellites (waypoints): a degraded source.
 	Unverified bool
+
+	// OddChecksum is true where the frame was accepted although its checksum
+	// is off by exactly 0x2E, the mistake of a known family of firmware
+	// (waypoints only). Count it under the key OddChecksum.
+	OddChecksum bool
 
 	// RSSI is the receiver's signal strength in dBm, SNR the signal-to-noise
 	// ratio in dB; nil where the receiver does not say.
@@ -52,10 +63,39 @@ const (
 	BadIdentity Reason = "identity" // nobody to attribute it to
 )
 
+// OddChecksum is the key under which accepted frames with Fix.OddChecksum are
+// counted beside the rejected ones. No decoder rejects a frame with it.
+const OddChecksum Reason = "checksum-0x2e"
+
 // Decoder reads frames from one stream. It is used by one goroutine.
 type Decoder interface {
 	// Next blocks until the stream has delivered one valid report. Rejected
 	// frames are counted through the function that the decoder was made with
 	// and skipped. The only errors are the stream's own.
 	Next() (Fix, error)
+}
+
+// The protocols that New knows.
+const (
+	Kenwood  = "kenwood"
+	Reyax    = "reyax"
+	Waypoint = "waypoint"
+)
+
+// Protocols names the protocols that New knows, in alphabetical order.
+func Protocols() []string { return []string{Kenwood, Reyax, Waypoint} }
+
+// New makes the decoder for a protocol by its name in the configuration.
+// Each rejected frame is passed to reject, once, on the goroutine that calls
+// Next; reject may be nil.
+func New(protocol string, r io.Reader, reject func(Reason)) (Decoder, error) {
+	switch protocol {
+	case Kenwood:
+		return NewKenwood(r, reject), nil
+	case Reyax:
+		return NewReyax(r, reject), nil
+	case Waypoint:
+		return NewWaypoint(r, reject), nil
+	}
+	return nil, fmt.Errorf("unknown protocol %q: want one of %s", protocol, strings.Join(Protocols(), ", "))
 }
