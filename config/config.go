@@ -1,0 +1,214 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// maxSize is the largest configuration file that is read, in bytes.
+const maxSize = 1 << 20
+
+// Config is a valid configuration. The toml tags name the keys of the file;
+// they are what the test of the reference goes by.
+type Config struct {
+	// Digest is the SHA-256 of the file, in hex.
+	Digest string
+
+	Gateway   Gateway    `toml:"gateway"`
+	Readers   []Reader   `toml:"reader"`
+	Receivers []Receiver `toml:"receiver"`
+	Feedback  Feedback   `toml:"feedback"`
+	Badges    Badges     `toml:"badges"`
+	Tags      Tags       `toml:"tags"`
+	Hours     Hours      `toml:"hours"`
+	Office    *Office    `toml:"office"` // nil: no fence
+	Clock     Clock      `toml:"clock"`
+	Journal   Journal    `toml:"journal"`
+	MQTT      MQTT       `toml:"mqtt"`
+	Health    Health     `toml:"health"`
+}
+
+// Gateway says who this gateway is and where it keeps its state.
+type Gateway struct {
+	ID       string         `toml:"id"`
+	Dinas    string         `toml:"dinas"`
+	Timezone *time.Location `toml:"timezone"`
+	StateDir string         `toml:"state_dir"`
+}
+
+// SimBus is the bus of a reader whose chip is mocked.
+const SimBus = "sim"
+
+// Reader is one badge reader.
+type Reader struct {
+	Name     string        `toml:"name"`
+	Chip     string        `toml:"chip"`     // "mfrc522" or "pn532"
+	Bus      string        `toml:"bus"`      // a device path, or SimBus
+	SpeedHz  int           `toml:"speed_hz"` // of the SPI clock
+	Poll     time.Duration `toml:"poll"`
+	ResetPin string        `toml:"reset_pin"` // "" where none is wired
+	GainDB   int           `toml:"gain_db"`   // 18, 23, 33, 38, 43 or 48; 0 for chips without it
+}
+
+// Receiver is one radio receiver of tags.
+type Receiver struct {
+	Name     string `toml:"name"`
+	Protocol string `toml:"protocol"` // "meshtastic", "kenwood", "reyax" or "waypoint"
+	Port     string `toml:"port"`     // a device path
+	Baud     int    `toml:"baud"`
+}
+
+// Feedback names the pins of the lamp at the door, "" where none is wired.
+type Feedback struct {
+	Green  string `toml:"green"`
+	Red    string `toml:"red"`
+	Buzzer string `toml:"buzzer"`
+}
+
+// Badges says how taps and badge identities are made.
+type Badges struct {
+	RepeatWindow time.Duration `toml:"repeat_window"`
+	KeyFile      string        `toml:"key_file"`
+	PlainUID     bool          `toml:"plain_uid"`
+	// Key is the content of KeyFile. Only Load sets it; nil with PlainUID or
+	// without a KeyFile.
+	Key *[32]byte
+}
+
+// Tags says how often a tag is recorded and how much of its position is told.
+type Tags struct {
+	MinInterval time.Duration `toml:"min_interval"`
+	MinMoveM    float64       `toml:"min_move_m"`
+	Heartbeat   time.Duration `toml:"heartbeat"`
+	Coordinates string        `toml:"coordinates"` // "full", "coarse" or "none"
+	RosterFile  string        `toml:"roster_file"`
+}
+
+// Office is the fence: a circle, or the polygons of FenceFile.
+type Office struct {
+	Lat       float64 `toml:"lat"` // degrees, WGS 84
+	Lon       float64 `toml:"lon"`
+	RadiusM   float64 `toml:"radius_m"` // 0 with FenceFile
+	FenceFile string  `toml:"fence_file"`
+}
+
+// Clock says where the time comes from.
+type Clock struct {
+	Source string `toml:"source"` // "kernel", "trust" or "sim"
+}
+
+// Journal says how much is kept on the disk.
+type Journal struct {
+	Keep           time.Duration `toml:"keep"`
+	MaxMB          int           `toml:"max_mb"`
+	CommitInterval time.Duration `toml:"commit_interval"`
+}
+
+// MQTT is the way to the city's broker.
+type MQTT struct {
+	Broker       Broker `toml:"broker"`
+	CAFile       string `toml:"ca_file"` // "": the system's certificates
+	CertFile     string `toml:"cert_file"`
+	KeyFile      string `toml:"key_file"`
+	Username     string `toml:"username"`
+	PasswordFile string `toml:"password_file"`
+	Insecure     bool   `toml:"insecure"`
+	Receipts     bool   `toml:"receipts"`
+	Window       int    `toml:"window"` // events in flight
+}
+
+// Health says how often the gateway tells of its health.
+type Health struct {
+	Interval time.Duration `toml:"interval"`
+}
+
+// Simulated reports whether any reader runs over a mocked chip.
+func (c *Config) Simulated() bool {
+	for _, r := range c.Readers {
+		if r.Bus == SimBus {
+			return true
+		}
+	}
+	return false
+}
+
+// Load reads and checks the configuration file and the files that it names.
+// Relative paths in it are relative to its folder. The error is of type
+// Problems.
+func Load(path string) (*Config, error) {
+	data, err := readLimited(path)
+	if err != nil {
+		return nil, Problems{{File: path, Text: err.Error()}}
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, Problems{{File: path, Text: fmt.Sprintf("cannot find its folder: %v", err)}}
+	}
+	c, d := parse(path, dir, data)
+	if c != nil {
+		d.checkFiles(c)
+	}
+	if len(d.problems) > 0 {
+		return nil, d.problems.sorted()
+	}
+	return c, nil
+}
+
+// Parse checks the content of a configuration file without looking at the
+// files that it names, so Badges.Key stays nil. The name stands in the
+// problems, and its folder is where relative paths begin. The error is of type
+// Problems.
+func Parse(name string, data []byte) (*Config, error) {
+	c, d := parse(name, filepath.Dir(name), data)
+	if len(d.problems) > 0 {
+		return nil, d.problems.sorted()
+	}
+	return c, nil
+}
+
+// parse returns the configuration as far as it could be read, nil if it is no
+// TOML, and the document, which holds the problems.
+func parse(name, dir string, data []byte) (*Config, *document) {
+	d := newDocument(name, dir, data)
+	if len(d.problems) > 0 && d.root == nil {
+		return nil, d
+	}
+	c := d.config()
+	sum := sha256.Sum256(data)
+	c.Digest = hex.EncodeToString(sum[:])
+	d.reportUnknown(d.root)
+	d.reportTOML()
+	return c, d
+}
+
+// readLimited reads a configuration file, but never more of it than maxSize
+// and one byte, which is enough to know that it is too large.
+func readLimited(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
+	}
+	return data, nil
+}
+
+// withoutPath takes the operation and the path off an error that is printed
+// behind the path anyway.
+func withoutPath(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}

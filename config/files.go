@@ -1,0 +1,149 @@
+package config
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// maxFile is the largest file that a configuration may name, in bytes.
+const maxFile = 8 << 20
+
+// checkFiles looks at the files that the configuration names and reads the
+// badge key.
+func (d *document) checkFiles(c *Config) {
+	badges, mqtt, office := d.root.table("badges"), d.root.table("mqtt"), d.root.table("office")
+
+	if data, ok := badges.read("key_file", c.Badges.KeyFile); ok {
+		key, err := parseKey(data)
+		if err != nil {
+			badges.problem("key_file", "%s: %v", show(c.Badges.KeyFile), err)
+		}
+		c.Badges.Key = key
+	}
+
+	if data, ok := mqtt.read("ca_file", c.MQTT.CAFile); ok && !x509.NewCertPool().AppendCertsFromPEM(data) {
+		mqtt.problem("ca_file", "%s holds no certificate: put the certificate of the city's CA there, in PEM form", show(c.MQTT.CAFile))
+	}
+	cert, ok1 := mqtt.read("cert_file", c.MQTT.CertFile)
+	key, ok2 := mqtt.read("key_file", c.MQTT.KeyFile)
+	if ok1 && ok2 {
+		if _, err := tls.X509KeyPair(cert, key); err != nil {
+			mqtt.problem("cert_file", "does not go with key_file: %s", oneLine(strings.TrimPrefix(err.Error(), "tls: ")))
+		}
+	}
+	if c.MQTT.PasswordFile != "" {
+		if _, err := c.MQTT.Password(); err != nil {
+			mqtt.problem("password_file", "%v", err)
+		}
+	}
+
+	if c.Office != nil {
+		if data, ok := office.read("fence_file", c.Office.FenceFile); ok {
+			if err := checkFence(data); err != nil {
+				office.problem("fence_file", "%s: %v", show(c.Office.FenceFile), err)
+			}
+		}
+	}
+}
+
+// read reads the file of a key, or reports why it can not. Without a path
+// there is nothing to read.
+func (t *table) read(key, path string) ([]byte, bool) {
+	if path == "" {
+		return nil, false
+	}
+	data, err := readFile(path)
+	if err != nil {
+		t.problem(key, "%v", err)
+		return nil, false
+	}
+	return data, true
+}
+
+// readFile reads an ordinary file of bounded size. Anything else, such as a
+// pipe, could block for ever.
+func readFile(path string) ([]byte, error) {
+	const advice = "put the file there, or correct the path"
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read (%w): %s", show(path), withoutPath(err), advice)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no ordinary file: %s", show(path), advice)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read (%w): let the gateway's user read it", show(path), withoutPath(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", show(path), withoutPath(err))
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%s is larger than %d bytes: %s", show(path), maxFile, advice)
+	}
+	return data, nil
+}
+
+// parseKey reads the city's badge key: 64 hex digits on one line. The error
+// never repeats any of it.
+func parseKey(data []byte) (*[32]byte, error) {
+	var key [32]byte
+	text := bytes.TrimSpace(data)
+	if len(text) != hex.EncodedLen(len(key)) {
+		return nil, fmt.Errorf("has %d characters: the badge key is 64 hex digits on one line", len(text))
+	}
+	if _, err := hex.Decode(key[:], text); err != nil {
+		return nil, errors.New("has characters that are no hex digits: the badge key is 64 hex digits on one line")
+	}
+	return &key, nil
+}
+
+// Password reads the broker's password: the file without the line break at its
+// end. It is "" where no file is named.
+func (m MQTT) Password() (string, error) {
+	if m.PasswordFile == "" {
+		return "", nil
+	}
+	data, err := readFile(m.PasswordFile)
+	if err != nil {
+		return "", err
+	}
+	password := strings.TrimRight(string(data), "\r\n")
+	if password == "" {
+		return "", fmt.Errorf("%s is empty: put the broker's password there", show(m.PasswordFile))
+	}
+	if strings.ContainsAny(password, "\r\n\x00") {
+		return "", fmt.Errorf("%s has more than one line: put the broker's password there, alone", show(m.PasswordFile))
+	}
+	// MQTT counts the password's bytes in 16 bits (MQTT 3.1.1, section 3.1.3.5).
+	if len(password) > 0xffff {
+		return "", fmt.Errorf("%s is longer than 65535 bytes: put the broker's password there, alone", show(m.PasswordFile))
+	}
+	return password, nil
+}
+
+// checkFence makes sure that a file is GeoJSON of a kind that can hold a fence
+// (RFC 7946). The polygons themselves are judged by whoever uses them.
+func checkFence(data []byte) error {
+	var object struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(data, &object); err != nil {
+		return fmt.Errorf("is no GeoJSON (%s): export the office's outline as GeoJSON", oneLine(err.Error()))
+	}
+	switch object.Type {
+	case "Polygon", "MultiPolygon", "Feature", "FeatureCollection":
+		return nil
+	}
+	return fmt.Errorf("is GeoJSON of type %s: a fence is a Polygon or a MultiPolygon", show(object.Type))
+}

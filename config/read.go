@@ -1,0 +1,252 @@
+package config
+
+import (
+	"strconv"
+	"time"
+	// A gateway without the system's time zones still knows its own.
+	_ "time/tzdata"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// config reads all tables. Where something is wrong the default stands in, so
+// that everything else can still be judged.
+func (d *document) config() *Config {
+	root := d.root
+	c := &Config{}
+	c.Gateway = readGateway(root.table("gateway"))
+	used := users{}
+	c.Readers = readReaders(root.tables("reader"), used)
+	c.Receivers = readReceivers(root.tables("receiver"))
+	c.Feedback = readFeedback(root.table("feedback"), used)
+	c.Badges = readBadges(root.table("badges"), root.has("reader"))
+	c.Tags = readTags(root.table("tags"))
+	c.Hours = readHours(root.table("hours"), root.has("hours"), root.has("receiver"))
+	if office := root.table("office"); root.has("office") {
+		c.Office = readOffice(office)
+	}
+	c.Clock = readClock(root.table("clock"), c.Simulated())
+	c.Journal = readJournal(root.table("journal"))
+	c.MQTT = readMQTT(root.table("mqtt"))
+	c.Health = Health{Interval: root.table("health").duration("interval", time.Minute, time.Second, time.Hour)}
+	if !root.has("reader") && !root.has("receiver") {
+		d.report(1, "reader", "is missing, and so is receiver: write at least one [[reader]] or [[receiver]]")
+	}
+	return c
+}
+
+// users remembers which key uses a thing that only one can use, and in which
+// line.
+type users map[string]int
+
+// claim reports a second use. Nothing is claimed with "".
+func (u users) claim(t *table, key, thing, why string) {
+	if thing == "" {
+		return
+	}
+	if line, taken := u[thing]; taken {
+		t.problem(key, "%s is used already in line %d: %s", show(thing), line, why)
+		return
+	}
+	u[thing] = t.at(key)
+}
+
+func readGateway(t *table) Gateway {
+	g := Gateway{
+		ID:       t.name("id", "dinkes-01"),
+		Dinas:    t.name("dinas", "dinkes"),
+		StateDir: t.file("state_dir", "/var/lib/gatewayd"),
+	}
+	if g.StateDir == "" {
+		t.problem("state_dir", "is empty: write the folder for the journal, or leave the key out")
+	}
+	zone := t.text("timezone", "Asia/Jakarta")
+	loc, err := time.LoadLocation(zone)
+	if err != nil || zone == "" || zone == "Local" {
+		t.problem("timezone", "%s is no time zone: write Asia/Jakarta (WIB), Asia/Makassar (WITA), Asia/Jayapura (WIT) or another name of the IANA list", show(zone))
+		loc = time.UTC
+	}
+	g.Timezone = loc
+	return g
+}
+
+func readReaders(tables []*table, pins users) []Reader {
+	var list []Reader
+	names, buses := users{}, users{}
+	for _, t := range tables {
+		r := Reader{
+			Name:     t.name("name", "door"),
+			Chip:     t.choice("chip", "mfrc522", "mfrc522", "pn532"),
+			SpeedHz:  t.whole("speed_hz", 1_000_000, 10_000, 10_000_000),
+			Poll:     t.duration("poll", 50*time.Millisecond, 10*time.Millisecond, 5*time.Second),
+			ResetPin: t.pin("reset_pin"),
+			GainDB:   t.oneOf("gain_db", 33, 18, 23, 33, 38, 43, 48),
+		}
+		if v := t.values["bus"]; v != nil && v.kind == unstable.String && v.text == SimBus {
+			r.Bus = t.required("bus", "/dev/spidev0.0")
+		} else {
+			r.Bus = t.device("bus", "/dev/spidev0.0")
+			buses.claim(t, "bus", r.Bus, "each reader has a bus of its own")
+		}
+		if r.Chip != "mfrc522" {
+			if t.has("gain_db") {
+				t.problem("gain_db", "is for chip mfrc522 only: delete it")
+			}
+			r.GainDB = 0
+		}
+		names.claim(t, "name", r.Name, "each reader has a name of its own")
+		pins.claim(t, "reset_pin", r.ResetPin, "each pin has one use")
+		list = append(list, r)
+	}
+	return list
+}
+
+func readReceivers(tables []*table) []Receiver {
+	var list []Receiver
+	names, ports := users{}, users{}
+	for _, t := range tables {
+		r := Receiver{
+			Name: t.name("name", "yard"),
+			Port: t.device("port", "/dev/serial/by-id/usb-..."),
+		}
+		if t.required("protocol", "kenwood") != "" {
+			r.Protocol = t.choice("protocol", "", "meshtastic", "kenwood", "reyax", "waypoint")
+		}
+		usual := 9600
+		if r.Protocol == "meshtastic" || r.Protocol == "reyax" {
+			usual = 115200
+		}
+		r.Baud = t.oneOf("baud", usual, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
+		names.claim(t, "name", r.Name, "each receiver has a name of its own")
+		ports.claim(t, "port", r.Port, "each receiver has a port of its own")
+		list = append(list, r)
+	}
+	return list
+}
+
+func readFeedback(t *table, pins users) Feedback {
+	f := Feedback{Green: t.pin("green"), Red: t.pin("red"), Buzzer: t.pin("buzzer")}
+	pins.claim(t, "green", f.Green, "each pin has one use")
+	pins.claim(t, "red", f.Red, "each pin has one use")
+	pins.claim(t, "buzzer", f.Buzzer, "each pin has one use")
+	return f
+}
+
+func readBadges(t *table, readers bool) Badges {
+	b := Badges{
+		RepeatWindow: t.duration("repeat_window", 30*time.Second, 0, day),
+		KeyFile:      t.file("key_file", ""),
+		PlainUID:     t.flag("plain_uid"),
+	}
+	switch {
+	case b.KeyFile != "" && b.PlainUID:
+		t.problem("plain_uid", "is true although key_file is set: keep one of the two")
+	case readers && b.KeyFile == "" && !b.PlainUID && !t.broken("key_file", "plain_uid"):
+		t.problem("key_file", "is missing: write the file of the city's badge key, or plain_uid = true to send UIDs as they are")
+	}
+	return b
+}
+
+// broken reports whether one of the keys is there with a value that could not
+// be used, so that its absence need not be complained about as well.
+func (t *table) broken(keys ...string) bool {
+	for _, p := range t.doc.problems {
+		for _, key := range keys {
+			if t.has(key) && p.Key == join(t.path, key) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func readTags(t *table) Tags {
+	return Tags{
+		MinInterval: t.duration("min_interval", 30*time.Second, 0, day),
+		MinMoveM:    t.number("min_move_m", 25, 0, 100_000),
+		Heartbeat:   t.duration("heartbeat", 10*time.Minute, 0, day),
+		Coordinates: t.choice("coordinates", "full", "full", "coarse", "none"),
+		RosterFile:  t.file("roster_file", ""),
+	}
+}
+
+func readOffice(t *table) *Office {
+	o := &Office{
+		Lat:       t.number("lat", 0, -90, 90),
+		Lon:       t.number("lon", 0, -180, 180),
+		RadiusM:   t.number("radius_m", 0, 1, 100_000),
+		FenceFile: t.file("fence_file", ""),
+	}
+	circle := []string{"lat", "lon", "radius_m"}
+	if t.has("fence_file") && (o.FenceFile != "" || t.broken("fence_file")) {
+		for _, key := range circle {
+			if t.has(key) {
+				t.problem(key, "stands beside fence_file: keep lat, lon and radius_m, or fence_file")
+			}
+		}
+		return o
+	}
+	for _, key := range circle {
+		if !t.has(key) {
+			t.problem(key, "is missing: write lat, lon and radius_m, or fence_file, or delete [office]")
+		}
+	}
+	return o
+}
+
+func readClock(t *table, simulated bool) Clock {
+	c := Clock{Source: t.choice("source", "kernel", "kernel", "trust", "sim")}
+	if c.Source == "sim" && !simulated {
+		t.problem("source", "is sim, but no reader has bus = \"sim\": real events would carry invented times; write kernel")
+	}
+	return c
+}
+
+func readJournal(t *table) Journal {
+	// bbolt maps the whole file, and a 32-bit process has room for 2 GB.
+	largest := 4096
+	if strconv.IntSize == 32 {
+		largest = 1900
+	}
+	return Journal{
+		Keep:           t.duration("keep", 35*day, time.Hour, 3650*day),
+		MaxMB:          t.whole("max_mb", 256, 1, largest),
+		CommitInterval: t.duration("commit_interval", time.Second, 10*time.Millisecond, time.Minute),
+	}
+}
+
+func readMQTT(t *table) MQTT {
+	m := MQTT{
+		CAFile:       t.file("ca_file", ""),
+		CertFile:     t.file("cert_file", ""),
+		KeyFile:      t.file("key_file", ""),
+		Username:     t.text("username", ""),
+		PasswordFile: t.file("password_file", ""),
+		Insecure:     t.flag("insecure"),
+		Receipts:     t.flag("receipts"),
+		Window:       t.whole("window", 256, 1, 10_000),
+	}
+	if s := t.required("broker", "tls://mqtt.example.go.id:8883"); s != "" {
+		b, wrong := parseBroker(s)
+		switch {
+		case wrong != "":
+			t.problem("broker", "%s", wrong)
+		case !b.TLS && !b.Loopback() && !m.Insecure:
+			t.problem("broker", "goes over the network without encryption: write tls://, or insecure = true if you accept that anybody on the way can read and change everything")
+		}
+		m.Broker = b
+	}
+	switch {
+	case m.CertFile != "" && m.KeyFile == "" && !t.broken("key_file"):
+		t.problem("cert_file", "has no key_file beside it: write both or none")
+	case m.CertFile == "" && m.KeyFile != "" && !t.broken("cert_file"):
+		t.problem("key_file", "has no cert_file beside it: write both or none")
+	}
+	switch {
+	case m.Username == "" && m.PasswordFile != "" && !t.broken("username"):
+		t.problem("password_file", "has no username beside it: write both or none")
+	case m.Username != "" && m.PasswordFile == "" && m.CertFile == "" && !t.broken("password_file"):
+		t.problem("username", "has no password_file beside it: write both or none")
+	}
+	return m
+}
