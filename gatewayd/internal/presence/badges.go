@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"strings"
 )
 
@@ -15,13 +14,10 @@ type Badges struct {
 }
 
 // HashedBadges makes identities that only the holder of the key can link to a
-// card: "h:" and the first 32 hex digits of HMAC-SHA256(key, UID). The key has
-// 32 bytes and is the same in the whole city.
-func HashedBadges(key []byte) (Badges, error) {
-	if len(key) != 32 {
-		return Badges{}, fmt.Errorf("badge key of %d bytes: want 32", len(key))
-	}
-	return Badges{key: append([]byte(nil), key...)}, nil
+// card: "h:" and the first 32 hex digits of HMAC-SHA256(key, UID). The key is the
+// same in the whole city.
+func HashedBadges(key [32]byte) Badges {
+	return Badges{key: key[:]}
 }
 
 // PlainBadges uses the UID itself, in upper-case hex.

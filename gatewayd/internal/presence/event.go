@@ -37,8 +37,8 @@ type Origin struct {
 	Location *time.Location
 }
 
-// timeLayout is RFC 3339 with milliseconds and the office's offset.
-const timeLayout = "2006-01-02T15:04:05.000Z07:00"
+// TimeLayout is how events print times: RFC 3339 with milliseconds and the office's offset.
+const TimeLayout = "2006-01-02T15:04:05.000Z07:00"
 
 type envelope struct {
 	V           int      `json:"v"`
@@ -111,7 +111,7 @@ func (o Origin) Event(r *Record, t Timing) ([]byte, error) {
 
 // format prints a time as the events do.
 func (o Origin) format(t time.Time) *string {
-	s := t.In(o.Location).Format(timeLayout)
+	s := t.In(o.Location).Format(TimeLayout)
 	return &s
 }
 

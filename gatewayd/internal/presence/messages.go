@@ -173,3 +173,12 @@ type Receipt struct {
 	Stream ID     `json:"stream"`
 	Upto   uint64 `json:"upto"`
 }
+
+// LogLine is the payload of `log`: a warning or an error, QoS 0.
+type LogLine struct {
+	Time    *string           `json:"time"`
+	Level   string            `json:"level"` // "WARN" or "ERROR"
+	Text    string            `json:"text"`
+	Details map[string]string `json:"details,omitempty"`
+	Dropped int64             `json:"dropped,omitempty"` // lines held back before this one
+}
