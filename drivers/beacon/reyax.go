@@ -32,7 +32,7 @@ var reyaxChatter = []string{"+OK", "+ERR=", "+READY", "+RESET", "+FACTORY"}
 // The vendor defines no payload. Ours is one NMEA 0183 RMC sentence, as the
 // tag's GPS receiver prints it, with its checksum:
 //
-//	AT+SEND=<gateway>,<length>,$GPRMC,081836.00,A,0758.6620,S,11237.9840,E,0.0,,231126,,*22
+//	AT+SEND=1,60,$GPRMC,081836.00,A,0758.6620,S,11237.9840,E,0.0,,231126,,*0A
 //
 // The talker is GP or GN. The fields are time (UTC), status (A; a tag without a
 // fix may send V and is counted, or better stay silent), latitude, N or S,
