@@ -40,7 +40,14 @@ func open(t *testing.T, name string) *Port {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.Close() })
+	t.Cleanup(func() {
+		closed := start(func() (int, error) { return 0, p.Close() })
+		select {
+		case <-closed:
+		case <-time.After(patience):
+			t.Error("close hangs")
+		}
+	})
 	return p
 }
 
@@ -193,11 +200,16 @@ func TestCloseEndsRead(t *testing.T) {
 	if took := time.Since(begin); took > 250*time.Millisecond {
 		t.Errorf("took %v", took)
 	}
-	if _, err := p.Read(make([]byte, 10)); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("a later read: %v", err)
+
+	// The next port gets the same descriptor numbers, and is left alone.
+	open(t, name)
+	later := await(t, start(func() (int, error) { return p.Read(make([]byte, 10)) }))
+	if !errors.Is(later.err, os.ErrClosed) {
+		t.Errorf("a later read: %v", later.err)
 	}
-	if _, err := p.Write([]byte("x")); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("a later write: %v", err)
+	later = await(t, start(func() (int, error) { return p.Write([]byte("x")) }))
+	if !errors.Is(later.err, os.ErrClosed) {
+		t.Errorf("a later write: %v", later.err)
 	}
 	if err := p.Close(); err != nil {
 		t.Errorf("a second close: %v", err)
