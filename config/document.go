@@ -44,6 +44,10 @@ type value struct {
 	table *table   // of tables
 }
 
+// maxKeys is how many keys and headers a file may have. The library's decoder
+// takes quadratic time over them.
+const maxKeys = 10_000
+
 // newDocument reads TOML. On a syntax error there is no root, and the problem
 // is alone: what follows it can not be judged.
 func newDocument(file, dir string, data []byte) *document {
@@ -60,18 +64,25 @@ func newDocument(file, dir string, data []byte) *document {
 		return d
 	}
 
-	// The library's decoder knows all rules of TOML but stops at the first
-	// breach; its parser goes on, and knows where everything stands.
+	// The library's parser goes on after a mistake and knows where everything
+	// stands; its decoder knows all rules of TOML but stops at the first breach.
+	root := &table{doc: d, line: 1}
+	syntax, count := d.build(root, data)
+	if count > maxKeys {
+		d.problems = nil
+		d.report(0, "", "has more than %d keys: this is not a configuration file of gatewayd", maxKeys)
+		return d
+	}
 	var ignored map[string]any
 	err := toml.Unmarshal(data, &ignored)
-	root := &table{doc: d, line: 1}
-	if !d.build(root, data) {
+	if !syntax {
 		d.problems = nil
 		p := d.tomlProblem(err)
 		d.report(p.Line, p.Key, "%s", p.Text)
 		return d
 	}
-	if err != nil {
+	// What is there twice was reported above, with better lines.
+	if err != nil && len(d.problems) == 0 {
 		p := d.tomlProblem(err)
 		d.tomlErr = &p
 	}
@@ -147,12 +158,14 @@ func (d *document) reportTOML() {
 	d.problems = append(d.problems, *d.tomlErr)
 }
 
-// build fills the root table. It is false on a syntax error.
-func (d *document) build(root *table, data []byte) bool {
+// build fills the root table. It tells whether the syntax is right and how many
+// keys and headers there are, and stops at a syntax error or beyond maxKeys.
+func (d *document) build(root *table, data []byte) (syntax bool, count int) {
 	var p unstable.Parser
 	p.Reset(data)
 	current := root
-	for p.NextExpression() {
+	for count <= maxKeys && p.NextExpression() {
+		count++
 		e := p.Expression()
 		switch e.Kind {
 		case unstable.Table, unstable.ArrayTable:
@@ -161,7 +174,7 @@ func (d *document) build(root *table, data []byte) bool {
 			current.set(e)
 		}
 	}
-	return p.Error() == nil
+	return p.Error() == nil, count
 }
 
 // open finds or makes the table that a header names.
@@ -292,14 +305,21 @@ func join(path, key string) string {
 	if !bare || len(key) > maxShown {
 		key = show(key)
 	}
-	if path == "" {
+	switch {
+	case path == "":
 		return key
+	case len(path) > maxPath:
+		// Nothing that we know lies so deep; the name must not grow without end.
+		return path
 	}
 	return path + "." + key
 }
 
 // maxShown is how much of a text of the file a problem repeats, in bytes.
 const maxShown = 60
+
+// maxPath is the longest name of a table that is told in full, in bytes.
+const maxPath = 200
 
 // show quotes a text for a problem, cut where it is long.
 func show(s string) string {

@@ -1,0 +1,205 @@
+package config
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// folder is a folder with a right configuration and all the files that it
+// names.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	cert, key := certificate(t)
+	for name, content := range map[string]string{
+		"gatewayd.toml": `[gateway]
+id = "dinkes-01"
+dinas = "dinkes"
+[[reader]]
+name = "door"
+bus = "/dev/spidev0.0"
+[badges]
+key_file = "badge.key"
+[office]
+fence_file = "office.geojson"
+[mqtt]
+broker = "tls://mqtt.example.go.id"
+ca_file = "ca.pem"
+cert_file = "cert.pem"
+key_file = "key.pem"
+username = "dinkes-01"
+password_file = "password"
+`,
+		"badge.key":      strings.Repeat("0aF1", 16) + "\n",
+		"office.geojson": `{"type":"Polygon","coordinates":[]}`,
+		"ca.pem":         cert,
+		"cert.pem":       cert,
+		"key.pem":        key,
+		"password":       "rahasia \n",
+	} {
+		write(t, filepath.Join(dir, name), content)
+	}
+	return dir
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// certificate is a new self-signed certificate and its key, both in PEM form.
+func certificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "dinkes-01"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
+}
+
+func TestLoad(t *testing.T) {
+	dir := folder(t)
+	path := filepath.Join(dir, "gatewayd.toml")
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Badges.Key == nil || !bytes.HasPrefix(c.Badges.Key[:], []byte{0x0a, 0xf1, 0x0a, 0xf1}) {
+		t.Error("the badge key was not read")
+	}
+	if c.MQTT.CertFile != filepath.Join(dir, "cert.pem") {
+		t.Errorf("certificate is looked for at %s", c.MQTT.CertFile)
+	}
+	if password, err := c.MQTT.Password(); err != nil || password != "rahasia " {
+		t.Errorf("password %q, %v", password, err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum := sha256.Sum256(data); c.Digest != hex.EncodeToString(sum[:]) {
+		t.Errorf("digest %s", c.Digest)
+	}
+
+	// From within the folder, by a relative path.
+	t.Chdir(dir)
+	c, err = Load("gatewayd.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Office.FenceFile != filepath.Join(dir, "office.geojson") {
+		t.Errorf("fence is looked for at %s", c.Office.FenceFile)
+	}
+}
+
+func TestLoadWrongFiles(t *testing.T) {
+	otherCert, _ := certificate(t)
+	for _, tt := range []struct {
+		name, file string
+		content    string // "-": no such file
+		want       []string
+	}{
+		{"no badge key", "badge.key", "-", []string{"8 badges.key_file: no such file or directory"}},
+		{"short badge key", "badge.key", "abcd\n", []string{"8 badges.key_file: has 4 characters"}},
+		{"badge key is no hex", "badge.key", strings.Repeat("xy", 32), []string{"8 badges.key_file: no hex digits"}},
+		{"badge key of 33 bytes", "badge.key", strings.Repeat("ab", 33), []string{"8 badges.key_file: has 66 characters"}},
+		{"no fence", "office.geojson", "-", []string{"10 office.fence_file: no such file"}},
+		{"fence is no JSON", "office.geojson", "lat,lon", []string{"10 office.fence_file: no GeoJSON"}},
+		{"fence is a point", "office.geojson", `{"type":"Point"}`, []string{`10 office.fence_file: type "Point"`}},
+		{"no CA", "ca.pem", "-", []string{"13 mqtt.ca_file: no such file"}},
+		{"empty CA", "ca.pem", "", []string{"13 mqtt.ca_file: no certificate"}},
+		{"no certificate", "cert.pem", "-", []string{"14 mqtt.cert_file: no such file"}},
+		{"certificate of another key", "cert.pem", otherCert, []string{"14 mqtt.cert_file: does not go with key_file"}},
+		{"no key", "key.pem", "-", []string{"15 mqtt.key_file: no such file"}},
+		{"no password", "password", "-", []string{"17 mqtt.password_file: no such file"}},
+		{"empty password", "password", "\n", []string{"17 mqtt.password_file: is empty"}},
+		{"password of two lines", "password", "a\nb\n", []string{"17 mqtt.password_file: more than one line"}},
+		{"password is a pipe", "password", "|", []string{"17 mqtt.password_file: no ordinary file"}},
+		{"huge password", "password", strings.Repeat("a", 1<<16), []string{"17 mqtt.password_file: longer than"}},
+		{"huge fence", "office.geojson", strings.Repeat(" ", maxFile+1), []string{"10 office.fence_file: larger than"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := folder(t)
+			path := filepath.Join(dir, tt.file)
+			switch tt.content {
+			case "-", "|":
+				if err := os.Remove(path); err != nil {
+					t.Fatal(err)
+				}
+				if tt.content == "|" {
+					if err := syscall.Mkfifo(path, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			default:
+				write(t, path, tt.content)
+			}
+			_, err := Load(filepath.Join(dir, "gatewayd.toml"))
+			var got Problems
+			if !errors.As(err, &got) {
+				t.Fatalf("error %v, want Problems", err)
+			}
+			matchProblems(t, got, tt.want)
+			if tt.file == "badge.key" && tt.content != "-" && strings.Contains(err.Error(), strings.TrimSpace(tt.content)) {
+				t.Errorf("the problem repeats the key: %v", err)
+			}
+		})
+	}
+}
+
+func TestLoadTellsFilesAndValuesAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "g.toml")
+	write(t, path, strings.Replace(base, "plain_uid = true", "key_file = \"nowhere\"\nrepeat_window = 5", 1)+"ca_file = \"nowhere\"\n")
+	_, err := Load(path)
+	var got Problems
+	if !errors.As(err, &got) {
+		t.Fatalf("error %v, want Problems", err)
+	}
+	matchProblems(t, got, []string{"12 badges.key_file: no such file", "13 badges.repeat_window: length of time", "16 mqtt.ca_file: no such file"})
+	if !strings.HasPrefix(err.Error(), path+":12: badges.key_file: ") {
+		t.Errorf("printed as %v", err)
+	}
+}
+
+func TestLoadUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{filepath.Join(dir, "none.toml"), dir} {
+		_, err := Load(path)
+		var got Problems
+		if !errors.As(err, &got) || len(got) != 1 || got[0].Line != 0 || !strings.HasPrefix(err.Error(), path+": cannot be read: ") {
+			t.Errorf("Load(%s): %v", path, err)
+		}
+	}
+	huge := filepath.Join(dir, "huge.toml")
+	write(t, huge, strings.Repeat("#", 2*maxSize))
+	if _, err := Load(huge); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("huge file: %v", err)
+	}
+}
