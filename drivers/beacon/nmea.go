@@ -152,17 +152,16 @@ func angle(v, hemisphere []byte, degreeDigits int, hemispheres string, limit flo
 	if !ok || !allDigits(fraction) {
 		return 0, BadFields
 	}
-	// Minutes are kept as one whole number over a power of ten, so that the
-	// only rounding is that of the last divisions. Twelve digits are less than
-	// a nanometre and fit the 53 bits of a float64.
-	minutes, scale := float64(n%100), 1.0
-	for _, c := range fraction[:min(len(fraction), 12)] {
-		minutes = minutes*10 + float64(c-'0')
-		scale *= 10
+	// Counted in whole units of the last digit, so that the one division is
+	// all that rounds. Nine digits of a minute are two micrometres, and even
+	// 180 degrees in such units fit the 53 bits of a float64.
+	units, perMinute := int64(n/100*60+n%100), int64(1)
+	for _, c := range fraction[:min(len(fraction), 9)] {
+		units = units*10 + int64(c-'0')
+		perMinute *= 10
 	}
-	minutes /= scale
-	degrees := float64(n/100) + minutes/60
-	if minutes >= 60 || degrees > limit || (minus && !south) {
+	degrees := float64(units) / float64(60*perMinute)
+	if n%100 >= 60 || degrees > limit || (minus && !south) {
 		return 0, BadRange
 	}
 	if south && degrees != 0 {

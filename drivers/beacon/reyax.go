@@ -62,10 +62,8 @@ func (d *reyax) Next() (Fix, error) {
 				bad = BadLength
 			}
 			if bad != "" {
-				// Its length may be wrong, so the next frame may have begun
-				// inside of it.
 				d.in.reject(bad)
-				d.in.skip()
+				d.in.skip(size)
 				continue
 			}
 			d.in.from += size
@@ -109,7 +107,9 @@ type reyaxFrame struct {
 const incomplete Reason = "incomplete"
 
 // cutReyax takes the frame at the head of b apart; size is how many bytes it has
-// up to the end of its line, that end's first byte included.
+// up to the end of its line, that end's first byte included. Of a bad frame, it
+// is how many bytes surely belong to it: its length may be wrong, so that the
+// next frame begins inside of it.
 func cutReyax(b []byte) (f reyaxFrame, size int, bad Reason) {
 	rest := b[len(reyaxOpening):]
 	address, rest, bad := cutNumber(rest, 5, ",")
@@ -134,11 +134,14 @@ func cutReyax(b []byte) (f reyaxFrame, size int, bad Reason) {
 		return f, 0, BadLength
 	}
 	f.data, rest = rest[:n], rest[n+1:]
+	if !bytes.Contains(f.data, []byte(reyaxOpening)) {
+		size = len(b) - len(rest)
+	}
 	if f.rssi, rest, bad = cutNumber(rest, reyaxMaxNumber, ","); bad != "" {
-		return f, 0, bad
+		return f, size, bad
 	}
 	if f.snr, rest, bad = cutNumber(rest, reyaxMaxNumber, "\r\n"); bad != "" {
-		return f, 0, bad
+		return f, size, bad
 	}
 	return f, len(b) - len(rest), ""
 }

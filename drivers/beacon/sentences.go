@@ -55,7 +55,7 @@ func foreign(tok []byte) bool {
 	if i := bytes.LastIndexByte(tok, etx); i >= 0 && callerID(tok[:i]) {
 		tok = tok[i+1:]
 	}
-	tok = bytes.TrimLeft(tok, "\x02")
+	tok = bytes.TrimLeft(tok, "\x02\x00 ")
 	if blank(tok) {
 		return true
 	}

@@ -142,10 +142,11 @@ func (s *stream) opening(b []byte) string {
 	return ""
 }
 
-// skip drops the frame at the head of the stream, which was counted, up to the
-// next opening or the end of its line.
-func (s *stream) skip() {
-	s.from++
+// skip drops the frame at the head of the stream, which was counted: so many
+// bytes, but at least one, and then up to the next opening or the end of its
+// line.
+func (s *stream) skip(n int) {
+	s.from += max(n, 1)
 	s.skipping = true
 }
 
