@@ -114,7 +114,7 @@ func (c Calendar) turns(from, to time.Time) []time.Time {
 		list = append(list, start)
 		shift := time.Duration(offset) * time.Second
 		// The wall clock of this stretch, as if it were UTC.
-		wallStart, wallEnd := start.Add(shift), end.Add(shift)
+		wallStart, wallEnd := start.UTC().Add(shift), end.UTC().Add(shift)
 		for midnight := wallStart.Truncate(24 * time.Hour); midnight.Before(wallEnd); midnight = midnight.Add(24 * time.Hour) {
 			year, month, day := midnight.Date()
 			for _, s := range c.spans(Date{year, month, day}) {
