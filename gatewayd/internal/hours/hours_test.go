@@ -204,7 +204,7 @@ func TestNextIsTheFirstChange(t *testing.T) {
 		}
 		start := time.Date(2011, 1, 1, 0, rapid.IntRange(0, 2*365*24*60).Draw(t, "start"), 0, 0, time.UTC)
 		if _, jump := start.In(cal.Location).ZoneBounds(); !jump.IsZero() && rapid.Bool().Draw(t, "near a jump") {
-			start = jump.UTC().Add(-time.Duration(rapid.IntRange(0, 2*24*60).Draw(t, "before")) * time.Minute)
+			start = jump.UTC().Truncate(time.Minute).Add(-time.Duration(rapid.IntRange(0, 2*24*60).Draw(t, "before")) * time.Minute)
 		}
 		at, end := start.Add(time.Minute), start.Add(3*24*time.Hour)
 		for cal.Open(at) == cal.Open(start) && at.Before(end) {
