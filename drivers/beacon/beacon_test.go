@@ -395,7 +395,7 @@ func (idle) Read([]byte) (int, error) { return 0, nil }
 func TestMemoryIsBounded(t *testing.T) {
 	for _, protocol := range beacon.Protocols() {
 		for _, piece := range []string{"x", "$", "+", "$PKNDS,", "$GPWPL,", "+RCV=", "+RCV=1,240,"} {
-			const size = 4 << 20
+			const size = 512 << 10
 			allocs := testing.AllocsPerRun(1, func() {
 				d, err := beacon.New(protocol, io.LimitReader(&repeat{text: piece}, size), nil)
 				if err != nil {
