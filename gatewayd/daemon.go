@@ -1,0 +1,430 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/google/uuid"
+	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/conn/v3/physic"
+	"periph.io/x/conn/v3/spi"
+
+	"presence/config"
+	"presence/drivers/bus"
+	"presence/drivers/card"
+	"presence/drivers/lamp"
+	"presence/drivers/mfrc522"
+	"presence/drivers/pi"
+	"presence/drivers/serial"
+	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/door"
+	"presence/gatewayd/internal/health"
+	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/sim"
+	"presence/gatewayd/internal/supervise"
+	"presence/gatewayd/internal/tags"
+	"presence/gatewayd/internal/uplink"
+)
+
+// daemon is one running gateway: all rooms, wired.
+type daemon struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	origin  presence.Origin
+	session presence.ID
+
+	clock    *clock.Clock
+	simClock *clock.Sim    // nil: the clock is real
+	hardware *sim.Hardware // nil: the hardware is real
+
+	socket   net.Listener
+	journal  *journal.Journal
+	lamp     *lamp.Lamp
+	lampFault error
+	door     *door.Door
+	tags     *tags.Tags
+	uplink   *uplink.Uplink
+	monitor  *health.Monitor
+	watchers hub
+	board    pi.Board
+}
+
+// newDaemon opens everything that must be there. Hardware need not be: a
+// missing reader or receiver heals when it appears.
+//
+// The observer, if any, is told of every tap's outcome.
+func newDaemon(cfg *config.Config, log *slog.Logger, observe func(presence.Answer)) (*daemon, error) {
+	d := &daemon{
+		cfg: cfg, log: log, board: pi.Board{Root: "/"},
+		origin:  originOf(cfg),
+		session: presence.ID(uuid.New()),
+	}
+	if err := os.MkdirAll(cfg.Gateway.StateDir, 0o750); err != nil {
+		return nil, fmt.Errorf("make state directory: %w", err)
+	}
+	var err error
+	if d.socket, err = control.Listen(cfg.Gateway.StateDir); err != nil {
+		return nil, err
+	}
+	if err := d.build(observe); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+// close gives back what newDaemon took, the journal last.
+func (d *daemon) close() error {
+	var errs []error
+	if d.socket != nil {
+		if err := d.socket.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, fmt.Errorf("close control socket: %w", err))
+		}
+	}
+	if d.journal != nil {
+		errs = append(errs, d.journal.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// build makes the rooms from left to right: clock, journal, lamp, door and
+// tags, uplink, health.
+func (d *daemon) build(observe func(presence.Answer)) error {
+	if err := d.openClock(); err != nil {
+		return err
+	}
+	if d.cfg.Simulated() {
+		d.hardware = sim.New()
+	}
+	j, err := journal.Open(journal.Options{
+		Path:           journalPath(d.cfg),
+		Keep:           d.cfg.Journal.Keep,
+		MaxBytes:       int64(d.cfg.Journal.MaxMB) << 20,
+		CommitInterval: d.cfg.Journal.CommitInterval,
+		Now:            d.clock.Now,
+		Version:        buildVersion(),
+		Simulated:      d.cfg.Simulated(),
+		Log:            d.log,
+	})
+	if err != nil {
+		return err
+	}
+	d.journal = j
+	d.openLamp()
+	d.door = door.New(door.Options{
+		RepeatWindow: d.cfg.Badges.RepeatWindow,
+		Badges:       d.identities(),
+		Journal:      d.journal,
+		Lamp:         d.lamp,
+		Now:          d.clock.Now,
+		Simulated:    d.cfg.Simulated(),
+		Observe: func(a presence.Answer) {
+			if d.hardware != nil {
+				d.hardware.Observe(a)
+			}
+			d.watchers.tap(d.now(), a)
+			if observe != nil {
+				observe(a)
+			}
+		},
+		Log: d.log,
+	})
+	if d.tags, err = d.newTags(); err != nil {
+		return err
+	}
+	if err := d.journal.Tail(func(e presence.Entry) bool {
+		atDoor, inAir := d.door.Remember(e), d.tags.Remember(e)
+		return atDoor || inAir
+	}); err != nil {
+		return err
+	}
+	if d.uplink, err = d.newUplink(); err != nil {
+		return err
+	}
+	d.log = slog.New(newCityLog(d.log.Handler(), d.now, d.uplink.Log))
+	d.monitor = d.newMonitor()
+	return nil
+}
+
+func (d *daemon) openClock() error {
+	var source clock.Source
+	var err error
+	switch d.cfg.Clock.Source {
+	case "sim":
+		d.simClock, err = clock.NewSim()
+		source = d.simClock
+	case "trust":
+		source, err = clock.NewTrusted()
+	default:
+		source, err = clock.NewKernel()
+	}
+	if err != nil {
+		return err
+	}
+	d.clock = clock.New(source)
+	return nil
+}
+
+// now prints the present time as the documents do, nil while it is unknown.
+func (d *daemon) now() *string {
+	t := d.clock.Timing(d.clock.Now())
+	if t.Time.IsZero() {
+		return nil
+	}
+	s := t.Time.In(d.origin.Location).Format(presence.TimeLayout)
+	return &s
+}
+
+func (d *daemon) identities() presence.Badges {
+	if d.cfg.Badges.Key == nil {
+		return presence.PlainBadges()
+	}
+	return presence.HashedBadges(*d.cfg.Badges.Key)
+}
+
+// openLamp takes the pins that are there. A lamp that cannot be lit is no
+// reason to record nothing: it becomes an alert.
+func (d *daemon) openLamp() {
+	pin := func(name string) gpio.PinOut {
+		if name == "" {
+			return nil
+		}
+		p, err := bus.Pin(name)
+		if err != nil {
+			d.lampFault = errors.Join(d.lampFault, err)
+			return nil
+		}
+		return p
+	}
+	f := d.cfg.Feedback
+	d.lamp = lamp.New(lamp.Pins{Green: pin(f.Green), Red: pin(f.Red), Buzzer: pin(f.Buzzer)}, d.log)
+	if d.lampFault != nil {
+		d.log.Error("the lamp is not complete", "error", d.lampFault)
+	}
+}
+
+func (d *daemon) newTags() (*tags.Tags, error) {
+	t := d.cfg.Tags
+	fence, err := fenceOf(d.cfg.Office)
+	if err != nil {
+		return nil, err
+	}
+	return tags.New(tags.Options{
+		MinInterval: t.MinInterval, MinMove: t.MinMoveM, Heartbeat: t.Heartbeat,
+		Coordinates: tags.Coordinates(t.Coordinates),
+		Fence:       fence,
+		Always:      d.cfg.Hours.Always,
+		Open:        calendarOf(d.cfg).Open,
+		Now:         d.clock.Now,
+		Journal:     d.journal,
+		Simulated:   d.cfg.Simulated(),
+		Log:         d.log,
+	}), nil
+}
+
+func (d *daemon) newUplink() (*uplink.Uplink, error) {
+	m := d.cfg.MQTT
+	return uplink.New(uplink.Options{
+		Origin: d.origin, Session: d.session,
+		Broker: m.Broker.URL(), CAFile: m.CAFile, CertFile: m.CertFile, KeyFile: m.KeyFile,
+		Username: m.Username, PasswordFile: m.PasswordFile,
+		Window:   m.Window,
+		Journal:  d.journal,
+		Times:    d.clock,
+		Now:      d.now,
+		Commands: d.commands(),
+		Log:      d.log,
+	})
+}
+
+// commands are what the city may ask of a gateway.
+func (d *daemon) commands() map[string]uplink.CommandFunc {
+	return map[string]uplink.CommandFunc{
+		"ping": func(context.Context, json.RawMessage) (json.RawMessage, error) {
+			return json.RawMessage(`{"pong":true}`), nil
+		},
+		"report": func(context.Context, json.RawMessage) (json.RawMessage, error) {
+			return json.Marshal(d.monitor.Look())
+		},
+		"identify": func(context.Context, json.RawMessage) (json.RawMessage, error) {
+			d.lamp.Show(lamp.Identify)
+			return json.RawMessage(`{}`), nil
+		},
+	}
+}
+
+func (d *daemon) newMonitor() *health.Monitor {
+	boot, _ := clock.BootID() // the clock has read it already
+	return health.New(health.Options{
+		Interval: d.cfg.Health.Interval, Boot: boot, Simulated: d.cfg.Simulated(),
+		Time: d.now, Retain: d.uplink.Retain,
+		Sources: health.Sources{
+			Clock:      d.clock.Health,
+			Journal:    d.journalHealth,
+			MQTT:       d.uplink.Stats,
+			Readers:    d.door.Health,
+			Receivers:  d.tags.Health,
+			Pi:         d.piHealth,
+			Conditions: d.conditions,
+		},
+	})
+}
+
+// run runs the gateway until the context ends (no error) or it cannot go on.
+//
+// It stops from left to right: first nothing more comes in, then what came in
+// goes to the disk and, as far as the line allows, to the city; then the city
+// is told goodbye.
+func (d *daemon) run(ctx context.Context) error {
+	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServices()
+	intake, stopIntake := context.WithCancel(ctx)
+	defer stopIntake()
+
+	d.uplink.Retain("info", d.info())
+	served := make(chan error, 1)
+	go func() {
+		served <- supervise.Run(services, d.log, d.services()...)
+		stopIntake()
+	}()
+	d.log.Info("gateway is ready", "gateway", d.origin.Gateway, "version", buildVersion(), "stream", d.journal.Stream().String())
+	taken := supervise.Run(intake, d.log, d.intake()...)
+
+	d.handOver(services)
+	stopServices()
+	return errors.Join(taken, <-served, d.close())
+}
+
+// handOver brings what came in to the disk and gives the line a moment to take
+// what waits; what it does not take stays in the journal.
+func (d *daemon) handOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
+	defer cancel()
+	if err := d.journal.Flush(ctx); err != nil {
+		d.log.Error("not everything reached the disk", "error", err)
+		return
+	}
+	d.uplink.Drained(ctx)
+}
+
+// services are the tasks that outlive the intake.
+func (d *daemon) services() []supervise.Task {
+	return []supervise.Task{
+		{Name: "journal", Run: func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-d.journal.Failed():
+				return supervise.Fatal(d.journal.Err())
+			}
+		}},
+		{Name: "lamp", Run: d.lamp.Run},
+		{Name: "uplink", Run: d.uplink.Run},
+		{Name: "health", Run: d.monitor.Run},
+		{Name: "control", Run: func(ctx context.Context) error {
+			err := control.Serve(ctx, d.socket, control.Handler(d.control()), d.log)
+			if ctx.Err() == nil {
+				// The socket is closed now and cannot be served again.
+				return supervise.Fatal(err)
+			}
+			return err
+		}},
+	}
+}
+
+// intake are the tasks that take in taps and fixes.
+func (d *daemon) intake() []supervise.Task {
+	var tasks []supervise.Task
+	for _, r := range d.cfg.Readers {
+		open := d.openReader(r)
+		tasks = append(tasks, supervise.Task{Name: "reader " + r.Name, Run: func(ctx context.Context) error {
+			return d.door.Run(ctx, door.Reader{Name: r.Name, Poll: r.Poll, Open: open})
+		}})
+	}
+	for _, r := range d.cfg.Receivers {
+		tasks = append(tasks, supervise.Task{Name: "receiver " + r.Name, Run: func(ctx context.Context) error {
+			return d.tags.Run(ctx, tags.Receiver{
+				Name: r.Name, Protocol: r.Protocol,
+				Open: func(context.Context) (io.ReadCloser, error) {
+					return serial.Open(serial.Config{Port: r.Port, Baud: r.Baud})
+				},
+			})
+		}})
+	}
+	return tasks
+}
+
+// openReader says how a reader is opened: over the real bus, or over a mocked
+// chip that lives as long as the daemon.
+func (d *daemon) openReader(r config.Reader) func(context.Context) (card.Reader, error) {
+	opt := mfrc522.Options{
+		Speed:  physic.Frequency(r.SpeedHz) * physic.Hertz,
+		GainDB: r.GainDB,
+		Log:    d.log.With("reader", r.Name),
+	}
+	if r.Bus == config.SimBus {
+		chip := d.hardware.Add(r.Name, r.Poll).Chip
+		return func(context.Context) (card.Reader, error) { return mfrc522.New(chip.Port(), opt) }
+	}
+	return func(context.Context) (card.Reader, error) {
+		if r.ResetPin != "" {
+			pin, err := bus.Pin(r.ResetPin)
+			if err != nil {
+				return nil, err
+			}
+			opt.Reset = pin
+		}
+		port, err := bus.OpenSPI(r.Bus)
+		if err != nil {
+			return nil, err
+		}
+		return newReader(port, opt)
+	}
+}
+
+// newReader makes the driver own the port.
+func newReader(port spi.PortCloser, opt mfrc522.Options) (card.Reader, error) {
+	reader, err := mfrc522.New(port, opt)
+	if err != nil {
+		return nil, errors.Join(err, port.Close())
+	}
+	return reader, nil
+}
+
+// info says what this gateway is.
+func (d *daemon) info() []byte {
+	i := presence.Info{
+		V: 1, Gateway: d.origin.Gateway, Dinas: d.origin.Dinas,
+		Version: buildVersion(), Commit: buildCommit(), Go: runtime.Version(),
+		Model: d.board.Model(), OS: d.board.OS(), Kernel: d.board.Kernel(),
+		Boot: d.clock.Now().Boot, Session: d.session, Stream: d.journal.Stream(),
+		ConfigDigest: d.cfg.Digest, Schema: 1, Simulated: d.cfg.Simulated(),
+		Readers: []presence.InfoReader{}, Receivers: []presence.InfoReceiver{},
+	}
+	for _, r := range d.cfg.Readers {
+		i.Readers = append(i.Readers, presence.InfoReader{Name: r.Name, Chip: r.Chip, Bus: r.Bus})
+	}
+	for _, r := range d.cfg.Receivers {
+		i.Receivers = append(i.Receivers, presence.InfoReceiver{Name: r.Name, Protocol: r.Protocol, Port: r.Port})
+	}
+	b, err := json.Marshal(i)
+	if err != nil {
+		panic("encode info: " + err.Error()) // it holds nothing that JSON cannot say
+	}
+	return b
+}
+
+// originOf is what all events of a gateway have in common.
+func originOf(cfg *config.Config) presence.Origin {
+	return presence.Origin{Gateway: cfg.Gateway.ID, Dinas: cfg.Gateway.Dinas, Location: cfg.Gateway.Timezone}
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"presence/config"
+	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
+)
+
+type exportCmd struct {
+	Since  string `help:"Only events at or after this: 2026-11-23, 2026-11-23T07:00, RFC 3339, or how long ago (24h)." placeholder:"T"`
+	Until  string `help:"Only events before this." placeholder:"T"`
+	Format string `default:"jsonl" enum:"jsonl,csv" help:"jsonl or csv."`
+}
+
+// Run prints the journal's events, oldest first: through the daemon where it
+// runs, else out of the file.
+func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	x := control.Export{Format: e.Format}
+	now := time.Now()
+	if x.Since, err = parseInstant(e.Since, now, cfg.Gateway.Timezone); err != nil {
+		return usageError{fmt.Errorf("--since: %w", err)}
+	}
+	if x.Until, err = parseInstant(e.Until, now, cfg.Gateway.Timezone); err != nil {
+		return usageError{fmt.Errorf("--until: %w", err)}
+	}
+	d, err := control.Dial(cfg.Gateway.StateDir)
+	if err == nil {
+		q := url.Values{"format": {x.Format}}
+		if !x.Since.IsZero() {
+			q.Set("since", x.Since.Format(time.RFC3339Nano))
+		}
+		if !x.Until.IsZero() {
+			q.Set("until", x.Until.Format(time.RFC3339Nano))
+		}
+		_, err = d.Copy(ctx, con.out, "/export?"+q.Encode())
+		return err
+	}
+	if !errors.Is(err, control.ErrNotRunning) {
+		return err
+	}
+	file, err := journal.OpenReadOnly(journalPath(cfg))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return exportEvents(ctx, con.out, x, originOf(cfg), clock.New(nil), file)
+}
+
+// parseInstant reads the forms that a person types; "" is no bound.
+func parseInstant(s string, now time.Time, loc *time.Location) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(s); err == nil {
+		return now.Add(-ago), nil
+	}
+	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04:05"} {
+		if t, err := time.ParseInLocation(layout, s, loc); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q: want 2026-11-23, 2026-11-23T07:00, RFC 3339 or how long ago (24h)", s)
+}
+
+// scanner reads a journal in order.
+type scanner interface {
+	Scan(ctx context.Context, fn func(presence.Entry) error) error
+}
+
+// timer says what is known of an event's time.
+type timer interface {
+	Timing(presence.Reading) presence.Timing
+}
+
+// exportEvents writes the wanted events. One whose time is unknown is always
+// wanted: it may have happened in the span asked for.
+func exportEvents(ctx context.Context, w io.Writer, x control.Export, o presence.Origin, times timer, j scanner) error {
+	buffered := bufio.NewWriterSize(w, 64<<10)
+	write := func(e presence.Entry, t presence.Timing) error {
+		b, err := o.Event(&e.Record, t)
+		if err != nil {
+			return err
+		}
+		_, err = buffered.Write(append(b, '\n'))
+		return err
+	}
+	if x.Format == "csv" {
+		table := csv.NewWriter(buffered)
+		if err := table.Write(csvHeader); err != nil {
+			return fmt.Errorf("write export: %w", err)
+		}
+		write = func(e presence.Entry, t presence.Timing) error {
+			if err := table.Write(csvRow(o, &e.Record, t)); err != nil {
+				return err
+			}
+			table.Flush()
+			return table.Error()
+		}
+		table.Flush()
+	}
+	err := j.Scan(ctx, func(e presence.Entry) error {
+		t := times.Timing(e.At)
+		if !t.Time.IsZero() && (t.Time.Before(x.Since) || !x.Until.IsZero() && !t.Time.Before(x.Until)) {
+			return nil
+		}
+		return write(e, t)
+	})
+	if err != nil {
+		return fmt.Errorf("write export: %w", err)
+	}
+	if err := buffered.Flush(); err != nil {
+		return fmt.Errorf("write export: %w", err)
+	}
+	return nil
+}
+
+var csvHeader = []string{
+	"id", "kind", "time", "time_quality", "time_error_ms", "boot",
+	"reader", "badge", "card", "assurance",
+	"receiver", "tag", "lat", "lon", "accuracy_m", "fix", "zone", "rssi", "snr",
+	"detail",
+}
+
+// csvRow is one event in the columns of csvHeader.
+func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) []string {
+	row := make([]string, len(csvHeader))
+	row[0] = r.Stream.String() + "-" + strconv.FormatUint(r.Seq, 10)
+	row[1] = r.Kind.String()
+	if !t.Time.IsZero() {
+		row[2] = t.Time.In(o.Location).Format(presence.TimeLayout)
+		row[4] = strconv.FormatFloat(float64(t.Error.Microseconds())/1000, 'f', -1, 64)
+	}
+	row[3] = string(t.Quality)
+	row[5] = r.At.Boot.String()
+	number := func(f *float64) string {
+		if f == nil {
+			return ""
+		}
+		return strconv.FormatFloat(*f, 'f', -1, 64)
+	}
+	switch {
+	case r.Badge != nil:
+		row[6], row[7], row[8], row[9] = r.Badge.Reader, r.Badge.Badge, r.Badge.Card, r.Badge.Assurance
+	case r.Tag != nil:
+		fix, _ := r.Tag.Fix.MarshalText() // never fails
+		row[10], row[11] = r.Tag.Receiver, r.Tag.Tag
+		row[12], row[13], row[14] = number(r.Tag.Lat), number(r.Tag.Lon), number(r.Tag.Accuracy)
+		row[15], row[16] = string(fix), r.Tag.Zone.String()
+		if r.Tag.RSSI != nil {
+			row[17] = strconv.Itoa(*r.Tag.RSSI)
+		}
+		row[18] = number(r.Tag.SNR)
+	case r.Start != nil:
+		row[19] = "version " + r.Start.Version
+	case r.Gap != nil:
+		var lost []string
+		for kind, n := range r.Gap.Kinds {
+			lost = append(lost, fmt.Sprintf("%d %s", n, kind))
+		}
+		row[19] = fmt.Sprintf("%s: lost %s", r.Gap.Reason, strings.Join(lost, ", "))
+	}
+	for i, cell := range row {
+		// A cell that a spreadsheet would take for a formula is told to be text:
+		// names in it come from the radio. A negative number stays one.
+		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+			if _, err := strconv.ParseFloat(cell, 64); err != nil {
+				row[i] = "'" + cell
+			}
+		}
+	}
+	return row
+}

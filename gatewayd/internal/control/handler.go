@@ -1,0 +1,218 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"presence/drivers/mfrc522/mfrc522test"
+	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/sim"
+)
+
+// Daemon is what a running gateway answers with.
+type Daemon struct {
+	Health func() presence.Health
+	// Watch passes lines, each a WatchLine, until the context ends or a line
+	// cannot be passed on.
+	Watch func(ctx context.Context, line func(WatchLine) error) error
+	// Export writes the journal's events.
+	Export func(ctx context.Context, w io.Writer, e Export) error
+	// Verify writes what `gatewayd verify` prints, and reports whether the
+	// journal is whole.
+	Verify func(ctx context.Context, w io.Writer) (bool, error)
+	// Hardware is nil unless the configuration names a sim bus, Clock unless
+	// it names the sim clock.
+	Hardware *sim.Hardware
+	Clock    *clock.Sim
+}
+
+// WatchLine is one thing that happened, or how the gateway is: exactly one
+// field is set.
+type WatchLine struct {
+	Time   *string          `json:"time"`
+	Tap    *WatchTap        `json:"tap,omitempty"`
+	Event  json.RawMessage  `json:"event,omitempty"`
+	Health *presence.Health `json:"health,omitempty"`
+}
+
+// WatchTap is what became of one tap.
+type WatchTap struct {
+	presence.Answer
+	TookMS float64 `json:"took_ms"`
+}
+
+// Export says which events are wanted and how.
+type Export struct {
+	Since, Until time.Time // zero: no bound
+	Format       string    // "jsonl" or "csv"
+}
+
+// Handler answers requests for a daemon.
+func Handler(d Daemon) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, d.Health())
+	})
+	mux.HandleFunc("GET /watch", d.watch)
+	mux.HandleFunc("GET /export", d.export)
+	mux.HandleFunc("GET /verify", d.verify)
+	mux.HandleFunc("POST /sim/tap", d.tap)
+	mux.HandleFunc("POST /sim/reader", d.breakReader)
+	mux.HandleFunc("POST /sim/clock", d.setClock)
+	return mux
+}
+
+// The trailers tell the client whether an answer that went on is whole: its
+// status was sent before it began.
+const (
+	trailerError   = "Gatewayd-Error"
+	trailerDamaged = "Gatewayd-Damaged"
+)
+
+func (d Daemon) watch(w http.ResponseWriter, r *http.Request) {
+	flush := streaming(w, "application/x-ndjson")
+	enc := json.NewEncoder(w)
+	// An error here is the watcher who went away.
+	_ = d.Watch(r.Context(), func(l WatchLine) error {
+		if err := enc.Encode(l); err != nil {
+			return err
+		}
+		return flush()
+	})
+}
+
+func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	e := Export{Format: q.Get("format")}
+	for key, at := range map[string]*time.Time{"since": &e.Since, "until": &e.Until} {
+		if v := q.Get(key); v != "" {
+			t, err := time.Parse(time.RFC3339Nano, v)
+			if err != nil {
+				http.Error(w, key+": want RFC 3339", http.StatusBadRequest)
+				return
+			}
+			*at = t
+		}
+	}
+	if e.Format != "jsonl" && e.Format != "csv" {
+		http.Error(w, "format: want jsonl or csv", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Trailer", trailerError)
+	streaming(w, "application/octet-stream")
+	if err := d.Export(r.Context(), w, e); err != nil {
+		w.Header().Set(trailerError, err.Error())
+	}
+}
+
+func (d Daemon) verify(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Trailer", trailerError+", "+trailerDamaged)
+	streaming(w, "text/plain")
+	whole, err := d.Verify(r.Context(), w)
+	if err != nil {
+		w.Header().Set(trailerError, err.Error())
+	}
+	if !whole {
+		w.Header().Set(trailerDamaged, "true")
+	}
+}
+
+func (d Daemon) tap(w http.ResponseWriter, r *http.Request) {
+	var t sim.Tap
+	if !d.simulated(w) || !readJSON(w, r, &t) {
+		return
+	}
+	if err := t.Check(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if _, err := d.Hardware.Reader(t.Reader); err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	flush := streaming(w, "application/x-ndjson")
+	enc := json.NewEncoder(w)
+	err := d.Hardware.Run(r.Context(), t, func(res sim.Result) {
+		// A tap goes on even if nobody reads its answer any more: the context
+		// tells.
+		_ = enc.Encode(sim.Line{Result: res})
+		_ = flush()
+	})
+	if err != nil {
+		_ = enc.Encode(sim.Line{Error: err.Error()})
+	}
+}
+
+func (d Daemon) breakReader(w http.ResponseWriter, r *http.Request) {
+	var f sim.ReaderFault
+	if !d.simulated(w) || !readJSON(w, r, &f) {
+		return
+	}
+	reader, err := d.Hardware.Reader(f.Reader)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	fault, err := mfrc522test.ParseFault(f.Fault)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	reader.Chip.SetFault(fault)
+}
+
+func (d Daemon) setClock(w http.ResponseWriter, r *http.Request) {
+	var c sim.ClockState
+	if !readJSON(w, r, &c) {
+		return
+	}
+	if d.Clock == nil {
+		http.Error(w, `the clock is real: only [clock] source = "sim" can be set`, http.StatusForbidden)
+		return
+	}
+	d.Clock.Set(c.Synced, c.Offset)
+}
+
+func (d Daemon) simulated(w http.ResponseWriter) bool {
+	if d.Hardware == nil {
+		http.Error(w, `the hardware is real: only a reader with bus = "sim" can be driven`, http.StatusForbidden)
+		return false
+	}
+	return true
+}
+
+// streaming starts an answer that goes on for as long as it takes.
+func streaming(w http.ResponseWriter, contentType string) (flush func() error) {
+	w.Header().Set("Content-Type", contentType)
+	c := http.NewResponseController(w)
+	// Recorders in tests have no deadline to clear.
+	_ = c.SetReadDeadline(time.Time{})
+	w.WriteHeader(http.StatusOK)
+	_ = c.Flush()
+	return c.Flush
+}
+
+func readJSON[T any](w http.ResponseWriter, r *http.Request, into *T) bool {
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	err := dec.Decode(into)
+	if err == nil && dec.More() {
+		err = errors.New("more than one JSON value")
+	}
+	if err != nil {
+		http.Error(w, "read request: "+err.Error(), http.StatusBadRequest)
+		return false
+	}
+	return true
+}
+
+func writeJSON[T any](w http.ResponseWriter, v T) {
+	w.Header().Set("Content-Type", "application/json")
+	// An error here is the client who went away.
+	_ = json.NewEncoder(w).Encode(v)
+}

@@ -1,0 +1,281 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"presence/drivers/card"
+	"presence/drivers/cardtest"
+	"presence/drivers/mfrc522/mfrc522test"
+	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/presence"
+)
+
+// answerWithin is how long a tap waits for the lamp.
+const answerWithin = 5 * time.Second
+
+// Reader is one mocked reader: its chip and the field before its antenna.
+type Reader struct {
+	Name  string
+	Chip  *mfrc522test.Chip
+	field *cardtest.Field
+	// gone is how long a card must be away for the door to have noticed.
+	gone time.Duration
+
+	mu      sync.Mutex
+	waiting map[string]chan<- presence.Answer // by UID
+	removed map[string]time.Time              // when a UID last left the field
+}
+
+// Hardware is all mocked readers of a daemon.
+type Hardware struct {
+	readers map[string]*Reader
+}
+
+// New makes hardware without readers.
+func New() *Hardware { return &Hardware{readers: make(map[string]*Reader)} }
+
+// Add mocks one more reader, which is polled at the given interval.
+func (h *Hardware) Add(name string, poll time.Duration) *Reader {
+	field := cardtest.NewField()
+	r := &Reader{
+		Name: name, field: field, Chip: mfrc522test.New(field),
+		gone:    6*poll + 50*time.Millisecond,
+		waiting: make(map[string]chan<- presence.Answer),
+		removed: make(map[string]time.Time),
+	}
+	h.readers[name] = r
+	return r
+}
+
+// Reader finds a mocked reader by name.
+func (h *Hardware) Reader(name string) (*Reader, error) {
+	if r, ok := h.readers[name]; ok {
+		return r, nil
+	}
+	return nil, fmt.Errorf("no reader %q with bus = \"sim\" in the configuration", name)
+}
+
+// Observe takes the door's answers. It never blocks.
+func (h *Hardware) Observe(a presence.Answer) {
+	r, ok := h.readers[a.Reader]
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c, ok := r.waiting[a.UID]; ok {
+		delete(r.waiting, a.UID)
+		c <- a // has room for the answers to all cards of its tap
+	}
+}
+
+// Tap is what `gatewayd sim tap` asks for.
+type Tap struct {
+	Reader string        `json:"reader"`
+	UIDs   []string      `json:"uids"`
+	Card   string        `json:"card"`
+	Hold   time.Duration `json:"hold"`  // how long the cards stay at least
+	Count  int           `json:"count"` // rounds; the UIDs are counted up
+	Every  time.Duration `json:"every"` // from the start of one round to the next
+}
+
+// Result is what became of one card of one tap.
+type Result struct {
+	UID       string  `json:"uid"`
+	Outcome   string  `json:"outcome"` // "accepted", "repeat", "refused" or "none"
+	Stream    string  `json:"stream,omitempty"`
+	Seq       uint64  `json:"seq,omitempty"`
+	LatencyMS float64 `json:"latency_ms"`
+	Reason    string  `json:"reason,omitempty"`
+}
+
+// Line is one line of the answer to a Tap: a result, or at last why it ended
+// early.
+type Line struct {
+	Result
+	Error string `json:"error,omitempty"`
+}
+
+// ReaderFault is what `gatewayd sim reader` asks for.
+type ReaderFault struct {
+	Reader string `json:"reader"`
+	Fault  string `json:"fault"`
+}
+
+// ClockState is what `gatewayd sim clock` asks for.
+type ClockState struct {
+	Synced bool          `json:"synced"`
+	Offset time.Duration `json:"offset"`
+}
+
+// Check says what is wrong with a tap before anything is put into a field.
+func (t *Tap) Check() error {
+	if len(t.UIDs) == 0 {
+		return errors.New("no uid given")
+	}
+	if len(t.UIDs) > 16 {
+		return fmt.Errorf("%d cards at once: want at most 16", len(t.UIDs))
+	}
+	seen := make(map[string]bool)
+	for _, s := range t.UIDs {
+		uid, err := card.ParseUID(s)
+		if err != nil {
+			return err
+		}
+		if seen[uid.String()] {
+			return fmt.Errorf("uid %s given twice", uid)
+		}
+		seen[uid.String()] = true
+		if _, err := cardtest.New(uid, card.Technology(t.Card)); err != nil {
+			return err
+		}
+	}
+	if t.Hold < 0 || t.Hold > time.Hour || t.Every < 0 || t.Every > time.Hour {
+		return errors.New("hold and every: want 0s to 1h")
+	}
+	if t.Count < 0 || t.Count > 1_000_000 {
+		return fmt.Errorf("count %d: want 1 to 1000000", t.Count)
+	}
+	return nil
+}
+
+// Run does the tap round by round and reports each card's result as soon as it
+// is known.
+func (h *Hardware) Run(ctx context.Context, t Tap, report func(Result)) error {
+	if err := t.Check(); err != nil {
+		return err
+	}
+	r, err := h.Reader(t.Reader)
+	if err != nil {
+		return err
+	}
+	uids := make([]card.UID, len(t.UIDs))
+	for i, s := range t.UIDs {
+		if uids[i], err = card.ParseUID(s); err != nil {
+			return err
+		}
+	}
+	for round := range max(t.Count, 1) {
+		started := time.Now()
+		if err := r.tap(ctx, uids, card.Technology(t.Card), t.Hold, report); err != nil {
+			return err
+		}
+		if round+1 < t.Count && !backoff.Sleep(ctx, t.Every-time.Since(started)) {
+			return ctx.Err()
+		}
+		for i := range uids {
+			uids[i] = countUp(uids[i])
+		}
+	}
+	return nil
+}
+
+// tap puts the cards into the field together and takes them out again.
+func (r *Reader) tap(ctx context.Context, uids []card.UID, tech card.Technology, hold time.Duration, report func(Result)) error {
+	cards := make([]*cardtest.Card, len(uids))
+	for i, uid := range uids {
+		c, err := cardtest.New(uid, tech)
+		if err != nil {
+			return err
+		}
+		cards[i] = c
+		if !backoff.Sleep(ctx, r.awayFor(uid)) {
+			return ctx.Err()
+		}
+	}
+	answers := make(chan presence.Answer, len(uids))
+	r.mu.Lock()
+	for _, uid := range uids {
+		if _, busy := r.waiting[uid.String()]; busy {
+			r.mu.Unlock()
+			return fmt.Errorf("card %s is being tapped at %s already", uid, r.Name)
+		}
+	}
+	for _, uid := range uids {
+		r.waiting[uid.String()] = answers
+	}
+	r.mu.Unlock()
+
+	started := time.Now()
+	for _, c := range cards {
+		r.field.Put(c)
+	}
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for i, uid := range uids {
+			r.field.Remove(cards[i])
+			delete(r.waiting, uid.String())
+			r.removed[uid.String()] = time.Now()
+		}
+	}()
+
+	pending := make(map[string]bool, len(uids))
+	for _, uid := range uids {
+		pending[uid.String()] = true
+	}
+	deadline := time.NewTimer(answerWithin)
+	defer deadline.Stop()
+	for len(pending) > 0 {
+		select {
+		case a := <-answers:
+			delete(pending, a.UID)
+			res := Result{
+				UID: a.UID, Outcome: string(a.Outcome), Seq: a.Seq, Reason: a.Reason,
+				LatencyMS: float64(time.Since(started).Microseconds()) / 1000,
+			}
+			if !a.Stream.IsZero() {
+				res.Stream = a.Stream.String()
+			}
+			report(res)
+		case <-deadline.C:
+			for uid := range pending {
+				report(Result{UID: uid, Outcome: "none", LatencyMS: float64(answerWithin.Milliseconds())})
+			}
+			clear(pending)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if !backoff.Sleep(ctx, hold-time.Since(started)) {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// awayFor is how long this card must still stay away so that the door takes its
+// next visit as a new one.
+func (r *Reader) awayFor(uid card.UID) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	for uid, left := range r.removed {
+		if now.Sub(left) > r.gone {
+			delete(r.removed, uid)
+		}
+	}
+	if left, ok := r.removed[uid.String()]; ok {
+		return r.gone - now.Sub(left)
+	}
+	return 0
+}
+
+// countUp is the next identifier of the same size, as of a big-endian number.
+func countUp(uid card.UID) card.UID {
+	b := uid.Bytes()
+	for i := len(b) - 1; i >= 0; i-- {
+		b[i]++
+		if b[i] != 0 {
+			break
+		}
+	}
+	next, err := card.NewUID(b)
+	if err != nil {
+		panic("count up " + uid.String() + ": " + err.Error()) // same length as before
+	}
+	return next
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"presence/config"
+	"presence/drivers/pi"
+	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/health"
+	"presence/gatewayd/internal/hours"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/tags"
+)
+
+// control is what the daemon answers on its socket.
+func (d *daemon) control() control.Daemon {
+	return control.Daemon{
+		Health: d.monitor.Look,
+		Watch:  d.watch,
+		Export: func(ctx context.Context, w io.Writer, x control.Export) error {
+			return exportEvents(ctx, w, x, d.origin, d.clock, d.journal)
+		},
+		Verify: func(ctx context.Context, w io.Writer) (bool, error) {
+			r, err := d.journal.Verify(ctx)
+			if err != nil {
+				return false, err
+			}
+			return r.Whole(), printReport(w, r)
+		},
+		Hardware: d.hardware,
+		Clock:    d.simClock,
+	}
+}
+
+// hub passes taps to whoever watches. A watcher who does not keep up misses
+// some; the door never waits for one.
+type hub struct {
+	mu       sync.Mutex
+	watchers map[chan control.WatchLine]struct{}
+}
+
+func (h *hub) join() (lines <-chan control.WatchLine, leave func()) {
+	c := make(chan control.WatchLine, 64)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.watchers == nil {
+		h.watchers = make(map[chan control.WatchLine]struct{})
+	}
+	h.watchers[c] = struct{}{}
+	return c, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.watchers, c)
+	}
+}
+
+func (h *hub) tap(at *string, a presence.Answer) {
+	line := control.WatchLine{Time: at, Tap: &control.WatchTap{Answer: a, TookMS: float64(a.Took.Microseconds()) / 1000}}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.watchers {
+		select {
+		case c <- line:
+		default:
+		}
+	}
+}
+
+// watch passes on what happens: taps as the lamp answers them, events as they
+// become durable, and the health when the state of something changes.
+func (d *daemon) watch(ctx context.Context, pass func(control.WatchLine) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	taps, leave := d.watchers.join()
+	defer leave()
+	events := make(chan control.WatchLine)
+	var reading sync.WaitGroup
+	reading.Go(func() { d.follow(ctx, events) })
+	defer reading.Wait()
+	defer cancel()
+
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	shown := ""
+	for {
+		h := d.monitor.Look()
+		if state := stateOf(h); state != shown {
+			shown = state
+			if err := pass(control.WatchLine{Time: d.now(), Health: &h}); err != nil {
+				return err
+			}
+		}
+		var line control.WatchLine
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			continue
+		case line = <-taps:
+		case line = <-events:
+		}
+		if err := pass(line); err != nil {
+			return err
+		}
+	}
+}
+
+// stateOf are the words of a health document whose change a watcher sees.
+func stateOf(h presence.Health) string {
+	s := fmt.Sprint(h.Level, h.MQTT.Connected)
+	for _, r := range h.Readers {
+		s += r.Name + r.State
+	}
+	for _, r := range h.Receivers {
+		s += r.Name + r.State
+	}
+	return s
+}
+
+// follow passes on events from now on, as they become durable.
+func (d *daemon) follow(ctx context.Context, to chan<- control.WatchLine) {
+	after := d.journal.End()
+	for {
+		entries, err := d.journal.Next(ctx, after, 64)
+		if err != nil {
+			return
+		}
+		for _, e := range entries {
+			after = e.Pos
+			t := d.clock.Timing(e.At)
+			raw, err := d.origin.Event(&e.Record, t)
+			if err != nil {
+				continue
+			}
+			line := control.WatchLine{Event: raw}
+			if !t.Time.IsZero() {
+				s := t.Time.In(d.origin.Location).Format(presence.TimeLayout)
+				line.Time = &s
+			}
+			select {
+			case to <- line:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// conditions are what no number of the health document shows.
+func (d *daemon) conditions() []health.Condition {
+	var cs []health.Condition
+	if d.lampFault != nil {
+		cs = append(cs, health.Condition{
+			Code: "lamp", Level: presence.LevelWarn,
+			ID: fmt.Sprintf("Lampu atau buzzer tidak dapat dinyalakan; tap tetap dicatat. (%v)", d.lampFault),
+			EN: fmt.Sprintf("Lamp or buzzer cannot be driven; taps are recorded all the same. (%v)", d.lampFault),
+		})
+	}
+	return cs
+}
+
+func (d *daemon) journalHealth() presence.JournalHealth {
+	s := d.journal.Stats()
+	h := presence.JournalHealth{
+		Pending: s.Pending, Events: s.Events, Bytes: s.Bytes,
+		CommitMSP50: ms(s.CommitP50), CommitMSP99: ms(s.CommitP99),
+		WrittenBytesDay: s.WrittenBytesDay, FreeBytes: s.FreeBytes,
+	}
+	if s.Pending > 0 {
+		if age, ok := d.clock.Now().Since(s.OldestPending); ok && age > 0 {
+			h.OldestPendingS = int64(age.Seconds())
+		}
+	}
+	return h
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func (d *daemon) piHealth() presence.PiHealth {
+	var h presence.PiHealth
+	if v, ok := d.board.TempC(); ok {
+		h.TempC = &v
+	}
+	if v, ok := d.board.Throttled(); ok {
+		h.Throttled = &v
+	}
+	if v, ok := pi.DiskFree(d.cfg.Gateway.StateDir); ok {
+		h.DiskFreeBytes = &v
+	}
+	if v, ok := d.board.RootReadonly(); ok {
+		h.RootReadonly = &v
+	}
+	if v, ok := d.board.StorageErrors(); ok {
+		h.SDErrors = &v
+	}
+	return h
+}
+
+// fenceOf makes the fence of the configuration, nil where there is none.
+func fenceOf(o *config.Office) (*tags.Fence, error) {
+	switch {
+	case o == nil:
+		return nil, nil
+	case o.FenceFile == "":
+		return tags.NewCircle(o.Lat, o.Lon, o.RadiusM)
+	}
+	text, err := os.ReadFile(o.FenceFile)
+	if err != nil {
+		return nil, fmt.Errorf("read fence: %w", err)
+	}
+	f, err := tags.ParseGeoJSON(text)
+	if err != nil {
+		return nil, fmt.Errorf("read fence %s: %w", o.FenceFile, err)
+	}
+	return f, nil
+}
+
+// calendarOf makes the working hours of the configuration.
+func calendarOf(cfg *config.Config) hours.Calendar {
+	c := hours.Calendar{
+		Location: cfg.Gateway.Timezone,
+		Always:   cfg.Hours.Always,
+		Week:     weekOf(cfg.Hours.Week),
+	}
+	for _, day := range cfg.Hours.Holidays {
+		c.Holidays = append(c.Holidays, hours.Date(day))
+	}
+	for _, p := range cfg.Hours.Periods {
+		c.Periods = append(c.Periods, hours.Period{From: hours.Date(p.From), To: hours.Date(p.To), Week: weekOf(p.Week)})
+	}
+	return c
+}
+
+func weekOf(w config.Week) (week hours.Week) {
+	for day, spans := range w {
+		for _, s := range spans {
+			week[day] = append(week[day], hours.Span(s))
+		}
+	}
+	return week
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"presence/config"
+)
+
+// The exit codes of the contract.
+const (
+	exitDone   = 0
+	exitFailed = 1 // at run time
+	exitUsage  = 2 // wrong usage or wrong configuration
+)
+
+type cli struct {
+	Config string `help:"The configuration file." default:"/etc/gatewayd/gatewayd.toml" placeholder:"FILE"`
+
+	Run     runCmd     `cmd:"" help:"Run the gateway. SIGTERM stops it, SIGHUP reads the configuration again."`
+	Check   checkCmd   `cmd:"" help:"Check the configuration and report everything that is wrong with it."`
+	Demo    demoCmd    `cmd:"" help:"Show the main job with nothing installed: an office morning with mocked hardware and a broker inside."`
+	Status  statusCmd  `cmd:"" help:"Ask the running gateway how it is."`
+	Watch   watchCmd   `cmd:"" help:"Show taps, tags and reader state live."`
+	Export  exportCmd  `cmd:"" help:"Print the journal's events, also while the gateway runs."`
+	Verify  verifyCmd  `cmd:"" help:"Check every record of the journal."`
+	Sim     simCmd     `cmd:"" help:"Drive the mocked hardware of a running gateway (readers with bus = \"sim\")."`
+	Version versionCmd `cmd:"" help:"Print version, commit and Go version."`
+}
+
+// console is where a command talks to its user.
+type console struct {
+	out, err io.Writer
+}
+
+// usageError marks what the user can mend by calling or configuring otherwise.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	code := command(ctx, os.Args[1:], console{os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// command parses and runs one command line and returns the exit code.
+func command(ctx context.Context, args []string, con console) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("gatewayd"),
+		kong.Description("The presence gateway of one department: badges at the door and GPS tags, recorded durably and handed to the city over MQTT."),
+		kong.Writers(con.out, con.err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(con, &c),
+	)
+	if err != nil {
+		panic("declare commands: " + err.Error())
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(con.err, "gatewayd: %v; see gatewayd --help\n", err)
+		return exitUsage
+	}
+	return exitCode(parsed.Run(), con.err)
+}
+
+// exitCode prints what went wrong, one line each, and returns what to exit
+// with.
+func exitCode(err error, w io.Writer) int {
+	if err == nil {
+		return exitDone
+	}
+	var problems config.Problems
+	if errors.As(err, &problems) {
+		for _, p := range problems {
+			fmt.Fprintln(w, p.Error())
+		}
+		return exitUsage
+	}
+	var silent exitStatus
+	if errors.As(err, &silent) {
+		return int(silent)
+	}
+	fmt.Fprintf(w, "gatewayd: %s\n", strings.ReplaceAll(err.Error(), "\n", " "))
+	if usage := (usageError{}); errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// exitStatus is the outcome of a command that has said everything already.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"presence/config"
+)
+
+type runCmd struct{}
+
+// Run is the daemon: it starts over with every good configuration that SIGHUP
+// brings, and ends with the context.
+func (runCmd) Run(ctx context.Context, c *cli, con console) error {
+	tuneMemory()
+	log := slog.New(slog.NewTextHandler(con.err, nil))
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		next, err := runUntilReload(ctx, c.Config, cfg, hup, log)
+		if err != nil || next == nil {
+			return err
+		}
+		cfg = next
+	}
+}
+
+// tuneMemory keeps the heap small: a gateway shares a small board, and garbage
+// that is collected twice as often costs less than memory that is not there.
+// Both can be set from outside (GOGC, GOMEMLIMIT).
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(32 << 20)
+	}
+}
+
+// runUntilReload runs one configuration. It returns the next one, or nil where
+// the context ended the run.
+func runUntilReload(ctx context.Context, path string, cfg *config.Config, hup <-chan os.Signal, log *slog.Logger) (*config.Config, error) {
+	d, err := newDaemon(cfg, log, nil)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	reloaded := make(chan *config.Config, 1)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				reloaded <- nil
+				return
+			case <-hup:
+			}
+			if next := reread(path, cfg, log); next != nil {
+				reloaded <- next
+				cancel()
+				return
+			}
+		}
+	}()
+	err = d.run(ctx)
+	cancel()
+	return <-reloaded, err
+}
+
+// reread loads the configuration again; nil where the old one goes on.
+func reread(path string, old *config.Config, log *slog.Logger) *config.Config {
+	next, err := config.Load(path)
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		for _, p := range problems {
+			log.Error("configuration is wrong, the old one stays in force", "problem", p.Error())
+		}
+		return nil
+	case err != nil:
+		log.Error("configuration cannot be read, the old one stays in force", "error", err)
+		return nil
+	case next.Digest == old.Digest && next.Badges == old.Badges:
+		log.Info("configuration is unchanged")
+		return nil
+	}
+	log.Info("configuration has changed, starting over with it", "digest", next.Digest)
+	return next
+}
+
+// journalPath is where a gateway keeps its journal.
+func journalPath(cfg *config.Config) string {
+	return fmt.Sprintf("%s/journal.db", cfg.Gateway.StateDir)
+}

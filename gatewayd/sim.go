@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"presence/config"
+	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/sim"
+)
+
+type simCmd struct {
+	Tap    simTapCmd    `cmd:"" help:"Put cards into the field of a mocked reader and print the lamp's answer to each."`
+	Reader simReaderCmd `cmd:"" help:"Break a mocked reader, or mend it."`
+	Clock  simClockCmd  `cmd:"" help:"Set the mocked clock ([clock] source = \"sim\")."`
+}
+
+// daemonOf finds the running daemon of a configuration.
+func daemonOf(c *cli) (*control.Client, error) {
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	return control.Dial(cfg.Gateway.StateDir)
+}
+
+type simTapCmd struct {
+	Reader string        `required:"" help:"The reader's name."`
+	UID    []string      `required:"" name:"uid" sep:"none" help:"A card's UID in hex: 4, 7 or 10 bytes. Several: several cards at once." placeholder:"HEX"`
+	Card   string        `default:"mifare-classic-1k" help:"The kind of card."`
+	Hold   time.Duration `default:"200ms" help:"How long the cards stay in the field."`
+	Count  int           `default:"1" help:"How many taps; the UID is counted up."`
+	Every  time.Duration `default:"500ms" help:"From one tap to the next."`
+}
+
+// Run taps and prints one JSON line per card as soon as its answer is known.
+func (t simTapCmd) Run(ctx context.Context, c *cli, con console) error {
+	tap := sim.Tap{Reader: t.Reader, UIDs: t.UID, Card: t.Card, Hold: t.Hold, Count: t.Count, Every: t.Every}
+	if err := tap.Check(); err != nil {
+		return usageError{err}
+	}
+	if t.Count < 1 {
+		return usageError{fmt.Errorf("count %d: want at least 1", t.Count)}
+	}
+	d, err := daemonOf(c)
+	if err != nil {
+		return err
+	}
+	body, err := control.Post(ctx, d, "/sim/tap", tap)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	enc := json.NewEncoder(con.out)
+	good, answers := true, 0
+	for dec := json.NewDecoder(body); ; {
+		var line sim.Line
+		if err := dec.Decode(&line); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return fmt.Errorf("read answer: %w", err)
+		}
+		if line.Error != "" {
+			return errors.New(line.Error)
+		}
+		answers++
+		if line.Outcome != string(presence.Accepted) && line.Outcome != string(presence.Repeat) {
+			good = false
+		}
+		if err := enc.Encode(line.Result); err != nil {
+			return fmt.Errorf("print answer: %w", err)
+		}
+	}
+	if want := t.Count * len(t.UID); answers != want {
+		return fmt.Errorf("gatewayd went away after %d of %d answers", answers, want)
+	}
+	if !good {
+		return exitStatus(exitFailed)
+	}
+	return nil
+}
+
+type simReaderCmd struct {
+	Reader string `required:"" help:"The reader's name."`
+	Fault  string `required:"" enum:"deaf,bus-low,bus-high,none" help:"What is wrong with it: ${enum}."`
+}
+
+// Run breaks or mends the reader.
+func (r simReaderCmd) Run(ctx context.Context, c *cli) error {
+	return tell(ctx, c, "/sim/reader", sim.ReaderFault{Reader: r.Reader, Fault: r.Fault})
+}
+
+type simClockCmd struct {
+	Synced bool          `required:"" help:"Whether somebody disciplines the clock: true or false."`
+	Offset time.Duration `help:"How far the wall clock that the gateway sees is ahead."`
+}
+
+// Run sets the clock.
+func (s simClockCmd) Run(ctx context.Context, c *cli) error {
+	return tell(ctx, c, "/sim/clock", sim.ClockState{Synced: s.Synced, Offset: s.Offset})
+}
+
+// tell posts a request that is answered by nothing.
+func tell[T any](ctx context.Context, c *cli, path string, request T) error {
+	d, err := daemonOf(c)
+	if err != nil {
+		return err
+	}
+	body, err := control.Post(ctx, d, path, request)
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"presence/config"
+	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/journal"
+)
+
+type verifyCmd struct{}
+
+// Run checks every record: through the daemon where it runs, else in the file.
+func (verifyCmd) Run(ctx context.Context, c *cli, con console) error {
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	var damaged bool
+	d, err := control.Dial(cfg.Gateway.StateDir)
+	switch {
+	case err == nil:
+		damaged, err = d.Copy(ctx, con.out, "/verify")
+	case errors.Is(err, control.ErrNotRunning):
+		var r journal.Report
+		if r, err = journal.Verify(ctx, journalPath(cfg)); err == nil {
+			damaged = !r.Whole()
+			err = printReport(con.out, r)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if damaged {
+		return exitStatus(exitFailed)
+	}
+	return nil
+}
+
+// printReport prints what a check of the journal found.
+func printReport(w io.Writer, r journal.Report) error {
+	_, err := fmt.Fprint(w, r.String())
+	return err
+}
