@@ -1,0 +1,251 @@
+// Package brokertest runs a real mosquitto for a test, and a city that listens
+// to it.
+//
+// It exists because what matters about a broker is what real ones do: refuse,
+// restart, forget, drop.
+package brokertest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// Wait is how long helpers wait for what must come.
+const Wait = 30 * time.Second
+
+// Broker is a mosquitto of a test. It is stopped when the test ends.
+type Broker struct {
+	Port int
+
+	t      testing.TB
+	binary string
+	config string
+	log    bytes.Buffer
+	cmd    *exec.Cmd
+	done   chan struct{}
+}
+
+// Start runs a broker on a free port of 127.0.0.1 with the given lines added to
+// its configuration; without any it lets everybody in. Where mosquitto is not
+// installed the test is skipped, or fails under CI=true.
+func Start(t testing.TB, extra ...string) *Broker {
+	t.Helper()
+	binary, err := exec.LookPath("mosquitto")
+	if err != nil {
+		binary, err = exec.LookPath("/usr/sbin/mosquitto") // where Debian puts it
+	}
+	if err != nil {
+		const text = "mosquitto is not installed: run scripts/install-test-deps.sh"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(text)
+		}
+		t.Skip(text)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lines := []string{
+		fmt.Sprintf("listener %d 127.0.0.1", port),
+		"persistence false",
+		// A test's city must get everything, however far it is behind.
+		"max_queued_messages 0", "max_inflight_messages 0", "max_queued_bytes 0",
+		"set_tcp_nodelay true",
+	}
+	if len(extra) == 0 {
+		extra = []string{"allow_anonymous true"}
+	}
+	b := &Broker{t: t, binary: binary, Port: port, config: filepath.Join(t.TempDir(), "mosquitto.conf")}
+	text := strings.Join(append(lines, extra...), "\n") + "\n"
+	if err := os.WriteFile(b.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.run()
+	t.Cleanup(func() {
+		b.Stop()
+		if t.Failed() {
+			t.Logf("mosquitto said:\n%s", tail(b.log.String(), 4000))
+		}
+	})
+	return b
+}
+
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+
+// Address is the broker's host and port.
+func (b *Broker) Address() string { return fmt.Sprintf("127.0.0.1:%d", b.Port) }
+
+// URL is the broker's address for a configuration.
+func (b *Broker) URL() string { return "tcp://" + b.Address() }
+
+// Restart runs the broker again on the same port, after Stop or Kill.
+func (b *Broker) Restart() {
+	b.t.Helper()
+	b.run()
+}
+
+func (b *Broker) run() {
+	b.t.Helper()
+	cmd := exec.Command(b.binary, "-c", b.config)
+	cmd.Stdout, cmd.Stderr = &b.log, &b.log
+	// The broker goes with the test, even when the test is killed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = cmd.Wait() // Stop and Kill end it with a signal, which is an error
+	}()
+	b.cmd, b.done = cmd, done
+	deadline := time.Now().Add(Wait)
+	for {
+		conn, err := net.Dial("tcp", b.Address())
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case <-done:
+			b.t.Fatalf("mosquitto ended at once:\n%s", b.log.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("mosquitto does not listen:\n%s", b.log.String())
+		}
+	}
+}
+
+// Stop ends the broker as systemd would.
+func (b *Broker) Stop() { b.end(syscall.SIGTERM) }
+
+// Kill ends the broker at once.
+func (b *Broker) Kill() { b.end(syscall.SIGKILL) }
+
+func (b *Broker) end(sig syscall.Signal) {
+	if b.cmd == nil {
+		return
+	}
+	_ = b.cmd.Process.Signal(sig) // it may have ended already
+	<-b.done
+	b.cmd = nil
+}
+
+// Message is one message that reached the city.
+type Message struct {
+	Topic    string
+	Payload  []byte
+	Retained bool
+}
+
+// City is a subscriber that keeps what it gets.
+type City struct {
+	t      testing.TB
+	client mqtt.Client
+
+	mu       sync.Mutex
+	messages []Message
+	changed  chan struct{}
+}
+
+// Subscribe connects a city to the broker. It comes back by itself when the
+// broker does.
+func (b *Broker) Subscribe(filter string, configure ...func(*mqtt.ClientOptions)) *City {
+	b.t.Helper()
+	c := &City{t: b.t, changed: make(chan struct{})}
+	ready := make(chan struct{}, 16)
+	o := mqtt.NewClientOptions().AddBroker(b.URL()).
+		SetClientID(fmt.Sprintf("city-%d-%d", os.Getpid(), time.Now().UnixNano())).
+		SetCleanSession(true).SetAutoReconnect(true).SetMaxReconnectInterval(200 * time.Millisecond).
+		SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond).
+		SetOrderMatters(true)
+	o.SetOnConnectHandler(func(client mqtt.Client) {
+		token := client.Subscribe(filter, 1, func(_ mqtt.Client, m mqtt.Message) {
+			c.mu.Lock()
+			c.messages = append(c.messages, Message{m.Topic(), bytes.Clone(m.Payload()), m.Retained()})
+			close(c.changed)
+			c.changed = make(chan struct{})
+			c.mu.Unlock()
+		})
+		go func() {
+			if token.WaitTimeout(Wait) && token.Error() == nil {
+				select {
+				case ready <- struct{}{}:
+				default:
+				}
+			}
+		}()
+	})
+	for _, f := range configure {
+		f(o)
+	}
+	c.client = mqtt.NewClient(o)
+	c.client.Connect()
+	select {
+	case <-ready:
+	case <-time.After(Wait):
+		b.t.Fatal("the city cannot subscribe")
+	}
+	b.t.Cleanup(func() { c.client.Disconnect(100) })
+	return c
+}
+
+// Publish sends a message at QoS 1 and waits for its PUBACK.
+func (c *City) Publish(topic string, retained bool, payload []byte) {
+	c.t.Helper()
+	token := c.client.Publish(topic, 1, retained, payload)
+	if !token.WaitTimeout(Wait) || token.Error() != nil {
+		c.t.Fatalf("publish %s: %v", topic, token.Error())
+	}
+}
+
+// Messages is what came so far.
+func (c *City) Messages() []Message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]Message(nil), c.messages...)
+}
+
+// Await returns the messages once enough says that they are, and fails the test
+// if they are not in time.
+func (c *City) Await(what string, enough func([]Message) bool) []Message {
+	c.t.Helper()
+	return c.AwaitFor(Wait, what, enough)
+}
+
+// AwaitFor is Await with a bound of its own.
+func (c *City) AwaitFor(bound time.Duration, what string, enough func([]Message) bool) []Message {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	defer cancel()
+	for {
+		c.mu.Lock()
+		messages, changed := c.messages, c.changed
+		c.mu.Unlock()
+		if enough(messages) {
+			return messages
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			c.t.Fatalf("waited %v in vain for %s; %d messages came", bound, what, len(messages))
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package uplink
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// maxCommand bounds a command's payload in bytes, maxTX its transaction id.
+const (
+	maxCommand = 16 << 10
+	maxTX      = 128
+)
+
+// command is a parsed `cmd/<name>`.
+type command struct {
+	presence.Command
+	expires time.Time
+}
+
+// parseCommand reads a command. With an error it still returns the transaction
+// id, if that could be read, so that the sender can be told.
+func parseCommand(payload []byte) (command, error) {
+	var c command
+	if len(payload) > maxCommand {
+		return c, fmt.Errorf("command of %d bytes: at most %d", len(payload), maxCommand)
+	}
+	if !utf8.Valid(payload) {
+		return c, errors.New("command is not UTF-8")
+	}
+	if err := json.Unmarshal(payload, &c.Command); err != nil {
+		return command{}, fmt.Errorf("command is not as it should be: %w", err)
+	}
+	if c.TX == "" || len(c.TX) > maxTX {
+		return command{}, fmt.Errorf("tx: want 1 to %d bytes", maxTX)
+	}
+	var err error
+	if c.expires, err = time.Parse(time.RFC3339Nano, c.Expires); err != nil {
+		return c, fmt.Errorf("expires %.40q: want RFC 3339", c.Expires)
+	}
+	if trimmed := bytes.TrimSpace(c.Args); len(trimmed) > 0 && trimmed[0] != '{' && string(trimmed) != "null" {
+		return c, errors.New("args: want an object")
+	}
+	return c, nil
+}
+
+// parseStatus reads a message of the topic `status`.
+func parseStatus(payload []byte) (presence.Status, error) {
+	var s presence.Status
+	if err := json.Unmarshal(payload, &s); err != nil {
+		return presence.Status{}, fmt.Errorf("status is not as it should be: %w", err)
+	}
+	if s.State != "online" && s.State != "offline" {
+		return presence.Status{}, fmt.Errorf("status of state %.20q", s.State)
+	}
+	return s, nil
+}
+
+// reply answers a command.
+func (s *session) reply(name string, r presence.Reply) {
+	if strings.ContainsAny(name, "+#") || name == "" {
+		return // nothing can be published there
+	}
+	if len(r.Result) == 0 {
+		r.Result = json.RawMessage("null")
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		s.u.opt.Log.Error("cannot encode a reply", "command", name, "error", err)
+		return
+	}
+	s.client.Publish(s.u.prefix+"reply/"+name, 1, false, b)
+}

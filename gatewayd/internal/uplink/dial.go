@@ -1,0 +1,147 @@
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"golang.org/x/sys/unix"
+)
+
+// maxPacket bounds a packet from the broker in bytes: paho allocates what a
+// packet declares as its length.
+const maxPacket = 256 << 10
+
+// unackedTimeout is for how long sent bytes may stay without a TCP
+// acknowledgement before the kernel gives the connection up (tcp(7),
+// TCP_USER_TIMEOUT).
+const unackedTimeout = 20 * time.Second
+
+// dialer makes the function that opens a connection, and tells opened of it.
+// Certificates are read at each connection, so that a renewed one is taken up
+// without a restart.
+func (u *Uplink) dialer(ctx context.Context, opened func(net.Conn)) (mqtt.OpenConnectionFunc, error) {
+	var config *tls.Config
+	if u.opt.TLS {
+		var err error
+		if config, err = u.tlsConfig(); err != nil {
+			return nil, err
+		}
+	}
+	tcp := &net.Dialer{
+		Timeout: u.limits.Connect,
+		Control: func(_, _ string, c syscall.RawConn) error {
+			var err error
+			if e := c.Control(func(fd uintptr) {
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unackedTimeout.Milliseconds()))
+			}); e != nil {
+				return e
+			}
+			return err
+		},
+	}
+	return func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, u.limits.Connect)
+		defer cancel()
+		conn, err := tcp.DialContext(ctx, "tcp", u.opt.Address)
+		if err != nil {
+			return nil, err
+		}
+		if config != nil {
+			secure := tls.Client(conn, config)
+			if err := secure.HandshakeContext(ctx); err != nil {
+				return nil, errors.Join(fmt.Errorf("TLS: %w", err), conn.Close())
+			}
+			conn = secure
+		}
+		conn = &bounded{Conn: conn}
+		opened(conn)
+		return conn, nil
+	}, nil
+}
+
+func (u *Uplink) tlsConfig() (*tls.Config, error) {
+	host, _, err := net.SplitHostPort(u.opt.Address)
+	if err != nil {
+		return nil, fmt.Errorf("read broker address: %w", err)
+	}
+	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if u.opt.CAFile != "" {
+		pem, err := os.ReadFile(u.opt.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read CA certificate: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read CA certificate %s: no certificate in it", u.opt.CAFile)
+		}
+	}
+	if u.opt.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(u.opt.CertFile, u.opt.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read certificate and key: %w", err)
+		}
+		c.Certificates = []tls.Certificate{cert}
+	}
+	return c, nil
+}
+
+func (u *Uplink) password() (string, error) {
+	if u.opt.PasswordFile == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(u.opt.PasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("read password: %w", err)
+	}
+	return strings.TrimRight(string(b), "\r\n"), nil
+}
+
+var errTooLarge = fmt.Errorf("the broker sent a packet of more than %d bytes", maxPacket)
+
+// bounded follows the packets that come over a connection and ends it before
+// one that is too large is read (MQTT 3.1.1, 2.2: a byte of type and flags, the
+// remaining length in 7-bit groups, the rest).
+type bounded struct {
+	net.Conn
+	rest   int // bytes of the packet still to come
+	length int // remaining length, while it is being read
+	shift  int // of the next group; 0 before the first
+	inside bool
+}
+
+// Read implements net.Conn.
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.Conn.Read(p)
+	for i := 0; i < n; {
+		switch {
+		case b.rest > 0:
+			step := min(b.rest, n-i)
+			b.rest -= step
+			i += step
+		case !b.inside: // type and flags
+			b.inside, b.length, b.shift = true, 0, 0
+			i++
+		default:
+			b.length |= int(p[i]&0x7F) << b.shift
+			b.shift += 7
+			if b.length > maxPacket || b.shift > 28 {
+				return 0, errTooLarge
+			}
+			if p[i]&0x80 == 0 {
+				b.inside, b.rest = false, b.length
+			}
+			i++
+		}
+	}
+	return n, err
+}
