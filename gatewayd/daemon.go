@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 
@@ -48,23 +47,29 @@ type daemon struct {
 	simClock *clock.Sim    // nil: the clock is real
 	hardware *sim.Hardware // nil: the hardware is real
 
-	socket   net.Listener
-	journal  *journal.Journal
-	lamp     *lamp.Lamp
+	socket    net.Listener
+	journal   *journal.Journal
+	lamp      *lamp.Lamp
 	lampFault error
-	door     *door.Door
-	tags     *tags.Tags
-	uplink   *uplink.Uplink
-	monitor  *health.Monitor
-	watchers hub
-	board    pi.Board
+	door      *door.Door
+	tags      *tags.Tags
+	uplink    *uplink.Uplink
+	monitor   *health.Monitor
+	watchers  hub
+	board     pi.Board
+}
+
+// extras are what a demonstration needs beyond a gateway.
+type extras struct {
+	observe func(presence.Answer) // is told of every tap's outcome
+	line    uplink.Limits         // how patient the uplink is
 }
 
 // newDaemon opens everything that must be there. Hardware need not be: a
 // missing reader or receiver heals when it appears.
 //
-// The observer, if any, is told of every tap's outcome.
-func newDaemon(cfg *config.Config, log *slog.Logger, observe func(presence.Answer)) (*daemon, error) {
+// What with adds is for the demonstration.
+func newDaemon(cfg *config.Config, log *slog.Logger, with extras) (*daemon, error) {
 	d := &daemon{
 		cfg: cfg, log: log, board: pi.Board{Root: "/"},
 		origin:  originOf(cfg),
@@ -77,7 +82,7 @@ func newDaemon(cfg *config.Config, log *slog.Logger, observe func(presence.Answe
 	if d.socket, err = control.Listen(cfg.Gateway.StateDir); err != nil {
 		return nil, err
 	}
-	if err := d.build(observe); err != nil {
+	if err := d.build(with); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
@@ -99,7 +104,7 @@ func (d *daemon) close() error {
 
 // build makes the rooms from left to right: clock, journal, lamp, door and
 // tags, uplink, health.
-func (d *daemon) build(observe func(presence.Answer)) error {
+func (d *daemon) build(with extras) error {
 	if err := d.openClock(); err != nil {
 		return err
 	}
@@ -125,7 +130,7 @@ func (d *daemon) build(observe func(presence.Answer)) error {
 		RepeatWindow: d.cfg.Badges.RepeatWindow,
 		Badges:       d.identities(),
 		Journal:      d.journal,
-		Lamp:         d.lamp,
+		Lamp:         signals{d.lamp},
 		Now:          d.clock.Now,
 		Simulated:    d.cfg.Simulated(),
 		Observe: func(a presence.Answer) {
@@ -133,8 +138,8 @@ func (d *daemon) build(observe func(presence.Answer)) error {
 				d.hardware.Observe(a)
 			}
 			d.watchers.tap(d.now(), a)
-			if observe != nil {
-				observe(a)
+			if with.observe != nil {
+				with.observe(a)
 			}
 		},
 		Log: d.log,
@@ -148,9 +153,7 @@ func (d *daemon) build(observe func(presence.Answer)) error {
 	}); err != nil {
 		return err
 	}
-	if d.uplink, err = d.newUplink(); err != nil {
-		return err
-	}
+	d.uplink = d.newUplink(with.line)
 	d.log = slog.New(newCityLog(d.log.Handler(), d.now, d.uplink.Log))
 	d.monitor = d.newMonitor()
 	return nil
@@ -232,18 +235,20 @@ func (d *daemon) newTags() (*tags.Tags, error) {
 	}), nil
 }
 
-func (d *daemon) newUplink() (*uplink.Uplink, error) {
+func (d *daemon) newUplink(limits uplink.Limits) *uplink.Uplink {
 	m := d.cfg.MQTT
 	return uplink.New(uplink.Options{
 		Origin: d.origin, Session: d.session,
-		Broker: m.Broker.URL(), CAFile: m.CAFile, CertFile: m.CertFile, KeyFile: m.KeyFile,
+		Address: m.Broker.Address(), TLS: m.Broker.TLS,
+		CAFile: m.CAFile, CertFile: m.CertFile, KeyFile: m.KeyFile,
 		Username: m.Username, PasswordFile: m.PasswordFile,
 		Window:   m.Window,
 		Journal:  d.journal,
 		Times:    d.clock,
-		Now:      d.now,
+		Now:      d.clock.Now,
 		Commands: d.commands(),
 		Log:      d.log,
+		Limits:   limits,
 	})
 }
 
@@ -264,9 +269,10 @@ func (d *daemon) commands() map[string]uplink.CommandFunc {
 }
 
 func (d *daemon) newMonitor() *health.Monitor {
-	boot, _ := clock.BootID() // the clock has read it already
+	j := d.journal.Stats()
 	return health.New(health.Options{
-		Interval: d.cfg.Health.Interval, Boot: boot, Simulated: d.cfg.Simulated(),
+		Interval: d.cfg.Health.Interval, Simulated: d.cfg.Simulated(),
+		Boot: d.clock.Now().Boot, Boots: j.Boots, Unclean: j.UncleanBoots,
 		Time: d.now, Retain: d.uplink.Retain,
 		Sources: health.Sources{
 			Clock:      d.clock.Health,
@@ -314,7 +320,9 @@ func (d *daemon) handOver(ctx context.Context) {
 		d.log.Error("not everything reached the disk", "error", err)
 		return
 	}
-	d.uplink.Drained(ctx)
+	if d.uplink.Stats().Connected {
+		d.uplink.Drained(ctx)
+	}
 }
 
 // services are the tasks that outlive the intake.
@@ -422,6 +430,21 @@ func (d *daemon) info() []byte {
 		panic("encode info: " + err.Error()) // it holds nothing that JSON cannot say
 	}
 	return b
+}
+
+// signals shows the door's answers on the lamp.
+type signals struct{ lamp *lamp.Lamp }
+
+// Show implements door.Lamp.
+func (s signals) Show(o presence.Outcome) {
+	switch o {
+	case presence.Accepted:
+		s.lamp.Show(lamp.Accepted)
+	case presence.Repeat:
+		s.lamp.Show(lamp.Repeat)
+	case presence.Refused:
+		s.lamp.Show(lamp.Refused)
+	}
 }
 
 // originOf is what all events of a gateway have in common.

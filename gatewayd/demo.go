@@ -24,6 +24,7 @@ import (
 	"presence/gatewayd/internal/backoff"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
+	"presence/gatewayd/internal/uplink"
 )
 
 type demoCmd struct {
@@ -84,7 +85,7 @@ func (d *demonstration) run(ctx context.Context, length time.Duration) (err erro
 		return err
 	}
 	quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError + 1}))
-	if d.daemon, err = newDaemon(cfg, quiet, d.atLamp); err != nil {
+	if d.daemon, err = newDaemon(cfg, quiet, extras{observe: d.atLamp, line: uplink.Limits{RetryMin: 300 * time.Millisecond, RetryMax: 2 * time.Second}}); err != nil {
 		return err
 	}
 	d.intro(length)

@@ -51,7 +51,7 @@ func tuneMemory() {
 // runUntilReload runs one configuration. It returns the next one, or nil where
 // the context ended the run.
 func runUntilReload(ctx context.Context, path string, cfg *config.Config, hup <-chan os.Signal, log *slog.Logger) (*config.Config, error) {
-	d, err := newDaemon(cfg, log, nil)
+	d, err := newDaemon(cfg, log, extras{})
 	if err != nil {
 		return nil, err
 	}
