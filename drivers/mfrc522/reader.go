@@ -1,0 +1,330 @@
+package mfrc522
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+
+	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/conn/v3/physic"
+	"periph.io/x/conn/v3/spi"
+
+	"presence/drivers/card"
+)
+
+const (
+	// maxCards bounds how many cards one look reports. More do not get enough
+	// power to work.
+	maxCards = 8
+
+	// lookTime bounds one look; the card that is being selected at its end is
+	// still finished.
+	lookTime = 150 * time.Millisecond
+
+	// tries is how often one card is tried before this look gives it up.
+	tries = 3
+
+	defaultSpeed = physic.MegaHertz
+	maxSpeed     = 10 * physic.MegaHertz // data sheet, 8.1.2
+	defaultGain  = 33
+)
+
+// Options are what a reader can be told. The zero value will do.
+type Options struct {
+	// Speed is the SPI clock, at most 10 MHz; 0 means 1 MHz. Long wires and
+	// many boards fail above 4 MHz.
+	Speed physic.Frequency
+
+	// GainDB is the receiver's gain: 18, 23, 33, 38, 43 or 48 dB (data sheet,
+	// 9.3.3.6); 0 means 33. More gain reads farther, and hears more noise.
+	GainDB int
+
+	// Reset is the pin that is wired to RST, nil where none is. Then only the
+	// soft reset can mend a chip.
+	Reset gpio.PinOut
+
+	// Log may be nil.
+	Log *slog.Logger
+}
+
+// Reader is an MFRC522 and the cards in its field. It implements card.Reader.
+// One goroutine uses it at a time.
+type Reader struct {
+	chip chip
+	port io.Closer // nil where the port cannot be closed
+	pin  gpio.PinOut
+	gain byte
+	log  *slog.Logger
+
+	ready   bool // the chip is configured, and nothing said otherwise since
+	closed  bool
+	met     bool // version is known
+	version byte
+	mends   int // resets since the last look that needed none
+
+	pinWarned  bool
+	mendLogged time.Time
+
+	reading reading     // how this chip counts collisions, as far as known
+	last    []card.Card // what the last look saw
+}
+
+var _ card.Reader = (*Reader)(nil)
+
+// New connects to the chip, resets it and switches its field on. An error wraps
+// card.ErrBusDead where the bus or the chip does not answer, card.ErrDeaf where
+// the chip answers but cannot be set up.
+//
+// The reader takes the port over: Close closes it, if it is an io.Closer. When
+// New fails, the port is still the caller's to close.
+func New(port spi.Port, opts Options) (*Reader, error) {
+	gain, err := gainCode(opts.GainDB)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Speed == 0 {
+		opts.Speed = defaultSpeed
+	}
+	if opts.Speed < 0 || opts.Speed > maxSpeed {
+		return nil, fmt.Errorf("set up MFRC522: SPI clock of %v: want at most %v", opts.Speed, maxSpeed)
+	}
+	conn, err := port.Connect(opts.Speed, spi.Mode0, 8)
+	if err != nil {
+		return nil, fmt.Errorf("connect to MFRC522: %w: %w", card.ErrBusDead, err)
+	}
+	r := &Reader{chip: chip{conn: conn}, pin: opts.Reset, gain: gain, log: opts.Log}
+	r.port, _ = port.(io.Closer)
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if err := r.reset(context.Background()); err != nil {
+		return nil, fmt.Errorf("set up MFRC522: %w", err)
+	}
+	return r, nil
+}
+
+// gainCode is the value of RxGain in RFCfgReg (data sheet, table 98).
+func gainCode(db int) (byte, error) {
+	if db == 0 {
+		db = defaultGain
+	}
+	codes := map[int]byte{18: 0, 23: 1, 33: 4, 38: 5, 43: 6, 48: 7}
+	code, ok := codes[db]
+	if !ok {
+		return 0, fmt.Errorf("set up MFRC522: gain of %d dB: want 18, 23, 33, 38, 43 or 48", db)
+	}
+	return code, nil
+}
+
+// Version is the chip's version register in hex digits, as last read.
+func (r *Reader) Version() string { return fmt.Sprintf("%02X", r.version) }
+
+// Close switches the field off and closes the port. Further calls do nothing.
+func (r *Reader) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed, r.ready = true, false
+	err := r.chip.writeAll(
+		setting{regCommand, commandIdle},
+		setting{regTxControl, txControlReset},
+	)
+	if r.port != nil {
+		err = errors.Join(err, r.port.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("close MFRC522: %w", err)
+	}
+	return nil
+}
+
+// Poll looks once; see card.Reader. A chip that needs it is reset first, or in
+// the middle, so that an error means that a reset did not help either. The next
+// call tries again: call with growing pauses while it fails.
+//
+// A look takes at most lookTime (150 ms) and the card that it is at; with
+// resets about half a second. A cancelled context ends it between two cards.
+func (r *Reader) Poll(ctx context.Context) ([]card.Card, error) {
+	seen, err := r.poll(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for cards: %w", err)
+	}
+	return seen, nil
+}
+
+func (r *Reader) poll(ctx context.Context) ([]card.Card, error) {
+	if r.closed {
+		return nil, errors.New("the reader is closed")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	mends := r.mends
+	if err := r.wellOrReset(ctx); err != nil {
+		return nil, err
+	}
+
+	var l look
+	err := r.look(ctx, &l)
+	if err == nil && l.noise {
+		// Noise on the air is nothing, but a failing bus can look like it.
+		err = r.check()
+	}
+	if err != nil && ctx.Err() == nil {
+		if err = r.mend(ctx, err); err == nil {
+			err = r.look(ctx, &l)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		r.ready = false
+		if errors.Is(err, errStuck) {
+			err = fmt.Errorf("%w: %w, even after a reset", card.ErrDeaf, err)
+		}
+		return nil, err
+	}
+	r.last = l.seen
+	if r.mends == mends {
+		r.mends = 0
+	}
+	if r.mends >= flapping && len(l.seen) == 0 {
+		return nil, fmt.Errorf("%w: the chip needs a reset at every look: check its 3.3 V", card.ErrDeaf)
+	}
+	return slices.Clone(l.seen), nil
+}
+
+// wellOrReset makes sure that the chip is fit to look, by a reset if need be.
+func (r *Reader) wellOrReset(ctx context.Context) error {
+	if !r.ready {
+		return r.reset(ctx)
+	}
+	err := r.check()
+	if err == nil {
+		return nil
+	}
+	return r.mend(ctx, err)
+}
+
+// look is what one look has found so far.
+type look struct {
+	seen  []card.Card
+	noise bool // some exchange did not go as the standard says
+}
+
+func (l *look) has(uid card.UID) bool {
+	return slices.ContainsFunc(l.seen, func(c card.Card) bool { return c.UID == uid })
+}
+
+func (l *look) add(c card.Card) {
+	if !l.has(c.UID) {
+		l.seen = append(l.seen, c)
+	}
+}
+
+// look finds the cards in the field. An error is the chip's or the bus's; what
+// the cards do wrong only keeps them from being seen.
+func (r *Reader) look(ctx context.Context, l *look) error {
+	end := time.Now().Add(lookTime)
+	more := func() bool {
+		return ctx.Err() == nil && len(l.seen) < maxCards && time.Now().Before(end)
+	}
+
+	// Everybody: down one branch of every collision after the other.
+	somebody := false
+	for branches := []path{{}}; len(branches) > 0 && more(); {
+		p := branches[len(branches)-1]
+		branches = branches[:len(branches)-1]
+		found, err := r.pick(cmdWUPA, p, l, more)
+		if err != nil {
+			return err
+		}
+		somebody = somebody || found.answered
+		branches = append(branches, found.branches...)
+	}
+
+	// Those who were there and did not show: somebody else's answer may have
+	// drowned theirs, or they missed a HLTA and took WUPA for an error.
+	for _, c := range r.last {
+		if l.has(c.UID) || !more() {
+			continue
+		}
+		found, err := r.pick(cmdWUPA, pathOf(c.UID), l, more)
+		if err != nil {
+			return err
+		}
+		somebody = somebody || found.answered
+	}
+
+	// Newcomers whose answer was drowned. All others are halted by now.
+	for somebody && more() {
+		before := len(l.seen)
+		if _, err := r.pick(cmdREQA, path{}, l, more); err != nil {
+			return err
+		}
+		if len(l.seen) == before {
+			break
+		}
+	}
+	return nil
+}
+
+// found is what came of one pick.
+type found struct {
+	answered bool // somebody answered the request
+	branches []path
+}
+
+// pick wakes the cards, selects the one at the end of the path, and puts it to
+// sleep again. A card that does not get through is tried a few times; it may
+// be on its way out of the field.
+func (r *Reader) pick(command byte, p path, l *look, more func() bool) (found, error) {
+	var f found
+	reading := r.reading
+	for range tries {
+		atqa, err := r.chip.request(command)
+		if errors.Is(err, errSilence) {
+			return f, nil
+		}
+		f.answered = true
+		w := walk{reading: reading}
+		var c card.Card
+		if err == nil {
+			c.ATQA = atqa
+			c.UID, c.SAK, err = r.chip.descend(p, &w)
+		}
+		// Whatever happened, no card is left awake: one that is ACTIVE answers
+		// neither REQA nor WUPA.
+		if err == nil || errors.Is(err, errFrame) || errors.Is(err, errSilence) {
+			if haltErr := r.chip.halt(); haltErr != nil {
+				err = haltErr
+			}
+		}
+		switch {
+		case err == nil:
+			r.reading = w.reading
+			f.branches = w.branches
+			l.add(c)
+			return f, nil
+		case !errors.Is(err, errFrame) && !errors.Is(err, errSilence):
+			return f, err
+		}
+		l.noise = true
+		// Should the one down this way never get through, the others must not
+		// stay hidden behind it.
+		f.branches = w.branches
+		if !more() {
+			break
+		}
+		reading = w.reading
+		if w.guessed {
+			reading = !reading
+		}
+	}
+	return f, nil
+}
