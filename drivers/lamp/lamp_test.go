@@ -1,0 +1,158 @@
+package lamp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/conn/v3/gpio/gpiotest"
+
+	"presence/drivers/lamp"
+)
+
+// scope records when a pin changes, in virtual milliseconds.
+type scope struct {
+	gpiotest.Pin
+	started time.Time
+	mu      sync.Mutex
+	level   gpio.Level
+	edges   []string
+}
+
+func (s *scope) Out(l gpio.Level) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l != s.level {
+		s.level = l
+		sign := map[gpio.Level]string{gpio.High: "+", gpio.Low: "-"}[l]
+		s.edges = append(s.edges, fmt.Sprintf("%s%d", sign, time.Since(s.started).Milliseconds()))
+	}
+	return nil
+}
+
+func (s *scope) wave() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.edges, " ")
+}
+
+// watch runs a lamp with scopes on all pins.
+func watch(t *testing.T, play func(l *lamp.Lamp)) (green, red, buzzer string) {
+	synctest.Test(t, func(t *testing.T) {
+		g, r, b := &scope{started: time.Now()}, &scope{started: time.Now()}, &scope{started: time.Now()}
+		l := lamp.New(lamp.Pins{Green: g, Red: r, Buzzer: b}, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- l.Run(ctx) }()
+		play(l)
+		time.Sleep(10 * time.Second)
+		cancel()
+		<-done
+		green, red, buzzer = g.wave(), r.wave(), b.wave()
+	})
+	return green, red, buzzer
+}
+
+func TestSignalsTellThemselvesApart(t *testing.T) {
+	for _, tc := range []struct {
+		name               string
+		signal             lamp.Signal
+		green, red, buzzer string
+	}{
+		{"accepted", lamp.Accepted, "+0 -600", "", "+0 -80"},
+		{"repeat", lamp.Repeat, "+0 -150 +300 -450", "", "+0 -80 +300 -380"},
+		{"refused", lamp.Refused, "", "+0 -1200", "+0 -700"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			green, red, buzzer := watch(t, func(l *lamp.Lamp) { l.Show(tc.signal) })
+			if green != tc.green || red != tc.red || buzzer != tc.buzzer {
+				t.Errorf("green %q, red %q, buzzer %q", green, red, buzzer)
+			}
+		})
+	}
+}
+
+func TestNextSignalReplacesAtOnceButNotARefusal(t *testing.T) {
+	green, _, _ := watch(t, func(l *lamp.Lamp) {
+		l.Show(lamp.Accepted)
+		time.Sleep(200 * time.Millisecond)
+		l.Show(lamp.Repeat)
+	})
+	if green != "+0 -200 +200 -350 +500 -650" {
+		t.Errorf("accepted, then repeat: green %q", green)
+	}
+	green, red, _ := watch(t, func(l *lamp.Lamp) {
+		l.Show(lamp.Refused)
+		time.Sleep(50 * time.Millisecond)
+		l.Show(lamp.Accepted)
+	})
+	if red != "+0 -300" || green != "+300 -900" {
+		t.Errorf("refused, then accepted: red %q, green %q", red, green)
+	}
+}
+
+func TestShowNeverBlocks(t *testing.T) {
+	l := lamp.New(lamp.Pins{}, slog.New(slog.DiscardHandler)) // nobody runs it
+	for range 1000 {
+		l.Show(lamp.Refused)
+	}
+}
+
+func TestAnySubsetOfPins(t *testing.T) {
+	for mask := range 8 {
+		synctest.Test(t, func(t *testing.T) {
+			var pins lamp.Pins
+			scopes := map[int]*scope{}
+			for bit, pin := range map[int]*gpio.PinOut{1: &pins.Green, 2: &pins.Red, 4: &pins.Buzzer} {
+				if mask&bit != 0 {
+					scopes[bit] = &scope{started: time.Now()}
+					*pin = scopes[bit]
+				}
+			}
+			l := lamp.New(pins, slog.New(slog.DiscardHandler))
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- l.Run(ctx) }()
+			l.Show(lamp.Identify)
+			time.Sleep(2 * time.Second)
+			cancel() // in the middle of it
+			<-done
+			for bit, s := range scopes {
+				if s.wave() == "" || s.level != gpio.Low {
+					t.Errorf("pins %03b: pin %d has wave %q and ends %v", mask, bit, s.wave(), s.level)
+				}
+			}
+		})
+	}
+}
+
+// broken is a pin that cannot be driven.
+type broken struct{ gpiotest.Pin }
+
+func (*broken) Out(gpio.Level) error { return errors.New("no such line") }
+
+func TestBrokenPinIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		l := lamp.New(lamp.Pins{Green: &broken{}}, slog.New(slog.NewTextHandler(&log, nil)))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- l.Run(ctx) }()
+		for range 5 {
+			l.Show(lamp.Accepted)
+			time.Sleep(time.Second)
+		}
+		cancel()
+		<-done
+		if n := strings.Count(log.String(), "no such line"); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+	})
+}
