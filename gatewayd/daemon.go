@@ -143,7 +143,7 @@ func (d *daemon) build(with extras) error {
 			}
 		},
 		Log: d.log,
-	})
+	}, names(d.cfg.Readers, func(r config.Reader) string { return r.Name })...)
 	if d.tags, err = d.newTags(); err != nil {
 		return err
 	}
@@ -232,7 +232,15 @@ func (d *daemon) newTags() (*tags.Tags, error) {
 		Journal:     d.journal,
 		Simulated:   d.cfg.Simulated(),
 		Log:         d.log,
-	}), nil
+	}, names(d.cfg.Receivers, func(r config.Receiver) string { return r.Name })...), nil
+}
+
+func names[T any](all []T, name func(T) string) []string {
+	var list []string
+	for _, one := range all {
+		list = append(list, name(one))
+	}
+	return list
 }
 
 func (d *daemon) newUplink(limits uplink.Limits) *uplink.Uplink {
@@ -358,6 +366,9 @@ func (d *daemon) intake() []supervise.Task {
 		tasks = append(tasks, supervise.Task{Name: "reader " + r.Name, Run: func(ctx context.Context) error {
 			return d.door.Run(ctx, door.Reader{Name: r.Name, Poll: r.Poll, Open: open})
 		}})
+	}
+	if len(d.cfg.Receivers) > 0 {
+		tasks = append(tasks, supervise.Task{Name: "held tags", Run: d.tags.Release})
 	}
 	for _, r := range d.cfg.Receivers {
 		tasks = append(tasks, supervise.Task{Name: "receiver " + r.Name, Run: func(ctx context.Context) error {

@@ -89,7 +89,7 @@ func exitCode(err error, w io.Writer) int {
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		for _, p := range problems {
-			fmt.Fprintln(w, p.Error())
+			fmt.Fprintln(w, p.String())
 		}
 		return exitUsage
 	}

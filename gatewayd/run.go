@@ -85,7 +85,7 @@ func reread(path string, old *config.Config, log *slog.Logger) *config.Config {
 	switch {
 	case errors.As(err, &problems):
 		for _, p := range problems {
-			log.Error("configuration is wrong, the old one stays in force", "problem", p.Error())
+			log.Error("configuration is wrong, the old one stays in force", "problem", p.String())
 		}
 		return nil
 	case err != nil:

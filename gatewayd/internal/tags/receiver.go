@@ -1,0 +1,148 @@
+package tags
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"sync"
+	"time"
+
+	"presence/drivers/beacon"
+	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/presence"
+)
+
+// Receiver is one radio receiver of tags.
+type Receiver struct {
+	Name     string
+	Protocol string // as in drivers/beacon
+	// Open opens its port. Its errors may heal.
+	Open func(ctx context.Context) (io.ReadCloser, error)
+}
+
+// Run listens to one receiver until the context ends. A port that is gone is
+// opened again for as long as it takes.
+func (t *Tags) Run(ctx context.Context, r Receiver) error {
+	wait := backoff.Backoff{Min: 250 * time.Millisecond, Max: 10 * time.Second}
+	for {
+		port, err := r.Open(ctx)
+		if err == nil {
+			opened := time.Now()
+			err = t.listen(ctx, r, port)
+			if time.Since(opened) > wait.Max {
+				wait.Reset()
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		t.health.change(r.Name, func(h *receiverHealth) {
+			if !h.gone {
+				t.opt.Log.Warn("tag receiver is gone", "receiver", r.Name, "error", err)
+			}
+			h.gone, h.Error = true, err.Error()
+		})
+		if !wait.Wait(ctx) {
+			return ctx.Err()
+		}
+	}
+}
+
+// listen takes fixes from an open port until it fails or the context ends.
+func (t *Tags) listen(ctx context.Context, r Receiver, port io.ReadCloser) (err error) {
+	closePort := sync.OnceValue(port.Close)
+	defer func() { err = errors.Join(err, closePort()) }()
+	// A read that waits for a tag ends when its port is closed.
+	defer context.AfterFunc(ctx, func() { _ = closePort() })()
+	decoder, err := beacon.New(r.Protocol, port, func(why beacon.Reason) { t.health.count(r.Name, string(why)) })
+	if err != nil {
+		return err
+	}
+	t.health.change(r.Name, func(h *receiverHealth) {
+		if h.gone {
+			t.opt.Log.Info("tag receiver is back", "receiver", r.Name)
+		}
+		h.gone, h.Error = false, ""
+	})
+	for {
+		fix, err := decoder.Next()
+		if err != nil {
+			return err
+		}
+		if fix.OddChecksum {
+			t.health.count(r.Name, string(beacon.OddChecksum))
+		}
+		if err := t.Receive(ctx, r.Name, fix); err != nil {
+			return err
+		}
+	}
+}
+
+// quietAfter is for how long a receiver may hear nothing before it counts as
+// silent. That is no fault: tags that lie still are silent for hours.
+const quietAfter = 5 * time.Minute
+
+// healths is how the receivers fare.
+type healths struct {
+	mu        sync.Mutex
+	receivers []*receiverHealth
+}
+
+type receiverHealth struct {
+	presence.ReceiverHealth
+	gone bool
+	last time.Duration // CLOCK_BOOTTIME of the last valid frame, 0 if none came
+}
+
+func (hs *healths) add(name string) {
+	hs.receivers = append(hs.receivers, &receiverHealth{
+		ReceiverHealth: presence.ReceiverHealth{Name: name, Bad: make(map[string]int64)},
+	})
+}
+
+func (hs *healths) change(receiver string, fn func(*receiverHealth)) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	for _, h := range hs.receivers {
+		if h.Name == receiver {
+			fn(h)
+		}
+	}
+}
+
+func (hs *healths) heard(receiver string, at time.Duration) {
+	hs.change(receiver, func(h *receiverHealth) {
+		h.Frames++
+		h.last = at
+	})
+}
+
+func (hs *healths) count(receiver, why string) {
+	hs.change(receiver, func(h *receiverHealth) { h.Bad[why]++ })
+}
+
+// Health says how the receivers fare.
+func (t *Tags) Health() []presence.ReceiverHealth {
+	now := t.opt.Now().Boottime
+	t.health.mu.Lock()
+	defer t.health.mu.Unlock()
+	var all []presence.ReceiverHealth
+	for _, h := range t.health.receivers {
+		doc := h.ReceiverHealth
+		doc.Bad = maps.Clone(h.Bad)
+		doc.State = "ok"
+		if h.last != 0 {
+			s := int64((now - h.last).Seconds())
+			doc.LastS = &s
+		}
+		if h.last == 0 || now-h.last > quietAfter {
+			doc.State = "silent"
+		}
+		if h.gone {
+			doc.State = "gone"
+		}
+		all = append(all, doc)
+	}
+	return all
+}
