@@ -1,0 +1,14 @@
+// Package cardtest holds contactless cards in software: a radio field, cards
+// that are put into it and taken away, and the bits that they answer.
+//
+// It exists so that a reader chip can be simulated down to the frame: drivers
+// fail at what cards do beside the happy path, and nobody can make a real card
+// leave the field between two frames on demand. It knows no chip; the chip
+// mocks are built on top of it.
+//
+// The behaviour is that of ISO/IEC 14443-3 type A: short frames, bit-oriented
+// anticollision frames and standard frames with CRC_A, the states IDLE, READY,
+// ACTIVE, HALT and the starred ones behind HALT, silence where the standard
+// asks for silence, and collisions bit by bit where several cards answer at
+// once. Parity is not spelled out: a frame has it right, or is said not to.
+package cardtest

@@ -1,0 +1,162 @@
+package cardtest
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxAnswer is the longest answer in bytes that a field carries.
+const maxAnswer = 16
+
+// Frame is what a reader sends: bits without parity, least significant first
+// in each byte. 7 bits are a short frame, whole bytes a standard frame, and
+// what begins with SEL and NVB may end within a byte.
+type Frame struct {
+	Bytes []byte
+	Bits  int
+}
+
+// Answer is what a receiver makes of everything that the cards sent at once.
+type Answer struct {
+	// Bytes hold the bits in order of arrival from bit 0 on, without parity.
+	// Where cards sent different bits there is a 1, as the superposition of
+	// both looks. They are valid until the field's next exchange.
+	Bytes []byte
+	// Bits tells how many bits came; 0 is silence.
+	Bits int
+	// Collision is the first bit at which two cards differed, counted from 0;
+	// -1 if none.
+	Collision int
+	// BadParity tells that a parity bit was wrong.
+	BadParity bool
+}
+
+// Field is the radio field in front of one reader. Cards may be put and removed
+// while the reader polls.
+//
+// The reader passes its own clock. It may run ahead of the wall clock, because
+// a simulated bus takes no time, but never falls behind it.
+type Field struct {
+	mu    sync.Mutex
+	cards []*Card
+	rf    bool
+	ahead time.Duration // of the reader's clock, as far as seen
+
+	// ones and zeros say which bits some card sent as 1 and as 0.
+	ones, zeros [maxAnswer]byte
+}
+
+// NewField makes a field that is off and has no card in it.
+func NewField() *Field { return &Field{} }
+
+// Put lays cards into the field. A card that is there already stays as it is.
+func (f *Field) Put(cards ...*Card) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range cards {
+		if slices.Contains(f.cards, c) {
+			continue
+		}
+		f.cards = append(f.cards, c)
+		if f.rf {
+			c.powerOn(time.Now().Add(f.ahead))
+		}
+	}
+}
+
+// Remove takes cards away; one that is not there is no error.
+func (f *Field) Remove(cards ...*Card) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range cards {
+		if i := slices.Index(f.cards, c); i >= 0 {
+			f.cards = slices.Delete(f.cards, i, i+1)
+			c.powerOff()
+		}
+	}
+}
+
+// Cards returns the cards in the field.
+func (f *Field) Cards() []*Card {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.cards)
+}
+
+// RF reports whether the reader drives the field.
+func (f *Field) RF() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.rf
+}
+
+// SetRF switches the field at a time of the reader's clock. Without it the
+// cards lose their state; with it they start up.
+func (f *Field) SetRF(on bool, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sawClock(now)
+	if f.rf == on {
+		return
+	}
+	f.rf = on
+	for _, c := range f.cards {
+		if on {
+			c.powerOn(now)
+		} else {
+			c.powerOff()
+		}
+	}
+}
+
+// Exchange sends a frame, whose last bit ends at a time of the reader's clock,
+// and returns what the cards answer. Only one reader may use a field.
+func (f *Field) Exchange(now time.Time, frame Frame) Answer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sawClock(now)
+	answer := Answer{Collision: -1}
+	if !f.rf || frame.Bits <= 0 {
+		return answer
+	}
+	f.cards = slices.DeleteFunc(f.cards, func(c *Card) bool {
+		if !c.leaves() {
+			return false
+		}
+		c.powerOff()
+		return true
+	})
+
+	clear(f.ones[:])
+	clear(f.zeros[:])
+	for _, c := range f.cards {
+		c.mu.Lock()
+		if c.receive(now, frame) {
+			answer.BadParity = true
+		}
+		answer.Bits = max(answer.Bits, c.answerBits)
+		for i := range c.answerBits {
+			if bit(c.answer[:], i) == 1 {
+				f.ones[i/8] |= 1 << (i % 8)
+			} else {
+				f.zeros[i/8] |= 1 << (i % 8)
+			}
+		}
+		c.mu.Unlock()
+	}
+	for i := range answer.Bits {
+		if bit(f.ones[:], i)&bit(f.zeros[:], i) == 1 {
+			answer.Collision = i
+			break
+		}
+	}
+	answer.Bytes = f.ones[:(answer.Bits+7)/8]
+	return answer
+}
+
+// sawClock learns how far the reader's clock runs ahead. A reader may tell of a
+// moment that has passed, so the largest lead is the true one.
+func (f *Field) sawClock(now time.Time) {
+	f.ahead = max(f.ahead, time.Until(now))
+}

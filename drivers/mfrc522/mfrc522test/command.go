@@ -1,0 +1,275 @@
+package mfrc522test
+
+import (
+	"presence/drivers/cardtest"
+)
+
+// command is a write to CommandReg.
+func (c *Chip) command(v byte, now instant) {
+	switch {
+	case v&commandPowerDown != 0 && v&0x0F != cmdSoftReset:
+		c.sleeping = true
+		c.due[evBoot] = never
+		c.updateRF(now)
+	case c.sleeping:
+		// PowerDown reads as 1 until the chip is awake.
+		c.due[evBoot] = now + wakeUp
+	}
+	code := v & 0x0F
+	if code == cmdNoCmdChange {
+		c.reg[regCommand] = c.reg[regCommand]&0x0F | v&commandRcvOff
+		return
+	}
+	// A new command ends the one under way and clears the errors of the last
+	// (data sheet, sections 9.3.1.7 and 10.2).
+	c.abort()
+	c.reg[regError] = 0
+	c.reg[regCommand] = v&commandRcvOff | code
+	if c.sleeping && code != cmdSoftReset {
+		c.reg[regCommand] &^= 0x0F
+		return
+	}
+	switch code {
+	case cmdIdle: // the host's own Idle requests no interrupt
+	case cmdCalcCRC:
+		c.reg[regCRCResultH], c.reg[regCRCResultL] = byte(crcPreset(c.reg[regMode])>>8), byte(crcPreset(c.reg[regMode]))
+		c.startCRC(now)
+	case cmdTransmit:
+		c.send(now)
+	case cmdReceive:
+		c.phase = modemWaitData
+	case cmdTransceive:
+		c.phase = modemWaitSend
+		c.maybeSend(now)
+	case cmdMFAuthent:
+		c.maybeAuthent()
+	case cmdSoftReset:
+		c.stats.SoftResets++
+		c.reset(now)
+	default:
+		// Mem and GenerateRandomID end at once; what is unknown does too.
+		c.finish()
+	}
+}
+
+// abort drops whatever the last command had under way.
+func (c *Chip) abort() {
+	for _, e := range []int{evTxEnd, evRxBegin, evRxFifth, evRxEnd, evCRC} {
+		c.due[e] = never
+	}
+	c.phase = modemIdle
+}
+
+// finish is a command that ends by itself.
+func (c *Chip) finish() {
+	c.phase = modemIdle
+	c.reg[regCommand] &^= 0x0F
+	c.raise(regComIrq, irqIdle)
+}
+
+// startCRC has the coprocessor work through the FIFO at one byte in eight
+// cycles.
+func (c *Chip) startCRC(now instant) {
+	c.crcDone = false
+	c.due[evCRC] = now + max(cycles(int64(8*c.fifoLen)), 1)
+}
+
+func (c *Chip) endCRC() {
+	result := crc(c.reg[regMode], c.fifo[:c.fifoLen])
+	c.setFIFOLen(0)
+	c.reg[regCRCResultH], c.reg[regCRCResultL] = byte(result>>8), byte(result)
+	c.crcDone = true
+	c.raise(regDivIrq, divIrqCRC)
+}
+
+// maybeAuthent stands in for MFAuthent: once its 12 bytes are there it
+// succeeds, whatever the key. All that follows is encrypted.
+func (c *Chip) maybeAuthent() {
+	if c.fifoLen < 12 {
+		return
+	}
+	c.setFIFOLen(c.fifoLen - 12)
+	c.reg[regStatus2] |= status2Crypto1
+	c.finish()
+}
+
+// maybeSend starts a transmission of Transceive when StartSend is set and
+// there is something to send.
+func (c *Chip) maybeSend(now instant) {
+	if c.reg[regCommand]&0x0F == cmdTransceive && c.phase == modemWaitSend &&
+		c.reg[regBitFraming]&framingStartSend != 0 && c.fifoLen > 0 {
+		c.send(now)
+	}
+}
+
+func (c *Chip) send(now instant) {
+	n := copy(c.sentBuffer[:], c.fifo[:c.fifoLen])
+	if c.reg[regTxMode]&modeCRCEn != 0 {
+		sum := crc(c.reg[regMode], c.sentBuffer[:n])
+		c.sentBuffer[n], c.sentBuffer[n+1] = byte(sum), byte(sum>>8)
+		n += 2
+	}
+	c.sent = 8 * n
+	if last := int(c.reg[regBitFraming] & 0x07); last != 0 && n > 0 {
+		c.sent -= 8 - last
+	}
+	c.phase = modemTransmitting
+	c.reg[regColl] |= collPosNotValid
+	c.due[evTxEnd] = now + readerFrame(c.sent)
+}
+
+// happen is an event that has come.
+func (c *Chip) happen(event int, at instant) {
+	switch event {
+	case evBoot:
+		c.booting, c.sleeping = false, false
+		c.updateRF(at)
+	case evTxEnd:
+		c.endSend(at)
+	case evRxBegin:
+		c.phase = modemReceiving
+		c.rxAlign = int(c.reg[regBitFraming] >> 4 & 0x07)
+	case evRxFifth:
+		if c.reg[regTMode]&tModeAuto != 0 && c.reg[regRxMode]&rxModeMultiple == 0 {
+			c.stopTimer(at)
+		}
+	case evRxEnd:
+		c.endReceive()
+	case evTimer:
+		c.timerLeft = 0
+		c.raise(regComIrq, irqTimer)
+		if c.reg[regTMode]&tModeAutoRestart != 0 {
+			c.startTimer(at)
+		}
+	case evCRC:
+		c.endCRC()
+	}
+}
+
+func (c *Chip) endSend(at instant) {
+	c.setFIFOLen(0)
+	c.raise(regComIrq, irqTx)
+	if c.reg[regTMode]&tModeAuto != 0 {
+		c.startTimer(at)
+	}
+	if c.rf {
+		c.stats.Frames++
+	}
+	c.exchange(at)
+	if c.reg[regCommand]&0x0F == cmdTransmit {
+		c.finish()
+		return
+	}
+	c.phase = modemWaitData
+	if c.answer.Bits == 0 || !c.hears() {
+		return
+	}
+	c.phase = modemRxWait
+	delay := cycles(frameDelayAfter1)
+	if c.sentBuffer[(c.sent-1)/8]>>((c.sent-1)%8)&1 == 0 {
+		delay = cycles(frameDelayAfter0)
+	}
+	c.due[evRxBegin] = at + delay
+	if c.answer.Bits >= 4 {
+		c.due[evRxFifth] = at + delay + cycles(5*etu)
+	}
+	c.due[evRxEnd] = at + delay + cardFrame(c.answer.Bits)
+}
+
+// exchange hands the frame to the cards, as far as they understand how it was
+// sent, and keeps their answer.
+func (c *Chip) exchange(at instant) {
+	c.answer = cardtest.Answer{Collision: -1}
+	// Type A at 106 kbit/s is full modulation in pauses of the default width.
+	// With another one the cards see no frame at all.
+	if c.reg[regTxASK]&txASKForce100 == 0 || c.reg[regTxMode]&(modeSpeed|txModeInvMod) != 0 ||
+		c.reg[regModWidth] != defaults()[regModWidth] {
+		return
+	}
+	frame := c.sentBuffer[:(c.sent+7)/8]
+	encrypted := c.reg[regStatus2]&status2Crypto1 != 0
+	noParity := c.reg[regMfRx]&mfRxParityDisable != 0 && c.sent >= 8
+	if encrypted || noParity {
+		for i := range frame {
+			frame[i] ^= 0xA5 // something that no card expects
+		}
+	}
+	answer := c.field.Exchange(c.clockAt(at), cardtest.Frame{Bytes: frame, Bits: c.sent})
+	n := copy(c.heard[:], answer.Bytes)
+	answer.Bytes = c.heard[:n]
+	c.answer = answer
+}
+
+// hears reports whether the receiver is able to make sense of an answer.
+func (c *Chip) hears() bool {
+	return c.reg[regCommand]&commandRcvOff == 0 && c.reg[regRxMode]&modeSpeed == 0 && c.fault != FaultSilent
+}
+
+// endReceive puts the answer into the FIFO.
+func (c *Chip) endReceive() {
+	c.reg[regError] &^= errColl | errCRC | errParity | errProtocol
+	if c.answer.Bits < 4 && c.reg[regRxMode]&rxModeNoErr != 0 {
+		c.phase = modemWaitData
+		return
+	}
+	if c.answer.Collision >= 0 {
+		c.collided()
+	} else if c.answer.BadParity && c.reg[regMfRx]&mfRxParityDisable == 0 {
+		c.raiseError(errParity)
+	}
+
+	bits := c.rxAlign + c.answer.Bits
+	whole := c.answer.Bits / 8
+	if c.reg[regRxMode]&modeCRCEn != 0 {
+		if c.answer.Bits%8 != 0 || whole < 3 || crc(c.reg[regMode], c.answer.Bytes[:whole]) != 0 {
+			c.raiseError(errCRC)
+		}
+		if whole >= 3 { // the checksum itself is kept back
+			bits -= 16
+		}
+	}
+	var v byte
+	for i := c.rxAlign; i < bits; i++ {
+		from := i - c.rxAlign
+		v |= c.answer.Bytes[from/8] >> (from % 8) & 1 << (i % 8)
+		if i%8 == 7 || i == bits-1 {
+			c.push(v)
+			v = 0
+		}
+	}
+	c.reg[regControl] = c.reg[regControl]&^0x07 | byte(bits%8)
+	c.raise(regComIrq, irqRx)
+	if c.reg[regCommand]&0x0F == cmdReceive {
+		c.finish()
+		return
+	}
+	c.phase = modemWaitSend
+	if c.reg[regRxMode]&rxModeMultiple != 0 {
+		c.phase = modemWaitData
+	}
+}
+
+// collided reports the first collision and spoils the bits behind it.
+func (c *Chip) collided() {
+	at := c.answer.Collision
+	c.raiseError(errColl)
+	if c.collBit == 0 {
+		c.answer.Bytes[at/8] &^= 1 << (at % 8)
+	}
+	if c.reg[regColl]&collKeepAfter == 0 {
+		for i := at + 1; i < c.answer.Bits; i++ {
+			c.answer.Bytes[i/8] &^= 1 << (i % 8)
+		}
+	}
+	pos := c.rxAlign + at + 1
+	if c.collPos == CollPosUID {
+		pos = at + 1
+		if sel := c.sentBuffer[0]; c.sent >= 16 && (sel == 0x93 || sel == 0x95 || sel == 0x97) {
+			pos += c.sent - 16
+		}
+	}
+	if pos > 32 { // CollPos counts to 32, and 32 is written as 0
+		return
+	}
+	c.reg[regColl] = c.reg[regColl]&collKeepAfter | byte(pos&0x1F)
+}

@@ -1,0 +1,16 @@
+// Package mfrc522test is an MFRC522 in software, behind the same SPI port and
+// reset pin that a driver has on a real board.
+//
+// It exists so that the driver under test and the driver in the demonstration
+// is the real one: nothing is mocked above the wire. It is written from the
+// data sheet ("MFRC522 Standard performance MIFARE and NTAG frontend", NXP,
+// Rev. 3.9) and not from the driver, so that it can prove the driver wrong. A
+// register that is set up wrongly does not raise an error here; the cards
+// stay silent, as they would.
+//
+// The chip has its own clock: the wall clock plus the time that its SPI
+// transfers would have taken. So a transfer returns at once, a driver that
+// polls a register still sees time pass, and in a testing/synctest bubble
+// everything is exact. What should have happened since the last transfer is
+// worked out at the next one, in order; the chip has no goroutine.
+package mfrc522test

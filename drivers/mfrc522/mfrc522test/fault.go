@@ -1,0 +1,37 @@
+package mfrc522test
+
+import "fmt"
+
+// Fault is something that is wrong with the chip or its wiring.
+type Fault string
+
+// The faults. ParseFault knows the first four.
+const (
+	FaultNone Fault = "none"
+	// FaultDeaf: the bus answers, but the antenna drivers do not come on and
+	// read back as off. A soft reset does not help; the reset pin does, unless
+	// DeafToResetPin was given.
+	FaultDeaf Fault = "deaf"
+	// FaultBusLow: MISO is stuck at 0, as with a chip without power.
+	FaultBusLow Fault = "bus-low"
+	// FaultBusHigh: MISO is stuck at 1, as with nothing connected.
+	FaultBusHigh Fault = "bus-high"
+
+	// FaultSilent: every register looks right, but nothing is ever received.
+	FaultSilent Fault = "silent"
+	// FaultCrypto1: MFCrypto1On is set and cannot be cleared, so that no card
+	// understands the reader, until a reset of either kind ends the fault.
+	FaultCrypto1 Fault = "crypto1"
+	// FaultNoIRQ: no interrupt request bit is ever set.
+	FaultNoIRQ Fault = "no-irq"
+)
+
+// ParseFault reads the name of a fault that an operator may ask for: none,
+// deaf, bus-low or bus-high.
+func ParseFault(name string) (Fault, error) {
+	switch f := Fault(name); f {
+	case FaultNone, FaultDeaf, FaultBusLow, FaultBusHigh:
+		return f, nil
+	}
+	return "", fmt.Errorf("parse fault %q: want deaf, bus-low, bus-high or none", name)
+}

@@ -1,0 +1,183 @@
+package mfrc522test
+
+// Register addresses (data sheet, table 20).
+const (
+	regCommand    = 0x01
+	regComIEn     = 0x02
+	regDivIEn     = 0x03
+	regComIrq     = 0x04
+	regDivIrq     = 0x05
+	regError      = 0x06
+	regStatus1    = 0x07
+	regStatus2    = 0x08
+	regFIFOData   = 0x09
+	regFIFOLevel  = 0x0A
+	regWaterLevel = 0x0B
+	regControl    = 0x0C
+	regBitFraming = 0x0D
+	regColl       = 0x0E
+	regMode       = 0x11
+	regTxMode     = 0x12
+	regRxMode     = 0x13
+	regTxControl  = 0x14
+	regTxASK      = 0x15
+	regDemod      = 0x19
+	regMfRx       = 0x1D
+	regCRCResultH = 0x21
+	regCRCResultL = 0x22
+	regModWidth   = 0x24
+	regRFCfg      = 0x26
+	regTMode      = 0x2A
+	regTPrescaler = 0x2B
+	regTReloadH   = 0x2C
+	regTReloadL   = 0x2D
+	regTCounterH  = 0x2E
+	regTCounterL  = 0x2F
+	regVersion    = 0x37
+)
+
+// Commands (data sheet, table 149).
+const (
+	cmdIdle        = 0x0
+	cmdMem         = 0x1
+	cmdRandomID    = 0x2
+	cmdCalcCRC     = 0x3
+	cmdTransmit    = 0x4
+	cmdNoCmdChange = 0x7
+	cmdReceive     = 0x8
+	cmdTransceive  = 0xC
+	cmdMFAuthent   = 0xE
+	cmdSoftReset   = 0xF
+)
+
+// Bits of registers (data sheet, section 9.3).
+const (
+	commandRcvOff    = 0x20
+	commandPowerDown = 0x10
+
+	irqSet1    = 0x80 // also Set2 of DivIrqReg
+	irqTx      = 0x40
+	irqRx      = 0x20
+	irqIdle    = 0x10
+	irqHiAlert = 0x08
+	irqLoAlert = 0x04
+	irqErr     = 0x02
+	irqTimer   = 0x01
+
+	divIrqCRC  = 0x04
+	divIrqBits = 0x14
+
+	errWrite      = 0x80
+	errBufferOvfl = 0x10
+	errColl       = 0x08
+	errCRC        = 0x04
+	errParity     = 0x02
+	errProtocol   = 0x01
+
+	status1CRCOk    = 0x40
+	status1CRCReady = 0x20
+	status1IRq      = 0x10
+	status1TRunning = 0x08
+	status1HiAlert  = 0x02
+	status1LoAlert  = 0x01
+
+	status2Crypto1 = 0x08
+
+	fifoFlush = 0x80
+
+	controlStopTimer  = 0x80
+	controlStartTimer = 0x40
+
+	framingStartSend = 0x80
+
+	collKeepAfter   = 0x80 // ValuesAfterColl
+	collPosNotValid = 0x20
+
+	modeMSBFirst = 0x80
+
+	modeCRCEn      = 0x80 // TxCRCEn, RxCRCEn
+	modeSpeed      = 0x70
+	txModeInvMod   = 0x08
+	rxModeNoErr    = 0x08
+	rxModeMultiple = 0x04
+
+	txControlAntenna = 0x03 // Tx2RFEn, Tx1RFEn
+
+	txASKForce100 = 0x40
+
+	demodPrescalEven = 0x10
+
+	mfRxParityDisable = 0x10
+
+	tModeAuto        = 0x80
+	tModeAutoRestart = 0x10
+)
+
+// ModemState in Status2Reg (data sheet, table 38).
+const (
+	modemIdle         = 0
+	modemWaitSend     = 1
+	modemTransmitting = 3
+	modemRxWait       = 4
+	modemWaitData     = 5
+	modemReceiving    = 6
+)
+
+// defaults are the registers after a reset (data sheet, section 9.3).
+// VersionReg differs from chip to chip.
+func defaults() (r [64]byte) {
+	r[regCommand] = commandRcvOff
+	r[regComIEn] = 0x80
+	r[regComIrq] = irqIdle | irqLoAlert
+	r[regWaterLevel] = 0x08
+	r[regControl] = 0x10
+	r[regColl] = collKeepAfter | collPosNotValid
+	r[regMode] = 0x3F
+	r[regTxControl] = 0x80
+	r[0x16] = 0x10 // TxSelReg
+	r[0x17] = 0x84 // RxSelReg
+	r[0x18] = 0x84 // RxThresholdReg
+	r[regDemod] = 0x4D
+	r[0x1C] = 0x62 // MfTxReg
+	r[0x1F] = 0xEB // SerialSpeedReg
+	r[regCRCResultH], r[regCRCResultL] = 0xFF, 0xFF
+	r[regModWidth] = 0x26
+	r[regRFCfg] = 0x48
+	r[0x27] = 0x88 // GsNReg
+	r[0x28] = 0x20 // CWGsPReg
+	r[0x29] = 0x20 // ModGsPReg
+	r[0x33] = 0x80 // TestPinEnReg
+	r[0x36] = 0x40 // AutoTestReg
+	return r
+}
+
+// writable says which bits a plain write changes, for the registers that do
+// nothing else; 0 for read-only and reserved ones.
+func writable(addr byte) byte {
+	switch addr {
+	case regComIEn, regMode, regTxControl, 0x16, 0x17, 0x1F, regModWidth, 0x27,
+		regTMode, regTPrescaler, regTReloadH, regTReloadL:
+		return 0xFF
+	case regDivIEn:
+		return 0x94
+	case regWaterLevel, 0x28, 0x29:
+		return 0x3F
+	case regTxMode, regRxMode:
+		return 0xFC
+	case regTxASK:
+		return 0x40
+	case 0x18:
+		return 0xF7
+	case regDemod:
+		return 0xFF
+	case 0x1C:
+		return 0x03
+	case regMfRx:
+		return 0x10
+	case regRFCfg:
+		return 0x70
+	case 0x31, 0x32, 0x33, 0x34, 0x36, 0x38, 0x39, 0x3A:
+		return 0xFF
+	}
+	return 0
+}
