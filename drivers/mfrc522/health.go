@@ -47,6 +47,7 @@ func (r *Reader) reset(ctx context.Context) error {
 		return err
 	}
 	err := r.chip.writeAll(
+		setting{regCommand, commandIdle},             // a reset leaves the receiver off
 		setting{regTxMode, 0}, setting{regRxMode, 0}, // 106 kBd, CRC by software
 		setting{regModWidth, modWidth},
 		setting{regTxASK, txASK100},
@@ -143,7 +144,7 @@ func (r *Reader) check() error {
 	case chipError&errorTemp != 0:
 		return fmt.Errorf("%w: the chip is overheated and has switched its field off", card.ErrDeaf)
 	case command&(commandPowerDown|commandRcvOff) != 0:
-		return fmt.Errorf("%w: the chip is powered down (command register %02X)", card.ErrDeaf, command)
+		return fmt.Errorf("%w: the chip or its receiver is switched off (command register %02X)", card.ErrDeaf, command)
 	case txControl&txControlField != txControlField:
 		return fmt.Errorf("%w: the field is off (TxControl %02X)", card.ErrDeaf, txControl)
 	case v[5]&txASK100 == 0 || v[6]&tModeAuto == 0 || v[7] != timerTicks&0xFF:

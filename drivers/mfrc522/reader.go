@@ -305,19 +305,18 @@ func (r *Reader) pick(command byte, p path, l *look, more func() bool) (found, e
 				err = haltErr
 			}
 		}
+		// Should the one down this way never get through, the others must not
+		// stay hidden behind it.
+		f.branches = w.branches
 		switch {
 		case err == nil:
 			r.reading = w.reading
-			f.branches = w.branches
 			l.add(c)
 			return f, nil
 		case !errors.Is(err, errFrame) && !errors.Is(err, errSilence):
 			return f, err
 		}
 		l.noise = true
-		// Should the one down this way never get through, the others must not
-		// stay hidden behind it.
-		f.branches = w.branches
 		if !more() {
 			break
 		}

@@ -107,7 +107,7 @@ func (s *script) write(reg register, v byte) {
 		if v == commandSoftReset {
 			version := s.regs[regVersion]
 			s.regs, s.fifo = [64]byte{}, nil
-			s.regs[regVersion], s.regs[regTxControl] = version, txControlReset
+			s.regs[regVersion], s.regs[regTxControl], s.regs[regCommand] = version, txControlReset, commandRcvOff
 			return
 		}
 	}
