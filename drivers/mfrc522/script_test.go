@@ -24,6 +24,8 @@ type script struct {
 	transfers int
 	err       error // of the next transfers
 	closed    int
+	resets    int
+	hot       bool // TempErr stays set
 }
 
 // reply is a scripted answer.
@@ -89,6 +91,9 @@ func (s *script) read(reg register) byte {
 		s.fifo = s.fifo[1:]
 		return b
 	}
+	if reg == regError && s.hot {
+		return s.regs[reg] | errorTemp
+	}
 	return s.regs[reg]
 }
 
@@ -105,6 +110,7 @@ func (s *script) write(reg register, v byte) {
 		return
 	case regCommand:
 		if v == commandSoftReset {
+			s.resets++
 			version := s.regs[regVersion]
 			s.regs, s.fifo = [64]byte{}, nil
 			s.regs[regVersion], s.regs[regTxControl], s.regs[regCommand] = version, txControlReset, commandRcvOff
