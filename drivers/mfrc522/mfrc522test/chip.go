@@ -337,10 +337,6 @@ func (c *Chip) write(addr, v byte, now instant) {
 		c.maybeSend(now)
 	case regColl:
 		c.reg[regColl] = c.reg[regColl]&^collKeepAfter | v&collKeepAfter
-	case regWaterLevel:
-		before := c.alerts()
-		c.reg[regWaterLevel] = v & 0x3F
-		c.raiseAlerts(before)
 	case regTxControl:
 		if c.fault == FaultDeaf {
 			v &^= txControlAntenna
@@ -377,19 +373,16 @@ func (c *Chip) raiseError(bits byte) {
 
 // FIFO.
 
+// setFIFOLen changes the level. A byte that leaves while the level is low, or
+// comes while it is high, requests an interrupt.
 func (c *Chip) setFIFOLen(n int) {
-	before := c.alerts()
+	before := c.fifoLen
 	c.fifoLen = n
-	c.raiseAlerts(before)
-}
-
-// raiseAlerts requests an interrupt when the level crosses the water level.
-func (c *Chip) raiseAlerts(before byte) {
-	rising := c.alerts() &^ before
-	if rising&status1HiAlert != 0 {
+	alerts := c.alerts()
+	if n > before && alerts&status1HiAlert != 0 {
 		c.raise(regComIrq, irqHiAlert)
 	}
-	if rising&status1LoAlert != 0 {
+	if n < before && alerts&status1LoAlert != 0 {
 		c.raise(regComIrq, irqLoAlert)
 	}
 }
