@@ -505,7 +505,7 @@ func TestWrongConfigurationIsNamedWithLineAndKey(t *testing.T) {
 	g := newGateway(t, "tcp://127.0.0.1:1", "[journal]\nkeep = \"soon\"\nmax_gb = 3\n")
 	for _, command := range []string{"check", "run"} {
 		out, code := g.try(command)
-		if code != 2 || !strings.Contains(out, g.config+":18: journal.keep") || !strings.Contains(out, ":19: journal.max_gb") {
+		if code != 2 || !strings.Contains(out, g.config+":17: journal.keep") || !strings.Contains(out, ":18: journal.max_gb") {
 			t.Errorf("%s: exit %d\n%s", command, code, out)
 		}
 	}

@@ -1,0 +1,203 @@
+package presence_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"presence/gatewayd/internal/presence"
+	"presence/scripts/city"
+)
+
+var (
+	malang = time.FixedZone("WIB", 7*3600)
+	origin = presence.Origin{Gateway: "dinkes-01", Dinas: "dinkes", Location: malang}
+	stream = mustID("019ab2c3-0000-7000-8000-000000000001")
+	boot   = mustID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+	noon   = time.Date(2026, 11, 23, 12, 0, 0, 123_456_789, malang)
+)
+
+func mustID(s string) presence.ID {
+	id, err := presence.ParseID(s)
+	if err != nil {
+		panic(err)
+	}
+	return id
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// bodies are drafts of all kinds, with everything set and with as little as may
+// be.
+func bodies() map[string]presence.Draft {
+	at := presence.Reading{Boot: boot, Boottime: time.Hour, Wall: noon.UnixNano(), State: presence.ClockSynced}
+	return map[string]presence.Draft{
+		"badge": {Kind: presence.KindBadge, At: at, Simulated: true, Badge: &presence.Badge{
+			Reader: "door", Badge: "h:00112233445566778899aabbccddeeff", Card: "mifare-classic-1k", Assurance: "uid"}},
+		"full tag": {Kind: presence.KindTag, At: at, Tag: &presence.Tag{
+			Receiver: "yard", Tag: "kenwood:100-1001", Lat: ptr(-7.9778), Lon: ptr(112.634), Accuracy: ptr(5.0),
+			FixTime: noon.UnixMilli(), Fix: presence.FixLive, Zone: presence.ZoneInside, RSSI: ptr(-99), SNR: ptr(7.5)}},
+		"bare tag":    {Kind: presence.KindTag, At: at, Tag: &presence.Tag{Receiver: "yard", Tag: "waypoint:BI4PGN-11"}},
+		"first start": {Kind: presence.KindStart, At: at, Start: &presence.Start{Version: "1.0"}},
+		"later start": {Kind: presence.KindStart, At: at, Start: &presence.Start{
+			Version: "1.0", Previous: &presence.Previous{Stream: stream, Seq: 9, Clean: true}}},
+		"gap": {Kind: presence.KindGap, At: at, Gap: &presence.Gap{
+			Reason: presence.GapJournalFull, Kinds: map[string]int{"tag": 120}, First: &at,
+			Ranges: []presence.Range{{Stream: stream, From: 5, To: 124}}}},
+		"bare gap": {Kind: presence.KindGap, At: at, Gap: &presence.Gap{Reason: presence.GapWriteFailed, Kinds: map[string]int{}}},
+	}
+}
+
+func TestEveryEventIsAsTheCityExpects(t *testing.T) {
+	v, err := city.NewValidator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	timings := map[string]presence.Timing{
+		"synced":    {Quality: presence.QualitySynced, Time: noon, Error: 1500 * time.Microsecond},
+		"trusted":   {Quality: presence.QualityTrusted, Time: noon},
+		"unsynced":  {Quality: presence.QualityUnsynced},
+		"corrected": {Quality: presence.QualityCorrected, Time: noon, Error: time.Second, Rev: 2},
+		"bounded":   {Quality: presence.QualityBounded, Time: noon, Error: time.Hour, Min: noon.Add(-time.Hour), Max: noon.Add(time.Hour), Rev: 1},
+	}
+	for body, draft := range bodies() {
+		for timing, known := range timings {
+			t.Run(body+" "+timing, func(t *testing.T) {
+				r := presence.Record{Stream: stream, Seq: 1, Draft: draft}
+				b, err := origin.Event(&r, known)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := v.Validate("presence/v1/dinkes/dinkes-01/event/"+draft.Kind.String(), b); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+func TestEventTimesCarryMillisecondsAndTheOfficesOffset(t *testing.T) {
+	d := bodies()["full tag"]
+	b, err := origin.Event(&presence.Record{Stream: stream, Seq: 7, Draft: d},
+		presence.Timing{Quality: presence.QualitySynced, Time: noon.UTC(), Error: 1500 * time.Microsecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"id":"019ab2c3-0000-7000-8000-000000000001-7"`,
+		`"time":"2026-11-23T12:00:00.123+07:00"`, `"time_error_ms":1.5`,
+		`"fix_time":"2026-11-23T12:00:00.123+07:00"`, `"zone":"inside"`, `"fix":"live"`,
+	} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("%s is not in %s", want, b)
+		}
+	}
+	if strings.Contains(string(b), "simulated") {
+		t.Error("a real event is marked as simulated")
+	}
+}
+
+func TestRecordWithoutItsBodyIsAnError(t *testing.T) {
+	for kind := range presence.Kind(7) {
+		if b, err := origin.Event(&presence.Record{Stream: stream, Seq: 1, Draft: presence.Draft{Kind: kind}}, presence.Timing{}); err == nil {
+			t.Errorf("kind %d: %s", kind, b)
+		}
+	}
+}
+
+func TestMessagesAreAsTheCityExpects(t *testing.T) {
+	v, err := city.NewValidator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for topic, message := range map[string]any{
+		"status": presence.Status{State: "offline", Session: boot, Reason: "lost"},
+		"info": presence.Info{V: 1, Gateway: "dinkes-01", Dinas: "dinkes", ConfigDigest: strings.Repeat("0a", 32), Schema: 1,
+			Readers: []presence.InfoReader{{Name: "door", Chip: "mfrc522", Bus: "sim"}}, Receivers: []presence.InfoReceiver{}, Simulated: true},
+		"health": presence.Health{V: 1, IntervalS: 60, Level: presence.LevelOK, Clock: presence.ClockHealth{State: "synced", Quality: presence.QualitySynced},
+			Readers:   []presence.ReaderHealth{{Name: "door", State: "ok"}},
+			Receivers: []presence.ReceiverHealth{{Name: "yard", State: "ok", Bad: map[string]int64{"checksum": 1}}}, Alerts: []string{}},
+		"alert/reader-door": presence.Alert{Code: "reader-door", ID: "rusak", EN: "broken"},
+		"reply/ping":        presence.Reply{TX: "1", OK: true, Result: json.RawMessage(`{}`)},
+		"log":               presence.LogLine{Level: "WARN", Text: "x", Details: map[string]string{"a": "b"}},
+		"receipt":           presence.Receipt{Stream: stream, Upto: 5},
+		"cmd/ping":          presence.Command{TX: "1", Expires: "2026-11-23T12:00:00Z"},
+	} {
+		b, err := json.Marshal(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := v.Validate("presence/v1/dinkes/dinkes-01/"+topic, b); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestPromise7BadgesAreKeyedHashes: who has the event and not the key cannot
+// tell the card.
+func TestPromise7BadgesAreKeyedHashes(t *testing.T) {
+	uid := []byte{0x04, 0xA1, 0xB2, 0xC3, 0xD4, 0xE5, 0xF6}
+
+	one, other := presence.HashedBadges([32]byte{}), presence.HashedBadges([32]byte{1})
+	a, b := one.Identity(uid), other.Identity(uid)
+	if a == b || len(a) != 34 || !strings.HasPrefix(a, "h:") {
+		t.Errorf("identities %s and %s", a, b)
+	}
+	if want := "h:" + hmacOfZeroKey; a != want {
+		t.Errorf("identity %s, want %s", a, want)
+	}
+	if strings.Contains(strings.ToUpper(a), "A1B2C3") {
+		t.Errorf("the UID shows in %s", a)
+	}
+	if p := presence.PlainBadges().Identity(uid); p != "04A1B2C3D4E5F6" {
+		t.Errorf("plain identity %s", p)
+	}
+}
+
+func TestSinceIsKnownWithinABootOrBetweenKnownClocks(t *testing.T) {
+	other := presence.ID{2}
+	base := presence.Reading{Boot: boot, Boottime: time.Hour, Wall: noon.UnixNano(), State: presence.ClockSynced}
+	for name, tc := range map[string]struct {
+		later presence.Reading
+		want  time.Duration
+		known bool
+	}{
+		"same boot":                   {presence.Reading{Boot: boot, Boottime: time.Hour + time.Minute}, time.Minute, true},
+		"same boot, clock set back":   {presence.Reading{Boot: boot, Boottime: 2 * time.Hour, Wall: 0}, time.Hour, true},
+		"another boot, both known":    {presence.Reading{Boot: other, Wall: noon.Add(time.Minute).UnixNano(), State: presence.ClockTrusted}, time.Minute, true},
+		"another boot, clock unknown": {presence.Reading{Boot: other, Wall: noon.Add(time.Minute).UnixNano()}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if d, ok := tc.later.Since(base); d != tc.want || ok != tc.known {
+				t.Errorf("%v %v", d, ok)
+			}
+		})
+	}
+}
+
+func TestParseID(t *testing.T) {
+	const text = "019ab2c3-0000-7000-8000-000000000001"
+	if s := mustID(text).String(); s != text {
+		t.Errorf("%s became %s", text, s)
+	}
+	for _, bad := range []string{"", "019ab2c3", strings.ReplaceAll(text, "-", "_"), strings.Replace(text, "a", "g", 1), text + "0"} {
+		if id, err := presence.ParseID(bad); err == nil {
+			t.Errorf("%q was taken as %s", bad, id)
+		}
+	}
+}
+
+func BenchmarkEvent(b *testing.B) {
+	r := presence.Record{Stream: stream, Seq: 7, Draft: bodies()["full tag"]}
+	t := presence.Timing{Quality: presence.QualitySynced, Time: noon, Error: time.Millisecond}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := origin.Event(&r, t); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// hmacOfZeroKey was computed with openssl.
+const hmacOfZeroKey = "cc07f2da6ac3dfa7e3cdb98f97bda230"
