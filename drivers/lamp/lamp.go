@@ -18,6 +18,9 @@ const (
 	Repeat                 // green twice, two short beeps
 	Refused                // red, one long beep
 	Identify               // all together, for a technician who looks for this box
+
+	dark    // nothing to say
+	trouble // nothing to say but that it does not work: a slow red blink
 )
 
 // Pins are where the lamp is wired. A nil pin is not there. LEDs and the
@@ -30,6 +33,7 @@ type Pins struct {
 type step struct {
 	green, red, buzzer bool
 	lasting            time.Duration
+	held               bool // no other signal may cut it short
 }
 
 // pattern is what a signal looks and sounds like.
@@ -40,112 +44,140 @@ func (s Signal) pattern() []step {
 		return []step{{green: true, buzzer: true, lasting: 80 * ms}, {green: true, lasting: 520 * ms}}
 	case Repeat:
 		return []step{
-			{green: true, buzzer: true, lasting: 80 * ms}, {green: true, lasting: 70 * ms}, {lasting: 150 * ms},
-			{green: true, buzzer: true, lasting: 80 * ms}, {green: true, lasting: 70 * ms}, {lasting: 150 * ms},
+			{green: true, buzzer: true, lasting: 80 * ms},
+			{green: true, lasting: 70 * ms},
+			{lasting: 150 * ms},
+			{green: true, buzzer: true, lasting: 80 * ms},
+			{green: true, lasting: 70 * ms},
+			{lasting: 150 * ms},
 		}
 	case Refused:
-		return []step{{red: true, buzzer: true, lasting: 700 * ms}, {red: true, lasting: 500 * ms}}
+		return []step{
+			// A refusal must not vanish under the next person's green.
+			{red: true, buzzer: true, lasting: 300 * ms, held: true},
+			{red: true, buzzer: true, lasting: 400 * ms},
+			{red: true, lasting: 500 * ms},
+		}
 	case Identify:
 		var steps []step
 		for range 10 {
 			steps = append(steps, step{green: true, red: true, buzzer: true, lasting: 100 * ms}, step{lasting: 400 * ms})
 		}
 		return steps
+	case trouble:
+		return []step{{red: true, lasting: 200 * ms}, {lasting: 1800 * ms}}
 	}
-	return nil
+	return []step{{lasting: time.Hour}}
 }
 
-// heldBack is how long a signal is seen at least before the next may replace
-// it: a refusal must not vanish under the next person's green.
-func (s Signal) heldBack() time.Duration {
-	if s == Refused {
-		return 300 * time.Millisecond
-	}
-	return 0
-}
-
-// waiting is how many signals may wait to be shown. With more, the people they
-// are for have gone.
-const waiting = 4
-
-// Lamp shows signals. Show may be called from any goroutine.
+// Lamp shows signals. Show and Trouble may be called from any goroutine.
 type Lamp struct {
-	pins    Pins
-	log     *slog.Logger
-	signals chan Signal
+	pins Pins
+	log  *slog.Logger
+	wake chan struct{} // holds a token while Run has news to look at
+
+	mu    sync.Mutex
+	queue []Signal // at most a refusal, and the newest signal behind it
+	idle  Signal   // dark or trouble
 
 	complain sync.Once // a broken pin is told once, not at each tap
 }
 
 // New makes a lamp; Run makes it work.
 func New(pins Pins, log *slog.Logger) *Lamp {
-	return &Lamp{pins: pins, log: log, signals: make(chan Signal, waiting)}
+	return &Lamp{pins: pins, log: log, wake: make(chan struct{}, 1), idle: dark}
 }
 
-// Show has a signal shown as soon as may be. It never blocks: where too many
-// wait, the oldest gives way.
+// Show has a signal shown in place of what is shown now, at once or after the
+// refusals that came before it. It never blocks. A signal that could not be
+// shown before the next came is not shown, unless it is a refusal.
 func (l *Lamp) Show(s Signal) {
-	for {
-		select {
-		case l.signals <- s:
-			return
-		default:
-		}
-		select {
-		case <-l.signals:
-		default:
-		}
+	l.mu.Lock()
+	if n := len(l.queue); n > 0 && l.queue[n-1] != Refused {
+		l.queue = l.queue[:n-1]
+	}
+	if s != Refused || len(l.queue) == 0 {
+		l.queue = append(l.queue, s)
+	}
+	l.mu.Unlock()
+	l.nudge()
+}
+
+// Trouble says whether people at the door must see, between taps, that it does
+// not work. It never blocks.
+func (l *Lamp) Trouble(on bool) {
+	l.mu.Lock()
+	l.idle = dark
+	if on {
+		l.idle = trouble
+	}
+	l.mu.Unlock()
+	l.nudge()
+}
+
+func (l *Lamp) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default: // it will look anyway
 	}
 }
 
 // Run shows signals until the context ends, and leaves everything dark and
 // silent.
 func (l *Lamp) Run(ctx context.Context) error {
-	l.set(step{})
 	defer l.set(step{})
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
-		select {
-		case s := <-l.signals:
-			// A signal that comes while this one is shown replaces it.
-			for next, more := l.show(ctx, timer, s); more; {
-				next, more = l.show(ctx, timer, next)
+	for ctx.Err() == nil {
+		s := l.next()
+		for _, step := range s.pattern() {
+			l.set(step)
+			if !l.wait(ctx, timer, s, step) {
+				break
 			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
 		}
 	}
+	return ctx.Err()
 }
 
-// show plays one signal to its end, or until another may replace it.
-func (l *Lamp) show(ctx context.Context, timer *time.Timer, s Signal) (next Signal, more bool) {
-	defer l.set(step{})
-	started := time.Now()
-	for _, step := range s.pattern() {
-		l.set(step)
-		end := time.Now().Add(step.lasting)
-		for left := step.lasting; left > 0; left = time.Until(end) {
-			held := s.heldBack() - time.Since(started)
-			signals := l.signals
-			if held > 0 {
-				signals = nil // not yet
-				left = min(left, held)
-			}
-			timer.Reset(left)
-			select {
-			case <-timer.C:
-			case next = <-signals:
-				return next, true
-			case <-ctx.Done():
-				return 0, false
-			}
+// next takes the signal to show now.
+func (l *Lamp) next() Signal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		return l.idle
+	}
+	s := l.queue[0]
+	l.queue = append(l.queue[:0], l.queue[1:]...)
+	return s
+}
+
+// wait waits for the end of a step; it returns false where the signal ends
+// before.
+func (l *Lamp) wait(ctx context.Context, timer *time.Timer, s Signal, step step) bool {
+	timer.Reset(step.lasting)
+	wake := l.wake
+	if step.held {
+		wake = nil
+	}
+	for step.held || !l.replaced(s) {
+		select {
+		case <-timer.C:
+			return true
+		case <-wake:
+		case <-ctx.Done():
+			return false
 		}
 	}
-	return 0, false
+	return false
+}
+
+// replaced reports whether something else is to be shown now.
+func (l *Lamp) replaced(s Signal) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	idle := s == dark || s == trouble
+	return len(l.queue) > 0 || idle && s != l.idle
 }
 
 // set sets the pins that are there.

@@ -13,6 +13,7 @@ import (
 
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/gpio/gpiotest"
+	"pgregory.net/rapid"
 
 	"presence/drivers/lamp"
 )
@@ -85,7 +86,7 @@ func TestNextSignalReplacesAtOnceButNotARefusal(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		l.Show(lamp.Repeat)
 	})
-	if green != "+0 -200 +200 -350 +500 -650" {
+	if green != "+0 -350 +500 -650" {
 		t.Errorf("accepted, then repeat: green %q", green)
 	}
 	green, red, _ := watch(t, func(l *lamp.Lamp) {
@@ -96,6 +97,84 @@ func TestNextSignalReplacesAtOnceButNotARefusal(t *testing.T) {
 	if red != "+0 -300" || green != "+300 -900" {
 		t.Errorf("refused, then accepted: red %q, green %q", red, green)
 	}
+}
+
+// A refusal that waits behind another is seen before later greens.
+func TestNoRefusalIsCrowdedOut(t *testing.T) {
+	green, red, _ := watch(t, func(l *lamp.Lamp) {
+		l.Show(lamp.Accepted)
+		time.Sleep(100 * time.Millisecond)
+		l.Show(lamp.Refused)
+		for range 50 {
+			l.Show(lamp.Accepted)
+			l.Show(lamp.Repeat)
+		}
+		l.Show(lamp.Accepted)
+	})
+	if green != "+0 -100 +400 -1000" || red != "+100 -400" {
+		t.Errorf("green %q, red %q", green, red)
+	}
+}
+
+func TestTroubleBlinksBetweenTaps(t *testing.T) {
+	green, red, buzzer := watch(t, func(l *lamp.Lamp) {
+		l.Trouble(true)
+		time.Sleep(2500 * time.Millisecond)
+		l.Show(lamp.Accepted) // another reader still works
+		time.Sleep(100 * time.Millisecond)
+		l.Trouble(true) // again: the green is not cut short
+		time.Sleep(1400 * time.Millisecond)
+		l.Trouble(false)
+	})
+	if red != "+0 -200 +2000 -2200 +3100 -3300" || green != "+2500 -3100" || buzzer != "+2500 -2580" {
+		t.Errorf("green %q, red %q, buzzer %q", green, red, buzzer)
+	}
+}
+
+func TestIdentifyLastsFiveSeconds(t *testing.T) {
+	green, red, buzzer := watch(t, func(l *lamp.Lamp) { l.Show(lamp.Identify) })
+	if strings.Count(green, "+") != 10 || !strings.HasSuffix(green, "+4500 -4600") || green != red || green != buzzer {
+		t.Errorf("green %q, red %q, buzzer %q", green, red, buzzer)
+	}
+}
+
+// Whatever is shown at whatever moment, every refusal is red for 300 ms at
+// least, and what was shown last is what is seen last.
+func TestRandomSignals(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		type show struct {
+			pause int
+			s     lamp.Signal
+		}
+		shows := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) show {
+			return show{rapid.IntRange(0, 400).Draw(rt, "pause"), lamp.Signal(rapid.IntRange(0, 2).Draw(rt, "signal"))}
+		}), 1, 20).Draw(rt, "shows")
+		green, red, _ := watch(t, func(l *lamp.Lamp) {
+			for _, show := range shows {
+				time.Sleep(time.Duration(show.pause) * time.Millisecond)
+				l.Show(show.s)
+			}
+		})
+		refused := false
+		for _, show := range shows {
+			refused = refused || show.s == lamp.Refused
+		}
+		if refused != (red != "") {
+			rt.Fatalf("%v: red %q", shows, red)
+		}
+		edges := strings.Fields(red)
+		for i := 0; i+1 < len(edges); i += 2 {
+			var on, off int
+			fmt.Sscanf(edges[i], "+%d", &on)
+			fmt.Sscanf(edges[i+1], "-%d", &off)
+			if off-on < 300 {
+				rt.Fatalf("%v: red %q", shows, red)
+			}
+		}
+		if last := shows[len(shows)-1].s; last != lamp.Refused && green == "" {
+			rt.Fatalf("%v: never green", shows)
+		}
+	})
 }
 
 func TestShowNeverBlocks(t *testing.T) {
