@@ -1,0 +1,191 @@
+package control_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/sim"
+)
+
+// fake is a daemon without rooms.
+func fake() control.Daemon {
+	return control.Daemon{
+		Health: func() presence.Health { return presence.Health{V: 1, Level: presence.LevelOK} },
+		Watch: func(_ context.Context, line func(control.WatchLine) error) error {
+			return line(control.WatchLine{Event: json.RawMessage(`{"kind":"badge"}`)})
+		},
+		Export: func(_ context.Context, w io.Writer, x control.Export) error {
+			fmt.Fprintln(w, x.Format, x.Since.Format(time.RFC3339))
+			if x.Format == "csv" {
+				return errors.New("the disk is gone")
+			}
+			return nil
+		},
+		Verify: func(_ context.Context, w io.Writer) (bool, error) {
+			fmt.Fprintln(w, "journal: damaged")
+			return false, nil
+		},
+	}
+}
+
+// serve runs a daemon's socket until the test ends.
+func serve(t *testing.T, d control.Daemon) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	l, err := control.Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- control.Serve(ctx, l, control.Handler(d), slog.New(slog.DiscardHandler)) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return dir
+}
+
+func TestSocketIsForOwnerAndGroupOnly(t *testing.T) {
+	dir := serve(t, fake())
+	info, err := os.Stat(filepath.Join(dir, control.SocketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode := info.Mode().Perm(); mode != 0o660 {
+		t.Errorf("mode %o", mode)
+	}
+}
+
+func TestSecondDaemonIsRefusedAndADeadOnesSocketReplaced(t *testing.T) {
+	dir := serve(t, fake())
+	if _, err := control.Listen(dir); err == nil || !strings.Contains(err.Error(), "another gatewayd") {
+		t.Errorf("a second daemon: %v", err)
+	}
+	dead := t.TempDir()
+	l, err := net.Listen("unix", filepath.Join(dead, control.SocketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // as kill -9 leaves it
+	l.Close()
+	if _, err := control.Dial(dead); !errors.Is(err, control.ErrNotRunning) {
+		t.Errorf("dial a dead socket: %v", err)
+	}
+	again, err := control.Listen(dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+}
+
+func TestClient(t *testing.T) {
+	dir := serve(t, fake())
+	c, err := control.Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := c.Get(t.Context(), "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h presence.Health
+	if err := json.NewDecoder(body).Decode(&h); err != nil || h.Level != presence.LevelOK {
+		t.Errorf("health %+v, %v", h, err)
+	}
+	body.Close()
+
+	var out bytes.Buffer
+	if _, err := c.Copy(t.Context(), &out, "/export?format=jsonl&since=2026-11-23T00:00:00Z"); err != nil || out.String() != "jsonl 2026-11-23T00:00:00Z\n" {
+		t.Errorf("export %q, %v", out.String(), err)
+	}
+	if _, err := c.Copy(t.Context(), io.Discard, "/export?format=csv"); err == nil || !strings.Contains(err.Error(), "the disk is gone") {
+		t.Errorf("an export that broke off: %v", err)
+	}
+	if damaged, err := c.Copy(t.Context(), io.Discard, "/verify"); err != nil || !damaged {
+		t.Errorf("verify: damaged %v, %v", damaged, err)
+	}
+	if _, err := control.Post(t.Context(), c, "/sim/tap", sim.Tap{Reader: "door", UIDs: []string{"01020304"}}); err == nil || !strings.Contains(err.Error(), "the hardware is real") {
+		t.Errorf("a simulated tap at real hardware: %v", err)
+	}
+}
+
+// simulated is a daemon whose mocks can be reached.
+func simulated() control.Daemon {
+	d := fake()
+	d.Hardware = sim.New()
+	d.Hardware.Add("door", 50*time.Millisecond)
+	return d
+}
+
+func TestWrongRequests(t *testing.T) {
+	h := control.Handler(simulated())
+	for _, tc := range []struct {
+		method, target, body string
+		status               int
+		says                 string
+	}{
+		{"GET", "/", "", 404, ""},
+		{"DELETE", "/status", "", 405, ""},
+		{"GET", "/export", "", 400, "jsonl or csv"},
+		{"GET", "/export?format=jsonl&since=yesterday", "", 400, "RFC 3339"},
+		{"POST", "/sim/tap", "", 400, "read request"},
+		{"POST", "/sim/tap", "{} {}", 400, "more than one"},
+		{"POST", "/sim/tap", `{"speed":1}`, 400, "unknown field"},
+		{"POST", "/sim/tap", `{"reader":"door"}`, 400, "no uid"},
+		{"POST", "/sim/tap", `{"reader":"door","uids":["0102"],"card":"mifare-classic-1k"}`, 400, "want 4, 7 or 10"},
+		{"POST", "/sim/tap", `{"reader":"door","uids":["01020304"],"card":"paper"}`, 400, "paper"},
+		{"POST", "/sim/tap", `{"reader":"gate","uids":["01020304"],"card":"mifare-classic-1k"}`, 404, "gate"},
+		{"POST", "/sim/tap", `{"reader":"door","uids":["01020304"],"card":"mifare-classic-1k","count":-1}`, 400, "count"},
+		{"POST", "/sim/reader", `{"reader":"door","fault":"tired"}`, 400, "tired"},
+		{"POST", "/sim/clock", `{"synced":true,"offset":0}`, 403, "clock is real"},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(tc.method, tc.target, strings.NewReader(tc.body)))
+		if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.says) {
+			t.Errorf("%s %s %s: %d %s", tc.method, tc.target, tc.body, w.Code, w.Body)
+		}
+	}
+}
+
+// FuzzControl sends anything to the socket's handler: it answers, and never
+// panics.
+func FuzzControl(f *testing.F) {
+	for _, seed := range [][3]string{
+		{"GET", "/status", ""}, {"GET", "/export?format=csv&since=2026-11-23T00:00:00Z", ""}, {"GET", "/watch", ""},
+		{"POST", "/sim/tap", `{"reader":"gate","uids":["01020304"],"card":"mifare-classic-1k","count":1}`},
+		{"POST", "/sim/reader", `{"reader":"door","fault":"deaf"}`}, {"POST", "/sim/clock", `{"synced":true}`},
+		{"PUT", "/sim/../status", "\x00\xff"}, {"POST", "/sim/tap", `{"uids":[` + strings.Repeat(`"01020304",`, 20) + `""]}`},
+	} {
+		f.Add(seed[0], seed[1], seed[2])
+	}
+	h := control.Handler(simulated())
+	f.Fuzz(func(t *testing.T, method, target, body string) {
+		req, err := http.NewRequest(method, "http://gatewayd/", strings.NewReader(body))
+		if err != nil {
+			return
+		}
+		path, query, _ := strings.Cut(target, "?")
+		req.URL.Path, req.URL.RawQuery = path, query
+		// A tap that is well formed would wait for a lamp that nobody lights.
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req.WithContext(ctx))
+		if w.Code < 200 || w.Code > 599 {
+			t.Errorf("status %d", w.Code)
+		}
+	})
+}
