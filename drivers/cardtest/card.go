@@ -10,7 +10,7 @@ import (
 )
 
 // How long a card needs after the field came on before it hears a frame.
-// ISO/IEC 14443-3, 5.2 lets it take 5 ms; processor cards do.
+// ISO/IEC 14443-3 ("polling") lets it take 5 ms; processor cards do.
 const (
 	processorStartup = 5 * time.Millisecond
 	memoryStartup    = time.Millisecond
@@ -20,7 +20,7 @@ const (
 // 6.5.4).
 const cascadeTag = 0x88
 
-// Commands of ISO/IEC 14443-3, 6.4, and the two of 14443-4 that the states
+// Commands of ISO/IEC 14443-3, and the two of 14443-4 that the states
 // need.
 const (
 	cmdREQA     = 0x26
@@ -326,7 +326,7 @@ func (c *Card) request(command byte) {
 }
 
 // selection handles ANTICOLLISION and SELECT, which differ in NVB only
-// (ISO/IEC 14443-3, 6.5.3).
+// (ISO/IEC 14443-3, "anticollision and select").
 func (c *Card) selection(f Frame) Step {
 	if c.state != Ready && c.state != ReadyStar || f.Bytes[0] != byte(0x93+2*c.level) {
 		c.fallBack()

@@ -11,7 +11,7 @@ import (
 	"presence/drivers/cardtest"
 )
 
-// selectOne runs the anticollision loop of ISO/IEC 14443-3, 6.5.3 bit by bit
+// selectOne runs the anticollision loop of ISO/IEC 14443-3 bit by bit
 // and returns the UID that it ends with, after a request was answered.
 func (r *reader) selectOne(t *rapid.T) (card.UID, byte) {
 	var uid []byte

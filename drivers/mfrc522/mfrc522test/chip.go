@@ -226,6 +226,9 @@ func (c *Chip) updateRF(at instant) {
 	}
 	c.rf = on
 	c.field.SetRF(on, c.clockAt(at))
+	if on && c.phase == modemTxWait {
+		c.send(at)
+	}
 }
 
 // Registers.

@@ -25,11 +25,11 @@ func cycles(n int64) time.Duration {
 	return time.Duration(n * 100_000 / 1356) // 1e9 ns / 13.56e6
 }
 
-// etu is the length of a bit at 106 kbit/s in cycles (ISO/IEC 14443-2, 8.1.1).
+// etu is the length of a bit at 106 kbit/s in cycles (ISO/IEC 14443-2).
 const etu = 128
 
 // Delays between the reader's last bit and the card's first, in cycles, after a
-// last bit of 1 and of 0 (ISO/IEC 14443-3, 6.2.1.1, n = 9).
+// last bit of 1 and of 0 (ISO/IEC 14443-3, "frame delay time", n = 9).
 const (
 	frameDelayAfter1 = 1236
 	frameDelayAfter0 = 1172

@@ -102,7 +102,14 @@ func (c *Chip) maybeSend(now instant) {
 	}
 }
 
+// send starts a transmission. With TxWaitRF, which is set after a reset, it
+// waits for the chip's own field, forever if need be: neither TxIRq nor the
+// timer will ever tell (data sheet, sections 9.3.1.9 and 9.3.2.2).
 func (c *Chip) send(now instant) {
+	if c.reg[regMode]&modeTxWaitRF != 0 && !c.rf {
+		c.phase = modemTxWait
+		return
+	}
 	n := copy(c.sentBuffer[:], c.fifo[:c.fifoLen])
 	if c.reg[regTxMode]&modeCRCEn != 0 {
 		sum := crc(c.reg[regMode], c.sentBuffer[:n])

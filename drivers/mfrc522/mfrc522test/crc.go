@@ -3,13 +3,13 @@ package mfrc522test
 import "math/bits"
 
 // crcPreset is the start value that CRCPreset in ModeReg selects (data
-// sheet, table 55).
+// sheet, section 9.3.2.2).
 func crcPreset(mode byte) uint16 {
 	return [...]uint16{0x0000, 0x6363, 0xA671, 0xFFFF}[mode&0x03]
 }
 
 // crc is the coprocessor: polynomial x16 + x12 + x5 + 1, bits taken least
-// significant first unless MSBFirst is set (data sheet, section 8.2).
+// significant first unless MSBFirst is set (data sheet, section 8.2.5).
 func crc(mode byte, b []byte) uint16 {
 	sum := crcPreset(mode)
 	for _, v := range b {

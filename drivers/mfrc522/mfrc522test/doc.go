@@ -12,5 +12,7 @@
 // transfers would have taken. So a transfer returns at once, a driver that
 // polls a register still sees time pass, and in a testing/synctest bubble
 // everything is exact. What should have happened since the last transfer is
-// worked out at the next one, in order; the chip has no goroutine.
+// worked out at the next one, in order; the chip has no goroutine. So cards are
+// heard as they lie when the driver next looks, and a card that is taken away
+// while the driver sleeps over its answer has never answered.
 package mfrc522test

@@ -1,6 +1,6 @@
 package mfrc522test
 
-// Register addresses (data sheet, table 20).
+// Register addresses (data sheet, section 9.2).
 const (
 	regCommand    = 0x01
 	regComIEn     = 0x02
@@ -94,6 +94,7 @@ const (
 	collPosNotValid = 0x20
 
 	modeMSBFirst = 0x80
+	modeTxWaitRF = 0x20
 
 	modeCRCEn      = 0x80 // TxCRCEn, RxCRCEn
 	modeSpeed      = 0x70
@@ -113,10 +114,11 @@ const (
 	tModeAutoRestart = 0x10
 )
 
-// ModemState in Status2Reg (data sheet, table 38).
+// ModemState in Status2Reg (data sheet, section 9.3.1.9).
 const (
 	modemIdle         = 0
 	modemWaitSend     = 1
+	modemTxWait       = 2
 	modemTransmitting = 3
 	modemRxWait       = 4
 	modemWaitData     = 5
