@@ -114,6 +114,7 @@ func (s *script) write(reg register, v byte) {
 			version := s.regs[regVersion]
 			s.regs, s.fifo = [64]byte{}, nil
 			s.regs[regVersion], s.regs[regTxControl], s.regs[regCommand] = version, txControlReset, commandRcvOff
+			s.regs[regColl] = 0x80 | collNotValid
 			return
 		}
 	}

@@ -93,3 +93,85 @@ func TestOverheatedChipIsDeaf(t *testing.T) {
 		}
 	})
 }
+
+// Whatever the chip has lost while its bus works on is noticed before the next
+// look, and set right by a reset.
+func TestLostSettingsAreNoticed(t *testing.T) {
+	for reg, lost := range map[register]byte{
+		regTxControl: txControlReset, regTxASK: 0, regTMode: 0, regTReloadL: 0,
+		regCommand: commandRcvOff, regComIrq: 0,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScript(t, single([][]byte{{0xDE, 0xAD, 0xBE, 0xEF}}, 0x08))
+			r := open(t, s)
+			s.regs[reg] = lost
+			if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 1 {
+				t.Errorf("register %02X: saw %v, %v", reg, seen, err)
+			}
+			want := 2
+			if reg == regComIrq { // loses nothing
+				want = 1
+			}
+			if s.resets != want {
+				t.Errorf("register %02X: %d resets, want %d", reg, s.resets, want)
+			}
+		})
+	}
+}
+
+// A version of 00 or FF is a dead bus, even where other registers look right.
+func TestVersionOfNoChip(t *testing.T) {
+	for _, version := range []byte{0x00, 0xFF} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScript(t, func([]byte, byte) *reply { return nil })
+			r := open(t, s)
+			s.regs[regVersion] = version
+			if seen, err := r.Poll(t.Context()); seen != nil || !errors.Is(err, card.ErrBusDead) {
+				t.Errorf("%02X: saw %v, %v", version, seen, err)
+			}
+		})
+	}
+}
+
+// Bad frames may be the first sign of a chip that has just lost its field: the
+// same look finds that out, and looks again.
+func TestNoiseHasTheChipChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sound := single([][]byte{{0xDE, 0xAD, 0xBE, 0xEF}}, 0x08)
+		s := newScript(t, nil)
+		dipped := false
+		s.reply = func(frame []byte, lastBits byte) *reply {
+			if !dipped && len(frame) == 9 {
+				dipped = true
+				s.regs[regTxControl] = txControlReset
+				return &reply{data: []byte{0x08}}
+			}
+			if s.regs[regTxControl]&txControlField == 0 {
+				return nil
+			}
+			return sound(frame, lastBits)
+		}
+		seen, err := open(t, s).Poll(t.Context())
+		if err != nil || len(seen) != 1 || s.resets != 2 {
+			t.Errorf("saw %v, %v after %d resets", seen, err, s.resets)
+		}
+	})
+}
+
+// Silence is the only acknowledgement of HLTA: a card that was heard is told
+// once more.
+func TestHaltIsRepeatedWhenAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := 0
+		s := newScript(t, func(frame []byte, _ byte) *reply {
+			if told++; told == 1 {
+				return &reply{data: []byte{0}, lastBits: 4}
+			}
+			return nil
+		})
+		c := chip{conn: s}
+		if err := c.halt(); err != nil || told != 2 {
+			t.Errorf("told %d times, %v", told, err)
+		}
+	})
+}
