@@ -64,6 +64,9 @@ func Start(t testing.TB, extra ...string) *Broker {
 	lines := []string{
 		fmt.Sprintf("listener %d 127.0.0.1", port),
 		"persistence false",
+		// Under root it would drop its rights and not read the test's files;
+		// under anybody else this does nothing.
+		"user root",
 		// A test's city must get everything, however far it is behind.
 		"max_queued_messages 0", "max_inflight_messages 0", "max_queued_bytes 0",
 		"set_tcp_nodelay true",
