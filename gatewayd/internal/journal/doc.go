@@ -1,26 +1,46 @@
-// Package journal is the one thing on a gateway's disk, and the only importer
-// of bbolt.
+// Package journal is the gateway's memory: the one thing on disk, and the only
+// importer of bbolt.
 //
-// It exists so that the lamp can say "durable" and mean it: an event is
-// appended with its stream and sequence number in one transaction, and nobody
-// is told before that transaction is synced. The journal also remembers how far
-// the city has confirmed, and forgets what was confirmed long ago.
+// It exists so that an event which was accepted once is never lost, whatever
+// happens to the power, the line or the process, and so that what is lost
+// nevertheless (a full or damaged disk) is named.
 //
-// # Writing
+// # How it writes
 //
-// One goroutine writes. It commits at once whatever waits, answers, and makes
-// the next transaction of what arrived during the sync: a tap (Append) never
-// waits for a timer, many taps share a sync, and patient tag events (Enqueue)
-// ride along or go after CommitInterval. Acknowledgements (Ack) have no
-// transaction of their own: they ride too, and what was confirmed but not yet
-// noted comes again after a crash, with the same id.
+// One goroutine writes. It takes everything that waits, commits it, and
+// answers; what arrives during a sync makes the next commit. Append is for what
+// a person waits for and commits at once. Enqueue is for what may wait: it rides
+// along with the next commit, or gets its own after Options.CommitInterval.
+// Acknowledgements ride along too, since losing one only means that an event is
+// sent again.
 //
-// # Layout
+// # How it lies on disk
 //
-//	events   position, big-endian u64 -> version, CRC32C, record in CBOR
-//	streams  position of a stream's first event -> stream id, how it ended
-//	meta     cursor, boots
+// One bbolt file with pages of 4 KiB (whatever the kernel's page size: a Pi 5
+// would quadruple every write) and a synced list of free pages. Buckets:
 //
-// Positions are dense over all streams and sequence numbers are dense within
-// one, so position = first position of the stream + seq - 1.
+//	events   position (big endian) -> record
+//	tail     the same, for the newest few records
+//	streams  stream id -> where it starts, and whether it ended on purpose
+//	holes    position -> position: records that were lost, both ends included
+//	meta     cursor and counters
+//
+// The tail is there for the life of an SD card. bbolt keeps a bucket of at most
+// a quarter page inside the page of its parent, which every commit writes
+// anyway; so a lone tap costs three pages, and only when the tail is full does
+// one commit move it to the tree of events. Positions in the tail are always
+// above those in events.
+//
+// A record carries a CRC over itself and its key, and its stream and number, so
+// that it can be recognised in the ruins of a file (see record.go).
+//
+// Positions rise over all streams and are never used twice; the numbers of a
+// stream are dense, so a record's position tells its number and the other way
+// round.
+//
+// # When the disk fails
+//
+// What failed cleanly (no room) can be tried again. After a failed sync nobody
+// knows what the disk holds: the journal refuses everything from then on and
+// says so on Failed, and the daemon leaves, to be restarted on a fresh handle.
 package journal

@@ -1,17 +1,14 @@
 package journal
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
+	"math"
 	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,11 +17,11 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// Options is what a journal needs.
+// Options is what a journal needs. All but Simulated must be set.
 type Options struct {
-	Path           string
+	Path           string        // .../journal.db
 	Keep           time.Duration // delivered events stay this long
-	MaxBytes       int64         // the file grows to about this size
+	MaxBytes       int64         // the file does not grow beyond
 	CommitInterval time.Duration // a patient event waits at most this long
 	Now            func() presence.Reading
 	Version        string // of gatewayd, for the start event
@@ -35,221 +32,178 @@ type Options struct {
 // Journal is an open journal. Its methods may be called from any goroutine.
 type Journal struct {
 	opt    Options
-	db     *bolt.DB
 	codec  codec
+	db     *bolt.DB
+	file   *os.File // what db works on
 	stream presence.ID
+	first  uint64 // position of the stream's number 1
 
-	urgent  chan *request
-	patient chan presence.Draft
-	flush   chan chan error
-	quit    chan struct{}
-	done    chan struct{} // the writer has ended
-	failed  chan struct{}
+	wake   chan struct{} // has room for one: the writer has something to look at
+	done   chan struct{} // the writer has ended
+	failed chan struct{} // the file cannot be used through this handle any more
 
-	mu        sync.Mutex
-	grown     chan struct{} // closed and replaced at each commit
-	first     uint64        // oldest position in the file
-	last      uint64        // newest durable position
-	cursor    uint64        // all up to here is delivered
-	failure   error
-	starts    []streamStart // of the streams in the file, oldest first
-	latencies latencies
-	boots     boots
-	damaged   int64
+	mu      sync.Mutex
+	queue   queue
+	grown   chan struct{} // closed and replaced at each commit
+	oldest  uint64        // oldest position in the file
+	end     uint64        // newest durable position
+	holes   spans         // between oldest and end
+	cursor  uint64        // all up to here is delivered
+	acked   time.Time     // when the cursor left what is on disk; zero: it did not
+	state   state         // as on disk
+	err     error         // why failed is closed
+	closing bool
 
-	writer writer // owned by the writer goroutine
-}
-
-var (
-	bucketEvents  = []byte("events")
-	bucketStreams = []byte("streams")
-	bucketMeta    = []byte("meta")
-
-	keyCursor = []byte("cursor")
-	keyBoots  = []byte("boots")
-)
-
-// streamStart is an entry of the bucket streams.
-type streamStart struct {
-	first  uint64 // position of the stream's first event
-	stream presence.ID
-	clean  bool // it was ended on purpose
-}
-
-func (s streamStart) value() []byte {
-	v := append([]byte(nil), s.stream[:]...)
-	if s.clean {
-		return append(v, 1)
-	}
-	return append(v, 0)
-}
-
-func parseStreamStart(k, v []byte) (streamStart, bool) {
-	if len(k) != 8 || len(v) != 17 {
-		return streamStart{}, false
-	}
-	return streamStart{first: binary.BigEndian.Uint64(k), stream: presence.ID(v[:16]), clean: v[16] == 1}, true
+	commits latencies
 }
 
 // Open opens the journal, creating it where there is none, and begins a new
 // stream: its start event is durable when Open returns.
 func Open(opt Options) (*Journal, error) {
-	if err := create(opt.Path); err != nil {
-		return nil, err
-	}
-	db, err := bolt.Open(opt.Path, 0o640, &bolt.Options{
-		Timeout:      time.Second,
-		PageSize:     4096, // a Pi 5's kernel has 16K pages, which would write four times as much
-		FreelistType: bolt.FreelistMapType,
-		// The map is as large as the file can become, so that growing never has
-		// to wait for a reader to let go of the old map.
-		InitialMmapSize: int(opt.MaxBytes + opt.MaxBytes/8),
-	})
-	if errors.Is(err, bolt.ErrTimeout) {
-		return nil, fmt.Errorf("open journal %s: another gatewayd holds it", opt.Path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open journal %s: %w", opt.Path, err)
-	}
-	db.AllocSize = 1 << 20
 	id, err := uuid.NewV7()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("name stream: %w", err), db.Close())
+		return nil, fmt.Errorf("name stream: %w", err)
 	}
 	j := &Journal{
-		opt: opt, db: db, codec: newCodec(), stream: presence.ID(id),
-		urgent:  make(chan *request, 64),
-		patient: make(chan presence.Draft, 1024),
-		flush:   make(chan chan error),
-		quit:    make(chan struct{}),
-		done:    make(chan struct{}),
-		failed:  make(chan struct{}),
-		grown:   make(chan struct{}),
+		opt: opt, codec: newCodec(), stream: presence.ID(id),
+		wake:   make(chan struct{}, 1),
+		done:   make(chan struct{}),
+		failed: make(chan struct{}),
+		grown:  make(chan struct{}),
+		queue:  queue{room: make(chan struct{})},
 	}
-	if err := j.begin(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open journal %s: %w", opt.Path, err), db.Close())
+	if err := j.open(); err != nil {
+		return nil, fmt.Errorf("open journal %s: %w", opt.Path, err)
 	}
-	go j.write()
+	w, err := j.begin()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open journal %s: %w", opt.Path, err), j.release())
+	}
+	go w.run()
 	return j, nil
 }
 
-// create makes an empty journal where there is none: under another name first,
-// so that a power cut leaves a whole file or none.
-func create(path string) error {
-	_, err := os.Stat(path)
-	if err == nil {
-		return nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("open journal %s: %w", path, err)
-	}
-	fail := func(err error) error { return fmt.Errorf("create journal %s: %w", path, err) }
-	temporary := path + ".new"
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fail(err)
-	}
-	db, err := bolt.Open(temporary, 0o640, &bolt.Options{Timeout: time.Second, PageSize: 4096, FreelistType: bolt.FreelistMapType})
+// open takes the file and hands it to bbolt.
+func (j *Journal) open() error {
+	f, err := openLocked(j.opt.Path)
 	if err != nil {
-		return fail(err)
+		return err
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketEvents, bucketStreams, bucketMeta} {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
-			}
-		}
-		return nil
+	if err := checkBeforeUse(f, j.codec); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	cacheByPage(f)
+	j.file = f
+	j.db, err = bolt.Open(j.opt.Path, fileMode, &bolt.Options{
+		Timeout:      lockTimeout,
+		PageSize:     pageSize,
+		FreelistType: bolt.FreelistMapType,
+		// The map is as large as the file can become, so that growing never
+		// waits for a reader to let go of the old map.
+		InitialMmapSize: int(min(j.opt.MaxBytes, math.MaxInt32/2)),
+		// The file that was checked is the file that is used.
+		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return f, nil },
 	})
-	if err := errors.Join(err, db.Sync(), db.Close()); err != nil {
-		return fail(err)
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return fail(err)
-	}
-	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
-		return fail(err)
+		return errors.Join(err, f.Close())
 	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
-		return fail(err)
-	}
+	j.db.AllocSize = growStep
 	return nil
 }
 
-// begin reads what earlier processes left and appends this stream's start.
-func (j *Journal) begin() error {
+// begin reads what earlier processes left and makes this stream's start
+// durable.
+func (j *Journal) begin() (*writer, error) {
 	var previous *presence.Previous
-	err := j.db.View(func(tx *bolt.Tx) error {
-		events, streams, meta := tx.Bucket(bucketEvents), tx.Bucket(bucketStreams), tx.Bucket(bucketMeta)
-		if events == nil || streams == nil || meta == nil {
-			return errors.New("this is no journal of gatewayd")
+	err := j.view(func(tx *bolt.Tx) error {
+		meta := tx.Bucket([]byte(bucketMeta))
+		if err := j.codec.readChecked([]byte(keyState), meta.Get([]byte(keyState)), &j.state); err != nil {
+			return err
 		}
-		c := events.Cursor()
-		if k, _ := c.Last(); len(k) == 8 {
-			j.last = binary.BigEndian.Uint64(k)
+		first, last, err := bounds(tx)
+		if err != nil {
+			return err
 		}
-		if k, _ := c.First(); len(k) == 8 {
-			j.first = binary.BigEndian.Uint64(k)
-		}
-		if v := meta.Get(keyCursor); len(v) == 8 {
-			j.cursor = min(binary.BigEndian.Uint64(v), j.last)
-		}
-		j.boots.parse(meta.Get(keyBoots))
-		return streams.ForEach(func(k, v []byte) error {
-			if s, ok := parseStreamStart(k, v); ok {
-				j.starts = append(j.starts, s)
+		j.oldest, j.end = first.pos, last.pos
+		j.cursor = min(j.state.Cursor, j.end)
+		if last.pos != 0 {
+			previous = &presence.Previous{Stream: last.stream, Seq: last.seq}
+			var s streamInfo
+			key := last.stream[:]
+			if err := j.codec.readChecked(key, tx.Bucket([]byte(bucketStreams)).Get(key), &s); err != nil {
+				return err
 			}
+			previous.Clean = s.Clean
+		}
+		return tx.Bucket([]byte(bucketHoles)).ForEach(func(k, v []byte) error {
+			if len(k) != 8 || len(v) != 8 {
+				return damagedf("a hole of %d and %d bytes", len(k), len(v))
+			}
+			j.holes = j.holes.add(span{binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(v)})
 			return nil
 		})
 	})
 	if err != nil {
-		return err
-	}
-	if n := len(j.starts); n > 0 {
-		s := j.starts[n-1]
-		previous = &presence.Previous{Stream: s.stream, Seq: j.last - s.first + 1, Clean: s.clean}
+		return nil, err
 	}
 	now := j.opt.Now()
-	j.boots.begin(now.Boot, previous == nil || previous.Clean)
-	start := streamStart{first: j.last + 1, stream: j.stream}
-	j.starts = append(j.starts, start)
-	j.writer = writer{j: j, stream: start, noted: j.cursor}
-	return j.writer.commit([]*request{{draft: presence.Draft{
+	unclean := previous != nil && !previous.Clean
+	j.state.Starts++
+	if unclean {
+		j.state.Unclean++
+	}
+	if j.state.Boot != now.Boot {
+		j.state.Boots++
+		if unclean {
+			j.state.UncleanBoots++
+		}
+		j.state.Boot = now.Boot
+	}
+	j.first = j.end + 1
+	if j.oldest == 0 {
+		j.oldest = j.first
+	}
+	start, err := j.codec.encode(presence.Draft{
 		Kind: presence.KindStart, At: now, Simulated: j.opt.Simulated,
 		Start: &presence.Start{Previous: previous, Version: j.opt.Version},
-	}}}, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := newWriter(j)
+	return w, w.commit(change{items: []item{start}, starts: true})
+}
+
+// view reads within one transaction of bbolt. What a dying disk does to the
+// map under it becomes an error.
+func (j *Journal) view(fn func(*bolt.Tx) error) error {
+	return guard(func() error { return j.db.View(fn) })
 }
 
 // Stream is the stream of this process.
 func (j *Journal) Stream() presence.ID { return j.stream }
 
-// Append records a draft at once. When it returns without an error, the record
-// is durable: a power cut cannot take it back.
+// Append records a draft at once. When it returns without an error the record
+// is durable: a power cut cannot take it back. The entry says where it is.
 //
-// After an error the record is not there and never will be, unless the error is
-// the context's: then it may be.
+// After an error the record is not known to be durable. It may be there all the
+// same where the error is the context's or Failed is closed.
 func (j *Journal) Append(ctx context.Context, d presence.Draft) (presence.Entry, error) {
-	r := &request{draft: d, answer: make(chan error, 1)}
-	select {
-	case j.urgent <- r:
-	case <-j.done:
-		return presence.Entry{}, j.closedError()
-	case <-ctx.Done():
-		return presence.Entry{}, fmt.Errorf("append record: %w", ctx.Err())
+	it, err := j.codec.encode(d)
+	if err != nil {
+		return presence.Entry{}, err
+	}
+	done := make(chan outcome, 1)
+	it.done = done
+	if err := j.pushUrgent(it); err != nil {
+		return presence.Entry{}, err
 	}
 	select {
-	case err := <-r.answer:
-		if err != nil {
-			return presence.Entry{}, err
+	case o := <-done:
+		if o.err != nil {
+			return presence.Entry{}, o.err
 		}
-		return r.entry, nil
-	case <-j.done:
-		select { // the last answers came just before the end
-		case err := <-r.answer:
-			return r.entry, err
-		default:
-			return presence.Entry{}, j.closedError()
-		}
+		return presence.Entry{Pos: o.pos, Record: presence.Record{Stream: j.stream, Seq: o.seq, Draft: d}}, nil
 	case <-ctx.Done():
 		return presence.Entry{}, fmt.Errorf("append record: %w", ctx.Err())
 	}
@@ -259,28 +213,32 @@ func (j *Journal) Append(ctx context.Context, d presence.Draft) (presence.Entry,
 // too many wait already, which is how a flood of tags is slowed down at its
 // source.
 func (j *Journal) Enqueue(ctx context.Context, d presence.Draft) error {
-	select {
-	case j.patient <- d:
-		return nil
-	case <-j.done:
-		return j.closedError()
-	case <-ctx.Done():
-		return fmt.Errorf("enqueue record: %w", ctx.Err())
+	it, err := j.codec.encode(d)
+	if err != nil {
+		return err
+	}
+	for {
+		room, err := j.pushPatient(it)
+		if room == nil {
+			return err
+		}
+		select {
+		case <-room:
+		case <-j.done:
+		case <-ctx.Done():
+			return fmt.Errorf("enqueue record: %w", ctx.Err())
+		}
 	}
 }
 
 // Flush returns when all that was enqueued before is durable.
 func (j *Journal) Flush(ctx context.Context) error {
-	answer := make(chan error, 1)
-	select {
-	case j.flush <- answer:
-	case <-j.done:
-		return j.closedError()
-	case <-ctx.Done():
-		return fmt.Errorf("flush journal: %w", ctx.Err())
+	done := make(chan error, 1)
+	if err := j.pushFlush(done); err != nil {
+		return err
 	}
 	select {
-	case err := <-answer:
+	case err := <-done:
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("flush journal: %w", ctx.Err())
@@ -298,37 +256,54 @@ func (j *Journal) Cursor() uint64 {
 func (j *Journal) End() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.last
+	return j.end
 }
 
 // Ack notes that all up to a position is delivered. It goes to the disk with
-// the next commit; until then a crash brings those events again.
+// the next commit, or alone after a minute; until then a crash brings those
+// events again.
 func (j *Journal) Ack(pos uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.cursor = max(j.cursor, min(pos, j.last))
+	pos = min(pos, j.end)
+	if pos <= j.cursor {
+		return
+	}
+	j.cursor = pos
+	if j.acked.IsZero() {
+		j.acked = time.Now()
+		j.wakeWriter()
+	}
 }
 
 // Find is the position of a stream's event, false where it is not in the
 // journal.
 func (j *Journal) Find(stream presence.ID, seq uint64) (uint64, bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for i, s := range j.starts {
-		if s.stream != stream {
-			continue
-		}
-		end := j.last
-		if i+1 < len(j.starts) {
-			end = j.starts[i+1].first - 1
-		}
-		pos := s.first + seq - 1
-		return pos, seq > 0 && pos >= j.first && pos <= end
+	if seq == 0 {
+		return 0, false
 	}
-	return 0, false
+	first := j.first
+	if stream != j.stream {
+		var s streamInfo
+		err := j.view(func(tx *bolt.Tx) error {
+			return j.codec.readChecked(stream[:], tx.Bucket([]byte(bucketStreams)).Get(stream[:]), &s)
+		})
+		if err != nil {
+			return 0, false
+		}
+		first = s.First
+	}
+	pos := first + seq - 1
+	found := false
+	err := j.view(func(tx *bolt.Tx) error {
+		r, ok := get(tx, pos)
+		found = ok && pos <= j.End() && r.stream == stream && r.seq == seq
+		return nil
+	})
+	return pos, found && err == nil
 }
 
-// Failed is closed when the file can no longer be written through this handle:
+// Failed is closed when the file can no longer be used through this handle:
 // after a failed sync nobody knows what the disk holds. The process should
 // leave and be started again.
 func (j *Journal) Failed() <-chan struct{} { return j.failed }
@@ -337,42 +312,55 @@ func (j *Journal) Failed() <-chan struct{} { return j.failed }
 func (j *Journal) Err() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.failure
+	return j.err
+}
+
+// fail closes Failed; the first reason stays.
+func (j *Journal) fail(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err == nil {
+		j.err = err
+		close(j.failed)
+	}
 }
 
 // Close writes what waits and the cursor, marks the stream as ended on purpose,
 // and closes the file. It may be called twice.
 func (j *Journal) Close() error {
 	j.mu.Lock()
-	select {
-	case <-j.quit:
-	default:
-		close(j.quit)
-	}
+	first := !j.closing
+	j.closing = true
+	j.wakeWriter()
 	j.mu.Unlock()
 	<-j.done
-	if err := j.db.Close(); err != nil {
+	if !first {
+		return nil
+	}
+	if err := j.release(); err != nil {
 		return fmt.Errorf("close journal: %w", err)
 	}
 	return nil
 }
 
-func (j *Journal) closedError() error {
-	if err := j.Err(); err != nil {
-		return err
+// release lets go of the file.
+func (j *Journal) release() error {
+	if j.Err() != nil {
+		// A panic inside bbolt leaves its locks taken: db.Close would wait for
+		// ever. The map stays until the process leaves, which it is about to.
+		return j.file.Close()
 	}
-	return errClosed
+	return j.db.Close()
 }
 
-// Error is why an event could not be recorded. Its reason is a word for the
-// door's answer.
+// Error is why an event was not recorded.
 type Error struct {
 	reason string
 	err    error
 }
 
 // Reason is a word for machines: "journal-full", "disk-full", "read-only",
-// "write-failed" or "stopping".
+// "write-failed", "journal-damaged" or "stopping".
 func (e *Error) Reason() string { return e.reason }
 
 func (e *Error) Error() string { return "record event: " + e.err.Error() }
@@ -381,49 +369,10 @@ func (e *Error) Unwrap() error { return e.err }
 
 var (
 	// ErrFull means that the journal has its largest size and nothing in it may
-	// be forgotten yet.
+	// be forgotten.
 	ErrFull = &Error{"journal-full", errors.New("the journal has its largest size (max_mb) and all of it still waits for delivery")}
+
+	errBusy = &Error{"write-failed", errors.New("the disk does not keep up")}
 
 	errClosed = &Error{"stopping", errors.New("the journal is closed")}
 )
-
-// passing tells errors after which the same handle goes on working: bbolt has
-// rolled the transaction back, and nothing was synced halfway.
-func passing(err error) (*Error, bool) {
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return &Error{"disk-full", err}, true
-	case errors.Is(err, syscall.EROFS):
-		return &Error{"read-only", err}, true
-	}
-	return nil, false
-}
-
-// boots counts kernel boots and those that ended without a clean stop.
-type boots struct {
-	last    presence.ID
-	count   uint32
-	unclean uint32
-}
-
-func (b *boots) parse(v []byte) {
-	if len(v) == 24 {
-		*b = boots{presence.ID(v[:16]), binary.BigEndian.Uint32(v[16:]), binary.BigEndian.Uint32(v[20:])}
-	}
-}
-
-func (b *boots) begin(boot presence.ID, clean bool) {
-	if bytes.Equal(b.last[:], boot[:]) {
-		return
-	}
-	if b.count > 0 && !clean {
-		b.unclean++
-	}
-	b.last, b.count = boot, b.count+1
-}
-
-func (b *boots) value() []byte {
-	v := append([]byte(nil), b.last[:]...)
-	v = binary.BigEndian.AppendUint32(v, b.count)
-	return binary.BigEndian.AppendUint32(v, b.unclean)
-}

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
@@ -10,31 +11,109 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// page is how many records one read transaction looks at, so that a long
-// reader never keeps old pages from being used again.
-const page = 512
+// One read transaction looks at no more than this, so that a long reader never
+// keeps old pages from being used again.
+const (
+	maxPage      = 512
+	maxPageBytes = 256 << 10
+)
+
+// walk calls fn for the records from..to in order, until it wants no more. What
+// it is given holds only until it returns.
+func walk(tx *bolt.Tx, from, to uint64, fn func(key, value []byte) (more bool, err error)) error {
+	start := posKey(from)
+	for _, name := range []string{bucketEvents, bucketTail} {
+		c := tx.Bucket([]byte(name)).Cursor()
+		for k, v := c.Seek(start[:]); k != nil; k, v = c.Next() {
+			if len(k) != 8 {
+				return damagedf("a key of %d bytes", len(k))
+			}
+			if binary.BigEndian.Uint64(k) > to {
+				return nil
+			}
+			if more, err := fn(k, v); err != nil || !more {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// walkBack is walk from the newest record on.
+func walkBack(tx *bolt.Tx, from uint64, fn func(key, value []byte) (more bool, err error)) error {
+	start := posKey(from)
+	for _, name := range []string{bucketTail, bucketEvents} {
+		c := tx.Bucket([]byte(name)).Cursor()
+		k, v := c.Seek(start[:])
+		if k == nil {
+			k, v = c.Last()
+		}
+		for ; k != nil; k, v = c.Prev() {
+			if len(k) != 8 {
+				return damagedf("a key of %d bytes", len(k))
+			}
+			if binary.BigEndian.Uint64(k) > from {
+				continue
+			}
+			if more, err := fn(k, v); err != nil || !more {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// get is the record at a position.
+func get(tx *bolt.Tx, pos uint64) (sealed, bool) {
+	key := posKey(pos)
+	for _, name := range []string{bucketTail, bucketEvents} {
+		if v := tx.Bucket([]byte(name)).Get(key[:]); v != nil {
+			s, err := unseal(key[:], v)
+			return s, err == nil
+		}
+	}
+	return sealed{}, false
+}
+
+// bounds are the oldest and the newest record; zero where there is none.
+func bounds(tx *bolt.Tx) (first, last sealed, err error) {
+	err = walk(tx, 0, ^uint64(0), func(k, v []byte) (bool, error) {
+		first, err = unseal(k, v)
+		return false, err
+	})
+	if err != nil {
+		return first, last, err
+	}
+	err = walkBack(tx, ^uint64(0), func(k, v []byte) (bool, error) {
+		last, err = unseal(k, v)
+		return false, err
+	})
+	return first, last, err
+}
 
 // Next returns up to max durable records behind a position, in order. It blocks
-// until there is at least one. A record that is damaged is left out and
-// counted.
+// until there is at least one.
 func (j *Journal) Next(ctx context.Context, after uint64, max int) ([]presence.Entry, error) {
 	for {
 		j.mu.Lock()
-		last, grown := j.last, j.grown
+		end, grown := j.end, j.grown
 		j.mu.Unlock()
-		for after < last {
-			entries, end, err := readPage(j.db, j.codec, after, last, max, j.noteDamage)
+		if after < end {
+			entries, err := j.page(after, end, max)
 			if err != nil {
 				return nil, err
 			}
 			if len(entries) > 0 {
 				return entries, nil
 			}
-			after = end
+			after = end // only holes
+			continue
 		}
 		select {
 		case <-grown:
 		case <-j.done:
+			return nil, j.closedError()
+		case <-j.failed:
 			return nil, j.closedError()
 		case <-ctx.Done():
 			return nil, fmt.Errorf("read journal: %w", ctx.Err())
@@ -42,89 +121,103 @@ func (j *Journal) Next(ctx context.Context, after uint64, max int) ([]presence.E
 	}
 }
 
-// noteDamage counts a record that cannot be read.
-func (j *Journal) noteDamage(pos uint64, err error) {
-	j.mu.Lock()
-	j.damaged++
-	j.mu.Unlock()
-	j.opt.Log.Error("a record in the journal is damaged and left out", "position", pos, "error", err)
-}
-
-// readPage reads records behind after, up to last. It returns also the position
-// up to which it looked.
-func readPage(db *bolt.DB, c codec, after, last uint64, max int, damaged func(uint64, error)) (entries []presence.Entry, end uint64, err error) {
-	max = min(max, page)
-	end = last
-	err = db.View(func(tx *bolt.Tx) error {
-		cursor := tx.Bucket(bucketEvents).Cursor()
-		for k, v := cursor.Seek(key(after + 1)); k != nil; k, v = cursor.Next() {
-			if len(k) == 8 && binary.BigEndian.Uint64(k) > last {
-				return nil
+// page reads records behind a position. A record that is damaged makes the
+// journal fail: it must not be passed over in silence, and at the next start it
+// is found, and accounted for.
+func (j *Journal) page(after, to uint64, max int) ([]presence.Entry, error) {
+	max = min(max, maxPage)
+	entries := make([]presence.Entry, 0, min(uint64(max), to-after))
+	bytes := 0
+	err := j.view(func(tx *bolt.Tx) error {
+		return walk(tx, after+1, to, func(k, v []byte) (bool, error) {
+			entries = append(entries, presence.Entry{})
+			if err := j.codec.decode(k, v, &entries[len(entries)-1]); err != nil {
+				return false, fmt.Errorf("position %d: %w", binary.BigEndian.Uint64(k), err)
 			}
-			e, err := c.decode(k, v)
-			if err != nil {
-				damaged(e.Pos, err)
-				continue
-			}
-			if entries == nil {
-				entries = make([]presence.Entry, 0, min(max, int(last-after)))
-			}
-			if entries = append(entries, e); len(entries) == max {
-				end = e.Pos
-				return nil
-			}
-		}
-		return nil
+			bytes += len(v)
+			return len(entries) < max && bytes < maxPageBytes, nil
+		})
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("read journal: %w", err)
+		return nil, j.unreadable(err)
 	}
-	return entries, end, nil
+	return entries, nil
+}
+
+// unreadable is what becomes of an error while reading.
+func (j *Journal) unreadable(err error) error {
+	err = fmt.Errorf("read journal: %w", err)
+	if errors.Is(err, errDamagedFile) || errors.Is(err, errDamagedRecord) {
+		j.fail(&Error{"journal-damaged", err})
+	}
+	return err
+}
+
+func (j *Journal) closedError() error {
+	if err := j.Err(); err != nil {
+		return err
+	}
+	return errClosed
 }
 
 // Tail passes the records newest first until fn has seen enough and returns
 // false.
 func (j *Journal) Tail(fn func(presence.Entry) bool) error {
-	err := j.db.View(func(tx *bolt.Tx) error {
-		c := tx.Bucket(bucketEvents).Cursor()
-		for k, v := c.Last(); k != nil; k, v = c.Prev() {
-			e, err := j.codec.decode(k, v)
-			if err != nil {
-				j.noteDamage(e.Pos, err)
-				continue
-			}
-			if !fn(e) {
-				return nil
+	from := j.End()
+	for more := true; more && from > 0; {
+		var entries []presence.Entry
+		err := j.view(func(tx *bolt.Tx) error {
+			return walkBack(tx, from, func(k, v []byte) (bool, error) {
+				var e presence.Entry
+				if err := j.codec.decode(k, v, &e); err != nil {
+					return false, fmt.Errorf("position %d: %w", binary.BigEndian.Uint64(k), err)
+				}
+				entries = append(entries, e)
+				return len(entries) < maxPage, nil
+			})
+		})
+		if err != nil {
+			return j.unreadable(err)
+		}
+		for _, e := range entries {
+			if more = fn(e); !more {
+				break
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("read journal: %w", err)
+		if len(entries) < maxPage {
+			return nil
+		}
+		from = entries[len(entries)-1].Pos - 1
 	}
 	return nil
 }
 
 // Scan passes all records in order, as of when it was called.
 func (j *Journal) Scan(ctx context.Context, fn func(presence.Entry) error) error {
-	return scan(ctx, j.db, j.codec, j.End(), fn, j.noteDamage)
+	return j.Range(ctx, 0, j.End(), fn)
 }
 
-func scan(ctx context.Context, db *bolt.DB, c codec, last uint64, fn func(presence.Entry) error, damaged func(uint64, error)) error {
-	for after := uint64(0); after < last; {
+// Range passes the records from..to in order. It reads page by page, so it may
+// take as long as it likes.
+func (j *Journal) Range(ctx context.Context, from, to uint64, fn func(presence.Entry) error) error {
+	after := max(from, 1) - 1
+	for after < to {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("read journal: %w", err)
 		}
-		entries, end, err := readPage(db, c, after, last, page, damaged)
+		entries, err := j.page(after, to, maxPage)
 		if err != nil {
 			return err
+		}
+		if len(entries) == 0 {
+			return nil
 		}
 		for _, e := range entries {
 			if err := fn(e); err != nil {
 				return err
 			}
 		}
-		after = end
+		after = entries[len(entries)-1].Pos
 	}
 	return nil
 }

@@ -2,13 +2,11 @@ package journal
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
 	"presence/gatewayd/internal/presence"
@@ -19,49 +17,44 @@ type Stats struct {
 	Pending       int64            // events not yet delivered
 	OldestPending presence.Reading // of the oldest of them; zero if there is none
 	Events        int64            // in the file
-	Damaged       int64            // records that could not be read
-	Bytes         int64            // size of the file
+	Bytes         int64            // of the file that are in use or were
 	FreeBytes     int64            // until the journal or the disk is full
+	Waiting       int              // patient events that are not durable yet
+	Full          bool             // the last try to record something found no room
+	Commits       int64            // of this process
 	CommitP50     time.Duration    // of the latest commits
 	CommitP99     time.Duration
 	// WrittenBytesDay is what this process has caused to be written to storage,
 	// scaled to a day (proc(5), write_bytes); 0 while it is too young to tell.
 	WrittenBytesDay int64
-	Boots           int // of the machine, since the journal exists
-	UncleanBoots    int // boots before which the last stream was not ended on purpose
+	Starts          int // of the daemon, since the journal exists
+	UncleanStarts   int // starts before which the stream was not ended on purpose
+	Boots           int // of the machine
+	UncleanBoots    int // boots before which the stream was not ended on purpose
 }
 
 // Stats looks at the journal now.
 func (j *Journal) Stats() Stats {
 	j.mu.Lock()
 	s := Stats{
-		Pending: int64(j.last - j.cursor), Damaged: j.damaged,
-		Boots: int(j.boots.count), UncleanBoots: int(j.boots.unclean),
+		Pending: int64(j.end - j.cursor - j.holes.count(j.cursor+1, j.end)),
+		Events:  int64(j.end + 1 - j.oldest - j.holes.count(j.oldest, j.end)),
+		Waiting: len(j.queue.patient), Full: j.queue.full,
+		Commits: int64(j.commits.n),
+		Starts:  j.state.Starts, UncleanStarts: j.state.Unclean,
+		Boots: j.state.Boots, UncleanBoots: j.state.UncleanBoots,
 	}
-	if j.last > 0 {
-		s.Events = int64(j.last-max(j.first, 1)) + 1
-	}
-	s.CommitP50, s.CommitP99 = j.latencies.quantiles()
-	cursor, last := j.cursor, j.last
+	s.CommitP50, s.CommitP99 = j.commits.quantiles()
+	cursor, end := j.cursor, j.end
 	j.mu.Unlock()
 
 	if s.Pending > 0 {
-		entries, _, err := readPage(j.db, j.codec, cursor, last, 1, func(uint64, error) {})
-		if err == nil && len(entries) > 0 {
-			s.OldestPending = entries[0].At
+		if e, err := j.page(cursor, end, 1); err == nil && len(e) > 0 {
+			s.OldestPending = e[0].At
 		}
 	}
-	var used int64
-	_ = j.db.View(func(tx *bolt.Tx) error { // fails only when closed
-		s.Bytes = tx.Size()
-		free := j.db.Stats()
-		used = s.Bytes - int64(free.FreePageN+free.PendingPageN)*int64(j.db.Info().PageSize)
-		return nil
-	})
-	s.FreeBytes = max(j.opt.MaxBytes-used, 0)
-	var disk unix.Statfs_t
-	if unix.Statfs(filepath.Dir(j.opt.Path), &disk) == nil {
-		s.FreeBytes = min(s.FreeBytes, int64(disk.Bavail)*int64(disk.Bsize))
+	if used, freePages, err := j.sizes(); err == nil {
+		s.Bytes, s.FreeBytes = used, j.freeBytes(used, freePages)
 	}
 	s.WrittenBytesDay = writtenPerDay()
 	return s

@@ -6,61 +6,60 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"presence/gatewayd/internal/presence"
 )
 
-// Reader is a journal opened for reading while no daemon runs.
+// Reader is a journal opened for reading while no daemon runs. It reads
+// damaged files too, as far as they go.
 type Reader struct {
-	db    *bolt.DB
+	file  *os.File
+	size  int64
 	codec codec
 }
 
 // OpenReadOnly opens a journal that no daemon holds.
 func OpenReadOnly(path string) (*Reader, error) {
-	if _, err := os.Stat(path); err != nil {
+	f, err := os.Open(path)
+	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	db, err := bolt.Open(path, 0o640, &bolt.Options{ReadOnly: true, Timeout: time.Second})
-	if errors.Is(err, bolt.ErrTimeout) {
-		return nil, fmt.Errorf("open journal %s: a running gatewayd holds it", path)
+	info, err := f.Stat()
+	if err == nil {
+		err = lock(f, unix.LOCK_SH)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open journal %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("open journal %s: %w", path, err), f.Close())
 	}
-	r := &Reader{db: db, codec: newCodec()}
-	if err := db.View(func(tx *bolt.Tx) error {
-		if tx.Bucket(bucketEvents) == nil || tx.Bucket(bucketStreams) == nil || tx.Bucket(bucketMeta) == nil {
-			return errors.New("this is no journal of gatewayd")
-		}
-		return nil
-	}); err != nil {
-		return nil, errors.Join(fmt.Errorf("open journal %s: %w", path, err), db.Close())
-	}
-	return r, nil
+	return &Reader{file: f, size: info.Size(), codec: newCodec()}, nil
 }
 
 // Close lets go of the file.
-func (r *Reader) Close() error { return r.db.Close() }
+func (r *Reader) Close() error { return r.file.Close() }
 
 // Scan passes all records in order and leaves damaged ones out.
 func (r *Reader) Scan(ctx context.Context, fn func(presence.Entry) error) error {
-	return scan(ctx, r.db, r.codec, newest(r.db), fn, func(uint64, error) {})
-}
-
-// newest is the newest position in the file.
-func newest(db *bolt.DB) (last uint64) {
-	_ = db.View(func(tx *bolt.Tx) error { // cannot fail on an open file
-		if k, _ := tx.Bucket(bucketEvents).Cursor().Last(); len(k) == 8 {
-			last = binary.BigEndian.Uint64(k)
+	var failed error
+	s := survey{codec: r.codec, problem: func(error) {}, record: func(key, value []byte) bool {
+		var e presence.Entry
+		if r.codec.decode(key, value, &e) != nil {
+			return true
 		}
-		return nil
-	})
-	return last
+		if failed = ctx.Err(); failed == nil {
+			failed = fn(e)
+		}
+		return failed == nil
+	}}
+	s.all(r.file, r.size)
+	if failed != nil {
+		return fmt.Errorf("read journal: %w", failed)
+	}
+	return nil
 }
 
 // Report is what a check of every record found.
@@ -116,57 +115,129 @@ func (r *Report) damage(format string, args ...any) {
 
 // Verify checks every record of the running journal.
 func (j *Journal) Verify(ctx context.Context) (Report, error) {
-	return verify(ctx, j.db, j.codec, j.Cursor())
+	p := j.snapshot()
+	a := newAudit(p.cursor)
+	for after, more := uint64(0), true; more; {
+		if err := ctx.Err(); err != nil {
+			return Report{}, fmt.Errorf("verify journal: %w", err)
+		}
+		more = false
+		looked := 0
+		err := j.view(func(tx *bolt.Tx) error {
+			return walk(tx, after+1, p.end, func(k, v []byte) (bool, error) {
+				a.record(j.codec, k, v)
+				after = binary.BigEndian.Uint64(k)
+				looked++
+				more = looked == maxPage
+				return !more, nil
+			})
+		})
+		if err != nil {
+			a.report.damage("%v", err)
+		}
+	}
+	return a.finish(), nil
 }
 
-// Verify checks every record of a journal that no daemon holds.
+// Verify checks every record, and every page, of a journal that no daemon
+// holds.
 func Verify(ctx context.Context, path string) (Report, error) {
 	r, err := OpenReadOnly(path)
 	if err != nil {
 		return Report{}, err
 	}
 	defer r.Close()
-	var cursor uint64
-	if err := r.db.View(func(tx *bolt.Tx) error {
-		if v := tx.Bucket(bucketMeta).Get(keyCursor); len(v) == 8 {
-			cursor = binary.BigEndian.Uint64(v)
-		}
-		return nil
-	}); err != nil {
+	a := newAudit(0)
+	s := survey{
+		codec:   r.codec,
+		problem: func(err error) { a.report.damage("%v", err) },
+		state:   func(s state) { a.cursor = s.Cursor },
+		record: func(k, v []byte) bool {
+			a.record(r.codec, k, v)
+			return ctx.Err() == nil
+		},
+	}
+	s.all(r.file, r.size)
+	if err := ctx.Err(); err != nil {
 		return Report{}, fmt.Errorf("verify journal: %w", err)
 	}
-	return verify(ctx, r.db, r.codec, cursor)
+	return a.finish(), nil
 }
 
-func verify(ctx context.Context, db *bolt.DB, c codec, cursor uint64) (Report, error) {
-	r := Report{Kinds: make(map[string]int64)}
-	var last presence.Entry
-	err := scan(ctx, db, c, newest(db), func(e presence.Entry) error {
-		r.Events++
-		r.Kinds[e.Kind.String()]++
-		if e.Pos <= cursor {
-			r.Delivered++
-		}
-		if e.Gap != nil && len(r.Gaps) < maxListed {
-			r.Gaps = append(r.Gaps, fmt.Sprintf("%s %v", e.Gap.Reason, e.Gap.Kinds))
-		}
-		switch {
-		case e.Stream != last.Stream:
-			r.Streams++
-			if last.Pos != 0 && e.Seq != 1 {
-				r.damage("stream %s begins with seq %d", e.Stream, e.Seq)
-			}
-		case e.Seq != last.Seq+1:
-			r.damage("stream %s: seq %d to %d are missing", e.Stream, last.Seq+1, e.Seq-1)
-		}
-		if last.Pos != 0 && e.Pos != last.Pos+1 {
-			r.damage("positions %d to %d are missing", last.Pos+1, e.Pos-1)
-		}
-		last = e
-		return nil
-	}, func(_ uint64, err error) { r.damage("%v", err) })
-	if err != nil {
-		return Report{}, fmt.Errorf("verify journal: %w", err)
+// audit looks at all records in order.
+type audit struct {
+	report  Report
+	cursor  uint64
+	last    presence.Entry
+	missing []presence.Range
+	named   map[presence.ID]spans // numbers that gaps account for
+}
+
+func newAudit(cursor uint64) *audit {
+	return &audit{
+		report: Report{Kinds: make(map[string]int64)},
+		cursor: cursor, named: make(map[presence.ID]spans),
 	}
-	return r, nil
+}
+
+func (a *audit) record(c codec, key, value []byte) {
+	var e presence.Entry
+	if err := c.decode(key, value, &e); err != nil {
+		a.report.damage("position %x: %v", key, err)
+		return
+	}
+	r := &a.report
+	r.Events++
+	r.Kinds[e.Kind.String()]++
+	if e.Pos <= a.cursor {
+		r.Delivered++
+	}
+	if e.Gap != nil {
+		if len(r.Gaps) < maxListed {
+			r.Gaps = append(r.Gaps, describeGap(e.Gap))
+		}
+		for _, g := range e.Gap.Ranges {
+			if g.From <= g.To {
+				a.named[g.Stream] = a.named[g.Stream].add(span{g.From, g.To})
+			}
+		}
+	}
+	if e.Stream != a.last.Stream {
+		r.Streams++
+	}
+	switch {
+	case a.last.Pos == 0: // what was before it is forgotten on purpose
+	case e.Pos <= a.last.Pos:
+		r.damage("position %d comes after %d", e.Pos, a.last.Pos)
+	case e.Stream == a.last.Stream && e.Seq <= a.last.Seq:
+		r.damage("stream %s: seq %d comes after %d", e.Stream, e.Seq, a.last.Seq)
+	case e.Stream == a.last.Stream && e.Seq > a.last.Seq+1:
+		a.missing = append(a.missing, presence.Range{Stream: e.Stream, From: a.last.Seq + 1, To: e.Seq - 1})
+	case e.Stream != a.last.Stream && e.Seq > 1:
+		a.missing = append(a.missing, presence.Range{Stream: e.Stream, From: 1, To: e.Seq - 1})
+	}
+	a.last = e
+}
+
+// finish holds what is missing against what is accounted for.
+func (a *audit) finish() Report {
+	for _, m := range a.missing {
+		if n := m.To - m.From + 1 - a.named[m.Stream].count(m.From, m.To); n > 0 {
+			a.report.damage("stream %s: of seq %d to %d, %d are missing without a gap that names them", m.Stream, m.From, m.To, n)
+		}
+	}
+	return a.report
+}
+
+func describeGap(g *presence.Gap) string {
+	var lost []string
+	for kind, n := range g.Kinds {
+		lost = append(lost, fmt.Sprintf("%d %s", n, kind))
+	}
+	slices.Sort(lost)
+	s := fmt.Sprintf("%s: lost %s", g.Reason, strings.Join(lost, ", "))
+	if g.Comment != "" {
+		s += " (" + g.Comment + ")"
+	}
+	return s
 }

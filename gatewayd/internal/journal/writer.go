@@ -1,7 +1,7 @@
 package journal
 
 import (
-	"encoding/binary"
+	"errors"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -10,370 +10,439 @@ import (
 )
 
 const (
-	// maxBatch is how many patient events go into one transaction: enough to
-	// share a sync well, few enough that a tap that comes meanwhile hardly
-	// waits.
-	maxBatch = 512
+	// ackAfter is how long an acknowledgement waits for a commit to ride on
+	// before it gets its own.
+	ackAfter = time.Minute
 
-	// noteAfter is how long an acknowledgement waits for another commit to ride
-	// on before it gets its own.
-	noteAfter = time.Minute
-
-	// pruneStep is how many old events one commit removes at most.
-	pruneStep = 256
-
-	// pruneEvery is how often a journal that nothing is written to looks for
+	// pruneEvery is how often a journal to which nothing is written looks for
 	// old events.
 	pruneEvery = time.Hour
+
+	// retryAfter is how long patient events wait after the disk was full.
+	retryAfter = time.Second
 )
 
-// request is an urgent draft and who waits for it.
-type request struct {
-	draft  presence.Draft
-	entry  presence.Entry
-	answer chan error // has room for one
-}
-
-// writer is the state of the one goroutine that writes.
+// writer is the one goroutine that writes, and what only it knows.
 type writer struct {
-	j      *Journal
-	stream streamStart
-	noted  uint64 // the cursor on the disk
+	j       *Journal
+	attempt uint32 // counts commits, failed ones too
 
-	waiting []presence.Draft // patient drafts not yet durable
+	tailBytes int  // in the bucket tail; negative: not known
+	crowded   bool // delivered events must go, however young they are
+
+	retry     time.Time // patient events wait until then
+	nextPrune time.Time
+
+	backed     int64 // the file has blocks up to here
+	unbackable bool  // the file system cannot say
+
+	thinned thinning
+
+	arena   []byte // records of one commit
+	records []sealedRecord
 }
 
-// write is the writer's goroutine: it ends with the journal.
-func (j *Journal) write() {
-	defer close(j.done)
-	w := &j.writer
-	due := time.NewTimer(0) // when the oldest patient draft must go
-	due.Stop()
-	defer due.Stop()
-	note := time.NewTicker(noteAfter)
-	defer note.Stop()
-	prune := time.NewTicker(pruneEvery)
-	defer prune.Stop()
+// sealedRecord is a record in its form on disk.
+type sealedRecord struct {
+	key   [8]byte
+	value []byte
+}
 
+func newWriter(j *Journal) *writer {
+	return &writer{j: j, tailBytes: -1}
+}
+
+// change is what one commit does.
+type change struct {
+	items   []item
+	starts  bool  // the stream begins
+	ends    bool  // the stream ends on purpose
+	removes spans // waiting events that have to go
+	prunes  int   // at most so many delivered events go
+}
+
+// batch is what the writer does next.
+type batch struct {
+	urgent []item
+	ride   int // so many patient items go along
+	final  bool
+	tidy   bool // only if there is something to prune
+	idle   bool // nothing to do for wait
+	wait   time.Duration
+}
+
+// run writes until the journal is closed or fails.
+func (w *writer) run() {
+	defer close(w.j.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		var err error
-		select {
-		case r := <-j.urgent:
-			err = w.commitUrgent(r)
-		case d := <-j.patient:
-			if len(w.waiting) == 0 {
-				due.Reset(j.opt.CommitInterval)
-			}
-			w.waiting = append(w.waiting, d)
-			if len(w.waiting) >= maxBatch {
-				err = w.commitPatient()
-			}
-		case <-due.C:
-			err = w.commitPatient()
-		case answer := <-j.flush:
-			w.takePatient()
-			for err == nil && len(w.waiting) > 0 {
-				err = w.commitPatient()
-				w.takePatient()
-			}
-			answer <- err
-		case <-note.C:
-			if j.Cursor() > w.noted {
-				err = w.commit(nil, nil)
-			}
-		case <-prune.C:
-			err = w.commit(nil, nil)
-		case <-j.quit:
-			w.close()
-			return
-		}
-		if j.Err() != nil {
-			w.refuse()
-			return
-		}
-		if err != nil && len(w.waiting) > 0 {
-			// The disk is full: the patient ones wait for room.
-			due.Reset(max(j.opt.CommitInterval, time.Second))
-		}
-	}
-}
-
-// commitUrgent commits a tap, all taps that came with it, and what waits.
-func (w *writer) commitUrgent(first *request) error {
-	batch := []*request{first}
-	for more := true; more && len(batch) < cap(w.j.urgent); {
-		select {
-		case r := <-w.j.urgent:
-			batch = append(batch, r)
-		default:
-			more = false
-		}
-	}
-	ride := w.waiting[:min(len(w.waiting), maxBatch)]
-	err := w.commit(batch, ride)
-	if err != nil && len(ride) > 0 && w.j.Err() == nil {
-		// Taps go before tags: they need less room alone.
-		ride = nil
-		err = w.commit(batch, nil)
-	}
-	for _, r := range batch {
-		r.answer <- err
-	}
-	if err == nil {
-		w.rode(len(ride))
-	}
-	return err
-}
-
-// commitPatient commits what waits.
-func (w *writer) commitPatient() error {
-	n := min(len(w.waiting), maxBatch)
-	if n == 0 {
-		return nil
-	}
-	err := w.commit(nil, w.waiting[:n])
-	if err == nil {
-		w.rode(n)
-	}
-	return err
-}
-
-// rode forgets the first n waiting drafts, which are durable now.
-func (w *writer) rode(n int) {
-	rest := copy(w.waiting, w.waiting[n:])
-	clear(w.waiting[rest:])
-	w.waiting = w.waiting[:rest]
-}
-
-// takePatient takes what was enqueued up to now, one batch at the most.
-func (w *writer) takePatient() {
-	for len(w.waiting) < maxBatch {
-		select {
-		case d := <-w.j.patient:
-			w.waiting = append(w.waiting, d)
-		default:
-			return
-		}
-	}
-}
-
-// close writes what waits and marks the stream as ended on purpose.
-func (w *writer) close() {
-	for {
-		select {
-		case r := <-w.j.urgent:
-			if w.commitUrgent(r) != nil {
-				return
+		b := w.next(time.Now())
+		if b.idle {
+			timer.Reset(b.wait)
+			select {
+			case <-w.j.wake:
+			case <-timer.C:
 			}
 			continue
-		default:
 		}
-		w.takePatient()
-		if len(w.waiting) == 0 {
-			break
-		}
-		if err := w.commitPatient(); err != nil {
-			w.j.opt.Log.Error("patient events were not written at the end", "events", len(w.waiting), "error", err)
-			break
-		}
-	}
-	w.stream.clean = true
-	if err := w.commit(nil, nil); err != nil {
-		w.j.opt.Log.Error("the journal was not ended cleanly", "error", err)
-	}
-}
-
-// refuse answers who still waits after the journal has failed.
-func (w *writer) refuse() {
-	for {
-		select {
-		case r := <-w.j.urgent:
-			r.answer <- w.j.Err()
-		case answer := <-w.j.flush:
-			answer <- w.j.Err()
-		default:
+		if w.write(b); b.final || w.j.Err() != nil {
+			w.refuseRest()
 			return
 		}
 	}
 }
 
-// commit makes drafts durable, in order: first the urgent ones, then those that
-// ride. With them goes what else has changed: the cursor, how the stream ended,
-// and the removal of old events. On an error nothing of it has happened.
-func (w *writer) commit(urgent []*request, ride []presence.Draft) error {
+// next decides what to do. Taps come first, and take along only so many tags
+// that they hardly notice.
+func (w *writer) next(now time.Time) batch {
 	j := w.j
-	if err := w.makeRoom(len(urgent) + len(ride)); err != nil {
-		return err
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	q := &j.queue
+	waiting := now.Before(w.retry) && !j.closing
+	switch {
+	case len(q.urgent) > 0:
+		b := batch{urgent: q.urgent}
+		q.urgent = nil
+		if !waiting {
+			b.ride = min(len(q.patient), maxRide)
+		}
+		q.taken = b.ride
+		return b
+	case len(q.patient) > 0 && !waiting &&
+		(j.closing || len(q.flushes) > 0 || len(q.patient) >= maxBatch || now.Sub(q.since) >= j.opt.CommitInterval):
+		q.taken = min(len(q.patient), maxBatch)
+		return batch{ride: q.taken}
+	case j.closing:
+		return batch{final: true}
+	case !j.acked.IsZero() && now.Sub(j.acked) >= ackAfter:
+		return batch{}
+	case !now.Before(w.nextPrune):
+		w.nextPrune = now.Add(pruneEvery)
+		return batch{tidy: true}
 	}
-	cursor := j.Cursor()
-	pos := j.last
-	first := j.first
-	if first == 0 {
-		first = 1
+	due := w.nextPrune.Sub(now)
+	if !j.acked.IsZero() {
+		due = min(due, j.acked.Add(ackAfter).Sub(now))
 	}
-	newStream := j.last < w.stream.first
+	if len(q.patient) > 0 {
+		due = min(due, max(q.since.Add(j.opt.CommitInterval).Sub(now), w.retry.Sub(now)))
+	}
+	return batch{idle: true, wait: max(due, 0)}
+}
+
+// write makes a batch durable and answers everybody in it.
+func (w *writer) write(b batch) {
+	j := w.j
+	if b.tidy && !w.canPrune() {
+		return
+	}
+	j.mu.Lock()
+	c := change{items: append(b.urgent[:len(b.urgent):len(b.urgent)], j.queue.patient[:b.ride]...), ends: b.final}
+	j.mu.Unlock()
+
+	first, err := w.store(c)
+	if err != nil && b.ride > 0 && j.Err() == nil {
+		// What a tap needs is less than what all of them need.
+		b.ride, c.items = 0, b.urgent
+		if len(b.urgent) > 0 {
+			first, err = w.store(c)
+		}
+	}
+	for i, it := range b.urgent {
+		pos := first + uint64(i)
+		it.done <- outcome{pos: pos, seq: pos - j.first + 1, err: err}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.queue.taken = 0
+	if err == nil {
+		j.queue.full = false
+		j.queue.settle(b.ride, nil)
+		return
+	}
+	j.opt.Log.Error("events were not recorded", "error", err, "urgent", len(b.urgent), "waiting", len(j.queue.patient))
+	w.retry = time.Now().Add(retryAfter)
+	j.queue.full = true
+	j.queue.answerFlushes(err)
+	if j.closing {
+		j.queue.settle(len(j.queue.patient), err) // there is no later
+	}
+	for _, it := range b.urgent {
+		j.queue.lost.add(it)
+	}
+}
+
+// refuseRest answers who still waits at the end.
+func (w *writer) refuseRest() {
+	j := w.j
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	err := j.refusal()
+	for _, it := range j.queue.urgent {
+		it.done <- outcome{err: err}
+	}
+	j.queue.urgent = nil
+	j.queue.settle(len(j.queue.patient), err)
+}
+
+// store makes room and commits. It returns the position of the first item.
+//
+// What was lost while there was no room is named first.
+func (w *writer) store(c change) (first uint64, err error) {
+	if err := w.makeRoom(c.items); err != nil {
+		return 0, err
+	}
+	lost := w.takeLost()
+	gap, named := w.gapFor(lost)
+	if named {
+		c.items = append([]item{gap}, c.items...)
+	}
+	c.prunes = pruneStep
+	first = w.j.End() + 1
+	if err := w.commit(c); err != nil {
+		w.j.mu.Lock()
+		w.j.queue.lost.join(lost)
+		w.j.mu.Unlock()
+		return 0, err
+	}
+	if named {
+		first++
+	}
+	return first, nil
+}
+
+// commit brings a change to the disk, wholly or not at all. An error that does
+// not pass makes the journal fail.
+func (w *writer) commit(c change) error {
+	j := w.j
+	w.attempt++
+	before := j.snapshot()
+	after := before
+	after.end += uint64(len(c.items))
+	w.seal(c.items, before.end+1)
+
+	var txid int
+	tailBytes := 0
 	started := time.Now()
-	err := j.db.Update(func(tx *bolt.Tx) error {
-		events, streams, meta := tx.Bucket(bucketEvents), tx.Bucket(bucketStreams), tx.Bucket(bucketMeta)
-		events.FillPercent = 1 // keys only ever come at the end
-		put := func(d presence.Draft) (presence.Entry, error) {
-			pos++
-			e := presence.Entry{Pos: pos, Record: presence.Record{
-				Stream: j.stream, Seq: pos - w.stream.first + 1, Draft: d,
-			}}
-			k := key(pos)
-			v, err := j.codec.encode(k, &e.Record)
-			if err != nil {
-				return e, err
-			}
-			return e, events.Put(k, v)
+	err := guard(func() error {
+		tx, err := j.db.Begin(true)
+		if err != nil {
+			return err
 		}
-		for _, r := range urgent {
-			var err error
-			if r.entry, err = put(r.draft); err != nil {
-				return err
-			}
+		txid = tx.ID()
+		tailBytes, err = w.fill(tx, c, &after)
+		if err != nil {
+			return errors.Join(err, tx.Rollback())
 		}
-		for _, d := range ride {
-			if _, err := put(d); err != nil {
-				return err
-			}
-		}
-		if newStream || w.stream.clean {
-			if err := streams.Put(key(w.stream.first), w.stream.value()); err != nil {
-				return err
-			}
-		}
-		if newStream {
-			if err := meta.Put(keyBoots, j.boots.value()); err != nil {
-				return err
-			}
-		}
-		if cursor > w.noted {
-			if err := meta.Put(keyCursor, key(cursor)); err != nil {
-				return err
-			}
-		}
-		var err error
-		first, err = w.prune(events, streams, first, cursor)
-		return err
+		return tx.Commit()
 	})
 	if err != nil {
-		return w.failedCommit(err)
+		w.tailBytes = -1
+		return w.failed(err, txid)
 	}
+	w.tailBytes = tailBytes
 	took := time.Since(started)
-	w.noted = max(w.noted, cursor)
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.last, j.first = pos, first
-	for len(j.starts) > 1 && j.starts[1].first <= first {
-		j.starts = j.starts[1:]
+	j.end, j.oldest, j.holes, j.state = after.end, after.oldest, after.holes, after.state
+	if j.cursor == j.state.Cursor {
+		j.acked = time.Time{}
+	} else {
+		j.acked = time.Now()
 	}
-	j.latencies.add(took)
+	j.commits.add(took)
 	close(j.grown)
 	j.grown = make(chan struct{})
 	return nil
 }
 
-// failedCommit tells errors that pass from those after which the handle must
-// not be used again.
-func (w *writer) failedCommit(err error) error {
-	if e, ok := passing(err); ok {
-		return e
-	}
-	j := w.j
-	failure := &Error{"write-failed", err}
+// place is what a commit changes of what the journal knows about its file.
+type place struct {
+	oldest, end uint64
+	cursor      uint64
+	holes       spans
+	state       state
+}
+
+func (j *Journal) snapshot() place {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.failure == nil {
-		j.failure = failure
-		close(j.failed)
-	}
-	return failure
+	return place{oldest: j.oldest, end: j.end, cursor: j.cursor, holes: j.holes, state: j.state}
 }
 
-// prune removes delivered events that are older than Keep, or for which there
-// is no room, a step at a time, and the streams that have none left. It returns
-// the oldest position that stays.
-func (w *writer) prune(events, streams *bolt.Bucket, first, cursor uint64) (uint64, error) {
+// seal brings items into their form on disk, from a position on.
+func (w *writer) seal(items []item, pos uint64) {
+	need := 0
+	for _, it := range items {
+		need += recordHeader + len(it.payload)
+	}
+	if cap(w.arena) < need || cap(w.arena) > 1<<20 {
+		w.arena = make([]byte, 0, need)
+	}
+	w.arena, w.records = w.arena[:0], w.records[:0]
+	for _, it := range items {
+		start := len(w.arena)
+		w.arena = seal(w.arena, pos, w.j.stream, pos-w.j.first+1, w.attempt, it.payload)
+		w.records = append(w.records, sealedRecord{posKey(pos), w.arena[start:len(w.arena):len(w.arena)]})
+		pos++
+	}
+}
+
+// fill puts a change into a transaction.
+func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error) {
 	j := w.j
-	now := j.opt.Now()
-	crowded := w.used() > j.opt.MaxBytes*3/4
-	c := events.Cursor()
-	for range pruneStep {
-		// The newest event stays, delivered or not: positions go on from it.
-		if first > cursor || first >= j.last {
-			break
+	if tailBytes, err = w.putRecords(tx); err != nil {
+		return 0, err
+	}
+	streams := tx.Bucket([]byte(bucketStreams))
+	if c.starts || c.ends {
+		info := streamInfo{First: j.first, Clean: c.ends}
+		if err := j.codec.putChecked(streams, j.stream[:], info); err != nil {
+			return 0, err
 		}
-		k, v := c.Seek(key(first))
-		if len(k) == 8 && binary.BigEndian.Uint64(k) != first { // it was damaged and is gone
-			first = min(binary.BigEndian.Uint64(k), cursor+1)
-			continue
+	}
+	if removed, err := w.forget(tx, c, p); err != nil {
+		return 0, err
+	} else if removed {
+		tailBytes = sizeOf(tx.Bucket([]byte(bucketTail)))
+	}
+	p.state.Cursor = p.cursor
+	if c.starts {
+		p.state.Last = j.stream
+	}
+	if c.starts || p.cursor != j.state.Cursor {
+		if err := j.codec.putChecked(tx.Bucket([]byte(bucketMeta)), []byte(keyState), p.state); err != nil {
+			return 0, err
 		}
-		if !crowded {
-			e, err := j.codec.decode(k, v)
-			if age, known := now.Since(e.At); err == nil && (!known || age < j.opt.Keep) {
-				break
+	}
+	return tailBytes, nil
+}
+
+// What bbolt keeps inside the parent's page: a quarter page at most.
+const maxTail = pageSize / 4
+
+// putRecords writes the sealed records: into the tail where they fit, else
+// the tail and they go to the tree.
+func (w *writer) putRecords(tx *bolt.Tx) (tailBytes int, err error) {
+	tail := tx.Bucket([]byte(bucketTail))
+	tailBytes = w.tailBytes
+	if tailBytes < 0 {
+		tailBytes = sizeOf(tail)
+	}
+	if len(w.records) == 0 {
+		return tailBytes, nil
+	}
+	need := 0
+	for _, r := range w.records {
+		need += elementSize(r.key[:], r.value)
+	}
+	if tailBytes+need <= maxTail {
+		for _, r := range w.records {
+			if err := tail.Put(r.key[:], r.value); err != nil {
+				return 0, err
 			}
 		}
-		if err := events.Delete(k); err != nil {
+		return tailBytes + need, nil
+	}
+	events := tx.Bucket([]byte(bucketEvents))
+	events.FillPercent = 1 // keys only ever come at the end
+	if err := moveTail(tail, events); err != nil {
+		return 0, err
+	}
+	for _, r := range w.records {
+		if err := events.Put(r.key[:], r.value); err != nil {
 			return 0, err
 		}
-		first++
 	}
-	j.mu.Lock()
-	starts := j.starts
-	j.mu.Unlock()
-	for len(starts) > 1 && starts[1].first <= first {
-		if err := streams.Delete(key(starts[0].first)); err != nil {
-			return 0, err
-		}
-		starts = starts[1:]
-	}
-	return first, nil
+	return pageHeader, nil
 }
 
-// recordEstimate is the room that is set aside for a record before its size is
-// known, with its share of the pages above it.
-const recordEstimate = 512
-
-// reserve is the room that removing events needs: bbolt writes the pages it
-// changes anew before it lets go of the old ones.
-const reserve = 256 << 10
-
-// makeRoom refuses what does not fit. Where delivered events can go, it lets
-// them go first.
-func (w *writer) makeRoom(records int) error {
-	j := w.j
-	need := int64(records) * recordEstimate
-	for records > 0 && w.used()+need+reserve > j.opt.MaxBytes {
-		j.mu.Lock()
-		delivered := j.first != 0 && j.first <= j.cursor && j.first < j.last
-		before := j.first
-		j.mu.Unlock()
-		if !delivered {
-			return ErrFull
+// moveTail empties the tail into the tree.
+func moveTail(tail, events *bolt.Bucket) error {
+	var moved []sealedRecord
+	err := tail.ForEach(func(k, v []byte) error {
+		if len(k) != 8 {
+			return damagedf("a key of %d bytes in the tail", len(k))
 		}
-		if err := w.commit(nil, nil); err != nil {
+		moved = append(moved, sealedRecord{[8]byte(k), append([]byte(nil), v...)})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range moved {
+		if err := tail.Delete(r.key[:]); err != nil {
 			return err
 		}
-		if j.first == before {
-			return ErrFull
+		if err := events.Put(r.key[:], r.value); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// used is how much of the file holds something. Free pages in it are room.
-func (w *writer) used() int64 {
-	var size int64
-	if err := w.j.db.View(func(tx *bolt.Tx) error {
-		size = tx.Size()
-		return nil
-	}); err != nil {
-		return 0
+// sizeOf is how large a small bucket is on its page.
+func sizeOf(b *bolt.Bucket) int {
+	size := pageHeader
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		size += elementSize(k, v)
 	}
-	s := w.j.db.Stats()
-	return size - int64(s.FreePageN+s.PendingPageN)*int64(w.j.db.Info().PageSize)
+	return size
+}
+
+func elementSize(key, value []byte) int { return leafElement + len(key) + len(value) }
+
+// failed tells errors that pass from those after which the handle must not be
+// used again.
+func (w *writer) failed(err error, txid int) error {
+	if e, ok := passing(err); ok && !w.reached(txid) {
+		return e
+	}
+	reason := "write-failed"
+	if errors.Is(err, errDamagedFile) || errors.Is(err, errDamagedRecord) {
+		reason = "journal-damaged"
+	}
+	failure := &Error{reason, err}
+	w.j.fail(failure)
+	return failure
+}
+
+// reached tells whether a failed transaction shows in the file nevertheless, so
+// that its numbers may be in use.
+func (w *writer) reached(txid int) bool {
+	newest := txid
+	err := w.j.view(func(tx *bolt.Tx) error {
+		newest = tx.ID()
+		return nil
+	})
+	return err != nil || newest >= txid
+}
+
+// takeLost takes over what was lost before it had a number.
+func (w *writer) takeLost() losses {
+	w.j.mu.Lock()
+	defer w.j.mu.Unlock()
+	lost := w.j.queue.lost
+	w.j.queue.lost = losses{}
+	return lost
+}
+
+// gapFor is the gap that names what was lost before it had a number.
+func (w *writer) gapFor(lost losses) (item, bool) {
+	if lost.kinds == nil {
+		return item{}, false
+	}
+	it, err := w.j.codec.encode(presence.Draft{
+		Kind: presence.KindGap, At: w.j.opt.Now(), Simulated: w.j.opt.Simulated,
+		Gap: &presence.Gap{
+			Reason: presence.GapJournalFull, Kinds: lost.kinds,
+			First: &lost.first, Last: &lost.last,
+			Comment: "refused while there was no room",
+		},
+	})
+	return it, err == nil
 }

@@ -1,0 +1,188 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// survey looks through a journal's file without bbolt.
+type survey struct {
+	codec codec
+	// newest limits the look at records to this many leaf pages of the tree,
+	// the newest; 0: all of them.
+	newest int
+
+	problem func(error)                  // is told what is wrong
+	state   func(state)                  // may be nil
+	record  func(key, value []byte) bool // for each record in order; false ends it
+	streams map[presence.ID]streamInfo   // what the file says of its streams
+	last    presence.ID                  // stream of the newest record
+}
+
+// all looks at everything and goes on after a problem, as far as that makes
+// sense. It tells whether it came to the end.
+func (s *survey) all(r io.ReaderAt, size int64) {
+	im, err := openImage(r, size)
+	if err != nil {
+		s.problem(err)
+	}
+	if im == nil {
+		return
+	}
+	buckets, err := im.buckets()
+	if err != nil {
+		s.problem(fmt.Errorf("list of buckets: %w", err))
+		return
+	}
+	for _, name := range []string{bucketMeta, bucketStreams, bucketHoles, bucketEvents, bucketTail} {
+		b, ok := buckets[name]
+		if !ok {
+			s.problem(damagedf("there is no bucket %q", name))
+			continue
+		}
+		if err := s.bucket(im, name, b); err != nil {
+			s.problem(fmt.Errorf("bucket %q: %w", name, err))
+		}
+	}
+	if err := s.pages(im); err != nil {
+		s.problem(err)
+	}
+	if _, ok := s.streams[s.last]; !ok && s.last != (presence.ID{}) {
+		s.problem(damagedf("nothing is known of stream %s", s.last))
+	}
+}
+
+// pages checks the list of free pages against those in use.
+func (s *survey) pages(im *image) error {
+	if err := im.use(im.meta.root); err != nil {
+		return err
+	}
+	free, err := im.freePages()
+	if err != nil {
+		return fmt.Errorf("list of free pages: %w", err)
+	}
+	if err := im.use(im.meta.freelist); err != nil {
+		return err
+	}
+	for _, id := range free {
+		if err := im.use(id); err != nil {
+			return fmt.Errorf("list of free pages: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *survey) bucket(im *image, name string, b bucket) error {
+	switch name {
+	case bucketMeta:
+		found := false
+		err := im.each(b, func(e element) error {
+			if string(e.key) != keyState {
+				return nil
+			}
+			var st state
+			if err := s.codec.readChecked(e.key, e.value, &st); err != nil {
+				return err
+			}
+			found = true
+			if s.state != nil {
+				s.state(st)
+			}
+			return nil
+		})
+		if err == nil && !found {
+			err = damagedf("there is no %q", keyState)
+		}
+		return err
+	case bucketStreams:
+		s.streams = make(map[presence.ID]streamInfo)
+		return im.each(b, func(e element) error {
+			var info streamInfo
+			if len(e.key) != len(presence.ID{}) {
+				return damagedf("a key of %d bytes", len(e.key))
+			}
+			if err := s.codec.readChecked(e.key, e.value, &info); err != nil {
+				return err
+			}
+			s.streams[presence.ID(e.key)] = info
+			return nil
+		})
+	case bucketHoles:
+		return im.each(b, func(e element) error {
+			if len(e.key) != 8 || len(e.value) != 8 || binary.BigEndian.Uint64(e.key) > binary.BigEndian.Uint64(e.value) {
+				return damagedf("a hole that is none")
+			}
+			return nil
+		})
+	case bucketTail:
+		err := im.each(b, s.take)
+		if errors.Is(err, errEnough) {
+			err = nil
+		}
+		return err
+	}
+	if b.inline != nil {
+		err := im.each(b, s.take)
+		if errors.Is(err, errEnough) {
+			err = nil
+		}
+		return err
+	}
+	leaves, err := im.leaves(b.root)
+	if err != nil {
+		return err
+	}
+	if s.newest > 0 && len(leaves) > s.newest {
+		leaves = leaves[len(leaves)-s.newest:]
+	}
+	for _, l := range leaves {
+		err := im.leafElements(l, s.take)
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		if err != nil {
+			s.problem(err) // and on with the next page
+		}
+	}
+	return nil
+}
+
+// take looks at one record.
+func (s *survey) take(e element) error {
+	r, err := unseal(e.key, e.value)
+	if err != nil {
+		s.problem(fmt.Errorf("position %x: %w", e.key, err))
+		return nil
+	}
+	s.last = r.stream
+	if s.record != nil && !s.record(e.key, e.value) {
+		return errEnough
+	}
+	return nil
+}
+
+// quickLook is how many leaf pages are looked at before the journal is used:
+// all of a usual journal, a part of a very large one, so that the daemon is
+// ready soon. The rest is looked at afterwards.
+const quickLook = 2048
+
+// checkBeforeUse tells whether bbolt can be trusted with a file.
+func checkBeforeUse(f *os.File, c codec) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	var first error
+	s := survey{codec: c, newest: quickLook, problem: func(err error) {
+		if first == nil {
+			first = err
+		}
+	}}
+	s.all(f, info.Size())
+	return first
+}

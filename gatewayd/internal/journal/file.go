@@ -1,0 +1,189 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// fileMode lets the service's group read the journal.
+	fileMode = 0o640
+
+	// lockTimeout is how long a file that another process holds is waited for.
+	lockTimeout = time.Second
+
+	// growStep is by how much the file grows at a time.
+	growStep = 256 << 10
+)
+
+// errHeld means that another process has the journal open.
+var errHeld = errors.New("a running gatewayd holds it")
+
+// openLocked opens the journal's file under an exclusive lock, and creates it
+// where there is none.
+func openLocked(path string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := create(path); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := lock(f, unix.LOCK_EX); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		// Between opening and locking, another process may have put another
+		// file in its place.
+		same, err := stillAt(f, path)
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		if same {
+			return f, nil
+		}
+		if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lock takes the lock that bbolt takes as well: it is the same one, since it
+// belongs to the open file. A daemon that was killed a moment ago may still be
+// on its way out.
+func lock(f *os.File, how int) error {
+	deadline := time.Now().Add(lockTimeout)
+	for {
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return errHeld
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// stillAt tells whether path names this open file.
+func stillAt(f *os.File, path string) (bool, error) {
+	open, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return os.SameFile(open, there), nil
+}
+
+// create makes an empty journal: under another name first, so that a power cut
+// leaves a whole file or none.
+func create(path string) error {
+	temporary := path + ".new"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("create: %w", err)
+	}
+	db, err := bolt.Open(temporary, fileMode, &bolt.Options{
+		Timeout: lockTimeout, PageSize: pageSize, FreelistType: bolt.FreelistMapType,
+	})
+	if err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	c := newCodec()
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range []string{bucketEvents, bucketTail, bucketStreams, bucketHoles, bucketMeta} {
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		return c.putChecked(tx.Bucket([]byte(bucketMeta)), []byte(keyState), state{})
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	return publish(temporary, path)
+}
+
+// publish gives a whole and closed file its name, durably.
+func publish(temporary, path string) error {
+	f, err := os.Open(temporary)
+	if err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	return syncDir(path)
+}
+
+// syncDir makes the name of a file durable.
+func syncDir(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
+}
+
+// cacheByPage asks the kernel to cache the file page by page. It would otherwise
+// keep the meta pages in one piece with their neighbours, since they came
+// together, and count the piece as written each time.
+func cacheByPage(f *os.File) {
+	// Advice may be ignored, and so may its errors.
+	_ = unix.Fadvise(int(f.Fd()), 0, 4*pageSize, unix.FADV_DONTNEED)
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM)
+}
+
+// guard turns a panic of bbolt, and a fault in its map of the file, into an
+// error. bbolt starts no goroutine of its own as long as the list of free pages
+// is synced.
+func guard(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = damagedf("%v", p)
+		}
+	}()
+	return fn()
+}
+
+// passing tells errors after which the same handle goes on working: the write
+// of a page did not go through, and bbolt has rolled the transaction back. An
+// error of a sync never passes.
+func passing(err error) (*Error, bool) {
+	var path *fs.PathError
+	switch {
+	case errors.Is(err, ErrFull):
+		return ErrFull, true
+	case !errors.As(err, &path) || path.Op != "write" && path.Op != "fallocate":
+		return nil, false
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return &Error{"disk-full", err}, true
+	case errors.Is(err, syscall.EROFS):
+		return &Error{"read-only", err}, true
+	}
+	return nil, false
+}

@@ -1,0 +1,194 @@
+package journal
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"presence/gatewayd/internal/presence"
+)
+
+const (
+	// maxBatch is how many events go into one commit: enough to share a sync
+	// well, few enough that a tap that comes meanwhile hardly waits.
+	maxBatch = 1024
+
+	// maxRide is how many patient events ride along with an urgent one.
+	maxRide = 256
+
+	// maxPatient is how many patient events wait in memory.
+	maxPatient = 4096
+
+	// maxUrgent bounds what waits at once for an answer.
+	maxUrgent = 1024
+)
+
+// queue is what waits for the writer, under the journal's mutex.
+type queue struct {
+	urgent  []item
+	patient []item
+	since   time.Time     // when the oldest patient item came
+	in, out uint64        // patient items that ever came and went
+	flushes []flush       // who waits for patient items
+	room    chan struct{} // closed and replaced when patient items went
+	taken   int           // patient items that the writer is writing now
+	full    bool          // there was no room at the last try
+	lost    losses        // patient items that were dropped since
+}
+
+// flush waits until as many patient items have gone as had come.
+type flush struct {
+	upto uint64
+	done chan<- error // buffered
+}
+
+// losses is what went without ever having had a number.
+type losses struct {
+	kinds       map[string]int
+	first, last presence.Reading
+}
+
+func (l *losses) add(it item) {
+	if l.kinds == nil {
+		l.kinds = make(map[string]int)
+		l.first = it.at
+	}
+	l.kinds[it.kind.String()]++
+	l.last = it.at
+}
+
+// join puts what was lost before in front.
+func (l *losses) join(before losses) {
+	if l.kinds == nil {
+		*l = before
+		return
+	}
+	if before.kinds == nil {
+		return
+	}
+	kinds := maps.Clone(before.kinds)
+	for kind, n := range l.kinds {
+		kinds[kind] += n
+	}
+	*l = losses{kinds: kinds, first: before.first, last: l.last}
+}
+
+// wakeWriter makes the writer look at the queue. The caller holds the mutex.
+func (j *Journal) wakeWriter() {
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
+}
+
+// refusal is why nothing is taken any more, nil as long as it is. The caller
+// holds the mutex.
+func (j *Journal) refusal() error {
+	switch {
+	case j.err != nil:
+		return j.err
+	case j.closing:
+		return errClosed
+	}
+	return nil
+}
+
+func (j *Journal) pushUrgent(it item) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.refusal(); err != nil {
+		return err
+	}
+	if len(j.queue.urgent) >= maxUrgent {
+		return errBusy
+	}
+	j.queue.urgent = append(j.queue.urgent, it)
+	j.wakeWriter()
+	return nil
+}
+
+// pushPatient takes a patient item. Where there is no room it returns a channel
+// that is closed when there may be.
+//
+// While the disk is full, room is made in memory as well: the oldest tag event
+// goes, and is accounted for.
+func (j *Journal) pushPatient(it item) (room <-chan struct{}, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.refusal(); err != nil {
+		return nil, err
+	}
+	q := &j.queue
+	if len(q.patient) >= maxPatient && q.full {
+		q.drop()
+	}
+	if len(q.patient) >= maxPatient {
+		return q.room, nil
+	}
+	if len(q.patient) == 0 {
+		q.since = time.Now()
+		j.wakeWriter()
+	}
+	q.patient = append(q.patient, it)
+	q.in++
+	if len(q.patient) == maxBatch {
+		j.wakeWriter()
+	}
+	return nil, nil
+}
+
+func (j *Journal) pushFlush(done chan<- error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.refusal(); err != nil {
+		return err
+	}
+	if len(j.queue.patient) == 0 {
+		done <- nil
+		return nil
+	}
+	j.queue.flushes = append(j.queue.flushes, flush{upto: j.queue.in, done: done})
+	j.wakeWriter()
+	return nil
+}
+
+// drop lets the oldest tag event go that is not being written.
+func (q *queue) drop() {
+	for i := q.taken; i < len(q.patient); i++ {
+		if q.patient[i].kind == presence.KindTag {
+			q.lost.add(q.patient[i])
+			q.patient = slices.Delete(q.patient, i, i+1)
+			q.out++
+			q.answerFlushes(nil)
+			return
+		}
+	}
+}
+
+// settle takes the first n patient items away and answers who waited for them.
+func (q *queue) settle(n int, err error) {
+	rest := copy(q.patient, q.patient[n:])
+	clear(q.patient[rest:])
+	q.patient = q.patient[:rest]
+	q.out += uint64(n)
+	q.since = time.Now()
+	q.answerFlushes(err)
+	if n > 0 {
+		close(q.room)
+		q.room = make(chan struct{})
+	}
+}
+
+// answerFlushes answers who waits for items that went; on an error, everybody.
+func (q *queue) answerFlushes(err error) {
+	waiting := q.flushes[:0]
+	for _, f := range q.flushes {
+		if err != nil || f.upto <= q.out {
+			f.done <- err
+		} else {
+			waiting = append(waiting, f)
+		}
+	}
+	clear(q.flushes[len(waiting):])
+	q.flushes = waiting
+}
