@@ -39,8 +39,10 @@ cross:
 	GOOS=linux GOARCH=arm64 $(BUILD) -o bin/gatewayd-linux-arm64 ./gatewayd
 	GOOS=linux GOARCH=arm GOARM=6 $(BUILD) -o bin/gatewayd-linux-armv6 ./gatewayd
 
-bench: build test-deps
-	./scripts/bench.sh
+# Go's benchmarks, then a whole process beside a mosquitto bridge.
+bench: test-deps
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
+	$(GO) test -tags bench -run '^TestBench$$' -count=1 ./gatewayd
 
 # Each fuzz target for a while: make fuzz FUZZTIME=5m
 FUZZTIME ?= 20s

@@ -97,6 +97,22 @@ func (g *gateway) configure(text string) {
 // start runs the daemon and waits until it answers.
 func (g *gateway) start() {
 	g.t.Helper()
+	g.launch()
+	g.await("gatewayd to answer", func() bool {
+		select {
+		case err := <-g.done:
+			g.done <- err
+			g.t.Fatalf("gatewayd ended at once: %v\n%s", err, g.log.String())
+		default:
+		}
+		_, code := g.try("status", "--json")
+		return code == 0
+	})
+}
+
+// launch runs the daemon.
+func (g *gateway) launch() {
+	g.t.Helper()
 	path, err := binary()
 	if err != nil {
 		g.t.Fatal(err)
@@ -117,16 +133,6 @@ func (g *gateway) start() {
 		if g.t.Failed() {
 			g.t.Logf("gatewayd said:\n%s", g.log.String())
 		}
-	})
-	g.await("gatewayd to answer", func() bool {
-		select {
-		case err := <-done:
-			done <- err
-			g.t.Fatalf("gatewayd ended at once: %v\n%s", err, g.log.String())
-		default:
-		}
-		_, code := g.try("status", "--json")
-		return code == 0
 	})
 }
 

@@ -282,6 +282,7 @@ func (d *daemon) newMonitor() *health.Monitor {
 		Interval: d.cfg.Health.Interval, Simulated: d.cfg.Simulated(),
 		Boot: d.clock.Now().Boot, Boots: j.Boots, Unclean: j.UncleanBoots,
 		Time: d.now, Retain: d.uplink.Retain,
+		Level: func(l presence.Level) { d.lamp.Trouble(l == presence.LevelFault) },
 		Sources: health.Sources{
 			Clock:      d.clock.Health,
 			Journal:    d.journalHealth,

@@ -35,6 +35,8 @@ type Options struct {
 	// Retain hands a document on: the topic behind the gateway's prefix
 	// ("health", "alert/<code>") and its JSON, empty to clear.
 	Retain func(topic string, payload []byte)
+	// Level, if set, is told of the level when it changes. It must not block.
+	Level func(presence.Level)
 }
 
 // Monitor makes the documents.
@@ -119,6 +121,9 @@ func (m *Monitor) Run(ctx context.Context) error {
 		m.settle(conditions, doc.Time)
 		if sent.IsZero() || time.Since(sent) >= m.opt.Interval ||
 			doc.Level != last.Level || !slices.Equal(doc.Alerts, last.Alerts) {
+			if m.opt.Level != nil && doc.Level != last.Level {
+				m.opt.Level(doc.Level)
+			}
 			m.seq++
 			doc.Seq = m.seq
 			m.opt.Retain("health", encode(doc))
