@@ -104,17 +104,11 @@ func TestClosedReaderLeavesTheBusAlone(t *testing.T) {
 	})
 }
 
-// crowd are eight cards that collide at every level of the search.
-func crowd(t *testing.T) []*cardtest.Card {
-	t.Helper()
-	return classic(t, "00000000", "01000000", "00010000", "00000100", "00000001", "80000000", "00800000", "00008000")
-}
-
 // A context ends a look between two cards and not after the last one.
 func TestContextEndsALookAtACrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, mfrc522.Options{})
-		b.field.Put(crowd(t)...)
+		b.field.Put(classic(t, "00000000", "01000000", "00010000", "00000100", "00000001", "80000000", "00800000", "00008000")...)
 		started()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
@@ -133,11 +127,11 @@ func TestContextEndsALookAtACrowd(t *testing.T) {
 func TestFaultyCrowdIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, mfrc522.Options{})
-		cards := crowd(t)
-		for _, c := range cards {
-			c.SetFault(cardtest.BadCRC)
+		for i := range uint32(40) {
+			c := classic(t, fmt.Sprintf("%08X", i*0x9E3779B9))
+			c[0].SetFault(cardtest.BadCRC)
+			b.field.Put(c...)
 		}
-		b.field.Put(cards...)
 		started()
 		start := time.Now()
 		b.look()
