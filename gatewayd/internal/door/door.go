@@ -4,16 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
 	"presence/drivers/card"
-	"presence/gatewayd/internal/backoff"
 	"presence/gatewayd/internal/presence"
 )
 
-// Journal records taps.
+// Journal records taps. An error may have a method `Reason() string` that puts
+// it into one word.
 type Journal interface {
 	// Append returns after the commit that holds the draft.
 	Append(ctx context.Context, d presence.Draft) (presence.Entry, error)
@@ -26,7 +25,7 @@ type Lamp interface {
 
 // Options is what a door needs.
 type Options struct {
-	RepeatWindow time.Duration // a badge again within this time is a repeat
+	RepeatWindow time.Duration // a badge again within this time is a repeat; 0: every visit is a tap
 	Badges       presence.Badges
 	Journal      Journal
 	Lamp         Lamp
@@ -35,32 +34,25 @@ type Options struct {
 	// Observe, if set, is told of every answer after the lamp. It must not
 	// block.
 	Observe func(presence.Answer)
+	// Trouble, if set, is told when taps cannot be taken any more, because a
+	// reader does not work or the journal refused the last one, and when they
+	// can again. It must not block.
+	Trouble func(bool)
 	Log     *slog.Logger
 }
-
-// Reader is one badge reader at the door.
-type Reader struct {
-	Name string
-	Poll time.Duration
-	// Open finds the reader's chip. Its errors may heal.
-	Open func(ctx context.Context) (card.Reader, error)
-}
-
-// misses is how many looks in a row must miss a card before it has left.
-const misses = 3
 
 // Door takes taps from any number of readers. Its methods may be called from
 // any goroutine.
 type Door struct {
 	opt Options
 
-	// taps is held over the decision on a tap and its commit, so that two
-	// readers cannot both accept the same badge.
-	taps   sync.Mutex
-	recent map[string]accepted // by badge
-
-	mu      sync.Mutex
-	readers []presence.ReaderHealth
+	mu       sync.Mutex
+	recent   map[string]accepted      // by badge
+	pending  map[string]chan struct{} // by badge: closed when the tap that is being recorded is answered
+	undated  int                      // records remembered whose distance from now is unknown
+	readers  []presence.ReaderHealth
+	refusing bool // the journal refused the last tap
+	troubled bool // as last told
 }
 
 // accepted is the tap that later ones are repeats of.
@@ -72,103 +64,45 @@ type accepted struct {
 
 // New makes a door for readers with these names.
 func New(opt Options, readers ...string) *Door {
-	d := &Door{opt: opt, recent: make(map[string]accepted)}
+	d := &Door{opt: opt, recent: make(map[string]accepted), pending: make(map[string]chan struct{})}
 	for _, name := range readers {
-		d.readers = append(d.readers, presence.ReaderHealth{Name: name, State: "ok"})
+		d.readers = append(d.readers, presence.ReaderHealth{Name: name, State: stateOK})
 	}
 	return d
 }
+
+// maxUndated bounds how many records are remembered whose distance from now
+// nobody knows: the clock may be set later, and they may matter then.
+const maxUndated = 10_000
 
 // Remember takes a record of the journal's tail, newest first, so that the
 // repeat window outlives a restart. It returns false when older records do not
 // matter any more.
 func (d *Door) Remember(e presence.Entry) bool {
 	age, known := d.opt.Now().Since(e.At)
-	if known && age > d.opt.RepeatWindow {
+	if known && age >= d.opt.RepeatWindow {
 		return false
 	}
-	if e.Badge == nil {
-		// A stretch without a known time may hold taps behind it that still
-		// matter, but none from before another boot's end can be judged.
-		return known
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !known {
+		d.undated++
 	}
-	d.taps.Lock()
-	defer d.taps.Unlock()
-	if _, newer := d.recent[e.Badge.Badge]; !newer && known {
-		d.recent[e.Badge.Badge] = accepted{e.At, e.Stream, e.Seq}
+	if e.Badge != nil {
+		if _, newer := d.recent[e.Badge.Badge]; !newer {
+			d.recent[e.Badge.Badge] = accepted{e.At, e.Stream, e.Seq}
+		}
 	}
-	return known
+	return d.undated < maxUndated
 }
 
-// Run serves one reader until the context ends. A reader that fails is opened
-// again for as long as it takes.
-func (d *Door) Run(ctx context.Context, r Reader) error {
-	wait := backoff.Backoff{Min: 250 * time.Millisecond, Max: 5 * time.Second}
-	tracker := card.NewTracker(misses)
-	for {
-		chip, err := r.Open(ctx)
-		if err == nil {
-			d.health(r.Name, func(h *presence.ReaderHealth) { h.Version = chip.Version() })
-			err = d.serve(ctx, r, chip, tracker, &wait)
-			err = errors.Join(err, chip.Close())
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		d.fault(r.Name, err)
-		if !wait.Wait(ctx) {
-			return ctx.Err()
-		}
-	}
-}
-
-// serve looks at the field until the reader fails for good or the context
-// ends.
-func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, tracker *card.Tracker, wait *backoff.Backoff) error {
-	// A single failed look is noise on a wire; this many in a row are a fault
-	// that only opening the reader again can mend.
-	const enough = 5
-	failures := 0
-	tick := time.NewTicker(r.Poll)
-	defer tick.Stop()
-	for {
-		started := time.Now()
-		seen, err := chip.Poll(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, card.ErrBusDead), errors.Is(err, card.ErrDeaf):
-			return err
-		case err != nil:
-			d.health(r.Name, func(h *presence.ReaderHealth) { h.Errors++ })
-			if failures++; failures >= enough {
-				return err
-			}
-		default:
-			failures = 0
-			wait.Reset()
-			d.health(r.Name, d.healed)
-			arrived, _ := tracker.Look(seen)
-			for _, c := range arrived {
-				d.tap(ctx, r.Name, c, started)
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// tap answers one card that came into the field.
-func (d *Door) tap(ctx context.Context, reader string, c card.Card, started time.Time) {
-	now := d.opt.Now()
+// tap answers one card that came into the field and was seen at a reading.
+func (d *Door) tap(ctx context.Context, reader string, c card.Card, seen presence.Reading, started time.Time) {
 	a := presence.Answer{
 		Reader: reader, UID: c.UID.String(), Card: string(c.Technology()),
 		Badge: d.opt.Badges.Identity(c.UID.Bytes()),
 	}
-	d.decide(ctx, now, c, &a)
+	d.decide(ctx, seen, c, &a)
 	d.opt.Lamp.Show(a.Outcome)
 	a.Took = time.Since(started)
 	d.health(reader, func(h *presence.ReaderHealth) {
@@ -187,15 +121,15 @@ func (d *Door) tap(ctx context.Context, reader string, c card.Card, started time
 }
 
 // decide finds out whether the tap is a repeat, and records it otherwise.
-func (d *Door) decide(ctx context.Context, now presence.Reading, c card.Card, a *presence.Answer) {
-	d.taps.Lock()
-	defer d.taps.Unlock()
-	if before, ok := d.recent[a.Badge]; ok && d.within(now, before.at) {
+func (d *Door) decide(ctx context.Context, seen presence.Reading, c card.Card, a *presence.Answer) {
+	before, repeat := d.claim(a.Badge, seen)
+	if repeat {
 		a.Outcome, a.Stream, a.Seq = presence.Repeat, before.stream, before.seq
 		return
 	}
-	e, err := d.opt.Journal.Append(ctx, presence.Draft{
-		Kind: presence.KindBadge, At: now, Simulated: d.opt.Simulated,
+	defer d.settle(a, seen)
+	e, err := d.record(ctx, presence.Draft{
+		Kind: presence.KindBadge, At: seen, Simulated: d.opt.Simulated,
 		Badge: &presence.Badge{Reader: a.Reader, Badge: a.Badge, Card: a.Card, Assurance: string(c.Assurance())},
 	})
 	if err != nil {
@@ -204,12 +138,45 @@ func (d *Door) decide(ctx context.Context, now presence.Reading, c card.Card, a 
 		return
 	}
 	a.Outcome, a.Stream, a.Seq = presence.Accepted, e.Stream, e.Seq
-	for badge, before := range d.recent {
-		if !d.within(now, before.at) {
-			delete(d.recent, badge)
+}
+
+// claim reports the tap that this one repeats. Where there is none, the badge
+// is the caller's until settle: another reader that sees it meanwhile waits
+// here for what becomes of it.
+func (d *Door) claim(badge string, seen presence.Reading) (before accepted, repeat bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for {
+		if before, ok := d.recent[badge]; ok && d.within(seen, before.at) {
+			return before, true
 		}
+		answered, busy := d.pending[badge]
+		if !busy {
+			d.pending[badge] = make(chan struct{})
+			return accepted{}, false
+		}
+		d.mu.Unlock()
+		<-answered
+		d.mu.Lock()
 	}
-	d.recent[a.Badge] = accepted{now, e.Stream, e.Seq}
+}
+
+// settle remembers an accepted tap and lets go of its badge.
+func (d *Door) settle(a *presence.Answer, seen presence.Reading) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if a.Outcome == presence.Accepted {
+		for badge, before := range d.recent {
+			if d.over(seen, before.at) {
+				delete(d.recent, badge)
+			}
+		}
+		d.recent[a.Badge] = accepted{seen, a.Stream, a.Seq}
+	}
+	close(d.pending[a.Badge])
+	delete(d.pending, a.Badge)
+	d.refusing = a.Outcome == presence.Refused
+	d.tellTrouble()
 }
 
 // within reports whether a tap lies in the repeat window of an earlier one. The
@@ -218,7 +185,30 @@ func (d *Door) decide(ctx context.Context, now presence.Reading, c card.Card, a 
 // out, one too few cannot be made up.
 func (d *Door) within(now, earlier presence.Reading) bool {
 	passed, known := now.Since(earlier)
+	if now.Boot == earlier.Boot {
+		// Two readers that see a badge at once need not be answered in the
+		// order in which they saw it.
+		passed = passed.Abs()
+	}
 	return known && passed >= 0 && passed < d.opt.RepeatWindow
+}
+
+// over reports whether no later tap can lie in the window of this earlier one.
+func (d *Door) over(now, earlier presence.Reading) bool {
+	_, known := now.Since(earlier)
+	return known && !d.within(now, earlier)
+}
+
+// grace is how long a tap may still take to be recorded when the gateway stops.
+const grace = 2 * time.Second
+
+// record appends a draft. One that has begun is brought to its end although the
+// gateway stops: if it were given up, nobody would know whether it is there.
+func (d *Door) record(ctx context.Context, draft presence.Draft) (presence.Entry, error) {
+	patient, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
+	return d.opt.Journal.Append(patient, draft)
 }
 
 // reason is the word for why a tap could not be recorded.
@@ -231,44 +221,4 @@ func reason(err error) string {
 		return "stopping"
 	}
 	return "write-failed"
-}
-
-// Health says how the readers fare.
-func (d *Door) Health() []presence.ReaderHealth {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Clone(d.readers)
-}
-
-func (d *Door) health(reader string, change func(*presence.ReaderHealth)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for i := range d.readers {
-		if d.readers[i].Name == reader {
-			change(&d.readers[i])
-		}
-	}
-}
-
-// fault notes that a reader does not work, and says so once.
-func (d *Door) fault(reader string, err error) {
-	state := "bus-dead"
-	if errors.Is(err, card.ErrDeaf) {
-		state = "deaf"
-	}
-	d.health(reader, func(h *presence.ReaderHealth) {
-		h.Errors++
-		if h.State != state {
-			d.opt.Log.Error("badge reader does not work", "reader", reader, "state", state, "error", err)
-		}
-		h.State, h.Error = state, err.Error()
-	})
-}
-
-// healed notes that a reader works.
-func (d *Door) healed(h *presence.ReaderHealth) {
-	if h.State != "ok" {
-		d.opt.Log.Info("badge reader works again", "reader", h.Name)
-	}
-	h.State, h.Error = "ok", ""
 }

@@ -1,0 +1,165 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"presence/drivers/card"
+	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/presence"
+)
+
+// Reader is one badge reader at the door.
+type Reader struct {
+	Name string
+	Poll time.Duration // from one look to the next
+	// Open finds the reader's chip. Its errors may heal.
+	Open func(ctx context.Context) (card.Reader, error)
+}
+
+const (
+	// misses is how many looks in a row must miss a card before it has left.
+	misses = 3
+
+	// failures is how many looks in a row may fail before the reader is opened
+	// again. A single one is noise on a wire.
+	failures = 5
+)
+
+// The states of a reader in the health document.
+const (
+	stateOK      = "ok"
+	stateDeaf    = "deaf"
+	stateBusDead = "bus-dead"
+)
+
+// field is what one reader sees.
+type field struct {
+	tracker *card.Tracker
+	looked  time.Time // the last look that succeeded
+}
+
+// Run serves one reader until the context ends. A reader that fails is opened
+// again for as long as it takes.
+func (d *Door) Run(ctx context.Context, r Reader) error {
+	wait := backoff.Backoff{Min: 250 * time.Millisecond, Max: 5 * time.Second}
+	var f field
+	for {
+		chip, err := r.Open(ctx)
+		if err == nil {
+			d.health(r.Name, func(h *presence.ReaderHealth) { h.Version = chip.Version() })
+			// A card that lay there before a short fault and lies there still
+			// is no new visit. After a longer one nobody knows what happened
+			// meanwhile, and the repeat window does not hide it.
+			if time.Since(f.looked) >= d.opt.RepeatWindow {
+				f.tracker = card.NewTracker(misses)
+			}
+			err = d.serve(ctx, r, chip, &f, &wait)
+			if closing := chip.Close(); closing != nil {
+				err = fmt.Errorf("%w; and then: %w", err, closing)
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		d.fault(r.Name, err)
+		if !wait.Wait(ctx) {
+			return ctx.Err()
+		}
+	}
+}
+
+// serve looks at the field until the reader fails for good or the context
+// ends.
+func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, wait *backoff.Backoff) error {
+	failed := 0
+	tick := time.NewTicker(r.Poll)
+	defer tick.Stop()
+	for {
+		started := time.Now()
+		seen, err := chip.Poll(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, card.ErrBusDead), errors.Is(err, card.ErrDeaf):
+			return err
+		case err != nil:
+			if failed++; failed >= failures {
+				return err
+			}
+			d.health(r.Name, func(h *presence.ReaderHealth) { h.Errors++ })
+		default:
+			failed = 0
+			wait.Reset()
+			f.looked = time.Now()
+			d.works(r.Name)
+			now := d.opt.Now()
+			arrived, _ := f.tracker.Look(seen)
+			for _, c := range arrived {
+				d.tap(ctx, r.Name, c, now, started)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Health says how the readers fare.
+func (d *Door) Health() []presence.ReaderHealth {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.readers)
+}
+
+// health changes what is known of a reader and returns what was known before.
+func (d *Door) health(reader string, change func(*presence.ReaderHealth)) (before presence.ReaderHealth) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range d.readers {
+		if d.readers[i].Name == reader {
+			before = d.readers[i]
+			change(&d.readers[i])
+		}
+	}
+	d.tellTrouble()
+	return before
+}
+
+// tellTrouble tells whether taps can be taken, where that has changed.
+func (d *Door) tellTrouble() {
+	broken := func(h presence.ReaderHealth) bool { return h.State != stateOK }
+	troubled := d.refusing || slices.ContainsFunc(d.readers, broken)
+	if troubled != d.troubled && d.opt.Trouble != nil {
+		d.opt.Trouble(troubled)
+	}
+	d.troubled = troubled
+}
+
+// fault notes that a reader does not work, and says so once.
+func (d *Door) fault(reader string, err error) {
+	state := stateBusDead
+	if errors.Is(err, card.ErrDeaf) {
+		state = stateDeaf
+	}
+	before := d.health(reader, func(h *presence.ReaderHealth) {
+		h.Errors++
+		h.State, h.Error = state, err.Error()
+	})
+	if before.State != state {
+		d.opt.Log.Error("badge reader does not work", "reader", reader, "state", state, "error", err)
+	}
+}
+
+// works notes that a reader works, and says so once.
+func (d *Door) works(reader string) {
+	before := d.health(reader, func(h *presence.ReaderHealth) { h.State, h.Error = stateOK, "" })
+	if before.State != stateOK {
+		d.opt.Log.Info("badge reader works again", "reader", reader)
+	}
+}
