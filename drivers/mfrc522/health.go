@@ -19,7 +19,7 @@ const (
 	resetPulse = time.Millisecond
 
 	// fieldUp is the time from switching the field on to the first request.
-	// Cards must be ready after 5 ms (ISO/IEC 14443-3, 5.1); processor cards
+	// Cards must be ready after 5 ms (ISO/IEC 14443-3, clause 5); processor cards
 	// need all of it.
 	fieldUp = 5 * time.Millisecond
 

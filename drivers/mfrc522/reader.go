@@ -80,7 +80,8 @@ var _ card.Reader = (*Reader)(nil)
 // the chip answers but cannot be set up.
 //
 // The reader takes the port over: Close closes it, if it is an io.Closer. When
-// New fails, the port is still the caller's to close.
+// New fails, the port is still the caller's to close, and the next attempt needs
+// another one: a port connects only once.
 func New(port spi.Port, opts Options) (*Reader, error) {
 	gain, err := gainCode(opts.GainDB)
 	if err != nil {
@@ -144,7 +145,9 @@ func (r *Reader) Close() error {
 
 // Poll looks once; see card.Reader. A chip that needs it is reset first, or in
 // the middle, so that an error means that a reset did not help either. The next
-// call tries again: call with growing pauses while it fails.
+// call tries again: call with growing pauses while it fails. What Poll cannot
+// mend is a port whose device was taken away and came back; that takes a new
+// port and a new reader.
 //
 // A look takes at most lookTime (150 ms) and the card that it is at; with
 // resets about half a second. A cancelled context ends it between two cards.

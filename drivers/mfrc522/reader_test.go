@@ -152,7 +152,11 @@ func TestHeldCardsAreSeenAtEveryLook(t *testing.T) {
 			cards := classic(t, uids...)
 			b.field.Put(cards...)
 			started()
-			for range 1000 {
+			looks := 1000
+			if len(cards) > 1 {
+				looks = 100
+			}
+			for range looks {
 				b.look(cards...)
 				for _, c := range cards {
 					if c.State() != cardtest.Halt {
@@ -644,6 +648,22 @@ func TestProcessorCardHasTimeToStart(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 2 {
 			t.Errorf("third look: saw %v, %v", seen, err)
+		}
+	})
+}
+
+// Most looks see nobody, and there are twenty in a second.
+func TestIdleLookIsCheap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, mfrc522.Options{})
+		before := b.chip.Stats()
+		b.look()
+		after := b.chip.Stats()
+		if n := after.Transfers - before.Transfers; n > 10 {
+			t.Errorf("%d transfers", n)
+		}
+		if n := after.Frames - before.Frames; n != 1 {
+			t.Errorf("%d frames", n)
 		}
 	})
 }

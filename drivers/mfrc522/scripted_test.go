@@ -175,3 +175,27 @@ func TestHaltIsRepeatedWhenAnswered(t *testing.T) {
 		}
 	})
 }
+
+// Collisions without end, such as a disturber makes, lead to ever more branches
+// and to no card: the look ends in time all the same.
+func TestEndlessCollisionsAreBoundedByTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t, func(frame []byte, lastBits byte) *reply {
+			switch {
+			case len(frame) == 1:
+				return &reply{data: []byte{0x04, 0x00}}
+			case frame[0] == cmdHLTA || frame[1] == nvbSelect:
+				return nil
+			}
+			return &reply{data: make([]byte, 7-len(frame)+min(1, int(lastBits))), errors: errorColl, coll: lastBits + 1}
+		})
+		r := open(t, s)
+		start := time.Now()
+		if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 0 {
+			t.Errorf("saw %v, %v", seen, err)
+		}
+		if took := time.Since(start); took < lookTime || took > lookTime+50*time.Millisecond {
+			t.Errorf("the look took %v", took)
+		}
+	})
+}
