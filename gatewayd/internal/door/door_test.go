@@ -614,7 +614,7 @@ func TestFaultBecomesStateAndHeals(t *testing.T) {
 func TestPassingErrorsAreCounted(t *testing.T) {
 	bubble(t, time.Minute, func(g *gate, c *chip) {
 		c.lay(badge(1))
-		time.Sleep(time.Second)
+		time.Sleep(time.Second + poll/2) // between two looks
 		c.fail(errors.New("crc"))
 		time.Sleep(4 * poll)
 		c.fail(nil)
@@ -695,6 +695,7 @@ func TestAnySequenceOfLooks(t *testing.T) {
 				break
 			}
 		}
+		got := ""
 		synctest.Test(t, func(t *testing.T) {
 			c := &chip{}
 			g := open(t, 0, nil, map[string]*chip{"door": c})
@@ -711,10 +712,11 @@ func TestAnySequenceOfLooks(t *testing.T) {
 				}
 				time.Sleep(poll)
 			}
-			if got := g.outcomes(); got != strings.Repeat("c", want) {
-				rt.Fatalf("%s: %q, want %d taps", looks, got, want)
-			}
+			got = g.outcomes()
 		})
+		if got != strings.Repeat("c", want) {
+			rt.Fatalf("%s: %q, want %d taps", looks, got, want)
+		}
 	})
 }
 
@@ -737,6 +739,7 @@ func TestAnyVisits(t *testing.T) {
 				rapid.IntRange(0, 9).Draw(rt, "restart") == 0,
 			}
 		}), 1, 30).Draw(rt, "visits")
+		wrong := ""
 		synctest.Test(t, func(t *testing.T) {
 			chips := map[string]*chip{"in": {}, "out": {}}
 			now := clock()
@@ -776,12 +779,16 @@ func TestAnyVisits(t *testing.T) {
 					}
 				}
 				if got != want {
-					rt.Fatalf("visit %d of %v: %q, want %q", i, visits, got, want)
+					wrong = fmt.Sprintf("visit %d: %q, want %q", i, got, want)
+					return
 				}
 				if want == "c" {
 					accepted[v.badge] = g.journal.entries[len(g.journal.entries)-1].At
 				}
 			}
 		})
+		if wrong != "" {
+			rt.Fatalf("%v: %s", visits, wrong)
+		}
 	})
 }
