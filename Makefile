@@ -42,7 +42,7 @@ cross:
 # Go's benchmarks, then a whole process beside a mosquitto bridge.
 bench: test-deps
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
-	$(GO) test -tags bench -run '^TestBench$$' -count=1 ./gatewayd
+	$(GO) test -tags bench -run '^TestBench$$' -count=1 -v ./gatewayd
 
 # Each fuzz target for a while: make fuzz FUZZTIME=5m
 FUZZTIME ?= 20s
