@@ -162,10 +162,9 @@ func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) []string {
 	case r.Badge != nil:
 		row[6], row[7], row[8], row[9] = r.Badge.Reader, r.Badge.Badge, r.Badge.Card, r.Badge.Assurance
 	case r.Tag != nil:
-		fix, _ := r.Tag.Fix.MarshalText() // never fails
 		row[10], row[11] = r.Tag.Receiver, r.Tag.Tag
 		row[12], row[13], row[14] = number(r.Tag.Lat), number(r.Tag.Lon), number(r.Tag.Accuracy)
-		row[15], row[16] = string(fix), r.Tag.Zone.String()
+		row[15], row[16] = r.Tag.Fix.String(), r.Tag.Zone.String()
 		if r.Tag.RSSI != nil {
 			row[17] = strconv.Itoa(*r.Tag.RSSI)
 		}

@@ -164,10 +164,14 @@ func TestWrongRequests(t *testing.T) {
 // panics.
 func FuzzControl(f *testing.F) {
 	for _, seed := range [][3]string{
-		{"GET", "/status", ""}, {"GET", "/export?format=csv&since=2026-11-23T00:00:00Z", ""}, {"GET", "/watch", ""},
+		{"GET", "/status", ""},
+		{"GET", "/export?format=csv&since=2026-11-23T00:00:00Z", ""},
+		{"GET", "/watch", ""},
 		{"POST", "/sim/tap", `{"reader":"gate","uids":["01020304"],"card":"mifare-classic-1k","count":1}`},
-		{"POST", "/sim/reader", `{"reader":"door","fault":"deaf"}`}, {"POST", "/sim/clock", `{"synced":true}`},
-		{"PUT", "/sim/../status", "\x00\xff"}, {"POST", "/sim/tap", `{"uids":[` + strings.Repeat(`"01020304",`, 20) + `""]}`},
+		{"POST", "/sim/reader", `{"reader":"door","fault":"deaf"}`},
+		{"POST", "/sim/clock", `{"synced":true}`},
+		{"PUT", "/sim/../status", "\x00\xff"},
+		{"POST", "/sim/tap", `{"uids":[` + strings.Repeat(`"01020304",`, 20) + `""]}`},
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}

@@ -2,9 +2,11 @@ package presence_test
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"presence/gatewayd/internal/presence"
 	"presence/scripts/city"
@@ -34,17 +36,21 @@ func bodies() map[string]presence.Draft {
 	at := presence.Reading{Boot: boot, Boottime: time.Hour, Wall: noon.UnixNano(), State: presence.ClockSynced}
 	return map[string]presence.Draft{
 		"badge": {Kind: presence.KindBadge, At: at, Simulated: true, Badge: &presence.Badge{
-			Reader: "door", Badge: "h:00112233445566778899aabbccddeeff", Card: "mifare-classic-1k", Assurance: "uid"}},
+			Reader: "door", Badge: "h:00112233445566778899aabbccddeeff", Card: "mifare-classic-1k", Assurance: "uid",
+		}},
 		"full tag": {Kind: presence.KindTag, At: at, Tag: &presence.Tag{
 			Receiver: "yard", Tag: "kenwood:100-1001", Lat: ptr(-7.9778), Lon: ptr(112.634), Accuracy: ptr(5.0),
-			FixTime: noon.UnixMilli(), Fix: presence.FixLive, Zone: presence.ZoneInside, RSSI: ptr(-99), SNR: ptr(7.5)}},
+			FixTime: noon.UnixMilli(), Fix: presence.FixLive, Zone: presence.ZoneInside, RSSI: ptr(-99), SNR: ptr(7.5),
+		}},
 		"bare tag":    {Kind: presence.KindTag, At: at, Tag: &presence.Tag{Receiver: "yard", Tag: "waypoint:BI4PGN-11"}},
 		"first start": {Kind: presence.KindStart, At: at, Start: &presence.Start{Version: "1.0"}},
 		"later start": {Kind: presence.KindStart, At: at, Start: &presence.Start{
-			Version: "1.0", Previous: &presence.Previous{Stream: stream, Seq: 9, Clean: true}}},
+			Version: "1.0", Previous: &presence.Previous{Stream: stream, Seq: 9, Clean: true},
+		}},
 		"gap": {Kind: presence.KindGap, At: at, Gap: &presence.Gap{
 			Reason: presence.GapJournalFull, Kinds: map[string]int{"tag": 120}, First: &at,
-			Ranges: []presence.Range{{Stream: stream, From: 5, To: 124}}}},
+			Ranges: []presence.Range{{Stream: stream, From: 5, To: 124}},
+		}},
 		"bare gap": {Kind: presence.KindGap, At: at, Gap: &presence.Gap{Reason: presence.GapWriteFailed, Kinds: map[string]int{}}},
 	}
 }
@@ -113,11 +119,15 @@ func TestMessagesAreAsTheCityExpects(t *testing.T) {
 	}
 	for topic, message := range map[string]any{
 		"status": presence.Status{State: "offline", Session: boot, Reason: "lost"},
-		"info": presence.Info{V: 1, Gateway: "dinkes-01", Dinas: "dinkes", ConfigDigest: strings.Repeat("0a", 32), Schema: 1,
-			Readers: []presence.InfoReader{{Name: "door", Chip: "mfrc522", Bus: "sim"}}, Receivers: []presence.InfoReceiver{}, Simulated: true},
-		"health": presence.Health{V: 1, IntervalS: 60, Level: presence.LevelOK, Clock: presence.ClockHealth{State: "synced", Quality: presence.QualitySynced},
+		"info": presence.Info{
+			V: 1, Gateway: "dinkes-01", Dinas: "dinkes", ConfigDigest: strings.Repeat("0a", 32), Schema: 1,
+			Readers: []presence.InfoReader{{Name: "door", Chip: "mfrc522", Bus: "sim"}}, Receivers: []presence.InfoReceiver{}, Simulated: true,
+		},
+		"health": presence.Health{
+			V: 1, IntervalS: 60, Level: presence.LevelOK, Clock: presence.ClockHealth{State: "synced", Quality: presence.QualitySynced},
 			Readers:   []presence.ReaderHealth{{Name: "door", State: "ok"}},
-			Receivers: []presence.ReceiverHealth{{Name: "yard", State: "ok", Bad: map[string]int64{"checksum": 1}}}, Alerts: []string{}},
+			Receivers: []presence.ReceiverHealth{{Name: "yard", State: "ok", Bad: map[string]int64{"checksum": 1}}}, Alerts: []string{},
+		},
 		"alert/reader-door": presence.Alert{Code: "reader-door", ID: "rusak", EN: "broken"},
 		"reply/ping":        presence.Reply{TX: "1", OK: true, Result: json.RawMessage(`{}`)},
 		"log":               presence.LogLine{Level: "WARN", Text: "x", Details: map[string]string{"a": "b"}},
@@ -186,6 +196,35 @@ func TestParseID(t *testing.T) {
 			t.Errorf("%q was taken as %s", bad, id)
 		}
 	}
+}
+
+// FuzzEvent makes events of names and numbers that a radio could make up: each
+// is one valid JSON object, and what is in it comes back.
+func FuzzEvent(f *testing.F) {
+	f.Add("waypoint:BI4PGN-11", "yard", -7.9778, 112.634, int64(1795412345678))
+	f.Add("waypoint:a\"b\\c\n\x00\xff", "", math.NaN(), math.Inf(1), int64(-1))
+	f.Add("waypoint:é,*\u2028", "x", 1e-9, 1e21, int64(1<<62))
+	f.Fuzz(func(t *testing.T, tag, receiver string, lat, lon float64, ms int64) {
+		d := bodies()["full tag"]
+		d.Tag = &presence.Tag{Receiver: receiver, Tag: tag, Lat: &lat, Lon: &lon, FixTime: ms}
+		b, err := origin.Event(&presence.Record{Stream: stream, Seq: 7, Draft: d}, presence.Timing{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back struct {
+			Tag string
+			Lat *float64
+		}
+		if err := json.Unmarshal(b, &back); err != nil {
+			t.Fatalf("%v: %s", err, b)
+		}
+		if utf8.ValidString(tag) && back.Tag != tag {
+			t.Errorf("tag %q became %q", tag, back.Tag)
+		}
+		if back.Lat != nil && *back.Lat != lat || back.Lat == nil && !math.IsNaN(lat) && !math.IsInf(lat, 0) {
+			t.Errorf("lat %v became %v", lat, back.Lat)
+		}
+	})
 }
 
 func BenchmarkEvent(b *testing.B) {

@@ -110,56 +110,56 @@ type Entry struct {
 
 // Badge is the body of a KindBadge event.
 type Badge struct {
-	Reader    string `cbor:"1,keyasint" json:"reader"`
-	Badge     string `cbor:"2,keyasint" json:"badge"` // a Badges identity
-	Card      string `cbor:"3,keyasint" json:"card"`
-	Assurance string `cbor:"4,keyasint" json:"assurance"`
+	Reader    string `cbor:"1,keyasint"`
+	Badge     string `cbor:"2,keyasint"` // a Badges identity
+	Card      string `cbor:"3,keyasint"`
+	Assurance string `cbor:"4,keyasint"`
 }
 
 // Tag is the body of a KindTag event. Pointers are nil for what is not known.
 type Tag struct {
-	Receiver string   `cbor:"1,keyasint" json:"receiver"`
-	Tag      string   `cbor:"2,keyasint" json:"tag"`
-	Lat      *float64 `cbor:"3,keyasint,omitempty" json:"lat"` // degrees, WGS 84
-	Lon      *float64 `cbor:"4,keyasint,omitempty" json:"lon"`
-	Accuracy *float64 `cbor:"5,keyasint,omitempty" json:"accuracy_m"`
-	FixTime  int64    `cbor:"6,keyasint,omitempty" json:"-"` // ms since 1970, 0 unknown
-	Fix      Fix      `cbor:"7,keyasint,omitempty" json:"fix"`
-	Zone     Zone     `cbor:"8,keyasint,omitempty" json:"zone"`
-	RSSI     *int     `cbor:"9,keyasint,omitempty" json:"rssi"` // dBm
-	SNR      *float64 `cbor:"10,keyasint,omitempty" json:"snr"` // dB
+	Receiver string   `cbor:"1,keyasint"`
+	Tag      string   `cbor:"2,keyasint"`
+	Lat      *float64 `cbor:"3,keyasint,omitempty"` // degrees, WGS 84
+	Lon      *float64 `cbor:"4,keyasint,omitempty"`
+	Accuracy *float64 `cbor:"5,keyasint,omitempty"`
+	FixTime  int64    `cbor:"6,keyasint,omitempty"` // ms since 1970, 0 unknown
+	Fix      Fix      `cbor:"7,keyasint,omitempty"`
+	Zone     Zone     `cbor:"8,keyasint,omitempty"`
+	RSSI     *int     `cbor:"9,keyasint,omitempty"`  // dBm
+	SNR      *float64 `cbor:"10,keyasint,omitempty"` // dB
 }
 
 // Start is the body of a KindStart event.
 type Start struct {
-	Previous *Previous `cbor:"1,keyasint,omitempty" json:"previous"`
-	Version  string    `cbor:"2,keyasint" json:"version"`
+	Previous *Previous `cbor:"1,keyasint,omitempty"`
+	Version  string    `cbor:"2,keyasint"`
 }
 
 // Previous names the last event of the stream before, and whether that stream
 // was ended on purpose.
 type Previous struct {
-	Stream ID     `cbor:"1,keyasint" json:"stream"`
-	Seq    uint64 `cbor:"2,keyasint" json:"seq"`
-	Clean  bool   `cbor:"3,keyasint" json:"clean"`
+	Stream ID     `cbor:"1,keyasint"`
+	Seq    uint64 `cbor:"2,keyasint"`
+	Clean  bool   `cbor:"3,keyasint"`
 }
 
 // Gap is the body of a KindGap event: what was lost, how much and from when to
 // when, as far as it is known.
 type Gap struct {
-	Reason  GapReason      `cbor:"1,keyasint" json:"reason"`
-	Kinds   map[string]int `cbor:"2,keyasint" json:"kinds"`
-	First   *Reading       `cbor:"3,keyasint,omitempty" json:"-"`
-	Last    *Reading       `cbor:"4,keyasint,omitempty" json:"-"`
-	Ranges  []Range        `cbor:"5,keyasint,omitempty" json:"ranges,omitempty"`
-	Comment string         `cbor:"6,keyasint,omitempty" json:"comment,omitempty"`
+	Reason  GapReason      `cbor:"1,keyasint"`
+	Kinds   map[string]int `cbor:"2,keyasint"`
+	First   *Reading       `cbor:"3,keyasint,omitempty"`
+	Last    *Reading       `cbor:"4,keyasint,omitempty"`
+	Ranges  []Range        `cbor:"5,keyasint,omitempty"`
+	Comment string         `cbor:"6,keyasint,omitempty"`
 }
 
 // Range names events of one stream, both ends included.
 type Range struct {
-	Stream ID     `cbor:"1,keyasint" json:"stream"`
-	From   uint64 `cbor:"2,keyasint" json:"from"`
-	To     uint64 `cbor:"3,keyasint" json:"to"`
+	Stream ID     `cbor:"1,keyasint"`
+	From   uint64 `cbor:"2,keyasint"`
+	To     uint64 `cbor:"3,keyasint"`
 }
 
 // GapReason says why events are missing.
@@ -182,15 +182,15 @@ const (
 	FixReplay  Fix = 2 // an older position, sent again or late
 )
 
-// MarshalText names the fix as in the events.
-func (f Fix) MarshalText() ([]byte, error) {
+// String names the fix as in the events.
+func (f Fix) String() string {
 	switch f {
 	case FixLive:
-		return []byte("live"), nil
+		return "live"
 	case FixReplay:
-		return []byte("replay"), nil
+		return "replay"
 	}
-	return []byte("unknown"), nil
+	return "unknown"
 }
 
 // Zone says on which side of the fence a tag is.
@@ -215,12 +215,4 @@ func (z Zone) String() string {
 		return "uncertain"
 	}
 	return ""
-}
-
-// MarshalJSON names the zone, or says null without a fence.
-func (z Zone) MarshalJSON() ([]byte, error) {
-	if s := z.String(); s != "" {
-		return []byte(`"` + s + `"`), nil
-	}
-	return []byte("null"), nil
 }
