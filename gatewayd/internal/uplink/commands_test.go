@@ -50,7 +50,7 @@ func FuzzPackets(f *testing.F) {
 	f.Add([]byte{0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}, 2)
 	f.Add([]byte{0x30, 0x80, 0x80, 0x11}, 1)
 	f.Fuzz(func(t *testing.T, stream []byte, chunk int) {
-		got, err := io.ReadAll(&bounded{Conn: chunks{r: bytes.NewReader(stream), n: max(chunk%64, 1)}})
+		got, err := io.ReadAll(newBounded(chunks{r: bytes.NewReader(stream), n: max(chunk%64, 1)}))
 		if err == nil && !bytes.Equal(got, stream) {
 			t.Errorf("%x became %x", stream, got)
 		}
@@ -75,12 +75,56 @@ func TestLargePacketEndsTheConnection(t *testing.T) {
 		"one byte too large": {0x30, 0x81, 0x80, 0x10},
 		"endless length":     {0x30, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80},
 	} {
-		if _, err := io.ReadAll(&bounded{Conn: chunks{r: bytes.NewReader(head), n: 1}}); err == nil {
+		if _, err := io.ReadAll(newBounded(chunks{r: bytes.NewReader(head), n: 1})); err == nil {
 			t.Errorf("%s passed", name)
 		}
 	}
 	largest := append([]byte{0x30, 0x80, 0x80, 0x10}, make([]byte, maxPacket)...)
-	if got, err := io.ReadAll(&bounded{Conn: chunks{r: bytes.NewReader(largest), n: 1000}}); err != nil || len(got) != len(largest) {
+	if got, err := io.ReadAll(newBounded(chunks{r: bytes.NewReader(largest), n: 1000})); err != nil || len(got) != len(largest) {
 		t.Errorf("the largest packet: %d bytes, %v", len(got), err)
 	}
+}
+
+func TestCoalescedWritesArriveInOrderAndToTheLast(t *testing.T) {
+	near, far := net.Pipe()
+	w := newCoalescing(near)
+	got := make(chan []byte)
+	go func() {
+		all, _ := io.ReadAll(far) // ends with the connection
+		got <- all
+	}()
+	var want []byte
+	for i := range 20_000 {
+		p := bytes.Repeat([]byte{byte(i)}, i%37+1)
+		want = append(want, p...)
+		if _, err := w.Write(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if all := <-got; !bytes.Equal(all, want) {
+		t.Errorf("%d bytes arrived of %d", len(all), len(want))
+	}
+	if _, err := w.Write([]byte("late")); err == nil {
+		t.Error("a closed connection takes more")
+	}
+}
+
+func TestFailedWriteEndsTheConnection(t *testing.T) {
+	near, far := net.Pipe()
+	w := newCoalescing(near)
+	far.Close()
+	if _, err := w.Write([]byte("x")); err != nil {
+		t.Fatal(err) // it is only noticed behind
+	}
+	if _, err := w.Read(make([]byte, 1)); err == nil {
+		t.Error("the reader was not told")
+	}
+	<-w.done
+	if _, err := w.Write([]byte("x")); err == nil {
+		t.Error("it takes more after a failure")
+	}
+	w.Close()
 }

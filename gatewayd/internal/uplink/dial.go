@@ -17,10 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxPacket bounds a packet from the broker in bytes: paho allocates what a
-// packet declares as its length.
-const maxPacket = 256 << 10
-
 // unackedTimeout is for how long sent bytes may stay without a TCP
 // acknowledgement before the kernel gives the connection up (tcp(7),
 // TCP_USER_TIMEOUT).
@@ -63,7 +59,7 @@ func (u *Uplink) dialer(ctx context.Context, opened func(net.Conn)) (mqtt.OpenCo
 			}
 			conn = secure
 		}
-		conn = &bounded{Conn: conn}
+		conn = newCoalescing(newBounded(conn))
 		opened(conn)
 		return conn, nil
 	}, nil
@@ -104,44 +100,4 @@ func (u *Uplink) password() (string, error) {
 		return "", fmt.Errorf("read password: %w", err)
 	}
 	return strings.TrimRight(string(b), "\r\n"), nil
-}
-
-var errTooLarge = fmt.Errorf("the broker sent a packet of more than %d bytes", maxPacket)
-
-// bounded follows the packets that come over a connection and ends it before
-// one that is too large is read (MQTT 3.1.1, 2.2: a byte of type and flags, the
-// remaining length in 7-bit groups, the rest).
-type bounded struct {
-	net.Conn
-	rest   int // bytes of the packet still to come
-	length int // remaining length, while it is being read
-	shift  int // of the next group; 0 before the first
-	inside bool
-}
-
-// Read implements net.Conn.
-func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.Conn.Read(p)
-	for i := 0; i < n; {
-		switch {
-		case b.rest > 0:
-			step := min(b.rest, n-i)
-			b.rest -= step
-			i += step
-		case !b.inside: // type and flags
-			b.inside, b.length, b.shift = true, 0, 0
-			i++
-		default:
-			b.length |= int(p[i]&0x7F) << b.shift
-			b.shift += 7
-			if b.length > maxPacket || b.shift > 28 {
-				return 0, errTooLarge
-			}
-			if p[i]&0x80 == 0 {
-				b.inside, b.rest = false, b.length
-			}
-			i++
-		}
-	}
-	return n, err
 }
