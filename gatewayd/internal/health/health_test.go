@@ -62,11 +62,14 @@ func (d *desk) retain(topic string, payload []byte) {
 	d.got[topic] = append(d.got[topic], string(payload))
 }
 
-func (d *desk) count(topic string) int {
+// texts is what was handed on for a topic.
+func (d *desk) texts(topic string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.got[topic])
+	return slices.Clone(d.got[topic])
 }
+
+func (d *desk) count(topic string) int { return len(d.texts(topic)) }
 
 func TestLevelChangeIsToldAtOnceAndAlertsClear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -99,7 +102,7 @@ func TestLevelChangeIsToldAtOnceAndAlertsClear(t *testing.T) {
 			t.Fatalf("a fault was told %d times, its alert %d times", d.count("health"), d.count("alert/reader-door"))
 		}
 		var doc presence.Health
-		if err := json.Unmarshal([]byte(d.got["health"][1]), &doc); err != nil {
+		if err := json.Unmarshal([]byte(d.texts("health")[1]), &doc); err != nil {
 			t.Fatal(err)
 		}
 		if doc.Level != presence.LevelFault || doc.Seq != 2 {
@@ -107,7 +110,7 @@ func TestLevelChangeIsToldAtOnceAndAlertsClear(t *testing.T) {
 		}
 		set("ok")
 		time.Sleep(1100 * time.Millisecond)
-		if got := d.got["alert/reader-door"]; len(got) != 2 || got[1] != "" {
+		if got := d.texts("alert/reader-door"); len(got) != 2 || got[1] != "" {
 			t.Errorf("the alert was not cleared: %q", got)
 		}
 		before := d.count("health")
