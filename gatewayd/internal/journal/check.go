@@ -22,6 +22,11 @@ type survey struct {
 	record  func(key, value []byte) bool // for each record in order; false ends it
 	streams map[presence.ID]streamInfo   // what the file says of its streams
 	last    presence.ID                  // stream of the newest record
+	oldest  uint64                       // where the oldest record is or was; 0: not known
+	partial bool                         // not all records were looked at
+
+	begun  bool // the oldest record has been looked at
+	broken bool // where the newest record should be, there is none
 }
 
 // all looks at everything and goes on after a problem, as far as that makes
@@ -135,10 +140,15 @@ func (s *survey) bucket(im *image, name string, b bucket) error {
 	}
 	leaves, err := im.leaves(b.root)
 	if err != nil {
+		s.begun = true // and what was oldest stays unknown
 		return err
+	}
+	if lower := leaves[0].lower; len(lower) == 8 {
+		s.oldest, s.begun = binary.BigEndian.Uint64(lower), true
 	}
 	if s.newest > 0 && len(leaves) > s.newest {
 		leaves = leaves[len(leaves)-s.newest:]
+		s.partial = true
 	}
 	for _, l := range leaves {
 		err := im.leafElements(l, s.take)
@@ -146,6 +156,7 @@ func (s *survey) bucket(im *image, name string, b bucket) error {
 			return nil
 		}
 		if err != nil {
+			s.begun, s.broken = true, true
 			s.problem(err) // and on with the next page
 		}
 	}
@@ -155,10 +166,15 @@ func (s *survey) bucket(im *image, name string, b bucket) error {
 // take looks at one record.
 func (s *survey) take(e element) error {
 	r, err := unseal(e.key, e.value)
+	if !s.begun {
+		s.oldest, s.begun = r.pos, true
+	}
 	if err != nil {
+		s.broken = true
 		s.problem(fmt.Errorf("position %x: %w", e.key, err))
 		return nil
 	}
+	s.broken = false
 	s.last = r.stream
 	if s.record != nil && !s.record(e.key, e.value) {
 		return errEnough
@@ -171,18 +187,20 @@ func (s *survey) take(e element) error {
 // ready soon. The rest is looked at afterwards.
 const quickLook = 2048
 
-// checkBeforeUse tells whether bbolt can be trusted with a file.
-func checkBeforeUse(f *os.File, c codec) error {
+// file looks through an open file and returns the first problem.
+func (s *survey) file(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	var first error
-	s := survey{codec: c, newest: quickLook, problem: func(err error) {
-		if first == nil {
-			first = err
+	if !info.Mode().IsRegular() {
+		return damagedf("it is no regular file (%s)", info.Mode())
+	}
+	s.problem = func(problem error) {
+		if err == nil {
+			err = problem
 		}
-	}}
+	}
 	s.all(f, info.Size())
-	return first
+	return err
 }

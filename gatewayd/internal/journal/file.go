@@ -28,12 +28,21 @@ const (
 // errHeld means that another process has the journal open.
 var errHeld = errors.New("a running gatewayd holds it")
 
-// openLocked opens the journal's file under an exclusive lock, and creates it
-// where there is none.
-func openLocked(path string) (*os.File, error) {
+// errGone means that there was a journal, and is none.
+var errGone = damagedf("it is gone")
+
+// openLocked opens the journal's file under an exclusive lock. Where there is
+// none it is created, unless there was one.
+func openLocked(path string, expected bool) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR, 0)
 		if errors.Is(err, fs.ErrNotExist) {
+			if err := finish(path); err == nil {
+				continue
+			}
+			if expected {
+				return nil, errGone
+			}
 			if err := create(path); err != nil {
 				return nil, err
 			}
@@ -47,17 +56,65 @@ func openLocked(path string) (*os.File, error) {
 		}
 		// Between opening and locking, another process may have put another
 		// file in its place.
-		same, err := stillAt(f, path)
+		info, same, err := stillAt(f, path)
 		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
-		if same {
+		if same && (expected || info.Size() > 0 || !info.Mode().IsRegular()) {
 			return f, nil
 		}
-		if err := f.Close(); err != nil {
+		if same { // an empty file, and never a journal
+			err = create(path)
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// unusable tells errors of opening that belong to this file, and would come
+// again with it for ever.
+func unusable(err error) bool {
+	for _, e := range []error{errGone, fs.ErrPermission, unix.EISDIR, unix.ELOOP, unix.ENXIO, unix.ENODEV, unix.EIO} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// finish puts a rebuilt journal in its place where a power cut came between.
+func finish(path string) error {
+	f, err := os.Open(path + ".new")
+	if err != nil {
+		return err
+	}
+	look := survey{codec: newCodec()}
+	if err := errors.Join(look.file(f), f.Close()); err != nil {
+		return err
+	}
+	return publish(path+".new", path)
+}
+
+// reopened is another handle to an open file: bbolt may have closed this one.
+// It is nil where there is no way to get one.
+func reopened(f *os.File) *os.File {
+	if _, err := f.Stat(); err == nil {
+		return f
+	}
+	again, err := os.Open(f.Name())
+	if err != nil {
+		return nil
+	}
+	return again
+}
+
+// ignoreClosed drops the error of closing what is closed.
+func ignoreClosed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // lock takes the lock that bbolt takes as well: it is the same one, since it
@@ -78,35 +135,41 @@ func lock(f *os.File, how int) error {
 }
 
 // stillAt tells whether path names this open file.
-func stillAt(f *os.File, path string) (bool, error) {
-	open, err := f.Stat()
+func stillAt(f *os.File, path string) (open fs.FileInfo, same bool, err error) {
+	open, err = f.Stat()
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
 	there, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return open, false, nil
 	}
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
-	return os.SameFile(open, there), nil
+	return open, os.SameFile(open, there), nil
 }
 
 // create makes an empty journal: under another name first, so that a power cut
 // leaves a whole file or none.
 func create(path string) error {
-	temporary := path + ".new"
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := createAt(path+".new", newCodec()); err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
-	db, err := bolt.Open(temporary, fileMode, &bolt.Options{
+	return publish(path+".new", path)
+}
+
+// createAt makes a file with nothing in it but the buckets.
+func createAt(path string, c codec) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := bolt.Open(path, fileMode, &bolt.Options{
 		Timeout: lockTimeout, PageSize: pageSize, FreelistType: bolt.FreelistMapType,
 	})
 	if err != nil {
-		return fmt.Errorf("create: %w", err)
+		return err
 	}
-	c := newCodec()
 	err = db.Update(func(tx *bolt.Tx) error {
 		for _, name := range []string{bucketEvents, bucketTail, bucketStreams, bucketHoles, bucketMeta} {
 			if _, err := tx.CreateBucket([]byte(name)); err != nil {
@@ -115,25 +178,30 @@ func create(path string) error {
 		}
 		return c.putChecked(tx.Bucket([]byte(bucketMeta)), []byte(keyState), state{})
 	})
-	if err := errors.Join(err, db.Close()); err != nil {
-		return fmt.Errorf("create: %w", err)
-	}
-	return publish(temporary, path)
+	return errors.Join(err, db.Close())
 }
 
 // publish gives a whole and closed file its name, durably.
 func publish(temporary, path string) error {
-	f, err := os.Open(temporary)
-	if err != nil {
-		return fmt.Errorf("create: %w", err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("create: %w", err)
+	if err := syncFile(temporary); err != nil {
+		return err
 	}
 	if err := os.Rename(temporary, path); err != nil {
-		return fmt.Errorf("create: %w", err)
+		return fmt.Errorf("put in place: %w", err)
 	}
 	return syncDir(path)
+}
+
+// syncFile makes what a closed file holds durable.
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	return nil
 }
 
 // syncDir makes the name of a file durable.

@@ -160,6 +160,11 @@ func (im *image) use(id uint64) error {
 	return nil
 }
 
+// isUsed tells whether a page was found to be part of something.
+func (im *image) isUsed(id uint64) bool {
+	return id/64 < uint64(len(im.used)) && im.used[id/64]&(1<<(id%64)) != 0
+}
+
 // pageData is a page with its overflow, its header checked.
 type pageData struct {
 	id    uint64

@@ -32,6 +32,10 @@ func TestSpansAreASet(t *testing.T) {
 		if got := s.count(a, b); got != want {
 			t.Fatalf("%v: %d in %d..%d, want %d", s, got, a, b, want)
 		}
+		out := s.outside(a, b)
+		if n := out.count(a, b); n+want != max(b+1, a)-a {
+			t.Fatalf("%v: outside in %d..%d is %v", s, a, b, out)
+		}
 		for i := 1; i < len(s); i++ {
 			if s[i-1].to+1 >= s[i].from {
 				t.Fatalf("%v: overlap or touch", s)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"presence/gatewayd/internal/presence"
 )
@@ -55,59 +57,122 @@ type Journal struct {
 	closing bool
 
 	commits latencies
+
+	damage    *Damage        // of the journal that was here before
+	scrubbing sync.WaitGroup // looks through the rest of a large file
 }
 
 // Open opens the journal, creating it where there is none, and begins a new
 // stream: its start event is durable when Open returns.
+//
+// A journal that is damaged is no error: it is put aside, a new one takes its
+// place with everything that could be read, and Damage tells what happened.
 func Open(opt Options) (*Journal, error) {
+	var damage *Damage
+	for {
+		j, err := newJournal(opt)
+		if err != nil {
+			return nil, fmt.Errorf("open journal %s: %w", opt.Path, err)
+		}
+		l, err := j.start()
+		if err == nil {
+			j.damage = damage
+			return j, nil
+		}
+		if l == nil || damage != nil {
+			return nil, fmt.Errorf("open journal %s: %w", opt.Path, err)
+		}
+		l.problem = err
+		damage, err = j.rescue(*l)
+		if l.file != nil {
+			err = errors.Join(err, ignoreClosed(l.file.Close()))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("replace damaged journal %s (%w): %w", opt.Path, l.problem, err)
+		}
+	}
+}
+
+func newJournal(opt Options) (*Journal, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("name stream: %w", err)
 	}
-	j := &Journal{
+	return &Journal{
 		opt: opt, codec: newCodec(), stream: presence.ID(id),
 		wake:   make(chan struct{}, 1),
 		done:   make(chan struct{}),
 		failed: make(chan struct{}),
 		grown:  make(chan struct{}),
 		queue:  queue{room: make(chan struct{})},
-	}
-	if err := j.open(); err != nil {
-		return nil, fmt.Errorf("open journal %s: %w", opt.Path, err)
-	}
-	w, err := j.begin()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open journal %s: %w", opt.Path, err), j.release())
-	}
-	go w.run()
-	return j, nil
+	}, nil
 }
 
-// open takes the file and hands it to bbolt.
-func (j *Journal) open() error {
-	f, err := openLocked(j.opt.Path)
+// start opens the file and starts the writer. Where the file is at fault it
+// returns also what there is to rescue.
+func (j *Journal) start() (*loss, error) {
+	m, marked := readMark(j.opt.Path)
+	f, err := openLocked(j.opt.Path, marked)
+	if err != nil {
+		if !unusable(err) {
+			return nil, err
+		}
+		l := &loss{mark: m}
+		if readable, openErr := os.Open(j.opt.Path); openErr == nil {
+			l.file = readable // it only cannot be written
+		}
+		return l, err
+	}
+	look := survey{codec: j.codec, newest: quickLook}
+	if m.Suspect != "" {
+		look.newest = 0
+	}
+	if err = look.file(f); err == nil {
+		err = j.use(f)
+	}
+	if err == nil {
+		if err := writeMark(j.opt.Path, mark{Stream: j.stream}); err != nil {
+			j.opt.Log.Warn("the mark beside the journal is not up to date", "error", err)
+		}
+		if err := os.Remove(j.opt.Path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			j.opt.Log.Warn("a half-made journal cannot be removed", "error", err)
+		}
+		if look.partial {
+			j.scrubbing.Go(j.scrub)
+		}
+		return nil, nil
+	}
+	if !errors.Is(err, errDamagedFile) && !errors.Is(err, errDamagedRecord) {
+		return nil, errors.Join(err, ignoreClosed(f.Close()))
+	}
+	return &loss{file: reopened(f), mark: m}, err
+}
+
+// use hands the file to bbolt and begins the stream.
+func (j *Journal) use(f *os.File) error {
+	cacheByPage(f)
+	j.file = f
+	err := guard(func() (err error) {
+		j.db, err = bolt.Open(j.opt.Path, fileMode, &bolt.Options{
+			Timeout:      lockTimeout,
+			FreelistType: bolt.FreelistMapType,
+			// The map is as large as the file can become, so that growing never
+			// waits for a reader to let go of the old map.
+			InitialMmapSize: int(min(j.opt.MaxBytes, math.MaxInt32/2)),
+			// The file that was looked at is the file that is used.
+			OpenFile: func(string, int, os.FileMode) (*os.File, error) { return f, nil },
+		})
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if err := checkBeforeUse(f, j.codec); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	cacheByPage(f)
-	j.file = f
-	j.db, err = bolt.Open(j.opt.Path, fileMode, &bolt.Options{
-		Timeout:      lockTimeout,
-		PageSize:     pageSize,
-		FreelistType: bolt.FreelistMapType,
-		// The map is as large as the file can become, so that growing never
-		// waits for a reader to let go of the old map.
-		InitialMmapSize: int(min(j.opt.MaxBytes, math.MaxInt32/2)),
-		// The file that was checked is the file that is used.
-		OpenFile: func(string, int, os.FileMode) (*os.File, error) { return f, nil },
-	})
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
 	j.db.AllocSize = growStep
+	w, err := j.begin()
+	if err != nil {
+		return errors.Join(err, j.release())
+	}
+	go w.run()
 	return nil
 }
 
@@ -115,10 +180,16 @@ func (j *Journal) open() error {
 // durable.
 func (j *Journal) begin() (*writer, error) {
 	var previous *presence.Previous
+	var gaps []presence.Draft // of a journal that was damaged
 	err := j.view(func(tx *bolt.Tx) error {
 		meta := tx.Bucket([]byte(bucketMeta))
 		if err := j.codec.readChecked([]byte(keyState), meta.Get([]byte(keyState)), &j.state); err != nil {
 			return err
+		}
+		if v := meta.Get([]byte(keyGaps)); v != nil {
+			if err := j.codec.readChecked([]byte(keyGaps), v, &gaps); err != nil {
+				return err
+			}
 		}
 		first, last, err := bounds(tx)
 		if err != nil {
@@ -163,16 +234,23 @@ func (j *Journal) begin() (*writer, error) {
 	if j.oldest == 0 {
 		j.oldest = j.first
 	}
-	start, err := j.codec.encode(presence.Draft{
+	drafts := append([]presence.Draft{{
 		Kind: presence.KindStart, At: now, Simulated: j.opt.Simulated,
 		Start: &presence.Start{Previous: previous, Version: j.opt.Version},
-	})
-	if err != nil {
-		return nil, err
+	}}, gaps...)
+	items := make([]item, len(drafts))
+	for i, d := range drafts {
+		if items[i], err = j.codec.encode(d); err != nil {
+			return nil, err
+		}
 	}
 	w := newWriter(j)
-	return w, w.commit(change{items: []item{start}, starts: true})
+	return w, w.commit(change{items: items, starts: true})
 }
+
+// Damage tells what was wrong with the journal that Open found, nil if nothing
+// was.
+func (j *Journal) Damage() *Damage { return j.damage }
 
 // view reads within one transaction of bbolt. What a dying disk does to the
 // map under it becomes an error.
@@ -315,14 +393,24 @@ func (j *Journal) Err() error {
 	return j.err
 }
 
-// fail closes Failed; the first reason stays.
-func (j *Journal) fail(err error) {
+// fail closes Failed; the first reason stays. A journal that turns out to be
+// damaged is looked through as a whole at the next start.
+func (j *Journal) fail(err *Error) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.err == nil {
+	first := j.err == nil
+	if first {
 		j.err = err
-		close(j.failed)
 	}
+	j.mu.Unlock()
+	if !first {
+		return
+	}
+	if err.reason == reasonDamaged {
+		if markErr := writeMark(j.opt.Path, mark{Stream: j.stream, Suspect: err.Error()}); markErr != nil {
+			j.opt.Log.Error("the mark beside the journal is not up to date", "error", markErr)
+		}
+	}
+	close(j.failed)
 }
 
 // Close writes what waits and the cursor, marks the stream as ended on purpose,
@@ -334,6 +422,7 @@ func (j *Journal) Close() error {
 	j.wakeWriter()
 	j.mu.Unlock()
 	<-j.done
+	j.scrubbing.Wait()
 	if !first {
 		return nil
 	}
@@ -347,8 +436,9 @@ func (j *Journal) Close() error {
 func (j *Journal) release() error {
 	if j.Err() != nil {
 		// A panic inside bbolt leaves its locks taken: db.Close would wait for
-		// ever. The map stays until the process leaves, which it is about to.
-		return j.file.Close()
+		// ever. The map stays until the process leaves, which it is about to; it
+		// would keep the lock as well.
+		return errors.Join(unix.Flock(int(j.file.Fd()), unix.LOCK_UN), j.file.Close())
 	}
 	return j.db.Close()
 }
@@ -367,12 +457,17 @@ func (e *Error) Error() string { return "record event: " + e.err.Error() }
 
 func (e *Error) Unwrap() error { return e.err }
 
+const (
+	reasonFailed  = "write-failed"
+	reasonDamaged = "journal-damaged"
+)
+
 var (
 	// ErrFull means that the journal has its largest size and nothing in it may
 	// be forgotten.
 	ErrFull = &Error{"journal-full", errors.New("the journal has its largest size (max_mb) and all of it still waits for delivery")}
 
-	errBusy = &Error{"write-failed", errors.New("the disk does not keep up")}
+	errBusy = &Error{reasonFailed, errors.New("the disk does not keep up")}
 
 	errClosed = &Error{"stopping", errors.New("the journal is closed")}
 )

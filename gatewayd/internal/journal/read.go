@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -148,7 +149,7 @@ func (j *Journal) page(after, to uint64, max int) ([]presence.Entry, error) {
 func (j *Journal) unreadable(err error) error {
 	err = fmt.Errorf("read journal: %w", err)
 	if errors.Is(err, errDamagedFile) || errors.Is(err, errDamagedRecord) {
-		j.fail(&Error{"journal-damaged", err})
+		j.fail(&Error{reasonDamaged, err})
 	}
 	return err
 }
@@ -220,4 +221,45 @@ func (j *Journal) Range(ctx context.Context, from, to uint64, fn func(presence.E
 		after = entries[len(entries)-1].Pos
 	}
 	return nil
+}
+
+const (
+	scrubStep  = 4 * maxPage           // records looked at in one go
+	scrubPause = 50 * time.Millisecond // between two goes
+)
+
+// scrub looks at every record of a journal that was too large to be looked at
+// before it was used.
+func (j *Journal) scrub() {
+	end := j.End()
+	pause := time.NewTicker(scrubPause)
+	defer pause.Stop()
+	for after := uint64(0); after < end; {
+		select {
+		case <-j.done:
+			return
+		case <-j.failed:
+			return
+		case <-pause.C:
+		}
+		looked := 0
+		err := j.view(func(tx *bolt.Tx) error {
+			return walk(tx, after+1, end, func(k, v []byte) (bool, error) {
+				s, err := unseal(k, v)
+				if err != nil {
+					return false, fmt.Errorf("position %x: %w", k, err)
+				}
+				after = s.pos
+				looked++
+				return looked < scrubStep, nil
+			})
+		})
+		if err != nil {
+			_ = j.unreadable(err) // makes the journal fail
+			return
+		}
+		if looked == 0 {
+			return
+		}
+	}
 }

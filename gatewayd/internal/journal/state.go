@@ -12,7 +12,7 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// The buckets of the file and the one key of meta.
+// The buckets of the file and the keys of meta.
 const (
 	bucketEvents  = "events"
 	bucketTail    = "tail"
@@ -21,6 +21,7 @@ const (
 	bucketMeta    = "meta"
 
 	keyState = "state"
+	keyGaps  = "gaps" // of a journal that was damaged, until the next start records them
 )
 
 // state is what every commit may change beside the events.
@@ -36,8 +37,6 @@ type state struct {
 	UncleanBoots int `cbor:"5,keyasint"`
 	// Boot is the boot of the last start.
 	Boot presence.ID `cbor:"6,keyasint"`
-	// Last is the stream of the last start.
-	Last presence.ID `cbor:"7,keyasint"`
 }
 
 // streamInfo says where a stream lies.
@@ -106,6 +105,27 @@ func (s spans) count(from, to uint64) uint64 {
 		}
 	}
 	return n
+}
+
+// outside are the runs of from..to that are not in.
+func (s spans) outside(from, to uint64) spans {
+	var out spans
+	for _, h := range s {
+		if h.to < from {
+			continue
+		}
+		if h.from > to {
+			break
+		}
+		if h.from > from {
+			out = append(out, span{from, h.from - 1})
+		}
+		from = h.to + 1
+	}
+	if from <= to {
+		out = append(out, span{from, to})
+	}
+	return out
 }
 
 // has tells whether exactly this run is one of them.

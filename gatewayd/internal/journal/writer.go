@@ -310,11 +310,14 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 		tailBytes = sizeOf(tx.Bucket([]byte(bucketTail)))
 	}
 	p.state.Cursor = p.cursor
+	meta := tx.Bucket([]byte(bucketMeta))
 	if c.starts {
-		p.state.Last = j.stream
+		if err := meta.Delete([]byte(keyGaps)); err != nil { // they are among the items now
+			return 0, err
+		}
 	}
 	if c.starts || p.cursor != j.state.Cursor {
-		if err := j.codec.putChecked(tx.Bucket([]byte(bucketMeta)), []byte(keyState), p.state); err != nil {
+		if err := j.codec.putChecked(meta, []byte(keyState), p.state); err != nil {
 			return 0, err
 		}
 	}
@@ -402,9 +405,9 @@ func (w *writer) failed(err error, txid int) error {
 	if e, ok := passing(err); ok && !w.reached(txid) {
 		return e
 	}
-	reason := "write-failed"
+	reason := reasonFailed
 	if errors.Is(err, errDamagedFile) || errors.Is(err, errDamagedRecord) {
-		reason = "journal-damaged"
+		reason = reasonDamaged
 	}
 	failure := &Error{reason, err}
 	w.j.fail(failure)

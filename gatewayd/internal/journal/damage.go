@@ -1,0 +1,279 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// Damage says what was wrong with the journal that was there at the start, and
+// what became of it.
+type Damage struct {
+	Problem    string           // in words
+	Quarantine string           // where the old file is now; "" where there was none
+	Salvaged   int              // events that were read out of it
+	Waiting    int              // of them not delivered
+	Lost       int              // events known to be lost without delivery
+	Missing    []presence.Range // numbers of which nothing is left, delivered or not
+	EndUnknown bool             // more may be missing at the end, of which nothing is known
+}
+
+const (
+	// maxQuarantined is how many damaged files are kept: they are worth a look,
+	// but not a full disk.
+	maxQuarantined = 3
+
+	// maxGapRanges is how many ranges one gap names, so that it fits into a
+	// record. More ranges make more gaps.
+	maxGapRanges = 100
+)
+
+// loss is what is wrong with a file that cannot be used, and where it is.
+type loss struct {
+	file    *os.File // nil: it is not there, or cannot be read
+	problem error
+	mark    mark
+}
+
+// rescue puts a sound journal where a damaged one was: the old file gets
+// another name, and the new one holds every record that could be read, and the
+// gaps that name the rest.
+//
+// The new file is whole and durable before it takes the old one's place, so
+// that a power cut leaves one of the two.
+func (j *Journal) rescue(l loss) (*Damage, error) {
+	path := j.opt.Path
+	d := &Damage{Problem: l.problem.Error(), EndUnknown: true}
+	var s salvaged
+	if l.file != nil {
+		info, err := l.file.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode().IsRegular() {
+			s = salvage(l.file, info.Size(), j.codec)
+		}
+	}
+	name, err := quarantineName(path, j.opt.Now().WallTime())
+	if err != nil {
+		return nil, err
+	}
+	d.Quarantine = name
+	for _, choice := range s.choices() {
+		d.describe(s, choice)
+		err = j.rebuild(path+".new", choice, l, d)
+		if !errors.Is(err, syscall.ENOSPC) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rebuild: %w", err)
+	}
+	if err := quarantine(path, name); err != nil {
+		return nil, err
+	}
+	if d.Quarantine != "" {
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			d.Quarantine = "" // there was nothing
+		}
+	}
+	if err := publish(path+".new", path); err != nil {
+		return nil, err
+	}
+	j.tidyQuarantine(name)
+	j.opt.Log.Error("the journal was damaged and is replaced",
+		"problem", d.Problem, "quarantine", d.Quarantine, "salvaged", d.Salvaged, "waiting", d.Waiting, "lost", d.Lost)
+	return d, nil
+}
+
+// choices are what to put into the new file, best first: everything; where the
+// disk has no room for that, what waits; or nothing. The old file stays in any
+// case.
+func (s salvaged) choices() []salvaged {
+	waiting := s
+	waiting.records = slices.DeleteFunc(slices.Clone(s.records), func(p piece) bool { return p.pos <= s.state.Cursor })
+	nothing := s
+	nothing.records = nil
+	return []salvaged{s, waiting, nothing}
+}
+
+// describe says what becomes of all when choice is what is put into the new
+// file.
+func (d *Damage) describe(all, choice salvaged) {
+	waiting := func(s salvaged) (n int) {
+		for _, p := range s.records {
+			if p.pos > s.state.Cursor {
+				n++
+			}
+		}
+		return n
+	}
+	d.Salvaged, d.Waiting = len(choice.records), waiting(choice)
+	d.Lost = all.lost + waiting(all) - d.Waiting
+	d.Missing, d.EndUnknown = all.missing, !choice.endSure || len(choice.records) == 0
+}
+
+// gaps are the drafts that name what is gone.
+func (j *Journal) gaps(d *Damage, l loss, s salvaged) []presence.Draft {
+	at := j.opt.Now()
+	comment := d.Problem
+	if d.EndUnknown {
+		comment += "; what was newest may be missing beyond that"
+		switch {
+		case len(s.records) > 0:
+			last := s.records[len(s.records)-1]
+			comment += fmt.Sprintf(", from seq %d of stream %s on", last.seq+1, last.stream)
+		case !l.mark.Stream.IsZero():
+			comment += fmt.Sprintf(", all of stream %s", l.mark.Stream)
+		}
+	}
+	if d.Quarantine != "" {
+		comment += "; the damaged file is kept as " + filepath.Base(d.Quarantine)
+	}
+	kinds := map[string]int{}
+	if d.Lost > 0 {
+		kinds["unknown"] = d.Lost // nobody knows what they were
+	}
+	var drafts []presence.Draft
+	for ranges := d.Missing; ; {
+		n := min(len(ranges), maxGapRanges)
+		drafts = append(drafts, presence.Draft{
+			Kind: presence.KindGap, At: at, Simulated: j.opt.Simulated,
+			Gap: &presence.Gap{Reason: presence.GapJournalDamaged, Kinds: kinds, Ranges: ranges[:n], Comment: strings.ToValidUTF8(comment, "?")},
+		})
+		if ranges = ranges[n:]; len(ranges) == 0 {
+			return drafts
+		}
+		kinds, comment = map[string]int{}, "continued"
+	}
+}
+
+// rebuild writes a new journal file.
+func (j *Journal) rebuild(path string, s salvaged, l loss, d *Damage) error {
+	if err := createAt(path, j.codec); err != nil {
+		return err
+	}
+	db, err := bolt.Open(path, fileMode, &bolt.Options{
+		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType,
+		NoSync:          true, // publish syncs the whole
+		InitialMmapSize: int(min(j.opt.MaxBytes, math.MaxInt32/2)),
+	})
+	if err != nil {
+		return err
+	}
+	err = guard(func() error {
+		if err := j.copyRecords(db, s, l.file); err != nil {
+			return err
+		}
+		return db.Update(func(tx *bolt.Tx) error { return j.putOrder(tx, s, j.gaps(d, l, s)) })
+	})
+	return errors.Join(err, db.Close(), syncFile(path))
+}
+
+// copyRecords copies records as they are, some thousand to a transaction.
+func (j *Journal) copyRecords(db *bolt.DB, s salvaged, from *os.File) error {
+	const step = 4096
+	for records := s.records; len(records) > 0; {
+		n := min(len(records), step)
+		err := db.Update(func(tx *bolt.Tx) error {
+			events := tx.Bucket([]byte(bucketEvents))
+			events.FillPercent = 1
+			for _, p := range records[:n] {
+				key, value, err := p.read(from, make([]byte, p.size))
+				if err != nil {
+					return fmt.Errorf("read a record once more: %w", err)
+				}
+				if err := events.Put(key, value); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		records = records[n:]
+	}
+	return nil
+}
+
+// putOrder writes what is not records.
+func (j *Journal) putOrder(tx *bolt.Tx, s salvaged, gaps []presence.Draft) error {
+	streams := tx.Bucket([]byte(bucketStreams))
+	for _, p := range s.records {
+		info := streamInfo{First: p.pos - p.seq + 1, Clean: s.streams[p.stream].Clean}
+		if streams.Get(p.stream[:]) != nil {
+			continue
+		}
+		if err := j.codec.putChecked(streams, p.stream[:], info); err != nil {
+			return err
+		}
+	}
+	if len(s.records) > 0 {
+		if err := putHoles(tx.Bucket([]byte(bucketHoles)), nil, s.holes()); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket([]byte(bucketMeta))
+	if err := j.codec.putChecked(meta, []byte(keyGaps), gaps); err != nil {
+		return err
+	}
+	return j.codec.putChecked(meta, []byte(keyState), s.state)
+}
+
+// quarantineName is a name beside the journal that is not taken.
+func quarantineName(path string, now time.Time) (string, error) {
+	base := path + ".damaged-" + now.UTC().Format("20060102-150405")
+	name := base
+	for n := 2; ; n++ {
+		_, err := os.Lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return name, nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("quarantine: %w", err)
+		}
+		name = fmt.Sprintf("%s-%d", base, n)
+	}
+}
+
+// quarantine gives the damaged file another name as well. Where the file system
+// has no second names, the file has none at its place for a moment.
+func quarantine(path, name string) error {
+	err := os.Link(path, name)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.Rename(path, name); err != nil {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	return nil
+}
+
+// tidyQuarantine removes the oldest damaged files, but never the newest. The
+// names sort by date.
+func (j *Journal) tidyQuarantine(newest string) {
+	names, err := filepath.Glob(j.opt.Path + ".damaged-*")
+	if err != nil {
+		return // the path itself is no good as a pattern
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == newest })
+	slices.Sort(names)
+	for len(names) >= maxQuarantined {
+		if err := os.RemoveAll(names[0]); err != nil {
+			j.opt.Log.Warn("a damaged journal cannot be removed", "file", names[0], "error", err)
+		}
+		names = names[1:]
+	}
+}

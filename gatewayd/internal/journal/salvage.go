@@ -1,0 +1,333 @@
+package journal
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"io"
+	"slices"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// salvaged is what could be read of a damaged file.
+type salvaged struct {
+	records []piece // by position, each position once
+	state   state   // with the highest cursor that was found
+	streams map[presence.ID]streamInfo
+
+	missing []presence.Range // numbers between others, of which nothing is left
+	lost    int              // how many of them were not delivered
+	endSure bool             // the newest record is the newest that ever was
+}
+
+// piece is a record that was found, and where.
+type piece struct {
+	pos     uint64
+	seq     uint64
+	stream  presence.ID
+	attempt uint32
+	kind    presence.Kind
+	linked  bool  // on a page that belongs to the tree
+	off     int64 // of its key in the file
+	size    int32 // of key and value
+}
+
+// salvage looks for records in a file of which nothing is certain. It looks at
+// every byte, since every part of the structure around a record may be gone;
+// that a record is one, its checksum says.
+func salvage(r io.ReaderAt, size int64, c codec) salvaged {
+	var s salvaged
+	var im *image
+	var oldest uint64
+	s.streams, im, oldest, s.endSure = structure(r, size, c)
+	pieces := scanRecords(r, size, func(off int64) bool {
+		return im != nil && im.isUsed(uint64(off)/pageSize)
+	})
+	s.state = scanStates(r, size, c)
+	pieces = choose(pieces)
+	pieces = dropForgotten(pieces, oldest, s.state.Cursor)
+	s.account(r, c, pieces)
+	return s
+}
+
+// structure reads what is left of the order of things: which pages belong to
+// the tree, what is known of the streams, where the oldest record is (0 where
+// that is not known), and whether the newest records are surely there.
+func structure(r io.ReaderAt, size int64, c codec) (streams map[presence.ID]streamInfo, im *image, oldest uint64, endSure bool) {
+	sure := true
+	s := survey{codec: c, problem: func(error) {}}
+	im, err := openImage(r, size)
+	if im == nil {
+		return nil, nil, 0, false
+	}
+	if err != nil {
+		sure = false // the other meta page may be the older one
+	}
+	buckets, err := im.buckets()
+	if err != nil {
+		return nil, im, 0, false
+	}
+	if err := im.use(im.meta.root); err != nil {
+		sure = false
+	}
+	for _, name := range []string{bucketStreams, bucketEvents, bucketTail} {
+		b, ok := buckets[name]
+		if !ok {
+			sure = false
+			continue
+		}
+		if err := s.bucket(im, name, b); err != nil && name != bucketStreams {
+			sure = false
+		}
+	}
+	return s.streams, im, s.oldest, sure && !s.broken && s.last != presence.ID{}
+}
+
+// scanChunk is how much of the file is looked at in one piece.
+const scanChunk = 1 << 20
+
+// maxPiece is the largest key and value of a record.
+const maxPiece = 8 + recordHeader + maxPayload
+
+// scanRecords finds every record, wherever it starts.
+func scanRecords(r io.ReaderAt, size int64, linked func(off int64) bool) []piece {
+	var found []piece
+	buf := make([]byte, scanChunk+maxPiece)
+	for base := int64(0); base < size; base += scanChunk {
+		b := buf[:min(int64(len(buf)), size-base)]
+		readAround(r, b, base)
+		limit := min(len(b), scanChunk)
+		for i := 0; i < limit; {
+			at := bytes.IndexByte(b[min(i+8, len(b)):], recordVersion)
+			if at < 0 || i+at >= limit {
+				break
+			}
+			i += at
+			n := recordAt(b[i:])
+			if n == 0 {
+				i++
+				continue
+			}
+			rec, err := unseal(b[i:i+8], b[i+8:i+n])
+			if err != nil {
+				i++
+				continue
+			}
+			off := base + int64(i)
+			found = append(found, piece{
+				pos: rec.pos, seq: rec.seq, stream: rec.stream, attempt: rec.attempt, kind: kindOf(rec.payload),
+				linked: linked(off), off: off, size: int32(n),
+			})
+			i += n
+		}
+	}
+	return found
+}
+
+// recordAt tells how long the key and value are that may start here; 0: none
+// does.
+func recordAt(b []byte) int {
+	if len(b) < 8+recordHeader || b[8] != recordVersion {
+		return 0
+	}
+	n := int(binary.BigEndian.Uint16(b[9:]))
+	if n > maxPayload || len(b) < 8+recordHeader+n {
+		return 0
+	}
+	pos, seq := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8+27:])
+	if pos == 0 || pos > 1<<48 || seq == 0 || seq > pos {
+		return 0
+	}
+	return 8 + recordHeader + n
+}
+
+// kindOf is the kind of a draft without decoding it: the smallest key of its
+// map comes first. 0 is none.
+func kindOf(payload []byte) presence.Kind {
+	if len(payload) < 3 || payload[1] != 3 || payload[2] > 23 {
+		return 0
+	}
+	return presence.Kind(payload[2])
+}
+
+// readAround fills b as far as the disk lets it; what cannot be read is zero.
+func readAround(r io.ReaderAt, b []byte, off int64) {
+	if n, err := r.ReadAt(b, off); n == len(b) || err == nil {
+		return
+	}
+	for i := 0; i < len(b); i += pageSize {
+		part := b[i:min(i+pageSize, len(b))]
+		n, err := r.ReadAt(part, off+int64(i))
+		if n < len(part) && err != nil {
+			clear(part[n:])
+		}
+	}
+}
+
+// scanStates finds the state with the highest cursor. Older ones lie about in
+// pages that are free, and are as good: an event that was delivered once is
+// delivered.
+func scanStates(r io.ReaderAt, size int64, c codec) state {
+	var best state
+	page := make([]byte, pageSize)
+	look := func(e element) {
+		var s state
+		if string(e.key) != keyState || c.readChecked(e.key, e.value, &s) != nil {
+			return
+		}
+		best.Cursor = max(best.Cursor, s.Cursor)
+		if s.Starts >= best.Starts {
+			cursor := best.Cursor
+			best = s
+			best.Cursor = cursor
+		}
+	}
+	for off := int64(0); off < size; off += pageSize {
+		clear(page)
+		readAround(r, page[:min(pageSize, size-off)], off)
+		if binary.LittleEndian.Uint16(page[8:]) != flagLeaf {
+			continue
+		}
+		eachLeaf(page, func(e element) {
+			look(e)
+			if e.flags&flagBucket != 0 && len(e.value) > bucketHeader+pageHeader {
+				eachLeaf(e.value[bucketHeader:], look)
+			}
+		})
+	}
+	return best
+}
+
+// eachLeaf calls fn for those entries of a leaf that lie inside it.
+func eachLeaf(page []byte, fn func(element)) {
+	for i := range int(binary.LittleEndian.Uint16(page[10:])) {
+		e, ok := leaf(page, i)
+		if !ok {
+			return
+		}
+		fn(e)
+	}
+}
+
+// choose sorts by position and leaves one record for each.
+//
+// The same record lies in a file many times, since pages are written anew when
+// something is added. Different records for one position come from a commit
+// that did not get through: its pages lie about, and the next one used its
+// numbers. Then that counts which the tree knows; else the later attempt of one
+// process; else the process that came later, whose numbers are lower.
+func choose(pieces []piece) []piece {
+	slices.SortFunc(pieces, func(a, b piece) int {
+		linked := func(p piece) int {
+			if p.linked {
+				return 0
+			}
+			return 1
+		}
+		order := cmp.Or(cmp.Compare(a.pos, b.pos), cmp.Compare(linked(a), linked(b)))
+		if a.stream == b.stream {
+			return cmp.Or(order, cmp.Compare(b.attempt, a.attempt), cmp.Compare(a.off, b.off))
+		}
+		return cmp.Or(order, cmp.Compare(a.seq, b.seq), bytes.Compare(b.stream[:], a.stream[:]))
+	})
+	pieces = slices.CompactFunc(pieces, func(a, b piece) bool { return a.pos == b.pos })
+	// A process that came later ends the one before for good: what lies behind
+	// its start and says otherwise was never part of the journal.
+	kept := pieces[:0]
+	starts := make(map[presence.ID]uint64) // stream -> position of its number 1
+	for _, p := range pieces {
+		starts[p.stream] = p.pos - p.seq + 1
+	}
+	newest := uint64(0)
+	for _, p := range pieces {
+		first := p.pos - p.seq + 1
+		if first != starts[p.stream] && !p.linked || first < newest && !p.linked {
+			continue
+		}
+		newest = max(newest, first)
+		kept = append(kept, p)
+	}
+	return kept
+}
+
+// dropForgotten leaves out delivered events of which only an old copy is left:
+// they were removed on purpose.
+func dropForgotten(pieces []piece, oldest, cursor uint64) []piece {
+	return slices.DeleteFunc(pieces, func(p piece) bool { return p.pos < oldest && p.pos <= cursor })
+}
+
+// account leaves out what a gap has named as gone, and finds out what is
+// missing.
+func (s *salvaged) account(r io.ReaderAt, c codec, pieces []piece) {
+	named := make(map[presence.ID]spans)
+	buf := make([]byte, maxPiece)
+	for _, p := range pieces {
+		if p.kind != presence.KindGap {
+			continue
+		}
+		e, err := p.entry(r, c, buf)
+		if err != nil || e.Gap == nil {
+			continue
+		}
+		for _, g := range e.Gap.Ranges {
+			if g.From <= g.To {
+				named[g.Stream] = named[g.Stream].add(span{g.From, g.To})
+			}
+		}
+	}
+	s.records = slices.DeleteFunc(pieces, func(p piece) bool { return named[p.stream].count(p.seq, p.seq) > 0 })
+	if len(s.records) == 0 {
+		s.endSure = false
+		return
+	}
+	miss := func(stream presence.ID, first, from, to uint64) {
+		for _, m := range named[stream].outside(from, to) {
+			s.missing = append(s.missing, presence.Range{Stream: stream, From: m.from, To: m.to})
+			if last := first + m.to - 1; last > s.state.Cursor {
+				s.lost += int(last - max(s.state.Cursor, first+m.from-2))
+			}
+		}
+	}
+	last := s.records[0]
+	for _, p := range s.records[1:] {
+		first := p.pos - p.seq + 1
+		if p.stream == last.stream {
+			miss(p.stream, first, last.seq+1, p.seq-1)
+		} else {
+			// What came before a stream belongs to the one before.
+			miss(last.stream, last.pos-last.seq+1, last.seq+1, last.seq+first-1-last.pos)
+			miss(p.stream, first, 1, p.seq-1)
+		}
+		last = p
+	}
+}
+
+// holes are the positions between the records.
+func (s *salvaged) holes() spans {
+	var h spans
+	for i, p := range s.records[1:] {
+		if before := s.records[i].pos; before+1 < p.pos {
+			h = append(h, span{before + 1, p.pos - 1})
+		}
+	}
+	return h
+}
+
+// entry reads a record once more. The result shares no memory with buf.
+func (p piece) entry(r io.ReaderAt, c codec, buf []byte) (e presence.Entry, err error) {
+	key, value, err := p.read(r, buf)
+	if err != nil {
+		return e, err
+	}
+	err = c.decode(key, value, &e)
+	return e, err
+}
+
+func (p piece) read(r io.ReaderAt, buf []byte) (key, value []byte, err error) {
+	b := buf[:p.size]
+	if n, err := r.ReadAt(b, p.off); n < len(b) {
+		return nil, nil, err
+	}
+	return b[:8], b[8:], nil
+}
