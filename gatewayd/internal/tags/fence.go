@@ -1,12 +1,12 @@
 package tags
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 
 	"github.com/paulmach/orb"
-	"github.com/paulmach/orb/geojson"
 	"github.com/paulmach/orb/planar"
 
 	"presence/drivers/beacon"
@@ -22,7 +22,7 @@ type Fence struct {
 
 // NewCircle makes a fence of a radius in metres around a point in degrees.
 func NewCircle(lat, lon, radius float64) (*Fence, error) {
-	if !(radius > 0) || !(math.Abs(lat) <= 90) || !(math.Abs(lon) <= 180) {
+	if !(radius > 0 && radius < 1e7) || !(math.Abs(lat) <= 90) || !(math.Abs(lon) <= 180) {
 		return nil, fmt.Errorf("fence of %v m around %v, %v: out of range", radius, lat, lon)
 	}
 	return &Fence{lat: lat, lon: lon, radius: radius}, nil
@@ -31,47 +31,94 @@ func NewCircle(lat, lon, radius float64) (*Fence, error) {
 // ParseGeoJSON reads a fence out of GeoJSON (RFC 7946): Polygons and
 // MultiPolygons, bare, in Features or in a FeatureCollection.
 func ParseGeoJSON(text []byte) (*Fence, error) {
-	var geometries []orb.Geometry
-	if c, err := geojson.UnmarshalFeatureCollection(text); err == nil && len(c.Features) > 0 {
-		for _, f := range c.Features {
-			geometries = append(geometries, f.Geometry)
-		}
-	} else if f, err := geojson.UnmarshalFeature(text); err == nil && f.Geometry != nil {
-		geometries = append(geometries, f.Geometry)
-	} else if g, err := geojson.UnmarshalGeometry(text); err == nil && g.Geometry() != nil {
-		geometries = append(geometries, g.Geometry())
-	} else {
-		return nil, errors.New("this is no GeoJSON with a Polygon or MultiPolygon")
+	var doc geoJSON
+	if err := json.Unmarshal(text, &doc); err != nil {
+		return nil, fmt.Errorf("this is no GeoJSON: %w", err)
 	}
-	var fence Fence
-	for _, g := range geometries {
-		switch g := g.(type) {
-		case orb.Polygon:
-			fence.area = append(fence.area, g)
-		case orb.MultiPolygon:
-			fence.area = append(fence.area, g...)
-		case nil:
-			return nil, errors.New("a feature has no geometry")
-		default:
-			return nil, fmt.Errorf("a fence cannot be a %s: want Polygon or MultiPolygon", g.GeoJSONType())
-		}
+	polygons, err := doc.polygons()
+	if err != nil {
+		return nil, err
 	}
-	for _, polygon := range fence.area {
-		for _, ring := range polygon {
-			if len(ring) < 4 || !ring.Closed() {
-				return nil, errors.New("a ring is not closed: its last position must be its first, with at least 4 in all")
-			}
-			for _, p := range ring {
-				if !(math.Abs(p.Lat()) <= 90) || !(math.Abs(p.Lon()) <= 180) {
-					return nil, fmt.Errorf("position %v is out of range: want longitude, latitude in degrees", p)
-				}
-			}
-		}
-	}
-	if len(fence.area) == 0 {
+	if len(polygons) == 0 {
 		return nil, errors.New("there is no polygon in it")
 	}
+	var fence Fence
+	for _, rings := range polygons {
+		polygon, err := polygonOf(rings)
+		if err != nil {
+			return nil, err
+		}
+		fence.area = append(fence.area, polygon)
+	}
 	return &fence, nil
+}
+
+// geoJSON is any object of RFC 7946, as far as a fence can be made of it. The
+// decoder of the library that computes with it takes a position without a
+// latitude for one on the equator.
+type geoJSON struct {
+	Type        string          `json:"type"`
+	Features    []geoJSON       `json:"features"`
+	Geometry    *geoJSON        `json:"geometry"`
+	Coordinates json.RawMessage `json:"coordinates"`
+}
+
+// polygons are the object's polygons as rings of positions.
+func (g geoJSON) polygons() (all [][][][]float64, err error) {
+	switch g.Type {
+	case "FeatureCollection":
+		for _, f := range g.Features {
+			some, err := f.polygons()
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, some...)
+		}
+		return all, nil
+	case "Feature":
+		if g.Geometry == nil {
+			return nil, errors.New("a feature has no geometry")
+		}
+		return g.Geometry.polygons()
+	case "Polygon":
+		all = make([][][][]float64, 1)
+		err = json.Unmarshal(g.Coordinates, &all[0])
+	case "MultiPolygon":
+		err = json.Unmarshal(g.Coordinates, &all)
+	case "":
+		return nil, errors.New("this is no GeoJSON: an object has no type")
+	default:
+		return nil, fmt.Errorf("a fence cannot be a %.40q: want Polygon or MultiPolygon", g.Type)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("coordinates of a %s: %w", g.Type, err)
+	}
+	return all, nil
+}
+
+// polygonOf checks the rings of a polygon: its border, then its holes.
+func polygonOf(rings [][][]float64) (orb.Polygon, error) {
+	if len(rings) == 0 {
+		return nil, errors.New("a polygon has no ring")
+	}
+	var polygon orb.Polygon
+	for _, positions := range rings {
+		var ring orb.Ring
+		for _, p := range positions {
+			if len(p) < 2 || math.Abs(p[0]) > 180 || math.Abs(p[1]) > 90 {
+				return nil, fmt.Errorf("position %v is out of range: want longitude, latitude in degrees", p)
+			}
+			ring = append(ring, orb.Point{p[0], p[1]})
+		}
+		if len(ring) < 4 || !ring.Closed() {
+			return nil, errors.New("a ring is not closed: its last position must be its first, with at least 4 in all")
+		}
+		if planar.Area(ring) == 0 {
+			return nil, errors.New("a ring encloses nothing")
+		}
+		polygon = append(polygon, ring)
+	}
+	return polygon, nil
 }
 
 // Classify says on which side a position is that is right within so many

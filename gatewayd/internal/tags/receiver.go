@@ -2,7 +2,7 @@ package tags
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"sync"
@@ -52,7 +52,11 @@ func (t *Tags) Run(ctx context.Context, r Receiver) error {
 // listen takes fixes from an open port until it fails or the context ends.
 func (t *Tags) listen(ctx context.Context, r Receiver, port io.ReadCloser) (err error) {
 	closePort := sync.OnceValue(port.Close)
-	defer func() { err = errors.Join(err, closePort()) }()
+	defer func() {
+		if closing := closePort(); closing != nil {
+			err = fmt.Errorf("%w; and then: %w", err, closing)
+		}
+	}()
 	// A read that waits for a tag ends when its port is closed.
 	defer context.AfterFunc(ctx, func() { _ = closePort() })()
 	decoder, err := beacon.New(r.Protocol, port, func(why beacon.Reason) { t.health.count(r.Name, string(why)) })

@@ -2,7 +2,6 @@ package tags
 
 import (
 	"context"
-	"hash/maphash"
 	"log/slog"
 	"math"
 	"sync"
@@ -50,40 +49,29 @@ const (
 	// far in the future its time may lie before it is not believed.
 	liveWithin = 2 * time.Minute
 
-	// echoWithin is for how long the same position without a time is taken for
-	// the same fix, heard through another receiver or twice.
-	echoWithin = 10 * time.Second
+	// maxHeld bounds how many fixes wait until the time is known.
+	maxHeld = 1000
+)
 
-	// maxTags bounds how many tags are remembered, maxReplays how many older
-	// fixes, maxHeld how many fixes wait until the time is known.
-	maxTags    = 1 << 17
-	maxReplays = 4096
-	maxHeld    = 1000
+// The keys under which fixes are counted that were received well but are not
+// believed, or not kept.
+const (
+	badRange    = string(beacon.BadRange)
+	badFuture   = "future"       // recorded, but its time is not
+	badHeld     = "held-back"    // too many waited for the time to be known
+	badRecorded = "not-recorded" // the journal refused it
 )
 
 // Tags decides what becomes a sighting. Its methods may be called from any
 // goroutine.
 type Tags struct {
-	opt  Options
-	seed maphash.Seed
+	opt Options
 
-	mu      sync.Mutex // held over a decision and its Enqueue: order is kept
-	traces  map[string]trace
-	replays replays
-	held    []heldFix
+	mu     sync.Mutex // held over a decision and its Enqueue: order is kept
+	memory memory
+	held   []heldFix
 
 	health healths
-}
-
-// trace is what is remembered of a tag. Times are CLOCK_BOOTTIME of this boot;
-// what happened in an earlier boot lies before its zero.
-type trace struct {
-	recorded time.Duration // when it was last recorded
-	heard    time.Duration // when it was last heard
-	lat, lon float64       // where it was last recorded; NaN if that is not kept
-	fixTime  int64         // newest time of a fix, ms since 1970; 0 if none had one
-	last     uint64        // of the newest fix: time and place in one number
-	zone     presence.Zone
 }
 
 // heldFix is a fix that came while nobody knew the time.
@@ -95,46 +83,15 @@ type heldFix struct {
 
 // New makes a memory without tags, for receivers with these names.
 func New(opt Options, receivers ...string) *Tags {
-	t := &Tags{
-		opt: opt, seed: maphash.MakeSeed(),
-		traces:  make(map[string]trace),
-		replays: replays{seen: make(map[replay]struct{})},
-	}
+	t := &Tags{opt: opt, memory: newMemory()}
 	for _, name := range receivers {
 		t.health.add(name)
 	}
 	return t
 }
 
-// Remember takes a record of the journal's tail, newest first, so that thinning
-// and duplicates outlive a restart. It returns false when older records do not
-// matter any more.
-func (t *Tags) Remember(e presence.Entry) bool {
-	now := t.opt.Now()
-	age, known := now.Since(e.At)
-	if !known || age > max(t.opt.Heartbeat, t.opt.MinInterval, liveWithin) {
-		return false
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if e.Tag == nil || len(t.traces) >= maxTags {
-		return len(t.traces) < maxTags
-	}
-	tr, newer := t.traces[e.Tag.Tag]
-	if newer {
-		return true
-	}
-	at := now.Boottime - age
-	tr = trace{recorded: at, heard: at, lat: math.NaN(), lon: math.NaN(), fixTime: e.Tag.FixTime, zone: e.Tag.Zone}
-	if e.Tag.Lat != nil && e.Tag.Lon != nil && t.opt.Coordinates == Full {
-		tr.lat, tr.lon = *e.Tag.Lat, *e.Tag.Lon
-		tr.last = t.fingerprint(tr.fixTime, tr.lat, tr.lon)
-	}
-	t.traces[e.Tag.Tag] = tr
-	return true
-}
-
-// Receive takes one fix from a receiver. Its only errors are the journal's.
+// Receive takes one fix from a receiver. Its only error is the context's: what
+// the journal refuses is counted.
 func (t *Tags) Receive(ctx context.Context, receiver string, fix beacon.Fix) error {
 	now := t.opt.Now()
 	t.health.heard(receiver, now.Boottime)
@@ -145,8 +102,8 @@ func (t *Tags) Receive(ctx context.Context, receiver string, fix beacon.Fix) err
 	}
 	if !t.opt.Always && !now.Known() {
 		if len(t.held) >= maxHeld {
-			t.health.count(t.held[0].receiver, "held-back")
-			t.held = append(t.held[:0], t.held[1:]...)
+			t.health.count(t.held[0].receiver, badHeld)
+			t.held = t.held[1:]
 		}
 		t.held = append(t.held, heldFix{receiver, fix, now})
 		return nil
@@ -180,14 +137,13 @@ func (t *Tags) release(ctx context.Context, now presence.Reading) error {
 	}
 	for len(t.held) > 0 {
 		h := t.held[0]
-		passed, ok := now.Since(h.at)
-		if ok {
-			if err := t.judge(ctx, h.receiver, h.fix, h.at, now.WallTime().Add(-passed)); err != nil {
-				return err
-			}
+		passed := now.Boottime - h.at.Boottime // they are not older than this process
+		if err := t.judge(ctx, h.receiver, h.fix, h.at, now.WallTime().Add(-passed)); err != nil {
+			return err
 		}
-		t.held = append(t.held[:0], t.held[1:]...)
+		t.held = t.held[1:]
 	}
+	t.held = nil
 	return nil
 }
 
@@ -195,101 +151,96 @@ func (t *Tags) release(ctx context.Context, now presence.Reading) error {
 // of that reading's time by now; it is meaningful only where the clock is known
 // or the hours do not matter.
 func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at presence.Reading, instant time.Time) error {
-	clock := at.Known() || !t.opt.Always // a held fix is judged when the time is known
-	fixTime := t.claimed(fix, instant, clock)
-	if clock && fixTime.Sub(instant) > liveWithin {
-		t.health.count(receiver, "future")
-		fixTime = time.Time{}
+	if !plausible(fix) {
+		t.health.count(receiver, badRange)
+		return nil
 	}
-	if !t.opt.Always && (!t.opt.Open(instant) || !fixTime.IsZero() && !t.opt.Open(fixTime)) {
+	clock := at.Known() || !t.opt.Always // a held fix is judged when the time is known
+	claim := claimed(fix, instant, clock)
+	if clock && claim.Sub(instant) > liveWithin {
+		t.health.count(receiver, badFuture)
+		claim = time.Time{}
+	}
+	// The claim counts as well: a position of the weekend that comes on Monday
+	// is none of the gateway's business.
+	if !t.opt.Always && (!t.opt.Open(instant) || !claim.IsZero() && !t.opt.Open(claim)) {
 		t.health.change(receiver, func(h *receiverHealth) { h.OutsideHours++ })
 		return nil
 	}
 
-	var ms int64
-	if !fixTime.IsZero() {
-		ms = fixTime.UnixMilli()
+	s := sighting{tag: t.memory.key(fix.Tag), at: at.Boottime, place: placeOf(fix.Lat, fix.Lon)}
+	worth := presence.FixUnknown
+	if !claim.IsZero() {
+		s.fixTime, s.ordered = claim.UnixMilli(), clock
+		worth = freshness(claim, instant, clock)
 	}
-	print := t.fingerprint(ms, fix.Lat, fix.Lon)
-	tr, known := t.traces[fix.Tag]
-	old := known && ms != 0 && ms < tr.fixTime
-	switch {
-	case old && !t.replays.first(fix.Tag, ms, t.opt.MinInterval),
-		known && tr.last == print && (ms != 0 || at.Boottime-tr.heard < echoWithin):
+	s.stale = worth == presence.FixReplay
+	if t.opt.Fence != nil {
+		s.zone = t.opt.Fence.Classify(fix.Lat, fix.Lon, accuracyOf(fix))
+	}
+	newest := instant.Add(liveWithin).UnixMilli()
+	switch t.memory.take(s, newest, t.opt) {
+	case duplicate:
 		t.health.change(receiver, func(h *receiverHealth) { h.Duplicates++ })
 		return nil
+	case thinned:
+		t.health.change(receiver, func(h *receiverHealth) { h.Thinned++ })
+		return nil
 	}
-
-	zone := presence.ZoneNone
-	if t.opt.Fence != nil {
-		zone = t.opt.Fence.Classify(fix.Lat, fix.Lon, accuracyOf(fix))
+	body := t.body(receiver, fix, s.zone)
+	body.FixTime, body.Fix = s.fixTime, worth
+	err := t.opt.Journal.Enqueue(ctx, presence.Draft{Kind: presence.KindTag, At: at, Simulated: t.opt.Simulated, Tag: body})
+	if err == nil {
+		return nil
 	}
-	if !old {
-		news := !known || t.worth(tr, fix, zone, at.Boottime)
-		if !known {
-			t.makeRoom()
-			tr = trace{}
-		}
-		tr.heard, tr.last, tr.fixTime = at.Boottime, print, max(tr.fixTime, ms)
-		if !news {
-			t.traces[fix.Tag] = tr
-			t.health.change(receiver, func(h *receiverHealth) { h.Thinned++ })
-			return nil
-		}
-		tr.recorded, tr.lat, tr.lon, tr.zone = at.Boottime, fix.Lat, fix.Lon, zone
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	draft := presence.Draft{Kind: presence.KindTag, At: at, Simulated: t.opt.Simulated, Tag: t.body(receiver, fix, ms, zone, instant, clock)}
-	if err := t.opt.Journal.Enqueue(ctx, draft); err != nil {
-		return err
-	}
-	if !old {
-		t.traces[fix.Tag] = tr
-	}
+	t.health.count(receiver, badRecorded)
 	return nil
 }
 
-// worth reports whether a fix tells enough to be recorded.
-func (t *Tags) worth(tr trace, fix beacon.Fix, zone presence.Zone, now time.Duration) bool {
-	since := now - tr.recorded
-	if zone != tr.zone || t.opt.Heartbeat > 0 && since >= t.opt.Heartbeat {
-		return true
-	}
-	if since < t.opt.MinInterval {
-		return false
-	}
-	// A position that was not kept may be anywhere.
-	return math.IsNaN(tr.lat) || distance(tr.lat, tr.lon, fix.Lat, fix.Lon) >= t.opt.MinMove
+// plausible keeps out what no decoder should let through and no event can say.
+func plausible(fix beacon.Fix) bool {
+	return math.Abs(fix.Lat) <= 90 && math.Abs(fix.Lon) <= 180 &&
+		fix.Accuracy >= 0 && fix.Accuracy <= math.MaxInt32 &&
+		(fix.SNR == nil || math.Abs(*fix.SNR) <= math.MaxInt32)
 }
 
 // claimed is the time that a fix claims, or zero. A time of day is completed to
 // the instant nearest to when it came.
-func (t *Tags) claimed(fix beacon.Fix, instant time.Time, clock bool) time.Time {
+func claimed(fix beacon.Fix, instant time.Time, clock bool) time.Time {
 	if !fix.TimeOfDay {
 		return fix.Time
 	}
 	if !clock {
 		return time.Time{}
 	}
-	day := instant.UTC().Truncate(24 * time.Hour)
-	ofDay := fix.Time.Sub(fix.Time.Truncate(24 * time.Hour))
-	nearest := day.Add(ofDay)
-	for _, other := range []time.Time{nearest.AddDate(0, 0, -1), nearest.AddDate(0, 0, 1)} {
-		if other.Sub(instant).Abs() < nearest.Sub(instant).Abs() {
-			nearest = other
-		}
+	day := 24 * time.Hour
+	nearest := instant.UTC().Truncate(day).Add(fix.Time.Sub(fix.Time.Truncate(day)))
+	switch ahead := nearest.Sub(instant); {
+	case ahead > day/2:
+		return nearest.Add(-day)
+	case ahead < -day/2:
+		return nearest.Add(day)
 	}
 	return nearest
 }
 
-// body is what is recorded, with no more of the position than may be.
-func (t *Tags) body(receiver string, fix beacon.Fix, ms int64, zone presence.Zone, instant time.Time, clock bool) *presence.Tag {
-	b := &presence.Tag{Receiver: receiver, Tag: fix.Tag, FixTime: ms, Zone: zone, RSSI: fix.RSSI, SNR: fix.SNR}
-	if ms != 0 && clock {
-		b.Fix = presence.FixLive
-		if instant.Sub(time.UnixMilli(ms)) > liveWithin {
-			b.Fix = presence.FixReplay
-		}
+// freshness says what a fix is worth that claims to have been taken at a time.
+func freshness(claim, instant time.Time, clock bool) presence.Fix {
+	switch {
+	case !clock:
+		return presence.FixUnknown
+	case instant.Sub(claim) > liveWithin:
+		return presence.FixReplay
 	}
+	return presence.FixLive
+}
+
+// body is what is recorded, with no more of the position than may be.
+func (t *Tags) body(receiver string, fix beacon.Fix, zone presence.Zone) *presence.Tag {
+	b := &presence.Tag{Receiver: receiver, Tag: fix.Tag, Zone: zone, RSSI: fix.RSSI, SNR: fix.SNR}
 	lat, lon, accuracy := fix.Lat, fix.Lon, fix.Accuracy
 	switch t.opt.Coordinates {
 	case None:
@@ -314,59 +265,4 @@ func coarse(degrees float64) float64 { return math.Round(degrees*100) / 100 }
 // distance is in metres.
 func distance(lat1, lon1, lat2, lon2 float64) float64 {
 	return geo.Distance(orb.Point{lon1, lat1}, orb.Point{lon2, lat2})
-}
-
-// fingerprint stands for a fix's time and place.
-func (t *Tags) fingerprint(ms int64, lat, lon float64) uint64 {
-	return maphash.Comparable(t.seed, [3]uint64{uint64(ms), math.Float64bits(lat), math.Float64bits(lon)})
-}
-
-// makeRoom forgets some tags when there are too many: those that were not heard
-// for longest are looked for among a few, which is enough.
-func (t *Tags) makeRoom() {
-	if len(t.traces) < maxTags {
-		return
-	}
-	const among = 16
-	oldest, looked := "", 0
-	for tag, tr := range t.traces {
-		if looked == 0 || tr.heard < t.traces[oldest].heard {
-			oldest = tag
-		}
-		if looked++; looked == among {
-			break
-		}
-	}
-	delete(t.traces, oldest)
-}
-
-// replay names an older fix, as finely as it would be recorded.
-type replay struct {
-	tag  string
-	slot int64
-}
-
-// replays remembers the latest older fixes.
-type replays struct {
-	seen  map[replay]struct{}
-	order []replay
-	next  int
-}
-
-// first reports whether this older fix was not there yet. Older fixes are
-// thinned by their own time: one in each interval.
-func (r *replays) first(tag string, ms int64, interval time.Duration) bool {
-	k := replay{tag, ms / max(interval.Milliseconds(), 1)}
-	if _, seen := r.seen[k]; seen {
-		return false
-	}
-	if len(r.order) < maxReplays {
-		r.order = append(r.order, k)
-	} else {
-		delete(r.seen, r.order[r.next])
-		r.order[r.next] = k
-		r.next = (r.next + 1) % maxReplays
-	}
-	r.seen[k] = struct{}{}
-	return true
 }

@@ -1,0 +1,273 @@
+package tags
+
+import (
+	"hash/maphash"
+	"math"
+	"time"
+
+	"presence/gatewayd/internal/presence"
+)
+
+const (
+	// maxTags bounds how many tags are remembered, maxSeen how many fixes.
+	maxTags = 1 << 17
+	maxSeen = 1 << 14
+
+	// echo is for how long, at least, the same position without a time is
+	// taken for the same fix, heard through another receiver or twice.
+	echo = 5 * time.Second
+
+	// lookBack is how old a record may be to matter after a restart, and
+	// maxLookBack how many records are looked at: a start must not take long.
+	lookBack    = 12 * time.Hour
+	maxLookBack = 20_000
+)
+
+// memory is what is remembered of tags. It is compact: a radio can bring a
+// hundred thousand different names in one night, and noise does.
+type memory struct {
+	seed   maphash.Seed
+	traces map[uint64]trace // by key
+	seen   recent
+	looked int // records of the journal's tail
+}
+
+// trace is what is remembered of one tag.
+type trace struct {
+	recorded time.Duration // CLOCK_BOOTTIME of the last record; below zero in an earlier boot
+	fixTime  int64         // newest believed time of a fix, ms since 1970; 0 if none had one
+	place    place         // where it was last recorded
+	zone     presence.Zone // of the last record
+	stale    bool          // the last record was of a position that was old already
+}
+
+// sighting is what is to be judged of a fix.
+type sighting struct {
+	tag     uint64
+	at      time.Duration // CLOCK_BOOTTIME
+	place   place
+	zone    presence.Zone
+	fixTime int64 // ms since 1970, 0 unknown
+	ordered bool  // fixTime is believed, so that older and newer mean something
+	stale   bool  // it was taken well before it came
+}
+
+// verdict is what becomes of a sighting.
+type verdict int
+
+const (
+	record    verdict = iota
+	duplicate         // heard before
+	thinned           // tells nothing new
+)
+
+func newMemory() memory {
+	return memory{
+		seed:   maphash.MakeSeed(),
+		traces: make(map[uint64]trace),
+		seen:   recent{set: make(map[uint64]struct{})},
+	}
+}
+
+// key stands for a tag's name.
+func (m *memory) key(tag string) uint64 { return maphash.String(m.seed, tag) }
+
+// What recent remembers of a fix.
+const (
+	atFixTime = iota // it was heard
+	inSlot           // one of this interval was recorded
+	atPlace          // it was heard, and had no time
+)
+
+func (m *memory) hash(tag uint64, what, a, b int64) uint64 {
+	return maphash.Comparable(m.seed, [4]int64{int64(tag), what, a, b})
+}
+
+// take judges a sighting and remembers it. No time of a fix can be newer than
+// newest, in ms since 1970.
+func (m *memory) take(s sighting, newest int64, opt Options) verdict {
+	tr, known := m.traces[s.tag]
+	if s.ordered && tr.fixTime > newest {
+		tr.fixTime = 0 // the clock was wrong when it was believed
+	}
+	if m.heard(s) || s.ordered && known && s.fixTime == tr.fixTime {
+		return duplicate
+	}
+	late := s.ordered && known && s.fixTime < tr.fixTime
+	switch {
+	case late:
+		// It says nothing of where the tag is now. Late fixes are thinned among
+		// themselves: one in each interval of their own time.
+		if !m.seen.add(m.slot(s, opt)) && opt.MinInterval > 0 {
+			return thinned
+		}
+		return record
+	case known && !tr.news(s, opt):
+		if s.ordered {
+			tr.fixTime = s.fixTime
+		}
+		m.traces[s.tag] = tr
+		return thinned
+	case !known:
+		m.makeRoom()
+	}
+	if s.ordered {
+		tr.fixTime = s.fixTime
+		m.seen.add(m.slot(s, opt))
+	}
+	tr.recorded, tr.place, tr.zone, tr.stale = s.at, s.place, s.zone, s.stale
+	m.traces[s.tag] = tr
+	return record
+}
+
+// heard reports whether the fix was heard before, and remembers it.
+func (m *memory) heard(s sighting) bool {
+	if s.fixTime != 0 {
+		return !m.seen.add(m.hash(s.tag, atFixTime, s.fixTime, 0))
+	}
+	now, before := m.echoes(s)
+	return m.seen.has(before) || !m.seen.add(now)
+}
+
+// echoes are the marks of a fix without a time in the present stretch of time
+// and in the one before.
+func (m *memory) echoes(s sighting) (now, before uint64) {
+	place := int64(s.place.lat)<<32 | int64(uint32(s.place.lon))
+	stretch := int64(s.at / echo)
+	return m.hash(s.tag, atPlace, place, stretch), m.hash(s.tag, atPlace, place, stretch-1)
+}
+
+func (m *memory) slot(s sighting, opt Options) uint64 {
+	return m.hash(s.tag, inSlot, s.fixTime/max(opt.MinInterval.Milliseconds(), 1), 0)
+}
+
+// news reports whether a sighting tells enough to be recorded.
+func (tr trace) news(s sighting, opt Options) bool {
+	since := s.at - tr.recorded
+	if s.zone != tr.zone || tr.stale && !s.stale || opt.Heartbeat > 0 && since >= opt.Heartbeat {
+		return true
+	}
+	return since >= opt.MinInterval && tr.place.far(s.place, opt.MinMove)
+}
+
+// Remember takes a record of the journal's tail, newest first, so that thinning
+// and duplicates outlive a restart. It returns false when older records do not
+// matter any more.
+func (t *Tags) Remember(e presence.Entry) bool {
+	now := t.opt.Now()
+	age, known := now.Since(e.At)
+	if !known {
+		age = lookBack
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := &t.memory
+	if m.looked++; m.looked > maxLookBack || age > max(lookBack, t.opt.Heartbeat, t.opt.MinInterval) {
+		return false
+	}
+	if e.Tag == nil {
+		return true
+	}
+	s := sighting{
+		tag:     m.key(e.Tag.Tag),
+		at:      now.Boottime - max(age, 0),
+		place:   nowhere,
+		zone:    e.Tag.Zone,
+		fixTime: e.Tag.FixTime,
+		ordered: e.Tag.FixTime != 0 && e.Tag.Fix != presence.FixUnknown,
+		stale:   e.Tag.Fix == presence.FixReplay,
+	}
+	if e.Tag.Lat != nil && e.Tag.Lon != nil && t.opt.Coordinates == Full {
+		s.place = placeOf(*e.Tag.Lat, *e.Tag.Lon)
+	}
+	m.restore(s, t.opt)
+	return true
+}
+
+// restore remembers a sighting that was recorded before all that are
+// remembered already.
+func (m *memory) restore(s sighting, opt Options) {
+	if len(m.seen.order) < maxSeen-2 {
+		m.heard(s)
+		if s.ordered {
+			m.seen.add(m.slot(s, opt))
+		}
+	}
+	tr, newer := m.traces[s.tag]
+	// What was recorded last may have been a late fix, which says nothing of
+	// where the tag is.
+	if !newer || tr.fixTime != 0 && s.ordered && s.fixTime > tr.fixTime {
+		tr = trace{recorded: s.at, place: s.place, zone: s.zone, stale: s.stale, fixTime: tr.fixTime}
+	}
+	if s.ordered {
+		tr.fixTime = max(tr.fixTime, s.fixTime)
+	}
+	m.traces[s.tag] = tr
+}
+
+// makeRoom forgets a tag when there are too many: the one that was not recorded
+// for longest among a few, which is near enough.
+func (m *memory) makeRoom() {
+	if len(m.traces) < maxTags {
+		return
+	}
+	const among = 16
+	var oldest uint64
+	looked := 0
+	for tag, tr := range m.traces {
+		if looked == 0 || tr.recorded < m.traces[oldest].recorded {
+			oldest = tag
+		}
+		if looked++; looked == among {
+			break
+		}
+	}
+	delete(m.traces, oldest)
+}
+
+// place is a position in 1e-7 degrees, which is about a centimetre.
+type place struct{ lat, lon int32 }
+
+// nowhere is a position that was not kept.
+var nowhere = place{lat: math.MinInt32}
+
+func placeOf(lat, lon float64) place {
+	return place{int32(math.Round(lat * 1e7)), int32(math.Round(lon * 1e7))}
+}
+
+// far reports whether two positions are so many metres apart. One that was not
+// kept may be anywhere.
+func (p place) far(q place, metres float64) bool {
+	if p == nowhere {
+		return true
+	}
+	return distance(float64(p.lat)/1e7, float64(p.lon)/1e7, float64(q.lat)/1e7, float64(q.lon)/1e7) >= metres
+}
+
+// recent is a set of the latest maxSeen marks.
+type recent struct {
+	set   map[uint64]struct{}
+	order []uint64 // a ring, once it is full
+	next  int      // the oldest of a full ring
+}
+
+func (r *recent) has(mark uint64) bool {
+	_, ok := r.set[mark]
+	return ok
+}
+
+// add remembers a mark and reports whether it is new.
+func (r *recent) add(mark uint64) bool {
+	if r.has(mark) {
+		return false
+	}
+	if len(r.order) < maxSeen {
+		r.order = append(r.order, mark)
+	} else {
+		delete(r.set, r.order[r.next])
+		r.order[r.next] = mark
+		r.next = (r.next + 1) % maxSeen
+	}
+	r.set[mark] = struct{}{}
+	return true
+}
