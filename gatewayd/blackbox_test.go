@@ -550,7 +550,47 @@ func TestReloadTakesAGoodConfigurationAndIgnoresAWrongOne(t *testing.T) {
 	})
 }
 
-func TestReaderFaultsShowAndHeal(t *testing.T) {
+// TestPromise5TimeIsHonest: a tap while nobody knows the time says so, whatever
+// the wall clock shows.
+func TestPromise5TimeIsHonest(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	text, err := os.ReadFile(g.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.configure(strings.Replace(string(text), `source = "trust"`, `source = "sim"`, 1))
+	g.start()
+	unsynced := g.tap("--uid", "5A000001")[0]
+	g.must("sim", "clock", "--synced=true", "--offset=3h")
+	synced := g.tap("--uid", "5A000002")[0]
+	for line := range strings.Lines(g.must("export")) {
+		var e event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		switch e.ID {
+		case unsynced.id():
+			if e.Quality == "synced" || e.Quality == "trusted" || e.Quality == "unsynced" && e.Time != nil {
+				t.Errorf("a tap at an unknown time says %s", line)
+			}
+		case synced.id():
+			if e.Quality != "synced" || e.Time == nil {
+				t.Fatalf("a tap at a known time says %s", line)
+			}
+			at, err := time.Parse(time.RFC3339, *e.Time)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if off := time.Until(at); off < 3*time.Hour-time.Minute || off > 3*time.Hour+time.Minute {
+				t.Errorf("the clock is 3h ahead, the tap %v", off)
+			}
+		}
+	}
+}
+
+// TestPromise6ItRunsUnattended: a reader that fails becomes a state and an
+// alert, and heals by itself when the cause goes.
+func TestPromise6ItRunsUnattended(t *testing.T) {
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	for _, tc := range []struct{ fault, state string }{

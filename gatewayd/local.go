@@ -161,7 +161,35 @@ func (d *daemon) conditions() []health.Condition {
 			EN: fmt.Sprintf("Lamp or buzzer cannot be driven; taps are recorded all the same. (%v)", d.lampFault),
 		})
 	}
+	if w := d.journal.Damage(); w != nil {
+		cs = append(cs, health.Condition{
+			Code: "journal-damaged", Level: presence.LevelWarn,
+			ID: fmt.Sprintf("Jurnal rusak saat dibuka (%s): %d data diselamatkan, %d hilang. Berkas lama: %s. Periksa atau ganti kartu SD.", w.Problem, w.Salvaged, w.Lost, orNone(w.Quarantine)),
+			EN: fmt.Sprintf("The journal was found damaged (%s): %d events were saved, %d are lost. The old file: %s. Check or replace the SD card.", w.Problem, w.Salvaged, w.Lost, orNone(w.Quarantine)),
+		})
+	}
+	if d.journal.Stats().Full {
+		cs = append(cs, health.Condition{
+			Code: "journal-full", Level: presence.LevelFault,
+			ID: "Tidak ada tempat untuk mencatat: disk atau jurnal penuh. Tap ditolak (lampu merah). Kosongkan disk atau pulihkan sambungan ke kota.",
+			EN: "There is no room to record anything: the disk or the journal is full. Taps are refused (red lamp). Free the disk or restore the line to the city.",
+		})
+	}
+	if d.uplink.Rival() {
+		cs = append(cs, health.Condition{
+			Code: "id-conflict", Level: presence.LevelFault,
+			ID: fmt.Sprintf("Gateway lain memakai id %q. Keduanya saling memutus sambungan; ubah gateway.id salah satunya.", d.origin.Gateway),
+			EN: fmt.Sprintf("Another gateway uses the id %q. The two throw each other off the broker; change gateway.id of one.", d.origin.Gateway),
+		})
+	}
 	return cs
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
 }
 
 func (d *daemon) journalHealth() presence.JournalHealth {
