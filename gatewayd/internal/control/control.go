@@ -91,7 +91,7 @@ func Dial(stateDir string) (*Client, error) {
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("open %s: permission denied; run as root or join the group that owns it", path)
 	default:
-		return nil, fmt.Errorf("%w (no answer on %s)", ErrNotRunning, path)
+		return nil, fmt.Errorf("%w (no answer on %s); start it with: systemctl start gatewayd", ErrNotRunning, path)
 	}
 	return &Client{path: path, http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
