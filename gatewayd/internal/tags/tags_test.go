@@ -307,6 +307,22 @@ func TestPromise2TwiceHeardIsOneSighting(t *testing.T) {
 	}
 }
 
+// A tag that has lost its satellites repeats its last fix for hours.
+func TestLatchedFixIsNoSightingHoweverMuchIsHeardMeanwhile(t *testing.T) {
+	y := open(tuesday, tags.Options{Heartbeat: 10 * time.Minute})
+	latched := at(0, y.time)
+	y.hear(t, "yard", latched)
+	for i := range 50_000 {
+		y.time = y.time.Add(100 * time.Millisecond)
+		other := at(0, y.time)
+		other.Tag = fmt.Sprintf("kenwood:U%05d", 2+i%1000)
+		y.hear(t, "yard", other)
+	}
+	if got := y.hear(t, "yard", latched); got != "duplicate" {
+		t.Error(got)
+	}
+}
+
 // Where a report carries no time, only the same position within moments is the
 // same fix: a tag that lies still says it again later.
 func TestEchoWithoutTime(t *testing.T) {
@@ -385,16 +401,21 @@ func TestFutureTimePoisonsNothing(t *testing.T) {
 	if y.counts()["future"] != 1 {
 		t.Errorf("%v", y.counts())
 	}
-	// Nor one that was believed while the gateway's own clock was ahead.
-	y.time = y.time.Add(24 * time.Hour)
-	y.hear(t, "yard", at(2, y.time))
-	y.time = y.time.Add(-23 * time.Hour)
+}
+
+// Nor may one that was believed while the gateway's own clock was ahead.
+func TestTimeBelievedByAWrongClockIsForgotten(t *testing.T) {
+	y := open(tuesday.Add(24*time.Hour), tags.Options{MinInterval: 30 * time.Second, MinMove: 25})
+	y.hear(t, "yard", at(0, y.time))
+	y.time = tuesday
 	y.boot = presence.ID{2}
 	y.restart()
-	for i := range 3 {
+	y.time = y.time.Add(time.Minute)
+	y.hear(t, "yard", at(30, y.time))
+	for range 3 {
 		y.time = y.time.Add(10 * time.Minute)
-		if got := y.hear(t, "yard", at(float64(3+i), y.time)); got != "recorded" {
-			t.Errorf("after the clock was put back: %s", got)
+		if got := y.hear(t, "yard", at(30, y.time)); got != "thinned" {
+			t.Errorf("a still tag is taken for one that sends old positions: %s", got)
 		}
 	}
 }
@@ -684,7 +705,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		return float64(m.HeapAlloc) / (1 << 20)
 	}
 	before := heap()
-	for i := range 200_000 {
+	for i := range 300_000 {
 		fix := at(float64(i%100), y.time)
 		fix.Tag = fmt.Sprintf("kenwood:%d-%d", i/1000, i%1000)
 		y.time = y.time.Add(time.Millisecond)
@@ -700,7 +721,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 	}
 	if used := heap() - before; used > 14 {
-		t.Errorf("%.1f MiB for 200,000 tags", used)
+		t.Errorf("%.1f MiB for 300,000 tags", used)
 	}
 	runtime.KeepAlive(y)
 }
