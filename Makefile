@@ -19,7 +19,7 @@ build:
 	$(BUILD) -o bin/gatewayd ./gatewayd
 
 demo: build
-	./bin/gatewayd demo
+	./bin/gatewayd demo --for 20s
 
 test: test-deps
 	$(GO) test -race ./...

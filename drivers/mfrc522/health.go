@@ -122,7 +122,7 @@ func (r *Reader) meet(version byte) {
 	r.met, r.version = true, version
 	switch version {
 	case 0x91, 0x92:
-		r.log.Info("reader chip found", "version", r.Version())
+		r.log.Debug("reader chip found", "version", r.Version())
 	default:
 		r.log.Warn("the reader chip is a copy of the MFRC522, or an unknown version; it is used all the same", "version", r.Version())
 	}
