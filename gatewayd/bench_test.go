@@ -266,7 +266,7 @@ func fillJournal(t *testing.T, state string, n int) {
 		t.Fatal(err)
 	}
 	j, err := journal.Open(journal.Options{
-		Path: filepath.Join(state, "journal.db"), Keep: 24 * time.Hour, MaxBytes: 1 << 30,
+		Path: filepath.Join(state, "journal.db"), Keep: 36 * 24 * time.Hour, MaxBytes: 1 << 30,
 		CommitInterval: time.Second, Now: source.Now, Version: "bench", Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -274,7 +274,12 @@ func fillJournal(t *testing.T, state string, n int) {
 	}
 	lat, lon := -7.9, 112.6
 	for i := range n {
-		d := presence.Draft{Kind: presence.KindTag, At: source.Now(), Tag: &presence.Tag{
+		// Over the 35 days that a journal keeps.
+		at := source.Now()
+		age := time.Duration(n-i) * 35 * 24 * time.Hour / time.Duration(n)
+		at.Boottime -= age
+		at.Wall -= int64(age)
+		d := presence.Draft{Kind: presence.KindTag, At: at, Tag: &presence.Tag{
 			Receiver: "yard", Tag: fmt.Sprintf("kenwood:100-%d", 1000+i%60), Lat: &lat, Lon: &lon, FixTime: time.Now().UnixMilli(),
 		}}
 		if err := j.Enqueue(t.Context(), d); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"presence/gatewayd/internal/presence"
@@ -43,7 +44,7 @@ type Options struct {
 type Monitor struct {
 	opt     Options
 	started time.Time
-	seq     uint64
+	seq     atomic.Uint64 // of the last document that was handed on
 	alerts  map[string]presence.Alert
 }
 
@@ -61,7 +62,7 @@ func (m *Monitor) Look() presence.Health {
 func (m *Monitor) look() (presence.Health, []Condition) {
 	s := m.opt.Sources
 	doc := presence.Health{
-		V: 1, IntervalS: m.opt.Interval.Seconds(), Time: m.opt.Time(),
+		V: 1, Seq: m.seq.Load(), IntervalS: m.opt.Interval.Seconds(), Time: m.opt.Time(),
 		UptimeS: int64(time.Since(m.started).Seconds()),
 		Boot:    m.opt.Boot, Boots: m.opt.Boots, Unclean: m.opt.Unclean,
 		Readers:   []presence.ReaderHealth{},
@@ -124,8 +125,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 			if m.opt.Level != nil && doc.Level != last.Level {
 				m.opt.Level(doc.Level)
 			}
-			m.seq++
-			doc.Seq = m.seq
+			doc.Seq = m.seq.Add(1)
 			m.opt.Retain("health", encode(doc))
 			last, sent = doc, time.Now()
 		}
