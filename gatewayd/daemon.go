@@ -131,6 +131,7 @@ func (d *daemon) build(with extras) error {
 		Badges:       d.identities(),
 		Journal:      d.journal,
 		Lamp:         signals{d.lamp},
+		Trouble:      d.lamp.Trouble,
 		Now:          d.clock.Now,
 		Simulated:    d.cfg.Simulated(),
 		Observe: func(a presence.Answer) {
@@ -282,7 +283,6 @@ func (d *daemon) newMonitor() *health.Monitor {
 		Interval: d.cfg.Health.Interval, Simulated: d.cfg.Simulated(),
 		Boot: d.clock.Now().Boot, Boots: j.Boots, Unclean: j.UncleanBoots,
 		Time: d.now, Retain: d.uplink.Retain,
-		Level: func(l presence.Level) { d.lamp.Trouble(l == presence.LevelFault) },
 		Sources: health.Sources{
 			Clock:      d.clock.Health,
 			Journal:    d.journalHealth,

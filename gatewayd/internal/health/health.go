@@ -36,8 +36,6 @@ type Options struct {
 	// Retain hands a document on: the topic behind the gateway's prefix
 	// ("health", "alert/<code>") and its JSON, empty to clear.
 	Retain func(topic string, payload []byte)
-	// Level, if set, is told of the level when it changes. It must not block.
-	Level func(presence.Level)
 }
 
 // Monitor makes the documents.
@@ -122,9 +120,6 @@ func (m *Monitor) Run(ctx context.Context) error {
 		m.settle(conditions, doc.Time)
 		if sent.IsZero() || time.Since(sent) >= m.opt.Interval ||
 			doc.Level != last.Level || !slices.Equal(doc.Alerts, last.Alerts) {
-			if m.opt.Level != nil && doc.Level != last.Level {
-				m.opt.Level(doc.Level)
-			}
 			doc.Seq = m.seq.Add(1)
 			m.opt.Retain("health", encode(doc))
 			last, sent = doc, time.Now()
