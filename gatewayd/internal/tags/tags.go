@@ -49,6 +49,14 @@ const (
 	// far in the future its time may lie before it is not believed.
 	liveWithin = 2 * time.Minute
 
+	// believedFor is how old a claimed time may be that is held against the
+	// working hours. An older one is a radio with a wrong date.
+	believedFor = 31 * 24 * time.Hour
+
+	// guessedFor is how far a time of day may be from the gateway's clock for
+	// the gateway to complete it with a date.
+	guessedFor = time.Hour
+
 	// maxHeld bounds how many fixes wait until the time is known.
 	maxHeld = 1000
 )
@@ -163,7 +171,8 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 	}
 	// The claim counts as well: a position of the weekend that comes on Monday
 	// is none of the gateway's business.
-	if !t.opt.Always && (!t.opt.Open(instant) || !claim.IsZero() && !t.opt.Open(claim)) {
+	claims := !claim.IsZero() && instant.Sub(claim) < believedFor
+	if !t.opt.Always && (!t.opt.Open(instant) || claims && !t.opt.Open(claim)) {
 		t.health.change(receiver, func(h *receiverHealth) { h.OutsideHours++ })
 		return nil
 	}
@@ -208,7 +217,8 @@ func plausible(fix beacon.Fix) bool {
 }
 
 // claimed is the time that a fix claims, or zero. A time of day is completed to
-// the instant nearest to when it came.
+// the instant nearest to when it came; if that is far, the day is anybody's
+// guess and the time no claim.
 func claimed(fix beacon.Fix, instant time.Time, clock bool) time.Time {
 	if !fix.TimeOfDay {
 		return fix.Time
@@ -220,9 +230,12 @@ func claimed(fix beacon.Fix, instant time.Time, clock bool) time.Time {
 	nearest := instant.UTC().Truncate(day).Add(fix.Time.Sub(fix.Time.Truncate(day)))
 	switch ahead := nearest.Sub(instant); {
 	case ahead > day/2:
-		return nearest.Add(-day)
+		nearest = nearest.Add(-day)
 	case ahead < -day/2:
-		return nearest.Add(day)
+		nearest = nearest.Add(day)
+	}
+	if nearest.Sub(instant).Abs() > guessedFor {
+		return time.Time{}
 	}
 	return nearest
 }

@@ -159,6 +159,8 @@ func TestPromise7NothingOutsideHours(t *testing.T) {
 		{"last night's position", day(24, 9, 0, 0), at(0, day(23, 22, 0, 0)), "hours"},
 		{"last friday's position from work", day(23, 9, 0, 0), at(0, day(20, 12, 0, 0)), "recorded"},
 		{"time of day before work", day(24, 7, 30, 10), ofDay(day(24, 7, 29, 50)), "hours"},
+		{"time of day that could be any day's", day(24, 9, 0, 0), ofDay(day(23, 19, 24, 34)), "recorded"},
+		{"a radio that lives in another year", day(24, 9, 0, 0), at(0, day(24, 18, 0, 0).AddDate(-3, 0, 0)), "recorded"},
 		{"time of day at work", day(24, 7, 30, 10), ofDay(day(24, 7, 30, 5)), "recorded"},
 		{"a future time of the weekend is nonsense, not a secret", day(24, 9, 0, 0), at(0, day(28, 9, 0, 0)), "recorded"},
 	} {
@@ -365,7 +367,8 @@ func TestFreshness(t *testing.T) {
 		{"from the future", at(0, tuesday.Add(121*time.Second)), presence.FixUnknown, time.Time{}},
 		{"without a time", at(0, time.Time{}), presence.FixUnknown, time.Time{}},
 		{"time of day", ofDay(tuesday.Add(-time.Minute)), presence.FixLive, tuesday.Add(-time.Minute)},
-		{"time of day, hours ago", ofDay(tuesday.Add(-9 * time.Hour)), presence.FixReplay, tuesday.Add(-9 * time.Hour)},
+		{"time of day, a while ago", ofDay(tuesday.Add(-50 * time.Minute)), presence.FixReplay, tuesday.Add(-50 * time.Minute)},
+		{"time of day, of whatever day", ofDay(tuesday.Add(-9 * time.Hour)), presence.FixUnknown, time.Time{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			y := open(tuesday, tags.Options{})
