@@ -1,0 +1,105 @@
+package sim_test
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"presence/drivers/card"
+	"presence/drivers/mfrc522"
+	"presence/drivers/mfrc522/mfrc522test"
+	"presence/gatewayd/internal/door"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/sim"
+)
+
+// journal records everything at once.
+type journal struct{ seq uint64 }
+
+func (j *journal) Append(_ context.Context, d presence.Draft) (presence.Entry, error) {
+	j.seq++
+	return presence.Entry{Pos: j.seq, Record: presence.Record{Stream: presence.ID{7: 1}, Seq: j.seq, Draft: d}}, nil
+}
+
+type dark struct{}
+
+func (dark) Show(presence.Outcome) {}
+
+// office runs hardware with a reader "door" that the real driver and the real
+// door poll, in virtual time.
+func office(t *testing.T, play func(t *testing.T, h *sim.Hardware)) {
+	synctest.Test(t, func(t *testing.T) {
+		h := sim.New()
+		chip := h.Add("door", 50*time.Millisecond).Chip
+		started := time.Now()
+		d := door.New(door.Options{
+			RepeatWindow: 30 * time.Second, Badges: presence.PlainBadges(), Journal: &journal{}, Lamp: dark{},
+			Now:     func() presence.Reading { return presence.Reading{Boottime: time.Since(started)} },
+			Observe: h.Observe, Log: slog.New(slog.DiscardHandler),
+		}, "door")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() {
+			done <- d.Run(ctx, door.Reader{Name: "door", Poll: 50 * time.Millisecond, Open: func(context.Context) (card.Reader, error) {
+				return mfrc522.New(chip.Port(), mfrc522.Options{Log: slog.New(slog.DiscardHandler)})
+			}})
+		}()
+		play(t, h)
+		cancel()
+		<-done
+	})
+}
+
+func outcomes(t *testing.T, h *sim.Hardware, tap sim.Tap) (list []string) {
+	t.Helper()
+	tap.Reader, tap.Card = "door", string(card.MifareClassic1K)
+	if err := h.Run(t.Context(), tap, func(r sim.Result) { list = append(list, r.UID+" "+r.Outcome) }); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(list)
+	return list
+}
+
+func TestTapsAreAnsweredOneByOneAndTogether(t *testing.T) {
+	office(t, func(t *testing.T, h *sim.Hardware) {
+		for _, tc := range []struct {
+			tap  sim.Tap
+			want []string
+		}{
+			{sim.Tap{UIDs: []string{"04a1b2c3d4e5f6"}}, []string{"04A1B2C3D4E5F6 accepted"}},
+			{sim.Tap{UIDs: []string{"04A1B2C3D4E5F6"}}, []string{"04A1B2C3D4E5F6 repeat"}},
+			{sim.Tap{UIDs: []string{"010203FE"}, Count: 3, Every: time.Second}, []string{"010203FE accepted", "010203FF accepted", "01020400 accepted"}},
+			{sim.Tap{UIDs: []string{"11121314", "01020304050607080910"}, Hold: time.Second}, []string{"01020304050607080910 accepted", "11121314 accepted"}},
+		} {
+			if got := outcomes(t, h, tc.tap); !slices.Equal(got, tc.want) {
+				t.Errorf("%+v: %v", tc.tap, got)
+			}
+		}
+	})
+}
+
+func TestDeafReaderGivesNoAnswerAndHeals(t *testing.T) {
+	office(t, func(t *testing.T, h *sim.Hardware) {
+		r, err := h.Reader("door")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fault, err := mfrc522test.ParseFault("deaf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Chip.SetFault(fault)
+		if got := outcomes(t, h, sim.Tap{UIDs: []string{"01020304"}}); !slices.Equal(got, []string{"01020304 none"}) {
+			t.Errorf("deaf: %v", got)
+		}
+		fault, _ = mfrc522test.ParseFault("none")
+		r.Chip.SetFault(fault)
+		time.Sleep(10 * time.Second) // virtual: the longest wait before the next attempt
+		if got := outcomes(t, h, sim.Tap{UIDs: []string{"01020304"}}); !slices.Equal(got, []string{"01020304 accepted"}) {
+			t.Errorf("healed: %v", got)
+		}
+	})
+}
