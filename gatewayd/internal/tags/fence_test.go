@@ -146,3 +146,33 @@ func FuzzParseGeoJSON(f *testing.F) {
 		}
 	})
 }
+
+// Where a report does not say how far off it may be, a fix of satellites is
+// taken to be within 15 m, and one that nobody vouches for within 30 m.
+func TestUsualAccuracy(t *testing.T) {
+	fence, err := tags.NewCircle(officeLat, officeLon, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		accuracy   float64
+		unverified bool
+		north      float64
+		want       presence.Zone
+	}{
+		{0, false, 84, presence.ZoneInside},
+		{0, false, 86, presence.ZoneUncertain},
+		{0, true, 69, presence.ZoneInside},
+		{0, true, 71, presence.ZoneUncertain},
+		{5, false, 94, presence.ZoneInside},
+		{50, false, 84, presence.ZoneUncertain},
+	} {
+		y := open(tuesday, tags.Options{Fence: fence})
+		fix := at(tc.north, y.time)
+		fix.Accuracy, fix.Unverified = tc.accuracy, tc.unverified
+		y.hear(t, "yard", fix)
+		if tag := y.last(); tag.Zone != tc.want || (tag.Accuracy != nil) != (tc.accuracy > 0) {
+			t.Errorf("%+v: zone %v, accuracy %v", tc, tag.Zone, tag.Accuracy)
+		}
+	}
+}

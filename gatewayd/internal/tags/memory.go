@@ -13,9 +13,9 @@ const (
 	maxTags = 1 << 17
 	maxSeen = 1 << 14
 
-	// echo is for how long, at least, the same position without a time is
-	// taken for the same fix, heard through another receiver or twice.
-	echo = 5 * time.Second
+	// echo is for how long the same position without a time is taken for the
+	// same fix, heard through another receiver or twice.
+	echo = 10 * time.Second
 
 	// lookBack is how old a record may be to matter after a restart, and
 	// maxLookBack how many records are looked at: a start must not take long.
@@ -38,8 +38,11 @@ type trace struct {
 	fixTime  int64         // newest believed time of a fix, ms since 1970; 0 if none had one
 	place    place         // where it was last recorded
 	zone     presence.Zone // of the last record
-	stale    bool          // the last record was of a position that was old already
 }
+
+// zoneNotSeen is the zone of a tag of which only old positions are known, so
+// that the first present one is news wherever it is.
+const zoneNotSeen = presence.Zone(math.MaxUint8)
 
 // sighting is what is to be judged of a fix.
 type sighting struct {
@@ -65,7 +68,7 @@ func newMemory() memory {
 	return memory{
 		seed:   maphash.MakeSeed(),
 		traces: make(map[uint64]trace),
-		seen:   recent{set: make(map[uint64]struct{})},
+		seen:   recent{when: make(map[uint64]time.Duration)},
 	}
 }
 
@@ -79,8 +82,8 @@ const (
 	atPlace          // it was heard, and had no time
 )
 
-func (m *memory) hash(tag uint64, what, a, b int64) uint64 {
-	return maphash.Comparable(m.seed, [4]int64{int64(tag), what, a, b})
+func (m *memory) hash(tag uint64, what, detail int64) uint64 {
+	return maphash.Comparable(m.seed, [3]int64{int64(tag), what, detail})
 }
 
 // take judges a sighting and remembers it. No time of a fix can be newer than
@@ -93,12 +96,17 @@ func (m *memory) take(s sighting, newest int64, opt Options) verdict {
 	if m.heard(s) || s.ordered && known && s.fixTime == tr.fixTime {
 		return duplicate
 	}
-	late := s.ordered && known && s.fixTime < tr.fixTime
 	switch {
-	case late:
-		// It says nothing of where the tag is now. Late fixes are thinned among
+	case s.stale || s.ordered && known && s.fixTime < tr.fixTime:
+		// It says nothing of where the tag is now. Such fixes are thinned among
 		// themselves: one in each interval of their own time.
-		if !m.seen.add(m.slot(s, opt)) && opt.MinInterval > 0 {
+		if !known {
+			m.makeRoom()
+			tr.recorded, tr.zone = s.at, zoneNotSeen
+		}
+		tr.fixTime = max(tr.fixTime, s.fixTime)
+		m.traces[s.tag] = tr
+		if !m.seen.add(m.slot(s, opt), s.at) && opt.MinInterval > 0 {
 			return thinned
 		}
 		return record
@@ -113,38 +121,52 @@ func (m *memory) take(s sighting, newest int64, opt Options) verdict {
 	}
 	if s.ordered {
 		tr.fixTime = s.fixTime
-		m.seen.add(m.slot(s, opt))
+		m.seen.add(m.slot(s, opt), s.at)
 	}
-	tr.recorded, tr.place, tr.zone, tr.stale = s.at, s.place, s.zone, s.stale
+	tr.recorded, tr.place, tr.zone = s.at, s.place, s.zone
 	m.traces[s.tag] = tr
 	return record
 }
 
-// heard reports whether the fix was heard before, and remembers it.
-func (m *memory) heard(s sighting) bool {
-	if s.fixTime != 0 {
-		return !m.seen.add(m.hash(s.tag, atFixTime, s.fixTime, 0))
+// forget takes back that a sighting was recorded: the journal refused it, and
+// it must not hide the next one. Before is what was remembered of the tag.
+func (m *memory) forget(s sighting, before trace, known bool, opt Options) {
+	m.traces[s.tag] = before
+	if !known {
+		delete(m.traces, s.tag)
 	}
-	now, before := m.echoes(s)
-	return m.seen.has(before) || !m.seen.add(now)
+	delete(m.seen.when, m.mark(s))
+	delete(m.seen.when, m.slot(s, opt))
 }
 
-// echoes are the marks of a fix without a time in the present stretch of time
-// and in the one before.
-func (m *memory) echoes(s sighting) (now, before uint64) {
-	place := int64(s.place.lat)<<32 | int64(uint32(s.place.lon))
-	stretch := int64(s.at / echo)
-	return m.hash(s.tag, atPlace, place, stretch), m.hash(s.tag, atPlace, place, stretch-1)
+// heard reports whether the fix was heard before, and remembers it.
+func (m *memory) heard(s sighting) bool {
+	mark := m.mark(s)
+	before, ok := m.seen.when[mark]
+	if ok && (s.fixTime != 0 || (s.at-before).Abs() < echo) {
+		return true
+	}
+	m.seen.add(mark, s.at)
+	return false
+}
+
+// mark stands for a fix: for its time, or where it has none for its place.
+func (m *memory) mark(s sighting) uint64 {
+	if s.fixTime != 0 {
+		return m.hash(s.tag, atFixTime, s.fixTime)
+	}
+	return m.hash(s.tag, atPlace, int64(s.place.lat)<<32|int64(uint32(s.place.lon)))
 }
 
 func (m *memory) slot(s sighting, opt Options) uint64 {
-	return m.hash(s.tag, inSlot, s.fixTime/max(opt.MinInterval.Milliseconds(), 1), 0)
+	return m.hash(s.tag, inSlot, s.fixTime/max(opt.MinInterval.Milliseconds(), 1))
 }
 
 // news reports whether a sighting tells enough to be recorded.
 func (tr trace) news(s sighting, opt Options) bool {
-	since := s.at - tr.recorded
-	if s.zone != tr.zone || tr.stale && !s.stale || opt.Heartbeat > 0 && since >= opt.Heartbeat {
+	// Two receivers need not come here in the order in which they heard.
+	since := max(s.at-tr.recorded, 0)
+	if s.zone != tr.zone || opt.Heartbeat > 0 && since >= opt.Heartbeat {
 		return true
 	}
 	return since >= opt.MinInterval && tr.place.far(s.place, opt.MinMove)
@@ -190,14 +212,19 @@ func (m *memory) restore(s sighting, opt Options) {
 	if len(m.seen.order) < maxSeen-2 {
 		m.heard(s)
 		if s.ordered {
-			m.seen.add(m.slot(s, opt))
+			m.seen.add(m.slot(s, opt), s.at)
 		}
 	}
 	tr, newer := m.traces[s.tag]
-	// What was recorded last may have been a late fix, which says nothing of
-	// where the tag is.
-	if !newer || tr.fixTime != 0 && s.ordered && s.fixTime > tr.fixTime {
-		tr = trace{recorded: s.at, place: s.place, zone: s.zone, stale: s.stale, fixTime: tr.fixTime}
+	switch {
+	case s.stale:
+		if !newer {
+			tr.recorded, tr.zone = s.at, zoneNotSeen
+		}
+	case !newer, tr.zone == zoneNotSeen, tr.fixTime != 0 && s.ordered && s.fixTime > tr.fixTime:
+		// What was recorded last may have been a late fix, which says nothing
+		// of where the tag is.
+		tr.recorded, tr.place, tr.zone = s.at, s.place, s.zone
 	}
 	if s.ordered {
 		tr.fixTime = max(tr.fixTime, s.fixTime)
@@ -244,30 +271,27 @@ func (p place) far(q place, metres float64) bool {
 	return distance(float64(p.lat)/1e7, float64(p.lon)/1e7, float64(q.lat)/1e7, float64(q.lon)/1e7) >= metres
 }
 
-// recent is a set of the latest maxSeen marks.
+// recent is the latest maxSeen marks.
 type recent struct {
-	set   map[uint64]struct{}
-	order []uint64 // a ring, once it is full
-	next  int      // the oldest of a full ring
+	when  map[uint64]time.Duration // CLOCK_BOOTTIME
+	order []uint64                 // a ring, once it is full
+	next  int                      // the oldest of a full ring
 }
 
-func (r *recent) has(mark uint64) bool {
-	_, ok := r.set[mark]
-	return ok
-}
-
-// add remembers a mark and reports whether it is new.
-func (r *recent) add(mark uint64) bool {
-	if r.has(mark) {
+// add remembers a mark and reports whether it is new. Of one that is not, the
+// later time counts.
+func (r *recent) add(mark uint64, at time.Duration) bool {
+	if before, ok := r.when[mark]; ok {
+		r.when[mark] = max(before, at)
 		return false
 	}
 	if len(r.order) < maxSeen {
 		r.order = append(r.order, mark)
 	} else {
-		delete(r.set, r.order[r.next])
+		delete(r.when, r.order[r.next])
 		r.order[r.next] = mark
 		r.next = (r.next + 1) % maxSeen
 	}
-	r.set[mark] = struct{}{}
+	r.when[mark] = at
 	return true
 }

@@ -225,3 +225,44 @@ func TestReleaseNeedsNoFurtherFix(t *testing.T) {
 		tasks.Wait()
 	})
 }
+
+// A waypoint with the checksum of a known firmware is taken, and counted; its
+// port is given back once.
+func TestOddChecksumIsCountedThoughAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := open(tuesday, tags.Options{})
+		line, w := io.Pipe()
+		given := &givenBack{ReadCloser: line}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- y.Run(ctx, tags.Receiver{Name: "yard", Protocol: beacon.Waypoint, Open: func(context.Context) (io.ReadCloser, error) { return given, nil }})
+		}()
+		text := beacontest.WPL("BUDI", officeLat, officeLon)
+		body := text[1:strings.IndexByte(text, '*')]
+		if _, err := fmt.Fprintf(w, "$%s*%02X\r\n", body, beacontest.Checksum(body)^0x2E); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if h := y.Health()[0]; len(y.drafts) != 1 || h.Bad[string(beacon.OddChecksum)] != 1 || h.Frames != 1 {
+			t.Errorf("%d records, health %+v", len(y.drafts), h)
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("ended with %v", err)
+		}
+		if given.times != 1 {
+			t.Errorf("closed %d times", given.times)
+		}
+	})
+}
+
+type givenBack struct {
+	io.ReadCloser
+	times int
+}
+
+func (g *givenBack) Close() error {
+	g.times++
+	return g.ReadCloser.Close()
+}

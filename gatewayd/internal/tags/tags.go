@@ -188,6 +188,7 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 		s.zone = t.opt.Fence.Classify(fix.Lat, fix.Lon, accuracyOf(fix))
 	}
 	newest := instant.Add(liveWithin).UnixMilli()
+	before, known := t.memory.traces[s.tag]
 	switch t.memory.take(s, newest, t.opt) {
 	case duplicate:
 		t.health.change(receiver, func(h *receiverHealth) { h.Duplicates++ })
@@ -202,6 +203,7 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 	if err == nil {
 		return nil
 	}
+	t.memory.forget(s, before, known, t.opt)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
