@@ -2,9 +2,11 @@ package uplink
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -60,6 +62,61 @@ func parseStatus(payload []byte) (presence.Status, error) {
 		return presence.Status{}, fmt.Errorf("status of state %.20q", s.State)
 	}
 	return s, nil
+}
+
+// parseReceipt reads a message of the topic `receipt`. Nothing is guessed: a
+// receipt lets the gateway forget.
+func parseReceipt(payload []byte) (presence.Receipt, error) {
+	var r presence.Receipt
+	if len(payload) > maxCommand {
+		return r, fmt.Errorf("receipt of %d bytes: at most %d", len(payload), maxCommand)
+	}
+	if err := strict(payload, &r); err != nil {
+		return presence.Receipt{}, fmt.Errorf("receipt is not as it should be: %w", err)
+	}
+	if r.Stream.IsZero() || r.Upto == 0 {
+		return presence.Receipt{}, errors.New("receipt without stream or upto")
+	}
+	return r, nil
+}
+
+// strict reads one JSON object without unknown fields and nothing behind it.
+func strict[T presence.Receipt | resyncArgs](b []byte, to *T) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(to); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("there is more behind it")
+	}
+	return nil
+}
+
+// resync answers the command of that name: the event that the city names, and
+// all that were sent after it, come again as far as the journal still has them.
+// No cursor moves by that.
+func (u *Uplink) resync(_ context.Context, args json.RawMessage) (json.RawMessage, error) {
+	var from resyncArgs
+	if err := strict(args, &from); err != nil {
+		return nil, fmt.Errorf(`args: want {"stream","seq"}: %w`, err)
+	}
+	pos, found := u.opt.Journal.Find(from.Stream, from.Seq)
+	if !found {
+		return nil, fmt.Errorf("%s-%d is not in the journal", from.Stream, from.Seq)
+	}
+	return json.Marshal(resyncResult{Events: u.ledger.ask(pos)})
+}
+
+// resyncArgs are the arguments of `cmd/resync`: from which event on.
+type resyncArgs struct {
+	Stream presence.ID `json:"stream"`
+	Seq    uint64      `json:"seq"`
+}
+
+// resyncResult is the answer: how many events come again, at most.
+type resyncResult struct {
+	Events uint64 `json:"events"`
 }
 
 // reply answers a command.

@@ -87,7 +87,7 @@ func TestLargePacketEndsTheConnection(t *testing.T) {
 
 func TestCoalescedWritesArriveInOrderAndToTheLast(t *testing.T) {
 	near, far := net.Pipe()
-	w := newCoalescing(near)
+	w := newCoalescing(near, 1<<20)
 	got := make(chan []byte)
 	go func() {
 		all, _ := io.ReadAll(far) // ends with the connection
@@ -114,7 +114,7 @@ func TestCoalescedWritesArriveInOrderAndToTheLast(t *testing.T) {
 
 func TestFailedWriteEndsTheConnection(t *testing.T) {
 	near, far := net.Pipe()
-	w := newCoalescing(near)
+	w := newCoalescing(near, 1<<20)
 	far.Close()
 	if _, err := w.Write([]byte("x")); err != nil {
 		t.Fatal(err) // it is only noticed behind

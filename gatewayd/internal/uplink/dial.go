@@ -59,7 +59,7 @@ func (u *Uplink) dialer(ctx context.Context, opened func(net.Conn)) (mqtt.OpenCo
 			}
 			conn = secure
 		}
-		conn = newCoalescing(newBounded(conn))
+		conn = newCoalescing(newBounded(conn), u.backlog())
 		opened(conn)
 		return conn, nil
 	}, nil
@@ -70,7 +70,10 @@ func (u *Uplink) tlsConfig() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read broker address: %w", err)
 	}
-	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if host == "" {
+		return nil, fmt.Errorf("broker %q: a certificate can only be checked against a host name", u.opt.Address)
+	}
+	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, Time: u.opt.CertTime}
 	if u.opt.CAFile != "" {
 		pem, err := os.ReadFile(u.opt.CAFile)
 		if err != nil {

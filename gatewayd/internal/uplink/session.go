@@ -14,29 +14,41 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"golang.org/x/sync/errgroup"
-
-	"presence/gatewayd/internal/presence"
 )
 
 // session is one connection to the broker, from CONNECT to its end.
 type session struct {
-	u       *Uplink
-	client  mqtt.Client
-	inbound chan mqtt.Message
-	lost    chan error
+	u        *Uplink
+	client   mqtt.Client
+	commands chan mqtt.Message // on cmd/<name>
+	notes    chan mqtt.Message // on receipt, and on the gateway's own topics
+	lost     chan error
+	again    bool // this process was connected before
 
 	mu     sync.Mutex
 	socket net.Conn
 }
 
-// inboundRoom is how many messages from the broker may wait. More are dropped
-// and counted: the city asks little, and only a flood asks more.
+// inboundRoom is how many messages of a kind from the broker may wait. More are
+// dropped and counted: the city asks little, and only a flood asks more.
 const inboundRoom = 64
+
+// publishWait bounds how long paho waits to take over a message. Its connection
+// takes every write at once (see coalescing), so it is only waited for when the
+// connection was lost a moment ago: paho then waits the whole time for nobody.
+const publishWait = time.Second
+
+var errLost = errors.New("the connection was lost")
 
 // session connects, works until the connection ends or the context does, and
 // says why it ended.
 func (u *Uplink) session(ctx context.Context) error {
-	s := &session{u: u, inbound: make(chan mqtt.Message, inboundRoom), lost: make(chan error, 1)}
+	s := &session{
+		u:        u,
+		commands: make(chan mqtt.Message, inboundRoom),
+		notes:    make(chan mqtt.Message, inboundRoom),
+		lost:     make(chan error, 1),
+	}
 	options, err := s.options(ctx)
 	if err != nil {
 		return err
@@ -52,14 +64,16 @@ func (u *Uplink) session(ctx context.Context) error {
 	u.opt.Log.Info("the line to the city is up", "broker", u.opt.Address)
 	defer func() {
 		u.mu.Lock()
-		u.current = nil
+		u.connected = false
 		u.oldest = time.Time{}
 		u.mu.Unlock()
 	}()
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.drain(gctx) })
-	g.Go(func() error { return s.answer(gctx) })
+	g.Go(func() error { return s.tell(gctx) })
+	g.Go(func() error { return s.listen(gctx, s.commands, s.command) })
+	g.Go(func() error { return s.listen(gctx, s.notes, s.note) })
 	g.Go(func() error {
 		select {
 		case err := <-s.lost:
@@ -100,9 +114,11 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 		SetAutoReconnect(false).
 		SetConnectRetry(false).
 		SetOrderMatters(false).
-		SetKeepAlive(15*time.Second).
-		SetPingTimeout(5*time.Second).
-		SetWriteTimeout(10*time.Second).
+		SetKeepAlive(u.limits.KeepAlive).
+		// paho looks every 5 s: just below, an idle line that is dead is
+		// noticed within 25 s.
+		SetPingTimeout(u.limits.Ping).
+		SetWriteTimeout(publishWait).
 		SetConnectTimeout(u.limits.Connect).
 		SetBinaryWill(u.prefix+"status", u.status("offline", "lost", false), 1, true).
 		SetCustomOpenConnectionFn(dial).
@@ -112,13 +128,7 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 			default:
 			}
 		}).
-		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
-			select {
-			case s.inbound <- m:
-			default:
-				u.refused("too many at once", m.Topic())
-			}
-		})
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.sort(m) })
 	if u.opt.Username != "" {
 		o.SetUsername(u.opt.Username).SetPassword(password)
 	}
@@ -155,8 +165,15 @@ func (s *session) wait(ctx context.Context, t mqtt.Token, bound time.Duration) e
 	}
 }
 
-// greet subscribes, says that the gateway is there, and publishes what is
-// retained.
+// filters is how many subscriptions a gateway has.
+const filters = 4
+
+// refusedFilter is the code of a SUBACK for a subscription that is not granted
+// (MQTT 3.1.1, 3.9.3).
+const refusedFilter = 0x80
+
+// greet subscribes and says that the gateway is there. What is retained follows
+// with the connection's other work.
 func (s *session) greet(ctx context.Context) error {
 	u := s.u
 	subscribe := s.client.SubscribeMultiple(map[string]byte{
@@ -165,33 +182,74 @@ func (s *session) greet(ctx context.Context) error {
 	if err := s.wait(ctx, subscribe, u.limits.PubAck); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
+	var denied []string
+	if t, ok := subscribe.(*mqtt.SubscribeToken); ok {
+		for filter, code := range t.Result() {
+			if code == refusedFilter {
+				denied = append(denied, strings.TrimPrefix(filter, u.prefix))
+			}
+		}
+	}
+	if len(denied) > 0 {
+		// Events can go out all the same.
+		slices.Sort(denied)
+		u.opt.Log.Warn("the broker does not let this gateway subscribe", "topics", strings.Join(denied, " "))
+	}
+	u.mu.Lock()
+	s.again = u.greeted > 0
+	u.mu.Unlock()
 	online := s.client.Publish(u.prefix+"status", 1, true, u.status("online", "start", true))
 	if err := s.wait(ctx, online, u.limits.PubAck); err != nil {
 		return fmt.Errorf("publish status: %w", err)
 	}
+	s.readNotes(ctx) // a retained receipt saves sending what the city has
 	u.mu.Lock()
-	if !u.stats.Connected {
-		u.stats.Connected = true // from now on: ever connected
-	} else {
+	u.connected = true
+	u.denied = denied
+	if s.again {
 		u.stats.Reconnects++
 	}
-	u.current = s
-	documents := maps.Clone(u.retained)
+	u.greeted++
+	topics := slices.Collect(maps.Keys(u.retained))
 	u.mu.Unlock()
-	for _, topic := range slices.Sorted(maps.Keys(documents)) {
-		s.retain(topic, documents[topic])
+	for _, topic := range topics {
+		u.say(topic)
 	}
 	return nil
 }
 
-// retain publishes a document. Its PUBACK is not waited for: if the line breaks
-// before, the next connection publishes it again.
-func (s *session) retain(topic string, payload []byte) {
-	s.client.Publish(s.u.prefix+topic, 1, true, payload)
+// tell publishes documents and lines of the log. The PUBACKs of documents are
+// not waited for: if the line breaks before, the next connection publishes all
+// of them again.
+func (s *session) tell(ctx context.Context) error {
+	u := s.u
+	for {
+		select {
+		case <-u.changed:
+			for topic, payload := range u.takeUnsaid() {
+				if topic == "status" {
+					payload = u.status("online", "start", true)
+				}
+				s.client.Publish(u.prefix+topic, 1, true, payload)
+			}
+		case line := <-u.lines:
+			s.client.Publish(u.prefix+"log", 0, false, line)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
-func (s *session) log(line []byte) {
-	s.client.Publish(s.u.prefix+"log", 0, false, line)
+// takeUnsaid takes the documents that are to be published now.
+func (u *Uplink) takeUnsaid() map[string][]byte {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	documents := make(map[string][]byte, len(u.unsaid))
+	for topic := range u.unsaid {
+		documents[topic] = u.retained[topic]
+	}
+	clear(u.unsaid)
+	return documents
 }
 
 // goodbye tells the city that the gateway stops on purpose.
@@ -214,215 +272,4 @@ func (s *session) hangUp() {
 		_ = socket.Close() // it may be closed already
 	}
 	s.client.Disconnect(0)
-}
-
-// sent is an event on its way.
-type sent struct {
-	pos   uint64
-	at    time.Time
-	token mqtt.Token
-}
-
-// drain sends the journal's events from the cursor on, in order, a window of
-// them at a time, until the line fails or the context ends.
-func (s *session) drain(ctx context.Context) error {
-	window := max(s.u.opt.Window, 1)
-	// The sender takes a place before it publishes, the collector gives it back
-	// after the PUBACK; the FIFO between them keeps the order.
-	places := make(chan struct{}, window)
-	flying := make(chan sent, window)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.send(ctx, places, flying) })
-	g.Go(func() error { return s.collect(ctx, places, flying) })
-	return g.Wait()
-}
-
-// readAhead is how many events are read from the journal at a time.
-const readAhead = 256
-
-func (s *session) send(ctx context.Context, places chan<- struct{}, flying chan<- sent) error {
-	u := s.u
-	pos := u.opt.Journal.Cursor()
-	for {
-		entries, err := u.opt.Journal.Next(ctx, pos, readAhead)
-		if err != nil {
-			return err
-		}
-		for i := range entries {
-			e := &entries[i]
-			payload, err := u.opt.Origin.Event(&e.Record, u.opt.Times.Timing(e.At))
-			if err != nil {
-				return err
-			}
-			select {
-			case places <- struct{}{}:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			token := s.client.Publish(u.prefix+"event/"+e.Kind.String(), 1, false, payload)
-			flying <- sent{pos: e.Pos, at: time.Now(), token: token} // has room for each place
-			pos = e.Pos
-		}
-	}
-}
-
-// collect takes the PUBACKs in the order of sending and moves the cursor over
-// those that came.
-func (s *session) collect(ctx context.Context, places <-chan struct{}, flying <-chan sent) error {
-	u := s.u
-	var acked uint64 // not yet told to the journal
-	var events int64
-	settle := func() {
-		if events > 0 {
-			u.ack(acked, events)
-			events = 0
-		}
-	}
-	defer settle()
-	late := time.NewTimer(u.limits.PubAck)
-	defer late.Stop()
-	for {
-		var next sent
-		select {
-		case next = <-flying:
-		default:
-			// Nothing more at this moment: tell the journal before waiting.
-			settle()
-			s.oldestInFlight(time.Time{})
-			select {
-			case next = <-flying:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		select {
-		case <-next.token.Done():
-		default:
-			settle()
-			s.oldestInFlight(next.at)
-			late.Reset(u.limits.PubAck - time.Since(next.at))
-			select {
-			case <-next.token.Done():
-			case <-late.C:
-				return stalled(u.limits.PubAck)
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		if err := next.token.Error(); err != nil {
-			return fmt.Errorf("publish event: %w", err)
-		}
-		acked = next.pos
-		events++
-		<-places
-		if events >= readAhead {
-			settle()
-		}
-	}
-}
-
-func (s *session) oldestInFlight(at time.Time) {
-	s.u.mu.Lock()
-	defer s.u.mu.Unlock()
-	s.u.oldest = at
-}
-
-// answer handles what comes from the broker, one message after the other.
-func (s *session) answer(ctx context.Context) error {
-	for {
-		select {
-		case m := <-s.inbound:
-			s.handle(ctx, m)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (s *session) handle(ctx context.Context, m mqtt.Message) {
-	u := s.u
-	topic, ours := strings.CutPrefix(m.Topic(), u.prefix)
-	name, isCommand := strings.CutPrefix(topic, "cmd/")
-	switch {
-	case !ours:
-		u.refused("not our topic", m.Topic())
-	case isCommand:
-		s.command(ctx, name, m)
-	case topic == "status":
-		s.ownStatus(m)
-	case strings.HasPrefix(topic, "alert/"):
-		s.ownAlert(topic, m)
-	default:
-		u.refused("receipts are not switched on", m.Topic())
-	}
-}
-
-// ownStatus looks at what the broker says of this gateway. The will of an
-// earlier connection can come late, and would leave a living gateway marked
-// offline for ever.
-func (s *session) ownStatus(m mqtt.Message) {
-	u := s.u
-	status, err := parseStatus(m.Payload())
-	if err != nil {
-		u.refused(err.Error(), m.Topic())
-		return
-	}
-	switch {
-	case status.State == "offline":
-		s.retain("status", u.status("online", "start", true))
-	case status.Session != u.opt.Session:
-		u.mu.Lock()
-		u.rival = time.Now()
-		u.mu.Unlock()
-		u.opt.Log.Error("another gateway uses this gateway's id", "id", u.opt.Origin.Gateway, "session", status.Session.String())
-		s.retain("status", u.status("online", "start", true))
-	}
-}
-
-// ownAlert clears an alert that an earlier process left behind.
-func (s *session) ownAlert(topic string, m mqtt.Message) {
-	if !m.Retained() || len(m.Payload()) == 0 {
-		return
-	}
-	s.u.mu.Lock()
-	standing := len(s.u.retained[topic]) > 0
-	s.u.mu.Unlock()
-	if !standing {
-		s.retain(topic, nil)
-	}
-}
-
-// command answers a command, or refuses it.
-func (s *session) command(ctx context.Context, name string, m mqtt.Message) {
-	u := s.u
-	if m.Retained() {
-		u.refused("a retained command would come again at each connection", m.Topic())
-		return
-	}
-	c, err := parseCommand(m.Payload())
-	if err != nil {
-		u.refused(err.Error(), m.Topic())
-		if c.TX == "" {
-			return
-		}
-		s.reply(name, presence.Reply{TX: c.TX, Error: err.Error()})
-		return
-	}
-	if t := u.opt.Times.Timing(u.opt.Now()); !c.expires.IsZero() && !t.Time.IsZero() && t.Time.After(c.expires) {
-		u.refused("expired", m.Topic())
-		s.reply(name, presence.Reply{TX: c.TX, Error: "the command has expired"})
-		return
-	}
-	run, known := u.opt.Commands[name]
-	if !known {
-		u.refused("unknown command", m.Topic())
-		s.reply(name, presence.Reply{TX: c.TX, Error: "unknown command"})
-		return
-	}
-	result, err := run(ctx, c.Args)
-	if err != nil {
-		s.reply(name, presence.Reply{TX: c.TX, Error: err.Error()})
-		return
-	}
-	s.reply(name, presence.Reply{TX: c.TX, OK: true, Result: result})
 }

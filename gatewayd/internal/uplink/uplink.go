@@ -3,10 +3,12 @@ package uplink
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"presence/gatewayd/internal/backoff"
@@ -24,6 +26,11 @@ type Journal interface {
 	Next(ctx context.Context, after uint64, max int) ([]presence.Entry, error)
 	// Ack notes that all up to a position is delivered.
 	Ack(pos uint64)
+	// Stream is the stream to which new events are added.
+	Stream() presence.ID
+	// Find is the position of a stream's event, false where it is not in the
+	// journal.
+	Find(stream presence.ID, seq uint64) (pos uint64, found bool)
 }
 
 // Times says what is known, now, of when an event happened.
@@ -31,8 +38,9 @@ type Times interface {
 	Timing(presence.Reading) presence.Timing
 }
 
-// CommandFunc answers one command. It runs on the connection's goroutine for
-// commands and should take little time.
+// CommandFunc answers one command. Commands run one after the other; while one
+// runs, a few others wait and more are refused. The context ends with the
+// connection.
 type CommandFunc func(ctx context.Context, args json.RawMessage) (json.RawMessage, error)
 
 // Options is what an uplink needs.
@@ -45,9 +53,11 @@ type Options struct {
 	CAFile       string // "": the system's certificates
 	CertFile     string
 	KeyFile      string
+	CertTime     func() time.Time // by which certificates are judged; nil: the system's clock
 	Username     string
 	PasswordFile string
-	Window       int // events in flight
+	Window       int  // events in flight
+	Receipts     bool // an event is delivered at the city's receipt, not at its PUBACK
 
 	Journal  Journal
 	Times    Times
@@ -59,13 +69,17 @@ type Options struct {
 	Limits Limits
 }
 
-// Limits bounds how long the uplink waits.
+// Limits bounds what the uplink waits for. Zero values are the defaults.
 type Limits struct {
-	Connect  time.Duration // for TCP, TLS and CONNACK: 10 s
-	PubAck   time.Duration // for a PUBACK before the line counts as stalled: 10 s
-	RetryMin time.Duration // between two attempts to connect: 1 s
-	RetryMax time.Duration // 60 s
-	Goodbye  time.Duration // for the last message: 1 s
+	Connect     time.Duration // for TCP, TLS and CONNACK: 10 s
+	PubAck      time.Duration // for a PUBACK before the line counts as stalled: 10 s
+	KeepAlive   time.Duration // of silence before a ping, in whole seconds: 15 s
+	Ping        time.Duration // for the answer to a ping: 4 s
+	RetryMin    time.Duration // between two attempts to connect: 1 s
+	RetryMax    time.Duration // 60 s
+	Goodbye     time.Duration // for the last message: 1 s
+	Receipt     time.Duration // for a receipt after the PUBACK before an event is sent again: 1 min
+	Unreceipted int           // positions sent ahead of the last receipt: 10,000
 }
 
 func (l Limits) withDefaults() Limits {
@@ -76,35 +90,65 @@ func (l Limits) withDefaults() Limits {
 	}
 	set(&l.Connect, 10*time.Second)
 	set(&l.PubAck, 10*time.Second)
+	set(&l.KeepAlive, 15*time.Second)
+	set(&l.Ping, 4*time.Second)
 	set(&l.RetryMin, time.Second)
 	set(&l.RetryMax, time.Minute)
 	set(&l.Goodbye, time.Second)
+	set(&l.Receipt, time.Minute)
+	if l.Unreceipted == 0 {
+		l.Unreceipted = 10_000
+	}
 	return l
 }
 
-// Uplink is the line to the city. Its methods may be called from any goroutine.
+// Uplink is the line to the city. Its methods may be called from any goroutine,
+// and none but Run and Drained waits for the line.
 type Uplink struct {
-	opt    Options
-	limits Limits
-	prefix string // "presence/v1/<dinas>/<gateway>/"
+	opt       Options
+	limits    Limits
+	prefix    string // "presence/v1/<dinas>/<gateway>/"
+	commands  map[string]CommandFunc
+	ledger    *ledger
+	published atomic.Int64
+	changed   chan struct{} // has room for one: a document is not yet said
+	lines     chan []byte   // of the log, not yet said
 
-	mu       sync.Mutex
-	retained map[string][]byte // the last document of each topic
-	current  *session          // nil while there is no connection
-	stats    presence.MQTTHealth
-	oldest   time.Time     // when the oldest event in flight was sent
-	rival    time.Time     // when another gateway last called itself by our id
-	progress chan struct{} // closed and replaced when the cursor moves
+	mu        sync.Mutex
+	retained  map[string][]byte   // the last document of each topic
+	unsaid    map[string]struct{} // topics whose document is to be published
+	connected bool
+	greeted   int // connections so far
+	denied    []string
+	stats     presence.MQTTHealth
+	oldest    time.Time     // when the oldest event in flight was sent
+	rival     time.Time     // when another gateway was last seen under our id
+	progress  chan struct{} // closed and replaced when the cursor moves
+	refusal   time.Time     // when a refusal was last logged
+	quiet     int64         // refusals that were not logged since
 }
+
+// logRoom is how many lines of the log may wait for the line.
+const logRoom = 32
 
 // New makes an uplink; Run makes it work.
 func New(opt Options) *Uplink {
-	return &Uplink{
+	u := &Uplink{
 		opt: opt, limits: opt.Limits.withDefaults(),
 		prefix:   "presence/v1/" + opt.Origin.Dinas + "/" + opt.Origin.Gateway + "/",
+		commands: maps.Clone(opt.Commands),
+		ledger:   newLedger(),
+		changed:  make(chan struct{}, 1),
+		lines:    make(chan []byte, logRoom),
 		retained: make(map[string][]byte),
+		unsaid:   make(map[string]struct{}),
 		progress: make(chan struct{}),
 	}
+	if u.commands == nil {
+		u.commands = make(map[string]CommandFunc)
+	}
+	u.commands["resync"] = u.resync
+	return u
 }
 
 // connectionHeld is how long a connection must have lasted for the next attempt
@@ -123,7 +167,9 @@ func (u *Uplink) Run(ctx context.Context) error {
 		u.mu.Lock()
 		u.stats.LastError = err.Error()
 		u.mu.Unlock()
-		if time.Since(started) > connectionHeld {
+		// Two gateways under one id throw each other off the broker: they must
+		// not do it at full speed.
+		if time.Since(started) > connectionHeld && !u.Rival() {
 			wait.Reset()
 		}
 		pause := wait.Next()
@@ -140,21 +186,33 @@ func (u *Uplink) Run(ctx context.Context) error {
 func (u *Uplink) Retain(topic string, payload []byte) {
 	u.mu.Lock()
 	u.retained[topic] = payload
-	s := u.current
 	u.mu.Unlock()
-	if s != nil {
-		s.retain(topic, payload)
+	u.say(topic)
+}
+
+// say has a topic's document published.
+func (u *Uplink) say(topic string) {
+	u.mu.Lock()
+	u.unsaid[topic] = struct{}{}
+	u.mu.Unlock()
+	select {
+	case u.changed <- struct{}{}:
+	default: // somebody said so already
 	}
 }
 
-// Log hands a line to the city if there is a connection, and forgets it
-// otherwise.
+// Log hands a line to the city if there is a connection that takes it, and
+// forgets it otherwise.
 func (u *Uplink) Log(line []byte) {
 	u.mu.Lock()
-	s := u.current
+	connected := u.connected
 	u.mu.Unlock()
-	if s != nil {
-		s.log(line)
+	if !connected {
+		return
+	}
+	select {
+	case u.lines <- line:
+	default:
 	}
 }
 
@@ -163,7 +221,8 @@ func (u *Uplink) Stats() presence.MQTTHealth {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	h := u.stats
-	h.Connected = u.current != nil
+	h.Published = u.published.Load()
+	h.Connected = u.connected
 	if h.Connected {
 		h.LastError = ""
 		if !u.oldest.IsZero() {
@@ -179,6 +238,14 @@ func (u *Uplink) Rival() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return !u.rival.IsZero() && time.Since(u.rival) < 10*time.Minute
+}
+
+// Denied lists the topics, behind the gateway's prefix, that the broker did not
+// let this gateway subscribe to at its last connection.
+func (u *Uplink) Denied() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.denied)
 }
 
 // Drained waits until everything in the journal is delivered, or the context
@@ -199,21 +266,33 @@ func (u *Uplink) Drained(ctx context.Context) {
 	}
 }
 
-// ack moves the cursor.
-func (u *Uplink) ack(pos uint64, events int64) {
+// delivered moves the cursor.
+func (u *Uplink) delivered(pos uint64) {
 	u.opt.Journal.Ack(pos)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.stats.Acked += events
 	close(u.progress)
 	u.progress = make(chan struct{})
 }
 
-func (u *Uplink) refused(why string, topic string) {
+// refusalInterval spaces the lines of the log about refused messages: whoever
+// floods the line shall not flood the log as well.
+const refusalInterval = 5 * time.Second
+
+// refused counts a message of the broker that was not as it should be.
+func (u *Uplink) refused(topic string, why error) {
 	u.mu.Lock()
 	u.stats.Refused++
+	u.quiet++
+	now := time.Now()
+	if now.Sub(u.refusal) < refusalInterval {
+		u.mu.Unlock()
+		return
+	}
+	n := u.quiet
+	u.refusal, u.quiet = now, 0
 	u.mu.Unlock()
-	u.opt.Log.Warn("refused a message from the broker", "topic", topic, "reason", why)
+	u.opt.Log.Warn("refused a message from the broker", "topic", fmt.Sprintf("%.80q", topic), "reason", why, "refused", n)
 }
 
 // status is the retained document of the topic `status`.
@@ -232,12 +311,7 @@ func (u *Uplink) status(state, reason string, withTime bool) []byte {
 	return b
 }
 
-var (
-	errLost    = errors.New("the connection was lost")
-	errStalled = errors.New("the broker does not acknowledge")
-)
-
 // stalled says for how long nothing came.
 func stalled(d time.Duration) error {
-	return fmt.Errorf("%w: nothing for %s", errStalled, d.Round(time.Second))
+	return fmt.Errorf("the broker does not acknowledge: nothing for %s", d)
 }

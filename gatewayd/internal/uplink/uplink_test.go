@@ -85,6 +85,19 @@ func (m *memory) Next(ctx context.Context, after uint64, most int) ([]presence.E
 	}
 }
 
+func (m *memory) Stream() presence.ID { return stream }
+
+func (m *memory) Find(of presence.ID, seq uint64) (uint64, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.entries {
+		if e.Stream == of && e.Seq == seq {
+			return e.Pos, true
+		}
+	}
+	return 0, false
+}
+
 type trusted struct{}
 
 func (trusted) Timing(r presence.Reading) presence.Timing {

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -64,10 +65,15 @@ func (b *bounded) Read(p []byte) (int, error) {
 // every event. What is written while one write is under way makes the next one;
 // nothing waits for more to come.
 //
+// Write never waits for the line either. paho's pings queue up behind stuck
+// writes, and whoever publishes waits with them; here they all go on, and the
+// window of events bounds what gathers.
+//
 // A write that fails closes the connection. Whoever wrote learns of it by that:
 // an event counts as delivered at its PUBACK and not before.
 type coalescing struct {
 	net.Conn
+	room int // bytes that may wait
 	end  func() error
 	done chan struct{} // the goroutine that writes has ended
 
@@ -78,33 +84,34 @@ type coalescing struct {
 	err    error
 }
 
-const (
-	// coalesceRoom bounds what waits to be written, in bytes.
-	coalesceRoom = 64 << 10
-	// lastWords is for how long Close waits until the last packets are written.
-	lastWords = time.Second
-)
+// lastWords is for how long Close waits until the last packets are written.
+const lastWords = time.Second
 
-func newCoalescing(c net.Conn) *coalescing {
-	w := &coalescing{Conn: c, done: make(chan struct{})}
+// backlog is how many bytes may wait to be written: a window of events at 4 KiB,
+// far more than one has, and room for documents.
+func (u *Uplink) backlog() int { return 1<<20 + max(u.opt.Window, 1)<<12 }
+
+var errBacklog = errors.New("the line does not take what is sent")
+
+func newCoalescing(c net.Conn, room int) *coalescing {
+	w := &coalescing{Conn: c, room: room, done: make(chan struct{})}
 	w.change.L = &w.mu
 	w.end = sync.OnceValue(w.shut)
 	go w.flush()
 	return w
 }
 
-// Write implements net.Conn. It blocks while too much waits.
+// Write implements net.Conn.
 func (w *coalescing) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.buffer) > 0 && len(w.buffer)+len(p) > coalesceRoom && w.err == nil && !w.closed {
-		w.change.Wait()
-	}
 	switch {
 	case w.err != nil:
 		return 0, w.err
 	case w.closed:
 		return 0, net.ErrClosed
+	case len(w.buffer)+len(p) > w.room:
+		return 0, errBacklog
 	}
 	w.buffer = append(w.buffer, p...)
 	w.change.Broadcast()
@@ -125,12 +132,10 @@ func (w *coalescing) flush() {
 			return
 		}
 		out, w.buffer = w.buffer, out[:0]
-		w.change.Broadcast()
 		w.mu.Unlock()
 		if _, err := w.Conn.Write(out); err != nil {
 			w.mu.Lock()
 			w.err = err
-			w.change.Broadcast()
 			w.mu.Unlock()
 			_ = w.Conn.Close() // the reader learns of it
 			return

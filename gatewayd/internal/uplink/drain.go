@@ -1,0 +1,299 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"golang.org/x/sync/errgroup"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// sent is an event on its way.
+type sent struct {
+	pos    uint64
+	at     time.Time
+	resync int // number of the resync that it is part of: its PUBACK moves no cursor
+	token  mqtt.Token
+}
+
+// drain sends the journal's events from the cursor on, in order, a window of
+// them at a time, until the line fails or the context ends.
+func (s *session) drain(ctx context.Context) error {
+	u := s.u
+	cursor := u.opt.Journal.Cursor()
+	u.ledger.begin(cursor)
+	window := max(u.opt.Window, 1)
+	// The sender takes a place before it publishes, the collector gives it back
+	// after the PUBACK; the FIFO between them keeps the order.
+	places := make(chan struct{}, window)
+	flying := make(chan sent, window)
+	fresh := make(chan []presence.Entry)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.read(ctx, cursor, fresh) })
+	g.Go(func() error {
+		return (&sender{session: s, fresh: fresh, places: places, flying: flying}).run(ctx)
+	})
+	g.Go(func() error { return s.collect(ctx, places, flying) })
+	return g.Wait()
+}
+
+// readAhead is how many events are read from the journal at a time.
+const readAhead = 256
+
+// read reads the events behind the cursor while the ones before are sent.
+func (s *session) read(ctx context.Context, pos uint64, fresh chan<- []presence.Entry) error {
+	for {
+		entries, err := s.u.opt.Journal.Next(ctx, pos, readAhead)
+		if err != nil {
+			return err
+		}
+		select {
+		case fresh <- entries:
+			pos = entries[len(entries)-1].Pos
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// sender publishes events: new ones first, then those whose receipt is overdue,
+// then what a resync asked for. While there is of all, each gets its turn.
+type sender struct {
+	*session
+	fresh  <-chan []presence.Entry
+	places chan<- struct{}
+	flying chan<- sent
+}
+
+func (s *sender) run(ctx context.Context) error {
+	l := s.u.ledger
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		fresh := s.fresh
+		if s.u.opt.Receipts && !l.room(s.u.limits.Unreceipted) {
+			fresh = nil // the city has to catch up
+		}
+		worked := true
+		select {
+		case entries := <-fresh:
+			if err := s.first(ctx, entries); err != nil {
+				return err
+			}
+		default:
+			worked = false
+		}
+		overdue, next := l.overdue(time.Now().Add(-s.u.limits.Receipt))
+		if err := s.repeat(ctx, overdue, 0); err != nil {
+			return err
+		}
+		asked, number := l.nextReplay(readAhead)
+		if err := s.repeat(ctx, asked, number); err != nil {
+			return err
+		}
+		worked = worked || !overdue.empty() || !asked.empty()
+		if worked {
+			continue
+		}
+		if next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(next.Add(s.u.limits.Receipt)))
+		}
+		select {
+		case entries := <-fresh:
+			if err := s.first(ctx, entries); err != nil {
+				return err
+			}
+		case <-l.changed:
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// first sends events that this connection did not send yet, but for those that
+// the city's receipts cover already.
+func (s *sender) first(ctx context.Context, entries []presence.Entry) error {
+	rest, from, to := s.u.ledger.take(entries)
+	s.u.received(from, to)
+	for i := range rest {
+		if err := s.publish(ctx, &rest[i], 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gone bounds the wait for events that are to be sent again and are no longer
+// in the journal: it made room, or their time was over.
+const gone = time.Second
+
+// repeat sends events that were sent before.
+func (s *sender) repeat(ctx context.Context, what span, resync int) error {
+	if what.empty() {
+		return nil
+	}
+	for pos := what.from - 1; pos < what.to; {
+		reading, cancel := context.WithTimeout(ctx, gone)
+		entries, err := s.u.opt.Journal.Next(reading, pos, int(min(what.to-pos, readAhead)))
+		cancel()
+		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for i := range entries {
+			if entries[i].Pos > what.to {
+				return nil
+			}
+			if err := s.publish(ctx, &entries[i], resync); err != nil {
+				return err
+			}
+		}
+		pos = entries[len(entries)-1].Pos
+	}
+	return nil
+}
+
+// publish sends one event as soon as there is a place for it.
+func (s *sender) publish(ctx context.Context, e *presence.Entry, resync int) error {
+	u := s.u
+	payload, err := u.opt.Origin.Event(&e.Record, u.opt.Times.Timing(e.At))
+	if err != nil {
+		return err
+	}
+	select {
+	case s.places <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	token := s.client.Publish(u.prefix+"event/"+e.Kind.String(), 1, false, payload)
+	u.published.Add(1)
+	s.flying <- sent{pos: e.Pos, at: time.Now(), resync: resync, token: token} // has room for each place
+	return nil
+}
+
+// collector gathers PUBACKs until they are accounted for together.
+type collector struct {
+	u     *Uplink
+	from  uint64 // an unbroken run of positions
+	to    uint64
+	count int64
+}
+
+func (c *collector) add(e sent) {
+	if e.resync != 0 {
+		c.count++
+		c.u.ledger.confirm(e.resync, e.pos)
+		return
+	}
+	if c.to != 0 && e.pos != c.to+1 {
+		c.settle()
+	}
+	if c.from == 0 {
+		c.from = e.pos
+	}
+	c.to = e.pos
+	c.count++
+}
+
+// settle moves the cursor over what was gathered or, where the city's receipts
+// do that, waits for them from now on.
+func (c *collector) settle() {
+	if c.count == 0 {
+		return
+	}
+	c.u.mu.Lock()
+	c.u.stats.Acked += c.count
+	c.u.mu.Unlock()
+	switch {
+	case c.to == 0:
+	case c.u.opt.Receipts:
+		c.u.ledger.await(c.from, c.to, time.Now())
+	default:
+		c.u.delivered(c.to)
+	}
+	*c = collector{u: c.u}
+}
+
+// collect takes the PUBACKs in the order of sending. The first that fails or
+// does not come ends the connection: what was sent after it counts as nothing.
+func (s *session) collect(ctx context.Context, places <-chan struct{}, flying <-chan sent) error {
+	u := s.u
+	got := collector{u: u}
+	defer func() { got.settle() }()
+	late := time.NewTimer(u.limits.PubAck)
+	defer late.Stop()
+	moved := time.Now() // when the line last did something
+	for {
+		var next sent
+		select {
+		case next = <-flying:
+		default:
+			// Nothing more at this moment: account before waiting.
+			got.settle()
+			s.oldestInFlight(time.Time{})
+			select {
+			case next = <-flying:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		select {
+		case <-next.token.Done():
+		default:
+			got.settle()
+			s.oldestInFlight(next.at)
+			// A slow line takes long for a window of events; it stalls only
+			// when it does not go on.
+			if next.at.After(moved) {
+				moved = next.at
+			}
+			late.Reset(u.limits.PubAck - time.Since(moved))
+			select {
+			case <-next.token.Done():
+			case <-late.C:
+				return stalled(u.limits.PubAck)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if err := next.token.Error(); err != nil {
+			return s.whyLost(ctx, err)
+		}
+		moved = time.Now()
+		got.add(next)
+		<-places
+		if got.count >= readAhead {
+			got.settle()
+		}
+	}
+}
+
+// whyLost waits a moment for the reason why an event was not confirmed: paho
+// tells its tokens first.
+func (s *session) whyLost(ctx context.Context, err error) error {
+	timer := time.NewTimer(publishWait)
+	defer timer.Stop()
+	select {
+	case why := <-s.lost:
+		return fmt.Errorf("%w: %w", errLost, why)
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return fmt.Errorf("publish event: %w", err)
+	}
+}
+
+func (s *session) oldestInFlight(at time.Time) {
+	s.u.mu.Lock()
+	defer s.u.mu.Unlock()
+	s.u.oldest = at
+}

@@ -1,0 +1,190 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"presence/gatewayd/internal/presence"
+)
+
+var errCrowded = errors.New("too many at once")
+
+// sort puts a message from the broker where it will be read. paho calls it on a
+// goroutine of the message's own, so it never waits.
+func (s *session) sort(m mqtt.Message) {
+	queue := s.notes
+	if strings.HasPrefix(m.Topic(), s.u.prefix+"cmd/") {
+		queue = s.commands
+	}
+	select {
+	case queue <- m:
+	default:
+		s.u.refused(m.Topic(), errCrowded)
+	}
+}
+
+// listen handles messages, one after the other.
+func (s *session) listen(ctx context.Context, queue <-chan mqtt.Message, handle func(context.Context, mqtt.Message) error) error {
+	for {
+		select {
+		case m := <-queue:
+			if err := handle(ctx, m); err != nil {
+				s.u.refused(m.Topic(), err)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// readNotes handles the notes that came already.
+func (s *session) readNotes(ctx context.Context) {
+	for {
+		select {
+		case m := <-s.notes:
+			if err := s.note(ctx, m); err != nil {
+				s.u.refused(m.Topic(), err)
+			}
+		default:
+			return
+		}
+	}
+}
+
+// note handles what is no command. The error says why it was refused.
+func (s *session) note(_ context.Context, m mqtt.Message) error {
+	topic, ours := strings.CutPrefix(m.Topic(), s.u.prefix)
+	switch {
+	case !ours:
+		return errors.New("not our topic")
+	case topic == "receipt":
+		return s.u.receipt(m.Payload())
+	case topic == "status":
+		return s.ownStatus(m)
+	case strings.HasPrefix(topic, "alert/"):
+		s.ownAlert(topic, m)
+		return nil
+	}
+	return errors.New("not a topic that a gateway reads")
+}
+
+// ownStatus looks at what the broker says of this gateway.
+//
+// The will of an earlier connection can come late, and would leave a living
+// gateway marked offline for ever: it is contradicted. What is said under
+// another session is a sign of a second gateway with the same id, if it is said
+// now, or if it stands there when this one comes back to a broker where it was
+// the last to speak. At the first connection it is only the process before.
+func (s *session) ownStatus(m mqtt.Message) error {
+	u := s.u
+	status, err := parseStatus(m.Payload())
+	if err != nil {
+		return err
+	}
+	foreign := status.Session != u.opt.Session
+	switch {
+	case m.Retained():
+		if foreign && s.again {
+			u.rivalSeen(status.Session)
+		}
+	case status.State == "offline":
+		u.say("status")
+	case foreign:
+		// It is not contradicted: two gateways that do would never end.
+		u.rivalSeen(status.Session)
+	}
+	return nil
+}
+
+func (u *Uplink) rivalSeen(session presence.ID) {
+	u.mu.Lock()
+	u.rival = time.Now()
+	u.mu.Unlock()
+	u.opt.Log.Error("another gateway uses this gateway's id", "id", u.opt.Origin.Gateway, "session", session.String())
+}
+
+// ownAlert clears an alert that an earlier process left behind.
+func (s *session) ownAlert(topic string, m mqtt.Message) {
+	u := s.u
+	if !m.Retained() || len(m.Payload()) == 0 {
+		return
+	}
+	u.mu.Lock()
+	standing := len(u.retained[topic]) > 0
+	u.mu.Unlock()
+	if !standing {
+		u.say(topic)
+	}
+}
+
+// command answers a command, or refuses it.
+func (s *session) command(ctx context.Context, m mqtt.Message) error {
+	u := s.u
+	name := strings.TrimPrefix(m.Topic(), u.prefix+"cmd/")
+	if m.Retained() {
+		return errors.New("a retained command would come again at each connection")
+	}
+	c, err := parseCommand(m.Payload())
+	if err != nil {
+		if c.TX != "" {
+			s.reply(name, presence.Reply{TX: c.TX, Error: err.Error()})
+		}
+		return err
+	}
+	refuse := func(why string) error {
+		s.reply(name, presence.Reply{TX: c.TX, Error: why})
+		return errors.New(why)
+	}
+	// Without a clock nothing is known to be too old; a broker keeps no command
+	// for a gateway that is not there.
+	if t := u.opt.Times.Timing(u.opt.Now()); !t.Time.IsZero() && t.Time.After(c.expires) {
+		return refuse("the command has expired")
+	}
+	run, known := u.commands[name]
+	if !known {
+		return refuse("unknown command")
+	}
+	result, err := run(ctx, c.Args)
+	if err != nil {
+		s.reply(name, presence.Reply{TX: c.TX, Error: err.Error()})
+		return nil // the sender was told; nothing was wrong with the message
+	}
+	s.reply(name, presence.Reply{TX: c.TX, OK: true, Result: result})
+	return nil
+}
+
+// receipt notes what the city's database has.
+func (u *Uplink) receipt(payload []byte) error {
+	if !u.opt.Receipts {
+		return errors.New("receipts are not switched on")
+	}
+	r, err := parseReceipt(payload)
+	if err != nil {
+		return err
+	}
+	pos, found := u.opt.Journal.Find(r.Stream, r.Upto)
+	if !found {
+		return fmt.Errorf("receipt for %s-%d, which is not in the journal", r.Stream, r.Upto)
+	}
+	if r.Stream == u.opt.Journal.Stream() && pos > u.ledger.sentUpto() {
+		return fmt.Errorf("receipt for %s-%d, which was not sent yet", r.Stream, r.Upto)
+	}
+	u.received(u.ledger.receive(r.Stream, pos))
+	return nil
+}
+
+// received moves the cursor, if it does move: from is where it was.
+func (u *Uplink) received(from, to uint64) {
+	if to <= from {
+		return
+	}
+	u.mu.Lock()
+	u.stats.ReceivedReceipt += int64(to - from)
+	u.mu.Unlock()
+	u.delivered(to)
+}
