@@ -136,7 +136,7 @@ func TestStoredPositionsInAnyOrder(t *testing.T) {
 // Old positions of more tags than fixes are remembered are still one each.
 func TestOldPositionsOfManyTagsAreOneSightingEach(t *testing.T) {
 	y := open(tuesday, tags.Options{})
-	const many = 40_000
+	const many = 12_000
 	for range 2 {
 		for i := range many {
 			fix := at(0, tuesday.Add(-time.Hour))
@@ -157,7 +157,7 @@ func TestNoiseForgetsTheOldestTags(t *testing.T) {
 		fix.Tag = fmt.Sprintf("waypoint:%d", i)
 		return fix
 	}
-	const all = 200_000
+	const all = 140_000
 	for i := range all {
 		y.time = y.time.Add(time.Millisecond)
 		y.hear(t, "yard", name(i))
