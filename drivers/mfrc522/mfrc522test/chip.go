@@ -92,7 +92,8 @@ type Chip struct {
 	timerTick  time.Duration
 	timerLeft  uint16 // where it was stopped
 	crcDone    bool
-	sent       int // bits of the frame on air
+	crcSum     uint16 // of CalcCRC, before MSBFirst turns it around
+	sent       int    // bits of the frame on air
 	sentBuffer [fifoSize + 2]byte
 	heard      [fifoSize]byte
 	answer     cardtest.Answer // Bytes point into heard

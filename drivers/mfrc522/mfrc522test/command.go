@@ -32,7 +32,8 @@ func (c *Chip) command(v byte, now instant) {
 	switch code {
 	case cmdIdle: // the host's own Idle requests no interrupt
 	case cmdCalcCRC:
-		c.reg[regCRCResultH], c.reg[regCRCResultL] = byte(crcPreset(c.reg[regMode])>>8), byte(crcPreset(c.reg[regMode]))
+		c.crcSum = crcPreset(c.reg[regMode])
+		c.feedCRC(nil)
 		c.startCRC(now)
 	case cmdTransmit:
 		c.send(now)
@@ -68,16 +69,16 @@ func (c *Chip) finish() {
 }
 
 // startCRC has the coprocessor work through the FIFO at one byte in eight
-// cycles.
+// cycles. The command does not end by itself: what is written to the FIFO later
+// is added to the sum (data sheet, section 10.3.1.4).
 func (c *Chip) startCRC(now instant) {
 	c.crcDone = false
 	c.due[evCRC] = now + max(cycles(int64(8*c.fifoLen)), 1)
 }
 
 func (c *Chip) endCRC() {
-	result := crc(c.reg[regMode], c.fifo[:c.fifoLen])
+	c.feedCRC(c.fifo[:c.fifoLen])
 	c.setFIFOLen(0)
-	c.reg[regCRCResultH], c.reg[regCRCResultL] = byte(result>>8), byte(result)
 	c.crcDone = true
 	c.raise(regDivIrq, divIrqCRC)
 }
@@ -112,7 +113,7 @@ func (c *Chip) send(now instant) {
 	}
 	n := copy(c.sentBuffer[:], c.fifo[:c.fifoLen])
 	if c.reg[regTxMode]&modeCRCEn != 0 {
-		sum := crc(c.reg[regMode], c.sentBuffer[:n])
+		sum := crc(presetA, c.sentBuffer[:n])
 		c.sentBuffer[n], c.sentBuffer[n+1] = byte(sum), byte(sum>>8)
 		n += 2
 	}
@@ -122,6 +123,9 @@ func (c *Chip) send(now instant) {
 	}
 	c.phase = modemTransmitting
 	c.reg[regColl] |= collPosNotValid
+	if c.fault == FaultStuckTx {
+		return
+	}
 	c.due[evTxEnd] = now + readerFrame(c.sent)
 }
 
@@ -228,7 +232,7 @@ func (c *Chip) endReceive() {
 	bits := c.rxAlign + c.answer.Bits
 	whole := c.answer.Bits / 8
 	if c.reg[regRxMode]&modeCRCEn != 0 {
-		if c.answer.Bits%8 != 0 || whole < 3 || crc(c.reg[regMode], c.answer.Bytes[:whole]) != 0 {
+		if c.answer.Bits%8 != 0 || whole < 3 || crc(presetA, c.answer.Bytes[:whole]) != 0 {
 			c.raiseError(errCRC)
 		}
 		if whole >= 3 { // the checksum itself is kept back

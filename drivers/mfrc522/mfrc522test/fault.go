@@ -24,6 +24,9 @@ const (
 	FaultCrypto1 Fault = "crypto1"
 	// FaultNoIRQ: no interrupt request bit is ever set.
 	FaultNoIRQ Fault = "no-irq"
+	// FaultStuckTx: a frame that is begun never ends. Nothing reaches the
+	// cards, and as the timer starts after the last bit, nothing times out.
+	FaultStuckTx Fault = "stuck-tx"
 )
 
 // ParseFault reads the name of a fault that an operator may ask for: none,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/bits"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -406,6 +407,39 @@ func TestCRCCoprocessor(t *testing.T) {
 		r.write(command, calcCRC)
 		r.want("preset FFFF", crcL, 0xFF)
 	})
+	in(t, "bytes that come after the command", func(t *testing.T) {
+		r := newRig(t)
+		r.write(mode, 0x3D)
+		r.write(command, calcCRC)
+		for _, v := range []byte{0x12, 0x34} {
+			r.write(fifo, v)
+			time.Sleep(time.Millisecond) // so that each is worked off by itself
+		}
+		r.want("CRCResultLSB", crcL, 0x26)
+		r.want("CRCResultMSB", crcH, 0xCF)
+		r.write(command, calcCRC)
+		r.write(fifo, 0x12, 0x34)
+		r.want("a new command starts afresh", crcL, 0x26)
+	})
+	in(t, "most significant bit first", func(t *testing.T) {
+		r := newRig(t)
+		sum := func(data ...byte) [2]byte {
+			r.write(command, idle)
+			r.write(command, calcCRC)
+			for _, v := range data {
+				r.write(fifo, v)
+				time.Sleep(time.Millisecond)
+			}
+			return [2]byte{r.read(crcH), r.read(crcL)}
+		}
+		r.write(mode, 0x3D)
+		plain := sum(0x12, 0x34)
+		r.write(mode, 0xBD)
+		reversed := sum(0x48, 0x2C)
+		if bits.Reverse8(plain[0]) != reversed[1] || bits.Reverse8(plain[1]) != reversed[0] {
+			t.Errorf("% X and % X", plain, reversed)
+		}
+	})
 }
 
 func TestTimer(t *testing.T) {
@@ -499,6 +533,18 @@ func TestExchange(t *testing.T) {
 	in(t, "checksums by the chip", func(t *testing.T) {
 		r := ready(t)
 		r.put("C5CC358A", card.MifareClassic1K)
+		r.exchange([]byte{0x26}, 7, 0)
+		r.write(txMode, 0x80)
+		r.write(rxMode, 0x80)
+		if got := r.exchange([]byte{0x93, 0x70, 0xC5, 0xCC, 0x35, 0x8A, 0xB6}, 0, 0); !bytes.Equal(got, []byte{0x08}) {
+			t.Errorf("SAK % X", got)
+		}
+		r.want("errors", errorReg, 0)
+	})
+	in(t, "checksums by the chip are CRC_A whatever ModeReg says", func(t *testing.T) {
+		r := ready(t)
+		r.put("C5CC358A", card.MifareClassic1K)
+		r.write(mode, 0xBF) // MSBFirst, preset FFFF: both are CalcCRC's alone
 		r.exchange([]byte{0x26}, 7, 0)
 		r.write(txMode, 0x80)
 		r.write(rxMode, 0x80)
@@ -703,16 +749,6 @@ func TestCardsStaySilentWhenTheChipIsSetUpWrongly(t *testing.T) {
 			}
 		})
 	}
-	in(t, "checksum preset", func(t *testing.T) {
-		r := ready(t)
-		r.put("C5CC358A", card.MifareClassic1K)
-		r.write(mode, 0x3F)
-		r.exchange([]byte{0x26}, 7, 0)
-		r.write(txMode, 0x80)
-		if got := r.exchange([]byte{0x93, 0x70, 0xC5, 0xCC, 0x35, 0x8A, 0xB6}, 0, 0); got != nil {
-			t.Errorf("answered % X", got)
-		}
-	})
 	in(t, "receiver off", func(t *testing.T) {
 		r := ready(t)
 		r.put("C5CC358A", card.MifareClassic1K)
@@ -834,6 +870,21 @@ func TestFaults(t *testing.T) {
 		r.start([]byte{0x26}, 7, 0)
 		time.Sleep(time.Second)
 		r.want("ComIrq", comIrq, 0)
+	})
+	in(t, "a transceive that never ends", func(t *testing.T) {
+		r := ready(t)
+		r.put("C5CC358A", card.MifareClassic1K)
+		r.chip.SetFault(mfrc522test.FaultStuckTx)
+		r.start([]byte{0x26}, 7, 0)
+		time.Sleep(time.Minute)
+		r.want("ComIrq: neither an answer nor the timer", comIrq, 0)
+		r.want("still transmitting", status2, 3)
+		r.want("antenna", txControl, 0x83)
+		r.want("version", version, 0x92)
+		r.chip.SetFault(mfrc522test.FaultNone)
+		if !reads(r) {
+			t.Error("does not read once it is mended")
+		}
 	})
 	in(t, "failing transfers", func(t *testing.T) {
 		r := newRig(t)
