@@ -321,6 +321,11 @@ func TestBusRules(t *testing.T) {
 	if err := b.Tx([]byte{0x81 | version<<1, 0}, buf); err != nil || buf[1] != 0 {
 		t.Errorf("an address byte with its lowest bit set: % X %v", buf, err)
 	}
+	// Each byte of a read is the address of the next answer.
+	several := []byte{0x80 | version<<1, 0x80 | water<<1, 0x80 | modWidth<<1, 0}
+	if err := b.Tx(several, several); err != nil || !bytes.Equal(several[1:], []byte{0x92, 0x08, 0x26}) {
+		t.Errorf("three registers in one read: % X %v", several, err)
+	}
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
