@@ -384,7 +384,6 @@ func wrongFiles() []wrong {
 		broker("blank in the host", "tls://a b", "behind host and port"),
 		{"window", "", "window = 0", []string{"15 mqtt.window: from 1 to 10000"}},
 		{"window too large", "", "window = 10_001", []string{"15 mqtt.window: from 1 to 10000"}},
-		{"receipts of a later version", "", "receipts = true", []string{"15 mqtt.receipts: not available in this version"}},
 		{"certificate without key", "", "cert_file = \"c\"", []string{"15 mqtt.cert_file: no key_file"}},
 		{"key without certificate", "", "key_file = \"c\"", []string{"15 mqtt.key_file: no cert_file"}},
 		{"user without password", "", "username = \"c\"", []string{"15 mqtt.username: no password_file"}},

@@ -10,8 +10,6 @@ func unbuilt(key, value string) bool {
 		return value == "meshtastic"
 	case "tags.roster_file":
 		return value != ""
-	case "mqtt.receipts":
-		return value == "true"
 	}
 	return false
 }

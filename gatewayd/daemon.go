@@ -252,6 +252,7 @@ func (d *daemon) newUplink(limits uplink.Limits) *uplink.Uplink {
 		CAFile: m.CAFile, CertFile: m.CertFile, KeyFile: m.KeyFile,
 		Username: m.Username, PasswordFile: m.PasswordFile,
 		Window:   m.Window,
+		Receipts: m.Receipts,
 		Journal:  d.journal,
 		Times:    d.clock,
 		Now:      d.clock.Now,
