@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all build demo test test-deps lint cross bench fuzz clean
+.PHONY: all build demo test test-deps lint cross bench torture fuzz clean
 
 all: build
 
@@ -43,6 +43,11 @@ cross:
 bench: test-deps
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
 	$(GO) test -tags bench -run '^TestBench$$' -count=1 -v ./gatewayd
+
+# Kills a real gateway for a while, and says what was lost: make torture TORTURE_FOR=1h
+TORTURE_FOR ?= 5m
+torture: test-deps
+	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^TestTorture$$' -count=1 -timeout 24h -v ./gatewayd
 
 # Each fuzz target for a while: make fuzz FUZZTIME=5m
 FUZZTIME ?= 20s
