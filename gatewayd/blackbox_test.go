@@ -139,7 +139,13 @@ func (g *gateway) launch() {
 // await polls for a condition.
 func (g *gateway) await(what string, ok func() bool) {
 	g.t.Helper()
-	deadline := time.Now().Add(brokertest.Wait)
+	g.awaitFor(brokertest.Wait, what, ok)
+}
+
+// awaitFor is await with a bound of its own.
+func (g *gateway) awaitFor(bound time.Duration, what string, ok func() bool) {
+	g.t.Helper()
+	deadline := time.Now().Add(bound)
 	for !ok() {
 		if time.Now().After(deadline) {
 			g.t.Fatalf("waited in vain for %s", what)

@@ -16,7 +16,16 @@ var errCrowded = errors.New("too many at once")
 
 // sort puts a message from the broker where it will be read. paho calls it on a
 // goroutine of the message's own, so it never waits.
+//
+// A receipt is taken at once: it is cheap, a city may send one for each event,
+// and one that is dropped would have the event sent again.
 func (s *session) sort(m mqtt.Message) {
+	if m.Topic() == s.u.prefix+"receipt" {
+		if err := s.u.receipt(m.Payload()); err != nil {
+			s.u.refused(m.Topic(), err)
+		}
+		return
+	}
 	queue := s.notes
 	if strings.HasPrefix(m.Topic(), s.u.prefix+"cmd/") {
 		queue = s.commands
@@ -62,8 +71,6 @@ func (s *session) note(_ context.Context, m mqtt.Message) error {
 	switch {
 	case !ours:
 		return errors.New("not our topic")
-	case topic == "receipt":
-		return s.u.receipt(m.Payload())
 	case topic == "status":
 		return s.ownStatus(m)
 	case strings.HasPrefix(topic, "alert/"):
