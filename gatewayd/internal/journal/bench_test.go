@@ -11,8 +11,8 @@ import (
 	"presence/gatewayd/internal/journal"
 )
 
-// written is what this process has caused to be written to storage (proc(5)).
-func written(t testing.TB) int64 {
+// diskWrites is what this process has caused to be written to storage (proc(5)).
+func diskWrites(t testing.TB) int64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/io")
 	if err != nil {
@@ -35,12 +35,12 @@ func written(t testing.TB) int64 {
 func BenchmarkLoneTap(b *testing.B) {
 	c := newClock()
 	j := open(b, options(diskPath(b), c))
-	before := written(b)
+	before := diskWrites(b)
 	for i := 0; b.Loop(); i++ {
 		e := appended(b, j, badge(c, i))
 		j.Ack(e.Pos)
 	}
-	b.ReportMetric(float64(written(b)-before)/float64(b.N), "disk-B/op")
+	b.ReportMetric(float64(diskWrites(b)-before)/float64(b.N), "disk-B/op")
 }
 
 // BenchmarkTapUnderTags appends taps while tags come as fast as they are taken.
@@ -83,7 +83,7 @@ func BenchmarkTags(b *testing.B) {
 	o.MaxBytes = 1 << 30
 	o.CommitInterval = time.Hour
 	j := open(b, o)
-	before := written(b)
+	before := diskWrites(b)
 	n := 0
 	for b.Loop() {
 		for range 50 {
@@ -93,7 +93,7 @@ func BenchmarkTags(b *testing.B) {
 		flushed(b, j)
 		j.Ack(j.End())
 	}
-	b.ReportMetric(float64(written(b)-before)/float64(n), "disk-B/event")
+	b.ReportMetric(float64(diskWrites(b)-before)/float64(n), "disk-B/event")
 }
 
 // BenchmarkFlood enqueues tags as fast as they are taken.
@@ -102,12 +102,12 @@ func BenchmarkFlood(b *testing.B) {
 	o := options(diskPath(b), c)
 	o.MaxBytes = 1 << 30
 	j := open(b, o)
-	before := written(b)
+	before := diskWrites(b)
 	for i := 0; b.Loop(); i++ {
 		enqueue(b, j, tag(c, i))
 	}
 	flushed(b, j)
-	b.ReportMetric(float64(written(b)-before)/float64(b.N), "disk-B/event")
+	b.ReportMetric(float64(diskWrites(b)-before)/float64(b.N), "disk-B/event")
 }
 
 // diskPath is a place on the disk: these figures are about it.

@@ -39,6 +39,11 @@ func (s *survey) all(r io.ReaderAt, size int64) {
 	if im == nil {
 		return
 	}
+	if im.meta.freelist == noFreelist {
+		// bbolt goes through the whole file then, in a goroutine of its own, and
+		// what panics there cannot be caught.
+		s.newest = 0
+	}
 	buckets, err := im.buckets()
 	if err != nil {
 		s.problem(fmt.Errorf("list of buckets: %w", err))
@@ -71,8 +76,10 @@ func (s *survey) pages(im *image) error {
 	if err != nil {
 		return fmt.Errorf("list of free pages: %w", err)
 	}
-	if err := im.use(im.meta.freelist); err != nil {
-		return err
+	if im.meta.freelist != noFreelist {
+		if err := im.use(im.meta.freelist); err != nil {
+			return err
+		}
 	}
 	for _, id := range free {
 		if err := im.use(id); err != nil {

@@ -3,14 +3,16 @@ package journal_test
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/bbolt"
@@ -127,8 +129,8 @@ func (s sample) survives(t testing.TB, o journal.Options, file []byte) (*journal
 		k := id{want.Stream, want.Seq}
 		e, ok := there[k]
 		if ok {
-			if diff := cmp.Diff(want, e); diff != "" {
-				t.Fatalf("an event has changed:\n%s", diff)
+			if !reflect.DeepEqual(want, e) {
+				t.Fatalf("an event has changed:\n%s", cmp.Diff(want, e))
 			}
 			delete(there, k)
 			continue
@@ -241,6 +243,11 @@ func TestDamageAndItsOutcome(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			file := c.damage(bytes.Clone(s.file))
 			o := s.place(t, file)
+			if r, err := journal.Verify(t.Context(), o.Path); (err == nil) != (file != nil) {
+				t.Errorf("verify: %v", err)
+			} else if file != nil && r.Whole() != (c.name == "trailing garbage") {
+				t.Errorf("verify says:\n%s", r)
+			}
 			d, missing := s.survives(t, o, file)
 			t.Logf("%d missing; %+v", missing, d)
 			if missing > c.atMost {
@@ -271,7 +278,8 @@ func TestDamageAndItsOutcome(t *testing.T) {
 
 // TestEveryPageDamaged damages each page in turn, in several ways.
 func TestEveryPageDamaged(t *testing.T) {
-	s := newSample(t, 150)
+	t.Parallel()
+	s := newSample(t, 50)
 	rng := rand.New(rand.NewPCG(1, 2))
 	outcomes := make(map[string]int)
 	for page := range len(s.file) / pageSize {
@@ -288,7 +296,15 @@ func TestEveryPageDamaged(t *testing.T) {
 		} {
 			file := bytes.Clone(s.file)
 			damage(file[page*pageSize:][:pageSize])
-			d, missing := s.survives(t, s.place(t, file), file)
+			o := s.place(t, file)
+			r, err := journal.Verify(t.Context(), o.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, missing := s.survives(t, o, file)
+			if r.Whole() != (d == nil) {
+				t.Errorf("verify and Open do not agree: %s", r)
+			}
 			if t.Failed() {
 				t.Fatalf("page %d, %s: %+v", page, name, d)
 			}
@@ -360,19 +376,6 @@ func TestAnEmptyFileWhereNoneWasIsNoDamage(t *testing.T) {
 
 // TestNoPermission opens as a user who must not read the old file.
 func TestNoPermission(t *testing.T) {
-	if path := os.Getenv("JOURNAL_TEST_AS_NOBODY"); path != "" {
-		j, err := journal.Open(options(path, newClock()))
-		if err != nil {
-			fmt.Println("error:", err)
-			os.Exit(1)
-		}
-		fmt.Printf("damage: %+v\n", *j.Damage())
-		if err := j.Close(); err != nil {
-			fmt.Println("error:", err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("only root can become another user")
@@ -393,8 +396,8 @@ func TestNoPermission(t *testing.T) {
 			if err := os.WriteFile(exe, read(t, os.Args[0]), 0o755); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command(exe, "-test.run=^TestNoPermission$")
-			cmd.Env = append(os.Environ(), "JOURNAL_TEST_AS_NOBODY="+o.Path)
+			cmd := exec.Command(exe)
+			cmd.Env = append(os.Environ(), "JOURNAL_TEST_PROCESS=damaged", "JOURNAL_TEST_DIR="+filepath.Dir(o.Path))
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 			out, err := cmd.CombinedOutput()
 			if err != nil || !bytes.Contains(out, []byte("permission denied")) {
@@ -459,6 +462,48 @@ func TestDamageWhileRunning(t *testing.T) {
 				t.Errorf("%d missing, damage %+v", missing, d)
 			}
 		})
+	}
+}
+
+// TestDamageDeepInALargeJournal: a large journal is used before all of it was
+// looked at. The rest is looked at afterwards, and what is found there is
+// accounted for as well.
+func TestDamageDeepInALargeJournal(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	o := options(newPath(t), c)
+	j := open(t, o)
+	for i := range 60_000 {
+		enqueue(t, j, tag(c, i))
+	}
+	flushed(t, j)
+	events := all(t, j, 0)
+	closed(t, j)
+	sound := read(t, o.Path)
+	file := bytes.Clone(sound)
+	at := bytes.LastIndex(file, recordOf(events[1000]))
+	file[at+30] ^= 1
+	if err := os.WriteFile(o.Path, file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	j = open(t, o)
+	if j.Damage() != nil {
+		t.Fatal("all of it was looked at: the test needs a larger journal")
+	}
+	select {
+	case <-j.Failed():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the damage was not found")
+	}
+	var why *journal.Error
+	if !errors.As(j.Err(), &why) || why.Reason() != "journal-damaged" {
+		t.Errorf("failed with %v", j.Err())
+	}
+	events = append(events, all(t, j, j.End()-1)...)
+	closed(t, j)
+	d, missing := sample{file: sound, events: events}.survives(t, o, file)
+	if d == nil || missing != 1 || len(d.Missing) != 1 {
+		t.Errorf("%d missing, damage %+v", missing, d)
 	}
 }
 

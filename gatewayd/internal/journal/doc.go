@@ -25,6 +25,8 @@
 //	holes    position -> position: records that were lost, both ends included
 //	meta     cursor and counters
 //
+// Beside it lies journal.mark (see mark.go).
+//
 // The tail is there for the life of an SD card. bbolt keeps a bucket of at most
 // a quarter page inside the page of its parent, which every commit writes
 // anyway; so a lone tap costs three pages, and only when the tail is full does
@@ -38,9 +40,26 @@
 // stream are dense, so a record's position tells its number and the other way
 // round.
 //
+// # When there is no room
+//
+// Delivered events go first, however young. Then waiting tag events are thinned,
+// oldest first: window by window, the newest event of each tag stays. Each commit
+// that removes some also appends the gap that names them. Taps stay: when nothing
+// else is left, the next tap is refused.
+//
 // # When the disk fails
 //
-// What failed cleanly (no room) can be tried again. After a failed sync nobody
-// knows what the disk holds: the journal refuses everything from then on and
-// says so on Failed, and the daemon leaves, to be restarted on a fresh handle.
+// What failed cleanly (no room, read-only) can be tried again. After a failed
+// sync nobody knows what the disk holds: the journal refuses everything from then
+// on and says so on Failed, and the daemon leaves, to be restarted on a fresh
+// handle.
+//
+// # When the file is damaged
+//
+// bbolt trusts its file, so the file is first read without it (image.go,
+// check.go). One that is not sound is put aside under a dated name. Every record
+// whose checksum holds moves to a new file (salvage.go, damage.go), with its
+// stream and number, and gaps name what is missing. Damage that shows only while
+// the journal is in use makes it fail; a mark beside the file then sees to it that
+// the next start looks through all of it.
 package journal

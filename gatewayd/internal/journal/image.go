@@ -390,10 +390,11 @@ func (im *image) each(b bucket, fn func(element) error) error {
 	return nil
 }
 
-// freePages reads the list of free pages.
+// freePages reads the list of free pages; there is none to read where it was
+// too long to be written (see maxFreelist).
 func (im *image) freePages() ([]uint64, error) {
 	if im.meta.freelist == noFreelist {
-		return nil, damagedf("no list of free pages")
+		return nil, nil
 	}
 	p, err := im.read(im.meta.freelist, flagFreelist)
 	if err != nil {

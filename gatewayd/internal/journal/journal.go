@@ -245,7 +245,12 @@ func (j *Journal) begin() (*writer, error) {
 		}
 	}
 	w := newWriter(j)
-	return w, w.commit(change{items: items, starts: true})
+	if err := w.fits(items); err != nil && j.Err() == nil {
+		// The start lives off the reserve: a gateway with a full disk runs, and
+		// says so.
+		j.opt.Log.Warn("there is no room in the journal", "error", err)
+	}
+	return w, w.commit(change{items: items, starts: true, prunes: pruneStep})
 }
 
 // Damage tells what was wrong with the journal that Open found, nil if nothing

@@ -417,6 +417,7 @@ func TestAClosedJournalRefuses(t *testing.T) {
 }
 
 func TestTwoDaemonsDoNotShareAJournal(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	j := open(t, o)

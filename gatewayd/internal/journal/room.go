@@ -19,6 +19,12 @@ const (
 	// pages it changes anew before it lets go of the old ones.
 	reservePages = 64
 
+	// maxFreelist is how many free pages are listed in the file. Every commit
+	// writes the list anew: after a long outage, when most of a large file is free
+	// again, it would cost a hundred times what a tap does. Without the list the
+	// file is gone through at the next start, unless it is closed in peace.
+	maxFreelist = 2048
+
 	// thinStep is how many waiting tag events one commit removes at most.
 	thinStep = 512
 
@@ -35,6 +41,9 @@ func (w *writer) makeRoom(items []item) error {
 		err := w.fits(items)
 		if err == nil || len(items) == 0 {
 			return nil // a commit without items lives off the reserve
+		}
+		if w.j.Err() != nil {
+			return err
 		}
 		before := w.j.snapshot()
 		w.crowded = true
@@ -64,11 +73,11 @@ func (w *writer) fits(items []item) error {
 	}
 	size, free, err := w.j.sizes()
 	if err != nil {
-		return err
+		return w.fatal(err)
 	}
 	// Leaves, their branches, the page of the buckets and the list of free
 	// pages.
-	pages := bytes/pageSize*5/4 + 8 + free*8/pageSize
+	pages := bytes/pageSize*5/4 + 8 + min(free, maxFreelist)*8/pageSize
 	need := size + max(pages+reservePages-free, 0)*pageSize
 	w.crowded = size-free*pageSize > w.j.opt.MaxBytes/8*7
 	if need > w.j.opt.MaxBytes {
@@ -107,7 +116,11 @@ func (w *writer) back(size int64) error {
 			return nil
 		case to == size:
 			w.crowded = true
-			return w.failed(&fs.PathError{Op: "fallocate", Path: w.j.opt.Path, Err: err}, 0)
+			err = &fs.PathError{Op: "fallocate", Path: w.j.opt.Path, Err: err}
+			if e, ok := passing(err); ok {
+				return e
+			}
+			return w.fatal(err)
 		}
 	}
 	return nil
@@ -243,7 +256,7 @@ func (w *writer) thin(scan *int) (bool, error) {
 		to := min(t.next+thinWindows[t.level]-1, p.end)
 		victims, looked, err := j.thinWindow(t.next, to)
 		if err != nil {
-			return false, w.failed(err, 0)
+			return false, w.fatal(err)
 		}
 		*scan -= looked
 		if len(victims) == 0 {

@@ -257,9 +257,6 @@ func dropForgotten(pieces []piece, oldest, cursor uint64) []piece {
 	return slices.DeleteFunc(pieces, func(p piece) bool { return p.pos < oldest && p.pos <= cursor })
 }
 
-// pageful is more records than fit in one page.
-const pageful = 64
-
 // account leaves out what a gap has named as gone, and finds out what is
 // missing.
 func (s *salvaged) account(r io.ReaderAt, c codec, pieces []piece) {
@@ -293,11 +290,6 @@ func (s *salvaged) account(r io.ReaderAt, c codec, pieces []piece) {
 		}
 	}
 	last := s.records[0]
-	// A stream that begins a few numbers late has lost its beginning with a
-	// damaged page; one that begins much later was shortened on purpose.
-	if last.seq <= pageful {
-		miss(last.stream, last.pos-last.seq+1, 1, last.seq-1)
-	}
 	for _, p := range s.records[1:] {
 		first := p.pos - p.seq + 1
 		if p.stream == last.stream {

@@ -49,7 +49,7 @@ type sealedRecord struct {
 }
 
 func newWriter(j *Journal) *writer {
-	return &writer{j: j, tailBytes: -1}
+	return &writer{j: j, tailBytes: -1, nextPrune: time.Now().Add(pruneEvery)}
 }
 
 // change is what one commit does.
@@ -225,6 +225,7 @@ func (w *writer) commit(c change) error {
 
 	var txid int
 	tailBytes := 0
+	j.db.NoFreelistSync = !c.ends && j.db.Stats().FreePageN > maxFreelist
 	started := time.Now()
 	err := guard(func() error {
 		tx, err := j.db.Begin(true)
@@ -399,12 +400,17 @@ func sizeOf(b *bolt.Bucket) int {
 
 func elementSize(key, value []byte) int { return leafElement + len(key) + len(value) }
 
-// failed tells errors that pass from those after which the handle must not be
-// used again.
+// failed tells errors of a commit that pass from those after which the handle
+// must not be used again.
 func (w *writer) failed(err error, txid int) error {
 	if e, ok := passing(err); ok && !w.reached(txid) {
 		return e
 	}
+	return w.fatal(err)
+}
+
+// fatal makes the journal fail.
+func (w *writer) fatal(err error) error {
 	reason := reasonFailed
 	if errors.Is(err, errDamagedFile) || errors.Is(err, errDamagedRecord) {
 		reason = reasonDamaged

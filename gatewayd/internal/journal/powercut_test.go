@@ -1,0 +1,652 @@
+package journal_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
+)
+
+// TestMain lets this binary be the process under test as well: a process that
+// is killed, that lives on a disk with faults, or that is another user's.
+func TestMain(m *testing.M) {
+	if what := os.Getenv("JOURNAL_TEST_PROCESS"); what != "" {
+		if err := process(what, os.Getenv("JOURNAL_TEST_DIR")); err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// run runs a process under test and returns what it prints.
+func run(t testing.TB, what, dir string) (string, error) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "JOURNAL_TEST_PROCESS="+what, "JOURNAL_TEST_DIR="+dir,
+		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE")) // else each costs a second under the race detector
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func process(what, dir string) error {
+	switch what {
+	case "damaged":
+		j, err := journal.Open(options(filepath.Join(dir, "journal.db"), newClock()))
+		if err != nil {
+			return err
+		}
+		fmt.Printf("damage: %+v\n", *j.Damage())
+		return j.Close()
+	case "ends", "dies", "full":
+		return newOffice(dir, what).run()
+	case "faults":
+		return newOffice(dir, what).faults()
+	case "on":
+		return newOffice(dir, what).on()
+	case "fills":
+		return newOffice(dir, what).fills()
+	}
+	return fmt.Errorf("what is %q", what)
+}
+
+// office is the life that a journal leads in a process under test: taps from
+// two doors, tags, and a city that reads and acknowledges. It notes what it
+// asks for, before, and what it was told, after.
+type office struct {
+	what  string
+	notes *os.File
+	clock *sharedClock
+	opt   journal.Options
+	next  int // number of the next draft
+	mu    sync.Mutex
+	j     *journal.Journal
+}
+
+type sharedClock struct {
+	mu sync.Mutex
+	clock
+}
+
+func (c *sharedClock) now() presence.Reading {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pass(time.Minute)
+	return c.at
+}
+
+func newOffice(dir, what string) *office {
+	c := &sharedClock{clock: *newClock()}
+	o := options(filepath.Join(dir, "journal.db"), nil)
+	o.Now = c.now
+	o.Keep = 20 * time.Minute
+	o.CommitInterval = 3 * time.Millisecond
+	if what == "full" {
+		o.MaxBytes = 350 << 10
+	}
+	return &office{what: what, clock: c, opt: o, next: os.Getpid() * 10_000}
+}
+
+func (o *office) say(format string, args ...any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, err := fmt.Fprintf(o.notes, format+"\n", args...); err != nil {
+		panic(err)
+	}
+}
+
+func (o *office) number() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.next++
+	return o.next
+}
+
+func (o *office) open() (err error) {
+	dir := filepath.Dir(o.opt.Path)
+	if o.notes, err = os.OpenFile(filepath.Join(dir, notes), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640); err != nil {
+		return err
+	}
+	o.j, err = journal.Open(o.opt)
+	if err == nil && o.j.Damage() != nil {
+		err = fmt.Errorf("damaged: %+v", o.j.Damage())
+	}
+	return err
+}
+
+// tap shows a badge and tells whether the lamp was green.
+func (o *office) tap() error {
+	n := o.number()
+	o.say("ask %d", n)
+	d := presence.Draft{Kind: presence.KindBadge, At: o.clock.now(), Badge: &presence.Badge{
+		Reader: "door", Badge: strconv.Itoa(n), Card: "mifare-classic-1k", Assurance: "uid",
+	}}
+	e, err := o.j.Append(context.Background(), d)
+	if err == nil {
+		o.say("green %d %s %d %d", n, e.Stream, e.Seq, e.Pos)
+	}
+	return err
+}
+
+func (o *office) tag() error {
+	n := o.number()
+	o.say("ask %d", n)
+	d := presence.Draft{Kind: presence.KindTag, At: o.clock.now(), Tag: &presence.Tag{
+		Receiver: "yard", Tag: "kenwood:" + strconv.Itoa(n%3), FixTime: int64(n), Fix: presence.FixLive,
+	}}
+	return o.j.Enqueue(context.Background(), d)
+}
+
+// numberOf is the number of the draft that an event was.
+func numberOf(e presence.Entry) string {
+	switch {
+	case e.Badge != nil:
+		return e.Badge.Badge
+	case e.Tag != nil:
+		return strconv.FormatInt(e.Tag.FixTime, 10)
+	}
+	return "0"
+}
+
+// city reads, and acknowledges some.
+func (o *office) city(ctx context.Context, acks bool) {
+	after := o.j.Cursor()
+	for n := 0; ; n++ {
+		es, err := o.j.Next(ctx, after, 7)
+		if err != nil {
+			return
+		}
+		for _, e := range es {
+			o.say("sent %s %s %d %d", numberOf(e), e.Stream, e.Seq, e.Pos)
+			after = e.Pos
+		}
+		if acks && n%3 == 0 {
+			o.say("ack %d", after)
+			o.j.Ack(after)
+		}
+	}
+}
+
+func (o *office) run() error {
+	if err := o.open(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var w sync.WaitGroup
+	w.Go(func() { o.city(ctx, o.what != "full") })
+	var doors sync.WaitGroup
+	errs := make([]error, 2)
+	for door := range errs {
+		doors.Go(func() {
+			for i := range 25 {
+				tags := door
+				if o.what == "full" {
+					tags = 8
+				}
+				for range tags {
+					errs[door] = errors.Join(errs[door], o.tag())
+				}
+				errs[door] = errors.Join(errs[door], o.tap())
+				if i%10 == 9 {
+					errs[door] = errors.Join(errs[door], o.j.Flush(ctx))
+				}
+			}
+		})
+	}
+	doors.Wait()
+	if o.what == "dies" {
+		os.Exit(0) // without a word to anybody
+	}
+	cancel()
+	w.Wait()
+	return errors.Join(errors.Join(errs...), o.j.Close())
+}
+
+// on goes on for ever, and speaks on its standard output.
+func (o *office) on() error {
+	if err := o.open(); err != nil {
+		return err
+	}
+	o.notes = os.Stdout
+	go o.city(context.Background(), true)
+	for {
+		if err := errors.Join(o.tag(), o.tap()); err != nil {
+			return err
+		}
+	}
+}
+
+// faults shows badges until the journal fails, or twenty.
+func (o *office) faults() error {
+	if err := o.open(); err != nil {
+		fmt.Println("not opened:", err)
+		return nil
+	}
+	for range 12 {
+		if err := o.tag(); err != nil {
+			fmt.Println("tag:", err)
+		}
+		if err := o.tap(); err != nil {
+			fmt.Println("red:", err)
+		}
+		select {
+		case <-o.j.Failed():
+			fmt.Println("failed:", o.j.Err())
+			if err := o.tap(); err == nil {
+				return errors.New("a failed journal has accepted a tap")
+			}
+			o.say("closed")
+			return o.j.Close()
+		default:
+		}
+	}
+	err := o.j.Close()
+	o.say("closed")
+	return err
+}
+
+// fills shows badges until ten were red and five green again.
+func (o *office) fills() error {
+	if err := o.open(); err != nil {
+		return err
+	}
+	reasons, red := make(map[string]int), 0
+	for green := 0; green < 5; {
+		if err := o.tag(); err != nil {
+			return err
+		}
+		err := o.tap()
+		var why *journal.Error
+		switch {
+		case err == nil && red >= 10:
+			green++
+		case errors.As(err, &why):
+			reasons[why.Reason()]++
+			red++
+			o.say("red %s", why.Reason())
+		case err != nil:
+			return err
+		}
+	}
+	fmt.Println("red:", reasons)
+	if err := o.j.Flush(context.Background()); err != nil {
+		return err
+	}
+	lost := 0
+	for _, err := range []error{o.j.Scan(context.Background(), func(e presence.Entry) error {
+		if e.Gap != nil {
+			lost += e.Gap.Kinds["badge"]
+		}
+		return nil
+	}), o.j.Close()} {
+		if err != nil {
+			return err
+		}
+	}
+	if lost != red {
+		return fmt.Errorf("%d taps were red, the ledger has %d", red, lost)
+	}
+	return nil
+}
+
+// told is what the notes say up to some point.
+type told struct {
+	asked   map[string]bool
+	known   []knownEvent       // that were green, or sent
+	byPlace map[eventID]string // whose number is what event
+	acked   uint64
+	gaps    int    // the most numbers that gaps have named
+	rest    string // of a line: the kernel cuts what is written at its pages
+}
+
+type knownEvent struct {
+	eventID
+	number string
+	pos    uint64
+	green  bool
+}
+
+// eventID is the id under which the city knows an event.
+type eventID struct {
+	stream presence.ID
+	seq    uint64
+}
+
+func (e eventID) String() string { return fmt.Sprintf("%s-%d", e.stream, e.seq) }
+
+func newTold() *told {
+	return &told{asked: make(map[string]bool), byPlace: make(map[eventID]string)}
+}
+
+func (w *told) listen(t testing.TB, data []byte) {
+	t.Helper()
+	w.rest += string(data)
+	for {
+		line, rest, whole := strings.Cut(w.rest, "\n")
+		if !whole {
+			return
+		}
+		w.rest = rest
+		f := strings.Fields(line)
+		number := func(i int) uint64 {
+			n, err := strconv.ParseUint(f[i], 10, 64)
+			if err != nil {
+				t.Fatalf("note %q: %v", line, err)
+			}
+			return n
+		}
+		switch f[0] {
+		case "ask":
+			w.asked[f[1]] = true
+		case "ack":
+			w.acked = max(w.acked, number(1))
+		case "green", "sent":
+			stream, err := presence.ParseID(f[2])
+			if err != nil {
+				t.Fatalf("note %q: %v", line, err)
+			}
+			e := knownEvent{eventID: eventID{stream, number(3)}, number: f[1], pos: number(4), green: f[0] == "green"}
+			if n, ok := w.byPlace[e.eventID]; ok && n != e.number {
+				t.Fatalf("seq %s is of event %s and of event %s", e.eventID, n, e.number)
+			}
+			w.byPlace[e.eventID] = e.number
+			w.known = append(w.known, e)
+		}
+	}
+}
+
+// holds opens a journal as it was found and checks it against what was told.
+// Thoroughly, it is closed and verified as well.
+func (w *told) holds(o journal.Options, thoroughly bool) error {
+	j, err := journal.Open(o)
+	if err != nil {
+		return fmt.Errorf("it does not open: %w", err)
+	}
+	defer j.Close()
+	if d := j.Damage(); d != nil {
+		return fmt.Errorf("a power cut is no damage: %+v", *d)
+	}
+	if c := j.Cursor(); c > w.acked {
+		return fmt.Errorf("cursor %d, but only %d was acknowledged", c, w.acked)
+	}
+	there := make(map[eventID]uint64) // where
+	numbers := make(map[string]bool)
+	named := make(map[eventID]bool)
+	var last presence.Entry
+	err = j.Scan(context.Background(), func(e presence.Entry) error {
+		place := eventID{e.Stream, e.Seq}
+		n := numberOf(e)
+		switch {
+		case e.Pos <= last.Pos:
+			return fmt.Errorf("position %d after %d", e.Pos, last.Pos)
+		case e.Stream == last.Stream && e.Seq <= last.Seq:
+			return fmt.Errorf("seq %d after %d", e.Seq, last.Seq)
+		case n != "0" && numbers[n]:
+			return fmt.Errorf("event %s is there twice", n)
+		case n != "0" && !w.asked[n]:
+			return fmt.Errorf("event %s was never recorded", n)
+		}
+		if known, ok := w.byPlace[place]; ok && (known != n || e.Stream == j.Stream()) {
+			return fmt.Errorf("seq %s was event %s and is event %s", place, known, n)
+		}
+		if e.Gap != nil {
+			for _, r := range e.Gap.Ranges {
+				for seq := r.From; seq <= r.To; seq++ {
+					named[eventID{r.Stream, seq}] = true
+				}
+			}
+		}
+		numbers[n], there[place], last = true, e.Pos, e
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range w.known {
+		if pos, ok := there[k.eventID]; ok {
+			if pos != k.pos {
+				return fmt.Errorf("event %s was at %d and is at %d", k.number, k.pos, pos)
+			}
+			continue
+		}
+		if k.pos > w.acked && (k.green || !named[k.eventID]) {
+			return fmt.Errorf("event %s (green %t, seq %s, position %d) is missing", k.number, k.green, k.eventID, k.pos)
+		}
+	}
+	w.gaps = max(w.gaps, len(named))
+	if !thoroughly {
+		return nil
+	}
+	if err := j.Close(); err != nil {
+		return err
+	}
+	r, err := journal.Verify(context.Background(), o.Path)
+	if err == nil && !r.Whole() {
+		err = fmt.Errorf("not whole: %s", r)
+	}
+	return err
+}
+
+// TestEveryCut lets a journal live through taps, tags, acknowledgements,
+// retention, a full disk, restarts and kills, and cuts the power before every
+// single operation on the disk. After each cut the journal opens, and what was
+// promised holds.
+func TestEveryCut(t *testing.T) {
+	t.Parallel()
+	d, at := mountDisk(t, nil)
+	for _, what := range []string{"ends", "dies", "full", "ends"} {
+		if out, err := run(t, what, at); err != nil {
+			t.Fatalf("%s: %v: %s", what, err, out)
+		}
+	}
+	ops := d.history()
+
+	dir := fastDir(t)
+	o := options(filepath.Join(dir, "journal.db"), newClock())
+	p, w := newPlatter(), newTold()
+	rng := rand.New(rand.NewPCG(5, 6))
+	some := []cutKind{cutKept, cutPart, cutReordered, cutTorn512, cutTorn4K}
+	boundaries, cuts, kinds := 0, 0, make(map[cutKind]int)
+	changed := true // what is certain, or what was told
+	for i, next := range ops {
+		if next.kind == opNote {
+			w.listen(t, next.data)
+			changed = true
+			continue
+		}
+		boundaries++
+		kindsHere := []cutKind{some[i%len(some)], cutDropped}
+		if !changed {
+			kindsHere = kindsHere[:1] // dropped would be found as it was before
+		}
+		for _, kind := range kindsHere {
+			put(t, dir, p.cut(kind, rng))
+			if err := w.holds(o, cuts%10 == 0); err != nil {
+				t.Fatalf("power cut before operation %d (%s %s at %d), unsynced writes %s: %v", i, next.kind, next.name, next.off, kind, err)
+			}
+			cuts++
+			kinds[kind]++
+		}
+		p.add(next)
+		changed = next.kind == opSync || next.kind == opSyncDir
+	}
+	t.Logf("%d cut points, %d cuts: %v", boundaries, cuts, kinds)
+	if w.gaps == 0 {
+		t.Error("the journal was never full")
+	}
+	if boundaries < 1000 {
+		t.Errorf("only %d cut points", boundaries)
+	}
+}
+
+// put makes a directory hold exactly these files.
+func put(t testing.TB, dir string, files map[string][]byte) {
+	t.Helper()
+	old, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range old {
+		if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, b := range files {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, withoutEnd(b), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, int64(len(b))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// withoutEnd is b without the zeros at its end, more or less.
+func withoutEnd(b []byte) []byte {
+	var zeros [pageSize]byte
+	for len(b) >= len(zeros) && bytes.Equal(b[len(b)-len(zeros):], zeros[:]) {
+		b = b[:len(b)-len(zeros)]
+	}
+	return b
+}
+
+// TestEveryFault lets each single write and sync fail in turn. A tap that meets
+// it is red; what was green is there afterwards, whether the disk kept what it
+// had not synced or not; and after a failed sync the journal says that it is
+// finished.
+func TestEveryFault(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		kind  opKind
+		errno syscall.Errno
+	}{{opWrite, syscall.EIO}, {opWrite, syscall.ENOSPC}, {opSync, syscall.EIO}, {opSize, syscall.ENOSPC}, {opWrite, syscall.EROFS}} {
+		t.Run(fmt.Sprintf("%s %v", c.kind, c.errno), func(t *testing.T) {
+			points, outcomes := 0, make(map[string]int)
+			for n := 0; ; n += 1 + n/8 {
+				var hit atomic.Bool
+				left := n
+				d, at := mountDisk(t, func(o op) syscall.Errno {
+					if o.kind == c.kind && o.file >= 0 && !hit.Load() {
+						if left--; left < 0 {
+							hit.Store(true)
+							return c.errno
+						}
+					}
+					return 0
+				})
+				out, err := run(t, "faults", at)
+				ops := d.history()
+				if err != nil {
+					t.Fatalf("the %dth %s failed with %v: %v\n%s", n, c.kind, c.errno, err, out)
+				}
+				if !hit.Load() {
+					break
+				}
+				points++
+				s := bufio.NewScanner(strings.NewReader(out))
+				for s.Scan() {
+					outcome, _, _ := strings.Cut(s.Text(), ":")
+					outcomes[outcome]++
+				}
+				if c.kind == opSync && !strings.Contains(out, "failed:") && !strings.Contains(out, "not opened:") && !bytes.Contains(lastNote(ops), []byte("closed")) {
+					t.Errorf("the %dth sync failed, and nobody noticed:\n%s", n, out)
+				}
+				p, w := newPlatter(), newTold()
+				for _, o := range ops {
+					if o.kind == opNote {
+						w.listen(t, o.data)
+					}
+					p.add(o)
+				}
+				dir := fastDir(t)
+				for _, kind := range []cutKind{cutDropped, cutKept, cutTorn512} {
+					put(t, dir, p.cut(kind, rand.New(rand.NewPCG(uint64(n), 1))))
+					if err := w.holds(options(filepath.Join(dir, "journal.db"), newClock()), true); err != nil {
+						t.Fatalf("after the %dth %s failed with %v, unsynced writes %s: %v\n%s", n, c.kind, c.errno, kind, err, out)
+					}
+				}
+			}
+			t.Logf("%d points: %v", points, outcomes)
+			if points == 0 {
+				t.Error("nothing failed")
+			}
+		})
+	}
+}
+
+// TestADiskThatIsFullForAWhile refuses room from some point on, until some taps
+// were red: all goes on by itself then, without a restart, and the ledger names
+// what was refused.
+func TestADiskThatIsFullForAWhile(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		errno  syscall.Errno
+		kinds  []opKind
+		reason string
+	}{
+		{syscall.ENOSPC, []opKind{opSize}, "disk-full"},
+		{syscall.ENOSPC, []opKind{opSize, opWrite}, "disk-full"},
+		{syscall.EROFS, []opKind{opSize, opWrite}, "read-only"},
+	} {
+		t.Run(fmt.Sprintf("%v at %v", c.errno, c.kinds), func(t *testing.T) {
+			var said []byte
+			count := func(word string) int { return bytes.Count(said, []byte(word)) }
+			d, at := mountDisk(t, func(o op) syscall.Errno {
+				switch {
+				case o.kind == opNote:
+					said = append(said, o.data...)
+				case !slices.Contains(c.kinds, o.kind):
+				case o.kind == opWrite && o.off < 2*pageSize:
+					// A meta page has its place already. (Would its write fail, nobody
+					// could know what the disk holds: see TestEveryFault.)
+				case count("green ") >= 20 && count("red ") < 10:
+					return c.errno
+				}
+				return 0
+			})
+			out, err := run(t, "fills", at)
+			if err != nil || !strings.Contains(out, c.reason) {
+				t.Fatalf("%v: %s, %d green, %d red", err, out, count("green "), count("red "))
+			}
+			w, p := newTold(), newPlatter()
+			for _, o := range d.history() {
+				if o.kind == opNote {
+					w.listen(t, o.data)
+				}
+				p.add(o)
+			}
+			dir := fastDir(t)
+			put(t, dir, p.cut(cutDropped, nil))
+			if err := w.holds(options(filepath.Join(dir, "journal.db"), newClock()), true); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func lastNote(ops []op) []byte {
+	for i := len(ops) - 1; i >= 0; i-- {
+		if ops[i].kind == opNote {
+			return ops[i].data
+		}
+	}
+	return nil
+}
