@@ -138,6 +138,9 @@ func (j *Journal) gaps(d *Damage, l loss, s salvaged) []presence.Draft {
 			comment += fmt.Sprintf(", all of stream %s", l.mark.Stream)
 		}
 	}
+	if s.nameless > 0 {
+		comment += fmt.Sprintf("; %d events of streams of which nothing is left are missing too", s.nameless)
+	}
 	if d.Quarantine != "" {
 		comment += "; the damaged file is kept as " + filepath.Base(d.Quarantine)
 	}

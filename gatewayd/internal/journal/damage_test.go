@@ -327,6 +327,38 @@ func TestEveryPageDamaged(t *testing.T) {
 	t.Log(outcomes)
 }
 
+// TestTheBeginningIsMissed damages the page with the oldest events, of which
+// none was delivered: the gap names them, though nothing is left before them.
+func TestTheBeginningIsMissed(t *testing.T) {
+	for _, perStream := range []int{5, 200} { // with the start of a later stream behind, or the same stream
+		c := newClock()
+		o := options(newPath(t), c)
+		for range 3 {
+			j := open(t, o)
+			for i := range perStream {
+				appended(t, j, badge(c, i))
+			}
+			closed(t, j)
+		}
+		j := open(t, o)
+		s := sample{events: all(t, j, 0)}
+		closed(t, j)
+		s.file = read(t, o.Path)
+		file := bytes.Clone(s.file)
+		first := recordOf(s.events[0])
+		for at := bytes.Index(file, first); at >= 0; at = bytes.Index(file, first) {
+			clear(file[at/pageSize*pageSize:][:pageSize]) // in every copy
+		}
+		if err := os.WriteFile(o.Path, file, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		d, missing := s.survives(t, o, file)
+		if d == nil || missing == 0 || d.Lost != missing {
+			t.Errorf("%d missing, damage %+v", missing, d)
+		}
+	}
+}
+
 func fill(rng *rand.Rand, b []byte) {
 	for i := range b {
 		b[i] = byte(rng.Uint32())

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"io"
+	"maps"
 	"slices"
 
 	"presence/gatewayd/internal/presence"
@@ -17,8 +18,10 @@ type salvaged struct {
 	streams map[presence.ID]streamInfo
 
 	missing []presence.Range // numbers between others, of which nothing is left
-	lost    int              // how many of them were not delivered
-	endSure bool             // the newest record is the newest that ever was
+	lost    int              // how many events are missing that were not delivered
+	// nameless events are missing as well, of streams of which nothing is left.
+	nameless int
+	endSure  bool // the newest record is the newest that ever was
 }
 
 // piece is a record that was found, and where.
@@ -44,10 +47,15 @@ func salvage(r io.ReaderAt, size int64, c codec) salvaged {
 	pieces := scanRecords(r, size, func(off int64) bool {
 		return im != nil && im.isUsed(uint64(off)/pageSize)
 	})
-	s.state = scanStates(r, size, c)
+	var known bool
+	s.state, known = scanStates(r, size, c)
 	pieces = choose(pieces)
 	pieces = dropForgotten(pieces, oldest, s.state.Cursor)
-	s.account(r, c, pieces)
+	from := oldest
+	if known && (from == 0 || from > s.state.Cursor+1) {
+		from = s.state.Cursor + 1 // what is not delivered is never forgotten
+	}
+	s.account(r, c, pieces, from)
 	return s
 }
 
@@ -168,14 +176,14 @@ func readAround(r io.ReaderAt, b []byte, off int64) {
 // scanStates finds the state with the highest cursor. Older ones lie about in
 // pages that are free, and are as good: an event that was delivered once is
 // delivered.
-func scanStates(r io.ReaderAt, size int64, c codec) state {
-	var best state
+func scanStates(r io.ReaderAt, size int64, c codec) (best state, found bool) {
 	page := make([]byte, pageSize)
 	look := func(e element) {
 		var s state
 		if string(e.key) != keyState || c.readChecked(e.key, e.value, &s) != nil {
 			return
 		}
+		found = true
 		best.Cursor = max(best.Cursor, s.Cursor)
 		if s.Starts >= best.Starts {
 			cursor := best.Cursor
@@ -196,7 +204,7 @@ func scanStates(r io.ReaderAt, size int64, c codec) state {
 			}
 		})
 	}
-	return best
+	return best, found
 }
 
 // eachLeaf calls fn for those entries of a leaf that lie inside it.
@@ -258,21 +266,29 @@ func dropForgotten(pieces []piece, oldest, cursor uint64) []piece {
 }
 
 // account leaves out what a gap has named as gone, and finds out what is
-// missing.
-func (s *salvaged) account(r io.ReaderAt, c codec, pieces []piece) {
+// missing. The journal began at a position, or nobody knows where (0).
+func (s *salvaged) account(r io.ReaderAt, c codec, pieces []piece, from uint64) {
 	named := make(map[presence.ID]spans)
+	firsts := make(map[presence.ID]uint64) // stream -> position of its number 1
+	for id, info := range s.streams {
+		firsts[id] = info.First
+	}
 	buf := make([]byte, maxPiece)
 	for _, p := range pieces {
-		if p.kind != presence.KindGap {
+		firsts[p.stream] = p.pos - p.seq + 1
+		if p.kind != presence.KindGap && p.kind != presence.KindStart {
 			continue
 		}
 		e, err := p.entry(r, c, buf)
-		if err != nil || e.Gap == nil {
-			continue
-		}
-		for _, g := range e.Gap.Ranges {
-			if g.From <= g.To {
-				named[g.Stream] = named[g.Stream].add(span{g.From, g.To})
+		switch {
+		case err != nil:
+		case e.Start != nil && e.Start.Previous != nil && e.Start.Previous.Seq < p.pos:
+			firsts[e.Start.Previous.Stream] = p.pos - e.Start.Previous.Seq
+		case e.Gap != nil:
+			for _, g := range e.Gap.Ranges {
+				if g.From <= g.To {
+					named[g.Stream] = named[g.Stream].add(span{g.From, g.To})
+				}
 			}
 		}
 	}
@@ -281,25 +297,56 @@ func (s *salvaged) account(r io.ReaderAt, c codec, pieces []piece) {
 		s.endSure = false
 		return
 	}
-	miss := func(stream presence.ID, first, from, to uint64) {
-		for _, m := range named[stream].outside(from, to) {
-			s.missing = append(s.missing, presence.Range{Stream: stream, From: m.from, To: m.to})
-			if last := first + m.to - 1; last > s.state.Cursor {
-				s.lost += int(last - max(s.state.Cursor, first+m.from-2))
-			}
-		}
+	missing := s.holes()
+	first := s.records[0]
+	if from == 0 && first.seq <= pageful {
+		// A stream that begins a few numbers late has lost its beginning with a
+		// damaged page; one that begins much later was shortened on purpose.
+		from = first.pos - first.seq + 1
 	}
-	last := s.records[0]
-	for _, p := range s.records[1:] {
-		first := p.pos - p.seq + 1
-		if p.stream == last.stream {
-			miss(p.stream, first, last.seq+1, p.seq-1)
-		} else {
-			// What came before a stream belongs to the one before.
-			miss(last.stream, last.pos-last.seq+1, last.seq+1, last.seq+first-1-last.pos)
-			miss(p.stream, first, 1, p.seq-1)
+	if from > 0 && from < first.pos {
+		missing = missing.add(span{from, first.pos - 1})
+	}
+	s.name(missing, firsts, named)
+}
+
+// pageful is more records than fit in one page.
+const pageful = 64
+
+// name finds out which numbers the missing positions had: a stream goes from its
+// first position to the next stream's. Numbers that a gap has named already are
+// not missing.
+func (s *salvaged) name(missing spans, firsts map[presence.ID]uint64, named map[presence.ID]spans) {
+	streams := slices.SortedFunc(maps.Keys(firsts), func(a, b presence.ID) int {
+		return cmp.Or(cmp.Compare(firsts[a], firsts[b]), bytes.Compare(a[:], b[:]))
+	})
+	undelivered := func(from, to uint64) int {
+		if from = max(from, s.state.Cursor+1); from > to {
+			return 0
 		}
-		last = p
+		return int(to - from + 1)
+	}
+	for _, m := range missing {
+		end := m.to
+		for _, id := range slices.Backward(streams) {
+			first := firsts[id]
+			if first > end {
+				continue
+			}
+			if end < m.from {
+				break
+			}
+			from := max(first, m.from)
+			for _, gone := range named[id].outside(from-first+1, end-first+1) {
+				s.missing = append(s.missing, presence.Range{Stream: id, From: gone.from, To: gone.to})
+				s.lost += undelivered(first+gone.from-1, first+gone.to-1)
+			}
+			end = from - 1
+		}
+		if end >= m.from { // of streams of which nothing is left
+			s.lost += undelivered(m.from, end)
+			s.nameless += int(end - m.from + 1)
+		}
 	}
 }
 
