@@ -24,8 +24,7 @@ type sent struct {
 // them at a time, until the line fails or the context ends.
 func (s *session) drain(ctx context.Context) error {
 	u := s.u
-	cursor := u.opt.Journal.Cursor()
-	u.ledger.begin(cursor)
+	cursor := u.ledger.begin(u.opt.Journal.Cursor())
 	window := max(u.opt.Window, 1)
 	// The sender takes a place before it publishes, the collector gives it back
 	// after the PUBACK; the FIFO between them keeps the order.
@@ -43,6 +42,9 @@ func (s *session) drain(ctx context.Context) error {
 
 // readAhead is how many events are read from the journal at a time.
 const readAhead = 256
+
+// repeatAtOnce is how many events are sent again before it is a new event's turn.
+const repeatAtOnce = 32
 
 // read reads the events behind the cursor while the ones before are sent.
 func (s *session) read(ctx context.Context, pos uint64, fresh chan<- []presence.Entry) error {
@@ -87,11 +89,11 @@ func (s *sender) run(ctx context.Context) error {
 		default:
 			worked = false
 		}
-		overdue, next := l.overdue(time.Now().Add(-s.u.limits.Receipt))
+		overdue, next := l.overdue(time.Now().Add(-s.u.limits.Receipt), repeatAtOnce)
 		if err := s.repeat(ctx, overdue, 0); err != nil {
 			return err
 		}
-		asked, number := l.nextReplay(readAhead)
+		asked, number := l.nextReplay(repeatAtOnce)
 		if err := s.repeat(ctx, asked, number); err != nil {
 			return err
 		}
@@ -144,22 +146,33 @@ func (s *sender) repeat(ctx context.Context, what span, resync int) error {
 		entries, err := s.u.opt.Journal.Next(reading, pos, int(min(what.to-pos, readAhead)))
 		cancel()
 		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			s.vanish(span{pos + 1, what.to}, resync)
 			return nil
 		}
 		if err != nil {
 			return err
 		}
 		for i := range entries {
-			if entries[i].Pos > what.to {
+			e := &entries[i]
+			s.vanish(span{pos + 1, min(e.Pos-1, what.to)}, resync)
+			if e.Pos > what.to {
 				return nil
 			}
-			if err := s.publish(ctx, &entries[i], resync); err != nil {
+			if err := s.publish(ctx, e, resync); err != nil {
 				return err
 			}
+			pos = e.Pos
 		}
-		pos = entries[len(entries)-1].Pos
 	}
 	return nil
+}
+
+// vanish accounts for events that are no longer in the journal. For a resync
+// they do not matter.
+func (s *sender) vanish(gone span, resync int) {
+	if !gone.empty() && resync == 0 {
+		s.u.received(s.u.ledger.vanish(gone))
+	}
 }
 
 // publish sends one event as soon as there is a place for it.

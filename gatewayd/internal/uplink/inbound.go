@@ -20,6 +20,11 @@ var errCrowded = errors.New("too many at once")
 // A receipt is taken at once: it is cheap, a city may send one for each event,
 // and one that is dropped would have the event sent again.
 func (s *session) sort(m mqtt.Message) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.ended {
+		return // the journal may be closed
+	}
 	if m.Topic() == s.u.prefix+"receipt" {
 		if err := s.u.receipt(m.Payload()); err != nil {
 			s.u.refused(m.Topic(), err)

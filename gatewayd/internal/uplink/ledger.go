@@ -1,6 +1,8 @@
 package uplink
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,11 +19,13 @@ type ledger struct {
 
 	mu       sync.Mutex
 	cursor   uint64
+	moved    time.Time              // when the cursor last moved
 	position uint64                 // last new event of this connection
 	sent     uint64                 // newest event that was ever sent by this process
 	received map[presence.ID]uint64 // up to which position the city has a stream
 	runs     []run                  // what this connection sent behind the cursor, by stream
 	waiting  []waiting              // PUBACKed and without a receipt, in the order of the PUBACKs
+	pass     time.Time              // what waits since this instant or longer is to be sent again
 	replay   replay
 }
 
@@ -61,15 +65,18 @@ func (l *ledger) wake() {
 	}
 }
 
-// begin starts a connection, which sends everything behind the cursor.
-func (l *ledger) begin(cursor uint64) {
+// begin starts a connection, which sends everything behind the cursor that it
+// returns: the journal's, unless a receipt has just moved it.
+func (l *ledger) begin(cursor uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cursor, l.position = cursor, cursor
+	l.cursor = max(l.cursor, cursor)
+	l.position = l.cursor
 	l.runs, l.waiting = nil, nil
 	if l.replay.confirmed <= l.replay.to {
 		l.replay.from = l.replay.confirmed // 0 is no replay
 	}
+	return l.cursor
 }
 
 // take notes events that are about to be sent and returns those that must be:
@@ -115,6 +122,12 @@ func (l *ledger) receive(stream presence.ID, pos uint64) (from, to uint64) {
 
 // advance moves the cursor as far as the receipts allow.
 func (l *ledger) advance() {
+	before := l.cursor
+	defer func() {
+		if l.cursor > before {
+			l.moved = time.Now()
+		}
+	}()
 	for len(l.runs) > 0 {
 		first := l.runs[0]
 		l.cursor = max(l.cursor, min(l.received[first.stream], first.to))
@@ -163,22 +176,67 @@ func (l *ledger) await(from, to uint64, now time.Time) {
 	}
 }
 
-// overdue takes the first events that wait since before an instant. Where there
-// are none it says since when the first of the others wait, zero for nothing.
-func (l *ledger) overdue(before time.Time) (due span, next time.Time) {
+// overdue takes a few of the events whose receipt is overdue: they wait since
+// before an instant. Where there are none it says since when the next wait, zero
+// for nothing.
+//
+// As long as receipts come, nothing is overdue: a city that is slow would only
+// get slower by getting all twice. Once nothing came for long enough, all that
+// wait for that long go again, each once, in order, whatever comes meanwhile.
+func (l *ledger) overdue(before time.Time, most uint64) (due span, next time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.waiting) > 0 {
-		first := l.waiting[0]
-		if first.to > l.cursor && first.since.After(before) {
-			return span{}, first.since
+		first := &l.waiting[0]
+		if first.to <= l.cursor {
+			l.waiting = l.waiting[1:]
+			continue
 		}
-		l.waiting = l.waiting[1:]
-		if first.to > l.cursor {
-			return span{max(first.from, l.cursor+1), first.to}, time.Time{}
+		if first.since.After(l.pass) {
+			since := first.since
+			if l.moved.After(since) {
+				since = l.moved
+			}
+			if since.After(before) {
+				return span{}, since
+			}
+			l.pass = before
+			l.order()
+			continue
 		}
+		due.from = max(first.from, l.cursor+1)
+		due.to = min(first.to, due.from+most-1)
+		if first.from = due.to + 1; first.empty() {
+			l.waiting = l.waiting[1:]
+		}
+		return due, time.Time{}
 	}
 	return span{}, time.Time{}
+}
+
+// order sorts by position what is to be sent again.
+func (l *ledger) order() {
+	n := 0
+	for n < len(l.waiting) && !l.waiting[n].since.After(l.pass) {
+		n++
+	}
+	slices.SortFunc(l.waiting[:n], func(a, b waiting) int { return cmp.Compare(a.from, b.from) })
+}
+
+// vanish notes that the journal no longer has events which were sent: it made
+// room. No receipt for the last of a stream would ever come. It says from where
+// to where the cursor moves by that.
+func (l *ledger) vanish(gone span) (from, to uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	from = l.cursor
+	for i := range l.runs {
+		if r := &l.runs[i]; gone.from <= r.to && r.to <= gone.to {
+			r.to = gone.from - 1
+		}
+	}
+	l.advance()
+	return from, l.cursor
 }
 
 // ask has what was sent so far sent again from a position on. It says how many

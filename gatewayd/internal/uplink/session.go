@@ -25,8 +25,9 @@ type session struct {
 	lost     chan error
 	again    bool // this process was connected before
 
-	mu     sync.Mutex
+	mu     sync.RWMutex // held for reading while a message is put in its place
 	socket net.Conn
+	ended  bool
 }
 
 // inboundRoom is how many messages of a kind from the broker may wait. More are
@@ -94,11 +95,7 @@ func (u *Uplink) session(ctx context.Context) error {
 // or never.
 func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 	u := s.u
-	dial, err := u.dialer(ctx, func(c net.Conn) {
-		s.mu.Lock()
-		s.socket = c
-		s.mu.Unlock()
-	})
+	dial, err := u.dialer(ctx, s.opened)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +162,7 @@ func (s *session) wait(ctx context.Context, t mqtt.Token, bound time.Duration) e
 	}
 }
 
-// filters is how many subscriptions a gateway has.
+// filters is how many subscriptions a gateway has, all in one SUBSCRIBE.
 const filters = 4
 
 // refusedFilter is the code of a SUBACK for a subscription that is not granted
@@ -263,13 +260,27 @@ func (s *session) goodbye() {
 	s.client.Disconnect(100) // milliseconds
 }
 
-// hangUp closes the socket, whatever paho is waiting for, and lets paho end.
+// opened keeps a socket for hangUp. One that comes too late for that is closed
+// here.
+func (s *session) opened(c net.Conn) {
+	s.mu.Lock()
+	ended := s.ended
+	s.socket = c
+	s.mu.Unlock()
+	if ended {
+		_ = c.Close() // paho notices at its first packet
+	}
+}
+
+// hangUp closes the socket, whatever paho is waiting for, and waits until paho
+// has ended, and with it whatever uses the journal.
 func (s *session) hangUp() {
 	s.mu.Lock()
+	s.ended = true
 	socket := s.socket
 	s.mu.Unlock()
 	if socket != nil {
 		_ = socket.Close() // it may be closed already
 	}
-	s.client.Disconnect(0)
+	s.client.Disconnect(uint(publishWait.Milliseconds()))
 }
