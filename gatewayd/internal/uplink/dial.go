@@ -33,22 +33,10 @@ func (u *Uplink) dialer(ctx context.Context, opened func(net.Conn)) (mqtt.OpenCo
 			return nil, err
 		}
 	}
-	tcp := &net.Dialer{
-		Timeout: u.limits.Connect,
-		Control: func(_, _ string, c syscall.RawConn) error {
-			var err error
-			if e := c.Control(func(fd uintptr) {
-				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unackedTimeout.Milliseconds()))
-			}); e != nil {
-				return e
-			}
-			return err
-		},
-	}
 	return func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, u.limits.Connect)
 		defer cancel()
-		conn, err := tcp.DialContext(ctx, "tcp", u.opt.Address)
+		conn, err := u.dial(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -63,6 +51,22 @@ func (u *Uplink) dialer(ctx context.Context, opened func(net.Conn)) (mqtt.OpenCo
 		opened(conn)
 		return conn, nil
 	}, nil
+}
+
+// dialTCP opens the connection beneath.
+func (u *Uplink) dialTCP(ctx context.Context) (net.Conn, error) {
+	dialer := &net.Dialer{
+		Control: func(_, _ string, c syscall.RawConn) error {
+			var err error
+			if e := c.Control(func(fd uintptr) {
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(unackedTimeout.Milliseconds()))
+			}); e != nil {
+				return e
+			}
+			return err
+		},
+	}
+	return dialer.DialContext(ctx, "tcp", u.opt.Address)
 }
 
 func (u *Uplink) tlsConfig() (*tls.Config, error) {

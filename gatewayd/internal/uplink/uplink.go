@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -110,6 +111,7 @@ type Uplink struct {
 	prefix    string // "presence/v1/<dinas>/<gateway>/"
 	commands  map[string]CommandFunc
 	ledger    *ledger
+	dial      func(context.Context) (net.Conn, error)
 	published atomic.Int64
 	changed   chan struct{} // has room for one: a document is not yet said
 	lines     chan []byte   // of the log, not yet said
@@ -148,6 +150,7 @@ func New(opt Options) *Uplink {
 		u.commands = make(map[string]CommandFunc)
 	}
 	u.commands["resync"] = u.resync
+	u.dial = u.dialTCP
 	return u
 }
 

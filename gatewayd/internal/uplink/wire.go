@@ -13,19 +13,28 @@ import (
 // packet declares as its length.
 const maxPacket = 256 << 10
 
-var errTooLarge = fmt.Errorf("the broker sent a packet of more than %d bytes", maxPacket)
+// suback is the kind of packet that answers a SUBSCRIBE (MQTT 3.1.1, 3.9): two
+// bytes of packet id and a code for each filter. paho writes behind the end of a
+// slice when there are more codes than filters, and nothing recovers from that.
+const suback = 9
+
+var (
+	errTooLarge = fmt.Errorf("the broker sent a packet of more than %d bytes", maxPacket)
+	errSuback   = fmt.Errorf("the broker does not answer each of %d subscriptions", filters)
+)
 
 // bounded follows the packets that come over a connection and ends it before
-// one that is too large is read (MQTT 3.1.1, 2.2: a byte of type and flags, the
+// one is read that paho would not survive (MQTT 3.1.1, 2.2: a byte of type and flags, the
 // remaining length in 7-bit groups, the rest).
 //
 // It reads ahead: paho asks for a packet's header byte by byte.
 type bounded struct {
 	net.Conn
 	ahead  *bufio.Reader
-	rest   int // bytes of the packet still to come
-	length int // remaining length, while it is being read
-	shift  int // of the next group; 0 before the first
+	kind   byte // of the packet: the upper half of its first byte
+	rest   int  // bytes of the packet still to come
+	length int  // remaining length, while it is being read
+	shift  int  // of the next group; 0 before the first
 	inside bool
 }
 
@@ -43,7 +52,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 			b.rest -= step
 			i += step
 		case !b.inside: // type and flags
-			b.inside, b.length, b.shift = true, 0, 0
+			b.kind, b.inside, b.length, b.shift = p[i]>>4, true, 0, 0
 			i++
 		default:
 			b.length |= int(p[i]&0x7F) << b.shift
@@ -53,6 +62,9 @@ func (b *bounded) Read(p []byte) (int, error) {
 			}
 			if p[i]&0x80 == 0 {
 				b.inside, b.rest = false, b.length
+				if b.kind == suback && b.length != 2+filters {
+					return 0, errSuback
+				}
 			}
 			i++
 		}
