@@ -55,8 +55,9 @@ func (u *Uplink) session(ctx context.Context) error {
 		return err
 	}
 	s.client = mqtt.NewClient(options)
-	defer s.hangUp()
-	if err := s.wait(ctx, s.client.Connect(), u.limits.Connect+time.Second); err != nil {
+	connect := s.client.Connect()
+	defer s.hangUp(connect)
+	if err := s.wait(ctx, connect, u.limits.Connect+time.Second); err != nil {
 		return fmt.Errorf("connect to %s: %w", u.opt.Address, plain(err))
 	}
 	if err := s.greet(ctx); err != nil {
@@ -274,7 +275,7 @@ func (s *session) opened(c net.Conn) {
 
 // hangUp closes the socket, whatever paho is waiting for, and waits until paho
 // has ended, and with it whatever uses the journal.
-func (s *session) hangUp() {
+func (s *session) hangUp(connect mqtt.Token) {
 	s.mu.Lock()
 	s.ended = true
 	socket := s.socket
@@ -282,5 +283,7 @@ func (s *session) hangUp() {
 	if socket != nil {
 		_ = socket.Close() // it may be closed already
 	}
+	// While it still connects, paho would wait with its DISCONNECT for nobody.
+	connect.WaitTimeout(publishWait)
 	s.client.Disconnect(uint(publishWait.Milliseconds()))
 }
