@@ -236,7 +236,9 @@ func (w *torture) torment(length time.Duration) {
 	}
 	crowd.Go(func() { w.beacon(ctx) })
 
-	upTo := func(most time.Duration) <-chan time.Time { return time.After(time.Duration(w.rand.Int64N(int64(most)))) }
+	upTo := func(most time.Duration) <-chan time.Time {
+		return time.After(time.Duration(w.rand.Int64N(int64(most))))
+	}
 	for end := time.Now().Add(length); time.Now().Before(end); {
 		w.g.launch()
 		// The shortest lives end before the daemon is ready.
