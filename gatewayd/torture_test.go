@@ -33,9 +33,9 @@ import (
 )
 
 // TestTorture kills a real gatewayd again and again while people tap and tags
-// beacon at full rate, stops and starts its broker and cuts its serial line. At
-// the end it compares what went green and what the journal holds with what the
-// city has, and prints one line.
+// beacon at full rate, stops and starts its broker, cuts its serial line and has
+// the city go away. At the end it compares what went green and what the journal
+// holds with what the city has, and prints one line.
 //
 // TORTURE_FOR says for how long (default 30s). TORTURE_SEED repeats the choices
 // of a run, though not its timing; an odd seed has the city confirm by receipts,
@@ -85,8 +85,8 @@ type torture struct {
 	lines    atomic.Int64 // of tags, begun to be written
 	faults   *faults
 
-	kills, restarts, cuts int
-	compared              bool
+	kills, restarts, cuts, absences int
+	compared                        bool
 
 	mu      sync.Mutex
 	cards   map[string]*tortureCard // by UID: all that were ever shown
@@ -201,6 +201,7 @@ func (w *torture) run(length time.Duration) {
 	if !w.up {
 		w.toggleBroker()
 	}
+	w.city.here(true)
 	w.city.awaitSubscribed()
 	w.g.start()
 	// What the city did not receive is sent again a minute after its PUBACK.
@@ -246,9 +247,14 @@ func (w *torture) torment(length time.Duration) {
 		switch chance := w.rand.IntN(10); {
 		case chance < 2, !w.up && chance < 4:
 			w.toggleBroker()
-		case chance == 9:
+		case chance == 8:
 			w.plug()
 			w.cuts++
+		case chance == 9, !w.city.present && chance >= 6:
+			w.city.here(!w.city.present)
+			if w.city.present {
+				w.absences++
+			}
 		}
 		<-upTo(300 * time.Millisecond)
 		select {
@@ -310,10 +316,13 @@ func (w *torture) tap(ctx context.Context, worker int) {
 // again chooses a card that was shown before, "" for a new one: rather one whose
 // holder saw no light, and comes back.
 func (w *torture) again(r *rand.Rand, unanswered *[]string, recent []string) string {
+	const remembered = 64
+	*unanswered = (*unanswered)[max(0, len(*unanswered)-remembered):]
 	uid := ""
 	switch chance := r.IntN(10); {
 	case chance < 5 && len(*unanswered) > 0:
-		uid, *unanswered = (*unanswered)[0], (*unanswered)[1:]
+		last := len(*unanswered) - 1
+		uid, *unanswered = (*unanswered)[last], (*unanswered)[:last]
 	case chance < 7 && len(recent) > 0:
 		uid = recent[r.IntN(len(recent))]
 	}
@@ -608,8 +617,8 @@ func (w *torture) conclude() {
 	if !w.compared {
 		name = "torture: broken off before comparing:"
 	}
-	fmt.Printf("%s kills=%d broker-restarts=%d tty-cuts=%d taps=%d unanswered=%d refused=%d tags=%d delivered=%d redelivered=%d lost=%d invented=%d repeats=%d receipts=%t seed=%d\n",
-		name, w.kills, w.restarts, w.cuts, w.green, w.silent, w.refused, w.lines.Load(),
+	fmt.Printf("%s kills=%d broker-restarts=%d tty-cuts=%d city-absences=%d taps=%d unanswered=%d refused=%d tags=%d delivered=%d redelivered=%d lost=%d invented=%d repeats=%d receipts=%t seed=%d\n",
+		name, w.kills, w.restarts, w.cuts, w.absences, w.green, w.silent, w.refused, w.lines.Load(),
 		w.city.delivered, w.city.again, w.faults.lost, w.faults.invented, w.repeats, w.receipts, w.seed)
 }
 
@@ -618,6 +627,7 @@ func (w *torture) conclude() {
 type tortureCity struct {
 	w         *torture
 	client    mqtt.Client
+	present   bool // connected, or trying to be
 	validator *city.Validator
 	seed      maphash.Seed
 
@@ -652,21 +662,34 @@ func newTortureCity(w *torture) *tortureCity {
 		w: w, validator: validator(w.t), seed: maphash.MakeSeed(),
 		badges: make(map[string][]string), streams: make(map[string]*cityStream),
 	}
-	c.client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker(w.broker.URL()).SetClientID("city").
-		SetCleanSession(w.receipts). // without receipts the broker keeps what comes while the city is away
-		SetAutoReconnect(true).SetMaxReconnectInterval(100 * time.Millisecond).
-		SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond).
-		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { c.take(m) }).
-		SetOnConnectHandler(func(client mqtt.Client) { client.Subscribe(tortureEvents, 1, nil) }))
-	c.client.Connect()
+	c.here(true)
 	c.awaitSubscribed()
 	w.t.Cleanup(func() {
-		c.client.Disconnect(100)
+		c.here(false)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.closed = true
 	})
 	return c
+}
+
+// here has the city come or go. What the broker acknowledged while it was away
+// is in its session where it has one; without, only receipts tell the gateway
+// that nobody got it.
+func (c *tortureCity) here(present bool) {
+	switch {
+	case present && !c.present:
+		c.client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker(c.w.broker.URL()).SetClientID("city").
+			SetCleanSession(c.w.receipts). // without receipts the broker keeps what comes meanwhile
+			SetAutoReconnect(true).SetMaxReconnectInterval(100 * time.Millisecond).
+			SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond).
+			SetDefaultPublishHandler(c.take).
+			SetOnConnectHandler(func(client mqtt.Client) { client.Subscribe(tortureEvents, 1, nil) }))
+		c.client.Connect()
+	case !present && c.present:
+		c.client.Disconnect(250)
+	}
+	c.present = present
 }
 
 // awaitSubscribed subscribes until the broker answers: then this connection's
@@ -704,7 +727,7 @@ type tortureEvent struct {
 }
 
 // take stores an event, and confirms its stream as far as it is complete.
-func (c *tortureCity) take(m mqtt.Message) {
+func (c *tortureCity) take(client mqtt.Client, m mqtt.Message) {
 	var e tortureEvent
 	if err := json.Unmarshal(m.Payload(), &e); err != nil {
 		c.w.faults.invent("an event says %q: %v", m.Payload(), err)
@@ -745,7 +768,7 @@ func (c *tortureCity) take(m mqtt.Message) {
 	}
 	if c.w.receipts && s.upto > 0 {
 		topic := m.Topic()[:strings.Index(m.Topic(), "/event/")] + "/receipt"
-		c.client.Publish(topic, 1, false, fmt.Sprintf(`{"stream":%q,"upto":%d}`, e.Stream, s.upto))
+		client.Publish(topic, 1, false, fmt.Sprintf(`{"stream":%q,"upto":%d}`, e.Stream, s.upto))
 	}
 }
 
