@@ -262,6 +262,9 @@ func TestDamageAndItsOutcome(t *testing.T) {
 			if d == nil {
 				t.Fatal("Open says nothing of the damage")
 			}
+			if want := int(s.events[len(s.events)-1].Pos - s.cursor); c.atMost == 0 && d.Waiting != want {
+				t.Errorf("%d events wait, want %d: what was delivered comes again", d.Waiting, want)
+			}
 			if d.EndUnknown != c.unknown {
 				t.Errorf("end unknown: %t", d.EndUnknown)
 			}
@@ -505,15 +508,17 @@ func TestDamageDeepInALargeJournal(t *testing.T) {
 	c := newClock()
 	o := options(newPath(t), c)
 	j := open(t, o)
-	for i := range 60_000 {
-		enqueue(t, j, tag(c, i))
+	large := badge(c, 1)
+	large.Badge.Card = strings.Repeat("x", 2500) // two to a leaf
+	for range 5000 {
+		enqueue(t, j, large)
 	}
 	flushed(t, j)
 	events := all(t, j, 0)
 	closed(t, j)
 	sound := read(t, o.Path)
 	file := bytes.Clone(sound)
-	at := bytes.LastIndex(file, recordOf(events[1000]))
+	at := bytes.LastIndex(file, recordOf(events[500]))
 	file[at+30] ^= 1
 	if err := os.WriteFile(o.Path, file, 0o640); err != nil {
 		t.Fatal(err)

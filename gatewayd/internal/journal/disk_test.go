@@ -21,6 +21,7 @@ const (
 	opWrite   opKind = "write"
 	opSize    opKind = "size" // truncate, or extend with zeros
 	opSync    opKind = "sync"
+	opLose    opKind = "failed sync"
 	opCreate  opKind = "create"
 	opRename  opKind = "rename"
 	opLink    opKind = "link"
@@ -113,6 +114,9 @@ func (d *disk) history() []op {
 func (d *disk) do(o op) syscall.Errno {
 	if d.fault != nil {
 		if errno := d.fault(o); errno != 0 {
+			if o.kind == opSync {
+				d.ops = append(d.ops, op{kind: opLose, file: o.file})
+			}
 			return errno
 		}
 	}
@@ -253,6 +257,7 @@ type platter struct {
 	content map[int][]byte
 	asked   map[int][]op // writes and sizes since the file's last sync
 	moves   []op         // of names, since the directory's last sync
+	loses   bool         // what a failed sync did not write is lost
 }
 
 func newPlatter() *platter {
@@ -267,6 +272,12 @@ func (p *platter) add(o op) {
 	case opSync:
 		p.content[o.file] = play(p.content[o.file], p.asked[o.file])
 		delete(p.asked, o.file)
+	case opLose:
+		// The kernel has tried, and counts as clean what it could not write: the
+		// next sync says nothing of it.
+		if p.loses {
+			delete(p.asked, o.file)
+		}
 	case opSyncDir:
 		move(p.names, p.moves)
 		p.moves = nil
