@@ -25,6 +25,7 @@ type ledger struct {
 	received map[presence.ID]uint64 // up to which position the city has a stream
 	runs     []run                  // what this connection sent behind the cursor, by stream
 	waiting  []waiting              // PUBACKed and without a receipt, in the order of the PUBACKs
+	gaps     []span                 // positions behind the cursor that the journal does not have, in order
 	pass     time.Time              // what waits since this instant or longer is to be sent again
 	replay   replay
 }
@@ -72,7 +73,7 @@ func (l *ledger) begin(cursor uint64) uint64 {
 	defer l.mu.Unlock()
 	l.cursor = max(l.cursor, cursor)
 	l.position = l.cursor
-	l.runs, l.waiting = nil, nil
+	l.runs, l.waiting, l.gaps = nil, nil, nil
 	if l.replay.confirmed <= l.replay.to {
 		l.replay.from = l.replay.confirmed // 0 is no replay
 	}
@@ -87,6 +88,7 @@ func (l *ledger) take(entries []presence.Entry) (rest []presence.Entry, from, to
 	from = l.cursor
 	for i := range entries {
 		e := &entries[i]
+		l.gap(span{l.position + 1, e.Pos - 1})
 		if n := len(l.runs); n > 0 && l.runs[n-1].stream == e.Stream {
 			l.runs[n-1].to = e.Pos
 		} else {
@@ -131,6 +133,10 @@ func (l *ledger) advance() {
 	for len(l.runs) > 0 {
 		first := l.runs[0]
 		l.cursor = max(l.cursor, min(l.received[first.stream], first.to))
+		for len(l.gaps) > 0 && l.gaps[0].from <= l.cursor+1 {
+			l.cursor = max(l.cursor, l.gaps[0].to)
+			l.gaps = l.gaps[1:]
+		}
 		if l.cursor < first.to {
 			break
 		}
@@ -147,6 +153,15 @@ func (l *ledger) advance() {
 	for len(l.waiting) > 0 && l.waiting[0].to <= l.cursor {
 		l.waiting = l.waiting[1:]
 	}
+}
+
+// gap notes positions that the journal does not have: the cursor steps over them.
+func (l *ledger) gap(g span) {
+	if g.empty() || g.to <= l.cursor {
+		return
+	}
+	i, _ := slices.BinarySearchFunc(l.gaps, g, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	l.gaps = slices.Insert(l.gaps, i, g)
 }
 
 // room reports whether new events may be sent ahead of the receipts.
@@ -230,11 +245,7 @@ func (l *ledger) vanish(gone span) (from, to uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	from = l.cursor
-	for i := range l.runs {
-		if r := &l.runs[i]; gone.from <= r.to && r.to <= gone.to {
-			r.to = gone.from - 1
-		}
-	}
+	l.gap(gone)
 	l.advance()
 	return from, l.cursor
 }

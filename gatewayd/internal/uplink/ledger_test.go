@@ -92,6 +92,18 @@ func TestEventsThatTheJournalGaveUpDoNotHoldTheCursor(t *testing.T) {
 	}
 }
 
+func TestStreamThatVanishesBesideAnOlderHoleDoesNotHoldTheCursor(t *testing.T) {
+	l := newLedger()
+	l.begin(0)
+	all := append(entriesOf(streamA, 1, 2), entriesOf(streamB, 4, 4)...) // 3 is gone already
+	l.take(append(all, entriesOf(presence.ID{0xC}, 5, 5)...))
+	l.receive(streamA, 2)
+	l.receive(presence.ID{0xC}, 5)
+	if _, to := l.vanish(span{4, 4}); to != 5 {
+		t.Errorf("the cursor is at %d", to)
+	}
+}
+
 func TestReceiptBetweenTwoConnectionsIsNotForgotten(t *testing.T) {
 	l := newLedger()
 	l.begin(0)
