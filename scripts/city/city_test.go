@@ -12,6 +12,13 @@ const badge = `{"v":1,"id":"019ab2c3-0000-7000-8000-000000000001-2","gateway":"d
 	`"boot":"6ba7b810-9dad-11d1-80b4-00c04fd430c8","time":"2026-11-23T07:29:58.120+07:00","time_quality":"synced",` +
 	`"time_error_ms":1.5,"reader":"door","badge":"h:00112233445566778899aabbccddeeff","card":"mifare-classic-1k","assurance":"uid"}`
 
+var presence = strings.NewReplacer(
+	`"kind":"badge"`, `"kind":"presence"`,
+	`"reader":"door",`, ``,
+	`"card":"mifare-classic-1k","assurance":"uid"`,
+	`"tag":"mesh:1c2f13fc","state":"contradiction","distance_m":4100,"events":["019ab2c3-0000-7000-8000-000000000001-2"]`,
+).Replace(badge)
+
 func TestValidate(t *testing.T) {
 	v, err := city.NewValidator()
 	if err != nil {
@@ -44,6 +51,12 @@ func TestValidate(t *testing.T) {
 		"an alert without its text": {"alert/reader-door", `{"code":"reader-door","since":"","id":"","en":"x"}`, false},
 		"a receipt":                 {"receipt", `{"stream":"019ab2c3-0000-7000-8000-000000000001","upto":5}`, true},
 		"a receipt for nothing":     {"receipt", `{"stream":"019ab2c3-0000-7000-8000-000000000001","upto":0}`, false},
+		"a resync":                  {"cmd/resync", `{"tx":"1","expires":"2026-11-23T07:30:00+07:00","args":{"stream":"x","seq":1}}`, true},
+		"an undated command":        {"cmd/ping", `{"tx":"1","expires":"tomorrow"}`, false},
+		"a command with a guess":    {"cmd/ping", `{"tx":"1","expires":"2026-11-23T07:30:00+07:00","arg":{}}`, false},
+		"a contradiction":           {"event/presence", presence, true},
+		"an unknown state":          {"event/presence", strings.Replace(presence, "contradiction", "lunch", 1), false},
+		"a state out of thin air":   {"event/presence", strings.Replace(presence, `,"events":["019ab2c3-0000-7000-8000-000000000001-2"]`, "", 1), false},
 		"no JSON":                   {"status", `online`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
