@@ -53,16 +53,46 @@ func Start(t testing.TB, extra ...string) *Broker {
 		}
 		t.Skip(text)
 	}
+	b := &Broker{t: t, binary: binary, config: filepath.Join(t.TempDir(), "mosquitto.conf")}
+	t.Cleanup(func() {
+		b.Stop()
+		if t.Failed() {
+			t.Logf("mosquitto said:\n%s", tail(b.log.String(), 4000))
+		}
+	})
+	if len(extra) == 0 {
+		extra = []string{"allow_anonymous true"}
+	}
+	// Between finding a free port and using it somebody else may take it.
+	var problem error
+	for range 5 {
+		b.Port = freePort(t)
+		b.configure(extra)
+		if problem = b.run(); problem == nil {
+			return b
+		}
+	}
+	t.Fatal(problem)
+	return nil
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// configure writes the configuration. What comes later in it wins.
+func (b *Broker) configure(extra []string) {
+	b.t.Helper()
 	lines := []string{
-		fmt.Sprintf("listener %d 127.0.0.1", port),
+		fmt.Sprintf("listener %d 127.0.0.1", b.Port),
 		"persistence false",
 		// Under root it would drop its rights and not read the test's files;
 		// under anybody else this does nothing.
@@ -71,22 +101,10 @@ func Start(t testing.TB, extra ...string) *Broker {
 		"max_queued_messages 0", "max_inflight_messages 0", "max_queued_bytes 0",
 		"set_tcp_nodelay true",
 	}
-	if len(extra) == 0 {
-		extra = []string{"allow_anonymous true"}
-	}
-	b := &Broker{t: t, binary: binary, Port: port, config: filepath.Join(t.TempDir(), "mosquitto.conf")}
 	text := strings.Join(append(lines, extra...), "\n") + "\n"
 	if err := os.WriteFile(b.config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	b.run()
-	t.Cleanup(func() {
-		b.Stop()
-		if t.Failed() {
-			t.Logf("mosquitto said:\n%s", tail(b.log.String(), 4000))
-		}
-	})
-	return b
 }
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
@@ -100,17 +118,19 @@ func (b *Broker) URL() string { return "tcp://" + b.Address() }
 // Restart runs the broker again on the same port, after Stop or Kill.
 func (b *Broker) Restart() {
 	b.t.Helper()
-	b.run()
+	if err := b.run(); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
-func (b *Broker) run() {
-	b.t.Helper()
+// run starts mosquitto and waits until it listens.
+func (b *Broker) run() error {
 	cmd := exec.Command(b.binary, "-c", b.config)
 	cmd.Stdout, cmd.Stderr = &b.log, &b.log
 	// The broker goes with the test, even when the test is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
-		b.t.Fatal(err)
+		return fmt.Errorf("start mosquitto: %w", err)
 	}
 	done := make(chan struct{})
 	go func() {
@@ -120,18 +140,19 @@ func (b *Broker) run() {
 	b.cmd, b.done = cmd, done
 	deadline := time.Now().Add(Wait)
 	for {
-		conn, err := net.Dial("tcp", b.Address())
-		if err == nil {
-			_ = conn.Close()
-			return
-		}
 		select {
 		case <-done:
-			b.t.Fatalf("mosquitto ended at once:\n%s", b.log.String())
+			b.cmd = nil
+			return fmt.Errorf("mosquitto ended at once:\n%s", tail(b.log.String(), 4000))
 		case <-time.After(10 * time.Millisecond):
 		}
+		conn, err := net.Dial("tcp", b.Address())
+		if err == nil {
+			return conn.Close()
+		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("mosquitto does not listen:\n%s", b.log.String())
+			b.Kill() // its log is complete once it has ended
+			return fmt.Errorf("mosquitto does not listen:\n%s", tail(b.log.String(), 4000))
 		}
 	}
 }
