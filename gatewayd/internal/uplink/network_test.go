@@ -62,6 +62,7 @@ func impatient(o uplink.Options) uplink.Options {
 }
 
 func TestBadNetworksLoseNothing(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		spoil   func(l *badLine)
 		toxics  []string
@@ -122,6 +123,7 @@ func different(all []uint64) int {
 }
 
 func TestBadNetworkUnderTLS(t *testing.T) {
+	t.Parallel()
 	ca := brokertest.NewCA(t)
 	b := secure(t, ca, "broker", time.Now().Add(time.Hour))
 	line := newBadLine(t, b.Address())
@@ -157,6 +159,7 @@ func TestNameThatDoesNotResolveIsTriedAgain(t *testing.T) {
 // TestSecondGatewayWithTheSameIDIsNoFightAtFullSpeed: the broker throws one of
 // them off whenever the other comes. Both stay away longer each time, and know.
 func TestSecondGatewayWithTheSameIDIsNoFightAtFullSpeed(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	var connections atomic.Int64
 	gateway := func(session byte) *uplink.Uplink {

@@ -254,6 +254,7 @@ func TestPromise4DeliveredMeansDelivered(t *testing.T) {
 // subscriptions, acknowledges retained publications, and swallows events.
 type silentBroker struct {
 	address string
+	granted byte // the code of its SUBACKs
 
 	mu          sync.Mutex
 	connections int
@@ -264,7 +265,7 @@ func newSilentBroker(t *testing.T) *silentBroker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &silentBroker{address: l.Addr().String()}
+	b := &silentBroker{address: l.Addr().String(), granted: 1}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {
@@ -323,7 +324,7 @@ func (b *silentBroker) serve(c net.Conn) {
 				reply = []byte{0x40, 2, body[2+n], body[3+n]}
 			}
 		case 8: // SUBSCRIBE: the four filters of a gateway
-			reply = []byte{0x90, 6, body[0], body[1], 1, 1, 1, 1}
+			reply = []byte{0x90, 6, body[0], body[1], b.granted, b.granted, b.granted, b.granted}
 		case 12: // PINGREQ
 			reply = []byte{0xD0, 0}
 		case 14: // DISCONNECT
