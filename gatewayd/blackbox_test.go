@@ -438,6 +438,20 @@ func TestKillAfterGreenLosesNothing(t *testing.T) {
 	}
 }
 
+// TestWarningsReachTheCity: what a room has to say shows on the topic log.
+func TestWarningsReachTheCity(t *testing.T) {
+	b := brokertest.Start(t)
+	seen := b.Subscribe("presence/v1/+/+/log")
+	g := newGateway(t, b.URL(), "")
+	g.start()
+	g.await("the line", func() bool { return g.health().MQTT.Connected })
+	g.must("sim", "reader", "--reader", "door", "--fault", "deaf")
+	messages := seen.Await("the door's word on its reader", func(m []brokertest.Message) bool {
+		return len(m) > 0 && strings.Contains(string(joined(m)), "badge reader does not work")
+	})
+	events(t, validator(t), messages) // each is valid
+}
+
 // openTTY makes a raw pseudo terminal; what is written to the radio comes out
 // of the port.
 func openTTY(t testing.TB) (radio *os.File, port string) {

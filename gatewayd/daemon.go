@@ -70,8 +70,9 @@ type extras struct {
 //
 // What with adds is for the demonstration.
 func newDaemon(cfg *config.Config, log *slog.Logger, with extras) (*daemon, error) {
+	toCity := newCityLog(log.Handler())
 	d := &daemon{
-		cfg: cfg, log: log, board: pi.Board{Root: "/"},
+		cfg: cfg, log: slog.New(toCity), board: pi.Board{Root: "/"},
 		origin:  originOf(cfg),
 		session: presence.ID(uuid.New()),
 	}
@@ -82,9 +83,10 @@ func newDaemon(cfg *config.Config, log *slog.Logger, with extras) (*daemon, erro
 	if d.socket, err = control.Listen(cfg.Gateway.StateDir); err != nil {
 		return nil, err
 	}
-	if err := d.build(with); err != nil {
+	if err := d.build(with, log); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
+	toCity.tap.attach(d.now, d.uplink.Log)
 	return d, nil
 }
 
@@ -103,8 +105,9 @@ func (d *daemon) close() error {
 }
 
 // build makes the rooms from left to right: clock, journal, lamp, door and
-// tags, uplink, health.
-func (d *daemon) build(with extras) error {
+// tags, uplink, health. The uplink's own log stays here: what the line suffers
+// cannot be told over the line, and health tells it afterwards.
+func (d *daemon) build(with extras, local *slog.Logger) error {
 	if err := d.openClock(); err != nil {
 		return err
 	}
@@ -154,8 +157,7 @@ func (d *daemon) build(with extras) error {
 	}); err != nil {
 		return err
 	}
-	d.uplink = d.newUplink(with.line)
-	d.log = slog.New(newCityLog(d.log.Handler(), d.now, d.uplink.Log))
+	d.uplink = d.newUplink(with.line, local)
 	d.monitor = d.newMonitor()
 	return nil
 }
@@ -244,7 +246,7 @@ func names[T any](all []T, name func(T) string) []string {
 	return list
 }
 
-func (d *daemon) newUplink(limits uplink.Limits) *uplink.Uplink {
+func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplink {
 	m := d.cfg.MQTT
 	return uplink.New(uplink.Options{
 		Origin: d.origin, Session: d.session,
@@ -257,7 +259,7 @@ func (d *daemon) newUplink(limits uplink.Limits) *uplink.Uplink {
 		Times:    d.clock,
 		Now:      d.clock.Now,
 		Commands: d.commands(),
-		Log:      d.log,
+		Log:      log,
 		Limits:   limits,
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -180,6 +181,14 @@ func (d *daemon) conditions() []health.Condition {
 			Code: "id-conflict", Level: presence.LevelFault,
 			ID: fmt.Sprintf("Gateway lain memakai id %q. Keduanya saling memutus sambungan; ubah gateway.id salah satunya.", d.origin.Gateway),
 			EN: fmt.Sprintf("Another gateway uses the id %q. The two throw each other off the broker; change gateway.id of one.", d.origin.Gateway),
+		})
+	}
+	if denied := d.uplink.Denied(); len(denied) > 0 {
+		topics := strings.Join(denied, ", ")
+		cs = append(cs, health.Condition{
+			Code: "topics-denied", Level: presence.LevelWarn,
+			ID: fmt.Sprintf("Broker tidak mengizinkan gateway ini membaca topik: %s. Periksa ACL broker.", topics),
+			EN: fmt.Sprintf("The broker does not let this gateway read the topics: %s. Check the broker's ACL.", topics),
 		})
 	}
 	return cs
