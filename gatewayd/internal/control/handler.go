@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"presence/drivers/mfrc522/mfrc522test"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
@@ -158,12 +157,9 @@ func (d Daemon) breakReader(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	fault, err := mfrc522test.ParseFault(f.Fault)
-	if err != nil {
+	if err := reader.Break(f.Fault); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
 	}
-	reader.Chip.SetFault(fault)
 }
 
 func (d Daemon) setClock(w http.ResponseWriter, r *http.Request) {

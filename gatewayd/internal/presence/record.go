@@ -96,8 +96,8 @@ type Draft struct {
 
 // Record is a draft that has its place: durable and immutable.
 type Record struct {
-	Stream ID     `cbor:"1,keyasint"`
-	Seq    uint64 `cbor:"2,keyasint"` // from 1, without holes
+	Stream ID
+	Seq    uint64 // from 1, without holes
 	Draft
 }
 

@@ -59,6 +59,17 @@ func (h *Hardware) Reader(name string) (*Reader, error) {
 	return nil, fmt.Errorf("no reader %q with bus = \"sim\" in the configuration", name)
 }
 
+// Break gives the reader's chip a fault by name ("deaf", "bus-low", "bus-high")
+// or mends it ("none").
+func (r *Reader) Break(fault string) error {
+	f, err := mfrc522test.ParseFault(fault)
+	if err != nil {
+		return err
+	}
+	r.Chip.SetFault(f)
+	return nil
+}
+
 // Observe takes the door's answers. It never blocks.
 func (h *Hardware) Observe(a presence.Answer) {
 	r, ok := h.readers[a.Reader]

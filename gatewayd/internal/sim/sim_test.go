@@ -10,7 +10,6 @@ import (
 
 	"presence/drivers/card"
 	"presence/drivers/mfrc522"
-	"presence/drivers/mfrc522/mfrc522test"
 	"presence/gatewayd/internal/door"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
@@ -87,16 +86,15 @@ func TestDeafReaderGivesNoAnswerAndHeals(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fault, err := mfrc522test.ParseFault("deaf")
-		if err != nil {
+		if err := r.Break("deaf"); err != nil {
 			t.Fatal(err)
 		}
-		r.Chip.SetFault(fault)
 		if got := outcomes(t, h, sim.Tap{UIDs: []string{"01020304"}}); !slices.Equal(got, []string{"01020304 none"}) {
 			t.Errorf("deaf: %v", got)
 		}
-		fault, _ = mfrc522test.ParseFault("none")
-		r.Chip.SetFault(fault)
+		if err := r.Break("none"); err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(10 * time.Second) // virtual: the longest wait before the next attempt
 		if got := outcomes(t, h, sim.Tap{UIDs: []string{"01020304"}}); !slices.Equal(got, []string{"01020304 accepted"}) {
 			t.Errorf("healed: %v", got)
