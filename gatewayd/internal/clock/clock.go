@@ -103,11 +103,26 @@ func adjtimex() (presence.ClockState, time.Duration) {
 	if _, err := unix.Adjtimex(&t); err != nil {
 		return presence.ClockUnsynced, 0
 	}
+	return judge(&t)
+}
+
+// minSyncError is the least error claimed of a disciplined clock:
+// systemd-timesyncd reports 0 after each poll, as if lines were symmetric.
+const minSyncError = 10 * time.Millisecond
+
+// judge reads the kernel's state: maxerror is in microseconds, and counts from
+// where the clock will be once it has slewed by offset, which is in nanoseconds
+// with STA_NANO (adjtimex(2)).
+func judge(t *unix.Timex) (presence.ClockState, time.Duration) {
 	maxError := time.Duration(t.Maxerror) * time.Microsecond
 	if maxError >= maxSyncError {
 		return presence.ClockUnsynced, 0
 	}
-	return presence.ClockSynced, maxError
+	offset := time.Duration(t.Offset) * time.Microsecond
+	if t.Status&unix.STA_NANO != 0 {
+		offset = time.Duration(t.Offset)
+	}
+	return presence.ClockSynced, max(maxError, minSyncError) + offset.Abs()
 }
 
 // Sim is a source that a person drives: it starts unsynced and shows the
@@ -148,55 +163,4 @@ func (s *Sim) Now() presence.Reading {
 		r.State, r.MaxError = presence.ClockSynced, time.Millisecond
 	}
 	return r
-}
-
-// Clock judges readings of one source.
-type Clock struct {
-	source Source
-
-	mu       sync.Mutex
-	unsynced presence.Reading // the first reading of the present unsynced stretch
-	lost     bool             // there is such a stretch
-}
-
-// New makes a clock on a source.
-func New(source Source) *Clock { return &Clock{source: source} }
-
-// Now reads all clocks at the same instant.
-func (c *Clock) Now() presence.Reading { return c.source.Now() }
-
-// Timing says what is known of the instant of a reading.
-func (c *Clock) Timing(r presence.Reading) presence.Timing {
-	switch r.State {
-	case presence.ClockSynced:
-		return presence.Timing{Quality: presence.QualitySynced, Time: r.WallTime(), Error: r.MaxError}
-	case presence.ClockTrusted:
-		return presence.Timing{Quality: presence.QualityTrusted, Time: r.WallTime()}
-	}
-	return presence.Timing{Quality: presence.QualityUnsynced}
-}
-
-// Health says how well the time is known now. It is asked at least every few
-// seconds, and measures from when it first found the clock unsynced.
-func (c *Clock) Health() presence.ClockHealth {
-	now := c.source.Now()
-	t := c.Timing(now)
-	h := presence.ClockHealth{State: string(t.Quality), Quality: t.Quality}
-	if !t.Time.IsZero() {
-		ms := float64(t.Error.Microseconds()) / 1000
-		h.ErrorMS = &ms
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now.Known() {
-		c.lost = false
-		return h
-	}
-	if !c.lost {
-		c.lost, c.unsynced = true, now
-	}
-	if d, ok := now.Since(c.unsynced); ok {
-		h.UnsyncedS = int64(d.Seconds())
-	}
-	return h
 }

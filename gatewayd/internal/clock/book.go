@@ -1,0 +1,469 @@
+package clock
+
+import (
+	"slices"
+	"time"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// drift is the rate by which CLOCK_BOOTTIME may run off true time, as one part
+// in so many: 1/4000 is 250 ppm.
+//
+// The crystal of a Pi is good for 20 ppm, but nobody measured it in a metal
+// box in the sun, and a poor one may be off by 200 ppm. A bound that is
+// exceeded is worth nothing, so this leaves room above 200 ppm. The faster
+// slewing of an NTP client only takes back an offset that the kernel reports
+// and that is counted in an anchor's error (see adjtimex).
+const drift = 4000
+
+// What a book keeps. Thinning loses sharpness of old answers, never truth.
+const (
+	maxBoots      = 32
+	maxAnchors    = 64 // of the newest boot
+	maxOldAnchors = 16 // of each boot before it
+	maxTracks     = 16 // in a boot: how often its sources may contradict themselves
+	maxSources    = 4  // in a boot
+	maxSourceName = 16
+)
+
+// The limits of what a book believes to be times at all. They keep the sum of
+// a time and all the boots that a book holds from overflowing.
+const (
+	maxBoottime = 4 * 365 * 24 * time.Hour
+	maxUTC      = int64(4_102_444_800_000_000_000) // 2100-01-01
+	maxError    = 24 * time.Hour
+)
+
+// Anchor ties an instant of a boot to true time.
+type Anchor struct {
+	Boottime time.Duration // CLOCK_BOOTTIME of the instant
+	UTC      time.Time     // what the source says it was
+	Error    time.Duration // UTC is right within this much
+	Source   string        // who says so; sources are judged apart
+}
+
+// Book is what is known of boots and anchors: all that corrected time rests on.
+// The zero value is empty and ready. A Book is not safe for concurrent use.
+//
+// Every answer is an interval: an anchor allows a cone that opens by the drift
+// with the distance from it, and what several anchors allow is where their
+// cones overlap. So another anchor can only narrow an answer, and the middle
+// of what lies between two anchors moves from one to the other as an
+// interpolation does.
+//
+// An anchor that contradicts its own source (a step, a leap second, a server
+// that was wrong) opens a new track: answers for before it stay as they were,
+// and answers for after it rest on it alone.
+type Book struct {
+	boots []boot // in the order in which they happened
+}
+
+type boot struct {
+	id      presence.ID
+	mark    time.Duration // the highest boottime seen: it ran at least this long
+	anchors []anchor      // by boottime
+}
+
+type anchor struct {
+	bt     time.Duration
+	utc    int64 // ns since 1970
+	err    time.Duration
+	source string
+	opens  bool // the first of a track of its source
+}
+
+// span is an interval of true time in ns since 1970, both ends included.
+type span struct{ lo, hi int64 }
+
+func (s span) middle() int64       { return s.lo + (s.hi-s.lo)/2 }
+func (s span) half() time.Duration { return time.Duration((s.hi - s.lo + 1) / 2) }
+func (s span) overlaps(o span) bool {
+	return s.lo <= o.hi && o.lo <= s.hi
+}
+
+func (s span) and(o span) span { return span{max(s.lo, o.lo), min(s.hi, o.hi)} }
+
+func (s span) hull(o span) span { return span{min(s.lo, o.lo), max(s.hi, o.hi)} }
+
+// cone is what the anchor allows for an instant of its boot.
+func (a anchor) cone(bt time.Duration) span {
+	t := a.utc + int64(bt-a.bt)
+	e := int64(a.err) + slack(bt-a.bt)
+	return span{t - e, t + e}
+}
+
+// slack is how far a clock may drift in d, rounded up.
+func slack(d time.Duration) int64 { return int64(d.Abs()/drift) + 1 }
+
+// least is the least true time that passes while a boot clock shows d.
+func least(d time.Duration) int64 { return max(0, int64(d)-slack(d)) }
+
+func plausible(bt time.Duration) bool { return bt >= 0 && bt <= maxBoottime }
+
+// See notes that the boot was running at this boottime. A boot not seen before
+// is the newest.
+func (b *Book) See(id presence.ID, bt time.Duration) {
+	if !plausible(bt) {
+		return
+	}
+	if k := b.find(id); k >= 0 {
+		b.boots[k].mark = max(b.boots[k].mark, bt)
+		return
+	}
+	if n := len(b.boots); n > 0 {
+		b.boots[n-1].thin(maxOldAnchors)
+	}
+	b.boots = append(b.boots, boot{id: id, mark: bt})
+	if len(b.boots) > maxBoots {
+		b.forget()
+	}
+}
+
+// Add notes an anchor and reports whether it was taken. It is not if it makes
+// no sense, or contradicts the ones before it once too often.
+func (b *Book) Add(id presence.ID, a Anchor) bool {
+	utc := a.UTC.UnixNano()
+	if !plausible(a.Boottime) || a.UTC.Unix() < 0 || a.UTC.Unix() > maxUTC/1e9 ||
+		a.Error < 0 || a.Error > maxError || len(a.Source) > maxSourceName {
+		return false
+	}
+	b.See(id, a.Boottime)
+	limit := maxOldAnchors
+	k := b.find(id)
+	if k == len(b.boots)-1 {
+		limit = maxAnchors
+	}
+	return b.boots[k].add(anchor{bt: a.Boottime, utc: utc, err: a.Error, source: a.Source}, limit)
+}
+
+func (b *boot) add(a anchor, limit int) bool {
+	var sources []string
+	tracks := 0
+	for _, o := range b.anchors {
+		if !slices.Contains(sources, o.source) {
+			sources = append(sources, o.source)
+		}
+		if o.opens {
+			tracks++
+		}
+	}
+	known, ok := b.track(a.source, a.bt)
+	if !ok && len(sources) == maxSources {
+		return false
+	}
+	if !ok || !known.overlaps(a.cone(a.bt)) {
+		a.opens = true
+	}
+	if a.opens && tracks == maxTracks {
+		return false
+	}
+	// Anchors come in order, but for one that travelled over the line.
+	i, _ := slices.BinarySearchFunc(b.anchors, a.bt, func(o anchor, bt time.Duration) int {
+		if o.bt <= bt {
+			return -1
+		}
+		return 1
+	})
+	if slices.ContainsFunc(b.anchors[i:], func(o anchor) bool { return o.source == a.source }) {
+		// Between two anchors of its source a new one adds nothing that is
+		// worth the question of whose track it belongs to.
+		return false
+	}
+	b.anchors = slices.Insert(b.anchors, i, a)
+	b.thin(limit)
+	return true
+}
+
+// thin drops anchors until no more than limit are left: those first that have
+// neighbours close by. The first and last of a track stay, and so do both ends
+// of each stretch without an anchor, which is where events need them.
+func (b *boot) thin(limit int) {
+	for len(b.anchors) > limit {
+		drop, closest := -1, maxBoottime+1
+		for i, a := range b.anchors {
+			before, after := b.neighbours(i)
+			if a.opens || before < 0 || after < 0 || b.anchors[after].opens {
+				continue
+			}
+			if gap := b.anchors[after].bt - b.anchors[before].bt; gap < closest {
+				drop, closest = i, gap
+			}
+		}
+		if drop < 0 {
+			return
+		}
+		b.anchors = slices.Delete(b.anchors, drop, drop+1)
+	}
+}
+
+// neighbours are the places of the anchors of the same source around the ith,
+// -1 for none.
+func (b *boot) neighbours(i int) (before, after int) {
+	before, after = -1, -1
+	for j, a := range b.anchors {
+		if a.source != b.anchors[i].source {
+			continue
+		}
+		if j < i {
+			before = j
+		}
+		if j > i && after < 0 {
+			after = j
+		}
+	}
+	return before, after
+}
+
+// track asks the source's track in force at bt: the last that was opened
+// before, else the first.
+func (b *boot) track(source string, bt time.Duration) (s span, ok bool) {
+	for _, a := range b.anchors {
+		switch {
+		case a.source != source:
+		case !ok, a.opens && a.bt <= bt:
+			s, ok = a.cone(bt), true
+		case a.opens:
+			return s, true
+		default:
+			if c := a.cone(bt); c.overlaps(s) {
+				s = s.and(c)
+			}
+		}
+	}
+	return s, ok
+}
+
+// voice is what one source says of an instant.
+type voice struct {
+	source string
+	s      span
+	late   bool // it spoke only after the instant
+	closed bool // it has contradicted itself since, which is no matter of the instant
+}
+
+// at is what all sources together say of an instant of this boot, and whether
+// they agree. Where they contradict each other, nobody knows who is right: all
+// stand. What was known at the instant decides that; anchors that came after it
+// only ever narrow the answer, and are not heard where they would do otherwise.
+func (b *boot) at(bt time.Duration) (s span, agreed, ok bool) {
+	var voices []voice
+	of := func(source string) *voice {
+		for i := range voices {
+			if voices[i].source == source {
+				return &voices[i]
+			}
+		}
+		voices = append(voices, voice{source: source, late: true})
+		return &voices[len(voices)-1]
+	}
+	later := len(b.anchors)
+	for i, a := range b.anchors {
+		if a.bt > bt {
+			later = i
+			break
+		}
+		v, c := of(a.source), a.cone(bt)
+		if a.opens {
+			v.s, v.late = c, false
+		} else if v.s.overlaps(c) {
+			v.s = v.s.and(c)
+		}
+	}
+	agreed = true
+	for i, v := range voices {
+		switch {
+		case i == 0:
+			s, ok = v.s, true
+		case s.overlaps(v.s):
+			s = s.and(v.s)
+		default:
+			agreed = false
+		}
+	}
+	heard := len(voices)
+	for _, a := range b.anchors[later:] {
+		n := len(voices)
+		v, c := of(a.source), a.cone(bt)
+		first := len(voices) > n
+		v.closed = v.closed || a.opens && !first
+		switch {
+		case v.closed:
+		case !ok:
+			s, ok = c, true
+		case agreed && s.overlaps(c):
+			s = s.and(c)
+		case !agreed && !v.late && v.s.overlaps(c):
+			v.s = v.s.and(c)
+		}
+	}
+	if !agreed {
+		s = voices[0].s
+		for _, v := range voices[1:heard] {
+			s = s.hull(v.s)
+		}
+	}
+	return s, agreed, ok
+}
+
+// bounds is what the boots around say of an instant of a boot without any
+// anchor. All that happened between the last known instant A before it and the
+// start B of the next anchored boot took at least as long as the boots were
+// seen running: what remains is the slack by which the instant is uncertain.
+func (b *Book) bounds(k int, bt time.Duration) (span, bool) {
+	lo, ok := b.earliest(k, bt)
+	if !ok {
+		return span{}, false
+	}
+	after := least(max(0, b.boots[k].mark-bt))
+	for _, next := range b.boots[k+1:] {
+		if start, _, ok := next.at(0); ok {
+			s := span{lo, start.hi - after}
+			return s, s.lo <= s.hi
+		}
+		after += least(next.mark)
+	}
+	return span{}, false
+}
+
+// earliest is the instant before which an instant of a boot without anchors
+// cannot have been.
+func (b *Book) earliest(k int, bt time.Duration) (int64, bool) {
+	since := least(bt)
+	for i := k - 1; i >= 0; i-- {
+		if a, _, ok := b.boots[i].at(b.boots[i].mark); ok {
+			return a.lo + since, true
+		}
+		since += least(b.boots[i].mark)
+	}
+	return 0, false
+}
+
+// Timing says what is known of the instant of a reading.
+func (b *Book) Timing(r presence.Reading) presence.Timing {
+	if r.State == presence.ClockTrusted {
+		return presence.Timing{Quality: presence.QualityTrusted, Time: r.WallTime()}
+	}
+	k := b.find(r.Boot)
+	var known span
+	agreed, ok := true, false
+	if k >= 0 && plausible(r.Boottime) {
+		known, agreed, ok = b.boots[k].at(r.Boottime)
+	}
+	if r.State == presence.ClockSynced {
+		if !ok {
+			return presence.Timing{Quality: presence.QualitySynced, Time: r.WallTime(), Error: r.MaxError}
+		}
+		return synced(r, known, agreed)
+	}
+	if ok {
+		return presence.Timing{
+			Quality: presence.QualityCorrected,
+			Time:    time.Unix(0, known.middle()), Error: known.half(),
+		}
+	}
+	if k >= 0 && plausible(r.Boottime) {
+		if s, ok := b.bounds(k, r.Boottime); ok {
+			return presence.Timing{
+				Quality: presence.QualityBounded,
+				Time:    time.Unix(0, s.middle()), Error: s.half(),
+				Min: time.Unix(0, s.lo), Max: time.Unix(0, s.hi),
+			}
+		}
+	}
+	return presence.Timing{Quality: presence.QualityUnsynced}
+}
+
+// staleSync is the error of a disciplined clock from which on it has missed
+// its discipline for an hour or more, so that anchors may know better.
+const staleSync = 2 * time.Second
+
+// synced judges a reading of a disciplined clock: by itself, unless the
+// anchors contradict it or each other, or its discipline is old.
+func synced(r presence.Reading, known span, agreed bool) presence.Timing {
+	t := presence.Timing{Quality: presence.QualitySynced, Time: r.WallTime(), Error: r.MaxError}
+	if r.Wall < 0 || r.Wall > maxUTC || r.MaxError < 0 || r.MaxError > maxError {
+		return t
+	}
+	own := span{r.Wall - int64(r.MaxError), r.Wall + int64(r.MaxError)}
+	switch {
+	case !agreed || !own.overlaps(known):
+		own = own.hull(known)
+	case r.MaxError > staleSync:
+		own = own.and(known)
+	default:
+		return t
+	}
+	t.Time, t.Error = time.Unix(0, own.middle()), own.half()
+	return t
+}
+
+// Better reports whether a new answer for an event is worth sending after an
+// old one: it must lie within what was said before, and say clearly more.
+// Answers that are not better are never sent, so what the city has of an event
+// only gets narrower.
+func Better(old, now presence.Timing) bool {
+	if now.Time.IsZero() {
+		return false
+	}
+	if old.Time.IsZero() {
+		return true
+	}
+	// Middle and half are each rounded to a nanosecond.
+	const rounding = 2 * time.Nanosecond
+	outside := now.Time.Sub(old.Time).Abs() + now.Error - old.Error
+	gain := old.Error - now.Error
+	return outside <= rounding && gain >= worthSending && now.Error <= old.Error/2
+}
+
+// worthSending is the least gain for which an event is sent again: below the
+// second that lateness is counted in, above the noise of an NTP client.
+const worthSending = 250 * time.Millisecond
+
+// NotBefore is an instant that has certainly passed at the reading, zero if
+// nothing is known. Certificates can be judged by it before the clock is set.
+func (b *Book) NotBefore(r presence.Reading) time.Time {
+	k := b.find(r.Boot)
+	if k < 0 {
+		k, r.Boottime = len(b.boots), 0
+	}
+	if !plausible(r.Boottime) {
+		return time.Time{}
+	}
+	if k < len(b.boots) {
+		if s, _, ok := b.boots[k].at(r.Boottime); ok {
+			return time.Unix(0, s.lo)
+		}
+	}
+	if lo, ok := b.earliest(k, r.Boottime); ok {
+		return time.Unix(0, lo)
+	}
+	return time.Time{}
+}
+
+func (b *Book) find(id presence.ID) int {
+	for k := len(b.boots) - 1; k >= 0; k-- {
+		if b.boots[k].id == id {
+			return k
+		}
+	}
+	return -1
+}
+
+// forget drops the boot that is missed least. That is the oldest, unless it is
+// the one known instant that the boots after it are bounded by (a gateway that
+// starts over and over in a brownout); then it is the shortest of the boots
+// without an anchor.
+func (b *Book) forget() {
+	anchored := func(k int) bool { return len(b.boots[k].anchors) > 0 }
+	drop := 0
+	if anchored(0) && !anchored(1) {
+		drop = 1
+		for k := 2; k < len(b.boots)-1; k++ {
+			if !anchored(k) && b.boots[k].mark < b.boots[drop].mark {
+				drop = k
+			}
+		}
+	}
+	b.boots = slices.Delete(b.boots, drop, drop+1)
+}

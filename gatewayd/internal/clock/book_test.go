@@ -1,0 +1,435 @@
+package clock
+
+import (
+	"bytes"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+
+	"presence/gatewayd/internal/presence"
+)
+
+func boots(n int) presence.ID { return presence.ID{byte(n), byte(n >> 8), 1} }
+
+func instant(s string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+func off(id presence.ID, bt time.Duration) presence.Reading {
+	return presence.Reading{Boot: id, Boottime: bt, Wall: int64(bt)}
+}
+
+func TestErrorGrowsWithTheDistanceFromTheAnchor(t *testing.T) {
+	var b Book
+	utc := instant("2026-11-23T00:30:00Z")
+	b.Add(boots(1), Anchor{Boottime: 2 * time.Hour, UTC: utc, Error: 10 * time.Millisecond, Source: SourceSystem})
+	for _, d := range []time.Duration{0, time.Second, time.Minute, -time.Hour, 10 * time.Hour} {
+		got := b.Timing(off(boots(1), 2*time.Hour+d))
+		want := 10*time.Millisecond + d.Abs()*250/1e6
+		if got.Quality != presence.QualityCorrected || !got.Time.Equal(utc.Add(d)) ||
+			got.Error < want || got.Error > want+2 {
+			t.Errorf("%v: %+v, want an error of %v", d, got, want)
+		}
+	}
+	if got := b.Timing(off(boots(2), 0)).Quality; got != presence.QualityUnsynced {
+		t.Errorf("a boot that nobody knows: %v", got)
+	}
+}
+
+func TestBetweenTwoAnchorsTimeIsInterpolated(t *testing.T) {
+	var b Book
+	utc := instant("2026-11-23T00:30:00Z")
+	// The boot clock loses 200 ppm: 2.88 s in four hours.
+	b.Add(boots(1), Anchor{UTC: utc, Error: time.Millisecond, Source: SourceSystem})
+	half := off(boots(1), 2*time.Hour)
+	before := b.Timing(half)
+	b.Add(boots(1), Anchor{Boottime: 4 * time.Hour, UTC: utc.Add(4*time.Hour + 2880*time.Millisecond), Error: time.Millisecond, Source: SourceSystem})
+	after := b.Timing(half)
+	truth := utc.Add(2*time.Hour + 1440*time.Millisecond)
+	if d := after.Time.Sub(truth).Abs(); d > time.Millisecond {
+		t.Errorf("%v off in the middle", d)
+	}
+	if !Better(before, after) || Better(after, before) {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+}
+
+// TestBoundsFollowTheDesign has a boot that lasted an hour somewhere in a
+// night of ten hours: nine hours remain unknown.
+func TestBoundsFollowTheDesign(t *testing.T) {
+	var b Book
+	evening, morning := instant("2026-11-22T13:00:00Z"), instant("2026-11-22T23:00:00Z")
+	b.Add(boots(1), Anchor{Boottime: time.Hour, UTC: evening, Source: SourceSystem})
+	b.See(boots(2), 20*time.Minute)
+	b.See(boots(3), 40*time.Minute)
+	tap := off(boots(3), 10*time.Minute)
+	if got := b.Timing(tap).Quality; got != presence.QualityUnsynced {
+		t.Errorf("without a later anchor: %v", got)
+	}
+	b.Add(boots(4), Anchor{UTC: morning, Source: SourceSystem})
+	got := b.Timing(tap)
+	const near = 2 * time.Second // of drift
+	lo, hi := evening.Add(30*time.Minute), morning.Add(-30*time.Minute)
+	if got.Quality != presence.QualityBounded || got.Min.Sub(lo).Abs() > near || got.Max.Sub(hi).Abs() > near {
+		t.Errorf("%+v, want %v to %v", got, lo, hi)
+	}
+	if s := 2 * got.Error; (s-9*time.Hour).Abs() > near || !got.Time.Equal(got.Min.Add(got.Max.Sub(got.Min)/2)) {
+		t.Errorf("slack %v, time %v", s, got.Time)
+	}
+	if got.Min.After(lo) || got.Max.Before(hi) {
+		t.Error("claims more than is known")
+	}
+}
+
+func TestStepsOpenTracks(t *testing.T) {
+	for name, tc := range map[string]struct {
+		before string
+		step   time.Duration
+	}{
+		"minus one hour in the middle of the morning": {"2026-11-23T02:00:00Z", -time.Hour},
+		"plus 106 seconds": {"2026-11-23T02:00:00Z", 106 * time.Second},
+		"leap second":      {"2028-12-31T23:59:59Z", -time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := newFake()
+				start := instant(tc.before).Add(-time.Hour)
+				src.offset = start.Sub(src.start)
+				src.state, src.maxError = presence.ClockSynced, 10*time.Millisecond
+				c := New(src)
+				c.look()
+				time.Sleep(59 * time.Minute)
+				c.look()
+				unsynced := src.Now()
+				unsynced.State, unsynced.MaxError = presence.ClockUnsynced, 0
+				first, tap := c.Timing(unsynced), src.Now()
+				firstTap := c.Timing(tap)
+
+				time.Sleep(time.Minute)
+				src.set(func(f *fake) { f.offset += tc.step })
+				torn := src.Now()
+				if got := c.Timing(torn); got.Error < tc.step.Abs()/2 {
+					t.Errorf("between the step and the next look: %+v claims too much", got)
+				}
+				time.Sleep(time.Second)
+				changed := c.Changed()
+				c.look()
+				select {
+				case <-changed:
+				default:
+					t.Error("the step goes unnoticed")
+				}
+				if got := c.Timing(unsynced); got != first {
+					t.Errorf("before the step: %+v, was %+v", got, first)
+				}
+				if got := c.Timing(tap); got != firstTap {
+					t.Errorf("tap before the step: %+v, was %+v", got, firstTap)
+				}
+				time.Sleep(10 * time.Second)
+				now := src.Now()
+				if got := c.Timing(now); got.Error != 10*time.Millisecond || !got.Time.Equal(now.WallTime()) {
+					t.Errorf("after the step: %+v", got)
+				}
+				now.State, now.MaxError = presence.ClockUnsynced, 0
+				if got := c.Timing(now); got.Time.Sub(now.WallTime()).Abs() > 5*time.Millisecond {
+					t.Errorf("corrected after the step: %+v, want %v", got, now.WallTime())
+				}
+			})
+		})
+	}
+}
+
+func TestYearsEndIsAnInstantLikeOthers(t *testing.T) {
+	var b Book
+	b.Add(boots(1), Anchor{Boottime: time.Hour, UTC: instant("2026-12-31T17:00:30Z"), Error: time.Millisecond, Source: SourceSystem})
+	got := b.Timing(off(boots(1), time.Hour-time.Minute))
+	malang := time.FixedZone("WIB", 7*3600)
+	if s := got.Time.In(malang).Format(presence.TimeLayout); s != "2026-12-31T23:59:30.000+07:00" {
+		t.Error(s)
+	}
+	got = b.Timing(off(boots(1), time.Hour))
+	if s := got.Time.In(malang).Format(presence.TimeLayout); s != "2027-01-01T00:00:30.000+07:00" {
+		t.Error(s)
+	}
+}
+
+func TestContradictingSourcesBothStand(t *testing.T) {
+	var b Book
+	utc := instant("2026-11-23T00:30:00Z")
+	b.Add(boots(1), Anchor{UTC: utc, Error: time.Millisecond, Source: SourceSystem})
+	early := off(boots(1), time.Second)
+	before := b.Timing(early)
+	b.Add(boots(1), Anchor{Boottime: time.Minute, UTC: utc.Add(time.Minute + 106*time.Second), Error: 50 * time.Millisecond, Source: SourceBroker})
+	if got := b.Timing(early); got != before {
+		t.Errorf("an answer given got worse: %+v, was %+v", got, before)
+	}
+	r := off(boots(1), 2*time.Minute)
+	r.Wall, r.State, r.MaxError = utc.Add(2*time.Minute).UnixNano(), presence.ClockSynced, time.Millisecond
+	if got := b.Timing(r); got.Quality != presence.QualitySynced || got.Error < 53*time.Second || got.Error > 54*time.Second {
+		t.Errorf("106 s off, and it claims %+v", got)
+	}
+}
+
+func TestStaleDisciplineIsMendedByAnchors(t *testing.T) {
+	var b Book
+	utc := instant("2026-11-23T00:30:00Z")
+	b.Add(boots(1), Anchor{Boottime: 8 * time.Hour, UTC: utc, Error: time.Millisecond, Source: SourceSystem})
+	r := off(boots(1), 8*time.Hour-time.Minute)
+	r.Wall, r.State, r.MaxError = utc.Add(-time.Minute-3*time.Second).UnixNano(), presence.ClockSynced, 14*time.Second
+	got := b.Timing(r)
+	if got.Quality != presence.QualitySynced || got.Error > 20*time.Millisecond || !got.Time.Equal(utc.Add(-time.Minute)) {
+		t.Errorf("%+v", got)
+	}
+	if !Better(New(nil).Timing(r), got) {
+		t.Error("not worth sending again")
+	}
+}
+
+func TestBetterOnlyEverNarrows(t *testing.T) {
+	at := instant("2026-11-23T00:30:00Z")
+	known := func(d, e time.Duration) presence.Timing {
+		return presence.Timing{Quality: presence.QualityCorrected, Time: at.Add(d), Error: e}
+	}
+	for name, tc := range map[string]struct {
+		old, now presence.Timing
+		want     bool
+	}{
+		"known at last":    {presence.Timing{Quality: presence.QualityUnsynced}, known(0, time.Hour), true},
+		"forgotten":        {known(0, time.Hour), presence.Timing{Quality: presence.QualityUnsynced}, false},
+		"narrower":         {known(0, time.Minute), known(time.Second, time.Second), true},
+		"wider":            {known(0, time.Minute), known(0, time.Hour), false},
+		"narrower outside": {known(0, time.Minute), known(2*time.Minute, time.Second), false},
+		"poking out":       {known(0, time.Minute), known(59*time.Second, 2*time.Second), false},
+		"hardly narrower":  {known(0, time.Minute), known(0, 59*time.Second), false},
+		"below care":       {known(0, 100*time.Millisecond), known(0, time.Millisecond), false},
+		"same":             {known(0, time.Minute), known(0, time.Minute), false},
+	} {
+		if got := Better(tc.old, tc.now); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestAnotherAnchorNeverWidens draws anchors in the order in which they come,
+// right or wrong, and looks at raw answers, without Better to hide behind.
+func TestAnotherAnchorNeverWidens(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var b Book
+		utc := instant("2026-11-23T00:30:00Z").UnixNano()
+		var bt time.Duration
+		type answer struct {
+			at presence.Reading
+			s  span
+		}
+		var given []answer
+		n := rapid.IntRange(2, 30).Draw(t, "anchors")
+		var shift int64
+		for range n {
+			bt += time.Duration(rapid.Int64Range(1, int64(3*time.Hour)).Draw(t, "pause"))
+			if rapid.IntRange(0, 9).Draw(t, "step") == 0 {
+				shift += rapid.Int64Range(-int64(time.Hour), int64(time.Hour)).Draw(t, "by")
+			}
+			e := time.Duration(rapid.Int64Range(0, int64(10*time.Second)).Draw(t, "error"))
+			wrong := rapid.Int64Range(-int64(2*e), int64(2*e)).Draw(t, "wrong")
+			source := rapid.SampledFrom([]string{SourceSystem, SourceBroker}).Draw(t, "source")
+			b.Add(boots(1), Anchor{Boottime: bt, UTC: time.Unix(0, utc+int64(bt)+shift+wrong), Error: e, Source: source})
+			for _, g := range given {
+				s, _, ok := b.boots[0].at(g.at.Boottime)
+				if !ok || s.lo < g.s.lo || s.hi > g.s.hi {
+					t.Fatalf("at %v: %v, was %v", g.at.Boottime, s, g.s)
+				}
+			}
+			// Events of the past, and of up to now: later ones are asked later.
+			r := off(boots(1), time.Duration(rapid.Int64Range(0, int64(bt)).Draw(t, "event")))
+			if s, _, ok := b.boots[0].at(r.Boottime); ok {
+				if s.lo > s.hi {
+					t.Fatalf("at %v: nothing is left of %v", r.Boottime, s)
+				}
+				given = append(given, answer{r, s})
+			}
+		}
+	})
+}
+
+func TestBookStaysSmallAndKeepsWhatMatters(t *testing.T) {
+	var b Book
+	utc := instant("2026-01-01T00:00:00Z")
+	for d := range 45 * 24 * 6 { // six weeks, with a gap in the last, every ten minutes
+		bt := time.Duration(d) * 10 * time.Minute
+		if bt > 1000*time.Hour && bt < 1010*time.Hour {
+			continue // nobody disciplines it
+		}
+		b.Add(boots(1), Anchor{Boottime: bt, UTC: utc.Add(bt), Error: 20 * time.Millisecond, Source: SourceSystem})
+	}
+	if n := len(b.boots[0].anchors); n != maxAnchors {
+		t.Errorf("%d anchors", n)
+	}
+	if e := b.Timing(off(boots(1), 1000*time.Hour+5*time.Minute)).Error; e > 200*time.Millisecond {
+		t.Errorf("at the edge of the gap the error is %v: the anchor there is gone", e)
+	}
+	// A brownout: the gateway starts a hundred times before there is time.
+	for k := 2; k < 102; k++ {
+		b.See(boots(k), time.Duration(k)*time.Second)
+	}
+	b.Add(boots(102), Anchor{UTC: utc.Add(46 * 24 * time.Hour), Error: time.Second, Source: SourceSystem})
+	if len(b.boots) != maxBoots || len(b.boots[0].anchors) != maxOldAnchors {
+		t.Errorf("%d boots, %d anchors of the first", len(b.boots), len(b.boots[0].anchors))
+	}
+	if got := b.Timing(off(boots(101), time.Second)); got.Quality != presence.QualityBounded {
+		t.Errorf("the last instant known is forgotten: %+v", got)
+	}
+	data, err := b.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes", len(data))
+	if len(data) > 4<<10 {
+		t.Errorf("%d bytes", len(data))
+	}
+}
+
+func TestAFullBookFits(t *testing.T) {
+	var b Book
+	utc := instant("2026-01-01T00:00:00Z")
+	for k := range 40 {
+		for i := range 100 {
+			bt := time.Duration(i) * 11 * time.Minute
+			b.Add(boots(k), Anchor{Boottime: bt, UTC: utc.Add(time.Duration(k)*24*time.Hour + bt), Error: 20123456, Source: SourceSystem})
+		}
+	}
+	data, err := b.Encode()
+	if err != nil || len(data) > maxBook/2 {
+		t.Fatalf("%d bytes, %v", len(data), err)
+	}
+	t.Logf("%d bytes", len(data))
+	again, err := DecodeBook(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range 40 {
+		for _, bt := range []time.Duration{0, time.Hour, 30 * time.Hour} {
+			if got, want := again.Timing(off(boots(k), bt)), b.Timing(off(boots(k), bt)); got != want {
+				t.Errorf("boot %d at %v: %+v, want %+v", k, bt, got, want)
+			}
+		}
+	}
+}
+
+func TestWhatMakesNoSenseIsNoAnchor(t *testing.T) {
+	utc := instant("2026-11-23T00:30:00Z")
+	for name, a := range map[string]Anchor{
+		"before the boot": {Boottime: -1, UTC: utc},
+		"before 1970":     {UTC: time.Unix(-1, 0)},
+		"year 9999":       {UTC: instant("9999-01-01T00:00:00Z")},
+		"negative error":  {UTC: utc, Error: -1},
+		"error of a week": {UTC: utc, Error: 168 * time.Hour},
+		"eternal boot":    {Boottime: 1 << 62, UTC: utc},
+		"long name":       {UTC: utc, Source: "a name that is far too long"},
+	} {
+		var b Book
+		if b.Add(boots(1), a) || b.Timing(off(boots(1), 0)).Quality != presence.QualityUnsynced {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+func TestContradictionsEnd(t *testing.T) {
+	var b Book
+	utc := instant("2026-11-23T00:30:00Z")
+	for i := range 200 {
+		bt := time.Duration(i) * time.Second
+		b.Add(boots(1), Anchor{Boottime: bt, UTC: utc.Add(time.Duration(i%2) * time.Hour), Source: SourceSystem})
+	}
+	if n := len(b.boots[0].anchors); n > maxTracks*2 {
+		t.Errorf("%d anchors of a clock gone mad", n)
+	}
+}
+
+func TestNotBefore(t *testing.T) {
+	var b Book
+	if !b.NotBefore(off(boots(9), time.Hour)).IsZero() {
+		t.Error("an empty book knows a time")
+	}
+	utc := instant("2026-11-23T00:30:00Z")
+	b.Add(boots(1), Anchor{UTC: utc, Source: SourceSystem})
+	b.See(boots(1), time.Hour)
+	got := b.NotBefore(off(boots(2), time.Minute))
+	want := utc.Add(time.Hour)
+	if got.After(want.Add(time.Minute)) || got.Before(want.Add(-time.Minute)) {
+		t.Errorf("%v, want about %v", got, want)
+	}
+}
+
+func TestKernelStateIsNeverTooGood(t *testing.T) {
+	for name, tc := range map[string]struct {
+		t     unix.Timex
+		state presence.ClockState
+		err   time.Duration
+	}{
+		"just polled":   {unix.Timex{Maxerror: 0}, presence.ClockSynced, 10 * time.Millisecond},
+		"an hour ago":   {unix.Timex{Maxerror: 1_800_000}, presence.ClockSynced, 1800 * time.Millisecond},
+		"slewing":       {unix.Timex{Maxerror: 20_000, Offset: -300_000}, presence.ClockSynced, 320 * time.Millisecond},
+		"slewing, nano": {unix.Timex{Maxerror: 20_000, Offset: 300_000, Status: unix.STA_NANO}, presence.ClockSynced, 20300 * time.Microsecond},
+		"never":         {unix.Timex{Maxerror: 16_000_000}, presence.ClockUnsynced, 0},
+	} {
+		if state, e := judge(&tc.t); state != tc.state || e != tc.err {
+			t.Errorf("%s: %v %v", name, state, e)
+		}
+	}
+}
+
+func FuzzDecodeBook(f *testing.F) {
+	var b Book
+	f.Add([]byte{})
+	add := func() {
+		data, err := b.Encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	add()
+	utc := instant("2026-11-23T00:30:00Z")
+	b.Add(boots(1), Anchor{Boottime: time.Hour, UTC: utc, Error: time.Millisecond, Source: SourceSystem})
+	add()
+	b.Add(boots(1), Anchor{Boottime: 2 * time.Hour, UTC: utc, Error: time.Millisecond, Source: SourceSystem})
+	b.Add(boots(1), Anchor{Boottime: 3 * time.Hour, UTC: utc, Error: time.Second, Source: SourceBroker})
+	b.See(boots(2), time.Hour)
+	b.Add(boots(3), Anchor{Boottime: maxBoottime, UTC: utc, Error: maxError, Source: ""})
+	add()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b, err := DecodeBook(data)
+		if err != nil {
+			return
+		}
+		first, err := b.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := DecodeBook(first)
+		if err != nil {
+			t.Fatalf("what was written cannot be read: %v", err)
+		}
+		if second, err := again.Encode(); err != nil || !bytes.Equal(first, second) {
+			t.Fatalf("%x comes back as %x (%v)", first, second, err)
+		}
+		for _, o := range b.boots {
+			for _, bt := range []time.Duration{0, o.mark, maxBoottime, -1, 1<<63 - 1} {
+				for _, state := range []presence.ClockState{presence.ClockUnsynced, presence.ClockSynced} {
+					got := b.Timing(presence.Reading{Boot: o.id, Boottime: bt, Wall: 1 << 62, State: state, MaxError: 1 << 62})
+					if got.Error < 0 || got.Quality == presence.QualityBounded && got.Min.After(got.Max) {
+						t.Fatalf("%+v", got)
+					}
+				}
+			}
+			b.NotBefore(off(o.id, o.mark))
+		}
+	})
+}
