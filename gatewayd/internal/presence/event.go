@@ -53,11 +53,7 @@ func (o Origin) AppendEvent(dst []byte, r *Record, t Timing) ([]byte, error) {
 	j := object{dst: append(dst, '{')}
 	j.int("v", 1)
 	j.key("id")
-	j.dst = append(j.dst, '"')
-	j.dst, _ = r.Stream.AppendText(j.dst) // never fails
-	j.dst = append(j.dst, '-')
-	j.digits(int64(r.Seq))
-	j.dst = append(j.dst, '"')
+	j.eventID(EventID{r.Stream, r.Seq})
 	j.string("gateway", o.Gateway)
 	j.string("dinas", o.Dinas)
 	j.id("stream", r.Stream)
@@ -88,6 +84,8 @@ func (o Origin) AppendEvent(dst []byte, r *Record, t Timing) ([]byte, error) {
 		j.start(r.Start)
 	case r.Kind == KindGap && r.Gap != nil:
 		j.gap(r.Gap, o.Location)
+	case r.Kind == KindPresence && r.Person != nil:
+		j.person(r.Person)
 	default:
 		return dst, fmt.Errorf("encode event %s-%d: kind %d without its body", r.Stream, r.Seq, r.Kind)
 	}
@@ -99,6 +97,42 @@ func (j *object) badge(b *Badge) {
 	j.string("badge", b.Badge)
 	j.string("card", b.Card)
 	j.string("assurance", b.Assurance)
+	if c := b.Check; c != nil {
+		j.open("tag_check")
+		j.string("tag", c.Tag)
+		j.string("state", c.State.String())
+		j.floatOrNull("distance_m", c.Distance)
+		if c.Age == nil {
+			j.null("age_s")
+		} else {
+			j.float("age_s", float64(c.Age.Milliseconds())/1000)
+		}
+		j.close()
+	}
+}
+
+func (j *object) person(p *Person) {
+	j.string("badge", p.Badge)
+	j.string("tag", p.Tag)
+	j.string("state", p.State.String())
+	j.floatOrNull("distance_m", p.Distance)
+	j.key("events")
+	j.dst = append(j.dst, '[')
+	for i, e := range p.Events {
+		if i > 0 {
+			j.dst = append(j.dst, ',')
+		}
+		j.eventID(e)
+	}
+	j.dst = append(j.dst, ']')
+}
+
+func (j *object) eventID(e EventID) {
+	j.dst = append(j.dst, '"')
+	j.dst, _ = e.Stream.AppendText(j.dst) // never fails
+	j.dst = append(j.dst, '-')
+	j.digits(int64(e.Seq))
+	j.dst = append(j.dst, '"')
 }
 
 func (j *object) tag(t *Tag, loc *time.Location) {

@@ -38,6 +38,18 @@ func bodies() map[string]presence.Draft {
 		"badge": {Kind: presence.KindBadge, At: at, Simulated: true, Badge: &presence.Badge{
 			Reader: "door", Badge: "h:00112233445566778899aabbccddeeff", Card: "mifare-classic-1k", Assurance: "uid",
 		}},
+		"checked badge": {Kind: presence.KindBadge, At: at, Badge: &presence.Badge{
+			Reader: "door", Badge: "04A1B2C3", Card: "iso14443-4", Assurance: "uid",
+			Check: &presence.TagCheck{Tag: "reyax:50", State: presence.TagFar, Distance: ptr(1234.5), Age: ptr(12300 * time.Millisecond)},
+		}},
+		"badge of a silent tag": {Kind: presence.KindBadge, At: at, Badge: &presence.Badge{
+			Reader: "door", Badge: "04A1B2C3", Card: "unknown", Assurance: "uid", Check: &presence.TagCheck{Tag: "reyax:50"},
+		}},
+		"person": {Kind: presence.KindPresence, At: at, Person: &presence.Person{
+			Badge: "04A1B2C3", Tag: "reyax:50", State: presence.Contradiction, Distance: ptr(1234.5),
+			Events: []presence.EventID{{Stream: stream, Seq: 3}, {Stream: stream, Seq: 17}},
+		}},
+		"person nobody saw": {Kind: presence.KindPresence, At: at, Person: &presence.Person{Badge: "04A1B2C3", Tag: "reyax:50"}},
 		"full tag": {Kind: presence.KindTag, At: at, Tag: &presence.Tag{
 			Receiver: "yard", Tag: "kenwood:100-1001", Lat: ptr(-7.9778), Lon: ptr(112.634), Accuracy: ptr(5.0),
 			FixTime: noon.UnixMilli(), Fix: presence.FixLive, Zone: presence.ZoneInside, RSSI: ptr(-99), SNR: ptr(7.5),

@@ -88,10 +88,11 @@ type Draft struct {
 	At        Reading `cbor:"4,keyasint"`
 	Simulated bool    `cbor:"5,keyasint,omitempty"`
 
-	Badge *Badge `cbor:"10,keyasint,omitempty"`
-	Tag   *Tag   `cbor:"11,keyasint,omitempty"`
-	Start *Start `cbor:"12,keyasint,omitempty"`
-	Gap   *Gap   `cbor:"13,keyasint,omitempty"`
+	Badge  *Badge  `cbor:"10,keyasint,omitempty"`
+	Tag    *Tag    `cbor:"11,keyasint,omitempty"`
+	Start  *Start  `cbor:"12,keyasint,omitempty"`
+	Gap    *Gap    `cbor:"13,keyasint,omitempty"`
+	Person *Person `cbor:"14,keyasint,omitempty"`
 }
 
 // Record is a draft that has its place: durable and immutable.
@@ -114,6 +115,83 @@ type Badge struct {
 	Badge     string `cbor:"2,keyasint"` // a Badges identity
 	Card      string `cbor:"3,keyasint"`
 	Assurance string `cbor:"4,keyasint"`
+	// Check says where the person's tag was; nil for a badge that is not in
+	// the roster.
+	Check *TagCheck `cbor:"5,keyasint,omitempty"`
+}
+
+// TagCheck says where a person's tag was when the badge was shown.
+type TagCheck struct {
+	Tag   string   `cbor:"1,keyasint"`
+	State TagState `cbor:"2,keyasint"`
+	// Distance from the office in metres, nil where it is not known or must not
+	// be kept.
+	Distance *float64 `cbor:"3,keyasint,omitempty"`
+	// Age of what this rests on, nil for a tag that was not heard.
+	Age *time.Duration `cbor:"4,keyasint,omitempty"`
+}
+
+// TagState is where a tag is, as far as a tap is concerned. The numbers are on
+// disk and never change their meaning.
+type TagState uint8
+
+// The states of a tag at a tap.
+const (
+	TagSilent TagState = 0 // nobody heard it lately
+	TagNear   TagState = 1 // heard lately, and not surely outside
+	TagFar    TagState = 2 // heard lately, live and surely outside
+)
+
+// String names the state as in the events.
+func (s TagState) String() string {
+	switch s {
+	case TagNear:
+		return "near"
+	case TagFar:
+		return "far"
+	}
+	return "silent"
+}
+
+// Person is the body of a KindPresence event: what badge and tag together say
+// of a person in the roster.
+type Person struct {
+	Badge    string        `cbor:"1,keyasint"` // a Badges identity
+	Tag      string        `cbor:"2,keyasint"`
+	State    PresenceState `cbor:"3,keyasint"`
+	Distance *float64      `cbor:"4,keyasint,omitempty"` // as in a TagCheck
+	Events   []EventID     `cbor:"5,keyasint,omitempty"` // what it rests on
+}
+
+// EventID names an event.
+type EventID struct {
+	Stream ID     `cbor:"1,keyasint"`
+	Seq    uint64 `cbor:"2,keyasint"`
+}
+
+// PresenceState is what is known of a person's presence. The numbers are on
+// disk and never change their meaning.
+type PresenceState uint8
+
+// The states of a person.
+const (
+	OffSite       PresenceState = 0 // neither badge nor tag says that the person is there
+	OnSite        PresenceState = 1 // the badge was shown today, and the tag is inside
+	BadgeOnly     PresenceState = 2 // the badge was shown today; the tag is silent or uncertain
+	Contradiction PresenceState = 3 // the badge was shown today; the tag is outside, live and for long enough
+)
+
+// String names the state as in the events.
+func (s PresenceState) String() string {
+	switch s {
+	case OnSite:
+		return "on_site"
+	case BadgeOnly:
+		return "badge_only"
+	case Contradiction:
+		return "contradiction"
+	}
+	return "off_site"
 }
 
 // Tag is the body of a KindTag event. Pointers are nil for what is not known.
