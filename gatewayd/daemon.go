@@ -232,6 +232,7 @@ func (d *daemon) newTags() (*tags.Tags, error) {
 		Always:      d.cfg.Hours.Always,
 		Open:        calendarOf(d.cfg).Open,
 		Now:         d.clock.Now,
+		Timing:      d.clock.Timing,
 		Journal:     d.journal,
 		Simulated:   d.cfg.Simulated(),
 		Log:         d.log,

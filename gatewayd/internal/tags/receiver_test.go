@@ -92,6 +92,9 @@ func listen(t *testing.T, test func(t *testing.T, r *tags.Tags, kept *shelf, por
 			Now: func() presence.Reading {
 				return presence.Reading{Boottime: time.Minute + time.Since(started), Wall: today().UnixNano(), State: presence.ClockSynced}
 			},
+			Timing: func(r presence.Reading) presence.Timing {
+				return presence.Timing{Quality: presence.QualitySynced, Time: r.WallTime()}
+			},
 		}, "yard", "roof")
 		ctx, cancel := context.WithCancel(t.Context())
 		var tasks sync.WaitGroup
@@ -202,6 +205,14 @@ func TestReleaseNeedsNoFurtherFix(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				return presence.Reading{Boottime: time.Since(started), Wall: today().UnixNano(), State: state}
+			},
+			Timing: func(presence.Reading) presence.Timing {
+				mu.Lock()
+				defer mu.Unlock()
+				if state == presence.ClockUnsynced {
+					return presence.Timing{}
+				}
+				return presence.Timing{Time: today()}
 			},
 		}, "yard")
 		ctx, cancel := context.WithCancel(t.Context())

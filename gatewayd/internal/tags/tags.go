@@ -39,6 +39,7 @@ type Options struct {
 	Always      bool                 // the hours do not matter
 	Open        func(time.Time) bool // the working hours
 	Now         func() presence.Reading
+	Timing      func(presence.Reading) presence.Timing // what is known of it by now
 	Journal     Journal
 	Simulated   bool
 	Log         *slog.Logger
@@ -56,6 +57,10 @@ const (
 	// guessedFor is how far a time of day may be from the gateway's clock for
 	// the gateway to complete it with a date.
 	guessedFor = time.Hour
+
+	// maxDoubt is how far off the time of a fix may be for it to be held
+	// against the working hours: shorter than any break in them.
+	maxDoubt = 10 * time.Minute
 
 	// maxHeld bounds how many fixes wait until the time is known.
 	maxHeld = 1000
@@ -105,10 +110,11 @@ func (t *Tags) Receive(ctx context.Context, receiver string, fix beacon.Fix) err
 	t.health.heard(receiver, now.Boottime)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.release(ctx, now); err != nil {
+	if err := t.release(ctx); err != nil {
 		return err
 	}
-	if !t.opt.Always && !now.Known() {
+	known := t.opt.Timing(now)
+	if !t.opt.Always && !certain(known) {
 		if len(t.held) >= maxHeld {
 			t.health.count(t.held[0].receiver, badHeld)
 			t.held = t.held[1:]
@@ -116,7 +122,13 @@ func (t *Tags) Receive(ctx context.Context, receiver string, fix beacon.Fix) err
 		t.held = append(t.held, heldFix{receiver, fix, now})
 		return nil
 	}
-	return t.judge(ctx, receiver, fix, now, now.WallTime())
+	return t.judge(ctx, receiver, fix, now, known)
+}
+
+// certain tells whether a time is known well enough to be held against the
+// working hours.
+func certain(t presence.Timing) bool {
+	return !t.Time.IsZero() && t.Quality != presence.QualityBounded && t.Error <= maxDoubt
 }
 
 // Release judges the fixes that were held back, once the time is known, until
@@ -128,7 +140,7 @@ func (t *Tags) Release(ctx context.Context) error {
 		select {
 		case <-tick.C:
 			t.mu.Lock()
-			err := t.release(ctx, t.opt.Now())
+			err := t.release(ctx)
 			t.mu.Unlock()
 			if err != nil {
 				return err
@@ -139,14 +151,14 @@ func (t *Tags) Release(ctx context.Context) error {
 	}
 }
 
-func (t *Tags) release(ctx context.Context, now presence.Reading) error {
-	if !now.Known() {
-		return nil
-	}
+func (t *Tags) release(ctx context.Context) error {
 	for len(t.held) > 0 {
 		h := t.held[0]
-		passed := now.Boottime - h.at.Boottime // they are not older than this process
-		if err := t.judge(ctx, h.receiver, h.fix, h.at, now.WallTime().Add(-passed)); err != nil {
+		known := t.opt.Timing(h.at)
+		if !certain(known) {
+			return nil
+		}
+		if err := t.judge(ctx, h.receiver, h.fix, h.at, known); err != nil {
 			return err
 		}
 		t.held = t.held[1:]
@@ -155,15 +167,14 @@ func (t *Tags) release(ctx context.Context, now presence.Reading) error {
 	return nil
 }
 
-// judge decides on a fix that came at a reading. The instant is what is known
-// of that reading's time by now; it is meaningful only where the clock is known
-// or the hours do not matter.
-func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at presence.Reading, instant time.Time) error {
+// judge decides on a fix that came at a reading, of whose time so much is known
+// by now. It is certain unless the hours do not matter.
+func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at presence.Reading, known presence.Timing) error {
 	if !plausible(fix) {
 		t.health.count(receiver, badRange)
 		return nil
 	}
-	clock := at.Known() || !t.opt.Always // a held fix is judged when the time is known
+	instant, clock := known.Time, certain(known)
 	claim := claimed(fix, instant, clock)
 	if clock && claim.Sub(instant) > liveWithin {
 		t.health.count(receiver, badFuture)
@@ -172,7 +183,7 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 	// The claim counts as well: a position of the weekend that comes on Monday
 	// is none of the gateway's business.
 	claims := !claim.IsZero() && instant.Sub(claim) < believedFor
-	if !t.opt.Always && (!t.opt.Open(instant) || claims && !t.opt.Open(claim)) {
+	if !t.opt.Always && (!t.inHours(known) || claims && !t.opt.Open(claim)) {
 		t.health.change(receiver, func(h *receiverHealth) { h.OutsideHours++ })
 		return nil
 	}
@@ -188,7 +199,7 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 		s.zone = t.opt.Fence.Classify(fix.Lat, fix.Lon, accuracyOf(fix))
 	}
 	newest := instant.Add(liveWithin).UnixMilli()
-	before, known := t.memory.traces[s.tag]
+	before, traced := t.memory.traces[s.tag]
 	switch t.memory.take(s, newest, t.opt) {
 	case duplicate:
 		t.health.change(receiver, func(h *receiverHealth) { h.Duplicates++ })
@@ -203,12 +214,19 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 	if err == nil {
 		return nil
 	}
-	t.memory.forget(s, before, known, t.opt)
+	t.memory.forget(s, before, traced, t.opt)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	t.health.count(receiver, badRecorded)
 	return nil
+}
+
+// inHours tells whether an instant is surely within the working hours. Where
+// its error reaches over their edge nobody knows, and privacy decides.
+func (t *Tags) inHours(known presence.Timing) bool {
+	return t.opt.Open(known.Time) &&
+		t.opt.Open(known.Time.Add(-known.Error)) && t.opt.Open(known.Time.Add(known.Error))
 }
 
 // plausible keeps out what no decoder should let through and no event can say.

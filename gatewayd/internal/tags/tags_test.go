@@ -40,6 +40,7 @@ type yard struct {
 	time   time.Time // what it really is
 	boot   presence.ID
 	state  presence.ClockState
+	within time.Duration // the clock is right
 	drafts []presence.Draft
 	refuse error
 }
@@ -53,7 +54,7 @@ func open(at time.Time, opt tags.Options) *yard {
 	if opt.Coordinates == "" {
 		y.opt.Coordinates = tags.Full
 	}
-	y.opt.Now, y.opt.Journal, y.opt.Log = y.now, y, slog.New(slog.DiscardHandler)
+	y.opt.Now, y.opt.Timing, y.opt.Journal, y.opt.Log = y.now, y.timing, y, slog.New(slog.DiscardHandler)
 	y.Tags = tags.New(y.opt, "yard", "roof")
 	return y
 }
@@ -64,6 +65,15 @@ func (y *yard) now() presence.Reading {
 		r.Wall = y.time.UnixNano()
 	}
 	return r
+}
+
+// timing knows everything of this boot as soon as the clock is synced.
+func (y *yard) timing(r presence.Reading) presence.Timing {
+	passed, ok := y.now().Since(r)
+	if y.state == presence.ClockUnsynced || !ok {
+		return presence.Timing{Quality: presence.QualityUnsynced}
+	}
+	return presence.Timing{Quality: presence.QualityCorrected, Time: y.time.Add(-passed), Error: y.within}
 }
 
 func (y *yard) Enqueue(_ context.Context, d presence.Draft) error {
@@ -232,6 +242,34 @@ func TestUnknownTimeHoldsFixesBack(t *testing.T) {
 	}
 	if at := y.drafts[0].At; at.Known() || y.now().Boottime-at.Boottime != 80*time.Minute {
 		t.Errorf("recorded with the reading %+v, want the raw one of when it came", at)
+	}
+}
+
+// Where the clock's error reaches over the edge of the hours, privacy decides;
+// a clock that may be off by more than a break waits for a better one.
+func TestDoubtfulTimeErrsOnTheSideOfPrivacy(t *testing.T) {
+	for _, tc := range []struct {
+		clock  string
+		within time.Duration
+		want   string
+	}{
+		{"07:30:05", 4 * time.Second, "recorded"},
+		{"07:30:05", 6 * time.Second, "hours"},
+		{"07:29:55", 6 * time.Second, "hours"},
+		{"15:59:55", 4 * time.Second, "recorded"},
+		{"15:59:55", 6 * time.Second, "hours"},
+		{"12:00:00", 10 * time.Minute, "recorded"},
+		{"12:00:00", 11 * time.Minute, "nothing"},
+	} {
+		moment, err := time.ParseInLocation(time.DateTime, "2026-11-24 "+tc.clock, wib)
+		if err != nil {
+			t.Fatal(err)
+		}
+		y := open(moment, tags.Options{Open: national()})
+		y.within = tc.within
+		if got := y.hear(t, "yard", at(0, time.Time{})); got != tc.want {
+			t.Errorf("%s within %v: %s, want %s", tc.clock, tc.within, got, tc.want)
+		}
 	}
 }
 
