@@ -52,6 +52,7 @@ type gateway struct {
 	t      testing.TB
 	dir    string
 	config string
+	env    []string // added to the daemon's environment
 
 	cmd  *exec.Cmd
 	log  *bytes.Buffer
@@ -120,6 +121,7 @@ func (g *gateway) launch() {
 	g.log = new(bytes.Buffer)
 	g.cmd = exec.Command(path, "--config", g.config, "run")
 	g.cmd.Stderr = g.log
+	g.cmd.Env = append(os.Environ(), g.env...)
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := g.cmd.Start(); err != nil {
 		g.t.Fatal(err)

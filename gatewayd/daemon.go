@@ -57,22 +57,22 @@ type daemon struct {
 	monitor   *health.Monitor
 	watchers  hub
 	board     pi.Board
+	systemd   *supervise.Systemd // nil: nobody watches
 }
 
-// extras are what a demonstration needs beyond a gateway.
+// extras are what only some gateways have.
 type extras struct {
+	systemd *supervise.Systemd    // told how the process is; nil in a demonstration
 	observe func(presence.Answer) // is told of every tap's outcome
 	line    uplink.Limits         // how patient the uplink is
 }
 
 // newDaemon opens everything that must be there. Hardware need not be: a
 // missing reader or receiver heals when it appears.
-//
-// What with adds is for the demonstration.
 func newDaemon(cfg *config.Config, log *slog.Logger, with extras) (*daemon, error) {
 	toCity := newCityLog(log.Handler())
 	d := &daemon{
-		cfg: cfg, log: slog.New(toCity), board: pi.Board{Root: "/"},
+		cfg: cfg, log: slog.New(toCity), board: pi.Board{Root: "/"}, systemd: with.systemd,
 		origin:  originOf(cfg),
 		session: presence.ID(uuid.New()),
 	}
@@ -123,6 +123,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 		Version:        buildVersion(),
 		Simulated:      d.cfg.Simulated(),
 		Log:            d.log,
+		Beat:           d.systemd.Pulse("journal").Beat,
 	})
 	if err != nil {
 		return err
@@ -261,6 +262,7 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 		Now:      d.clock.Now,
 		Commands: d.commands(),
 		Log:      log,
+		Beat:     d.systemd.Pulse("uplink").Beat,
 		Limits:   limits,
 	})
 }
@@ -286,7 +288,7 @@ func (d *daemon) newMonitor() *health.Monitor {
 	return health.New(health.Options{
 		Interval: d.cfg.Health.Interval, Simulated: d.cfg.Simulated(),
 		Boot: d.clock.Now().Boot, Boots: j.Boots, Unclean: j.UncleanBoots,
-		Time: d.now, Retain: d.uplink.Retain,
+		Time: d.now, Retain: d.uplink.Retain, Beat: d.systemd.Pulse("health").Beat,
 		Sources: health.Sources{
 			Clock:      d.clock.Health,
 			Journal:    d.journalHealth,
@@ -317,6 +319,7 @@ func (d *daemon) run(ctx context.Context) error {
 		stopIntake()
 	}()
 	d.log.Info("gateway is ready", "gateway", d.origin.Gateway, "version", buildVersion(), "stream", d.journal.Stream().String())
+	d.systemd.Ready()
 	taken := supervise.Run(intake, d.log, d.intake()...)
 
 	d.handOver(services)
@@ -350,8 +353,8 @@ func (d *daemon) services() []supervise.Task {
 			}
 		}},
 		{Name: "lamp", Run: d.lamp.Run},
-		{Name: "uplink", Run: d.uplink.Run},
-		{Name: "health", Run: d.monitor.Run},
+		{Name: "uplink", Run: d.uplink.Run, Pulse: d.systemd.Pulse("uplink")},
+		{Name: "health", Run: d.monitor.Run, Pulse: d.systemd.Pulse("health")},
 		{Name: "control", Run: func(ctx context.Context) error {
 			err := control.Serve(ctx, d.socket, control.Handler(d.control()), d.log)
 			if ctx.Err() == nil {
@@ -368,17 +371,19 @@ func (d *daemon) intake() []supervise.Task {
 	var tasks []supervise.Task
 	for _, r := range d.cfg.Readers {
 		open := d.openReader(r)
-		tasks = append(tasks, supervise.Task{Name: "reader " + r.Name, Run: func(ctx context.Context) error {
-			return d.door.Run(ctx, door.Reader{Name: r.Name, Poll: r.Poll, Open: open})
+		pulse := d.systemd.Pulse("reader " + r.Name)
+		tasks = append(tasks, supervise.Task{Name: "reader " + r.Name, Pulse: pulse, Run: func(ctx context.Context) error {
+			return d.door.Run(ctx, door.Reader{Name: r.Name, Poll: r.Poll, Open: open, Beat: pulse.Beat})
 		}})
 	}
 	if len(d.cfg.Receivers) > 0 {
 		tasks = append(tasks, supervise.Task{Name: "held tags", Run: d.tags.Release})
 	}
 	for _, r := range d.cfg.Receivers {
-		tasks = append(tasks, supervise.Task{Name: "receiver " + r.Name, Run: func(ctx context.Context) error {
+		pulse := d.systemd.Pulse("receiver " + r.Name)
+		tasks = append(tasks, supervise.Task{Name: "receiver " + r.Name, Pulse: pulse, Run: func(ctx context.Context) error {
 			return d.tags.Run(ctx, tags.Receiver{
-				Name: r.Name, Protocol: r.Protocol,
+				Name: r.Name, Protocol: r.Protocol, Beat: pulse.Beat,
 				Open: func(context.Context) (io.ReadCloser, error) {
 					return serial.Open(serial.Config{Port: r.Port, Baud: r.Baud})
 				},

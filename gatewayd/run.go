@@ -8,9 +8,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
+	"time"
 
 	"presence/config"
+	"presence/gatewayd/internal/supervise"
 )
 
 type runCmd struct{}
@@ -24,11 +27,24 @@ func (runCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err != nil {
 		return err
 	}
+	systemd, err := supervise.NewSystemd(log)
+	if err != nil {
+		return err
+	}
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	watch.Go(func() { systemd.Watch(watching) })
+	defer watch.Wait()
+	defer stopWatching()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	for {
-		next, err := runUntilReload(ctx, c.Config, cfg, hup, log)
+		next, err := runUntilReload(ctx, c.Config, cfg, hup, systemd, log)
+		if errors.Is(err, supervise.ErrStuck) && ctx.Err() != nil {
+			log.Error("stopped without waiting any longer", "error", err)
+			return nil // what was taken in is on the disk
+		}
 		if err != nil || next == nil {
 			return err
 		}
@@ -48,10 +64,17 @@ func tuneMemory() {
 	}
 }
 
+// openPatience is how long opening everything may take: a large damaged journal
+// on a slow card is read from end to end.
+const openPatience = 5 * time.Minute
+
 // runUntilReload runs one configuration. It returns the next one, or nil where
 // the context ended the run.
-func runUntilReload(ctx context.Context, path string, cfg *config.Config, hup <-chan os.Signal, log *slog.Logger) (*config.Config, error) {
-	d, err := newDaemon(cfg, log, extras{})
+func runUntilReload(ctx context.Context, path string, cfg *config.Config, hup <-chan os.Signal, systemd *supervise.Systemd, log *slog.Logger) (*config.Config, error) {
+	opening := systemd.Pulse("opening")
+	opening.Beat(openPatience)
+	d, err := newDaemon(cfg, log, extras{systemd: systemd})
+	opening.Beat(-1)
 	if err != nil {
 		return nil, err
 	}
@@ -62,15 +85,18 @@ func runUntilReload(ctx context.Context, path string, cfg *config.Config, hup <-
 		for {
 			select {
 			case <-ctx.Done():
+				systemd.Stopping()
 				reloaded <- nil
 				return
 			case <-hup:
 			}
+			systemd.Reloading()
 			if next := reread(path, cfg, log); next != nil {
 				reloaded <- next
 				cancel()
 				return
 			}
+			systemd.Ready()
 		}
 	}()
 	err = d.run(ctx)

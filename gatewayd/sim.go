@@ -87,7 +87,7 @@ func (t simTapCmd) Run(ctx context.Context, c *cli, con console) error {
 
 type simReaderCmd struct {
 	Reader string `required:"" help:"The reader's name."`
-	Fault  string `required:"" enum:"deaf,bus-low,bus-high,none" help:"What is wrong with it: ${enum}."`
+	Fault  string `required:"" enum:"deaf,bus-low,bus-high,hang,none" help:"What is wrong with it: ${enum}."`
 }
 
 // Run breaks or mends the reader.

@@ -73,7 +73,8 @@ type Chip struct {
 	onBus time.Duration // time that transfers would have taken
 
 	fault    Fault
-	failNext int // transfers that fail from now on
+	mended   sync.Cond // on mu: the fault has changed
+	failNext int       // transfers that fail from now on
 	failWith error
 	resetIn  int // transfers until a brown-out; 0 never
 	stats    Stats
@@ -106,6 +107,7 @@ func New(field *cardtest.Field, opts ...Option) *Chip {
 		field: field, version: 0x92, collBit: 1, maxTx: 4096, resetTime: time.Millisecond,
 		made: time.Now(), fault: FaultNone,
 	}
+	c.mended.L = &c.mu
 	for _, o := range opts {
 		o(c)
 	}
@@ -121,6 +123,7 @@ func (c *Chip) SetFault(f Fault) {
 	now := c.now()
 	c.advance(now)
 	c.fault = f
+	c.mended.Broadcast()
 	switch f {
 	case FaultDeaf:
 		c.reg[regTxControl] &^= txControlAntenna

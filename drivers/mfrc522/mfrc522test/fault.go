@@ -5,7 +5,7 @@ import "fmt"
 // Fault is something that is wrong with the chip or its wiring.
 type Fault string
 
-// The faults. ParseFault knows the first four.
+// The faults. ParseFault knows the first five.
 const (
 	FaultNone Fault = "none"
 	// FaultDeaf: the bus answers, but the antenna drivers do not come on and
@@ -16,6 +16,9 @@ const (
 	FaultBusLow Fault = "bus-low"
 	// FaultBusHigh: MISO is stuck at 1, as with nothing connected.
 	FaultBusHigh Fault = "bus-high"
+	// FaultHang: a transfer does not return while the fault lasts, as with a
+	// kernel driver that waits for an interrupt that is lost.
+	FaultHang Fault = "hang"
 
 	// FaultSilent: every register looks right, but nothing is ever received.
 	FaultSilent Fault = "silent"
@@ -30,11 +33,11 @@ const (
 )
 
 // ParseFault reads the name of a fault that an operator may ask for: none,
-// deaf, bus-low or bus-high.
+// deaf, bus-low, bus-high or hang.
 func ParseFault(name string) (Fault, error) {
 	switch f := Fault(name); f {
-	case FaultNone, FaultDeaf, FaultBusLow, FaultBusHigh:
+	case FaultNone, FaultDeaf, FaultBusLow, FaultBusHigh, FaultHang:
 		return f, nil
 	}
-	return "", fmt.Errorf("parse fault %q: want deaf, bus-low, bus-high or none", name)
+	return "", fmt.Errorf("parse fault %q: want deaf, bus-low, bus-high, hang or none", name)
 }

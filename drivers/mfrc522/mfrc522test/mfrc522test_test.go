@@ -914,7 +914,7 @@ func TestFaults(t *testing.T) {
 			t.Error("the field is on")
 		}
 	})
-	for _, name := range []string{"none", "deaf", "bus-low", "bus-high"} {
+	for _, name := range []string{"none", "deaf", "bus-low", "bus-high", "hang"} {
 		if f, err := mfrc522test.ParseFault(name); err != nil || string(f) != name {
 			t.Errorf("%s: %s %v", name, f, err)
 		}

@@ -165,6 +165,9 @@ func (b *bus) transfer(packets []spi.Packet) error {
 	c := b.port.chip
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for c.fault == FaultHang {
+		c.mended.Wait()
+	}
 	c.stats.Transfers++
 	if c.failNext > 0 {
 		c.failNext--

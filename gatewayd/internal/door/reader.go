@@ -18,6 +18,15 @@ type Reader struct {
 	Poll time.Duration // from one look to the next
 	// Open finds the reader's chip. Its errors may heal.
 	Open func(ctx context.Context) (card.Reader, error)
+	// Beat, if set, is told at each step within what time the next one comes:
+	// 0 before work, the length of a pause before a pause.
+	Beat func(next time.Duration)
+}
+
+func (r *Reader) beat(next time.Duration) {
+	if r.Beat != nil {
+		r.Beat(next)
+	}
 }
 
 const (
@@ -48,6 +57,7 @@ func (d *Door) Run(ctx context.Context, r Reader) error {
 	wait := backoff.Backoff{Min: 250 * time.Millisecond, Max: 5 * time.Second}
 	var f field
 	for {
+		r.beat(0)
 		chip, err := r.Open(ctx)
 		if err == nil {
 			d.health(r.Name, func(h *presence.ReaderHealth) { h.Version = chip.Version() })
@@ -66,7 +76,9 @@ func (d *Door) Run(ctx context.Context, r Reader) error {
 			return ctx.Err()
 		}
 		d.fault(r.Name, err)
-		if !wait.Wait(ctx) {
+		pause := wait.Next()
+		r.beat(pause)
+		if !backoff.Sleep(ctx, pause) {
 			return ctx.Err()
 		}
 	}
@@ -79,6 +91,7 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 	tick := time.NewTicker(r.Poll)
 	defer tick.Stop()
 	for {
+		r.beat(0)
 		started := time.Now()
 		seen, err := chip.Poll(ctx)
 		switch {
@@ -102,6 +115,7 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 				d.tap(ctx, r.Name, c, now, started)
 			}
 		}
+		r.beat(r.Poll)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -36,6 +36,9 @@ type Options struct {
 	// Retain hands a document on: the topic behind the gateway's prefix
 	// ("health", "alert/<code>") and its JSON, empty to clear.
 	Retain func(topic string, payload []byte)
+	// Beat, if set, is told at each step within what time the next one comes:
+	// 0 before work, the length of a pause before a pause.
+	Beat func(next time.Duration)
 }
 
 // Monitor makes the documents.
@@ -115,7 +118,12 @@ func (m *Monitor) Run(ctx context.Context) error {
 	defer tick.Stop()
 	var last presence.Health
 	var sent time.Time
+	beat := m.opt.Beat
+	if beat == nil {
+		beat = func(time.Duration) {}
+	}
 	for {
+		beat(0)
 		doc, conditions := m.look()
 		m.settle(conditions, doc.Time)
 		if sent.IsZero() || time.Since(sent) >= m.opt.Interval ||
@@ -124,6 +132,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 			m.opt.Retain("health", encode(doc))
 			last, sent = doc, time.Now()
 		}
+		beat(lookEvery)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -19,7 +19,7 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// Options is what a journal needs. All but Simulated must be set.
+// Options is what a journal needs. All but Simulated and Beat must be set.
 type Options struct {
 	Path           string        // .../journal.db
 	Keep           time.Duration // delivered events stay this long
@@ -29,6 +29,9 @@ type Options struct {
 	Version        string // of gatewayd, for the start event
 	Simulated      bool   // marks the start event
 	Log            *slog.Logger
+	// Beat is told at each step of the writer within what time the next one
+	// comes: 0 before work, the length of a pause before a pause.
+	Beat func(next time.Duration)
 }
 
 // Journal is an open journal. Its methods may be called from any goroutine.

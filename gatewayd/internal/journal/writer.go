@@ -76,9 +76,16 @@ func (w *writer) run() {
 	defer close(w.j.done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	beat := w.j.opt.Beat
+	if beat == nil {
+		beat = func(time.Duration) {}
+	}
+	defer beat(-1)
 	for {
+		beat(0)
 		b := w.next(time.Now())
 		if b.idle {
+			beat(b.wait)
 			timer.Reset(b.wait)
 			select {
 			case <-w.j.wake:

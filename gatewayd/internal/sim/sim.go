@@ -59,7 +59,7 @@ func (h *Hardware) Reader(name string) (*Reader, error) {
 	return nil, fmt.Errorf("no reader %q with bus = \"sim\" in the configuration", name)
 }
 
-// Break gives the reader's chip a fault by name ("deaf", "bus-low", "bus-high")
+// Break gives the reader's chip a fault by name ("deaf", "bus-low", "bus-high", "hang")
 // or mends it ("none").
 func (r *Reader) Break(fault string) error {
 	f, err := mfrc522test.ParseFault(fault)

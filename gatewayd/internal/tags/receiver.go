@@ -19,6 +19,16 @@ type Receiver struct {
 	Protocol string // as in drivers/beacon
 	// Open opens its port. Its errors may heal.
 	Open func(ctx context.Context) (io.ReadCloser, error)
+	// Beat, if set, is told at each step within what time the next one comes:
+	// 0 before work, the length of a pause before a pause, less than 0 before
+	// waiting for a tag, which may take for ever.
+	Beat func(next time.Duration)
+}
+
+func (r *Receiver) beat(next time.Duration) {
+	if r.Beat != nil {
+		r.Beat(next)
+	}
 }
 
 // Run listens to one receiver until the context ends. A port that is gone is
@@ -26,6 +36,7 @@ type Receiver struct {
 func (t *Tags) Run(ctx context.Context, r Receiver) error {
 	wait := backoff.Backoff{Min: 250 * time.Millisecond, Max: 10 * time.Second}
 	for {
+		r.beat(0)
 		port, err := r.Open(ctx)
 		if err == nil {
 			opened := time.Now()
@@ -43,7 +54,9 @@ func (t *Tags) Run(ctx context.Context, r Receiver) error {
 			}
 			h.gone, h.Error = true, err.Error()
 		})
-		if !wait.Wait(ctx) {
+		pause := wait.Next()
+		r.beat(pause)
+		if !backoff.Sleep(ctx, pause) {
 			return ctx.Err()
 		}
 	}
@@ -70,7 +83,9 @@ func (t *Tags) listen(ctx context.Context, r Receiver, port io.ReadCloser) (err 
 		h.gone, h.Error = false, ""
 	})
 	for {
+		r.beat(-1)
 		fix, err := decoder.Next()
+		r.beat(0)
 		if err != nil {
 			return err
 		}

@@ -75,7 +75,9 @@ func (s *sender) run(ctx context.Context) error {
 	l := s.u.ledger
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	defer s.u.beat(0) // the session's end is to be soon
 	for {
+		s.u.beat(0)
 		fresh := s.fresh
 		if s.u.opt.Receipts && !l.room(s.u.limits.Unreceipted) {
 			fresh = nil // the city has to catch up
@@ -106,8 +108,10 @@ func (s *sender) run(ctx context.Context) error {
 		} else {
 			timer.Reset(time.Until(next.Add(s.u.limits.Receipt)))
 		}
+		s.u.beat(-1)
 		select {
 		case entries := <-fresh:
+			s.u.beat(0)
 			if err := s.first(ctx, entries); err != nil {
 				return err
 			}
@@ -182,11 +186,13 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, resync int) err
 	if err != nil {
 		return err
 	}
+	u.beat(u.limits.PubAck) // which the collector allows each place to take
 	select {
 	case s.places <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	u.beat(0)
 	token := s.client.Publish(u.prefix+"event/"+e.Kind.String(), 1, false, payload)
 	u.published.Add(1)
 	s.flying <- sent{pos: e.Pos, at: time.Now(), resync: resync, token: token} // has room for each place

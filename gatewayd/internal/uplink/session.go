@@ -151,6 +151,8 @@ func plain(err error) error {
 
 // wait waits for a token, within a bound.
 func (s *session) wait(ctx context.Context, t mqtt.Token, bound time.Duration) error {
+	s.u.beat(bound)
+	defer s.u.beat(0)
 	timer := time.NewTimer(bound)
 	defer timer.Stop()
 	select {
@@ -283,6 +285,7 @@ func (s *session) hangUp(connect mqtt.Token) {
 	if socket != nil {
 		_ = socket.Close() // it may be closed already
 	}
+	s.u.beat(2*publishWait + lastWords)
 	// While it still connects, paho would wait with its DISCONNECT for nobody.
 	connect.WaitTimeout(publishWait)
 	s.client.Disconnect(uint(publishWait.Milliseconds()))

@@ -66,6 +66,11 @@ type Options struct {
 	Commands map[string]CommandFunc
 	Log      *slog.Logger
 
+	// Beat, if set, is told at each step within what time the next one comes:
+	// 0 before work, the bound of a wait before the wait, less than 0 before
+	// waiting for an event, which may take for ever.
+	Beat func(next time.Duration)
+
 	// Limits bounds waiting; zero values are the defaults.
 	Limits Limits
 }
@@ -162,6 +167,7 @@ const connectionHeld = 10 * time.Second
 func (u *Uplink) Run(ctx context.Context) error {
 	wait := backoff.Backoff{Min: u.limits.RetryMin, Max: u.limits.RetryMax}
 	for {
+		u.beat(0)
 		started := time.Now()
 		err := u.session(ctx)
 		if ctx.Err() != nil {
@@ -177,9 +183,16 @@ func (u *Uplink) Run(ctx context.Context) error {
 		}
 		pause := wait.Next()
 		u.opt.Log.Warn("no line to the city, trying again", "error", err, "wait", pause.Round(time.Millisecond))
+		u.beat(pause)
 		if !backoff.Sleep(ctx, pause) {
 			return ctx.Err()
 		}
+	}
+}
+
+func (u *Uplink) beat(next time.Duration) {
+	if u.opt.Beat != nil {
+		u.opt.Beat(next)
 	}
 }
 

@@ -1,0 +1,148 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+)
+
+// unwatched is the watchdog's interval where systemd keeps none: a loop that
+// hangs is then only named in the log.
+const unwatched = time.Minute
+
+// Systemd tells the service manager how the process is (sd_notify(3)), and
+// feeds its watchdog as long as every loop shows that it lives. Without a
+// manager it watches all the same, and the log says what hangs. A nil Systemd
+// does nothing.
+type Systemd struct {
+	log      *slog.Logger
+	interval time.Duration // of the watchdog
+	began    time.Time     // what pulses count from
+
+	mu     sync.Mutex
+	pulses []*Pulse
+}
+
+// NewSystemd reads what the service manager passed to the process
+// (NOTIFY_SOCKET, WATCHDOG_USEC).
+func NewSystemd(log *slog.Logger) (*Systemd, error) {
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		return nil, fmt.Errorf("read watchdog interval: %w", err)
+	}
+	if interval == 0 {
+		interval = unwatched
+	}
+	return &Systemd{log: log, interval: interval, began: time.Now()}, nil
+}
+
+// Ready says that the start, or the taking up of a new configuration, is done.
+func (s *Systemd) Ready() { s.notify(daemon.SdNotifyReady) }
+
+// Reloading says that a new configuration is being taken up; Ready ends it.
+func (s *Systemd) Reloading() {
+	var now unix.Timespec
+	// CLOCK_MONOTONIC is always there, so this cannot fail.
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
+	s.notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
+}
+
+// Stopping says that the process is about to leave.
+func (s *Systemd) Stopping() { s.notify(daemon.SdNotifyStopping) }
+
+func (s *Systemd) notify(state string) {
+	if s == nil {
+		return
+	}
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		s.log.Warn("cannot notify the service manager", "error", err)
+	}
+}
+
+// Pulse is the sign of life of one loop. A nil Pulse may be beaten.
+type Pulse struct {
+	name    string
+	began   time.Time
+	due     atomic.Int64 // nanoseconds after began by which the next beat must come
+	hanging bool         // as last logged; only Watch uses it
+}
+
+// Beat says that the loop lives and that the next beat comes within a time:
+// 0 before work, which may then take as long as the watchdog has patience, the
+// length of a pause before a pause, less than 0 before waiting for something
+// that may never happen.
+func (p *Pulse) Beat(next time.Duration) {
+	if p == nil {
+		return
+	}
+	now := int64(time.Since(p.began))
+	if next < 0 || int64(next) > math.MaxInt64-now {
+		p.due.Store(math.MaxInt64)
+		return
+	}
+	p.due.Store(now + int64(next))
+}
+
+// Pulse makes the pulse of a loop, or finds the one that it had before the
+// configuration changed. Nothing is expected of it before its first beat.
+func (s *Systemd) Pulse(name string) *Pulse {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pulses {
+		if p.name == name {
+			return p
+		}
+	}
+	p := &Pulse{name: name, began: s.began}
+	p.Beat(-1)
+	s.pulses = append(s.pulses, p)
+	return p
+}
+
+// Watch feeds the watchdog until the context ends. A beat that is overdue by
+// half the watchdog's interval ends the feeding until it comes.
+func (s *Systemd) Watch(ctx context.Context) {
+	tick := time.NewTicker(s.interval / 4)
+	defer tick.Stop()
+	for {
+		if s.lives() {
+			s.notify(daemon.SdNotifyWatchdog)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// lives reports whether no pulse is overdue, and logs which one is.
+func (s *Systemd) lives() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := int64(time.Since(s.began))
+	all := true
+	for _, p := range s.pulses {
+		late := time.Duration(now - p.due.Load())
+		hangs := late > s.interval/2
+		switch {
+		case hangs && !p.hanging:
+			s.log.Error("task hangs, the watchdog is not fed any more", "task", p.name, "overdue", late.Round(time.Millisecond))
+		case !hangs && p.hanging:
+			s.log.Info("task goes on", "task", p.name)
+		}
+		p.hanging = hangs
+		all = all && !hangs
+	}
+	return all
+}

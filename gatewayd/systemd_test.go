@@ -1,0 +1,63 @@
+package main_test
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"presence/gatewayd/internal/supervise/supervisetest"
+)
+
+// underSystemd makes a gateway that a service manager watches.
+func underSystemd(t *testing.T, broker string, interval time.Duration, more string) (*gateway, *supervisetest.Manager) {
+	t.Helper()
+	g := newGateway(t, broker, more)
+	m := supervisetest.Listen(t, interval)
+	for k, v := range m.Env() {
+		g.env = append(g.env, k+"="+v)
+	}
+	return g, m
+}
+
+func TestServiceManagerIsToldOfTheGatewaysLife(t *testing.T) {
+	_, port := openTTY(t)
+	// Nobody listens at the broker's address: that keeps nothing from being ready.
+	g, m := underSystemd(t, "tcp://127.0.0.1:1", time.Second, receiver(port)+
+		"[[receiver]]\nname = \"gone\"\nprotocol = \"reyax\"\nport = \"/dev/gone\"\n")
+	g.start()
+	m.Await("READY=1")
+	g.must("sim", "reader", "--reader", "door", "--fault", "bus-low")
+	g.await("the reader's fault", func() bool { return g.health().Readers[0].State == "bus-dead" })
+	// No tag comes, a port is missing, a reader is dead and tried again with
+	// growing pauses, the broker is away: all that is life.
+	if fed := m.Feeds(6 * time.Second); fed < 6*time.Second {
+		t.Errorf("the watchdog was fed for %v only\n%s", fed, g.log.String())
+	}
+	if err := g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	m.Await("RELOADING=1")
+	m.Await("READY=1")
+	g.stop()
+	m.Await("STOPPING=1")
+}
+
+func TestHungReaderStopsTheWatchdogsFeeding(t *testing.T) {
+	const interval = time.Second
+	g, m := underSystemd(t, "tcp://127.0.0.1:1", interval, "")
+	g.start()
+	m.Await("READY=1")
+	g.must("sim", "reader", "--reader", "door", "--fault", "hang")
+	if fed := m.Feeds(10 * interval); fed > interval {
+		t.Errorf("the watchdog was fed for %v although the reader hangs", fed)
+	}
+	// It stops all the same when it is asked to.
+	g.stop()
+	if log := g.log.String(); !strings.Contains(log, `task="reader door"`) || !strings.Contains(log, "left behind what does not end: reader door") {
+		t.Errorf("the log does not say what hung:\n%s", log)
+	}
+	if out := g.must("verify"); !strings.Contains(out, "journal: ok") {
+		t.Errorf("verify says %s", out)
+	}
+}
