@@ -1,0 +1,199 @@
+package recap
+
+import (
+	_ "embed"
+	"encoding/csv"
+	"fmt"
+	"html/template"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"presence/gatewayd/internal/presence"
+)
+
+var csvHeader = []string{
+	"row", "badge", "reader",
+	"first", "first_quality", "first_error_ms", "last", "last_quality", "last_error_ms", "taps",
+	"what", "from", "from_quality", "to", "to_quality", "detail", "event",
+}
+
+// CSV writes the sheet as one table. The column row tells what a line is:
+// badge, uncertain (a tap that may have been on another day), outage or gap.
+// Its words are codes, the same in every language.
+func (s Sheet) CSV(w io.Writer) error {
+	table := csv.NewWriter(w)
+	line := func(cells map[string]string) {
+		row := make([]string, len(csvHeader))
+		for i, key := range csvHeader {
+			row[i] = cells[key]
+		}
+		_ = table.Write(row) // kept by the writer, see Error below
+	}
+	_ = table.Write(csvHeader)
+	for _, b := range s.Badges {
+		line(map[string]string{
+			"row": "badge", "badge": b.Badge, "reader": b.First.Reader, "taps": strconv.Itoa(b.Taps),
+			"first": s.stamp(b.First.At.Time), "first_quality": string(b.First.At.Quality), "first_error_ms": errorMS(b.First.At),
+			"last": s.stamp(b.Last.At.Time), "last_quality": string(b.Last.At.Quality), "last_error_ms": errorMS(b.Last.At),
+			"event": eventID(b.First.Event),
+		})
+	}
+	for _, t := range s.Uncertain {
+		line(map[string]string{
+			"row": "uncertain", "badge": t.Badge, "reader": t.Reader, "event": eventID(t.Event),
+			"first_quality": string(t.At.Quality), "from": s.stamp(t.Earliest), "to": s.stamp(t.Latest),
+		})
+	}
+	for _, o := range s.Outages {
+		cells := map[string]string{
+			"row": "outage", "what": o.What,
+			"from": s.stamp(o.From.Time), "from_quality": string(o.From.Quality),
+		}
+		if o.Open {
+			cells["detail"] = "open"
+		} else {
+			cells["to"], cells["to_quality"] = s.stamp(o.To.Time), string(o.To.Quality)
+		}
+		line(cells)
+	}
+	for _, g := range s.Gaps {
+		line(map[string]string{
+			"row": "gap", "what": string(g.Reason), "detail": lost(g), "event": eventID(g.Event),
+			"from": s.stamp(g.First.Time), "from_quality": string(g.First.Quality),
+			"to": s.stamp(g.Last.Time), "to_quality": string(g.Last.Quality),
+		})
+	}
+	table.Flush()
+	if err := table.Error(); err != nil {
+		return fmt.Errorf("write recap: %w", err)
+	}
+	return nil
+}
+
+// stamp is a time as the events print it, empty while unknown.
+func (s Sheet) stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.In(s.Origin.Location).Format(presence.TimeLayout)
+}
+
+func errorMS(t presence.Timing) string {
+	return strconv.FormatFloat(float64(t.Error.Microseconds())/1000, 'f', -1, 64)
+}
+
+func eventID(e presence.EventID) string { return fmt.Sprintf("%s-%d", e.Stream, e.Seq) }
+
+func lost(g Gap) string {
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(g.Kinds)) {
+		parts = append(parts, fmt.Sprintf("%d %s", g.Kinds[kind], kind))
+	}
+	return strings.Join(parts, ", ")
+}
+
+//go:embed sheet.html
+var page string
+
+// HTML writes the sheet for people. It prints on A4.
+func (s Sheet) HTML(w io.Writer, lang Language) error {
+	t := &indonesian
+	if lang == English {
+		t = &english
+	}
+	v := view{Sheet: s, T: t}
+	tmpl, err := template.New("sheet").Parse(page)
+	if err != nil {
+		return fmt.Errorf("read recap page: %w", err)
+	}
+	if err := tmpl.Execute(w, v); err != nil {
+		return fmt.Errorf("write recap: %w", err)
+	}
+	return nil
+}
+
+// view is what the page is made of.
+type view struct {
+	Sheet
+	T *texts
+}
+
+// Date is the day in words.
+func (v view) Date() string {
+	y, m, d := v.From.Date()
+	return v.T.dateLayout(d, int(m), y)
+}
+
+// Time is an instant of the day with how well it is known.
+func (v view) Time(t presence.Timing) string {
+	switch {
+	case t.Quality == presence.QualityBounded:
+		return fmt.Sprintf(v.T.Between, v.clock(t.Min), v.clock(t.Max))
+	case t.Time.IsZero():
+		return v.T.Unknown
+	}
+	text := v.clock(t.Time)
+	if t.Error > 0 {
+		text += " ±" + precision(t.Error)
+	}
+	if word, ok := v.T.qualities[t.Quality]; ok {
+		text += " (" + word + ")"
+	}
+	return text
+}
+
+// Span is when an uncertain tap may have been.
+func (v view) Span(t Tap) string {
+	from, to := v.T.Unknown, v.T.Unknown
+	if !t.Earliest.IsZero() {
+		from = v.clock(t.Earliest)
+	}
+	if !t.Latest.IsZero() {
+		to = v.clock(t.Latest)
+	}
+	return fmt.Sprintf(v.T.Between, from, to)
+}
+
+// clock is the time of day, with the date where that is another day's.
+func (v view) clock(t time.Time) string {
+	t = t.In(v.Origin.Location)
+	if t.Before(v.From) || !t.Before(v.To) {
+		return t.Format("2006-01-02 15:04:05")
+	}
+	return t.Format("15:04:05")
+}
+
+// precision is an error in the unit that a person reads best, rounded up.
+func precision(d time.Duration) string {
+	switch {
+	case d <= time.Second:
+		return strconv.FormatInt((d+time.Millisecond-1).Milliseconds(), 10) + " ms"
+	case d <= 2*time.Minute:
+		return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10) + " s"
+	}
+	return strconv.FormatInt(int64((d+time.Minute-1)/time.Minute), 10) + " min"
+}
+
+// Failure is an outage in words.
+func (v view) Failure(o Outage) string { return v.T.outage(o.What) }
+
+// End is when an outage ended.
+func (v view) End(o Outage) string {
+	if o.Open {
+		return v.T.GoesOn
+	}
+	return v.Time(o.To)
+}
+
+// Reason is why something was lost.
+func (v view) Reason(g Gap) string { return v.T.reason(g.Reason) }
+
+// Count is how much was lost.
+func (v view) Count(g Gap) string { return lost(g) }
+
+// ID is the id of an event.
+func (v view) ID(e presence.EventID) string { return eventID(e) }

@@ -1,0 +1,237 @@
+package recap
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// Sheet is one day of one gateway.
+type Sheet struct {
+	Origin    presence.Origin
+	From, To  time.Time // the day: from midnight until just before the next
+	Simulated bool      // events of mocked hardware are among them
+	Badges    []Badge   // by identity
+	Uncertain []Tap     // may have been on this day or on another
+	Outages   []Outage  // by their beginning
+	Gaps      []Gap
+}
+
+// Badge is what a badge did on the day.
+type Badge struct {
+	Badge       string
+	Taps        int
+	First, Last Tap
+}
+
+// Tap is one tap.
+type Tap struct {
+	Event    presence.EventID
+	Badge    string
+	Reader   string
+	At       presence.Timing
+	Earliest time.Time // by what was recorded before it; zero: unknown
+	Latest   time.Time // by what was recorded after it; zero: unknown
+}
+
+// Outage is a stretch during which the gateway did not do its work.
+type Outage struct {
+	What     string // the code of an alert, or one of the codes below
+	From, To presence.Timing
+	Open     bool // it goes on
+}
+
+// The codes of outages that show in the events themselves.
+const (
+	PowerOff = "power-off" // the machine was off or restarted without a goodbye
+	Crashed  = "crashed"   // the gateway ended without a goodbye, the machine ran on
+	Stopped  = "stopped"   // somebody stopped the gateway
+)
+
+// Gap is what was lost.
+type Gap struct {
+	Event       presence.EventID
+	Reason      presence.GapReason
+	Kinds       map[string]int
+	First, Last presence.Timing
+	Found       presence.Timing
+}
+
+// Times says what is known of when something happened.
+type Times interface {
+	Timing(presence.Reading) presence.Timing
+}
+
+// Collector makes a sheet out of the journal's entries.
+type Collector struct {
+	sheet  Sheet
+	times  Times
+	badges map[string]*Badge
+
+	last    presence.Entry // the one before
+	before  time.Time      // the newest instant that is known to lie before the next entry
+	undated []int          // in sheet.Uncertain: taps that wait for an entry with a time
+}
+
+// New begins the sheet of the day that holds an instant, by the office's wall
+// clock.
+func New(o presence.Origin, day time.Time, times Times) *Collector {
+	y, m, d := day.In(o.Location).Date()
+	return &Collector{
+		sheet: Sheet{
+			Origin: o,
+			From:   time.Date(y, m, d, 0, 0, 0, 0, o.Location),
+			To:     time.Date(y, m, d+1, 0, 0, 0, 0, o.Location),
+		},
+		times:  times,
+		badges: make(map[string]*Badge),
+	}
+}
+
+// Entry takes the journal's next entry, oldest first.
+func (c *Collector) Entry(e presence.Entry) {
+	t := c.times.Timing(e.At)
+	if lo, hi, ok := bounds(t); ok {
+		for _, i := range c.undated {
+			c.sheet.Uncertain[i].Latest = hi
+		}
+		c.undated = c.undated[:0]
+		if lo.After(c.before) {
+			c.before = lo
+		}
+	}
+	switch {
+	case e.Badge != nil:
+		c.tap(e, t)
+	case e.Start != nil:
+		c.start(e, t)
+	case e.Gap != nil:
+		c.gap(e, t)
+	}
+	c.last = e
+}
+
+// bounds are the instants between which an event happened; false where nothing
+// is known.
+func bounds(t presence.Timing) (lo, hi time.Time, ok bool) {
+	switch {
+	case t.Quality == presence.QualityBounded:
+		return t.Min, t.Max, true
+	case t.Time.IsZero():
+		return lo, hi, false
+	}
+	return t.Time.Add(-t.Error), t.Time.Add(t.Error), true
+}
+
+func (c *Collector) tap(e presence.Entry, t presence.Timing) {
+	tap := Tap{
+		Event: presence.EventID{Stream: e.Stream, Seq: e.Seq},
+		Badge: e.Badge.Badge, Reader: e.Badge.Reader, At: t,
+	}
+	lo, hi, known := bounds(t)
+	switch {
+	case !known:
+		tap.Earliest = c.before
+		c.undated = append(c.undated, len(c.sheet.Uncertain))
+		c.sheet.Uncertain = append(c.sheet.Uncertain, tap)
+		return
+	case !hi.After(c.sheet.From), !lo.Before(c.sheet.To):
+		return
+	case lo.Before(c.sheet.From), !hi.Before(c.sheet.To):
+		tap.Earliest, tap.Latest = lo, hi
+		c.sheet.Uncertain = append(c.sheet.Uncertain, tap)
+		return
+	}
+	c.sheet.Simulated = c.sheet.Simulated || e.Simulated
+	b := c.badges[tap.Badge]
+	if b == nil {
+		b = &Badge{Badge: tap.Badge, First: tap, Last: tap}
+		c.badges[tap.Badge] = b
+	}
+	b.Taps++
+	if tap.At.Time.Before(b.First.At.Time) {
+		b.First = tap
+	}
+	if !tap.At.Time.Before(b.Last.At.Time) {
+		b.Last = tap
+	}
+}
+
+// start notes that the gateway was off before this entry: since the last sign
+// of life in the journal, which is the most that it can have been.
+func (c *Collector) start(e presence.Entry, t presence.Timing) {
+	p := e.Start.Previous
+	if p == nil || c.last.Pos == 0 {
+		return
+	}
+	what := Crashed
+	switch {
+	case p.Clean:
+		what = Stopped
+	case c.last.At.Boot != e.At.Boot:
+		what = PowerOff
+	}
+	c.outage(Outage{What: what, From: c.times.Timing(c.last.At), To: t})
+}
+
+// Outage takes a stretch that was noted while it lasted; a nil end is an outage
+// that goes on.
+func (c *Collector) Outage(what string, from presence.Reading, to *presence.Reading) {
+	o := Outage{What: what, From: c.times.Timing(from), Open: to == nil}
+	if to != nil {
+		o.To = c.times.Timing(*to)
+	}
+	c.outage(o)
+}
+
+// outage keeps one that may have touched the day.
+func (c *Collector) outage(o Outage) {
+	if lo, _, ok := bounds(o.From); ok && !lo.Before(c.sheet.To) {
+		return
+	}
+	if _, hi, ok := bounds(o.To); ok && !hi.After(c.sheet.From) {
+		return
+	}
+	if o.From.Time.IsZero() && o.To.Time.IsZero() && !o.Open {
+		return // of a time of which nothing is known
+	}
+	c.sheet.Outages = append(c.sheet.Outages, o)
+}
+
+func (c *Collector) gap(e presence.Entry, t presence.Timing) {
+	g := Gap{
+		Event:  presence.EventID{Stream: e.Stream, Seq: e.Seq},
+		Reason: e.Gap.Reason, Kinds: maps.Clone(e.Gap.Kinds), Found: t,
+	}
+	if e.Gap.First != nil {
+		g.First = c.times.Timing(*e.Gap.First)
+	}
+	if e.Gap.Last != nil {
+		g.Last = c.times.Timing(*e.Gap.Last)
+	}
+	// What is not known to have been on other days may have been on this one.
+	if lo, _, ok := bounds(g.First); ok && !lo.Before(c.sheet.To) {
+		return
+	}
+	if _, hi, ok := bounds(cmp.Or(g.Last, t)); ok && !hi.After(c.sheet.From) {
+		return
+	}
+	c.sheet.Gaps = append(c.sheet.Gaps, g)
+}
+
+// Sheet is the day as far as the entries went.
+func (c *Collector) Sheet() Sheet {
+	s := c.sheet
+	for _, id := range slices.Sorted(maps.Keys(c.badges)) {
+		s.Badges = append(s.Badges, *c.badges[id])
+	}
+	s.Uncertain = slices.DeleteFunc(slices.Clone(s.Uncertain), func(t Tap) bool {
+		return !t.Earliest.IsZero() && !t.Earliest.Before(s.To) || !t.Latest.IsZero() && !t.Latest.After(s.From)
+	})
+	s.Outages = slices.Clone(s.Outages)
+	slices.SortStableFunc(s.Outages, func(a, b Outage) int { return a.From.Time.Compare(b.From.Time) })
+	return s
+}

@@ -1,0 +1,265 @@
+package recap_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"strings"
+	"testing"
+	"time"
+
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/recap"
+)
+
+var (
+	wib    = time.FixedZone("WIB", 7*3600)
+	origin = presence.Origin{Gateway: "dinkes-01", Dinas: "dinkes", Location: wib}
+	day    = time.Date(2026, 11, 23, 0, 0, 0, 0, wib)
+)
+
+// readings are judged by their own wall clock, or by what a boot was found to
+// be worth.
+type readings map[presence.ID]presence.Timing
+
+func (known readings) Timing(r presence.Reading) presence.Timing {
+	if t, ok := known[r.Boot]; ok {
+		return t
+	}
+	if !r.Known() {
+		return presence.Timing{Quality: presence.QualityUnsynced}
+	}
+	return presence.Timing{Quality: presence.QualitySynced, Time: r.WallTime(), Error: r.MaxError}
+}
+
+// diary makes the entries of a journal.
+type diary struct {
+	entries []presence.Entry
+	stream  byte
+	seq     uint64
+}
+
+func at(boot byte, clock string) presence.Reading {
+	t, err := time.ParseInLocation("2006-01-02 15:04:05", clock, wib)
+	if err != nil {
+		panic(err)
+	}
+	return presence.Reading{Boot: presence.ID{boot}, Wall: t.UnixNano(), State: presence.ClockSynced, MaxError: 20 * time.Millisecond}
+}
+
+func nowhen(boot byte) presence.Reading { return presence.Reading{Boot: presence.ID{boot}} }
+
+func (d *diary) add(r presence.Reading, body presence.Draft) {
+	d.seq++
+	body.At = r
+	d.entries = append(d.entries, presence.Entry{
+		Pos:    uint64(len(d.entries) + 1),
+		Record: presence.Record{Stream: presence.ID{d.stream}, Seq: d.seq, Draft: body},
+	})
+}
+
+func (d *diary) start(r presence.Reading, clean bool) {
+	s := &presence.Start{Version: "1"}
+	if d.seq > 0 {
+		s.Previous = &presence.Previous{Stream: presence.ID{d.stream}, Seq: d.seq, Clean: clean}
+	}
+	d.stream++
+	d.seq = 0
+	d.add(r, presence.Draft{Kind: presence.KindStart, Start: s})
+}
+
+func (d *diary) tap(r presence.Reading, badge string) {
+	d.add(r, presence.Draft{Kind: presence.KindBadge, Badge: &presence.Badge{Reader: "door", Badge: badge, Card: "unknown", Assurance: "uid"}})
+}
+
+func (d *diary) sheet(times recap.Times, outages ...func(*recap.Collector)) recap.Sheet {
+	c := recap.New(origin, day.Add(12*time.Hour), times)
+	for _, e := range d.entries {
+		c.Entry(e)
+	}
+	for _, o := range outages {
+		o(c)
+	}
+	return c.Sheet()
+}
+
+func TestFirstAndLastTapOfTheDay(t *testing.T) {
+	var d diary
+	d.start(at(1, "2026-11-22 07:00:00"), true)
+	d.tap(at(1, "2026-11-22 23:59:59"), "h:aa")
+	d.tap(at(1, "2026-11-23 07:29:00"), "h:aa")
+	d.tap(at(1, "2026-11-23 07:31:00"), "h:bb")
+	d.tap(at(1, "2026-11-23 12:00:00"), "h:aa")
+	d.tap(at(1, "2026-11-23 16:02:00"), "h:aa")
+	d.tap(at(1, "2026-11-24 07:00:00"), "h:aa")
+	s := d.sheet(readings{})
+	if len(s.Badges) != 2 {
+		t.Fatalf("badges: %+v", s.Badges)
+	}
+	a, b := s.Badges[0], s.Badges[1]
+	clock := func(tap recap.Tap) string { return tap.At.Time.In(wib).Format("15:04:05") }
+	if a.Badge != "h:aa" || a.Taps != 3 || clock(a.First) != "07:29:00" || clock(a.Last) != "16:02:00" {
+		t.Errorf("first badge: %+v", a)
+	}
+	if b.Taps != 1 || clock(b.First) != "07:31:00" || clock(b.Last) != "07:31:00" {
+		t.Errorf("second badge: %+v", b)
+	}
+	if len(s.Uncertain) != 0 || len(s.Outages) != 0 || len(s.Gaps) != 0 {
+		t.Errorf("nothing else happened: %+v", s)
+	}
+}
+
+func TestATapWithoutATimeIsOnTheSheetsOfItsPossibleDays(t *testing.T) {
+	const asleep, bounded = 7, 8
+	edge := presence.Timing{
+		Quality: presence.QualityBounded, Time: day, Error: time.Hour, Min: day.Add(-time.Hour), Max: day.Add(time.Hour),
+	}
+	for name, tc := range map[string]struct {
+		before, after string
+		boot          byte
+		want          bool
+	}{
+		"between two taps of the day":        {"2026-11-23 07:00:00", "2026-11-23 09:00:00", asleep, true},
+		"between the day before and the day": {"2026-11-22 20:00:00", "2026-11-23 09:00:00", asleep, true},
+		"the day before":                     {"2026-11-22 20:00:00", "2026-11-22 21:00:00", asleep, false},
+		"the day after":                      {"2026-11-24 07:00:00", "2026-11-24 08:00:00", asleep, false},
+		"nothing came after":                 {"2026-11-22 20:00:00", "", asleep, true},
+		"about midnight":                     {"2026-11-22 20:00:00", "2026-11-23 09:00:00", bounded, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var d diary
+			d.start(at(1, tc.before), true)
+			d.tap(nowhen(tc.boot), "h:aa")
+			if tc.after != "" {
+				d.tap(at(1, tc.after), "h:bb")
+			}
+			s := d.sheet(readings{presence.ID{bounded}: edge})
+			if got := len(s.Uncertain) == 1; got != tc.want {
+				t.Errorf("uncertain taps: %+v", s.Uncertain)
+			}
+			for _, b := range s.Badges {
+				if b.Badge == "h:aa" {
+					t.Errorf("a tap of an unknown time is listed with one: %+v", b)
+				}
+			}
+		})
+	}
+}
+
+func TestOutagesOfTheDay(t *testing.T) {
+	var d diary
+	d.start(at(1, "2026-11-22 06:00:00"), true)
+	d.tap(at(1, "2026-11-22 16:00:00"), "h:aa")
+	d.start(at(2, "2026-11-23 07:10:00"), false) // a power cut in the night
+	d.tap(at(2, "2026-11-23 08:00:00"), "h:aa")
+	d.start(at(2, "2026-11-23 08:00:05"), false) // it crashed
+	d.start(at(2, "2026-11-23 09:00:00"), true)  // it was stopped
+	d.tap(at(2, "2026-11-24 07:00:00"), "h:aa")
+	d.start(at(3, "2026-11-24 08:00:00"), false) // not of this day
+	end := at(2, "2026-11-23 10:30:00")
+	other := at(2, "2026-11-22 11:30:00")
+	s := d.sheet(readings{}, func(c *recap.Collector) {
+		c.Outage("reader-door", at(2, "2026-11-23 10:00:00"), &end)
+		c.Outage("reader-door", at(2, "2026-11-22 10:00:00"), &other)
+		c.Outage("journal-full", at(2, "2026-11-23 15:00:00"), nil)
+	})
+	var got []string
+	for _, o := range s.Outages {
+		got = append(got, o.What+" "+o.From.Time.In(wib).Format("02 15:04"))
+	}
+	want := "power-off 22 16:00, crashed 23 08:00, stopped 23 08:00, reader-door 23 10:00, journal-full 23 15:00"
+	if strings.Join(got, ", ") != want {
+		t.Errorf("outages %q, want %q", got, want)
+	}
+}
+
+func TestGapsOfTheDay(t *testing.T) {
+	first, last := at(1, "2026-11-23 10:00:00"), at(1, "2026-11-23 11:00:00")
+	oldFirst, oldLast := at(1, "2026-11-21 10:00:00"), at(1, "2026-11-21 11:00:00")
+	gap := func(first, last *presence.Reading) presence.Draft {
+		return presence.Draft{Kind: presence.KindGap, Gap: &presence.Gap{
+			Reason: presence.GapJournalFull, Kinds: map[string]int{"tag": 120, "badge": 2}, First: first, Last: last,
+		}}
+	}
+	for name, tc := range map[string]struct {
+		gap   presence.Draft
+		found string
+		want  int
+	}{
+		"of the day, found later":    {gap(&first, &last), "2026-11-25 07:00:00", 1},
+		"of an earlier day":          {gap(&oldFirst, &oldLast), "2026-11-23 07:00:00", 0},
+		"of nobody knows when":       {gap(nil, nil), "2026-11-23 07:00:00", 1},
+		"nobody knows, found before": {gap(nil, nil), "2026-11-22 07:00:00", 0},
+		"nobody knows, found after":  {gap(nil, nil), "2026-11-25 07:00:00", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var d diary
+			d.start(at(1, "2026-11-20 07:00:00"), true)
+			d.add(at(1, tc.found), tc.gap)
+			if s := d.sheet(readings{}); len(s.Gaps) != tc.want {
+				t.Errorf("gaps: %+v", s.Gaps)
+			}
+		})
+	}
+}
+
+// full is a sheet with a line of each kind.
+func full() recap.Sheet {
+	const bounded = 8
+	var d diary
+	d.start(at(1, "2026-11-22 06:00:00"), true)
+	d.start(at(2, "2026-11-23 07:10:00"), false)
+	d.tap(at(2, "2026-11-23 07:31:00"), "h:00112233445566778899aabbccddeeff")
+	d.tap(nowhen(bounded), "h:bb")
+	d.tap(nowhen(9), "h:cc")
+	d.add(at(2, "2026-11-23 12:00:00"), presence.Draft{Kind: presence.KindGap, Gap: &presence.Gap{
+		Reason: presence.GapJournalDamaged, Kinds: map[string]int{"tag": 120, "badge": 2},
+	}})
+	return d.sheet(readings{presence.ID{bounded}: {
+		Quality: presence.QualityBounded, Time: day.Add(8 * time.Hour), Error: time.Minute,
+		Min: day.Add(8*time.Hour - time.Minute), Max: day.Add(8*time.Hour + time.Minute),
+	}}, func(c *recap.Collector) { c.Outage("reader-door", at(2, "2026-11-23 10:00:00"), nil) })
+}
+
+func TestCSVIsOneTable(t *testing.T) {
+	var b bytes.Buffer
+	if err := full().CSV(&b); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&b).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for _, r := range rows {
+		kinds = append(kinds, r[0])
+	}
+	if got, want := strings.Join(kinds, " "), "row badge badge uncertain outage outage gap"; got != want {
+		t.Errorf("rows %q, want %q", got, want)
+	}
+	if first := rows[1]; first[3] != "2026-11-23T07:31:00.000+07:00" || first[4] != "synced" || first[5] != "20" {
+		t.Errorf("first badge: %q", first)
+	}
+}
+
+func TestHTMLSaysItInBothLanguages(t *testing.T) {
+	for lang, want := range map[recap.Language][]string{
+		recap.Indonesian: {
+			`lang="id"`, "23 November 2026", "Tap pertama", "07:31:00 ±20 ms", "antara 07:59:00 dan 08:01:00",
+			"Pembaca kartu &#34;door&#34; tidak berfungsi", "masih berlangsung", "berkas data rusak", "2 badge, 120 tag", "2026-11-22 06:00:00",
+		},
+		recap.English: {
+			`lang="en"`, "First tap", "between 07:59:00 and 08:01:00", "Badge reader &#34;door&#34; did not work",
+			"The device was off", "data file damaged", "between 07:59:00 and 12:00:00",
+		},
+	} {
+		var b bytes.Buffer
+		if err := full().HTML(&b, lang); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(b.String(), w) {
+				t.Errorf("%s: %q is not in\n%s", lang, w, b.String())
+			}
+		}
+	}
+}

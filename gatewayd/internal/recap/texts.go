@@ -1,0 +1,143 @@
+package recap
+
+import (
+	"fmt"
+	"strings"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// Language is the language of a sheet for people.
+type Language string
+
+// The languages.
+const (
+	Indonesian Language = "id"
+	English    Language = "en"
+)
+
+// texts are the words of the sheet for people.
+type texts struct {
+	Lang       Language
+	Title      string
+	Gateway    string
+	Dinas      string
+	Day        string
+	Simulated  string
+	Badges     string
+	NoBadges   string
+	Badge      string
+	First      string
+	Last       string
+	Taps       string
+	Reader     string
+	Uncertain  string
+	Outages    string
+	NoOutages  string
+	What       string
+	From       string
+	To         string
+	Gaps       string
+	NoGaps     string
+	Lost       string
+	Between    string
+	GoesOn     string
+	Unknown    string
+	Legend     string
+	Signature  string
+	Date       string
+	Event      string
+	qualities  map[presence.Quality]string
+	codes      map[string]string
+	readerBad  string
+	receiver   string
+	reasons    map[presence.GapReason]string
+	dateLayout func(day, month, year int) string
+}
+
+var indonesian = texts{
+	Lang: Indonesian, Title: "Rekap kehadiran harian", Gateway: "Gateway", Dinas: "Dinas", Day: "Hari",
+	Simulated: "Sebagian data berasal dari perangkat simulasi: lembar ini bukan bukti.",
+	Badges:    "Tap kartu", NoBadges: "Tidak ada tap pada hari ini.",
+	Badge: "Kartu", First: "Tap pertama", Last: "Tap terakhir", Taps: "Jumlah", Reader: "Pembaca",
+	Uncertain: "Tap yang waktunya belum pasti (mungkin pada hari ini)",
+	Outages:   "Gangguan perangkat", NoOutages: "Tidak ada gangguan yang tercatat pada hari ini.",
+	What: "Gangguan", From: "Mulai", To: "Selesai",
+	Gaps: "Data yang hilang", NoGaps: "Tidak ada data yang hilang.", Lost: "Hilang",
+	Between: "antara %s dan %s", GoesOn: "masih berlangsung", Unknown: "tidak diketahui",
+	Legend:    "Waktu setempat. Tanda ± menyatakan ketelitian waktu; waktu yang dihitung kemudian ditandai \"dikoreksi\". \"Mulai\" pada perangkat mati adalah tanda hidup terakhir yang tercatat, jadi gangguan tidak lebih lama daripada yang tertulis.",
+	Signature: "Mengetahui", Date: "Tanggal", Event: "Nomor data",
+	qualities: map[presence.Quality]string{
+		presence.QualityCorrected: "dikoreksi", presence.QualityBounded: "perkiraan", presence.QualityTrusted: "jam sistem",
+	},
+	codes: map[string]string{
+		PowerOff: "Perangkat mati atau dimulai ulang tanpa dimatikan dengan benar (misalnya listrik padam)",
+		Crashed:  "Program gateway berhenti mendadak", Stopped: "Program gateway dihentikan petugas",
+		ClockUnknown: "Jam perangkat tidak diketahui", "journal-full": "Tidak ada tempat penyimpanan: tap ditolak (lampu merah)",
+	},
+	readerBad: "Pembaca kartu %q tidak berfungsi", receiver: "Penerima tag %q tidak terhubung",
+	reasons: map[presence.GapReason]string{
+		presence.GapJournalFull: "penyimpanan penuh", presence.GapJournalDamaged: "berkas data rusak", presence.GapWriteFailed: "gagal menulis",
+	},
+	dateLayout: func(day, month, year int) string {
+		return fmt.Sprintf("%d %s %d", day, [...]string{
+			"Januari", "Februari", "Maret", "April", "Mei", "Juni",
+			"Juli", "Agustus", "September", "Oktober", "November", "Desember",
+		}[month-1], year)
+	},
+}
+
+var english = texts{
+	Lang: English, Title: "Attendance recap of one day", Gateway: "Gateway", Dinas: "Department", Day: "Day",
+	Simulated: "Some of this comes from simulated hardware: this sheet proves nothing.",
+	Badges:    "Badge taps", NoBadges: "No taps on this day.",
+	Badge: "Badge", First: "First tap", Last: "Last tap", Taps: "Taps", Reader: "Reader",
+	Uncertain: "Taps whose time is not certain (they may belong to this day)",
+	Outages:   "Device failures", NoOutages: "No failure was noted on this day.",
+	What: "Failure", From: "From", To: "To",
+	Gaps: "Lost data", NoGaps: "Nothing was lost.", Lost: "Lost",
+	Between: "between %s and %s", GoesOn: "goes on", Unknown: "unknown",
+	Legend:    "Local time. ± says how exactly a time is known; a time that was worked out afterwards is marked \"corrected\". \"From\" of a device that was off is its last recorded sign of life, so the failure was no longer than it says.",
+	Signature: "Confirmed by", Date: "Date", Event: "Event",
+	qualities: map[presence.Quality]string{
+		presence.QualityCorrected: "corrected", presence.QualityBounded: "estimated", presence.QualityTrusted: "system clock",
+	},
+	codes: map[string]string{
+		PowerOff: "The device was off, or restarted without being shut down (a power cut, for example)",
+		Crashed:  "The gateway program ended unexpectedly", Stopped: "The gateway program was stopped by somebody",
+		ClockUnknown: "The device did not know the time", "journal-full": "No room to record anything: taps were refused (red lamp)",
+	},
+	readerBad: "Badge reader %q did not work", receiver: "Tag receiver %q was not connected",
+	reasons: map[presence.GapReason]string{
+		presence.GapJournalFull: "storage full", presence.GapJournalDamaged: "data file damaged", presence.GapWriteFailed: "write failed",
+	},
+	dateLayout: func(day, month, year int) string {
+		return fmt.Sprintf("%d %s %d", day, [...]string{
+			"January", "February", "March", "April", "May", "June",
+			"July", "August", "September", "October", "November", "December",
+		}[month-1], year)
+	},
+}
+
+// ClockUnknown is the code of an outage in which nobody knew the time.
+const ClockUnknown = "clock-unknown"
+
+func (t *texts) outage(code string) string {
+	if s, ok := t.codes[code]; ok {
+		return s
+	}
+	if name, ok := strings.CutPrefix(code, "reader-"); ok {
+		return fmt.Sprintf(t.readerBad, name)
+	}
+	if name, ok := strings.CutPrefix(code, "receiver-"); ok {
+		return fmt.Sprintf(t.receiver, name)
+	}
+	return code
+}
+
+func (t *texts) reason(r presence.GapReason) string {
+	if s, ok := t.reasons[r]; ok {
+		return s
+	}
+	return string(r)
+}
