@@ -17,13 +17,14 @@ type survey struct {
 	// the newest; 0: all of them.
 	newest int
 
-	problem func(error)                  // is told what is wrong
-	state   func(state)                  // may be nil
-	record  func(key, value []byte) bool // for each record in order; false ends it
-	streams map[presence.ID]streamInfo   // what the file says of its streams
-	last    presence.ID                  // stream of the newest record
-	oldest  uint64                       // where the oldest record is or was; 0: not known
-	partial bool                         // not all records were looked at
+	problem func(error)                    // is told what is wrong
+	state   func(state)                    // may be nil
+	note    func(name string, data []byte) // may be nil
+	record  func(key, value []byte) bool   // for each record in order; false ends it
+	streams map[presence.ID]streamInfo     // what the file says of its streams
+	last    presence.ID                    // stream of the newest record
+	oldest  uint64                         // where the oldest record is or was; 0: not known
+	partial bool                           // not all records were looked at
 
 	begun  bool // the oldest record has been looked at
 	broken bool // where the newest record should be, there is none
@@ -57,6 +58,11 @@ func (s *survey) all(r io.ReaderAt, size int64) {
 		}
 		if err := s.bucket(im, name, b); err != nil {
 			s.problem(fmt.Errorf("bucket %q: %w", name, err))
+		}
+	}
+	if b, ok := buckets[bucketNotes]; ok {
+		if err := s.bucket(im, bucketNotes, b); err != nil {
+			s.problem(fmt.Errorf("bucket %q: %w", bucketNotes, err))
 		}
 	}
 	if err := s.pages(im); err != nil {
@@ -130,6 +136,14 @@ func (s *survey) bucket(im *image, name string, b bucket) error {
 				return damagedf("a hole that is none")
 			}
 			return nil
+		})
+	case bucketNotes:
+		return im.each(b, func(e element) error {
+			data, err := s.codec.readNote(e.key, e.value)
+			if err == nil && s.note != nil {
+				s.note(string(e.key), data)
+			}
+			return err
 		})
 	case bucketTail:
 		err := im.each(b, s.take)

@@ -34,6 +34,7 @@ type queue struct {
 	taken   int           // patient items that the writer is writing now
 	full    bool          // there was no room at the last try
 	lost    losses        // patient items that were dropped since
+	notes   notes         // to be written with the next commit
 }
 
 // flush waits until as many patient items have gone as had come.

@@ -16,6 +16,7 @@ type salvaged struct {
 	records []piece // by position, each position once
 	state   state   // with the highest cursor that was found
 	streams map[presence.ID]streamInfo
+	notes   map[string][]byte
 
 	missing []presence.Range // numbers between others, of which nothing is left
 	lost    int              // how many events are missing that were not delivered
@@ -44,6 +45,9 @@ func salvage(r io.ReaderAt, size int64, c codec) salvaged {
 	var im *image
 	var oldest uint64
 	s.streams, im, oldest, s.endSure = structure(r, size, c)
+	if im != nil {
+		s.notes, _ = readNotes(im, c) // those that can be read
+	}
 	pieces := scanRecords(r, size, func(off int64) bool {
 		return im != nil && im.isUsed(uint64(off)/pageSize)
 	})

@@ -19,6 +19,7 @@ const (
 	bucketStreams = "streams"
 	bucketHoles   = "holes"
 	bucketMeta    = "meta"
+	bucketNotes   = "notes" // not in files of the first gateways
 
 	keyState = "state"
 	keyGaps  = "gaps" // of a journal that was damaged, until the next start records them

@@ -59,12 +59,14 @@ type change struct {
 	ends    bool  // the stream ends on purpose
 	removes spans // waiting events that have to go
 	prunes  int   // at most so many delivered events go
+	notes   map[string][]byte
 }
 
 // batch is what the writer does next.
 type batch struct {
 	urgent []item
 	ride   int // so many patient items go along
+	notes  notes
 	final  bool
 	tidy   bool // only if there is something to prune
 	idle   bool // nothing to do for wait
@@ -110,7 +112,7 @@ func (w *writer) next(now time.Time) batch {
 	waiting := now.Before(w.retry) && !j.closing
 	switch {
 	case len(q.urgent) > 0:
-		b := batch{urgent: q.urgent}
+		b := batch{urgent: q.urgent, notes: q.takeNotes()}
 		q.urgent = nil
 		if !waiting {
 			b.ride = min(len(q.patient), maxRide)
@@ -120,7 +122,9 @@ func (w *writer) next(now time.Time) batch {
 	case len(q.patient) > 0 && !waiting &&
 		(j.closing || len(q.flushes) > 0 || len(q.patient) >= maxBatch || now.Sub(q.since) >= j.opt.CommitInterval):
 		q.taken = min(len(q.patient), maxBatch)
-		return batch{ride: q.taken}
+		return batch{ride: q.taken, notes: q.takeNotes()}
+	case len(q.notes.waiting) > 0:
+		return batch{notes: q.takeNotes()}
 	case j.closing:
 		return batch{final: true}
 	case !j.acked.IsZero() && now.Sub(j.acked) >= ackAfter:
@@ -146,13 +150,14 @@ func (w *writer) write(b batch) {
 		return
 	}
 	j.mu.Lock()
-	c := change{items: append(b.urgent[:len(b.urgent):len(b.urgent)], j.queue.patient[:b.ride]...), ends: b.final}
+	c := change{items: append(b.urgent[:len(b.urgent):len(b.urgent)], j.queue.patient[:b.ride]...), ends: b.final, notes: b.notes.data}
 	j.mu.Unlock()
 
 	first, err := w.store(c)
-	if err != nil && b.ride > 0 && j.Err() == nil {
+	b.notes.answer(err)
+	if err != nil && (b.ride > 0 || len(c.notes) > 0) && j.Err() == nil {
 		// What a tap needs is less than what all of them need.
-		b.ride, c.items = 0, b.urgent
+		b.ride, c.items, c.notes = 0, b.urgent, nil
 		if len(b.urgent) > 0 {
 			first, err = w.store(c)
 		}
@@ -191,6 +196,8 @@ func (w *writer) refuseRest() {
 		it.done <- outcome{err: err}
 	}
 	j.queue.urgent = nil
+	notes := j.queue.takeNotes()
+	notes.answer(err)
 	j.queue.settle(len(j.queue.patient), err)
 }
 
@@ -316,6 +323,9 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 		return 0, err
 	} else if removed {
 		tailBytes = sizeOf(tx.Bucket([]byte(bucketTail)))
+	}
+	if err := j.codec.putNotes(tx, c.notes); err != nil {
+		return 0, err
 	}
 	p.state.Cursor = p.cursor
 	meta := tx.Bucket([]byte(bucketMeta))
