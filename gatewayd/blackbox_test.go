@@ -64,7 +64,13 @@ type gateway struct {
 func newGateway(t testing.TB, broker string, more string) *gateway {
 	t.Helper()
 	dir := t.TempDir()
-	g := &gateway{t: t, dir: dir, config: filepath.Join(dir, "gatewayd.toml")}
+	g := &gateway{t: t, dir: dir, config: filepath.Join(dir, "gatewayd.toml"), log: new(bytes.Buffer)}
+	t.Cleanup(func() {
+		g.kill()
+		if t.Failed() {
+			t.Logf("gatewayd said last:\n%s", g.log.String())
+		}
+	})
 	key := strings.Repeat("0123456789abcdef", 4)
 	if err := os.WriteFile(filepath.Join(dir, "badge.key"), []byte(key), 0o600); err != nil {
 		t.Fatal(err)
@@ -130,12 +136,6 @@ func (g *gateway) launch() {
 	cmd := g.cmd
 	go func() { done <- cmd.Wait() }()
 	g.done = done
-	g.t.Cleanup(func() {
-		g.kill()
-		if g.t.Failed() {
-			g.t.Logf("gatewayd said:\n%s", g.log.String())
-		}
-	})
 }
 
 // await polls for a condition.
