@@ -235,7 +235,13 @@ func (j *Journal) putOrder(tx *bolt.Tx, s salvaged, gaps []presence.Draft) error
 	if err := j.codec.putNotes(tx, s.notes); err != nil {
 		return err
 	}
-	return j.codec.putChecked(meta, []byte(keyState), s.state)
+	// The file says nothing of positions that it has not: they will be used.
+	kept := s.state
+	kept.Cursor, kept.Oldest = 0, 0
+	if n := len(s.records); n > 0 {
+		kept.Cursor, kept.Oldest = min(s.state.Cursor, s.records[n-1].pos), s.records[0].pos
+	}
+	return j.codec.putChecked(meta, []byte(keyState), kept)
 }
 
 // quarantineName is a name beside the journal that is not taken.

@@ -362,6 +362,105 @@ func TestTheBeginningIsMissed(t *testing.T) {
 	}
 }
 
+// withoutNewestMeta is a file that shows the order of things only as it was
+// before the last commit.
+func withoutNewestMeta(file []byte) []byte {
+	file = bytes.Clone(file)
+	newest, other := file[:pageSize], file[pageSize:][:pageSize]
+	if binary.LittleEndian.Uint64(other[64:]) > binary.LittleEndian.Uint64(newest[64:]) {
+		newest = other
+	}
+	clear(newest)
+	return file
+}
+
+// TestSalvageBringsNothingBack damages each page of a journal in turn in which
+// most events are old and removed; copies of them lie about in free pages.
+func TestSalvageBringsNothingBack(t *testing.T) {
+	c := newClock()
+	o := options(newPath(t), c)
+	o.Keep = day
+	j := open(t, o)
+	for i := range 400 {
+		enqueue(t, j, tag(c, i))
+	}
+	flushed(t, j)
+	j.Ack(j.End())
+	c.pass(2 * day)
+	for i := range 5 { // two of them have something to remove
+		appended(t, j, badge(c, i))
+	}
+	kept := oldest(t, j)
+	file := read(t, o.Path)
+	closed(t, j)
+	if kept < 300 || bytes.Count(file, []byte("kenwood:100-")) < 100 {
+		t.Fatalf("the oldest event is at %d, %d copies are left", kept, bytes.Count(file, []byte("kenwood:100-")))
+	}
+	used := max(binary.LittleEndian.Uint64(file[56:]), binary.LittleEndian.Uint64(file[pageSize+56:]))
+	damages := 0
+	for page := range int(used) {
+		damaged := bytes.Clone(file)
+		clear(damaged[page*pageSize:][:pageSize])
+		if err := os.WriteFile(o.Path, damaged, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		j := open(t, o)
+		if j.Damage() != nil {
+			damages++
+		}
+		if back := oldest(t, j); back < kept {
+			t.Errorf("without page %d, the event at %d is back; all below %d was removed", page, back, kept)
+		}
+		closed(t, j)
+	}
+	if damages < 4 {
+		t.Errorf("only %d pages mattered", damages)
+	}
+}
+
+// TestSalvageDeliversWhatIsNew loses the newest events, all delivered, to damage.
+// Their places are used again, and when the file is damaged once more, nothing
+// may say that what is there now was delivered.
+func TestSalvageDeliversWhatIsNew(t *testing.T) {
+	for _, left := range []int{100, 0} {
+		c := newClock()
+		o := options(newPath(t), c)
+		j := open(t, o)
+		for i := range 300 {
+			appended(t, j, badge(c, i))
+		}
+		events := all(t, j, 0)
+		j.Ack(j.End())
+		closed(t, j)
+		file := read(t, o.Path)
+		for _, e := range events[left:] {
+			file = bytes.ReplaceAll(file, recordOf(e), make([]byte, len(recordOf(e)))) // and its checksum is wrong
+		}
+		if err := os.WriteFile(o.Path, file, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		j = open(t, o)
+		fresh := all(t, j, j.Cursor()) // the start, and the gap that names what is gone
+		first := fresh[0].Pos
+		file = withoutNewestMeta(read(t, o.Path))
+		closed(t, j)
+		if first >= 290 {
+			t.Fatalf("the new events begin at %d", first)
+		}
+		if err := os.WriteFile(o.Path, file, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		j = open(t, o)
+		if j.Damage() == nil || j.Cursor() >= first {
+			t.Errorf("cursor %d, and nothing behind %d was delivered; damage %+v", j.Cursor(), first-1, j.Damage())
+		}
+		if got := all(t, j, first-1); len(got) < len(fresh) || !reflect.DeepEqual(got[:len(fresh)], fresh) {
+			t.Errorf("%d events wait", len(got))
+		}
+		closed(t, j)
+	}
+}
+
 func fill(rng *rand.Rand, b []byte) {
 	for i := range b {
 		b[i] = byte(rng.Uint32())

@@ -93,7 +93,7 @@ func (c codec) encode(d presence.Draft) (item, error) {
 // bodyFits tells whether exactly the body that the kind names is there.
 func bodyFits(d *presence.Draft) bool {
 	bodies := 0
-	for _, there := range []bool{d.Badge != nil, d.Tag != nil, d.Start != nil, d.Gap != nil} {
+	for _, there := range []bool{d.Badge != nil, d.Tag != nil, d.Start != nil, d.Gap != nil, d.Person != nil} {
 		if there {
 			bodies++
 		}
@@ -107,6 +107,8 @@ func bodyFits(d *presence.Draft) bool {
 		return bodies == 1 && d.Start != nil
 	case presence.KindGap:
 		return bodies == 1 && d.Gap != nil
+	case presence.KindPresence:
+		return bodies == 1 && d.Person != nil
 	}
 	return false
 }

@@ -54,6 +54,7 @@ func salvage(r io.ReaderAt, size int64, c codec) salvaged {
 	var known bool
 	s.state, known = scanStates(r, size, c)
 	pieces = choose(pieces)
+	oldest = max(oldest, s.state.Oldest)
 	pieces = dropForgotten(pieces, oldest, s.state.Cursor)
 	from := oldest
 	if known && (from == 0 || from > s.state.Cursor+1) {
@@ -177,9 +178,10 @@ func readAround(r io.ReaderAt, b []byte, off int64) {
 	}
 }
 
-// scanStates finds the state with the highest cursor. Older ones lie about in
-// pages that are free, and are as good: an event that was delivered once is
-// delivered.
+// scanStates finds the newest state. Older ones lie about in pages that are
+// free, and their cursor and oldest record are as good: an event that was
+// delivered once is delivered, and one that was removed is removed, even where
+// the newest page that says so is torn.
 func scanStates(r io.ReaderAt, size int64, c codec) (best state, found bool) {
 	page := make([]byte, pageSize)
 	look := func(e element) {
@@ -188,12 +190,11 @@ func scanStates(r io.ReaderAt, size int64, c codec) (best state, found bool) {
 			return
 		}
 		found = true
-		best.Cursor = max(best.Cursor, s.Cursor)
+		cursor, oldest := max(best.Cursor, s.Cursor), max(best.Oldest, s.Oldest)
 		if s.Starts >= best.Starts {
-			cursor := best.Cursor
 			best = s
-			best.Cursor = cursor
 		}
+		best.Cursor, best.Oldest = cursor, oldest
 	}
 	for off := int64(0); off < size; off += pageSize {
 		clear(page)
@@ -264,7 +265,9 @@ func choose(pieces []piece) []piece {
 }
 
 // dropForgotten leaves out delivered events of which only an old copy is left:
-// they were removed on purpose.
+// they were removed on purpose. What is brought back all the same, because
+// nothing tells any more where the journal began, is old, and the next commits
+// remove it again.
 func dropForgotten(pieces []piece, oldest, cursor uint64) []piece {
 	return slices.DeleteFunc(pieces, func(p piece) bool { return p.pos < oldest && p.pos <= cursor })
 }

@@ -38,6 +38,9 @@ type state struct {
 	UncleanBoots int `cbor:"5,keyasint"`
 	// Boot is the boot of the last start.
 	Boot presence.ID `cbor:"6,keyasint"`
+	// Oldest is the position of the oldest record: what was below is gone on
+	// purpose, or named in a gap.
+	Oldest uint64 `cbor:"7,keyasint,omitempty"`
 }
 
 // streamInfo says where a stream lies.

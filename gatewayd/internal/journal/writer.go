@@ -327,14 +327,14 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 	if err := j.codec.putNotes(tx, c.notes); err != nil {
 		return 0, err
 	}
-	p.state.Cursor = p.cursor
+	p.state.Cursor, p.state.Oldest = p.cursor, p.oldest
 	meta := tx.Bucket([]byte(bucketMeta))
 	if c.starts {
 		if err := meta.Delete([]byte(keyGaps)); err != nil { // they are among the items now
 			return 0, err
 		}
 	}
-	if c.starts || p.cursor != j.state.Cursor {
+	if c.starts || p.state != j.state {
 		if err := j.codec.putChecked(meta, []byte(keyState), p.state); err != nil {
 			return 0, err
 		}
