@@ -23,6 +23,9 @@ func HashedBadges(key [32]byte) Badges {
 // PlainBadges uses the UID itself, in upper-case hex.
 func PlainBadges() Badges { return Badges{plain: true} }
 
+// Plain reports whether identities are the UIDs themselves.
+func (b Badges) Plain() bool { return b.plain }
+
 // Identity is the identity of the card with these UID bytes.
 func (b Badges) Identity(uid []byte) string {
 	if b.plain {

@@ -1,0 +1,40 @@
+package roster
+
+import (
+	"strings"
+	"testing"
+)
+
+func FuzzParseCSV(f *testing.F) {
+	for _, text := range []string{
+		"badge,tag\n" + uid + ",mesh:1c2f13fc\n",
+		"\xef\xbb\xbfBadge;Tag\r\n04:A1:B2:C3;kenwood:100-1001\r\n;\r\n",
+		"# comment\n" + other + "\twaypoint:Bu Sari, 2\n",
+		other + `,"waypoint:a,""b"""` + "\n",
+		other + ",reyax:1\n" + other + ",reyax:2\n",
+		`"` + uid, "\xff\xfe", "",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		pairs, err := ParseCSV(data, hashes())
+		if err != nil {
+			if len(pairs) > 0 || strings.ContainsAny(err.Error(), "\r\n") {
+				t.Fatalf("%d pairs beside the error %q", len(pairs), err)
+			}
+			return
+		}
+		seen := make(map[string]bool)
+		for _, p := range pairs {
+			if !hashed.MatchString(p.Badge) || !tagForms.MatchString(p.Tag) || seen[p.Badge] {
+				t.Fatalf("accepted: %+v", p)
+			}
+			seen[p.Badge] = true
+			// What was accepted is accepted again, and stays what it is.
+			again, err := pair(p.Badge, p.Tag, hashes())
+			if err != nil || again != p {
+				t.Fatalf("%+v became %+v: %v", p, again, err)
+			}
+		}
+	})
+}
