@@ -29,6 +29,7 @@ import (
 	"presence/gatewayd/internal/door"
 	"presence/gatewayd/internal/health"
 	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
 	"presence/gatewayd/internal/supervise"
@@ -47,17 +48,20 @@ type daemon struct {
 	simClock *clock.Sim    // nil: the clock is real
 	hardware *sim.Hardware // nil: the hardware is real
 
-	socket    net.Listener
-	journal   *journal.Journal
-	lamp      *lamp.Lamp
-	lampFault error
-	door      *door.Door
-	tags      *tags.Tags
-	uplink    *uplink.Uplink
-	monitor   *health.Monitor
-	watchers  hub
-	board     pi.Board
-	systemd   *supervise.Systemd // nil: nobody watches
+	socket  net.Listener
+	journal *journal.Journal
+	outages *outage.Log
+
+	outagesUnsaved bool // as last said in the log
+	lamp           *lamp.Lamp
+	lampFault      error
+	door           *door.Door
+	tags           *tags.Tags
+	uplink         *uplink.Uplink
+	monitor        *health.Monitor
+	watchers       hub
+	board          pi.Board
+	systemd        *supervise.Systemd // nil: nobody watches
 }
 
 // extras are what only some gateways have.
@@ -129,6 +133,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 		return err
 	}
 	d.journal = j
+	d.openOutages()
 	d.openLamp()
 	d.door = door.New(door.Options{
 		RepeatWindow: d.cfg.Badges.RepeatWindow,
@@ -288,7 +293,8 @@ func (d *daemon) newMonitor() *health.Monitor {
 	return health.New(health.Options{
 		Interval: d.cfg.Health.Interval, Simulated: d.cfg.Simulated(),
 		Boot: d.clock.Now().Boot, Boots: j.Boots, Unclean: j.UncleanBoots,
-		Time: d.now, Retain: d.uplink.Retain, Beat: d.systemd.Pulse("health").Beat,
+		Time: d.now, Retain: d.uplink.Retain,
+		Beat: d.systemd.Pulse("health").Beat, Watch: d.noteOutages,
 		Sources: health.Sources{
 			Clock:      d.clock.Health,
 			Journal:    d.journalHealth,

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -16,13 +16,47 @@ import (
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/recap"
 )
 
 type exportCmd struct {
 	Since  string `help:"Only events at or after this: 2026-11-23, 2026-11-23T07:00, RFC 3339, or how long ago (24h)." placeholder:"T"`
 	Until  string `help:"Only events before this." placeholder:"T"`
-	Format string `default:"jsonl" enum:"jsonl,csv" help:"jsonl or csv."`
+	Day    string `help:"The recap of one day: first and last tap of each badge, outages and what was lost (csv or html); with jsonl the day's events." placeholder:"2026-11-23"`
+	Format string `default:"jsonl" enum:"jsonl,csv,html" help:"jsonl, csv, or html for a recap to print."`
+	Lang   string `default:"id" enum:"id,en" help:"The language of an html recap: id or en."`
+}
+
+// wanted is what the flags ask for.
+func (e exportCmd) wanted(now time.Time, loc *time.Location) (x control.Export, err error) {
+	x.Format, x.Lang = e.Format, e.Lang
+	if x.Since, err = parseInstant(e.Since, now, loc); err != nil {
+		return x, fmt.Errorf("--since: %w", err)
+	}
+	if x.Until, err = parseInstant(e.Until, now, loc); err != nil {
+		return x, fmt.Errorf("--until: %w", err)
+	}
+	if e.Day == "" {
+		if e.Format == "html" {
+			return x, errors.New("--format html: only the recap of a day is printed so; say --day 2026-11-23")
+		}
+		return x, nil
+	}
+	if e.Since != "" || e.Until != "" {
+		return x, errors.New("--day: not together with --since or --until")
+	}
+	day, err := time.ParseInLocation("2006-01-02", e.Day, loc)
+	if err != nil {
+		return x, fmt.Errorf("--day: %q: want 2026-11-23", e.Day)
+	}
+	if e.Format == "jsonl" {
+		x.Since, x.Until = day, day.AddDate(0, 0, 1)
+	} else {
+		x.Day = day
+	}
+	return x, nil
 }
 
 // Run prints the journal's events, oldest first: through the daemon where it
@@ -32,24 +66,13 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err != nil {
 		return err
 	}
-	x := control.Export{Format: e.Format}
-	now := time.Now()
-	if x.Since, err = parseInstant(e.Since, now, cfg.Gateway.Timezone); err != nil {
-		return usageError{fmt.Errorf("--since: %w", err)}
-	}
-	if x.Until, err = parseInstant(e.Until, now, cfg.Gateway.Timezone); err != nil {
-		return usageError{fmt.Errorf("--until: %w", err)}
+	x, err := e.wanted(time.Now(), cfg.Gateway.Timezone)
+	if err != nil {
+		return usageError{err}
 	}
 	d, err := control.Dial(cfg.Gateway.StateDir)
 	if err == nil {
-		q := url.Values{"format": {x.Format}}
-		if !x.Since.IsZero() {
-			q.Set("since", x.Since.Format(time.RFC3339Nano))
-		}
-		if !x.Until.IsZero() {
-			q.Set("until", x.Until.Format(time.RFC3339Nano))
-		}
-		_, err = d.Copy(ctx, con.out, "/export?"+q.Encode())
+		_, err = d.Copy(ctx, con.out, "/export?"+x.Query().Encode())
 		return err
 	}
 	if !errors.Is(err, control.ErrNotRunning) {
@@ -60,7 +83,15 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 		return err
 	}
 	defer file.Close()
-	return exportEvents(ctx, con.out, x, originOf(cfg), clock.New(nil), file)
+	outages, err := outage.Read(file)
+	if err != nil {
+		return err
+	}
+	now := time.Now().In(cfg.Gateway.Timezone).Format(presence.TimeLayout)
+	if err := logExport(cfg.Gateway.StateDir, x, os.Getuid(), &now); err != nil {
+		fmt.Fprintf(con.err, "gatewayd: %v\n", err)
+	}
+	return export(ctx, con.out, x, exportFrom{originOf(cfg), clock.New(nil), file, outages})
 }
 
 // parseInstant reads the forms that a person types; "" is no bound.
@@ -90,6 +121,44 @@ type scanner interface {
 // timer says what is known of an event's time.
 type timer interface {
 	Timing(presence.Reading) presence.Timing
+}
+
+// exportFrom is what an export is made of.
+type exportFrom struct {
+	origin  presence.Origin
+	times   timer
+	journal scanner
+	outages []outage.Outage
+}
+
+// export writes what is wanted.
+func export(ctx context.Context, w io.Writer, x control.Export, from exportFrom) error {
+	if x.Day.IsZero() {
+		return exportEvents(ctx, w, x, from.origin, from.times, from.journal)
+	}
+	return exportDay(ctx, w, x, from)
+}
+
+// exportDay writes the recap of a day.
+func exportDay(ctx context.Context, w io.Writer, x control.Export, from exportFrom) error {
+	day := recap.New(from.origin, x.Day, from.times)
+	err := from.journal.Scan(ctx, func(e presence.Entry) error {
+		day.Entry(e)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("write recap: %w", err)
+	}
+	for _, o := range from.outages {
+		day.Outage(o.What, o.From, o.To)
+	}
+	buffered := bufio.NewWriterSize(w, 64<<10)
+	if x.Format == "html" {
+		err = day.Sheet().HTML(buffered, recap.Language(x.Lang))
+	} else {
+		err = day.Sheet().CSV(buffered)
+	}
+	return errors.Join(err, buffered.Flush())
 }
 
 // exportEvents writes the wanted events. One whose time is unknown is always

@@ -21,8 +21,11 @@ func (d *daemon) control() control.Daemon {
 	return control.Daemon{
 		Health: d.monitor.Look,
 		Watch:  d.watch,
-		Export: func(ctx context.Context, w io.Writer, x control.Export) error {
-			return exportEvents(ctx, w, x, d.origin, d.clock, d.journal)
+		Export: func(ctx context.Context, w io.Writer, x control.Export, who int) error {
+			if err := logExport(d.cfg.Gateway.StateDir, x, who, d.now()); err != nil {
+				d.log.Error("an export is not in the log of exports", "error", err)
+			}
+			return export(ctx, w, x, exportFrom{d.origin, d.clock, d.journal, d.outages.All()})
 		},
 		Verify: func(ctx context.Context, w io.Writer) (bool, error) {
 			r, err := d.journal.Verify(ctx)

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // SocketName is the socket's name in the state directory.
@@ -55,6 +57,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 		IdleTimeout:       30 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withPeer,
 	}
 	stop := context.AfterFunc(ctx, func() {
 		// Answers that go on end with the context; what is left is cut.
@@ -69,6 +72,34 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 		return fmt.Errorf("serve control socket: %w", err)
 	}
 	return ctx.Err()
+}
+
+// peerKey marks the user id of the other end in a request's context.
+type peerKey struct{}
+
+// nobody is the user id of an end that the kernel does not name.
+const nobody = -1
+
+// withPeer asks the kernel who is on the other end (unix(7), SO_PEERCRED).
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	who := nobody
+	if u, ok := c.(*net.UnixConn); ok {
+		if raw, err := u.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) {
+				if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+					who = int(cred.Uid)
+				}
+			})
+		}
+	}
+	return context.WithValue(ctx, peerKey{}, who)
+}
+
+func peer(ctx context.Context) int {
+	if who, ok := ctx.Value(peerKey{}).(int); ok {
+		return who
+	}
+	return nobody
 }
 
 // ErrNotRunning means that no daemon answers on the socket.

@@ -29,7 +29,7 @@ func fake() control.Daemon {
 		Watch: func(_ context.Context, line func(control.WatchLine) error) error {
 			return line(control.WatchLine{Event: json.RawMessage(`{"kind":"badge"}`)})
 		},
-		Export: func(_ context.Context, w io.Writer, x control.Export) error {
+		Export: func(_ context.Context, w io.Writer, x control.Export, _ int) error {
 			fmt.Fprintln(w, x.Format, x.Since.Format(time.RFC3339))
 			if x.Format == "csv" {
 				return errors.New("the disk is gone")
@@ -139,7 +139,8 @@ func TestWrongRequests(t *testing.T) {
 	}{
 		{"GET", "/", "", 404, ""},
 		{"DELETE", "/status", "", 405, ""},
-		{"GET", "/export", "", 400, "jsonl or csv"},
+		{"GET", "/export", "", 400, "csv or jsonl"},
+		{"GET", "/export?day=2026-11-23T00:00:00Z&format=jsonl", "", 400, "csv or html"},
 		{"GET", "/export?format=jsonl&since=yesterday", "", 400, "RFC 3339"},
 		{"POST", "/sim/tap", "", 400, "read request"},
 		{"POST", "/sim/tap", "{} {}", 400, "more than one"},

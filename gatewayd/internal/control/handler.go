@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"presence/gatewayd/internal/clock"
@@ -19,8 +20,9 @@ type Daemon struct {
 	// Watch passes lines, each a WatchLine, until the context ends or a line
 	// cannot be passed on.
 	Watch func(ctx context.Context, line func(WatchLine) error) error
-	// Export writes the journal's events.
-	Export func(ctx context.Context, w io.Writer, e Export) error
+	// Export writes the journal's events, or the recap of a day. Who asks is
+	// the user id on the other end of the socket.
+	Export func(ctx context.Context, w io.Writer, e Export, who int) error
 	// Verify writes what `gatewayd verify` prints, and reports whether the
 	// journal is whole.
 	Verify func(ctx context.Context, w io.Writer) (bool, error)
@@ -48,7 +50,25 @@ type WatchTap struct {
 // Export says which events are wanted and how.
 type Export struct {
 	Since, Until time.Time // zero: no bound
-	Format       string    // "jsonl" or "csv"
+	Day          time.Time // an instant of the day whose recap is wanted; zero: events are
+	Format       string    // "jsonl" or "csv"; of a recap "csv" or "html"
+	Lang         string    // of a recap in html: "id" or "en"
+}
+
+// instants are the fields that are times, by their name in a request.
+func (e *Export) instants() map[string]*time.Time {
+	return map[string]*time.Time{"since": &e.Since, "until": &e.Until, "day": &e.Day}
+}
+
+// Query is the request for it.
+func (e Export) Query() url.Values {
+	q := url.Values{"format": {e.Format}, "lang": {e.Lang}}
+	for key, at := range e.instants() {
+		if !at.IsZero() {
+			q.Set(key, at.Format(time.RFC3339Nano))
+		}
+	}
+	return q
 }
 
 // Handler answers requests for a daemon.
@@ -87,8 +107,8 @@ func (d Daemon) watch(w http.ResponseWriter, r *http.Request) {
 
 func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	e := Export{Format: q.Get("format")}
-	for key, at := range map[string]*time.Time{"since": &e.Since, "until": &e.Until} {
+	e := Export{Format: q.Get("format"), Lang: q.Get("lang")}
+	for key, at := range e.instants() {
 		if v := q.Get(key); v != "" {
 			t, err := time.Parse(time.RFC3339Nano, v)
 			if err != nil {
@@ -98,13 +118,17 @@ func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
 			*at = t
 		}
 	}
-	if e.Format != "jsonl" && e.Format != "csv" {
-		http.Error(w, "format: want jsonl or csv", http.StatusBadRequest)
+	other := "jsonl"
+	if !e.Day.IsZero() {
+		other = "html"
+	}
+	if e.Format != "csv" && e.Format != other {
+		http.Error(w, "format: want csv or "+other, http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Trailer", trailerError)
 	streaming(w, "application/octet-stream")
-	if err := d.Export(r.Context(), w, e); err != nil {
+	if err := d.Export(r.Context(), w, e, peer(r.Context())); err != nil {
 		w.Header().Set(trailerError, err.Error())
 	}
 }

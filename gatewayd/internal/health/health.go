@@ -39,6 +39,8 @@ type Options struct {
 	// Beat, if set, is told at each step within what time the next one comes:
 	// 0 before work, the length of a pause before a pause.
 	Beat func(next time.Duration)
+	// Watch, if set, is shown the document at every look.
+	Watch func(presence.Health)
 }
 
 // Monitor makes the documents.
@@ -126,6 +128,9 @@ func (m *Monitor) Run(ctx context.Context) error {
 		beat(0)
 		doc, conditions := m.look()
 		m.settle(conditions, doc.Time)
+		if m.opt.Watch != nil {
+			m.opt.Watch(doc)
+		}
 		if sent.IsZero() || time.Since(sent) >= m.opt.Interval ||
 			doc.Level != last.Level || !slices.Equal(doc.Alerts, last.Alerts) {
 			doc.Seq = m.seq.Add(1)

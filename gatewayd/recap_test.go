@@ -1,0 +1,121 @@
+package main_test
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestTheRecapProvesADeviceFailure: a tap, a reader that is deaf for a while, a
+// kill -9, and one sheet that says so, whether the gateway runs or not.
+func TestTheRecapProvesADeviceFailure(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	g.tap("--uid", "04A1B2C3D4E5F6", "--count", "2")
+	g.must("sim", "reader", "--reader", "door", "--fault", "deaf")
+	day := time.Now()
+	recap := func() [][]string {
+		t.Helper()
+		rows, err := csv.NewReader(strings.NewReader(g.must("export", "--day", day.In(jakarta(t)).Format(time.DateOnly), "--format", "csv"))).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	column := func(row []string, name string, rows [][]string) string { return row[slices.Index(rows[0], name)] }
+	outages := func() map[string]string {
+		found := make(map[string]string)
+		for rows := recap(); len(rows) > 1; rows = append(rows[:1], rows[2:]...) {
+			if r := rows[1]; r[0] == "outage" {
+				found[column(r, "what", rows)] = column(r, "detail", rows) + column(r, "to", rows)
+			}
+		}
+		return found
+	}
+	g.awaitFor(20*time.Second, "the outage to be noted", func() bool { return outages()["reader-door"] == "open" })
+	g.must("sim", "reader", "--reader", "door", "--fault", "none")
+	g.awaitFor(20*time.Second, "the outage to end", func() bool {
+		to := outages()["reader-door"]
+		return to != "" && to != "open"
+	})
+	g.kill()
+	g.start()
+
+	check := func(when string) {
+		t.Helper()
+		rows := recap()
+		badges := 0
+		for _, r := range rows {
+			if r[0] == "badge" {
+				badges++
+			}
+		}
+		found := outages()
+		if badges != 2 || found["reader-door"] == "" || found["crashed"] == "" {
+			t.Errorf("%s the recap is %q", when, rows)
+		}
+	}
+	check("while the gateway runs")
+	g.stop()
+	check("while it does not")
+
+	page := g.must("export", "--day", day.In(jakarta(t)).Format(time.DateOnly), "--format", "html")
+	if !strings.Contains(page, "Pembaca kartu &#34;door&#34; tidak berfungsi") || !strings.Contains(page, "perangkat simulasi") {
+		t.Errorf("the page says\n%s", page)
+	}
+	if english := g.must("export", "--day", day.In(jakarta(t)).Format(time.DateOnly), "--format", "html", "--lang", "en"); !strings.Contains(english, "did not work") {
+		t.Errorf("the English page says\n%s", english)
+	}
+	for _, wrong := range [][]string{{"--format", "html"}, {"--day", "monday"}, {"--day", "2026-11-23", "--since", "1h"}, {"--day", "2026-11-23", "--lang", "fr"}} {
+		if out, code := g.try(append([]string{"export"}, wrong...)...); code != 2 {
+			t.Errorf("export %q: exit %d, %s", wrong, code, out)
+		}
+	}
+}
+
+// TestExportsAreLogged: whoever takes data out is in the log of exports, through
+// the daemon and without it, and nobody whom the data is about.
+func TestExportsAreLogged(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	g.tap("--uid", "04A1B2C3D4E5F6")
+	g.must("export", "--since", "24h", "--format", "csv")
+	g.stop()
+	g.must("export", "--day", "2026-11-23", "--format", "html")
+
+	text, err := os.ReadFile(filepath.Join(g.dir, "state", "exports.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if len(lines) != 2 || strings.Contains(string(text), "h:") {
+		t.Fatalf("the log of exports is\n%s", text)
+	}
+	for i, want := range []string{"csv", "html"} {
+		var l struct {
+			Time   *string
+			UID    int
+			Format string
+		}
+		if err := json.Unmarshal([]byte(lines[i]), &l); err != nil {
+			t.Fatal(err)
+		}
+		if l.Time == nil || l.UID != os.Getuid() || l.Format != want {
+			t.Errorf("line %d: %s", i, lines[i])
+		}
+	}
+}
+
+func jakarta(t *testing.T) *time.Location {
+	t.Helper()
+	loc, err := time.LoadLocation("Asia/Jakarta")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loc
+}
