@@ -16,8 +16,9 @@ import (
 // Fence is the border of an office: a circle or polygons, with holes if need
 // be.
 type Fence struct {
-	lat, lon, radius float64 // a circle, if radius > 0
-	area             orb.MultiPolygon
+	middle orb.Point
+	radius float64 // in metres, of a circle
+	area   orb.MultiPolygon
 }
 
 // NewCircle makes a fence of a radius in metres around a point in degrees.
@@ -25,7 +26,7 @@ func NewCircle(lat, lon, radius float64) (*Fence, error) {
 	if !(radius > 0 && radius < 1e7) || !(math.Abs(lat) <= 90) || !(math.Abs(lon) <= 180) {
 		return nil, fmt.Errorf("fence of %v m around %v, %v: out of range", radius, lat, lon)
 	}
-	return &Fence{lat: lat, lon: lon, radius: radius}, nil
+	return &Fence{middle: orb.Point{lon, lat}, radius: radius}, nil
 }
 
 // ParseGeoJSON reads a fence out of GeoJSON (RFC 7946): Polygons and
@@ -50,6 +51,7 @@ func ParseGeoJSON(text []byte) (*Fence, error) {
 		}
 		fence.area = append(fence.area, polygon)
 	}
+	fence.middle, _ = planar.CentroidArea(fence.area)
 	return &fence, nil
 }
 
@@ -124,38 +126,51 @@ func polygonOf(rings [][][]float64) (orb.Polygon, error) {
 // Classify says on which side a position is that is right within so many
 // metres.
 func (f *Fence) Classify(lat, lon, accuracy float64) presence.Zone {
-	inside, border := f.locate(lat, lon)
+	return classify(f.beyond(lat, lon), accuracy)
+}
+
+func classify(beyond, accuracy float64) presence.Zone {
 	switch {
-	case border < accuracy:
+	case math.Abs(beyond) < accuracy:
 		return presence.ZoneUncertain
-	case inside:
+	case beyond <= 0:
 		return presence.ZoneInside
 	}
 	return presence.ZoneOutside
 }
 
-// locate tells whether a position is inside, and how many metres it is from the
-// border.
-func (f *Fence) locate(lat, lon float64) (inside bool, border float64) {
+// metresPerDegree is that of a meridian.
+const metresPerDegree = 111_195
+
+// beyond is how many metres a position is from the border: above zero outside,
+// below zero inside.
+func (f *Fence) beyond(lat, lon float64) float64 {
 	if f.radius > 0 {
-		d := distance(f.lat, f.lon, lat, lon)
-		return d <= f.radius, math.Abs(f.radius - d)
+		return distance(f.middle.Lat(), f.middle.Lon(), lat, lon) - f.radius
 	}
 	// Metres east and north of the position: at the size of an office the
 	// earth is flat.
-	const metersPerDegree = 111_195
 	scale := math.Cos(lat * math.Pi / 180)
-	border = math.Inf(1)
+	border := math.Inf(1)
 	for _, polygon := range f.area {
 		for _, ring := range polygon {
 			flat := make(orb.LineString, len(ring))
 			for i, p := range ring {
-				flat[i] = orb.Point{(p.Lon() - lon) * metersPerDegree * scale, (p.Lat() - lat) * metersPerDegree}
+				flat[i] = orb.Point{(p.Lon() - lon) * metresPerDegree * scale, (p.Lat() - lat) * metresPerDegree}
 			}
 			border = min(border, planar.DistanceFrom(flat, orb.Point{}))
 		}
 	}
-	return planar.MultiPolygonContains(f.area, orb.Point{lon, lat}), border
+	if planar.MultiPolygonContains(f.area, orb.Point{lon, lat}) {
+		return -border
+	}
+	return border
+}
+
+// distance is how many metres a position is from the middle of the office: of
+// the circle, or of the area of the polygons.
+func (f *Fence) distance(lat, lon float64) float64 {
+	return distance(f.middle.Lat(), f.middle.Lon(), lat, lon)
 }
 
 // How far a position is taken to be off where its report does not say, in

@@ -10,7 +10,7 @@ import (
 
 const (
 	// maxTags bounds how many tags are remembered, maxSeen how many fixes.
-	maxTags = 1 << 17
+	maxTags = 1 << 15
 	maxSeen = 1 << 14
 
 	// echo is for how long the same position without a time is taken for the
@@ -38,6 +38,7 @@ type trace struct {
 	fixTime  int64         // newest believed time of a fix, ms since 1970; 0 if none had one
 	place    place         // where it was last recorded
 	zone     presence.Zone // of the last record
+	track    track         // where it is
 }
 
 // zoneNotSeen is the zone of a tag of which only old positions are known, so
@@ -49,10 +50,15 @@ type sighting struct {
 	tag     uint64
 	at      time.Duration // CLOCK_BOOTTIME
 	place   place
-	zone    presence.Zone
-	fixTime int64 // ms since 1970, 0 unknown
-	ordered bool  // fixTime is believed, so that older and newer mean something
-	stale   bool  // it was taken well before it came
+	zone    presence.Zone // of this position alone, or as it was recorded
+	fixTime int64         // ms since 1970, 0 unknown
+	ordered bool          // fixTime is believed, so that older and newer mean something
+	stale   bool          // it was taken well before it came
+	live    bool          // it was taken just now
+
+	fenced   bool
+	beyond   float64 // metres from the border, below zero inside
+	accuracy float64 // metres
 }
 
 // verdict is what becomes of a sighting.
@@ -63,6 +69,13 @@ const (
 	duplicate         // heard before
 	thinned           // tells nothing new
 )
+
+// judgement is what becomes of a sighting, and what is to be told of it.
+type judgement struct {
+	verdict verdict
+	zone    presence.Zone
+	jumped  bool // nobody can have come there
+}
 
 func newMemory() memory {
 	return memory{
@@ -88,14 +101,15 @@ func (m *memory) hash(tag uint64, what, detail int64) uint64 {
 
 // take judges a sighting and remembers it. No time of a fix can be newer than
 // newest, in ms since 1970.
-func (m *memory) take(s sighting, newest int64, opt Options) verdict {
+func (m *memory) take(s sighting, newest int64, opt Options) judgement {
 	tr, known := m.traces[s.tag]
 	if s.ordered && tr.fixTime > newest {
-		tr.fixTime = 0 // the clock was wrong when it was believed
+		tr.fixTime, tr.track.fixTime = 0, 0 // the clock was wrong when they were believed
 	}
 	if m.heard(s) || s.ordered && known && s.fixTime == tr.fixTime {
-		return duplicate
+		return judgement{verdict: duplicate}
 	}
+	j := judgement{verdict: record, zone: s.zone}
 	switch {
 	case s.stale || s.ordered && known && s.fixTime < tr.fixTime:
 		// It says nothing of where the tag is now. Such fixes are thinned among
@@ -104,28 +118,35 @@ func (m *memory) take(s sighting, newest int64, opt Options) verdict {
 			m.makeRoom()
 			tr.recorded, tr.zone = s.at, zoneNotSeen
 		}
+		if !s.stale && tr.track.begun {
+			j.zone = tr.track.zone
+		}
 		tr.fixTime = max(tr.fixTime, s.fixTime)
 		m.traces[s.tag] = tr
 		if !m.seen.add(m.slot(s, opt), s.at) && opt.MinInterval > 0 {
-			return thinned
+			j.verdict = thinned
 		}
-		return record
-	case known && !tr.news(s, opt):
-		if s.ordered {
-			tr.fixTime = s.fixTime
-		}
-		m.traces[s.tag] = tr
-		return thinned
+		return j
 	case !known:
 		m.makeRoom()
 	}
+	j.jumped = !tr.track.follow(s)
 	if s.ordered {
 		tr.fixTime = s.fixTime
+	}
+	s.zone = tr.track.zone
+	j.zone = s.zone
+	if known && !tr.news(s, opt) {
+		m.traces[s.tag] = tr
+		j.verdict = thinned
+		return j
+	}
+	if s.ordered {
 		m.seen.add(m.slot(s, opt), s.at)
 	}
 	tr.recorded, tr.place, tr.zone = s.at, s.place, s.zone
 	m.traces[s.tag] = tr
-	return record
+	return j
 }
 
 // forget takes back that a sighting was recorded: the journal refused it, and
@@ -198,6 +219,7 @@ func (t *Tags) Remember(e presence.Entry) bool {
 		fixTime: e.Tag.FixTime,
 		ordered: e.Tag.FixTime != 0 && e.Tag.Fix != presence.FixUnknown,
 		stale:   e.Tag.Fix == presence.FixReplay,
+		live:    e.Tag.Fix == presence.FixLive,
 	}
 	if e.Tag.Lat != nil && e.Tag.Lon != nil && t.opt.Coordinates == Full {
 		s.place = placeOf(*e.Tag.Lat, *e.Tag.Lon)
@@ -229,6 +251,7 @@ func (m *memory) restore(s sighting, opt Options) {
 	if s.ordered {
 		tr.fixTime = max(tr.fixTime, s.fixTime)
 	}
+	tr.track.restore(s, opt.Heartbeat)
 	m.traces[s.tag] = tr
 }
 

@@ -31,12 +31,12 @@ func TestRefusedRecordHidesNothing(t *testing.T) {
 	y.refuse = nil
 	expect("its copy", "roof", at(0, y.time), "recorded")
 
-	y.time = y.time.Add(time.Second)
+	y.time = y.time.Add(20 * time.Second)
 	y.refuse = full
-	expect("the way out", "yard", at(200, y.time), "nothing")
+	expect("the way out", "yard", at(700, y.time), "nothing")
 	y.refuse = nil
 	y.time = y.time.Add(time.Second)
-	expect("still outside", "yard", at(201, y.time), "recorded")
+	expect("still outside", "yard", at(701, y.time), "recorded")
 
 	old := at(0, y.time.Add(-time.Hour))
 	y.refuse = full

@@ -71,6 +71,7 @@ const (
 const (
 	badRange    = string(beacon.BadRange)
 	badFuture   = "future"       // recorded, but its time is not
+	badJump     = "jump"         // recorded, but it moves the tag nowhere: nobody is that fast
 	badHeld     = "held-back"    // too many waited for the time to be known
 	badRecorded = "not-recorded" // the journal refused it
 )
@@ -80,9 +81,11 @@ const (
 type Tags struct {
 	opt Options
 
-	mu     sync.Mutex // held over a decision and its Enqueue: order is kept
-	memory memory
-	held   []heldFix
+	turn sync.Mutex // held over a decision and its Enqueue: order is kept
+	held []heldFix  // under turn
+
+	mu     sync.Mutex // never held while something waits: a tap asks where a tag is
+	memory memory     // changed only by who holds turn as well
 
 	health healths
 }
@@ -108,8 +111,8 @@ func New(opt Options, receivers ...string) *Tags {
 func (t *Tags) Receive(ctx context.Context, receiver string, fix beacon.Fix) error {
 	now := t.opt.Now()
 	t.health.heard(receiver, now.Boottime)
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.turn.Lock()
+	defer t.turn.Unlock()
 	if err := t.release(ctx); err != nil {
 		return err
 	}
@@ -139,9 +142,9 @@ func (t *Tags) Release(ctx context.Context) error {
 	for {
 		select {
 		case <-tick.C:
-			t.mu.Lock()
+			t.turn.Lock()
 			err := t.release(ctx)
-			t.mu.Unlock()
+			t.turn.Unlock()
 			if err != nil {
 				return err
 			}
@@ -194,13 +197,20 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 		s.fixTime, s.ordered = claim.UnixMilli(), clock
 		worth = freshness(claim, instant, clock)
 	}
-	s.stale = worth == presence.FixReplay
+	s.stale, s.live = worth == presence.FixReplay, worth == presence.FixLive
 	if t.opt.Fence != nil {
-		s.zone = t.opt.Fence.Classify(fix.Lat, fix.Lon, accuracyOf(fix))
+		s.fenced, s.accuracy = true, accuracyOf(fix)
+		s.beyond = t.opt.Fence.beyond(fix.Lat, fix.Lon)
+		s.zone = classify(s.beyond, s.accuracy)
 	}
-	newest := instant.Add(liveWithin).UnixMilli()
+	t.mu.Lock()
 	before, traced := t.memory.traces[s.tag]
-	switch t.memory.take(s, newest, t.opt) {
+	j := t.memory.take(s, instant.Add(liveWithin).UnixMilli(), t.opt)
+	t.mu.Unlock()
+	if j.jumped {
+		t.health.count(receiver, badJump)
+	}
+	switch j.verdict {
 	case duplicate:
 		t.health.change(receiver, func(h *receiverHealth) { h.Duplicates++ })
 		return nil
@@ -208,13 +218,15 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 		t.health.change(receiver, func(h *receiverHealth) { h.Thinned++ })
 		return nil
 	}
-	body := t.body(receiver, fix, s.zone)
+	body := t.body(receiver, fix, j.zone)
 	body.FixTime, body.Fix = s.fixTime, worth
 	err := t.opt.Journal.Enqueue(ctx, presence.Draft{Kind: presence.KindTag, At: at, Simulated: t.opt.Simulated, Tag: body})
 	if err == nil {
 		return nil
 	}
+	t.mu.Lock()
 	t.memory.forget(s, before, traced, t.opt)
+	t.mu.Unlock()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

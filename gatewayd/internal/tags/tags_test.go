@@ -43,6 +43,9 @@ type yard struct {
 	within time.Duration // the clock is right
 	drafts []presence.Draft
 	refuse error
+
+	block   chan struct{} // until it is closed, the journal takes nothing
+	blocked func()        // is told when it begins to wait
 }
 
 // open makes a yard at a moment; everything is recorded unless opt says less.
@@ -77,6 +80,10 @@ func (y *yard) timing(r presence.Reading) presence.Timing {
 }
 
 func (y *yard) Enqueue(_ context.Context, d presence.Draft) error {
+	if y.block != nil {
+		y.blocked()
+		<-y.block
+	}
 	if y.refuse != nil {
 		return y.refuse
 	}
@@ -595,7 +602,7 @@ func TestThinningNeverSuppressesAZoneChange(t *testing.T) {
 			MinInterval: time.Hour, MinMove: 10_000, Heartbeat: 12 * time.Hour, Fence: fence,
 			Coordinates: rapid.SampledFrom([]tags.Coordinates{tags.Full, tags.Coarse, tags.None}).Draw(t, "coordinates"),
 		})
-		before, live := presence.ZoneNone, false
+		recorded := presence.ZoneNone
 		for i := range rapid.IntRange(1, 40).Draw(t, "fixes") {
 			y.time = y.time.Add(time.Duration(rapid.IntRange(1, 60).Draw(t, "pause")) * time.Second)
 			if rapid.IntRange(0, 5).Draw(t, "restart") == 0 {
@@ -605,16 +612,17 @@ func TestThinningNeverSuppressesAZoneChange(t *testing.T) {
 				// A late position says nothing of where the tag is.
 				y.hear(t, "roof", at(rapid.Float64Range(0, 200).Draw(t, "north"), y.time.Add(-time.Hour)))
 			}
-			fix := at(rapid.Float64Range(0, 200).Draw(t, "north"), y.time)
-			zone := fence.Classify(fix.Lat, fix.Lon, 15)
-			got := y.hear(t, "yard", fix)
-			if (zone != before || !live) && got != "recorded" {
-				t.Fatalf("fix %d: from %v to %v: %s", i, before, zone, got)
+			got := y.hear(t, "yard", at(rapid.Float64Range(0, 700).Draw(t, "north"), y.time))
+			if got == "recorded" {
+				if zone := y.last().Zone; zone == recorded {
+					t.Fatalf("fix %d: recorded, though it is %v as before", i, zone)
+				}
+				recorded = y.last().Zone
 			}
-			if zone == before && got == "recorded" && live {
-				t.Fatalf("fix %d: recorded, though nothing is new", i)
+			w, _ := y.Where("kenwood:U00001")
+			if w.Zone != recorded && !(recorded == presence.ZoneOutside && w.Zone == presence.ZoneUncertain) {
+				t.Fatalf("fix %d: it is %v, recorded is %v: %s", i, w.Zone, recorded, got)
 			}
-			before, live = zone, true
 		}
 	})
 }

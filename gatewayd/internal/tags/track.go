@@ -1,0 +1,310 @@
+package tags
+
+import (
+	"math"
+	"time"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// A tag indoors hears satellites badly: its fixes jump by 5 to 60 m, and some
+// farther. So no fix decides alone on which side of the fence a tag is. Each is
+// evidence: how many times its own uncertainty it lies beyond the border, at
+// most mostEvidence. A tag's balance is the running mean of that. A balance of
+// a whole uncertainty beyond the border puts the tag into that zone, and it
+// stays there until half of one speaks against it. The first fix, and the first
+// after a silence, is the balance.
+//
+// So it takes two fixes in a row that are surely elsewhere to move a tag, or one
+// that is farAway metres beyond the border: no error of a fix is so large.
+const (
+	mostEvidence = 3
+	newWeight    = 3 // a fix moves the balance by one part in so many
+	mostBalance  = 1.5
+	enter        = 1
+	leave        = 0.5
+
+	farAway     = 500
+	farEvidence = newWeight*enter + (newWeight-1)*mostBalance
+
+	// maxDoubts is after how many fixes, none of which is sure of the zone that
+	// a tag is in, the tag is in doubt.
+	maxDoubts = 8
+)
+
+// To be outside takes more than to be inside, since that is held against
+// somebody: a fix beyond the border is not taken to be better than outsideError
+// metres, nor than the tag's scatter. That is how far its fixes stray from a
+// straight walk, which is learned, and before it is known guestScatter.
+const (
+	outsideError  = 30
+	guestScatter  = 60
+	mostScatter   = 100
+	scatterWeight = 8 // a fix moves the scatter by one part in so many
+
+	// A fix and the two before it that stray by their errors alone have a second
+	// difference of about 3 standard deviations; 2 hold 95 % in each direction.
+	strayToScatter = 0.75
+)
+
+// Nobody at an office moves faster than maxSpeed, in m/s. A fix that says so is
+// not believed; jumpsToMove of them that agree with each other are. Closer than
+// jumpSlack metres it may be the errors of two fixes.
+const (
+	maxSpeed    = 50
+	jumpSlack   = 100
+	jumpsToMove = 3
+)
+
+// How often a tag is expected, where that is not known yet, and the bounds of
+// what is believed of it.
+const (
+	usualInterval    = 5 * time.Minute
+	shortestInterval = 10 * time.Second
+	longestInterval  = 30 * time.Minute
+)
+
+// track is where one tag is, as far as its fixes tell. Times are CLOCK_BOOTTIME.
+type track struct {
+	heard    time.Duration // the newest fix that counts
+	since    time.Duration // the first fix that put the tag into its zone
+	turned   time.Duration // the first of the newest fixes that are on the same side
+	interval time.Duration // what to expect between two fixes; 0: not known
+	fixTime  int64         // of the newest fix, ms since 1970; 0: unknown
+	place    place         // of the newest fix
+	before   place         // of the one before
+	jump     place         // of the newest fix that is not believed
+	jumpTime int64         // its fixTime
+	jumpedAt time.Duration // the first that is not believed
+
+	balance float32 // of the evidence; below zero is inside
+	scatter float32 // in metres
+	zone    presence.Zone
+	side    int8  // of the newest fix: below zero is inside
+	doubts  uint8 // fixes since one was sure of the zone
+	jumps   uint8 // fixes in a row that are not believed
+	begun   bool  // there was a fix
+	live    bool  // it rests on live fixes, not on ones of unknown age
+
+	restored bool // all of it comes from the journal, where records are thinned
+	complete bool // and older records tell nothing more
+}
+
+// follow takes a fix that says where the tag is now, in the order of time. It
+// returns false where that is impossible.
+func (k *track) follow(s sighting) bool {
+	if !k.begun {
+		*k = track{scatter: guestScatter, begun: true, live: s.live}
+		k.startOver(s)
+		return true
+	}
+	since := max(s.at-k.heard, 0)
+	silent := k.silentAfter(since)
+	switch {
+	case k.live && !s.live && !silent:
+		return true // a fix of unknown age says nothing against live ones
+	case k.live != s.live:
+		k.live = s.live
+		k.startOver(s)
+		return true
+	}
+	if s.live && k.impossible(s) {
+		if !k.believe(s) {
+			return false
+		}
+		began := k.jumpedAt
+		k.startOver(s)
+		k.since, k.turned = began, began
+		return true
+	}
+	if !k.restored {
+		k.expect(since)
+	}
+	if silent {
+		k.startOver(s)
+		return true
+	}
+	k.learnScatter(s.place)
+	k.weigh(s)
+	return true
+}
+
+// startOver makes the fix all that is known of where the tag is.
+func (k *track) startOver(s sighting) {
+	k.balance, k.side, k.doubts, k.jumps = 0, 0, 0, 0
+	k.zone, k.since, k.turned = presence.ZoneNone, s.at, s.at
+	k.place, k.before = nowhere, nowhere
+	if s.fenced {
+		k.balance = s.evidence(k.scatter)
+		k.settle(s, k.balance)
+	}
+	k.step(s)
+}
+
+// weigh puts a fix into the balance.
+func (k *track) weigh(s sighting) {
+	if s.fenced {
+		e := s.evidence(k.scatter)
+		k.balance += (e - k.balance) / newWeight
+		k.settle(s, e)
+	}
+	k.step(s)
+}
+
+// settle decides on the zone, given the evidence of the newest fix.
+func (k *track) settle(s sighting, e float32) {
+	k.balance = min(max(k.balance, -mostBalance), mostBalance)
+	side := int8(1)
+	if e < 0 {
+		side = -1
+	}
+	if side != k.side {
+		k.side, k.turned = side, s.at
+	}
+	if k.zone == presence.ZoneInside && e <= -enter || k.zone == presence.ZoneOutside && e >= enter {
+		k.doubts = 0
+	} else if k.doubts < maxDoubts {
+		k.doubts++
+	}
+	zone := k.zone
+	switch {
+	case k.balance >= enter:
+		zone = presence.ZoneOutside
+	case k.balance <= -enter:
+		zone = presence.ZoneInside
+	case zone == presence.ZoneNone,
+		zone == presence.ZoneInside && (k.balance >= leave || k.doubts >= maxDoubts),
+		zone == presence.ZoneOutside && (k.balance <= -leave || k.doubts >= maxDoubts):
+		zone = presence.ZoneUncertain
+	}
+	if zone == k.zone {
+		return
+	}
+	k.zone, k.since, k.doubts = zone, s.at, 0
+	if zone != presence.ZoneUncertain {
+		k.since = k.turned
+	}
+}
+
+// step remembers the fix as the newest.
+func (k *track) step(s sighting) {
+	k.heard, k.fixTime, k.jumps, k.restored = s.at, s.fixTime, 0, false
+	k.before, k.place = k.place, s.place
+}
+
+// evidence is how many times its own uncertainty a fix lies beyond the border;
+// inside it is negative.
+func (s sighting) evidence(scatter float32) float32 {
+	switch {
+	case s.beyond >= max(farAway, s.accuracy):
+		return farEvidence
+	case s.beyond > 0:
+		return float32(min(s.beyond/max(s.accuracy, outsideError, float64(scatter)), mostEvidence))
+	}
+	return float32(max(s.beyond/s.accuracy, -mostEvidence))
+}
+
+// learnScatter sees how far a fix strays from where the two before it lead.
+func (k *track) learnScatter(p place) {
+	if k.before == nowhere || k.place == nowhere {
+		return
+	}
+	stray := min(strayToScatter*k.place.stray(k.before, p), mostScatter)
+	k.scatter += (float32(stray) - k.scatter) / scatterWeight
+}
+
+// impossible reports whether nobody can have come here since the last fix.
+func (k *track) impossible(s sighting) bool { return tooFast(k.place, k.fixTime, s) }
+
+// believe counts a fix that is not possible, and reports whether there are
+// enough of them that agree.
+func (k *track) believe(s sighting) bool {
+	if k.jumps == 0 || tooFast(k.jump, k.jumpTime, s) {
+		k.jumps, k.jumpedAt = 0, s.at
+	}
+	k.jumps++
+	k.jump, k.jumpTime = s.place, s.fixTime
+	return k.jumps >= jumpsToMove
+}
+
+// tooFast reports whether a fix is too far from a place where the tag was at a
+// time, in ms.
+func tooFast(from place, then int64, s sighting) bool {
+	if from == nowhere || then == 0 || s.fixTime == 0 {
+		return false
+	}
+	passed := float64(max(s.fixTime-then, 0)) / 1000
+	return from.far(s.place, jumpSlack+maxSpeed*passed)
+}
+
+// expect learns from the time between two fixes how often the tag is heard:
+// four of five come within what is expected. A radio loses some, and that is no
+// silence.
+func (k *track) expect(gap time.Duration) {
+	if gap > longestInterval {
+		return // it was away
+	}
+	switch {
+	case k.interval == 0:
+		k.interval = gap
+	case gap > k.interval:
+		k.interval = min(2*k.interval, gap)
+	default:
+		k.interval = max(k.interval-k.interval/8, gap)
+	}
+	k.interval = max(k.interval, shortestInterval)
+}
+
+// silentAfter reports whether a tag that was not heard for so long is silent.
+func (k *track) silentAfter(d time.Duration) bool {
+	expected := k.interval
+	if expected == 0 {
+		expected = usualInterval
+	}
+	return d > 2*expected
+}
+
+// restore takes a record that is older than all that are known already. Records
+// are thinned: they do not tell how often the tag was heard, and lie a heartbeat
+// apart where nothing was new.
+func (k *track) restore(s sighting, heartbeat time.Duration) {
+	switch {
+	case s.stale:
+		return
+	case k.begun && (k.live || !s.live):
+		k.extend(s, min(heartbeat, longestInterval)+usualInterval)
+		return
+	}
+	*k = track{
+		heard: s.at, since: s.at, turned: s.at, fixTime: s.fixTime, place: s.place, before: nowhere,
+		scatter: guestScatter, zone: s.zone, begun: true, live: s.live, restored: true,
+	}
+	switch s.zone {
+	case presence.ZoneInside:
+		k.balance, k.side = -enter, -1
+	case presence.ZoneOutside:
+		k.balance, k.side = enter, 1
+	}
+}
+
+// extend puts the time since when a restored tag is in its zone back to an older
+// record, as long as that says the same and no silence lies between.
+func (k *track) extend(s sighting, silence time.Duration) {
+	if k.complete || s.live != k.live {
+		return
+	}
+	if s.zone != k.zone || k.since-s.at > silence {
+		k.complete = true
+		return
+	}
+	k.since, k.turned = min(k.since, s.at), min(k.turned, s.at)
+}
+
+// stray is how many metres a place is off the middle between two others, twice.
+func (p place) stray(q, r place) float64 {
+	const metresPerUnit = metresPerDegree / 1e7
+	lat := 2*int64(p.lat) - int64(q.lat) - int64(r.lat)
+	lon := 2*int64(p.lon) - int64(q.lon) - int64(r.lon)
+	scale := math.Cos(float64(p.lat) / 1e7 * math.Pi / 180)
+	return metresPerUnit * math.Hypot(float64(lat), float64(lon)*scale)
+}

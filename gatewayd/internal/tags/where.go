@@ -1,0 +1,79 @@
+package tags
+
+import (
+	"math"
+	"time"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// Where tells where a tag is, as far as its live fixes tell; false if there was
+// none within half a day. It never waits for anything: not for the disk, nor for
+// a fix that does.
+//
+// After a restart it rests on the journal's tail at first. How often a tag is
+// heard cannot be seen there, since records are thinned: until it is heard
+// twice, it counts as silent after twice usualInterval.
+func (t *Tags) Where(tag string) (presence.Whereabouts, bool) {
+	return t.where(tag, t.opt.Now().Boottime)
+}
+
+func (t *Tags) where(tag string, now time.Duration) (presence.Whereabouts, bool) {
+	t.mu.Lock()
+	k := t.memory.traces[t.memory.key(tag)].track
+	t.mu.Unlock()
+	w := presence.Whereabouts{Zone: k.zone, For: max(now-k.since, 0), Age: max(now-k.heard, 0)}
+	if !k.live || w.Age > lookBack {
+		return presence.Whereabouts{}, false
+	}
+	w.Silent = k.silentAfter(w.Age)
+	if k.zone == presence.ZoneOutside {
+		// That is held against somebody: each fix must say so.
+		w.For = max(now-max(k.since, k.turned), 0)
+		if k.side < 0 {
+			w.Zone = presence.ZoneUncertain
+		}
+	}
+	w.Distance = t.distance(k.place)
+	return w, true
+}
+
+// distance from the office, with no more of it than may be told.
+func (t *Tags) distance(p place) *float64 {
+	unit := 1.0
+	switch {
+	case t.opt.Fence == nil || p == nowhere || t.opt.Coordinates == None:
+		return nil
+	case t.opt.Coordinates == Coarse:
+		unit = 1000
+	}
+	d := unit * math.Round(t.opt.Fence.distance(float64(p.lat)/1e7, float64(p.lon)/1e7)/unit)
+	return &d
+}
+
+// Check tells of a tag what belongs to a tap at a reading of the same boot. It
+// is nil outside the working hours, and while nobody knows whether it is:
+// nobody's whereabouts are asked for then.
+func (t *Tags) Check(tag string, tap presence.Reading) *presence.TagCheck {
+	if !t.opt.Always {
+		if known := t.opt.Timing(tap); !certain(known) || !t.inHours(known) {
+			return nil
+		}
+	}
+	c := &presence.TagCheck{Tag: tag, State: presence.TagSilent}
+	w, heard := t.where(tag, tap.Boottime)
+	if !heard {
+		return c
+	}
+	c.Age = &w.Age
+	switch {
+	case w.Silent:
+		return c
+	case w.Zone == presence.ZoneOutside:
+		c.State = presence.TagFar
+	default:
+		c.State = presence.TagNear
+	}
+	c.Distance = w.Distance
+	return c
+}
