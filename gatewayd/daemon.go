@@ -31,6 +31,7 @@ import (
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/roster"
 	"presence/gatewayd/internal/sim"
 	"presence/gatewayd/internal/supervise"
 	"presence/gatewayd/internal/tags"
@@ -57,6 +58,7 @@ type daemon struct {
 	lampFault      error
 	door           *door.Door
 	tags           *tags.Tags
+	roster         *roster.Roster // who carries which tag
 	uplink         *uplink.Uplink
 	monitor        *health.Monitor
 	watchers       hub
@@ -135,6 +137,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 	d.journal = j
 	d.openOutages()
 	d.openLamp()
+	d.roster = roster.New()
 	d.door = door.New(door.Options{
 		RepeatWindow: d.cfg.Badges.RepeatWindow,
 		Badges:       d.identities(),
@@ -152,7 +155,8 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 				with.observe(a)
 			}
 		},
-		Log: d.log,
+		Check: d.tagCheck,
+		Log:   d.log,
 	}, names(d.cfg.Readers, func(r config.Reader) string { return r.Name })...)
 	if d.tags, err = d.newTags(); err != nil {
 		return err
@@ -243,6 +247,15 @@ func (d *daemon) newTags() (*tags.Tags, error) {
 		Simulated:   d.cfg.Simulated(),
 		Log:         d.log,
 	}, names(d.cfg.Receivers, func(r config.Receiver) string { return r.Name })...), nil
+}
+
+// tagCheck tells where the tag is of who showed a badge.
+func (d *daemon) tagCheck(badge string, seen presence.Reading) *presence.TagCheck {
+	tag, ok := d.roster.TagOf(badge)
+	if !ok {
+		return nil
+	}
+	return d.tags.Check(tag, seen)
 }
 
 func names[T any](all []T, name func(T) string) []string {

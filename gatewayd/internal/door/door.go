@@ -38,7 +38,11 @@ type Options struct {
 	// reader does not work or the journal refused the last one, and when they
 	// can again. It must not block.
 	Trouble func(bool)
-	Log     *slog.Logger
+	// Check, if set, tells where the tag is of who showed a badge at a reading;
+	// nil where nothing is to be told. It must not block: somebody waits for the
+	// lamp.
+	Check func(badge string, seen presence.Reading) *presence.TagCheck
+	Log   *slog.Logger
 }
 
 // Door takes taps from any number of readers. Its methods may be called from
@@ -128,10 +132,11 @@ func (d *Door) decide(ctx context.Context, seen presence.Reading, c card.Card, a
 		return
 	}
 	defer d.settle(a, seen)
-	e, err := d.record(ctx, presence.Draft{
-		Kind: presence.KindBadge, At: seen, Simulated: d.opt.Simulated,
-		Badge: &presence.Badge{Reader: a.Reader, Badge: a.Badge, Card: a.Card, Assurance: string(c.Assurance())},
-	})
+	body := &presence.Badge{Reader: a.Reader, Badge: a.Badge, Card: a.Card, Assurance: string(c.Assurance())}
+	if d.opt.Check != nil {
+		body.Check = d.opt.Check(a.Badge, seen)
+	}
+	e, err := d.record(ctx, presence.Draft{Kind: presence.KindBadge, At: seen, Simulated: d.opt.Simulated, Badge: body})
 	if err != nil {
 		a.Outcome, a.Reason = presence.Refused, reason(err)
 		d.opt.Log.Error("a tap was refused", "reader", a.Reader, "reason", a.Reason, "error", err)

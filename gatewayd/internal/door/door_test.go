@@ -29,6 +29,7 @@ type gate struct {
 	door    *door.Door
 	journal *ledger
 	now     func() presence.Reading
+	check   func(badge string, seen presence.Reading) *presence.TagCheck
 	cancel  context.CancelFunc
 	tasks   sync.WaitGroup
 
@@ -70,6 +71,12 @@ func build(t *testing.T, window time.Duration, now func() presence.Reading, read
 	g := &gate{t: t, journal: &ledger{}, now: now}
 	g.door = door.New(door.Options{
 		RepeatWindow: window, Badges: presence.PlainBadges(), Journal: g.journal, Lamp: g, Now: now,
+		Check: func(badge string, seen presence.Reading) *presence.TagCheck {
+			if g.check == nil {
+				return nil
+			}
+			return g.check(badge, seen)
+		},
 		Log: slog.New(slog.DiscardHandler),
 		Observe: func(a presence.Answer) {
 			g.mu.Lock()
@@ -322,6 +329,33 @@ func TestWhatIsRecorded(t *testing.T) {
 		}
 		c.visit(card.Card{UID: random, SAK: 0x20})
 		g.expect("ccp")
+	})
+}
+
+// A tap says where the person's tag was when the card was seen, and a repeat
+// does not ask again.
+func TestTapIsRecordedWithItsTagCheck(t *testing.T) {
+	bubble(t, time.Minute, func(g *gate, c *chip) {
+		asked := 0
+		g.check = func(badge string, seen presence.Reading) *presence.TagCheck {
+			asked++
+			if badge != "04000000000001" {
+				return nil
+			}
+			age := seen.Boottime
+			return &presence.TagCheck{Tag: "reyax:50", State: presence.TagNear, Age: &age}
+		}
+		c.visit(badge(1))
+		c.visit(badge(2))
+		c.visit(badge(1))
+		g.expect("ccp")
+		with, without := g.journal.entries[0], g.journal.entries[1]
+		if with.Badge.Check == nil || with.Badge.Check.Tag != "reyax:50" || *with.Badge.Check.Age != with.At.Boottime {
+			t.Errorf("recorded %+v", with.Badge.Check)
+		}
+		if without.Badge.Check != nil || asked != 2 {
+			t.Errorf("%+v of a badge that is in no roster, asked %d times", without.Badge.Check, asked)
+		}
 	})
 }
 
