@@ -126,7 +126,6 @@ func (d *Damage) describe(all, choice salvaged) {
 
 // gaps are the drafts that name what is gone.
 func (j *Journal) gaps(d *Damage, l loss, s salvaged) []presence.Draft {
-	at := j.opt.Now()
 	comment := d.Problem
 	if d.EndUnknown {
 		comment += "; what was newest may be missing beyond that"
@@ -148,17 +147,25 @@ func (j *Journal) gaps(d *Damage, l loss, s salvaged) []presence.Draft {
 	if d.Lost > 0 {
 		kinds["unknown"] = d.Lost // nobody knows what they were
 	}
+	return j.gapDrafts(presence.Gap{
+		Reason: presence.GapJournalDamaged, Kinds: kinds, Ranges: d.Missing, Comment: strings.ToValidUTF8(comment, "?"),
+	})
+}
+
+// gapDrafts are the events that make up a gap, which may name more ranges than
+// fit into one.
+func (j *Journal) gapDrafts(g presence.Gap) []presence.Draft {
+	at := j.opt.Now()
 	var drafts []presence.Draft
-	for ranges := d.Missing; ; {
+	for ranges := g.Ranges; ; {
+		part := g
 		n := min(len(ranges), maxGapRanges)
-		drafts = append(drafts, presence.Draft{
-			Kind: presence.KindGap, At: at, Simulated: j.opt.Simulated,
-			Gap: &presence.Gap{Reason: presence.GapJournalDamaged, Kinds: kinds, Ranges: ranges[:n], Comment: strings.ToValidUTF8(comment, "?")},
-		})
+		part.Ranges = ranges[:n]
+		drafts = append(drafts, presence.Draft{Kind: presence.KindGap, At: at, Simulated: j.opt.Simulated, Gap: &part})
 		if ranges = ranges[n:]; len(ranges) == 0 {
 			return drafts
 		}
-		kinds, comment = map[string]int{}, "continued"
+		g.Kinds, g.Comment = map[string]int{}, "continued"
 	}
 }
 
@@ -273,15 +280,27 @@ func quarantine(path, name string) error {
 	return nil
 }
 
-// tidyQuarantine removes the oldest damaged files, but never the newest. The
-// names sort by date.
-func (j *Journal) tidyQuarantine(newest string) {
-	names, err := filepath.Glob(j.opt.Path + ".damaged-*")
+// quarantined are the damaged files that are kept, oldest first: the names sort
+// by date.
+func (j *Journal) quarantined() []string {
+	entries, err := os.ReadDir(filepath.Dir(j.opt.Path))
 	if err != nil {
-		return // the path itself is no good as a pattern
+		j.opt.Log.Warn("the directory of the journal cannot be read", "error", err)
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return name == newest })
+	var names []string
+	for _, e := range entries {
+		name := filepath.Join(filepath.Dir(j.opt.Path), e.Name())
+		if strings.HasPrefix(name, j.opt.Path+".damaged-") {
+			names = append(names, name)
+		}
+	}
 	slices.Sort(names)
+	return names
+}
+
+// tidyQuarantine removes the oldest damaged files, but never the newest.
+func (j *Journal) tidyQuarantine(newest string) {
+	names := slices.DeleteFunc(j.quarantined(), func(name string) bool { return name == newest })
 	for len(names) >= maxQuarantined {
 		if err := os.RemoveAll(names[0]); err != nil {
 			j.opt.Log.Warn("a damaged journal cannot be removed", "file", names[0], "error", err)

@@ -47,6 +47,13 @@
 // that removes some also appends the gap that names them. Taps stay: when nothing
 // else is left, the next tap is refused.
 //
+// # When a person is forgotten
+//
+// Removing records leaves their bytes in free pages. Forget therefore writes the
+// file anew, without them, while the old one stays in use (forget.go), and
+// exchanges the two as a damaged one is replaced: whole and durable first. Gaps
+// with the reason "forgotten" name the numbers, and nobody.
+//
 // # When the disk fails
 //
 // What failed cleanly (no room, read-only) can be tried again. After a failed

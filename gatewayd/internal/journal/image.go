@@ -106,6 +106,9 @@ func (im *image) readMeta(id uint64) (meta, error) {
 	if flags := binary.LittleEndian.Uint16(b[8:]); flags != flagMeta {
 		return meta{}, damagedf("meta page %d has type %#x", id, flags)
 	}
+	if own := binary.LittleEndian.Uint64(b); own != id {
+		return meta{}, damagedf("meta page %d says that it is %d", id, own)
+	}
 	b = b[pageHeader : pageHeader+metaSize]
 	if magic := binary.LittleEndian.Uint32(b); magic != metaMagic {
 		return meta{}, damagedf("meta page %d: not a journal (magic %#x)", id, magic)

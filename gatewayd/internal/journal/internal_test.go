@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +53,27 @@ func TestSpansAreASet(t *testing.T) {
 				t.Fatalf("%v: has is wrong about %v", s, h)
 			}
 		}
+		before := slices.Clone(s)
+		more := spans(nil).add(span{a, a + 3}).add(span{b, b + 3})
+		for _, h := range s.union(more) {
+			for p := h.from; p <= h.to; p++ {
+				if !model[p] && more.count(p, p) == 0 {
+					t.Fatalf("%v and %v: there is %d in the union", s, more, p)
+				}
+			}
+		}
+		if n := s.union(more).count(0, 100); n != uint64(len(model))+more.count(0, 100)-overlap(s, more) || !slices.Equal(s, before) {
+			t.Fatalf("%v and %v: the union has %d, and there is now %v", before, more, n, s)
+		}
 	})
+}
+
+// overlap counts what is in both.
+func overlap(a, b spans) (n uint64) {
+	for _, h := range a {
+		n += b.count(h.from, h.to)
+	}
+	return n
 }
 
 // TestPromise1NothingIsReadThatIsNotDurable: between the write of its meta page

@@ -38,8 +38,9 @@ type Options struct {
 type Journal struct {
 	opt    Options
 	codec  codec
-	db     *bolt.DB
-	file   *os.File // what db works on
+	using  sync.RWMutex // held for writing while db and file become others
+	db     *bolt.DB     // only the writer may use it without the mutex
+	file   *os.File     // what db works on
 	stream presence.ID
 	first  uint64 // position of the stream's number 1
 
@@ -61,8 +62,9 @@ type Journal struct {
 
 	commits latencies
 
-	damage    *Damage        // of the journal that was here before
-	scrubbing sync.WaitGroup // looks through the rest of a large file
+	damage  *Damage        // of the journal that was here before
+	copying bool           // the file is being written anew
+	readers sync.WaitGroup // goroutines that Close waits for
 }
 
 // Open opens the journal, creating it where there is none, and begins a new
@@ -141,7 +143,7 @@ func (j *Journal) start() (*loss, error) {
 			j.opt.Log.Warn("a half-made journal cannot be removed", "error", err)
 		}
 		if look.partial {
-			j.scrubbing.Go(j.scrub)
+			j.readers.Go(j.scrub)
 		}
 		return nil, nil
 	}
@@ -153,10 +155,24 @@ func (j *Journal) start() (*loss, error) {
 
 // use hands the file to bbolt and begins the stream.
 func (j *Journal) use(f *os.File) error {
-	cacheByPage(f)
 	j.file = f
-	err := guard(func() (err error) {
-		j.db, err = bolt.Open(j.opt.Path, fileMode, &bolt.Options{
+	var err error
+	if j.db, err = j.openFile(f); err != nil {
+		return err
+	}
+	w, err := j.begin()
+	if err != nil {
+		return errors.Join(err, j.release())
+	}
+	go w.run()
+	return nil
+}
+
+// openFile has bbolt open a file that is open.
+func (j *Journal) openFile(f *os.File) (db *bolt.DB, err error) {
+	cacheByPage(f)
+	err = guard(func() (err error) {
+		db, err = bolt.Open(f.Name(), fileMode, &bolt.Options{
 			Timeout:      lockTimeout,
 			FreelistType: bolt.FreelistMapType,
 			// The map is as large as the file can become, so that growing never
@@ -168,15 +184,10 @@ func (j *Journal) use(f *os.File) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	j.db.AllocSize = growStep
-	w, err := j.begin()
-	if err != nil {
-		return errors.Join(err, j.release())
-	}
-	go w.run()
-	return nil
+	db.AllocSize = growStep
+	return db, nil
 }
 
 // begin reads what earlier processes left and makes this stream's start
@@ -263,6 +274,8 @@ func (j *Journal) Damage() *Damage { return j.damage }
 // view reads within one transaction of bbolt. What a dying disk does to the
 // map under it becomes an error.
 func (j *Journal) view(fn func(*bolt.Tx) error) error {
+	j.using.RLock()
+	defer j.using.RUnlock()
 	return guard(func() error { return j.db.View(fn) })
 }
 
@@ -430,7 +443,7 @@ func (j *Journal) Close() error {
 	j.wakeWriter()
 	j.mu.Unlock()
 	<-j.done
-	j.scrubbing.Wait()
+	j.readers.Wait()
 	if !first {
 		return nil
 	}

@@ -63,6 +63,8 @@ func process(what, dir string) error {
 		return newOffice(dir, what).on()
 	case "fills":
 		return newOffice(dir, what).fills()
+	case "forgets":
+		return newOffice(dir, what).forgets()
 	}
 	return fmt.Errorf("what is %q", what)
 }
@@ -157,7 +159,7 @@ func (o *office) tag() error {
 // numberOf is the number of the draft that an event was.
 func numberOf(e presence.Entry) string {
 	switch {
-	case e.Badge != nil:
+	case e.Badge != nil && e.Badge.Badge != somebody:
 		return e.Badge.Badge
 	case e.Tag != nil:
 		return strconv.FormatInt(e.Tag.FixTime, 10)
@@ -313,8 +315,10 @@ type told struct {
 	known   []knownEvent       // that were green, or sent
 	byPlace map[eventID]string // whose number is what event
 	acked   uint64
-	gaps    int    // the most numbers that gaps have named
-	rest    string // of a line: the kernel cuts what is written at its pages
+	gaps    int // the most numbers that gaps have named
+
+	ofSomebody int    // events about that person that holds has found last
+	rest       string // of a line: the kernel cuts what is written at its pages
 }
 
 type knownEvent struct {
@@ -391,7 +395,11 @@ func (w *told) holds(o journal.Options, thoroughly bool) error {
 	numbers := make(map[string]bool)
 	named := make(map[eventID]bool)
 	var last presence.Entry
+	w.ofSomebody = 0
 	err = j.Scan(context.Background(), func(e presence.Entry) error {
+		if ofSomebody(&e.Record) {
+			w.ofSomebody++
+		}
 		place := eventID{e.Stream, e.Seq}
 		n := numberOf(e)
 		switch {

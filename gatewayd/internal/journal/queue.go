@@ -34,7 +34,9 @@ type queue struct {
 	taken   int           // patient items that the writer is writing now
 	full    bool          // there was no room at the last try
 	lost    losses        // patient items that were dropped since
-	notes   notes         // to be written with the next commit
+
+	exchange *exchange // a new file that waits to take the old one's place; nil: none
+	notes    notes     // to be written with the next commit
 }
 
 // flush waits until as many patient items have gone as had come.

@@ -189,6 +189,11 @@ func TestPromise3FullIsNamed(t *testing.T) {
 	if s := j.Stats(); s.Pending != int64(len(seqs)) || s.Events != int64(len(seqs)) {
 		t.Errorf("%d wait of %d events, want %d", s.Pending, s.Events, len(seqs))
 	}
+	closed(t, j)
+	j = open(t, o)
+	if s := j.Stats(); s.Pending != int64(len(seqs))+1 || s.Events != int64(len(seqs))+1 {
+		t.Errorf("after a restart %d wait of %d events, want %d", s.Pending, s.Events, len(seqs)+1)
+	}
 	j.Ack(j.End())
 	for i := range 600 {
 		appended(t, j, badge(c, i))

@@ -93,6 +93,8 @@ func (j *Journal) sizes() (used, freePages int64, err error) {
 		used = tx.Size()
 		return nil
 	})
+	j.using.RLock()
+	defer j.using.RUnlock()
 	s := j.db.Stats()
 	return used, int64(s.FreePageN + s.PendingPageN), err
 }
@@ -126,18 +128,18 @@ func (w *writer) back(size int64) error {
 	return nil
 }
 
-// forget removes what the change says from the file, and delivered events that
+// remove takes what the change says out of the file, and delivered events that
 // are old or in the way.
-func (w *writer) forget(tx *bolt.Tx, c change, p *place) (removed bool, err error) {
-	before := p.holes
+func (w *writer) remove(tx *bolt.Tx, c change, p *place) (removed bool, err error) {
+	before := p.holes // its list is not changed
 	for _, s := range c.removes {
 		for pos := s.from; pos <= s.to; pos++ {
 			if err := del(tx, pos); err != nil {
 				return false, err
 			}
 		}
-		p.holes = p.holes.add(s)
 	}
+	p.holes = p.holes.union(c.removes)
 	pruned, err := w.prune(tx, c.prunes, p)
 	if err != nil {
 		return false, err
@@ -357,6 +359,8 @@ func addRange(ranges []presence.Range, stream presence.ID, seq uint64) []presenc
 // disk's.
 func (j *Journal) freeBytes(used, freePages int64) int64 {
 	free := max(j.opt.MaxBytes-used, 0)
+	j.using.RLock()
+	defer j.using.RUnlock()
 	var disk unix.Statfs_t
 	if unix.Fstatfs(int(j.file.Fd()), &disk) == nil {
 		free = min(free, int64(disk.Bavail)*int64(disk.Bsize))

@@ -88,6 +88,7 @@ func structure(r io.ReaderAt, size int64, c codec) (streams map[presence.ID]stre
 		b, ok := buckets[name]
 		if !ok {
 			sure = false
+			s.begun = true // and what was oldest stays unknown
 			continue
 		}
 		if err := s.bucket(im, name, b); err != nil && name != bucketStreams {

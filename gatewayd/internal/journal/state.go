@@ -82,7 +82,7 @@ type span struct{ from, to uint64 }
 // touching. There are few: salvage and a full disk make them.
 type spans []span
 
-// add puts the positions in.
+// add puts the positions in. As with append, s must not be used any more.
 func (s spans) add(n span) spans {
 	// The first that ends at or after the place where n could touch it.
 	i, _ := slices.BinarySearchFunc(s, n.from, func(h span, from uint64) int {
@@ -98,6 +98,20 @@ func (s spans) add(n span) spans {
 		j++
 	}
 	return slices.Replace(s, i, j, n)
+}
+
+// union is s and o in a list of its own.
+func (s spans) union(o spans) spans {
+	if len(o) == 0 {
+		return s
+	}
+	all := slices.Concat(s, o)
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	union := make(spans, 0, len(all))
+	for _, h := range all {
+		union = union.add(h)
+	}
+	return union
 }
 
 // count tells how many of the positions from..to are in.

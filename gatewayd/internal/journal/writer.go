@@ -71,6 +71,8 @@ type batch struct {
 	tidy   bool // only if there is something to prune
 	idle   bool // nothing to do for wait
 	wait   time.Duration
+
+	exchange *exchange // nothing else, if set
 }
 
 // run writes until the journal is closed or fails.
@@ -95,7 +97,12 @@ func (w *writer) run() {
 			}
 			continue
 		}
-		if w.write(b); b.final || w.j.Err() != nil {
+		if b.exchange != nil {
+			b.exchange.done <- w.exchange(b.exchange.copy)
+		} else {
+			w.write(b)
+		}
+		if b.final || w.j.Err() != nil {
 			w.refuseRest()
 			return
 		}
@@ -111,6 +118,10 @@ func (w *writer) next(now time.Time) batch {
 	q := &j.queue
 	waiting := now.Before(w.retry) && !j.closing
 	switch {
+	case q.exchange != nil:
+		b := batch{exchange: q.exchange}
+		q.exchange = nil
+		return b
 	case len(q.urgent) > 0:
 		b := batch{urgent: q.urgent, notes: q.takeNotes()}
 		q.urgent = nil
@@ -198,6 +209,9 @@ func (w *writer) refuseRest() {
 	j.queue.urgent = nil
 	notes := j.queue.takeNotes()
 	notes.answer(err)
+	if x := j.queue.exchange; x != nil {
+		x.done <- err
+	}
 	j.queue.settle(len(j.queue.patient), err)
 }
 
@@ -262,16 +276,22 @@ func (w *writer) commit(c change) error {
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.end, j.oldest, j.holes, j.state = after.end, after.oldest, after.holes, after.state
+	j.settle(after)
+	j.commits.add(took)
+	return nil
+}
+
+// settle takes over what the file holds now, and tells who waits for more. The
+// caller holds the mutex.
+func (j *Journal) settle(p place) {
+	j.end, j.oldest, j.holes, j.state = p.end, p.oldest, p.holes, p.state
 	if j.cursor == j.state.Cursor {
 		j.acked = time.Time{}
 	} else {
 		j.acked = time.Now()
 	}
-	j.commits.add(took)
 	close(j.grown)
 	j.grown = make(chan struct{})
-	return nil
 }
 
 // place is what a commit changes of what the journal knows about its file.
@@ -319,7 +339,7 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 			return 0, err
 		}
 	}
-	if removed, err := w.forget(tx, c, p); err != nil {
+	if removed, err := w.remove(tx, c, p); err != nil {
 		return 0, err
 	} else if removed {
 		tailBytes = sizeOf(tx.Bucket([]byte(bucketTail)))
@@ -368,17 +388,22 @@ func (w *writer) putRecords(tx *bolt.Tx) (tailBytes int, err error) {
 		}
 		return tailBytes + need, nil
 	}
-	events := tx.Bucket([]byte(bucketEvents))
-	events.FillPercent = 1 // keys only ever come at the end
-	if err := moveTail(tail, events); err != nil {
+	if err := moveTail(tail, tx.Bucket([]byte(bucketEvents))); err != nil {
 		return 0, err
 	}
-	for _, r := range w.records {
+	return pageHeader, putEvents(tx, w.records)
+}
+
+// putEvents puts records into the tree, behind those that are there.
+func putEvents(tx *bolt.Tx, records []sealedRecord) error {
+	events := tx.Bucket([]byte(bucketEvents))
+	events.FillPercent = 1 // keys only ever come at the end
+	for _, r := range records {
 		if err := events.Put(r.key[:], r.value); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return pageHeader, nil
+	return nil
 }
 
 // moveTail empties the tail into the tree.

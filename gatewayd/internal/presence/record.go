@@ -248,6 +248,7 @@ const (
 	GapJournalFull    GapReason = "journal-full"
 	GapJournalDamaged GapReason = "journal-damaged"
 	GapWriteFailed    GapReason = "write-failed"
+	GapForgotten      GapReason = "forgotten" // removed on request, not lost
 )
 
 // Fix says how fresh a tag's position is.
