@@ -1,7 +1,6 @@
 package pi
 
 import (
-	"bufio"
 	"bytes"
 	"os"
 	"path/filepath"
@@ -92,16 +91,27 @@ func (b Board) StorageErrors() (int64, bool) {
 // RootReadonly reports whether the root file system is mounted read-only;
 // false where unknown.
 func (b Board) RootReadonly() (readonly, known bool) {
-	s := bufio.NewScanner(bytes.NewReader(b.read("proc/self/mountinfo")))
-	for s.Scan() {
-		// proc_pid_mountinfo(5): id, parent, major:minor, root, mount point,
-		// options, ...
-		f := strings.Fields(s.Text())
-		if len(f) > 5 && f[4] == "/" {
-			readonly, known = strings.HasPrefix(f[5]+",", "ro,"), true
-		}
-	}
-	return readonly, known
+	m, known := b.MountOf("/")
+	return m.Readonly, known
+}
+
+// The bits of Throttled (vcgencmd get_throttled): what is now, and what has been
+// since the boot.
+const (
+	UndervoltageNow  = 1 << 0
+	CappedNow        = 1 << 1
+	ThrottledNow     = 1 << 2
+	HotNow           = 1 << 3
+	UndervoltageSeen = 1 << 16
+	CappedSeen       = 1 << 17
+	ThrottledSeen    = 1 << 18
+	HotSeen          = 1 << 19
+)
+
+// ThrottledBits are the bits that Throttled prints.
+func ThrottledBits(printed string) (int64, bool) {
+	bits, err := strconv.ParseInt(strings.TrimPrefix(printed, "0x"), 16, 64)
+	return bits, err == nil
 }
 
 // DiskFree is how many bytes an ordinary user may still write to the file

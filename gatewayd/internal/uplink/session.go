@@ -176,23 +176,13 @@ const refusedFilter = 0x80
 // with the connection's other work.
 func (s *session) greet(ctx context.Context) error {
 	u := s.u
-	subscribe := s.client.SubscribeMultiple(map[string]byte{
-		u.prefix + "cmd/+": 1, u.prefix + "receipt": 1, u.prefix + "status": 1, u.prefix + "alert/+": 1,
-	}, nil)
+	subscribe := s.subscribe()
 	if err := s.wait(ctx, subscribe, u.limits.PubAck); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	var denied []string
-	if t, ok := subscribe.(*mqtt.SubscribeToken); ok {
-		for filter, code := range t.Result() {
-			if code == refusedFilter {
-				denied = append(denied, strings.TrimPrefix(filter, u.prefix))
-			}
-		}
-	}
+	denied := refusedFilters(subscribe, u.prefix)
 	if len(denied) > 0 {
 		// Events can go out all the same.
-		slices.Sort(denied)
 		u.opt.Log.Warn("the broker does not let this gateway subscribe", "topics", strings.Join(denied, " "))
 	}
 	u.mu.Lock()

@@ -1,0 +1,214 @@
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// Step is a step on the way to a broker, in the order in which they are taken.
+type Step string
+
+// The steps.
+const (
+	StepFiles     Step = "files" // certificates and password
+	StepResolve   Step = "resolve"
+	StepTCP       Step = "tcp"
+	StepTLS       Step = "tls"
+	StepConnect   Step = "connect"
+	StepSubscribe Step = "subscribe"
+	StepPublish   Step = "publish"
+	StepEcho      Step = "echo" // what was published comes back
+)
+
+// probeTopic is where a probe publishes, behind the gateway's prefix: nothing,
+// retained, which clears an alert that there never is.
+const probeTopic = "alert/doctor"
+
+// Probe is what was found on the way to the broker.
+type Probe struct {
+	Failed Step // the step that failed, "" if none did
+	Err    error
+	Denied []string // topics that the broker does not let the gateway read
+	Took   time.Duration
+}
+
+// Try takes the way to the broker as an uplink would, and tells how far it gets.
+// It takes part as nobody: no event, no will, no status.
+//
+// With reach it stops before CONNECT, which would throw a gateway off the broker
+// that runs under the same id.
+func Try(ctx context.Context, opt Options, reach bool) Probe {
+	u := New(opt)
+	p := Probe{}
+	began := time.Now()
+	p.Failed, p.Err = u.reach(ctx)
+	if p.Err == nil && !reach {
+		p.Failed, p.Denied, p.Err = u.roundTrip(ctx)
+	}
+	p.Took = time.Since(began)
+	return p
+}
+
+// reach resolves the broker's name, connects to it and shakes hands.
+func (u *Uplink) reach(ctx context.Context) (Step, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.limits.Connect)
+	defer cancel()
+	var config *tls.Config
+	if u.opt.TLS {
+		var err error
+		if config, err = u.tlsConfig(); err != nil {
+			return StepFiles, err
+		}
+	}
+	if _, err := u.password(); err != nil {
+		return StepFiles, err
+	}
+	host, _, err := net.SplitHostPort(u.opt.Address)
+	if err != nil {
+		return StepResolve, fmt.Errorf("read broker address: %w", err)
+	}
+	if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
+		return StepResolve, err
+	}
+	conn, err := u.dial(ctx)
+	if err != nil {
+		return StepTCP, err
+	}
+	defer conn.Close()
+	if config == nil {
+		return "", nil
+	}
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return StepTLS, err
+	}
+	// With TLS 1.3 a broker's refusal of a certificate comes after the
+	// handshake. Before CONNECT it has nothing else to say.
+	if err := conn.SetReadDeadline(time.Now().Add(refusalWait)); err != nil {
+		return StepTLS, err
+	}
+	if _, err := secure.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		return StepTLS, err
+	}
+	return "", nil
+}
+
+// refusalWait is how long a broker has to refuse a certificate.
+const refusalWait = time.Second
+
+// roundTrip connects, subscribes, publishes and waits for what it published.
+func (u *Uplink) roundTrip(ctx context.Context) (Step, []string, error) {
+	s := &session{u: u}
+	dial, err := u.dialer(ctx, s.opened)
+	if err != nil {
+		return StepFiles, nil, err
+	}
+	password, err := u.password()
+	if err != nil {
+		return StepFiles, nil, err
+	}
+	lost := make(chan error, 1)
+	heard := make(chan struct{}, 1)
+	o := mqtt.NewClientOptions().
+		AddBroker("tcp://" + u.opt.Address).
+		SetClientID(u.opt.Origin.Gateway).
+		SetProtocolVersion(4).
+		SetCleanSession(true).SetAutoReconnect(false).SetConnectRetry(false).
+		SetWriteTimeout(publishWait).SetConnectTimeout(u.limits.Connect).
+		SetCustomOpenConnectionFn(dial).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) {
+			select {
+			case lost <- err:
+			default:
+			}
+		}).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
+			if m.Topic() == u.prefix+probeTopic && !m.Retained() {
+				select {
+				case heard <- struct{}{}:
+				default:
+				}
+			}
+		})
+	if u.opt.Username != "" {
+		o.SetUsername(u.opt.Username).SetPassword(password)
+	}
+	s.client = mqtt.NewClient(o)
+	connect := s.client.Connect()
+	defer s.hangUp(connect)
+	if err := s.wait(ctx, connect, u.limits.Connect+time.Second); err != nil {
+		return StepConnect, nil, plain(err)
+	}
+	subscribe := s.subscribe()
+	if err := s.wait(ctx, subscribe, u.limits.PubAck); err != nil {
+		return StepSubscribe, nil, why(err, lost)
+	}
+	denied := refusedFilters(subscribe, u.prefix)
+	published := s.client.Publish(u.prefix+probeTopic, 1, true, []byte{})
+	if err := s.wait(ctx, published, u.limits.PubAck); err != nil {
+		return StepPublish, denied, why(err, lost)
+	}
+	if slices.Contains(denied, "alert/+") {
+		return "", denied, nil // it cannot come back
+	}
+	// A broker that denies a topic says nothing of it in MQTT 3.1.1: it
+	// acknowledges the message and drops it.
+	timer := time.NewTimer(echoWait)
+	defer timer.Stop()
+	select {
+	case <-heard:
+		return "", denied, nil
+	case err := <-lost:
+		return StepPublish, denied, err
+	case <-timer.C:
+		return StepEcho, denied, errors.New("what was published did not come back")
+	case <-ctx.Done():
+		return StepEcho, denied, ctx.Err()
+	}
+}
+
+// echoWait is how long a message may take to the broker and back.
+const echoWait = 5 * time.Second
+
+// why prefers the reason why the connection was lost: paho tells its tokens
+// first, in words of its own.
+func why(err error, lost <-chan error) error {
+	timer := time.NewTimer(publishWait)
+	defer timer.Stop()
+	select {
+	case reason := <-lost:
+		return fmt.Errorf("the broker closed the connection: %w", reason)
+	case <-timer.C:
+		return err
+	}
+}
+
+// subscribe asks for everything that a gateway reads.
+func (s *session) subscribe() mqtt.Token {
+	p := s.u.prefix
+	return s.client.SubscribeMultiple(map[string]byte{
+		p + "cmd/+": 1, p + "receipt": 1, p + "status": 1, p + "alert/+": 1,
+	}, nil)
+}
+
+// refusedFilters are the topics behind the prefix that a SUBACK does not grant.
+func refusedFilters(subscribe mqtt.Token, prefix string) (denied []string) {
+	if t, ok := subscribe.(*mqtt.SubscribeToken); ok {
+		for filter, code := range t.Result() {
+			if code == refusedFilter {
+				denied = append(denied, strings.TrimPrefix(filter, prefix))
+			}
+		}
+	}
+	slices.Sort(denied)
+	return denied
+}
