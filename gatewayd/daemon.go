@@ -266,23 +266,30 @@ func names[T any](all []T, name func(T) string) []string {
 	return list
 }
 
-func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplink {
-	m := d.cfg.MQTT
-	return uplink.New(uplink.Options{
-		Origin: d.origin, Session: d.session,
+// lineOptions are those that the configuration has for an uplink.
+func lineOptions(cfg *config.Config) uplink.Options {
+	m := cfg.MQTT
+	return uplink.Options{
+		Origin:  originOf(cfg),
 		Address: m.Broker.Address(), TLS: m.Broker.TLS,
 		CAFile: m.CAFile, CertFile: m.CertFile, KeyFile: m.KeyFile,
 		Username: m.Username, PasswordFile: m.PasswordFile,
 		Window:   m.Window,
 		Receipts: m.Receipts,
-		Journal:  d.journal,
-		Times:    d.clock,
-		Now:      d.clock.Now,
-		Commands: d.commands(),
-		Log:      log,
-		Beat:     d.systemd.Pulse("uplink").Beat,
-		Limits:   limits,
-	})
+	}
+}
+
+func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplink {
+	o := lineOptions(d.cfg)
+	o.Session = d.session
+	o.Journal = d.journal
+	o.Times = d.clock
+	o.Now = d.clock.Now
+	o.Commands = d.commands()
+	o.Log = log
+	o.Beat = d.systemd.Pulse("uplink").Beat
+	o.Limits = limits
+	return uplink.New(o)
 }
 
 // commands are what the city may ask of a gateway.

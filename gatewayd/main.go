@@ -29,6 +29,7 @@ type cli struct {
 	Check   checkCmd   `cmd:"" help:"Check the configuration and report everything that is wrong with it."`
 	Demo    demoCmd    `cmd:"" help:"Show the main job with nothing installed: an office morning with mocked hardware and a broker inside."`
 	Status  statusCmd  `cmd:"" help:"Ask the running gateway how it is."`
+	Doctor  doctorCmd  `cmd:"" help:"Check this machine and its configuration, and name the command that mends what is wrong."`
 	Watch   watchCmd   `cmd:"" help:"Show taps, tags and reader state live."`
 	Export  exportCmd  `cmd:"" help:"Print the journal's events, also while the gateway runs."`
 	Verify  verifyCmd  `cmd:"" help:"Check every record of the journal."`

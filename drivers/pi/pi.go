@@ -124,6 +124,11 @@ func DiskFree(path string) (int64, bool) {
 	return int64(s.Bavail) * int64(s.Bsize), true
 }
 
+// ReadFile reads a file of the board.
+func (b Board) ReadFile(path string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(b.Root, path))
+}
+
 func (b Board) read(path string) []byte {
 	content, err := os.ReadFile(filepath.Join(b.Root, path))
 	if err != nil {

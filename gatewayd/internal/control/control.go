@@ -120,7 +120,7 @@ func Dial(stateDir string) (*Client, error) {
 	case err == nil:
 		_ = conn.Close()
 	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("open %s: permission denied; run as root or join the group that owns it", path)
+		return nil, fmt.Errorf("open %s: %w; run as root or join the group that owns it", path, os.ErrPermission)
 	default:
 		return nil, fmt.Errorf("%w (no answer on %s); start it with: systemctl start gatewayd", ErrNotRunning, path)
 	}

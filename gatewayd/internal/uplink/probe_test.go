@@ -41,18 +41,24 @@ func TestTryTellsHowFarTheWayToTheBrokerGoes(t *testing.T) {
 		reach  bool
 		fails  uplink.Step // "" is none
 	}{
-		"all well":             {open, nil, false, ""},
-		"reached only":         {locked, nil, true, ""},
-		"nobody listens":       {gone, nil, false, uplink.StepTCP},
-		"no such name":         {open, func(o *uplink.Options) { o.Address = "mqtt.invalid:1883" }, false, uplink.StepResolve},
-		"not let in":           {locked, nil, false, uplink.StepConnect},
-		"may not write":        {readOnly, nil, false, uplink.StepEcho},
-		"may not read":         {writeOnly, nil, false, uplink.StepEcho},
-		"may do just enough":   {kit, nil, false, ""},
-		"no password file":     {open, func(o *uplink.Options) { o.PasswordFile = "/gone" }, false, uplink.StepFiles},
-		"certificate":          {mutual, func(o *uplink.Options) { o.TLS, o.CAFile = true, ca.File; o.CertFile, o.KeyFile = ca.Issue("a", tomorrow) }, false, ""},
-		"no certificate":       {mutual, func(o *uplink.Options) { o.TLS, o.CAFile = true, ca.File }, true, uplink.StepTLS},
-		"expired certificate":  {mutual, func(o *uplink.Options) { o.TLS, o.CAFile = true, ca.File; o.CertFile, o.KeyFile = ca.Issue("b", yesterday) }, true, uplink.StepTLS},
+		"all well":           {open, nil, false, ""},
+		"reached only":       {locked, nil, true, ""},
+		"nobody listens":     {gone, nil, false, uplink.StepTCP},
+		"no such name":       {open, func(o *uplink.Options) { o.Address = "mqtt.invalid:1883" }, false, uplink.StepResolve},
+		"not let in":         {locked, nil, false, uplink.StepConnect},
+		"may not write":      {readOnly, nil, false, uplink.StepEcho},
+		"may not read":       {writeOnly, nil, false, uplink.StepEcho},
+		"may do just enough": {kit, nil, false, ""},
+		"no password file":   {open, func(o *uplink.Options) { o.PasswordFile = "/gone" }, false, uplink.StepFiles},
+		"certificate": {mutual, func(o *uplink.Options) {
+			o.TLS, o.CAFile = true, ca.File
+			o.CertFile, o.KeyFile = ca.Issue("a", tomorrow)
+		}, false, ""},
+		"no certificate": {mutual, func(o *uplink.Options) { o.TLS, o.CAFile = true, ca.File }, true, uplink.StepTLS},
+		"expired certificate": {mutual, func(o *uplink.Options) {
+			o.TLS, o.CAFile = true, ca.File
+			o.CertFile, o.KeyFile = ca.Issue("b", yesterday)
+		}, true, uplink.StepTLS},
 		"broker of another CA": {mutual, func(o *uplink.Options) { o.TLS, o.CAFile = true, other.File }, false, uplink.StepTLS},
 		"no such CA file":      {mutual, func(o *uplink.Options) { o.TLS, o.CAFile = true, "/gone" }, false, uplink.StepFiles},
 	} {

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/user"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/google/uuid"
+
+	"presence/config"
+	"presence/drivers/pi"
+	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/doctor"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/uplink"
+)
+
+type doctorCmd struct {
+	JSON bool `name:"json" help:"Print one JSON document."`
+}
+
+// diagnosis is the document that `gatewayd doctor --json` prints.
+type diagnosis struct {
+	V       int              `json:"v"`
+	Gateway string           `json:"gateway"` // "" where the configuration is wrong
+	Level   doctor.Level     `json:"level"`   // the worst of the checks
+	Checks  []doctor.Finding `json:"checks"`
+}
+
+// Run examines this machine and its configuration.
+func (d doctorCmd) Run(ctx context.Context, c *cli, con console) error {
+	found, err := examine(ctx, c.Config)
+	if err != nil {
+		return err
+	}
+	if d.JSON {
+		enc := json.NewEncoder(con.out)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(found)
+	} else {
+		indonesian := speaksIndonesian(os.Getenv)
+		w := tabwriter.NewWriter(con.out, 0, 0, 2, ' ', 0)
+		for _, f := range found.Checks {
+			text := f.Text(indonesian)
+			if f.Mend != "" {
+				text += " -> " + f.Mend
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\n", f.Level, f.Code, text)
+		}
+		err = w.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("print findings: %w", err)
+	}
+	if found.Level == doctor.Fail {
+		return exitStatus(exitFailed)
+	}
+	return nil
+}
+
+func examine(ctx context.Context, path string) (diagnosis, error) {
+	opt := doctor.Options{
+		Path: path, Board: pi.Board{Root: "/"}, Self: self(), Disk: pi.DiskFree,
+	}
+	source, err := clock.NewKernel()
+	if err != nil {
+		return diagnosis{}, err
+	}
+	opt.Now = source.Now
+	found := diagnosis{V: 1, Level: doctor.OK}
+	if opt.Config, err = config.Load(path); err != nil && !errors.As(err, &opt.Problems) {
+		return diagnosis{}, err
+	}
+	if opt.Config != nil {
+		found.Gateway = opt.Config.Gateway.ID
+		if opt.Health, err = healthOf(ctx, opt.Config.Gateway.StateDir); errors.Is(err, fs.ErrPermission) {
+			opt.Unasked = true
+		} else if err != nil && !errors.Is(err, control.ErrNotRunning) {
+			return diagnosis{}, err
+		}
+		line := lineOptions(opt.Config)
+		line.Log, line.Now, line.Session = slog.New(slog.DiscardHandler), source.Now, presence.ID(uuid.New())
+		opt.Try = func(ctx context.Context, reach bool) uplink.Probe { return uplink.Try(ctx, line, reach) }
+	}
+	found.Checks = doctor.Examine(ctx, opt)
+	for _, level := range []doctor.Level{doctor.Warn, doctor.Fail} {
+		if slices.ContainsFunc(found.Checks, func(f doctor.Finding) bool { return f.Level == level }) {
+			found.Level = level
+		}
+	}
+	return found, nil
+}
+
+// healthOf asks the gateway that runs on a state directory.
+func healthOf(ctx context.Context, stateDir string) (*presence.Health, error) {
+	d, err := control.Dial(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	body, err := d.Get(ctx, "/status")
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	var h presence.Health
+	if err := json.NewDecoder(body).Decode(&h); err != nil {
+		return nil, fmt.Errorf("read answer: %w", err)
+	}
+	return &h, nil
+}
+
+// self is the account that asks.
+func self() pi.Account {
+	a := pi.Account{Name: fmt.Sprint(os.Getuid()), UID: os.Getuid(), Groups: []int{os.Getgid()}}
+	if u, err := user.Current(); err == nil {
+		a.Name = u.Username
+	}
+	if groups, err := os.Getgroups(); err == nil {
+		a.Groups = append(a.Groups, groups...)
+	}
+	return a
+}
+
+// speaksIndonesian reads the language of messages from the environment
+// (locale(7): LC_ALL, LC_MESSAGES, LANG; the first that is set decides).
+func speaksIndonesian(getenv func(string) string) bool {
+	for _, key := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		if v := getenv(key); v != "" {
+			return v == "id" || strings.HasPrefix(v, "id_") || strings.HasPrefix(v, "id.")
+		}
+	}
+	return false
+}

@@ -1,0 +1,81 @@
+package main_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"presence/gatewayd/internal/brokertest"
+)
+
+// diagnosis is what the tests look at of `gatewayd doctor --json`.
+type diagnosis struct {
+	V       int
+	Gateway string
+	Level   string
+	Checks  []struct{ Code, Level, ID, EN, Mend string }
+}
+
+func (g *gateway) doctor() (d diagnosis, levels map[string]string) {
+	g.t.Helper()
+	out, code := g.try("doctor", "--json")
+	if err := json.Unmarshal([]byte(out), &d); err != nil {
+		g.t.Fatalf("doctor says %s", out)
+	}
+	if (code == 1) != (d.Level == "fail") || code > 1 {
+		g.t.Errorf("exit %d at level %s", code, d.Level)
+	}
+	levels = make(map[string]string)
+	for _, c := range d.Checks {
+		levels[c.Code] = c.Level
+	}
+	return d, levels
+}
+
+func TestDoctorAsksTheGatewayThatRuns(t *testing.T) {
+	b := brokertest.Start(t)
+	g := newGateway(t, b.URL(), "")
+	d, levels := g.doctor()
+	if d.V != 1 || d.Gateway != "dinkes-01" || levels["config"] != "ok" || levels["running"] != "warn" ||
+		levels["broker"] != "ok" || levels["topics"] != "ok" || levels["clock"] != "ok" || levels["badge-key"] != "ok" {
+		t.Errorf("before the start: %+v", d)
+	}
+	g.start()
+	g.await("the line", func() bool { return g.health().MQTT.Connected })
+	d, levels = g.doctor()
+	if levels["running"] != "ok" || levels["broker"] != "ok" || levels["reader"] != "ok" {
+		t.Errorf("while it runs: %+v", d)
+	}
+	if h := g.health(); !h.MQTT.Connected || h.MQTT.Reconnects != 0 {
+		t.Errorf("the doctor threw the gateway off the broker: %+v", h.MQTT)
+	}
+	g.must("sim", "reader", "--reader", "door", "--fault", "deaf")
+	g.await("the fault", func() bool { return g.health().Readers[0].State == "deaf" })
+	if d, levels = g.doctor(); levels["reader"] != "fail" {
+		t.Errorf("with a deaf reader: %+v", d)
+	}
+}
+
+func TestDoctorSpeaksTheTechniciansLanguage(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	for _, tc := range []struct{ all, messages, lang, says string }{
+		{"", "", "id_ID.UTF-8", "tidak menjawab"},
+		{"", "", "id_ID", "tidak menjawab"},
+		{"", "", "", "does not answer"},
+		{"", "", "en_GB.UTF-8", "does not answer"},
+		{"C", "", "id_ID.UTF-8", "does not answer"},
+		{"", "id_ID.UTF-8", "en_US.UTF-8", "tidak menjawab"},
+	} {
+		t.Setenv("LC_ALL", tc.all)
+		t.Setenv("LC_MESSAGES", tc.messages)
+		t.Setenv("LANG", tc.lang)
+		out, code := g.try("doctor")
+		if code != 1 || !strings.Contains(out, tc.says) || !strings.Contains(out, " -> nc -vz -w 5 127.0.0.1 1\n") {
+			t.Errorf("%+v: exit %d\n%s", tc, code, out)
+		}
+	}
+	g.configure("[gateway]\nid = 3\n")
+	if out, code := g.try("doctor"); code != 1 || !strings.Contains(out, g.config+":2: gateway.id") {
+		t.Errorf("with a wrong configuration: exit %d\n%s", code, out)
+	}
+}

@@ -1,0 +1,192 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"presence/config"
+	"presence/drivers/pi"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/uplink"
+)
+
+// Level is how bad a finding is.
+type Level string
+
+// The levels.
+const (
+	OK   Level = "ok"
+	Warn Level = "warn" // it works, but would not survive what offices do
+	Fail Level = "fail"
+)
+
+// Finding is one thing that was looked at.
+type Finding struct {
+	// Code names the check and never changes; Item is what was checked, where
+	// there can be several: a reader, a receiver, a file.
+	Code  string `json:"code"`
+	Item  string `json:"item,omitempty"`
+	Level Level  `json:"level"`
+	ID    string `json:"id"` // what was seen, in Indonesian
+	EN    string `json:"en"`
+	Mend  string `json:"mend,omitempty"` // the command that mends it
+}
+
+// Text is what was seen.
+func (f Finding) Text(indonesian bool) string {
+	if indonesian {
+		return f.ID
+	}
+	return f.EN
+}
+
+// Options is what an examination needs.
+type Options struct {
+	Path     string          // of the configuration
+	Config   *config.Config  // nil where it is wrong
+	Problems config.Problems // what is wrong with it
+
+	Board pi.Board
+	// Self is who asks: the gateway would run as this account where no service
+	// is installed.
+	Self pi.Account
+	// Disk tells how much room there is, in bytes.
+	Disk func(path string) (free int64, known bool)
+	Now  func() presence.Reading
+	// Try takes the way to the broker; with reach, not beyond TLS.
+	Try func(ctx context.Context, reach bool) uplink.Probe
+	// Health is that of the gateway that runs here, nil where none does.
+	Health *presence.Health
+	// Unasked: one may run here, but the caller is not permitted to ask it.
+	Unasked bool
+}
+
+// Examine looks at everything that the configuration needs, and at what would
+// make any installation fragile.
+func Examine(ctx context.Context, opt Options) []Finding {
+	e := &exam{Options: opt}
+	e.account, e.unit = e.service()
+	e.configuration()
+	e.running()
+	if e.Config != nil {
+		e.readers()
+		e.pins()
+		e.receivers()
+		e.secrets()
+		e.certificates()
+	}
+	e.clock()
+	e.disk()
+	e.power()
+	e.wifi()
+	if e.Config != nil {
+		e.broker(ctx)
+	}
+	return e.findings
+}
+
+// exam is one examination.
+type exam struct {
+	Options
+	account  pi.Account // that the gateway runs as
+	unit     pi.Unit
+	findings []Finding
+}
+
+// words are a text in both languages.
+type words struct{ en, id string }
+
+// say makes words, with the same arguments in the same order.
+func say(en, id string, args ...any) words {
+	return words{fmt.Sprintf(en, args...), fmt.Sprintf(id, args...)}
+}
+
+func (e *exam) add(level Level, code, item, mend string, w words) {
+	e.findings = append(e.findings, Finding{Code: code, Item: item, Level: level, EN: w.en, ID: w.id, Mend: mend})
+}
+
+func (e *exam) ok(code, item string, w words)         { e.add(OK, code, item, "", w) }
+func (e *exam) warn(code, item, mend string, w words) { e.add(Warn, code, item, mend, w) }
+func (e *exam) fail(code, item, mend string, w words) { e.add(Fail, code, item, mend, w) }
+
+// unitName is the service that the package installs, and userName who it runs
+// as.
+const (
+	unitName = "gatewayd.service"
+	userName = "gatewayd"
+)
+
+// service finds out who the gateway runs as.
+func (e *exam) service() (pi.Account, pi.Unit) {
+	unit := e.Board.Unit(unitName)
+	if unit.User == "" {
+		unit.User = userName
+	}
+	account, ok := e.Board.Account(unit.User)
+	if !ok {
+		if unit.Path != "" {
+			e.fail("service", "", "sudo systemd-sysusers", say(
+				"the user %q that %s names does not exist",
+				"pengguna %q yang disebut %s tidak ada", unit.User, unit.Path))
+		}
+		return e.Self, unit
+	}
+	return e.Board.With(account, unit.Groups...), unit
+}
+
+func (e *exam) configuration() {
+	if e.Config != nil {
+		e.ok("config", "", say(
+			"%s is right: gateway %s of %s",
+			"%s benar: gateway %s dari %s", e.Path, e.Config.Gateway.ID, e.Config.Gateway.Dinas))
+		return
+	}
+	for _, p := range e.Problems {
+		if e.Self.UID != 0 && strings.Contains(p.Text, "permission denied") {
+			e.warn("config", p.Key, asRoot, say(
+				"%s: not to be seen by user %s", "%s: tidak dapat dilihat oleh pengguna %s", p.String(), e.Self.Name))
+			continue
+		}
+		e.fail("config", p.Key, "sudoedit "+quote(e.Path), say("%s", "%s", p.String()))
+	}
+}
+
+// running tells whether the gateway runs. Whoever sets one up asks before its
+// first start, so that it does not is no failure.
+func (e *exam) running() {
+	if e.Unasked {
+		e.warn("running", "", asRoot, say(
+			"a gateway runs here, but user %s may not ask it", "ada gateway yang berjalan, tetapi pengguna %s tidak boleh bertanya kepadanya", e.Self.Name))
+		return
+	}
+	if e.Health == nil {
+		mend := "sudo systemctl enable --now gatewayd"
+		if e.unit.Path == "" {
+			mend = "gatewayd run"
+		}
+		e.warn("running", "", mend, say("gatewayd does not run", "gatewayd tidak berjalan"))
+		return
+	}
+	e.ok("running", "", say(
+		"gatewayd runs since %s, level %s", "gatewayd berjalan sejak %s, tingkat %s",
+		(time.Duration(e.Health.UptimeS)*time.Second).String(), e.Health.Level))
+}
+
+// asRoot is for whoever may not see everything.
+const asRoot = "sudo gatewayd doctor"
+
+// quote makes a path safe for a shell, and leaves it alone where it is.
+func quote(s string) string {
+	safe := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:,+@=", r)
+	}
+	if strings.IndexFunc(s, func(r rune) bool { return !safe(r) }) < 0 && s != "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// restart makes the service take up what changed.
+const restart = " && sudo systemctl restart gatewayd"

@@ -1,0 +1,212 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"presence/config"
+	"presence/drivers/pi"
+)
+
+// readers looks at the SPI devices that the readers are wired to.
+func (e *exam) readers() {
+	for _, r := range e.Config.Readers {
+		if r.Bus == config.SimBus {
+			e.ok("spi", r.Name, say("reader %q is mocked", "pembaca %q disimulasikan", r.Name))
+			continue
+		}
+		if _, err := e.Board.File(r.Bus); err != nil {
+			e.noSPI(r, err)
+			continue
+		}
+		if e.device("spi", r.Name, r.Bus, "spi") {
+			e.ok("spi", r.Name, say("%s is there for user %s", "%s tersedia bagi pengguna %s", r.Bus, e.account.Name))
+		}
+	}
+	if e.Health == nil {
+		return
+	}
+	for _, r := range e.Health.Readers {
+		if r.State == "ok" {
+			e.ok("reader", r.Name, say("reader %q reads, chip %s", "pembaca %q membaca, cip %s", r.Name, r.Version))
+			continue
+		}
+		e.fail("reader", r.Name, "gatewayd watch", say(
+			"reader %q is %s: check its wiring and its 3.3 V supply (%s)",
+			"pembaca %q berstatus %s: periksa kabel dan catu daya 3,3 V (%s)", r.Name, r.State, r.Error))
+	}
+}
+
+// noSPI says why a SPI device is missing.
+func (e *exam) noSPI(r config.Reader, err error) {
+	if !errors.Is(err, fs.ErrNotExist) {
+		e.fail("spi", r.Name, "ls -l "+quote(r.Bus), say("%s cannot be seen: %v", "%s tidak dapat dilihat: %v", r.Bus, err))
+		return
+	}
+	var bus, chip int
+	if _, err := fmt.Sscanf(filepath.Base(r.Bus), "spidev%d.%d", &bus, &chip); err != nil {
+		e.fail("spi", r.Name, "ls /dev/spidev*", say(
+			"%s is missing, and no name of a SPI device", "%s tidak ada, dan bukan nama perangkat SPI", r.Bus))
+		return
+	}
+	path, text := e.Board.BootConfig()
+	switch {
+	case path == "":
+		e.fail("spi", r.Name, "sudo modprobe spidev", say(
+			"%s is missing, and there is no config.txt: is this a Raspberry Pi?",
+			"%s tidak ada, dan tidak ada config.txt: apakah ini Raspberry Pi?", r.Bus))
+	case pi.SPIOn(text, bus):
+		e.fail("spi", r.Name, "sudo reboot", say(
+			"%s is missing although %s switches SPI on: it takes a restart",
+			"%s tidak ada meskipun SPI aktif di %s: perlu mulai ulang", r.Bus, path))
+	default:
+		mend := "sudo raspi-config nonint do_spi 0 && sudo reboot"
+		switch {
+		case bus != 0:
+			mend = fmt.Sprintf("echo dtoverlay=spi%d-%dcs | sudo tee -a %s && sudo reboot", bus, chip+1, path)
+		case !e.Board.HasTool("raspi-config"):
+			mend = fmt.Sprintf("echo dtparam=spi=on | sudo tee -a %s && sudo reboot", path)
+		}
+		e.fail("spi", r.Name, mend, say(
+			"%s is missing: SPI is off in %s", "%s tidak ada: SPI tidak aktif di %s", r.Bus, path))
+	}
+}
+
+// device reports whether the gateway may open a device, and says why not.
+func (e *exam) device(code, item, path, group string) bool {
+	f, err := e.Board.File(path)
+	if err != nil {
+		e.fail(code, item, "ls -l "+quote(path), say("%s cannot be seen: %v", "%s tidak dapat dilihat: %v", path, err))
+		return false
+	}
+	if f.Allows(e.account, pi.ReadWrite) {
+		return true
+	}
+	owner := e.Board.GroupName(f.GID)
+	switch _, exists := e.Board.Group(group); {
+	case !exists:
+		e.fail("permission", item, "sudo groupadd --system "+group+" && sudo udevadm control --reload && sudo udevadm trigger && sudo usermod -aG "+group+" "+e.account.Name+restart, say(
+			"user %s may not open %s (group %s, mode %04o), and there is no group %s",
+			"pengguna %s tidak boleh membuka %s (grup %s, mode %04o), dan grup %s tidak ada", e.account.Name, path, owner, f.Mode, group))
+	case f.Mode>>3&6 == 6 && owner != "root":
+		e.fail("permission", item, "sudo usermod -aG "+owner+" "+e.account.Name+restart, say(
+			"user %s may not open %s: it is not in the group %s",
+			"pengguna %s tidak boleh membuka %s: tidak termasuk grup %s", e.account.Name, path, owner))
+	default:
+		e.fail("permission", item, "sudo udevadm control --reload && sudo udevadm trigger", say(
+			"user %s may not open %s (group %s, mode %04o): the udev rules did not give it to the group %s",
+			"pengguna %s tidak boleh membuka %s (grup %s, mode %04o): aturan udev tidak memberikannya kepada grup %s", e.account.Name, path, owner, f.Mode, group))
+	}
+	return false
+}
+
+// pins looks at the devices through which lamp and reset pins are driven.
+func (e *exam) pins() {
+	f := e.Config.Feedback
+	used := f.Green != "" || f.Red != "" || f.Buzzer != "" ||
+		slices.ContainsFunc(e.Config.Readers, func(r config.Reader) bool { return r.ResetPin != "" && r.Bus != config.SimBus })
+	if !used {
+		return
+	}
+	chips := e.Board.GPIOChips()
+	if len(chips) == 0 {
+		e.fail("gpio", "", "ls -l /dev/gpiochip*", say(
+			"pins are configured, but there is no /dev/gpiochip: is this a Raspberry Pi?",
+			"pin dikonfigurasi, tetapi /dev/gpiochip tidak ada: apakah ini Raspberry Pi?"))
+		return
+	}
+	for _, chip := range chips {
+		if f, err := e.Board.File(chip); err == nil && f.Allows(e.account, pi.ReadWrite) {
+			e.ok("gpio", "", say("%s is there for user %s", "%s tersedia bagi pengguna %s", chip, e.account.Name))
+			return
+		}
+	}
+	e.device("gpio", "", chips[0], "gpio")
+}
+
+// receivers looks at the serial ports.
+func (e *exam) receivers() {
+	for _, r := range e.Config.Receivers {
+		if _, err := e.Board.File(r.Port); err != nil {
+			e.noPort(r)
+			continue
+		}
+		if !e.device("serial", r.Name, r.Port, "dialout") {
+			continue
+		}
+		if e.held(r) {
+			continue
+		}
+		target := filepath.Base(e.Board.Target(r.Port))
+		header := strings.HasPrefix(target, "ttyAMA") || strings.HasPrefix(target, "ttyS")
+		stable := e.Board.StableName(r.Port)
+		switch {
+		case header && e.Board.SerialConsole():
+			e.warn("serial", r.Name, "sudo raspi-config nonint do_serial_cons 1 && sudo reboot", say(
+				"the login console is on the header's serial port, which receiver %q uses as well",
+				"konsol login ada di porta serial header, yang juga dipakai penerima %q", r.Name))
+		case strings.HasPrefix(r.Port, "/dev/tty") && !header && stable != "":
+			e.warn("serial", r.Name, fmt.Sprintf("sudo sed -i 's|\"%s\"|\"%s\"|' %s && sudo systemctl reload gatewayd", r.Port, stable, quote(e.Path)), say(
+				"%s is there, but may get another number when something else is plugged in",
+				"%s tersedia, tetapi nomornya dapat berubah bila ada perangkat lain dipasang", r.Port))
+		default:
+			e.ok("serial", r.Name, say("%s is there for user %s", "%s tersedia bagi pengguna %s", r.Port, e.account.Name))
+		}
+	}
+	if e.Health == nil {
+		return
+	}
+	for _, r := range e.Health.Receivers {
+		if r.State == "gone" {
+			e.fail("receiver", r.Name, "gatewayd watch", say(
+				"receiver %q is gone: %s", "penerima %q hilang: %s", r.Name, r.Error))
+		} else {
+			e.ok("receiver", r.Name, say(
+				"receiver %q is open, %d frames so far", "penerima %q terbuka, %d bingkai sejauh ini", r.Name, r.Frames))
+		}
+	}
+}
+
+// noPort says which port is missing and which are there.
+func (e *exam) noPort(r config.Receiver) {
+	if base := filepath.Base(r.Port); base == "serial0" || base == "ttyAMA0" || base == "ttyS0" {
+		e.fail("serial", r.Name, "sudo raspi-config nonint do_serial_hw 0 && sudo raspi-config nonint do_serial_cons 1 && sudo reboot", say(
+			"%s is missing: the header's serial port is off", "%s tidak ada: porta serial header tidak aktif", r.Port))
+		return
+	}
+	there := e.Board.SerialPorts()
+	if len(there) == 0 {
+		e.fail("serial", r.Name, "ls -l /dev/serial/by-id/", say(
+			"%s is missing, and no other receiver is plugged in: plug it in, or try another cable",
+			"%s tidak ada, dan tidak ada penerima lain yang terpasang: pasang, atau coba kabel lain", r.Port))
+		return
+	}
+	e.fail("serial", r.Name, "sudoedit "+quote(e.Path), say(
+		"%s is missing; plugged in are: %s", "%s tidak ada; yang terpasang: %s", r.Port, strings.Join(there, ", ")))
+}
+
+// held reports whether another program has the port open.
+func (e *exam) held(r config.Receiver) bool {
+	for _, h := range e.Board.Holders(r.Port) {
+		if h.Name == "gatewayd" {
+			continue
+		}
+		mend := fmt.Sprintf("sudo kill %d", h.PID)
+		switch h.Name {
+		case "ModemManager", "brltty":
+			mend = "sudo systemctl disable --now " + h.Name
+		case "gpsd":
+			mend = "sudo systemctl disable --now gpsd.socket gpsd"
+		case "agetty":
+			mend = "sudo raspi-config nonint do_serial_cons 1 && sudo reboot"
+		}
+		e.fail("serial", r.Name, mend, say(
+			"%s is held by %s (process %d)", "%s dipakai oleh %s (proses %d)", r.Port, h.Name, h.PID))
+		return true
+	}
+	return false
+}

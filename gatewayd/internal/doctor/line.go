@@ -1,0 +1,226 @@
+package doctor
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"presence/drivers/pi"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/uplink"
+)
+
+// secrets looks at who may read what only the gateway should.
+func (e *exam) secrets() {
+	m := e.Config.MQTT
+	for _, s := range []struct{ code, path string }{
+		{"badge-key", e.Config.Badges.KeyFile}, {"key-file", m.KeyFile}, {"password-file", m.PasswordFile},
+	} {
+		if s.path == "" {
+			continue
+		}
+		f, err := e.Board.File(s.path)
+		if errors.Is(err, fs.ErrPermission) && e.Self.UID != 0 {
+			e.warn(s.code, s.path, asRoot, say("user %s may not see %s", "pengguna %s tidak boleh melihat %s", e.Self.Name, s.path))
+			continue
+		}
+		if err != nil {
+			e.fail(s.code, s.path, "sudo ls -l "+quote(s.path), say("%s cannot be seen: %v", "%s tidak dapat dilihat: %v", s.path, err))
+			continue
+		}
+		group := e.Board.GroupName(slices.Concat(e.account.Groups, []int{0})[0])
+		mend := fmt.Sprintf("sudo chown root:%s %s && sudo chmod 640 %s", group, quote(s.path), quote(s.path))
+		switch {
+		case f.Mode&0o007 != 0:
+			e.fail(s.code, s.path, mend, say(
+				"everybody on this machine can read %s (mode %04o)",
+				"siapa pun di mesin ini dapat membaca %s (mode %04o)", s.path, f.Mode))
+		case !f.Allows(e.account, pi.Read):
+			e.fail(s.code, s.path, mend, say(
+				"user %s may not read %s (mode %04o)", "pengguna %s tidak boleh membaca %s (mode %04o)", e.account.Name, s.path, f.Mode))
+		default:
+			e.ok(s.code, s.path, say("only the gateway reads %s", "hanya gateway yang membaca %s", s.path))
+		}
+	}
+}
+
+// certificates looks at the gateway's certificate and its authority's.
+func (e *exam) certificates() {
+	m := e.Config.MQTT
+	if !m.Broker.TLS {
+		return
+	}
+	for _, path := range []string{m.CertFile, m.CAFile} {
+		if path == "" {
+			continue
+		}
+		show := "openssl x509 -noout -subject -dates -in " + quote(path)
+		cert, err := e.certificate(path)
+		if errors.Is(err, fs.ErrPermission) && e.Self.UID != 0 {
+			e.warn("certificate", path, asRoot, say("user %s may not read %s", "pengguna %s tidak boleh membaca %s", e.Self.Name, path))
+			continue
+		}
+		if err != nil {
+			e.fail("certificate", path, show, say("%s holds no certificate: %v", "%s tidak memuat sertifikat: %v", path, err))
+			continue
+		}
+		if id := e.Config.Gateway.ID; path == m.CertFile && cert.Subject.CommonName != id {
+			e.fail("certificate", path, show, say(
+				"%s is for %q, but gateway.id is %q: the broker would take it for another gateway",
+				"%s untuk %q, tetapi gateway.id adalah %q: broker akan menganggapnya gateway lain", path, cert.Subject.CommonName, id))
+			continue
+		}
+		e.expiry(path, cert, show)
+	}
+}
+
+func (e *exam) certificate(path string) (*x509.Certificate, error) {
+	text, err := e.Board.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("it is no PEM file")
+	}
+	return x509.ParseCertificate(block.Bytes)
+}
+
+// expiry looks at a certificate's dates.
+func (e *exam) expiry(path string, cert *x509.Certificate, show string) {
+	end := cert.NotAfter.In(e.Config.Gateway.Timezone).Format(time.DateTime)
+	now := e.Now()
+	if !now.Known() {
+		e.warn("certificate", path, show, say(
+			"%s ends at %s; whether that is past is unknown without the time",
+			"%s berakhir %s; tanpa waktu tidak diketahui apakah sudah lewat", path, end))
+		return
+	}
+	left := cert.NotAfter.Sub(now.WallTime())
+	days := int(left.Hours() / 24)
+	switch {
+	case now.WallTime().Before(cert.NotBefore):
+		e.fail("certificate", path, "timedatectl", say(
+			"%s is valid only from %s on: is the clock right?", "%s baru berlaku mulai %s: apakah jam benar?",
+			path, cert.NotBefore.In(e.Config.Gateway.Timezone).Format(time.DateTime)))
+	case left <= 0:
+		e.fail("certificate", path, show, say(
+			"%s has ended at %s: renew it, the broker refuses it", "%s telah berakhir %s: perbarui, broker menolaknya", path, end))
+	case days < 1:
+		e.fail("certificate", path, show, say(
+			"%s ends within a day, at %s: renew it now", "%s berakhir dalam sehari, %s: perbarui sekarang", path, end))
+	case days < 30:
+		e.warn("certificate", path, show, say(
+			"%s ends in %d days: renew it", "%s berakhir dalam %d hari: perbarui", path, days))
+	default:
+		e.ok("certificate", path, say("%s is valid for %d days", "%s berlaku %d hari lagi", path, days))
+	}
+}
+
+// broker goes to the broker and back.
+func (e *exam) broker(ctx context.Context) {
+	b := e.Config.MQTT.Broker
+	if h := e.Health; h != nil && h.MQTT.Connected {
+		e.ok("broker", "", say("the gateway is connected to %s", "gateway tersambung ke %s", b.String()))
+		e.runningTopics(h)
+		return
+	}
+	p := e.Try(ctx, e.Health != nil || e.Unasked)
+	prefix := fmt.Sprintf("presence/v1/%s/%s/", e.Config.Gateway.Dinas, e.Config.Gateway.ID)
+	host := quote(b.Host)
+	switch p.Failed {
+	case "":
+		if e.Health != nil {
+			e.fail("broker", "", "gatewayd status", say(
+				"%s is there, but the gateway is not connected: %s",
+				"%s tersedia, tetapi gateway tidak tersambung: %s", b.String(), e.Health.MQTT.LastError))
+			return
+		}
+		if e.Unasked {
+			e.ok("broker", "", say("%s can be reached", "%s dapat dicapai", b.String()))
+			return
+		}
+		e.ok("broker", "", say("%s answers, a message went there and back in %s", "%s menjawab, pesan pergi dan kembali dalam %s", b.String(), p.Took.Round(time.Millisecond).String()))
+		e.topics(p, prefix)
+	case uplink.StepFiles:
+		e.fail("broker", "", "sudo gatewayd check", say("%v", "%v", p.Err))
+	case uplink.StepResolve:
+		e.fail("broker", "", "getent hosts "+host, say(
+			"the name %s is not found: check the network and its DNS (%v)",
+			"nama %s tidak ditemukan: periksa jaringan dan DNS (%v)", b.Host, p.Err))
+	case uplink.StepTCP:
+		e.fail("broker", "", fmt.Sprintf("nc -vz -w 5 %s %d", host, b.Port), say(
+			"%s does not answer: check the network, the firewall and the broker (%v)",
+			"%s tidak menjawab: periksa jaringan, firewall, dan broker (%v)", b.String(), p.Err))
+	case uplink.StepTLS:
+		e.fail("broker", "", e.tlsCommand(), say(
+			"%s and this gateway do not trust each other: check ca_file, cert_file and the clock (%v)",
+			"%s dan gateway ini tidak saling percaya: periksa ca_file, cert_file, dan jam (%v)", b.String(), p.Err))
+	case uplink.StepConnect:
+		mend := "sudo gatewayd check"
+		if file := e.Config.MQTT.PasswordFile; file != "" {
+			mend = "sudoedit " + quote(file)
+		}
+		e.fail("broker", "", mend, say(
+			"%s refuses this gateway: %v", "%s menolak gateway ini: %v", b.String(), p.Err))
+	case uplink.StepSubscribe:
+		e.fail("broker", "", "gatewayd doctor", say(
+			"%s lets the gateway in, but not subscribe: %v", "%s menerima gateway, tetapi tidak untuk berlangganan: %v", b.String(), p.Err))
+	case uplink.StepPublish, uplink.StepEcho:
+		e.ok("broker", "", say("%s answers and lets the gateway in", "%s menjawab dan menerima gateway", b.String()))
+		e.fail("topics", "", aclLines, say(
+			"what is published on %salert/doctor does not come back: the broker's ACL does not let this gateway write or read its own topics; on the broker's acl_file, then reload",
+			"yang dikirim ke %salert/doctor tidak kembali: ACL broker tidak mengizinkan gateway ini menulis atau membaca topiknya; di acl_file broker, lalu muat ulang", prefix))
+	}
+}
+
+// aclLines is what a mosquitto's acl_file needs at least where clients are known
+// by their certificates.
+const aclLines = "pattern readwrite presence/v1/+/%u/#"
+
+func (e *exam) tlsCommand() string {
+	m := e.Config.MQTT
+	c := "openssl s_client -connect " + quote(m.Broker.Address())
+	if m.CAFile != "" {
+		c += " -CAfile " + quote(m.CAFile)
+	}
+	if m.CertFile != "" {
+		c += " -cert " + quote(m.CertFile) + " -key " + quote(m.KeyFile)
+	}
+	return c + " </dev/null"
+}
+
+// topics says what a probe found out of the topics.
+func (e *exam) topics(p uplink.Probe, prefix string) {
+	switch {
+	case len(p.Denied) > 0 && slices.Contains(p.Denied, "alert/+"):
+		e.fail("topics", "", aclLines, say(
+			"the broker does not let this gateway read %s below %s; whether it may write is unknown, for a broker drops in silence; in the broker's acl_file, then reload",
+			"broker tidak mengizinkan gateway ini membaca %s di bawah %s; apakah boleh menulis tidak diketahui, karena broker membuang diam-diam; di acl_file broker, lalu muat ulang", strings.Join(p.Denied, ", "), prefix))
+	case len(p.Denied) > 0:
+		e.fail("topics", "", aclLines, say(
+			"the broker does not let this gateway read %s below %s; in its acl_file, then reload",
+			"broker tidak mengizinkan gateway ini membaca %s di bawah %s; di acl_file-nya, lalu muat ulang", strings.Join(p.Denied, ", "), prefix))
+	default:
+		e.ok("topics", "", say(
+			"the gateway may write and read below %s (tried with alert/doctor; events cannot be tried without sending one)",
+			"gateway boleh menulis dan membaca di bawah %s (dicoba dengan alert/doctor; data tidak dapat dicoba tanpa mengirimnya)", prefix))
+	}
+}
+
+// runningTopics says what the running gateway found out of the topics.
+func (e *exam) runningTopics(h *presence.Health) {
+	if slices.Contains(h.Alerts, "topics-denied") {
+		e.fail("topics", "", aclLines, say(
+			"the broker's ACL denies this gateway topics of its own, see gatewayd status; in its acl_file, then reload",
+			"ACL broker menolak topik milik gateway ini, lihat gatewayd status; di acl_file-nya, lalu muat ulang"))
+		return
+	}
+	e.ok("topics", "", say("the broker denies the gateway none of its topics", "broker tidak menolak topik gateway"))
+}
