@@ -44,9 +44,11 @@ bench: test-deps
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
 	$(GO) test -tags bench -run '^TestBench$$' -count=1 -v ./gatewayd
 
-# Kills a real gateway for a while, and says what was lost: make torture TORTURE_FOR=1h
+# Lives ten thousand lives of a clock; kills a real gateway for a while, and says
+# what was lost: make torture TORTURE_FOR=1h
 TORTURE_FOR ?= 5m
 torture: test-deps
+	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^Test(NoEvent|MostAnchored)' -count=1 -v ./gatewayd/internal/clock
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^TestTorture$$' -count=1 -timeout 24h -v ./gatewayd
 
 # Each fuzz target for a while: make fuzz FUZZTIME=5m

@@ -135,6 +135,9 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 		return err
 	}
 	d.journal = j
+	if err := d.recallTime(); err != nil {
+		return err
+	}
 	d.openOutages()
 	d.openLamp()
 	d.roster = roster.New()
@@ -189,6 +192,15 @@ func (d *daemon) openClock() error {
 	}
 	d.clock = clock.New(source)
 	return nil
+}
+
+// recallTime lets the clock know what earlier boots knew. Without that it knows
+// less of their events' times, which is no reason to record nothing.
+func (d *daemon) recallTime() error {
+	if err := d.clock.Attach(d.journal); err != nil {
+		d.log.Warn("what was known of earlier boots' times is lost", "error", err)
+	}
+	return d.clock.Recall(d.journal.Tail)
 }
 
 // now prints the present time as the documents do, nil while it is unknown.
@@ -378,6 +390,7 @@ func (d *daemon) services() []supervise.Task {
 				return supervise.Fatal(d.journal.Err())
 			}
 		}},
+		{Name: "clock", Run: d.clock.Run},
 		{Name: "lamp", Run: d.lamp.Run},
 		{Name: "uplink", Run: d.uplink.Run, Pulse: d.systemd.Pulse("uplink")},
 		{Name: "health", Run: d.monitor.Run, Pulse: d.systemd.Pulse("health")},

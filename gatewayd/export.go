@@ -91,7 +91,11 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err := logExport(cfg.Gateway.StateDir, x, os.Getuid(), &now); err != nil {
 		fmt.Fprintf(con.err, "gatewayd: %v\n", err)
 	}
-	return export(ctx, con.out, x, exportFrom{originOf(cfg), clock.New(nil), file, outages})
+	times := clock.New(nil)
+	if err := times.Read(file); err != nil {
+		fmt.Fprintln(con.err, "gatewayd: times are less well known than they could be:", err)
+	}
+	return export(ctx, con.out, x, exportFrom{originOf(cfg), times, file, outages})
 }
 
 // parseInstant reads the forms that a person types; "" is no bound.

@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -12,16 +13,19 @@ import (
 //
 // The crystal of a Pi is good for 20 ppm, but nobody measured it in a metal
 // box in the sun, and a poor one may be off by 200 ppm. A bound that is
-// exceeded is worth nothing, so this leaves room above 200 ppm. The faster
-// slewing of an NTP client only takes back an offset that the kernel reports
-// and that is counted in an anchor's error (see adjtimex).
+// exceeded is worth nothing, so this leaves room above 200 ppm. Slewing is no
+// drift: the boot clock is one that nobody slews (see readClocks).
 const drift = 4000
+
+// usualDrift is what a crystal is off as a rule: how far a measured rate is
+// believed depends on whether it was measured better than that.
+const usualDrift = 20e-6
 
 // What a book keeps. Thinning loses sharpness of old answers, never truth.
 const (
 	maxBoots      = 32
-	maxAnchors    = 64 // of the newest boot
-	maxOldAnchors = 16 // of each boot before it
+	maxAnchors    = 32 // of the newest boot
+	maxOldAnchors = 8  // of each boot before it
 	maxTracks     = 16 // in a boot: how often its sources may contradict themselves
 	maxSources    = 4  // in a boot
 	maxSourceName = 16
@@ -37,7 +41,7 @@ const (
 
 // Anchor ties an instant of a boot to true time.
 type Anchor struct {
-	Boottime time.Duration // CLOCK_BOOTTIME of the instant
+	Boottime time.Duration // presence.Reading.Boottime of the instant
 	UTC      time.Time     // what the source says it was
 	Error    time.Duration // UTC is right within this much
 	Source   string        // who says so; sources are judged apart
@@ -48,15 +52,21 @@ type Anchor struct {
 //
 // Every answer is an interval: an anchor allows a cone that opens by the drift
 // with the distance from it, and what several anchors allow is where their
-// cones overlap. So another anchor can only narrow an answer, and the middle
-// of what lies between two anchors moves from one to the other as an
-// interpolation does.
+// cones overlap. So another anchor can only narrow an answer.
+//
+// Within the interval the best guess is where the cones would overlap if they
+// leaned by the rate at which this machine's crystal was last seen to run:
+// half way between two anchors that is an interpolation, and hours away from
+// the only one it is right to milliseconds where the interval is seconds wide.
+// The interval itself never rests on a measured rate: crystals change with the
+// weather.
 //
 // An anchor that contradicts its own source (a step, a leap second, a server
 // that was wrong) opens a new track: answers for before it stay as they were,
 // and answers for after it rest on it alone.
 type Book struct {
-	boots []boot // in the order in which they happened
+	boots []boot  // in the order in which they happened
+	rate  float64 // see measure
 }
 
 type boot struct {
@@ -76,8 +86,17 @@ type anchor struct {
 // span is an interval of true time in ns since 1970, both ends included.
 type span struct{ lo, hi int64 }
 
-func (s span) middle() int64       { return s.lo + (s.hi-s.lo)/2 }
+func (s span) middle() int64 { return s.lo + (s.hi-s.lo)/2 }
+
 func (s span) half() time.Duration { return time.Duration((s.hi - s.lo + 1) / 2) }
+
+// timing is the answer that the interval gives with a guess where in it the
+// instant was: what is claimed around the guess covers all of it.
+func (s span) timing(q presence.Quality, guess int64) presence.Timing {
+	guess = max(s.lo, min(s.hi, guess))
+	return presence.Timing{Quality: q, Time: time.Unix(0, guess), Error: time.Duration(max(guess-s.lo, s.hi-guess))}
+}
+
 func (s span) overlaps(o span) bool {
 	return s.lo <= o.hi && o.lo <= s.hi
 }
@@ -86,9 +105,9 @@ func (s span) and(o span) span { return span{max(s.lo, o.lo), min(s.hi, o.hi)} }
 
 func (s span) hull(o span) span { return span{min(s.lo, o.lo), max(s.hi, o.hi)} }
 
-// cone is what the anchor allows for an instant of its boot.
-func (a anchor) cone(bt time.Duration) span {
-	t := a.utc + int64(bt-a.bt)
+// cone is what the anchor allows for an instant of its boot, leaning by a rate.
+func (a anchor) cone(bt time.Duration, rate float64) span {
+	t := a.utc + int64(bt-a.bt) + int64(float64(bt-a.bt)*rate)
 	e := int64(a.err) + slack(bt-a.bt)
 	return span{t - e, t + e}
 }
@@ -134,25 +153,51 @@ func (b *Book) Add(id presence.ID, a Anchor) bool {
 	if k == len(b.boots)-1 {
 		limit = maxAnchors
 	}
-	return b.boots[k].add(anchor{bt: a.Boottime, utc: utc, err: a.Error, source: a.Source}, limit)
+	if !b.boots[k].add(anchor{bt: a.Boottime, utc: utc, err: a.Error, source: a.Source}, limit) {
+		return false
+	}
+	b.measure()
+	return true
+}
+
+// measure finds out at which rate true time runs against the boot clock, less
+// one: from the two anchors that tell it best, shrunk by what they leave open.
+func (b *Book) measure() {
+	const most = 1.0 / drift
+	b.rate = 0
+	best := math.Inf(1)
+	for _, o := range b.boots {
+		for i, a := range o.anchors {
+			for _, later := range o.anchors[i+1:] {
+				if later.source != a.source {
+					continue
+				}
+				if later.opens {
+					break
+				}
+				passed := float64(later.bt - a.bt)
+				if doubt := float64(a.err+later.err) / passed; doubt < best {
+					best = doubt
+					rate := max(-most, min(most, float64(later.utc-a.utc)/passed-1))
+					b.rate = rate / (1 + doubt*doubt/(usualDrift*usualDrift))
+				}
+			}
+		}
+	}
 }
 
 func (b *boot) add(a anchor, limit int) bool {
-	var sources []string
 	tracks := 0
 	for _, o := range b.anchors {
-		if !slices.Contains(sources, o.source) {
-			sources = append(sources, o.source)
-		}
 		if o.opens {
 			tracks++
 		}
 	}
 	known, ok := b.track(a.source, a.bt)
-	if !ok && len(sources) == maxSources {
+	if !ok && len(b.sources()) == maxSources {
 		return false
 	}
-	if !ok || !known.overlaps(a.cone(a.bt)) {
+	if !ok || !known.overlaps(a.cone(a.bt, 0)) {
 		a.opens = true
 	}
 	if a.opens && tracks == maxTracks {
@@ -181,13 +226,16 @@ func (b *boot) add(a anchor, limit int) bool {
 func (b *boot) thin(limit int) {
 	for len(b.anchors) > limit {
 		drop, closest := -1, maxBoottime+1
-		for i, a := range b.anchors {
-			before, after := b.neighbours(i)
-			if a.opens || before < 0 || after < 0 || b.anchors[after].opens {
-				continue
-			}
-			if gap := b.anchors[after].bt - b.anchors[before].bt; gap < closest {
-				drop, closest = i, gap
+		for _, source := range b.sources() {
+			before, middle := -1, -1
+			for after, a := range b.anchors {
+				if a.source != source {
+					continue
+				}
+				if before >= 0 && !a.opens && !b.anchors[middle].opens && a.bt-b.anchors[before].bt < closest {
+					drop, closest = middle, a.bt-b.anchors[before].bt
+				}
+				before, middle = middle, after
 			}
 		}
 		if drop < 0 {
@@ -197,22 +245,15 @@ func (b *boot) thin(limit int) {
 	}
 }
 
-// neighbours are the places of the anchors of the same source around the ith,
-// -1 for none.
-func (b *boot) neighbours(i int) (before, after int) {
-	before, after = -1, -1
-	for j, a := range b.anchors {
-		if a.source != b.anchors[i].source {
-			continue
-		}
-		if j < i {
-			before = j
-		}
-		if j > i && after < 0 {
-			after = j
+// sources are those of the anchors.
+func (b *boot) sources() []string {
+	list := make([]string, 0, maxSources)
+	for _, a := range b.anchors {
+		if !slices.Contains(list, a.source) {
+			list = append(list, a.source)
 		}
 	}
-	return before, after
+	return list
 }
 
 // track asks the source's track in force at bt: the last that was opened
@@ -222,11 +263,11 @@ func (b *boot) track(source string, bt time.Duration) (s span, ok bool) {
 		switch {
 		case a.source != source:
 		case !ok, a.opens && a.bt <= bt:
-			s, ok = a.cone(bt), true
+			s, ok = a.cone(bt, 0), true
 		case a.opens:
 			return s, true
 		default:
-			if c := a.cone(bt); c.overlaps(s) {
+			if c := a.cone(bt, 0); c.overlaps(s) {
 				s = s.and(c)
 			}
 		}
@@ -246,7 +287,7 @@ type voice struct {
 // they agree. Where they contradict each other, nobody knows who is right: all
 // stand. What was known at the instant decides that; anchors that came after it
 // only ever narrow the answer, and are not heard where they would do otherwise.
-func (b *boot) at(bt time.Duration) (s span, agreed, ok bool) {
+func (b *boot) at(bt time.Duration, rate float64) (s span, agreed, ok bool) {
 	var voices []voice
 	of := func(source string) *voice {
 		for i := range voices {
@@ -257,18 +298,25 @@ func (b *boot) at(bt time.Duration) (s span, agreed, ok bool) {
 		voices = append(voices, voice{source: source, late: true})
 		return &voices[len(voices)-1]
 	}
-	later := len(b.anchors)
+	later, tracks := len(b.anchors), 0
 	for i, a := range b.anchors {
+		if a.opens {
+			tracks++
+		}
 		if a.bt > bt {
 			later = i
 			break
 		}
-		v, c := of(a.source), a.cone(bt)
+		v, c := of(a.source), a.cone(bt, rate)
 		if a.opens {
 			v.s, v.late = c, false
 		} else if v.s.overlaps(c) {
 			v.s = v.s.and(c)
 		}
+	}
+	if tracks == maxTracks && later == len(b.anchors) {
+		// The next contradiction would not be noted any more.
+		return span{}, false, false
 	}
 	agreed = true
 	for i, v := range voices {
@@ -284,7 +332,7 @@ func (b *boot) at(bt time.Duration) (s span, agreed, ok bool) {
 	heard := len(voices)
 	for _, a := range b.anchors[later:] {
 		n := len(voices)
-		v, c := of(a.source), a.cone(bt)
+		v, c := of(a.source), a.cone(bt, rate)
 		first := len(voices) > n
 		v.closed = v.closed || a.opens && !first
 		switch {
@@ -317,7 +365,7 @@ func (b *Book) bounds(k int, bt time.Duration) (span, bool) {
 	}
 	after := least(max(0, b.boots[k].mark-bt))
 	for _, next := range b.boots[k+1:] {
-		if start, _, ok := next.at(0); ok {
+		if start, _, ok := next.at(0, 0); ok {
 			s := span{lo, start.hi - after}
 			return s, s.lo <= s.hi
 		}
@@ -331,7 +379,7 @@ func (b *Book) bounds(k int, bt time.Duration) (span, bool) {
 func (b *Book) earliest(k int, bt time.Duration) (int64, bool) {
 	since := least(bt)
 	for i := k - 1; i >= 0; i-- {
-		if a, _, ok := b.boots[i].at(b.boots[i].mark); ok {
+		if a, _, ok := b.boots[i].at(b.boots[i].mark, 0); ok {
 			return a.lo + since, true
 		}
 		since += least(b.boots[i].mark)
@@ -346,29 +394,28 @@ func (b *Book) Timing(r presence.Reading) presence.Timing {
 	}
 	k := b.find(r.Boot)
 	var known span
+	var guess int64
 	agreed, ok := true, false
 	if k >= 0 && plausible(r.Boottime) {
-		known, agreed, ok = b.boots[k].at(r.Boottime)
+		if known, agreed, ok = b.boots[k].at(r.Boottime, 0); ok {
+			leaning, _, _ := b.boots[k].at(r.Boottime, b.rate)
+			guess = leaning.middle()
+		}
 	}
 	if r.State == presence.ClockSynced {
 		if !ok {
 			return presence.Timing{Quality: presence.QualitySynced, Time: r.WallTime(), Error: r.MaxError}
 		}
-		return synced(r, known, agreed)
+		return synced(r, known, guess, agreed)
 	}
 	if ok {
-		return presence.Timing{
-			Quality: presence.QualityCorrected,
-			Time:    time.Unix(0, known.middle()), Error: known.half(),
-		}
+		return known.timing(presence.QualityCorrected, guess)
 	}
 	if k >= 0 && plausible(r.Boottime) {
 		if s, ok := b.bounds(k, r.Boottime); ok {
-			return presence.Timing{
-				Quality: presence.QualityBounded,
-				Time:    time.Unix(0, s.middle()), Error: s.half(),
-				Min: time.Unix(0, s.lo), Max: time.Unix(0, s.hi),
-			}
+			t := s.timing(presence.QualityBounded, s.middle())
+			t.Min, t.Max = time.Unix(0, s.lo), time.Unix(0, s.hi)
+			return t
 		}
 	}
 	return presence.Timing{Quality: presence.QualityUnsynced}
@@ -380,7 +427,7 @@ const staleSync = 2 * time.Second
 
 // synced judges a reading of a disciplined clock: by itself, unless the
 // anchors contradict it or each other, or its discipline is old.
-func synced(r presence.Reading, known span, agreed bool) presence.Timing {
+func synced(r presence.Reading, known span, guess int64, agreed bool) presence.Timing {
 	t := presence.Timing{Quality: presence.QualitySynced, Time: r.WallTime(), Error: r.MaxError}
 	if r.Wall < 0 || r.Wall > maxUTC || r.MaxError < 0 || r.MaxError > maxError {
 		return t
@@ -389,12 +436,10 @@ func synced(r presence.Reading, known span, agreed bool) presence.Timing {
 	switch {
 	case !agreed || !own.overlaps(known):
 		own = own.hull(known)
+		return own.timing(presence.QualitySynced, own.middle())
 	case r.MaxError > staleSync:
-		own = own.and(known)
-	default:
-		return t
+		return own.and(known).timing(presence.QualitySynced, guess)
 	}
-	t.Time, t.Error = time.Unix(0, own.middle()), own.half()
 	return t
 }
 
@@ -431,7 +476,7 @@ func (b *Book) NotBefore(r presence.Reading) time.Time {
 		return time.Time{}
 	}
 	if k < len(b.boots) {
-		if s, _, ok := b.boots[k].at(r.Boottime); ok {
+		if s, _, ok := b.boots[k].at(r.Boottime, 0); ok {
 			return time.Unix(0, s.lo)
 		}
 	}

@@ -1,6 +1,8 @@
 package clock_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -71,5 +73,42 @@ func TestKernelReadingsAreMonotonic(t *testing.T) {
 	}
 	if a.Boot.IsZero() {
 		t.Error("no boot id")
+	}
+}
+
+// Setting the simulated clock is told at once, also to who was not listening
+// just then.
+func TestSimTellsWhenItIsSet(t *testing.T) {
+	sim, err := clock.NewSim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sim.Set(true, 0)
+	sim.Set(true, time.Hour)
+	told := make(chan struct{}, 8)
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { done <- sim.Steps(ctx, func() { told <- struct{}{} }) }()
+	<-told
+	sim.Set(false, 0)
+	<-told
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// Nobody sets the machine's clock for a test: this shows that the kernel takes
+// the timer, that it is quiet while nothing happens, and that waiting ends.
+func TestKernelStepsEndWithTheContext(t *testing.T) {
+	k, err := clock.NewKernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	err = k.Steps(ctx, func() { t.Error("a step, though nobody sets the clock") })
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
 	}
 }

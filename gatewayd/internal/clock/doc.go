@@ -5,4 +5,16 @@
 // on the minute of a tap. Nothing waits for the time: every event keeps raw
 // readings of all clocks (presence.Reading), and what they are worth is worked
 // out when the event is sent (Clock.Timing).
+//
+// A Source reads the machine's clocks. A Clock watches them: while the system's
+// clock is disciplined, and whenever the broker tells the time, it notes in its
+// Book an anchor, an instant of the boot clock whose true time is known. The
+// Book answers for any instant, before or after. A Store keeps the Book over
+// power cuts.
+//
+// What it cannot know: a server that tells a wrong time, as long as nobody
+// contradicts it; a line on which one direction takes 100 ms longer than the
+// other, where the NTP client does not say so; and, of events in the last hours
+// before a leap second that nobody could tell the time of until after it, which
+// of the two seconds to count from.
 package clock

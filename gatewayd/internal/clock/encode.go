@@ -87,6 +87,7 @@ func DecodeBook(data []byte) (*Book, error) {
 		}
 		b.boots = append(b.boots, one)
 	}
+	b.measure()
 	return b, nil
 }
 

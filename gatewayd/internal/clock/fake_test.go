@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -16,11 +17,12 @@ type fake struct {
 	state    presence.ClockState
 	maxError time.Duration
 	offset   time.Duration // of the wall clock
+	told     chan struct{} // a step is told of
 }
 
 // newFake is a boot that wakes three days late.
 func newFake() *fake {
-	return &fake{boot: presence.ID{1}, start: time.Now(), offset: -72 * time.Hour}
+	return &fake{boot: presence.ID{1}, start: time.Now(), offset: -72 * time.Hour, told: make(chan struct{})}
 }
 
 func (f *fake) set(change func(*fake)) {
@@ -39,6 +41,18 @@ func (f *fake) Now() presence.Reading {
 	}
 }
 
+// Steps implements Source.
+func (f *fake) Steps(ctx context.Context, stepped func()) error {
+	for {
+		select {
+		case <-f.told:
+			stepped()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // counting counts saves and can be made to fail.
 type counting struct {
 	mu    sync.Mutex
@@ -49,13 +63,13 @@ type counting struct {
 
 var errDisk = errors.New("disk")
 
-func (s *counting) LoadClock() ([]byte, error) {
+func (s *counting) Load(string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.data, nil
 }
 
-func (s *counting) SaveClock(b []byte) error {
+func (s *counting) Save(_ string, b []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail {

@@ -3,6 +3,7 @@ package clock
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,14 +18,12 @@ const (
 
 // How the clock is watched.
 const (
+	// lookEvery is how soon it is noticed that the clock is disciplined, or not
+	// any more. A step is told at once (Source.Steps).
 	lookEvery   = time.Second
 	anchorEvery = 10 * time.Minute
-	// markEvery bounds the writing while nothing disciplines the clock, when
-	// all that is known of the next boots hangs on how long this one ran.
-	// Disciplined, an anchor comes soon enough.
-	markEvery = time.Minute
-	// stepped is by how much REALTIME and BOOTTIME part when somebody sets the
-	// clock; what an NTP client slews moves both.
+	// stepped is by how much the wall clock and the boot clock part when
+	// somebody sets the one, or slews it that far.
 	stepped = 250 * time.Millisecond
 	// sharper is the uncertainty from which on an anchor that halves it is
 	// taken before its time.
@@ -33,14 +32,30 @@ const (
 	readError = 100 * time.Microsecond
 )
 
-// Store keeps what is known of boots and anchors over power cuts: a few
-// kilobytes, seldom more than once in ten minutes and never in vain.
-type Store interface {
-	// LoadClock returns what was saved last, nothing if nothing was.
-	LoadClock() ([]byte, error)
-	// SaveClock makes the bytes durable in place of those before.
-	SaveClock([]byte) error
+// markEvery is how often what is known is saved while nothing new is learned.
+// What a power cut takes with it is how long the boot lasted since: a few
+// percent, and never more than that of one that has lasted for hours. Each save
+// writes several pages: every minute for ever would be 20 MB a day, and most of
+// it for nothing.
+func markEvery(boottime time.Duration) time.Duration {
+	return max(time.Minute, min(boottime/8, 30*time.Minute))
 }
+
+// Past is where what is known of boots and anchors lies: a few kilobytes.
+type Past interface {
+	// Load returns what was saved last under a name, nothing if nothing was.
+	Load(name string) ([]byte, error)
+}
+
+// Store keeps it over power cuts. It is asked to save some sixty times a day.
+type Store interface {
+	Past
+	// Save makes the bytes durable in place of those before.
+	Save(name string, data []byte) error
+}
+
+// noteName is the name under which it lies.
+const noteName = "clock"
 
 // Clock judges readings of one source. It is safe for concurrent use.
 type Clock struct {
@@ -53,12 +68,12 @@ type Clock struct {
 	book    Book
 	changed chan struct{} // closed when older answers may have become better
 
-	anchored   bool             // the last look made or found a fresh anchor
+	anchored   bool             // the system's clock was disciplined at the last look
 	lastAnchor presence.Reading // of the system's clock; only while anchored
 
 	saving sync.Mutex // held over a save, so that none overtakes a later one
 	store  Store      // nil: nothing outlives the process
-	dirty  bool       // the store lacks something that matters
+	news   bool       // the store lacks something that changes answers
 	saved  mark
 }
 
@@ -78,21 +93,63 @@ func New(source Source) *Clock {
 // is called before Run. After an error the clock works on without the past.
 func (c *Clock) Attach(store Store) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.store = store
-	data, err := store.LoadClock()
+	c.mu.Unlock()
+	return c.Read(store)
+}
+
+// Read reads what earlier boots and processes knew.
+func (c *Clock) Read(past Past) error {
+	data, err := past.Load(noteName)
 	if err != nil {
 		return fmt.Errorf("load clock: %w", err)
 	}
 	if len(data) == 0 {
 		return nil
 	}
-	past, err := DecodeBook(data)
+	book, err := DecodeBook(data)
 	if err != nil {
 		return fmt.Errorf("load clock: %w", err)
 	}
-	c.book = *past
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.book = *book
 	c.change()
+	return nil
+}
+
+// maxRecall is how many records of the journal Recall looks at.
+const maxRecall = 20_000
+
+// Recall notes from the journal how long boots lasted: an event on disk is as
+// good a mark as one that was saved for the purpose. It is called between
+// Attach and Run, with a function that passes the journal's records newest
+// first until it has passed enough.
+//
+// Boots that are older than those known are left alone: nobody knows where
+// among them they belong.
+func (c *Clock) Recall(tail func(func(presence.Entry) bool) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := presence.ID{}
+	if n := len(c.book.boots); n > 0 {
+		known = c.book.boots[n-1].id
+	}
+	var last []presence.Reading // of each boot, the newest boot first
+	looked := 0
+	err := tail(func(e presence.Entry) bool {
+		if n := len(last); n == 0 || last[n-1].Boot != e.At.Boot {
+			last = append(last, e.At)
+		}
+		looked++
+		return e.At.Boot != known && len(last) < maxBoots && looked < maxRecall
+	})
+	if err != nil {
+		return fmt.Errorf("recall boots: %w", err)
+	}
+	for _, r := range slices.Backward(last) {
+		c.book.See(r.Boot, r.Boottime)
+	}
 	return nil
 }
 
@@ -100,6 +157,21 @@ func (c *Clock) Attach(store Store) error {
 // system's clock is disciplined, and how long the boot has lasted. It fails if
 // that cannot be saved; started again, it tries again.
 func (c *Clock) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	wake := make(chan struct{}, 1)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		// Where steps cannot be told, the next look finds them.
+		_ = c.source.Steps(ctx, func() {
+			select {
+			case wake <- struct{}{}:
+			default:
+			}
+		})
+	})
+	defer watching.Wait()
+	defer cancel()
+
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -111,6 +183,7 @@ func (c *Clock) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
+		case <-wake:
 		}
 	}
 }
@@ -120,45 +193,54 @@ func (c *Clock) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.watch(now)
+	if now.State == presence.ClockTrusted {
+		return // there is nothing to find out
+	}
 	c.book.See(now.Boot, now.Boottime)
 	if now.State != presence.ClockSynced {
 		c.anchored = false
 		return
 	}
-	matters, periodic := c.wants(now)
-	if !matters && !periodic {
+	if c.anchored && !c.wants(now) {
 		return
 	}
 	c.anchored, c.lastAnchor = true, now
-	c.book.Add(now.Boot, Anchor{
+	c.learn(now.Boot, Anchor{
 		Boottime: now.Boottime, UTC: now.WallTime(), Error: now.MaxError + readError, Source: SourceSystem,
 	})
-	c.dirty = true
-	if matters {
-		c.change()
-	}
 }
 
-// wants tells whether a disciplined reading should become an anchor: because it
-// says something new, or because it is time.
-func (c *Clock) wants(now presence.Reading) (matters, periodic bool) {
-	if !c.anchored {
-		return true, false
-	}
+// wants tells whether another disciplined reading should become an anchor:
+// because it is time, or because it says something new.
+func (c *Clock) wants(now presence.Reading) bool {
 	passed, ok := now.Since(c.lastAnchor)
-	if !ok {
-		return true, false
-	}
 	moved := time.Duration(now.Wall-c.lastAnchor.Wall) - passed
-	if moved.Abs() > stepped {
-		return true, false
+	if !ok || passed >= anchorEvery || moved.Abs() > stepped {
+		return true
 	}
-	if known, _, ok := c.book.boots[c.book.find(now.Boot)].at(now.Boottime); ok {
-		if half := known.half(); half > sharper && now.MaxError < half/2 {
-			return true, false
+	known, _, ok := c.book.boots[c.book.find(now.Boot)].at(now.Boottime, 0)
+	return ok && known.half() > sharper && now.MaxError < known.half()/2
+}
+
+// learn notes an anchor. If it changes what is known of its own instant, it may
+// change older answers as well.
+func (c *Clock) learn(id presence.ID, a Anchor) {
+	at := func() (span, bool, bool) {
+		if k := c.book.find(id); k >= 0 {
+			return c.book.boots[k].at(a.Boottime, 0)
 		}
+		return span{}, true, false
 	}
-	return false, passed >= anchorEvery
+	before, agreedBefore, known := at()
+	if !c.book.Add(id, a) {
+		return
+	}
+	after, agreed, _ := at()
+	if !known || agreed != agreedBefore || !after.overlaps(before) ||
+		before.half() > sharper && after.half() <= before.half()/2 {
+		c.news = true
+		c.change()
+	}
 }
 
 // change tells whoever waits that older answers may have become better.
@@ -167,32 +249,34 @@ func (c *Clock) change() {
 	c.changed = make(chan struct{})
 }
 
-// save saves what the store lacks, if it is worth a write.
+// save saves what the store lacks, if it is worth a write: news at once,
+// anything else every so often.
 func (c *Clock) save() error {
 	c.saving.Lock()
 	defer c.saving.Unlock()
 	c.mu.Lock()
-	due := c.dirty
+	due := c.news
 	var at mark
 	if n := len(c.book.boots); n > 0 {
 		newest := c.book.boots[n-1]
 		at = mark{newest.id, newest.mark}
-		due = due || !c.anchored && (at.boot != c.saved.boot || at.bt-c.saved.bt >= markEvery)
+		due = due || at.boot != c.saved.boot || at.bt-c.saved.bt >= markEvery(at.bt)
 	}
 	if c.store == nil || !due {
 		c.mu.Unlock()
 		return nil
 	}
 	data, err := c.book.Encode()
-	c.dirty = false
+	news := c.news
+	c.news = false
 	c.mu.Unlock()
 	if err == nil {
-		err = c.store.SaveClock(data)
+		err = c.store.Save(noteName, data)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		c.dirty = true
+		c.news = c.news || news
 		return fmt.Errorf("save clock: %w", err)
 	}
 	c.saved = at
@@ -207,37 +291,33 @@ func (c *Clock) Changed() <-chan struct{} {
 	return c.changed
 }
 
-// AddAnchor notes that utc was right within so much at the reading, as some source
-// other than the system's clock says. It is saved by Run.
+// AddAnchor notes that utc was right within so much at the reading, as some
+// source other than the system's clock says. It is saved by Run.
 func (c *Clock) AddAnchor(source string, at presence.Reading, utc time.Time, within time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	news := true
-	if k := c.book.find(at.Boot); k >= 0 {
-		if known, _, ok := c.book.boots[k].at(at.Boottime); ok {
-			half := known.half()
-			utc := utc.UnixNano()
-			inside := known.lo <= utc && utc <= known.hi
-			news = !inside || half > sharper && within < half/2
-		}
-	}
-	if !c.book.Add(at.Boot, Anchor{Boottime: at.Boottime, UTC: utc, Error: within, Source: source}) {
-		return
-	}
-	c.dirty = true
-	if news {
-		c.change()
-	}
+	c.learn(at.Boot, Anchor{Boottime: at.Boottime, UTC: utc, Error: within, Source: source})
 }
 
-// Seen notes that the boot of the reading lasted at least until it: an event
-// on disk is as good a mark as one that was saved for the purpose. Boots are
-// to be told in order.
-func (c *Clock) Seen(r presence.Reading) {
+// Disagreement is how far the system's clock is ahead of what the broker's
+// clock says, false while one of the two does not know the time.
+func (c *Clock) Disagreement() (time.Duration, bool) {
+	now := c.source.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.book.See(r.Boot, r.Boottime)
+	k := c.book.find(now.Boot)
+	if k < 0 || now.State != presence.ClockSynced {
+		return 0, false
+	}
+	broker, ok := c.book.boots[k].track(SourceBroker, now.Boottime)
+	if !ok || broker.half() > maxDoubt {
+		return 0, false
+	}
+	return time.Duration(now.Wall - broker.middle()), true
 }
+
+// maxDoubt is how well the broker's clock must be known to be compared.
+const maxDoubt = time.Second
 
 // Now reads all clocks at the same instant.
 func (c *Clock) Now() presence.Reading { return c.source.Now() }

@@ -224,9 +224,6 @@ func del(tx *bolt.Tx, pos uint64) error {
 			return err
 		}
 	}
-	if said := tx.Bucket([]byte(bucketSaid)); said != nil {
-		return said.Delete(key[:])
-	}
 	return nil
 }
 

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"maps"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -61,7 +60,6 @@ type change struct {
 	removes spans // waiting events that have to go
 	prunes  int   // at most so many delivered events go
 	notes   map[string][]byte
-	said    answers
 }
 
 // batch is what the writer does next.
@@ -138,8 +136,6 @@ func (w *writer) next(now time.Time) batch {
 		return batch{ride: q.taken, notes: q.takeNotes()}
 	case len(q.notes.waiting) > 0:
 		return batch{notes: q.takeNotes()}
-	case len(j.said) >= maxUnwritten && !waiting:
-		return batch{}
 	case j.closing:
 		return batch{final: true}
 	case !j.acked.IsZero() && now.Sub(j.acked) >= ackAfter:
@@ -250,9 +246,8 @@ func (w *writer) store(c change) (first uint64, err error) {
 func (w *writer) commit(c change) error {
 	j := w.j
 	w.attempt++
-	before, said := j.snapshotSaid()
+	before := j.snapshot()
 	after := before
-	c.said = said
 	after.end += uint64(len(c.items))
 	w.seal(c.items, before.end+1)
 
@@ -282,7 +277,6 @@ func (w *writer) commit(c change) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.settle(after)
-	j.said.written(c.said)
 	j.commits.add(took)
 	return nil
 }
@@ -304,24 +298,14 @@ func (j *Journal) settle(p place) {
 type place struct {
 	oldest, end uint64
 	cursor      uint64
-	settled     uint64
 	holes       spans
 	state       state
 }
 
 func (j *Journal) snapshot() place {
-	p, _ := j.snapshotSaid()
-	return p
-}
-
-// snapshotSaid is the place together with the answers that belong to it: what
-// was said of an event is noted before its delivery is.
-func (j *Journal) snapshotSaid() (place, answers) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return place{
-		oldest: j.oldest, end: j.end, cursor: j.cursor, settled: j.settled, holes: j.holes, state: j.state,
-	}, maps.Clone(j.said)
+	return place{oldest: j.oldest, end: j.end, cursor: j.cursor, holes: j.holes, state: j.state}
 }
 
 // seal brings items into their form on disk, from a position on.
@@ -363,10 +347,6 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 	if err := j.codec.putNotes(tx, c.notes); err != nil {
 		return 0, err
 	}
-	if err := j.codec.putSaid(tx, c.said); err != nil {
-		return 0, err
-	}
-	p.state.Settled = p.settled
 	p.state.Cursor, p.state.Oldest = p.cursor, p.oldest
 	meta := tx.Bucket([]byte(bucketMeta))
 	if c.starts {

@@ -21,7 +21,8 @@ const (
 type Reading struct {
 	// Boot is the kernel's boot id: monotonic readings compare only within it.
 	Boot ID `cbor:"1,keyasint"`
-	// Boottime is CLOCK_BOOTTIME: time since the boot, suspend included.
+	// Boottime is the time since the boot, suspend included, by the crystal
+	// alone: CLOCK_BOOTTIME without the corrections of an NTP client.
 	Boottime time.Duration `cbor:"2,keyasint"`
 	// Wall is CLOCK_REALTIME in nanoseconds since 1970, right or wrong.
 	Wall int64 `cbor:"3,keyasint"`
