@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -42,22 +43,25 @@ func FuzzStatus(f *testing.F) {
 	})
 }
 
-// FuzzPackets reads anything as packets from a broker: nothing is swallowed,
-// and no packet passes that declares more than may be.
+// FuzzPackets reads anything as packets from a broker: nothing is swallowed but
+// whole messages that are too large.
 func FuzzPackets(f *testing.F) {
 	f.Add([]byte{0x20, 2, 0, 0, 0x30, 5, 0, 1, 'a', 'b', 'c'}, 3)
 	f.Add([]byte{0x30, 0xFF, 0xFF, 0xFF, 0x7F, 1}, 1)
 	f.Add([]byte{0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}, 2)
-	f.Add([]byte{0x30, 0x80, 0x80, 0x11}, 1)
+	f.Add([]byte{0x30, 0x80, 0x80, 0x21}, 1)
 	f.Fuzz(func(t *testing.T, stream []byte, chunk int) {
-		got, err := io.ReadAll(newBounded(chunks{r: bytes.NewReader(stream), n: max(chunk%64, 1)}))
-		if err == nil && !bytes.Equal(got, stream) {
-			t.Errorf("%x became %x", stream, got)
-		}
-		if !bytes.HasPrefix(stream, got) {
+		passed := false
+		got, _ := readPackets(stream, max(chunk%64, 1), func() { passed = true })
+		if !passed && !bytes.HasPrefix(stream, got) {
 			t.Errorf("%x became %x", stream, got)
 		}
 	})
+}
+
+// readPackets is what comes through of a stream that arrives in chunks.
+func readPackets(stream []byte, chunk int, passed func()) ([]byte, error) {
+	return io.ReadAll(newBounded(chunks{r: bytes.NewReader(stream), n: chunk}, 4, passed))
 }
 
 // chunks is a connection that delivers a few bytes at a time.
@@ -69,19 +73,32 @@ type chunks struct {
 
 func (c chunks) Read(p []byte) (int, error) { return c.r.Read(p[:min(len(p), c.n)]) }
 
-func TestLargePacketEndsTheConnection(t *testing.T) {
+func TestPacketThatPahoWouldNotSurviveEndsTheConnection(t *testing.T) {
 	for name, head := range map[string][]byte{
-		"256 MB":             {0x30, 0xFF, 0xFF, 0xFF, 0x7F},
-		"one byte too large": {0x30, 0x81, 0x80, 0x10},
-		"endless length":     {0x30, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80},
+		"256 MB":                 {0x20, 0xFF, 0xFF, 0xFF, 0x7F},
+		"one byte too large":     {0x20, 0x81, 0x80, 0x20},
+		"endless length":         {0x30, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80},
+		"more answers than asks": {0x90, 7, 0, 1, 1, 1, 1, 1, 1},
 	} {
-		if _, err := io.ReadAll(newBounded(chunks{r: bytes.NewReader(head), n: 1})); err == nil {
+		if _, err := readPackets(head, 1, func() {}); err == nil {
 			t.Errorf("%s passed", name)
 		}
 	}
-	largest := append([]byte{0x30, 0x80, 0x80, 0x10}, make([]byte, maxPacket)...)
-	if got, err := io.ReadAll(newBounded(chunks{r: bytes.NewReader(largest), n: 1000})); err != nil || len(got) != len(largest) {
-		t.Errorf("the largest packet: %d bytes, %v", len(got), err)
+}
+
+func TestLargeMessageIsPassedOver(t *testing.T) {
+	before, after := []byte{0x20, 2, 0, 0}, []byte{0x30, 5, 0, 1, 'a', 'b', 'c'}
+	for size, wanted := range map[int]bool{maxPacket: true, maxPacket + 1: false, 3 * maxPacket: false} {
+		large := append([]byte{0x32, byte(size)&0x7F | 0x80, byte(size>>7)&0x7F | 0x80, byte(size >> 14)}, make([]byte, size)...)
+		passed := 0
+		got, err := readPackets(slices.Concat(before, large, after), 1000, func() { passed++ })
+		want := slices.Concat(before, after)
+		if wanted {
+			want = slices.Concat(before, large, after)
+		}
+		if err != nil || !bytes.Equal(got, want) || (passed == 0) != wanted {
+			t.Errorf("%d bytes: %d came through, %v, %d passed over", size, len(got), err, passed)
+		}
 	}
 }
 

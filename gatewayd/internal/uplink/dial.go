@@ -47,7 +47,7 @@ func (u *Uplink) dialer(ctx context.Context, opened func(net.Conn)) (mqtt.OpenCo
 			}
 			conn = secure
 		}
-		conn = newCoalescing(newBounded(conn), u.backlog())
+		conn = newCoalescing(newBounded(conn, len(u.filters), func() { u.refused("", errTooLarge) }), u.backlog())
 		opened(conn)
 		return conn, nil
 	}, nil

@@ -14,8 +14,8 @@ import (
 
 var errCrowded = errors.New("too many at once")
 
-// sort puts a message from the broker where it will be read. paho calls it on a
-// goroutine of the message's own, so it never waits.
+// sort puts a message from the broker where it will be read. paho calls it for
+// one message after the other, and reads on only afterwards, so it never waits.
 //
 // A receipt is taken at once: it is cheap, a city may send one for each event,
 // and one that is dropped would have the event sent again.
@@ -32,8 +32,11 @@ func (s *session) sort(m mqtt.Message) {
 		return
 	}
 	queue := s.notes
-	if strings.HasPrefix(m.Topic(), s.u.prefix+"cmd/") {
+	topic := strings.TrimPrefix(m.Topic(), s.u.prefix)
+	if strings.HasPrefix(topic, "cmd/") {
 		queue = s.commands
+	} else if s.u.opt.Documents[topic] != nil {
+		queue = s.documents
 	}
 	select {
 	case queue <- m:
@@ -83,6 +86,12 @@ func (s *session) note(_ context.Context, m mqtt.Message) error {
 		return nil
 	}
 	return errors.New("not a topic that a gateway reads")
+}
+
+// document hands over a document.
+func (s *session) document(_ context.Context, m mqtt.Message) error {
+	s.u.opt.Documents[strings.TrimPrefix(m.Topic(), s.u.prefix)](m.Payload())
+	return nil
 }
 
 // ownStatus looks at what the broker says of this gateway.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -194,10 +195,7 @@ func why(err error, lost <-chan error) error {
 
 // subscribe asks for everything that a gateway reads.
 func (s *session) subscribe() mqtt.Token {
-	p := s.u.prefix
-	return s.client.SubscribeMultiple(map[string]byte{
-		p + "cmd/+": 1, p + "receipt": 1, p + "status": 1, p + "alert/+": 1,
-	}, nil)
+	return s.client.SubscribeMultiple(maps.Clone(s.u.filters), nil)
 }
 
 // refusedFilters are the topics behind the prefix that a SUBACK does not grant.

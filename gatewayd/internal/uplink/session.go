@@ -18,12 +18,13 @@ import (
 
 // session is one connection to the broker, from CONNECT to its end.
 type session struct {
-	u        *Uplink
-	client   mqtt.Client
-	commands chan mqtt.Message // on cmd/<name>
-	notes    chan mqtt.Message // on receipt, and on the gateway's own topics
-	lost     chan error
-	again    bool // this process was connected before
+	u         *Uplink
+	client    mqtt.Client
+	commands  chan mqtt.Message // on cmd/<name>
+	notes     chan mqtt.Message // on the gateway's own topics
+	documents chan mqtt.Message // on topics of Options.Documents
+	lost      chan error
+	again     bool // this process was connected before
 
 	mu     sync.RWMutex // held for reading while a message is put in its place
 	socket net.Conn
@@ -33,6 +34,9 @@ type session struct {
 // inboundRoom is how many messages of a kind from the broker may wait. More are
 // dropped and counted: the city asks little, and only a flood asks more.
 const inboundRoom = 64
+
+// documentRoom is inboundRoom for documents, which are large.
+const documentRoom = 8
 
 // publishWait bounds how long paho waits to take over a message. Its connection
 // takes every write at once (see coalescing), so it is only waited for when the
@@ -45,10 +49,11 @@ var errLost = errors.New("the connection was lost")
 // says why it ended.
 func (u *Uplink) session(ctx context.Context) error {
 	s := &session{
-		u:        u,
-		commands: make(chan mqtt.Message, inboundRoom),
-		notes:    make(chan mqtt.Message, inboundRoom),
-		lost:     make(chan error, 1),
+		u:         u,
+		commands:  make(chan mqtt.Message, inboundRoom),
+		notes:     make(chan mqtt.Message, inboundRoom),
+		documents: make(chan mqtt.Message, documentRoom),
+		lost:      make(chan error, 1),
 	}
 	options, err := s.options(ctx)
 	if err != nil {
@@ -76,6 +81,7 @@ func (u *Uplink) session(ctx context.Context) error {
 	g.Go(func() error { return s.tell(gctx) })
 	g.Go(func() error { return s.listen(gctx, s.commands, s.command) })
 	g.Go(func() error { return s.listen(gctx, s.notes, s.note) })
+	g.Go(func() error { return s.listen(gctx, s.documents, s.document) })
 	g.Go(func() error {
 		select {
 		case err := <-s.lost:
@@ -111,7 +117,7 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 		SetCleanSession(true).
 		SetAutoReconnect(false).
 		SetConnectRetry(false).
-		SetOrderMatters(false).
+		SetOrderMatters(true).
 		SetKeepAlive(u.limits.KeepAlive).
 		// paho looks every 5 s: just below, an idle line that is dead is
 		// noticed within 25 s.
@@ -164,9 +170,6 @@ func (s *session) wait(ctx context.Context, t mqtt.Token, bound time.Duration) e
 		return stalled(bound)
 	}
 }
-
-// filters is how many subscriptions a gateway has, all in one SUBSCRIBE.
-const filters = 4
 
 // refusedFilter is the code of a SUBACK for a subscription that is not granted
 // (MQTT 3.1.1, 3.9.3).

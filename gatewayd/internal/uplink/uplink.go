@@ -64,7 +64,13 @@ type Options struct {
 	Times    Times
 	Now      func() presence.Reading
 	Commands map[string]CommandFunc
-	Log      *slog.Logger
+	// Documents are handed what the city publishes under a topic behind the
+	// gateway's prefix, retained or not: all of a topic in order, one at a time,
+	// and the retained one again at each connection. Nothing has been checked
+	// but the size; an empty payload is the end of a retained document. The
+	// payload stays with whom it is handed to.
+	Documents map[string]func(payload []byte)
+	Log       *slog.Logger
 
 	// Beat, if set, is told at each step within what time the next one comes:
 	// 0 before work, the bound of a wait before the wait, less than 0 before
@@ -115,6 +121,7 @@ type Uplink struct {
 	limits    Limits
 	prefix    string // "presence/v1/<dinas>/<gateway>/"
 	commands  map[string]CommandFunc
+	filters   map[string]byte // what to subscribe to, and at which QoS
 	ledger    *ledger
 	dial      func(context.Context) (net.Conn, error)
 	published atomic.Int64
@@ -155,6 +162,12 @@ func New(opt Options) *Uplink {
 		u.commands = make(map[string]CommandFunc)
 	}
 	u.commands["resync"] = u.resync
+	u.filters = map[string]byte{
+		u.prefix + "cmd/+": 1, u.prefix + "receipt": 1, u.prefix + "status": 1, u.prefix + "alert/+": 1,
+	}
+	for topic := range opt.Documents {
+		u.filters[u.prefix+topic] = 1
+	}
 	u.dial = u.dialTCP
 	return u
 }

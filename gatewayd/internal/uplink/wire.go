@@ -10,66 +10,88 @@ import (
 )
 
 // maxPacket bounds a packet from the broker in bytes: paho allocates what a
-// packet declares as its length.
-const maxPacket = 256 << 10
+// packet declares as its length. The largest that a gateway reads is a roster:
+// a few thousand people at a hundred bytes.
+const maxPacket = 512 << 10
 
-// suback is the kind of packet that answers a SUBSCRIBE (MQTT 3.1.1, 3.9): two
-// bytes of packet id and a code for each filter. paho writes behind the end of a
-// slice when there are more codes than filters, and nothing recovers from that.
-const suback = 9
+// The kinds of packets that are looked at (MQTT 3.1.1, 2.2.1). A SUBACK answers
+// a SUBSCRIBE: two bytes of packet id and a code for each filter. paho writes
+// behind the end of a slice when there are more codes than filters, and nothing
+// recovers from that.
+const (
+	publish = 3
+	suback  = 9
+)
 
 var (
 	errTooLarge = fmt.Errorf("the broker sent a packet of more than %d bytes", maxPacket)
-	errSuback   = fmt.Errorf("the broker does not answer each of %d subscriptions", filters)
+	errLength   = errors.New("the broker sent a packet without an end")
+	errSuback   = errors.New("the broker does not answer each subscription")
 )
 
-// bounded follows the packets that come over a connection and ends it before
-// one is read that paho would not survive (MQTT 3.1.1, 2.2: a byte of type and flags, the
-// remaining length in 7-bit groups, the rest).
+// bounded follows the packets that come over a connection (MQTT 3.1.1, 2.2: a
+// byte of type and flags, the remaining length in 7-bit groups, the rest) and
+// ends it before one is read that paho would not survive. A message that is too
+// large is passed over: it may be retained, and would end every connection.
 //
 // It reads ahead: paho asks for a packet's header byte by byte.
 type bounded struct {
 	net.Conn
-	ahead  *bufio.Reader
-	kind   byte // of the packet: the upper half of its first byte
-	rest   int  // bytes of the packet still to come
-	length int  // remaining length, while it is being read
-	shift  int  // of the next group; 0 before the first
-	inside bool
+	ahead   *bufio.Reader
+	filters int    // subscriptions, all in one SUBSCRIBE
+	passed  func() // is told of each message that was passed over
+	rest    int    // bytes of the packet still to come
 }
 
-func newBounded(c net.Conn) *bounded {
-	return &bounded{Conn: c, ahead: bufio.NewReaderSize(c, 4<<10)}
+func newBounded(c net.Conn, filters int, passed func()) *bounded {
+	return &bounded{Conn: c, ahead: bufio.NewReaderSize(c, 4<<10), filters: filters, passed: passed}
 }
 
 // Read implements net.Conn.
 func (b *bounded) Read(p []byte) (int, error) {
-	n, err := b.ahead.Read(p)
-	for i := 0; i < n; {
-		switch {
-		case b.rest > 0:
-			step := min(b.rest, n-i)
-			b.rest -= step
-			i += step
-		case !b.inside: // type and flags
-			b.kind, b.inside, b.length, b.shift = p[i]>>4, true, 0, 0
-			i++
-		default:
-			b.length |= int(p[i]&0x7F) << b.shift
-			b.shift += 7
-			if b.length > maxPacket || b.shift > 28 {
-				return 0, errTooLarge
-			}
-			if p[i]&0x80 == 0 {
-				b.inside, b.rest = false, b.length
-				if b.kind == suback && b.length != 2+filters {
-					return 0, errSuback
-				}
-			}
-			i++
+	for b.rest == 0 {
+		if err := b.next(); err != nil {
+			return 0, err
 		}
 	}
+	n, err := b.ahead.Read(p[:min(len(p), b.rest)])
+	b.rest -= n
 	return n, err
+}
+
+// next looks at the header of the next packet.
+func (b *bounded) next() error {
+	length, n := 0, 1
+	for {
+		if n == 5 {
+			return errLength
+		}
+		n++
+		head, err := b.ahead.Peek(n)
+		if err != nil {
+			return err
+		}
+		length |= int(head[n-1]&0x7F) << (7 * (n - 2))
+		if head[n-1]&0x80 == 0 {
+			break
+		}
+	}
+	head, err := b.ahead.Peek(1)
+	kind := head[0] >> 4
+	switch {
+	case err != nil:
+		return err
+	case kind == publish && length > maxPacket:
+		_, err := b.ahead.Discard(n + length)
+		b.passed()
+		return err
+	case length > maxPacket:
+		return errTooLarge
+	case kind == suback && length != 2+b.filters:
+		return errSuback
+	}
+	b.rest = n + length
+	return nil
 }
 
 // coalescing is a connection whose writes go out together: paho writes each
