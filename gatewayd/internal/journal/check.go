@@ -20,6 +20,7 @@ type survey struct {
 	problem func(error)                    // is told what is wrong
 	state   func(state)                    // may be nil
 	note    func(name string, data []byte) // may be nil
+	said    func(presence.Said)            // may be nil
 	record  func(key, value []byte) bool   // for each record in order; false ends it
 	streams map[presence.ID]streamInfo     // what the file says of its streams
 	last    presence.ID                    // stream of the newest record
@@ -60,9 +61,11 @@ func (s *survey) all(r io.ReaderAt, size int64) {
 			s.problem(fmt.Errorf("bucket %q: %w", name, err))
 		}
 	}
-	if b, ok := buckets[bucketNotes]; ok {
-		if err := s.bucket(im, bucketNotes, b); err != nil {
-			s.problem(fmt.Errorf("bucket %q: %w", bucketNotes, err))
+	for _, name := range []string{bucketNotes, bucketSaid} {
+		if b, ok := buckets[name]; ok {
+			if err := s.bucket(im, name, b); err != nil {
+				s.problem(fmt.Errorf("bucket %q: %w", name, err))
+			}
 		}
 	}
 	if err := s.pages(im); err != nil {
@@ -142,6 +145,14 @@ func (s *survey) bucket(im *image, name string, b bucket) error {
 			data, err := s.codec.readNote(e.key, e.value)
 			if err == nil && s.note != nil {
 				s.note(string(e.key), data)
+			}
+			return err
+		})
+	case bucketSaid:
+		return im.each(b, func(e element) error {
+			a, err := s.codec.readSaid(e.key, e.value)
+			if err == nil && s.said != nil {
+				s.said(a)
 			}
 			return err
 		})

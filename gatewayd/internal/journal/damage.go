@@ -242,6 +242,9 @@ func (j *Journal) putOrder(tx *bolt.Tx, s salvaged, gaps []presence.Draft) error
 	if err := j.codec.putNotes(tx, s.notes); err != nil {
 		return err
 	}
+	if err := j.codec.putSaid(tx, s.said); err != nil {
+		return err
+	}
 	// The file says nothing of positions that it has not: they will be used.
 	kept := s.state
 	kept.Cursor, kept.Oldest = 0, 0

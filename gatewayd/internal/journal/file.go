@@ -171,7 +171,7 @@ func createAt(path string, c codec) error {
 		return err
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range []string{bucketEvents, bucketTail, bucketStreams, bucketHoles, bucketMeta, bucketNotes} {
+		for _, name := range []string{bucketEvents, bucketTail, bucketStreams, bucketHoles, bucketMeta, bucketNotes, bucketSaid} {
 			if _, err := tx.CreateBucket([]byte(name)); err != nil {
 				return err
 			}

@@ -56,6 +56,8 @@ type Journal struct {
 	holes   spans         // between oldest and end
 	cursor  uint64        // all up to here is delivered
 	acked   time.Time     // when the cursor left what is on disk; zero: it did not
+	settled uint64        // up to here no time can be told better
+	said    answers       // not yet on disk
 	state   state         // as on disk
 	err     error         // why failed is closed
 	closing bool
@@ -110,6 +112,7 @@ func newJournal(opt Options) (*Journal, error) {
 		failed: make(chan struct{}),
 		grown:  make(chan struct{}),
 		queue:  queue{room: make(chan struct{})},
+		said:   make(answers),
 	}, nil
 }
 
@@ -211,6 +214,7 @@ func (j *Journal) begin() (*writer, error) {
 		}
 		j.oldest, j.end = first.pos, last.pos
 		j.cursor = min(j.state.Cursor, j.end)
+		j.settled = min(j.state.Settled, j.end)
 		if last.pos != 0 {
 			previous = &presence.Previous{Stream: last.stream, Seq: last.seq}
 			var s streamInfo

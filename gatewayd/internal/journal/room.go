@@ -224,6 +224,9 @@ func del(tx *bolt.Tx, pos uint64) error {
 			return err
 		}
 	}
+	if said := tx.Bucket([]byte(bucketSaid)); said != nil {
+		return said.Delete(key[:])
+	}
 	return nil
 }
 

@@ -17,6 +17,7 @@ type salvaged struct {
 	state   state   // with the highest cursor that was found
 	streams map[presence.ID]streamInfo
 	notes   map[string][]byte
+	said    answers
 
 	missing []presence.Range // numbers between others, of which nothing is left
 	lost    int              // how many events are missing that were not delivered
@@ -47,6 +48,7 @@ func salvage(r io.ReaderAt, size int64, c codec) salvaged {
 	s.streams, im, oldest, s.endSure = structure(r, size, c)
 	if im != nil {
 		s.notes, _ = readNotes(im, c) // those that can be read
+		s.said, _ = readSaid(im, c)
 	}
 	pieces := scanRecords(r, size, func(off int64) bool {
 		return im != nil && im.isUsed(uint64(off)/pageSize)

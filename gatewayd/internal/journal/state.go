@@ -20,6 +20,7 @@ const (
 	bucketHoles   = "holes"
 	bucketMeta    = "meta"
 	bucketNotes   = "notes" // not in files of the first gateways
+	bucketSaid    = "said"  // nor this
 
 	keyState = "state"
 	keyGaps  = "gaps" // of a journal that was damaged, until the next start records them
@@ -41,6 +42,8 @@ type state struct {
 	// Oldest is the position of the oldest record: what was below is gone on
 	// purpose, or named in a gap.
 	Oldest uint64 `cbor:"7,keyasint,omitempty"`
+	// Settled is the position up to which no event's time can be told better.
+	Settled uint64 `cbor:"8,keyasint,omitempty"`
 }
 
 // streamInfo says where a stream lies.

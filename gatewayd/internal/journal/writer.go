@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"maps"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -60,6 +61,7 @@ type change struct {
 	removes spans // waiting events that have to go
 	prunes  int   // at most so many delivered events go
 	notes   map[string][]byte
+	said    answers
 }
 
 // batch is what the writer does next.
@@ -136,6 +138,8 @@ func (w *writer) next(now time.Time) batch {
 		return batch{ride: q.taken, notes: q.takeNotes()}
 	case len(q.notes.waiting) > 0:
 		return batch{notes: q.takeNotes()}
+	case len(j.said) >= maxUnwritten && !waiting:
+		return batch{}
 	case j.closing:
 		return batch{final: true}
 	case !j.acked.IsZero() && now.Sub(j.acked) >= ackAfter:
@@ -246,8 +250,9 @@ func (w *writer) store(c change) (first uint64, err error) {
 func (w *writer) commit(c change) error {
 	j := w.j
 	w.attempt++
-	before := j.snapshot()
+	before, said := j.snapshotSaid()
 	after := before
+	c.said = said
 	after.end += uint64(len(c.items))
 	w.seal(c.items, before.end+1)
 
@@ -277,6 +282,7 @@ func (w *writer) commit(c change) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.settle(after)
+	j.said.written(c.said)
 	j.commits.add(took)
 	return nil
 }
@@ -298,14 +304,24 @@ func (j *Journal) settle(p place) {
 type place struct {
 	oldest, end uint64
 	cursor      uint64
+	settled     uint64
 	holes       spans
 	state       state
 }
 
 func (j *Journal) snapshot() place {
+	p, _ := j.snapshotSaid()
+	return p
+}
+
+// snapshotSaid is the place together with the answers that belong to it: what
+// was said of an event is noted before its delivery is.
+func (j *Journal) snapshotSaid() (place, answers) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return place{oldest: j.oldest, end: j.end, cursor: j.cursor, holes: j.holes, state: j.state}
+	return place{
+		oldest: j.oldest, end: j.end, cursor: j.cursor, settled: j.settled, holes: j.holes, state: j.state,
+	}, maps.Clone(j.said)
 }
 
 // seal brings items into their form on disk, from a position on.
@@ -347,6 +363,10 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 	if err := j.codec.putNotes(tx, c.notes); err != nil {
 		return 0, err
 	}
+	if err := j.codec.putSaid(tx, c.said); err != nil {
+		return 0, err
+	}
+	p.state.Settled = p.settled
 	p.state.Cursor, p.state.Oldest = p.cursor, p.oldest
 	meta := tx.Bucket([]byte(bucketMeta))
 	if c.starts {

@@ -30,6 +30,64 @@ type Timing struct {
 	Rev     int           // rises each time the answer got better
 }
 
+// worthSaying is the least gain for which an event is sent again: below the
+// second that lateness is counted in, above the noise of an NTP client.
+const worthSaying = 250 * time.Millisecond
+
+// Raw is what a reading says by itself, without any that came before or after.
+func Raw(r Reading) Timing {
+	switch r.State {
+	case ClockSynced:
+		return Timing{Quality: QualitySynced, Time: r.WallTime(), Error: r.MaxError}
+	case ClockTrusted:
+		return Timing{Quality: QualityTrusted, Time: r.WallTime()}
+	}
+	return Timing{Quality: QualityUnsynced}
+}
+
+// Improves reports whether the answer is worth sending after an older one: it
+// must lie within what was said before, and say clearly more. Answers that do
+// not are never sent, so what the city has of an event only gets narrower.
+func (t Timing) Improves(old Timing) bool {
+	if t.Time.IsZero() {
+		return false
+	}
+	if old.Time.IsZero() {
+		return true
+	}
+	// Middle and half of an interval are each rounded to a nanosecond.
+	const rounding = 2 * time.Nanosecond
+	outside := t.Time.Sub(old.Time).Abs() + t.Error - old.Error
+	return outside <= rounding && old.Error-t.Error >= worthSaying && t.Error <= old.Error/2
+}
+
+// Final reports whether no answer can improve on this one.
+func (t Timing) Final() bool { return !t.Time.IsZero() && t.Error < worthSaying }
+
+// Says reports whether two answers say the same, whatever their revs.
+func (t Timing) Says(o Timing) bool {
+	return t.Quality == o.Quality && t.Time.Equal(o.Time) && t.Error == o.Error && t.Min.Equal(o.Min) && t.Max.Equal(o.Max)
+}
+
+// Said is what was last said to the city of when an event happened, where that
+// was worked out and not read off the event's own clocks (see Raw).
+type Said struct {
+	Pos    uint64 // of the event in the journal
+	Timing Timing
+	// Open marks a correction that the broker has not acknowledged.
+	Open bool
+}
+
+// Best is the answer to give of an event now: what was said before, unless what
+// is known by now improves on it.
+func Best(said, now Timing) Timing {
+	if !now.Improves(said) {
+		return said
+	}
+	now.Rev = said.Rev + 1
+	return now
+}
+
 // Origin is what all events of a gateway have in common.
 type Origin struct {
 	Gateway  string

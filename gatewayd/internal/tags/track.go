@@ -34,17 +34,18 @@ const (
 
 // To be outside takes more than to be inside, since that is held against
 // somebody: a fix beyond the border is not taken to be better than outsideError
-// metres, nor than the tag's scatter. That is how far its fixes stray from a
-// straight walk, which is learned, and before it is known guestScatter.
+// metres, nor than the tag's scatter. That is how far its fixes stray from where
+// it is on average, which is learned, and guestScatter before it is known. Errors
+// indoors stay alike for minutes, so that the average goes over many fixes.
 const (
 	outsideError  = 30
 	guestScatter  = 60
-	mostScatter   = 100
-	scatterWeight = 8 // a fix moves the scatter by one part in so many
+	mostScatter   = 150
+	scatterWeight = 16 // a fix moves average and scatter by one part in so many
 
-	// A fix and the two before it that stray by their errors alone have a second
-	// difference of about 3 standard deviations; 2 hold 95 % in each direction.
-	strayToScatter = 0.75
+	// Of a normal error in two directions, twice the standard deviation in one
+	// is so many times the mean distance.
+	strayToScatter = 1.6
 )
 
 // Nobody at an office moves faster than maxSpeed, in m/s. A fix that says so is
@@ -72,7 +73,7 @@ type track struct {
 	interval time.Duration // what to expect between two fixes; 0: not known
 	fixTime  int64         // of the newest fix, ms since 1970; 0: unknown
 	place    place         // of the newest fix
-	before   place         // of the one before
+	mean     place         // where the tag is on average
 	jump     place         // of the newest fix that is not believed
 	jumpTime int64         // its fixTime
 	jumpedAt time.Duration // the first that is not believed
@@ -133,7 +134,7 @@ func (k *track) follow(s sighting) bool {
 func (k *track) startOver(s sighting) {
 	k.balance, k.side, k.doubts, k.jumps = 0, 0, 0, 0
 	k.zone, k.since, k.turned = presence.ZoneNone, s.at, s.at
-	k.place, k.before = nowhere, nowhere
+	k.mean = s.place
 	if s.fenced {
 		k.balance = s.evidence(k.scatter)
 		k.settle(s, k.balance)
@@ -189,7 +190,7 @@ func (k *track) settle(s sighting, e float32) {
 // step remembers the fix as the newest.
 func (k *track) step(s sighting) {
 	k.heard, k.fixTime, k.jumps, k.restored = s.at, s.fixTime, 0, false
-	k.before, k.place = k.place, s.place
+	k.place = s.place
 }
 
 // evidence is how many times its own uncertainty a fix lies beyond the border;
@@ -204,13 +205,16 @@ func (s sighting) evidence(scatter float32) float32 {
 	return float32(max(s.beyond/s.accuracy, -mostEvidence))
 }
 
-// learnScatter sees how far a fix strays from where the two before it lead.
+// learnScatter sees how far a fix strays from where the tag is on average.
 func (k *track) learnScatter(p place) {
-	if k.before == nowhere || k.place == nowhere {
+	if k.mean == nowhere {
+		k.mean = p
 		return
 	}
-	stray := min(strayToScatter*k.place.stray(k.before, p), mostScatter)
+	stray := min(strayToScatter*k.mean.near(p), mostScatter)
 	k.scatter += (float32(stray) - k.scatter) / scatterWeight
+	k.mean.lat += int32((int64(p.lat) - int64(k.mean.lat)) / scatterWeight)
+	k.mean.lon += int32((int64(p.lon) - int64(k.mean.lon)) / scatterWeight)
 }
 
 // impossible reports whether nobody can have come here since the last fix.
@@ -276,7 +280,7 @@ func (k *track) restore(s sighting, heartbeat time.Duration) {
 		return
 	}
 	*k = track{
-		heard: s.at, since: s.at, turned: s.at, fixTime: s.fixTime, place: s.place, before: nowhere,
+		heard: s.at, since: s.at, turned: s.at, fixTime: s.fixTime, place: s.place, mean: s.place,
 		scatter: guestScatter, zone: s.zone, begun: true, live: s.live, restored: true,
 	}
 	switch s.zone {
@@ -300,11 +304,10 @@ func (k *track) extend(s sighting, silence time.Duration) {
 	k.since, k.turned = min(k.since, s.at), min(k.turned, s.at)
 }
 
-// stray is how many metres a place is off the middle between two others, twice.
-func (p place) stray(q, r place) float64 {
+// near is the distance in metres between two places that are not far from each
+// other.
+func (p place) near(q place) float64 {
 	const metresPerUnit = metresPerDegree / 1e7
-	lat := 2*int64(p.lat) - int64(q.lat) - int64(r.lat)
-	lon := 2*int64(p.lon) - int64(q.lon) - int64(r.lon)
-	scale := math.Cos(float64(p.lat) / 1e7 * math.Pi / 180)
-	return metresPerUnit * math.Hypot(float64(lat), float64(lon)*scale)
+	lat, lon := float64(p.lat)-float64(q.lat), float64(p.lon)-float64(q.lon)
+	return metresPerUnit * math.Hypot(lat, lon*math.Cos(float64(p.lat)/1e7*math.Pi/180))
 }

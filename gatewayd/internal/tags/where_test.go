@@ -2,9 +2,15 @@ package tags_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"presence/drivers/beacon"
+	"presence/gatewayd/internal/hours"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/tags"
 )
@@ -79,5 +85,384 @@ func TestWhereWaitsForNothing(t *testing.T) {
 	close(y.block)
 	if err := <-heard; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Whatever the fixes are: none beyond the border by less than 30 m accuses
+// anybody; one by 500 m that is not impossible does, at once; and one that is
+// heard again or late changes nothing.
+func TestZoneOfAnyFixes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		y, other := office(t, tags.Options{}), office(t, tags.Options{})
+		left := false
+		for i := range rapid.IntRange(1, 60).Draw(t, "fixes") {
+			y.time = y.time.Add(time.Duration(rapid.IntRange(30, 600).Draw(t, "pause")) * time.Second)
+			north := rapid.Float64Range(0, 129).Draw(t, "north")
+			home := rapid.IntRange(0, 9).Draw(t, "home") == 0
+			if home {
+				north = rapid.Float64Range(600, 700).Draw(t, "far")
+				left = true
+			}
+			fix := at(north, y.time)
+			fix.Accuracy = rapid.SampledFrom([]float64{0, 1, 15, 60, 300}).Draw(t, "accuracy")
+			y.hear(t, "yard", fix)
+			w, _ := y.Where(theTag)
+			if home && w.Zone != out {
+				t.Fatalf("fix %d: %+v at home", i, w)
+			}
+			if w.Zone == out && (!left || north < 99) {
+				t.Fatalf("fix %d: %+v at %v m", i, w, north)
+			}
+
+			y.hear(t, "roof", fix)
+			late := at(rapid.Float64Range(0, 5000).Draw(t, "late"), y.time.Add(-time.Duration(rapid.IntRange(3, 300).Draw(t, "minutes"))*time.Minute))
+			y.hear(t, "roof", late)
+			if again, _ := y.Where(theTag); !cmp.Equal(again, w) {
+				t.Fatalf("fix %d: an old one makes it %+v of %+v", i, again, w)
+			}
+			other.time = y.time
+			other.hear(t, "yard", fix)
+			if same, _ := other.Where(theTag); !cmp.Equal(same, w) {
+				t.Fatalf("fix %d: %+v without old ones, %+v with them", i, same, w)
+			}
+		}
+	})
+}
+
+// Nobody is so fast. But a tag that is elsewhere for good is there after three
+// fixes, and counts as there since the first.
+func TestImpossibleJumps(t *testing.T) {
+	y := office(t, tags.Options{})
+	y.walk(t, 30*time.Second, 0, 0, 0)
+	jumps := func(want int64) {
+		t.Helper()
+		if n := y.counts()["jump"]; n != want {
+			t.Errorf("%d jumps counted, want %d", n, want)
+		}
+	}
+	zone := func(want presence.Zone, since time.Duration) {
+		t.Helper()
+		if w, _ := y.Where(theTag); w.Zone != want || w.For != since {
+			t.Errorf("%+v, want %v for %v", w, want, since)
+		}
+	}
+	y.walk(t, 10*time.Second, 1000, 0, 20_000, 0, 5000, 0, 5000, 0)
+	jumps(4)
+	zone(in, 140*time.Second)
+	if tag := y.last(); tag.Zone != in {
+		t.Errorf("recorded %+v", tag)
+	}
+	y.walk(t, 10*time.Second, 5000, 9000, 5000, 5100)
+	jumps(8)
+	zone(in, 180*time.Second) // no three of them agree
+	y.walk(t, 10*time.Second, 5200)
+	jumps(8)
+	zone(out, 20*time.Second)
+	y.walk(t, 30*time.Second, 5200)
+	zone(out, 50*time.Second)
+	y.walk(t, 110*time.Second, 0) // by helicopter
+	jumps(8)
+}
+
+func TestSilence(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		pauses []time.Duration // between fixes, before the last
+		after  time.Duration   // not silent until then
+	}{
+		{"heard once", nil, 10 * time.Minute},
+		{"every half minute", repeat(30*time.Second, 10), time.Minute},
+		{"every second", repeat(time.Second, 60), 20 * time.Second},
+		{"every ten minutes", repeat(10*time.Minute, 5), 20 * time.Minute},
+		{"some are lost", []time.Duration{30 * time.Second, time.Minute, 30 * time.Second, 90 * time.Second, 30 * time.Second, time.Minute}, 2 * time.Minute},
+		{"one long pause", append(repeat(30*time.Second, 20), 8*time.Hour), time.Minute},
+		{"slower now", append(repeat(30*time.Second, 20), repeat(10*time.Minute, 5)...), 20 * time.Minute},
+		{"faster now", append(repeat(10*time.Minute, 5), repeat(30*time.Second, 40)...), time.Minute},
+	} {
+		y := office(t, tags.Options{})
+		y.walk(t, 0, 3000)
+		for i, pause := range tc.pauses {
+			y.walk(t, pause, 3000+float64(i))
+		}
+		y.time = y.time.Add(tc.after)
+		if w, ok := y.Where(theTag); !ok || w.Silent || w.Zone != out {
+			t.Errorf("%s, %v later: %+v", tc.name, tc.after, w)
+		}
+		y.time = y.time.Add(tc.after / 4)
+		w, _ := y.Where(theTag)
+		c := y.Check(theTag, y.now())
+		if !w.Silent || w.Age != tc.after*5/4 || c.State != presence.TagSilent || c.Distance != nil || *c.Age != w.Age {
+			t.Errorf("%s, later: %+v, %+v", tc.name, w, c)
+		}
+	}
+	y := office(t, tags.Options{})
+	if _, ok := y.Where(theTag); ok {
+		t.Error("where a tag is that was never heard")
+	}
+	y.walk(t, 0, 0)
+	y.time = y.time.Add(13 * time.Hour)
+	if w, ok := y.Where(theTag); ok {
+		t.Errorf("of yesterday: %+v", w)
+	}
+}
+
+func repeat(d time.Duration, n int) (all []time.Duration) {
+	for range n {
+		all = append(all, d)
+	}
+	return all
+}
+
+// What was known before a silence says nothing of what is after it.
+func TestSilenceBreaks(t *testing.T) {
+	y := office(t, tags.Options{})
+	y.walk(t, 30*time.Second, 3000, 3000, 3000)
+	y.walk(t, 20*time.Minute, 3000)
+	if w, _ := y.Where(theTag); w.Zone != out || w.For != 0 {
+		t.Errorf("outside again: %+v", w)
+	}
+	y.walk(t, 20*time.Minute, 0)
+	if w, _ := y.Where(theTag); w.Zone != in || w.For != 0 {
+		t.Errorf("inside again: %+v", w)
+	}
+}
+
+// Who comes back is not said to be far by the fixes of before.
+func TestAccusationTakesTheNewestFix(t *testing.T) {
+	y := office(t, tags.Options{})
+	y.walk(t, 30*time.Second, 3000, 3000, 1500, 200)
+	if c := y.Check(theTag, y.now()); c.State != presence.TagFar || *c.Distance != 200 {
+		t.Errorf("%+v", c)
+	}
+	y.walk(t, 30*time.Second, 95)
+	if c := y.Check(theTag, y.now()); c.State != presence.TagNear {
+		t.Errorf("back: %+v", c)
+	}
+	if w, _ := y.Where(theTag); w.Zone != uncertain {
+		t.Errorf("back: %+v", w)
+	}
+}
+
+// A tag of which nobody knows how old its fixes are is nowhere for sure, and
+// says nothing against its live fixes.
+func TestFixesOfUnknownAge(t *testing.T) {
+	y := office(t, tags.Options{})
+	for range 5 {
+		y.time = y.time.Add(30 * time.Second)
+		y.hear(t, "yard", at(3000, time.Time{}))
+	}
+	if w, ok := y.Where(theTag); ok {
+		t.Errorf("%+v", w)
+	}
+	if c := y.Check(theTag, y.now()); c.State != presence.TagSilent || c.Age != nil {
+		t.Errorf("%+v", c)
+	}
+	if y.last().Zone != out {
+		t.Errorf("recorded %+v", y.last())
+	}
+	y.walk(t, 30*time.Second, 0)
+	for range 5 {
+		y.time = y.time.Add(5 * time.Second)
+		y.hear(t, "yard", at(3000, time.Time{}))
+	}
+	if w, ok := y.Where(theTag); !ok || w.Zone != in || w.Age != 25*time.Second {
+		t.Errorf("%+v", w)
+	}
+}
+
+// Indoors, a tag without times does not flap either.
+func TestJumpingFixesOfUnknownAgeAreOneZone(t *testing.T) {
+	y := office(t, tags.Options{})
+	for i := range 100 {
+		y.time = y.time.Add(30 * time.Second)
+		y.hear(t, "yard", at([]float64{0, 40, 120, 70}[i%4], time.Time{}))
+	}
+	for i, d := range y.drafts {
+		if d.Tag.Zone != in {
+			t.Errorf("record %d is %v", i, d.Tag.Zone)
+		}
+	}
+}
+
+// A restart knows what the journal tells, and no more.
+func TestWhereOutlivesARestart(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		opt     tags.Options
+		walk    func(y *yard)
+		down    time.Duration
+		want    presence.Whereabouts // Distance aside
+		distant bool
+	}{
+		{
+			"at home, as thinning has it",
+			tags.Options{},
+			func(y *yard) { y.walk(t, time.Minute, repeatMetres(3000, 31)...) },
+			time.Minute,
+			presence.Whereabouts{Zone: out, For: 31 * time.Minute, Age: time.Minute},
+			true,
+		},
+		{
+			"just left",
+			tags.Options{},
+			func(y *yard) { y.walk(t, time.Minute, 0, 0, 0, 0, 1000, 1500, 2000) },
+			time.Minute,
+			presence.Whereabouts{Zone: out, For: 3 * time.Minute, Age: time.Minute},
+			true,
+		},
+		{
+			"a silence before",
+			tags.Options{},
+			func(y *yard) {
+				y.walk(t, time.Minute, 3000, 3000)
+				y.walk(t, time.Hour, 3000)
+			},
+			time.Minute,
+			presence.Whereabouts{Zone: out, For: time.Minute, Age: time.Minute},
+			true,
+		},
+		{
+			"too long ago",
+			tags.Options{},
+			func(y *yard) { y.walk(t, time.Minute, 0) },
+			11 * time.Minute,
+			presence.Whereabouts{Zone: in, For: 11 * time.Minute, Age: 11 * time.Minute, Silent: true},
+			true,
+		},
+		{
+			"coarse",
+			tags.Options{Coordinates: tags.Coarse},
+			func(y *yard) { y.walk(t, time.Minute, 3000) },
+			time.Minute,
+			presence.Whereabouts{Zone: out, For: time.Minute, Age: time.Minute},
+			false,
+		},
+		{
+			"old positions came last",
+			tags.Options{},
+			func(y *yard) {
+				y.walk(t, time.Minute, 0)
+				y.hear(t, "yard", at(3000, y.time.Add(-time.Hour)))
+			},
+			time.Minute,
+			presence.Whereabouts{Zone: in, For: time.Minute, Age: time.Minute},
+			true,
+		},
+	} {
+		for _, reboot := range []bool{false, true} {
+			y := office(t, tc.opt)
+			tc.walk(y)
+			y.time = y.time.Add(tc.down)
+			if reboot {
+				y.boot = presence.ID{2}
+			}
+			y.restart()
+			w, ok := y.Where(theTag)
+			distant := w.Distance != nil
+			w.Distance = nil
+			if !ok || w != tc.want || distant != tc.distant {
+				t.Errorf("%s, reboot %v: %+v, distance %v, want %+v", tc.name, reboot, w, distant, tc.want)
+			}
+		}
+	}
+	y := office(t, tags.Options{})
+	y.walk(t, time.Minute, 0)
+	y.boot, y.state = presence.ID{2}, presence.ClockUnsynced
+	y.restart()
+	if w, ok := y.Where(theTag); ok && !w.Silent {
+		t.Errorf("when nobody knows how long ago it was: %+v", w)
+	}
+}
+
+func repeatMetres(m float64, n int) (all []float64) {
+	for range n {
+		all = append(all, m)
+	}
+	return all
+}
+
+// The pause of a restart says nothing of how often a tag is heard.
+func TestRestartIsNoInterval(t *testing.T) {
+	y := office(t, tags.Options{})
+	y.walk(t, 30*time.Second, repeatMetres(0, 10)...)
+	y.time = y.time.Add(9 * time.Minute)
+	y.restart()
+	y.walk(t, 30*time.Second, 0, 0)
+	y.time = y.time.Add(2 * time.Minute)
+	if w, _ := y.Where(theTag); !w.Silent || w.Zone != in {
+		t.Errorf("%+v", w)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	full := func(d float64) *float64 { return &d }
+	for _, tc := range []struct {
+		name        string
+		coordinates tags.Coordinates
+		north       []float64
+		later       time.Duration
+		state       presence.TagState
+		distance    *float64
+	}{
+		{"inside", tags.Full, []float64{33.3}, 0, presence.TagNear, full(33)},
+		{"inside, coarse", tags.Coarse, []float64{33.3}, 0, presence.TagNear, full(0)},
+		{"uncertain", tags.Full, []float64{110}, 0, presence.TagNear, full(110)},
+		{"far", tags.Full, []float64{3333.3}, 0, presence.TagFar, full(3337)},
+		{"far, coarse", tags.Coarse, []float64{3333.3}, 0, presence.TagFar, full(3000)},
+		{"far, none", tags.None, []float64{3333.3}, 0, presence.TagFar, nil},
+		{"a while ago", tags.Full, []float64{3333.3, 3333.3}, 2 * time.Minute, presence.TagSilent, nil},
+		{"never heard", tags.Full, nil, 0, presence.TagSilent, nil},
+	} {
+		y := office(t, tags.Options{Coordinates: tc.coordinates, Open: national()})
+		y.walk(t, 30*time.Second, tc.north...)
+		y.time = y.time.Add(tc.later)
+		c := y.Check(theTag, y.now())
+		if c == nil || c.Tag != theTag || c.State != tc.state || !cmp.Equal(c.Distance, tc.distance) || (c.Age != nil) != (tc.north != nil) || c.Age != nil && *c.Age != tc.later {
+			t.Errorf("%s: %+v", tc.name, c)
+		}
+	}
+
+	// Without a fence nobody is far.
+	y := open(tuesday, tags.Options{})
+	y.walk(t, 30*time.Second, 3000)
+	if c := y.Check(theTag, y.now()); c.State != presence.TagNear || c.Distance != nil {
+		t.Errorf("without a fence: %+v", c)
+	}
+}
+
+// Nobody asks for a person's whereabouts outside of working hours.
+func TestNoCheckOutsideHours(t *testing.T) {
+	week := hours.National(wib)
+	week.Holidays = []hours.Date{{Year: 2026, Month: 11, Day: 25}}
+	for _, tc := range []struct {
+		name  string
+		time  time.Time
+		state presence.ClockState
+		want  bool
+	}{
+		{"at work", tuesday, presence.ClockSynced, true},
+		{"in the evening", tuesday.Add(8 * time.Hour), presence.ClockSynced, false},
+		{"on a holiday", tuesday.AddDate(0, 0, 1), presence.ClockSynced, false},
+		{"nobody knows when", tuesday, presence.ClockUnsynced, false},
+	} {
+		y := office(t, tags.Options{Open: week.Open})
+		y.walk(t, 30*time.Second, 3000)
+		y.time, y.state = tc.time, tc.state
+		if c := y.Check(theTag, y.now()); (c != nil) != tc.want {
+			t.Errorf("%s: %+v", tc.name, c)
+		}
+	}
+}
+
+// The middle of an outline is that of its area.
+func TestDistanceFromAnOutline(t *testing.T) {
+	f, err := tags.ParseGeoJSON([]byte(`{"type":"Polygon","coordinates":[` + square + `,` + court + `]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := open(tuesday, tags.Options{Fence: f})
+	y.hear(t, "yard", beacon.Fix{Tag: theTag, Lat: -7.975 + 1000*metre, Lon: 112.635, Time: y.time})
+	if w, _ := y.Where(theTag); w.Distance == nil || fmt.Sprint(*w.Distance) != "1001" {
+		t.Errorf("%+v", w)
 	}
 }

@@ -1,0 +1,191 @@
+package journal_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
+)
+
+// said makes answers for positions.
+func said(rev int, open bool, positions ...uint64) (all []presence.Said) {
+	at := time.Date(2026, 11, 23, 7, 30, 0, 123456789, time.UTC)
+	for _, pos := range positions {
+		all = append(all, presence.Said{Pos: pos, Open: open, Timing: presence.Timing{
+			Quality: presence.QualityBounded, Time: at, Error: time.Minute, Min: at.Add(-time.Minute), Max: at.Add(time.Minute), Rev: rev,
+		}})
+	}
+	return all
+}
+
+// checkSaid compares what the journal says was said.
+func checkSaid(t *testing.T, from interface {
+	Said(from, to uint64) (map[uint64]presence.Said, error)
+}, want ...presence.Said,
+) {
+	t.Helper()
+	got, err := from.Said(0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := make(map[uint64]presence.Said)
+	for _, s := range want {
+		wanted[s.Pos] = s
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("said (-want +got):\n%s", diff)
+	}
+}
+
+// copied copies a journal as it lies on the disk now.
+func copied(t *testing.T, path string) string {
+	t.Helper()
+	to := newPath(t)
+	data, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(to, data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func TestWhatWasSaidOutlivesARestart(t *testing.T) {
+	c := newClock()
+	o := options(newPath(t), c)
+	j := open(t, o)
+	for range 5 {
+		if _, err := j.Append(t.Context(), badge(c, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.SayLater(said(0, false, 2, 3))
+	checkSaid(t, j, said(0, false, 2, 3)...)
+	if err := j.Say(t.Context(), said(1, true, 3, 4)); err != nil {
+		t.Fatal(err)
+	}
+	want := append(said(0, false, 2), said(1, true, 3, 4)...)
+	checkSaid(t, j, want...)
+	j.Settle(2)
+
+	// A copy of the file is what a power cut would leave now.
+	cut := o
+	cut.Path = copied(t, o.Path)
+	after := open(t, cut)
+	checkSaid(t, after, want...)
+	corrections, err := after.OpenCorrections()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(said(1, true, 3, 4), corrections); diff != "" {
+		t.Errorf("open corrections (-want +got):\n%s", diff)
+	}
+
+	j.SayLater(said(1, false, 3, 4))
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := journal.OpenReadOnly(o.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	checkSaid(t, r, append(said(0, false, 2), said(1, false, 3, 4)...)...)
+}
+
+// TestDeliveryNeverOvertakesWhatWasSaid: the cursor of a file never covers an
+// event whose answer is not in the file.
+func TestDeliveryNeverOvertakesWhatWasSaid(t *testing.T) {
+	c := newClock()
+	o := options(newPath(t), c)
+	j := open(t, o)
+	for pos := uint64(2); pos < 40; pos++ {
+		if _, err := j.Append(t.Context(), badge(c, 0)); err != nil {
+			t.Fatal(err)
+		}
+		j.SayLater(said(0, false, pos))
+		j.Ack(pos)
+		if pos%7 != 0 {
+			continue
+		}
+		cut := o
+		cut.Path = copied(t, o.Path)
+		after := open(t, cut)
+		all, err := after.Said(0, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for p := uint64(2); p <= after.Cursor(); p++ {
+			if _, ok := all[p]; !ok {
+				t.Fatalf("cursor %d, and nothing is known of %d", after.Cursor(), p)
+			}
+		}
+	}
+}
+
+func TestWhatWasSaidGoesWithItsEvents(t *testing.T) {
+	c := newClock()
+	o := options(newPath(t), c)
+	j := open(t, o)
+	for pos := uint64(2); pos <= 5; pos++ {
+		if _, err := j.Append(t.Context(), badge(c, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Say(t.Context(), said(1, false, 2, 3, 4, 5)); err != nil {
+		t.Fatal(err)
+	}
+	j.Ack(5)
+	c.pass(40 * 24 * time.Hour)
+	if _, err := j.Append(t.Context(), badge(c, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Append(t.Context(), badge(c, 2)); err != nil {
+		t.Fatal(err)
+	}
+	checkSaid(t, j)
+	j.SayLater(said(2, false, 3)) // too late
+	checkSaid(t, j)
+}
+
+func TestManyAnswersAreWrittenByThemselves(t *testing.T) {
+	c := newClock()
+	o := options(newPath(t), c)
+	j := open(t, o)
+	for range 3 {
+		if _, err := j.Append(t.Context(), badge(c, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var many []presence.Said
+	for pos := uint64(2); pos < 6000; pos++ {
+		many = append(many, said(0, false, pos)...) // most are of no event
+	}
+	j.SayLater(many)
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		cut := o
+		cut.Path = copied(t, o.Path)
+		r, err := journal.OpenReadOnly(cut.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := r.Said(0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Close()
+		if len(all) == 3 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d answers are on disk", len(all))
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
