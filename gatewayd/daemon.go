@@ -328,7 +328,7 @@ func (d *daemon) newMonitor() *health.Monitor {
 		Time: d.now, Retain: d.uplink.Retain,
 		Beat: d.systemd.Pulse("health").Beat, Watch: d.noteOutages,
 		Sources: health.Sources{
-			Clock:      d.clock.Health,
+			Clock:      d.clockHealth,
 			Journal:    d.journalHealth,
 			MQTT:       d.uplink.Stats,
 			Readers:    d.door.Health,

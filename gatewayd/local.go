@@ -153,6 +153,12 @@ func (d *daemon) follow(ctx context.Context, to chan<- control.WatchLine) {
 	}
 }
 
+func (d *daemon) clockHealth() presence.ClockHealth {
+	h := d.clock.Health()
+	h.RTC = d.board.HasRTC()
+	return h
+}
+
 func (d *daemon) journalHealth() presence.JournalHealth {
 	s := d.journal.Stats()
 	h := presence.JournalHealth{

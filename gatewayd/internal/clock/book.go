@@ -422,7 +422,7 @@ func (b *Book) Timing(r presence.Reading) presence.Timing {
 }
 
 // staleSync is the error of a disciplined clock from which on it has missed
-// its discipline for an hour or more, so that anchors may know better.
+// its discipline for more than half an hour, so that anchors may know better.
 const staleSync = 2 * time.Second
 
 // synced judges a reading of a disciplined clock: by itself, unless the

@@ -62,7 +62,7 @@ type Clock struct {
 	source Source
 
 	mu       sync.Mutex
-	unsynced presence.Reading // the first reading of the present unsynced stretch
+	unsynced presence.Reading // the first reading of the present stretch without discipline
 	lost     bool             // there is such a stretch
 
 	book    Book
@@ -341,7 +341,7 @@ func (c *Clock) NotBefore() time.Time {
 // The states of a clock in the health report.
 const (
 	stateSynced   = "synced"
-	stateHoldover = "holdover" // not disciplined any more, but known from this boot's anchors
+	stateHoldover = "holdover" // not disciplined any more, or never, but known all the same
 	stateUnsynced = "unsynced"
 	stateTrusted  = "trusted"
 )
@@ -359,6 +359,9 @@ func (c *Clock) Health() presence.ClockHealth {
 	switch t.Quality {
 	case presence.QualitySynced:
 		h.State = stateSynced
+		if c.lost {
+			h.State = stateHoldover
+		}
 	case presence.QualityTrusted:
 		h.State = stateTrusted
 	case presence.QualityCorrected:
@@ -376,10 +379,11 @@ func (c *Clock) Health() presence.ClockHealth {
 	return h
 }
 
-// watch notes since when the clock has been unsynced.
+// watch notes since when nobody has disciplined the clock. The kernel believes
+// it for some nine hours more; NTP asks at least every 34 minutes.
 func (c *Clock) watch(now presence.Reading) {
 	switch {
-	case now.Known():
+	case now.Known() && now.MaxError <= staleSync:
 		c.lost = false
 	case !c.lost:
 		c.lost, c.unsynced = true, now

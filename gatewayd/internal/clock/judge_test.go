@@ -61,6 +61,15 @@ func TestRunWatchesAndSaves(t *testing.T) {
 		if h := c.Health(); h.State != "synced" || h.UnsyncedS != 0 || h.ErrorMS == nil || *h.ErrorMS != 20 {
 			t.Errorf("%+v", h)
 		}
+		src.set(func(f *fake) { f.maxError = 3 * time.Second }) // NTP has missed more than a poll
+		time.Sleep(90 * time.Second)
+		synctest.Wait()
+		if h := c.Health(); h.State != "holdover" || h.Quality != presence.QualitySynced || h.UnsyncedS < 88 || h.UnsyncedS > 90 {
+			t.Errorf("%+v", h)
+		}
+		src.set(func(f *fake) { f.maxError = 20 * time.Millisecond })
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		src.set(func(f *fake) { f.state, f.maxError = presence.ClockUnsynced, 0 })
 		time.Sleep(90 * time.Second)
 		synctest.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -34,6 +35,8 @@ func TestJudge(t *testing.T) {
 		"mostly bad":       {receiver(presence.ReceiverHealth{State: "ok", Frames: 90, Bad: map[string]int64{"checksum": 60, "range": 40}}), []string{"receiver-yard"}},
 		"broker restarted": {presence.Health{Journal: presence.JournalHealth{Pending: 5, OldestPendingS: 20}}, nil},
 		"broker gone":      {presence.Health{Journal: presence.JournalHealth{Pending: 5, OldestPendingS: 400}}, []string{"delivery-late"}},
+		"late sync":        {presence.Health{Clock: presence.ClockHealth{UnsyncedS: 4*3600 - 1}}, nil},
+		"no sync":          {presence.Health{Clock: presence.ClockHealth{UnsyncedS: 4 * 3600}}, []string{"clock-unsynced"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
@@ -47,6 +50,32 @@ func TestJudge(t *testing.T) {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
+	}
+}
+
+// A clock that nobody sets is a matter for the level only while the time is not
+// known otherwise; that there is no clock chip is worth saying there.
+func TestUnsyncedClock(t *testing.T) {
+	for _, tc := range []struct {
+		known float64 // within so many ms; 0: unknown
+		rtc   bool
+		level presence.Level
+		says  string
+	}{
+		{0, true, presence.LevelWarn, "corrected later"},
+		{0, false, presence.LevelWarn, "RTC"},
+		{30_000, true, presence.LevelWarn, "corrected later"},
+		{80, true, presence.LevelOK, "from the broker"},
+	} {
+		doc := presence.Health{Clock: presence.ClockHealth{UnsyncedS: 5 * 3600, RTC: tc.rtc}}
+		if tc.known > 0 {
+			doc.Clock.ErrorMS = &tc.known
+		}
+		cs := health.Judge(doc)
+		if len(cs) != 1 || cs[0].Level != tc.level || !strings.Contains(cs[0].EN, tc.says) ||
+			strings.Contains(cs[0].EN, "RTC") == tc.rtc || strings.Contains(cs[0].ID, "RTC") == tc.rtc {
+			t.Errorf("%+v: %+v", tc, cs)
+		}
 	}
 }
 

@@ -27,6 +27,14 @@ const (
 	badEnough = 100
 )
 
+// unsyncedAfter is for how many seconds nobody may discipline the clock before
+// it is an alert, and wellKnown the error in milliseconds up to which the time
+// is known well enough all the same, from the broker, for that to be a hint.
+const (
+	unsyncedAfter = 4 * 3600
+	wellKnown     = 1000
+)
+
 // Judge says which conditions a document shows.
 func Judge(h presence.Health) []Condition {
 	var cs []Condition
@@ -73,6 +81,21 @@ func Judge(h presence.Health) []Condition {
 		add(presence.LevelWarn, "delivery-late",
 			fmt.Sprintf("%d data menunggu dikirim, yang tertua sejak %d menit (%s). Data aman di gateway; periksa jaringan dan broker.", h.Journal.Pending, h.Journal.OldestPendingS/60, text),
 			fmt.Sprintf("%d events wait to be delivered, the oldest for %d minutes (%s). They are safe on the gateway; check network and broker.", h.Journal.Pending, h.Journal.OldestPendingS/60, state))
+	}
+	if c := h.Clock; c.UnsyncedS >= unsyncedAfter {
+		level := presence.LevelWarn
+		knownID, knownEN := "Data dicatat, waktunya dikoreksi nanti.", "Events are recorded, and their times corrected later."
+		if c.ErrorMS != nil && *c.ErrorMS <= wellKnown {
+			level = presence.LevelOK
+			knownID, knownEN = "Waktu diketahui dari broker.", "The time is known from the broker."
+		}
+		chipID, chipEN := "", ""
+		if !c.RTC {
+			chipID, chipEN = " Tidak ada cip jam (RTC); pasang DS3231.", " There is no clock chip (RTC); fit a DS3231."
+		}
+		add(level, "clock-unsynced",
+			fmt.Sprintf("Jam tidak disinkronkan sejak %d jam. %s Periksa NTP (UDP 123) di jaringan.%s", c.UnsyncedS/3600, knownID, chipID),
+			fmt.Sprintf("Nothing has set the clock right for %d hours. %s Check NTP (UDP 123) in the network.%s", c.UnsyncedS/3600, knownEN, chipEN))
 	}
 	return cs
 }

@@ -87,10 +87,11 @@ type Health struct {
 
 // ClockHealth says how well the time is known.
 type ClockHealth struct {
-	State     string   `json:"state"` // "synced", "unsynced" or "trusted"
-	Quality   Quality  `json:"quality"`
+	State     string   `json:"state"`   // "synced", "holdover", "unsynced" or "trusted"
+	Quality   Quality  `json:"quality"` // of an event that happened now
 	ErrorMS   *float64 `json:"error_ms"`
-	UnsyncedS int64    `json:"unsynced_s"`
+	UnsyncedS int64    `json:"unsynced_s"` // since the system's clock was last disciplined
+	RTC       bool     `json:"rtc"`        // there is a clock chip
 }
 
 // JournalHealth says how the journal fares.
