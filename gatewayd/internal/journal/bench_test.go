@@ -1,14 +1,18 @@
 package journal_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
 )
 
 // diskWrites is what this process has caused to be written to storage (proc(5)).
@@ -165,5 +169,44 @@ func BenchmarkOpen(b *testing.B) {
 				b.StartTimer()
 			}
 		})
+	}
+}
+
+// BenchmarkForget forgets one tag in forty of a journal of 256 MB while somebody
+// taps all the time.
+func BenchmarkForget(b *testing.B) {
+	const events = 1_300_000
+	path := diskPath(b)
+	filled(b, path, events)
+	o := options(path, newClock())
+	o.MaxBytes = 1 << 30
+	j := open(b, o)
+	b.SetBytes(j.Stats().Bytes)
+	for n := 0; b.Loop(); n++ {
+		var taps []time.Duration
+		stop := make(chan struct{})
+		var door sync.WaitGroup
+		door.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				started := time.Now()
+				appended(b, j, badge(newClock(), n))
+				taps = append(taps, time.Since(started))
+			}
+		})
+		forgotten := fmt.Sprintf("kenwood:100-%d", 1000+n)
+		f, err := j.Forget(b.Context(), func(r *presence.Record) bool { return r.Tag != nil && r.Tag.Tag == forgotten })
+		close(stop)
+		door.Wait()
+		if err != nil || f.Total() == 0 {
+			b.Fatalf("%+v, %v", f.Kinds, err)
+		}
+		slices.Sort(taps)
+		b.ReportMetric(float64(taps[len(taps)/2].Microseconds())/1000, "ms/tap-p50")
+		b.ReportMetric(float64(taps[len(taps)-1].Microseconds())/1000, "ms/tap-worst")
 	}
 }
