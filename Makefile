@@ -44,10 +44,12 @@ bench: test-deps
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
 	$(GO) test -tags bench -run '^TestBench$$' -count=1 -v ./gatewayd
 
-# Lives ten thousand lives of a clock; kills a real gateway for a while, and says
-# what was lost: make torture TORTURE_FOR=1h
+# Lets every write and sync of the journal fail in every way; lives ten thousand
+# lives of a clock; kills a real gateway for a while, and says what was lost:
+# make torture TORTURE_FOR=1h
 TORTURE_FOR ?= 5m
 torture: test-deps
+	EVERY_FAULT=1 $(GO) test -run '^TestEveryFault$$' -count=1 ./gatewayd/internal/journal
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^Test(NoEvent|MostAnchored)' -count=1 -v ./gatewayd/internal/clock
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^TestTorture$$' -count=1 -timeout 24h -v ./gatewayd
 

@@ -176,7 +176,7 @@ func (j *Journal) rebuild(path string, s salvaged, l loss, d *Damage) error {
 	}
 	db, err := bolt.Open(path, fileMode, &bolt.Options{
 		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType,
-		NoSync:          true, // publish syncs the whole
+		NoSync:          true, // it is synced as a whole
 		InitialMmapSize: int(min(j.opt.MaxBytes, math.MaxInt32/2)),
 	})
 	if err != nil {
@@ -188,7 +188,10 @@ func (j *Journal) rebuild(path string, s salvaged, l loss, d *Damage) error {
 		}
 		return db.Update(func(tx *bolt.Tx) error { return j.putOrder(tx, s, j.gaps(d, l, s)) })
 	})
-	return errors.Join(err, db.Close(), syncFile(path))
+	if err := errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	return syncFile(path)
 }
 
 // copyRecords copies records as they are, some thousand to a transaction.

@@ -83,8 +83,16 @@ const notes = "notes"
 // mountDisk mounts an empty disk and returns its mount point.
 func mountDisk(t testing.TB, fault func(op) syscall.Errno) (*disk, string) {
 	t.Helper()
-	d := &disk{fault: fault}
-	at := fastDir(t)
+	d, at, unmount := mountDiskFor(t, fault)
+	t.Cleanup(unmount)
+	return d, at
+}
+
+// mountDiskFor is mountDisk for less than a whole test.
+func mountDiskFor(t testing.TB, fault func(op) syscall.Errno) (d *disk, at string, unmount func()) {
+	t.Helper()
+	d = &disk{fault: fault}
+	at = fastDir(t)
 	forever := time.Hour
 	server, err := fs.Mount(at, d, &fs.Options{
 		EntryTimeout: &forever, AttrTimeout: &forever,
@@ -96,12 +104,11 @@ func mountDisk(t testing.TB, fault func(op) syscall.Errno) (*disk, string) {
 		}
 		t.Skipf("FUSE cannot be mounted here (it takes root and /dev/fuse): %v", err)
 	}
-	t.Cleanup(func() {
+	return d, at, func() {
 		if err := server.Unmount(); err != nil {
 			t.Error(err)
 		}
-	})
-	return d, at
+	}
 }
 
 // history is every operation so far.

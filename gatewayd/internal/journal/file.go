@@ -159,13 +159,14 @@ func create(path string) error {
 	return publish(path+".new", path)
 }
 
-// createAt makes a file with nothing in it but the buckets.
+// createAt makes a file with nothing in it but the buckets, durably.
 func createAt(path string, c codec) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	db, err := bolt.Open(path, fileMode, &bolt.Options{
 		Timeout: lockTimeout, PageSize: pageSize, FreelistType: bolt.FreelistMapType,
+		NoSync: true, // it is synced as a whole
 	})
 	if err != nil {
 		return err
@@ -178,14 +179,14 @@ func createAt(path string, c codec) error {
 		}
 		return c.putChecked(tx.Bucket([]byte(bucketMeta)), []byte(keyState), state{})
 	})
-	return errors.Join(err, db.Close())
-}
-
-// publish gives a whole and closed file its name, durably.
-func publish(temporary, path string) error {
-	if err := syncFile(temporary); err != nil {
+	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
+	return syncFile(path)
+}
+
+// publish gives a whole and durable file its name, durably.
+func publish(temporary, path string) error {
 	if err := os.Rename(temporary, path); err != nil {
 		return fmt.Errorf("put in place: %w", err)
 	}

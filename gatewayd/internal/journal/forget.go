@@ -141,7 +141,11 @@ func (c *fileCopy) discard() error {
 	if c.db != nil {
 		err = guard(c.db.Close)
 	}
-	return errors.Join(err, ignoreClosed(c.file.Close()), os.Remove(c.path))
+	removed := os.Remove(c.path)
+	if errors.Is(removed, fs.ErrNotExist) {
+		removed = nil // it has the journal's name, and Failed is closed
+	}
+	return errors.Join(err, ignoreClosed(c.file.Close()), removed)
 }
 
 // run copies what there is, and has the writer copy the rest and exchange the
