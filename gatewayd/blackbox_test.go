@@ -280,7 +280,9 @@ type event struct {
 	Tag       string
 	Simulated bool
 	Time      *string
-	Quality   string `json:"time_quality"`
+	Quality   string   `json:"time_quality"`
+	ErrorMS   *float64 `json:"time_error_ms"`
+	Rev       int
 }
 
 // events are the events among messages, each id once. Every message must be

@@ -1,7 +1,8 @@
-package main
+package main_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -106,5 +107,109 @@ func TestIdleWritingOfTheClock(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// simClock makes a gateway's clock one that nobody has set yet.
+func simClock(t testing.TB, broker string) *gateway {
+	t.Helper()
+	g := newGateway(t, broker, "")
+	text, err := os.ReadFile(g.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.configure(strings.Replace(string(text), `source = "trust"`, `source = "sim"`, 1))
+	return g
+}
+
+// timed is a tap and when it must have been.
+type timed struct {
+	answer
+	from, to time.Time
+}
+
+func (g *gateway) timedTap(uid string) timed {
+	g.t.Helper()
+	from := time.Now()
+	a := g.tap("--uid", uid)[0]
+	if a.Outcome != "accepted" {
+		g.t.Fatalf("%+v", a)
+	}
+	return timed{a, from, time.Now()}
+}
+
+// right tells whether an event has the time of a tap, on a clock that is ahead
+// by so much, to 50 ms.
+func (x timed) right(t testing.TB, e event, quality string, ahead time.Duration) bool {
+	t.Helper()
+	if e.ID != x.id() || e.Quality != quality || e.Time == nil {
+		return false
+	}
+	at, err := time.Parse(time.RFC3339, *e.Time)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const near = 50 * time.Millisecond
+	at = at.Add(-ahead)
+	return !at.Before(x.from.Add(-near)) && !at.After(x.to.Add(near)) && e.ErrorMS != nil && *e.ErrorMS <= 50
+}
+
+// exported are the events that `gatewayd export` prints, by id.
+func (g *gateway) exported() map[string]event {
+	g.t.Helper()
+	all := make(map[string]event)
+	for line := range strings.Lines(g.must("export")) {
+		var e event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			g.t.Fatal(err)
+		}
+		all[e.ID] = e
+	}
+	return all
+}
+
+// What was tapped while nobody knew the time has its time as soon as somebody
+// does: in the same process, after kill -9, and out of the file when the
+// gateway is stopped. A step of the clock changes nothing about events before
+// it.
+func TestUnsyncedTapsGetTheirTime(t *testing.T) {
+	g := simClock(t, "tcp://127.0.0.1:1")
+	g.start()
+	first := g.timedTap("5A000001")
+	if e := g.exported()[first.id()]; e.Quality != "unsynced" || e.Time != nil {
+		t.Errorf("before anybody knew the time: %+v", e)
+	}
+	g.kill()
+	g.start()
+	second := g.timedTap("5A000002")
+	const ahead = 3 * time.Hour
+	g.must("sim", "clock", "--synced=true", "--offset=3h")
+	known := func() bool {
+		all := g.exported()
+		return first.right(t, all[first.id()], "corrected", ahead) && second.right(t, all[second.id()], "corrected", ahead)
+	}
+	g.await("the taps to get their time", known)
+	if h := g.health().Clock; h.State != "synced" || h.UnsyncedS != 0 {
+		t.Errorf("%+v", h)
+	}
+	third := g.timedTap("5A000003")
+
+	// Somebody sets the clock back by an hour in the middle of the morning.
+	g.must("sim", "clock", "--synced=true", "--offset=2h")
+	fourth := g.timedTap("5A000004")
+	g.await("the clock to know of the step", func() bool {
+		return fourth.right(t, g.exported()[fourth.id()], "synced", ahead-time.Hour)
+	})
+	if !known() || !third.right(t, g.exported()[third.id()], "synced", ahead) {
+		t.Error("taps before the step moved with it")
+	}
+	g.kill()
+	if !known() {
+		t.Error("the stopped gateway's journal does not know any more")
+	}
+	g.start() // unsynced again
+	fifth := g.timedTap("5A000005")
+	if all := g.exported(); !known() || !fifth.right(t, all[fifth.id()], "corrected", ahead-time.Hour) {
+		t.Errorf("what was known is gone after kill -9: %+v", all[fifth.id()])
 	}
 }
