@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
+	"presence/drivers/pi"
 	"presence/gatewayd/internal/health"
 	"presence/gatewayd/internal/presence"
 )
@@ -17,6 +19,8 @@ func (d *daemon) conditions() []health.Condition {
 		d.lampConditions,
 		d.journalConditions,
 		d.lineConditions,
+		d.certificateConditions,
+		d.boardConditions,
 	} {
 		cs = append(cs, look()...)
 	}
@@ -66,6 +70,40 @@ func (d *daemon) lineConditions() (cs []health.Condition) {
 			Code: "topics-denied", Level: presence.LevelWarn,
 			ID: fmt.Sprintf("Broker tidak mengizinkan gateway ini membaca topik: %s. Periksa ACL broker.", topics),
 			EN: fmt.Sprintf("The broker does not let this gateway read the topics: %s. Check the broker's ACL.", topics),
+		})
+	}
+	return cs
+}
+
+// weakFor is how long a dip of the supply stays an alert.
+const weakFor = 10 * time.Minute
+
+// hot is the temperature, in degrees Celsius, at which a Pi begins to slow down.
+const hot = 80
+
+func (d *daemon) boardConditions() (cs []health.Condition) {
+	printed, _ := d.board.Throttled()
+	bits, _ := pi.ThrottledBits(printed) // 0 where unknown
+	if d.power.LowWithin(weakFor) || bits&pi.UndervoltageNow != 0 {
+		cs = append(cs, health.Condition{
+			Code: "undervoltage", Level: presence.LevelWarn,
+			ID: "Catu daya terlalu lemah: Pi dapat berhenti dan merusak kartu SD. Pakai catu daya resmi dan kabel pendek.",
+			EN: "The supply is too weak: the Pi may stop and damage its SD card. Use the official power supply and a short cable.",
+		})
+	}
+	temp, _ := d.board.TempC()
+	if slow := bits & (pi.CappedNow | pi.ThrottledNow | pi.HotNow); temp >= hot || slow != 0 && bits&pi.UndervoltageNow == 0 {
+		cs = append(cs, health.Condition{
+			Code: "throttled", Level: presence.LevelWarn,
+			ID: "Prosesor diperlambat karena panas. Beri ventilasi pada kotak, atau pasang pendingin.",
+			EN: "The processor is slowed down because it is hot. Give the case air, or fit a cooler.",
+		})
+	}
+	if d.cfg.Clock.Source == "kernel" && !d.clock.Now().Known() && !d.board.HasRTC() {
+		cs = append(cs, health.Condition{
+			Code: "no-rtc", Level: presence.LevelOK, // that the time is unknown is told elsewhere
+			ID: "Gateway ini tidak mempunyai cip jam (RTC). Dengan DS3231 waktu tetap diketahui setelah listrik padam.",
+			EN: "This gateway has no clock chip. With a DS3231 the time stays known after a power cut.",
 		})
 	}
 	return cs

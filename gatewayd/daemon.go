@@ -63,6 +63,8 @@ type daemon struct {
 	monitor        *health.Monitor
 	watchers       hub
 	board          pi.Board
+	power          *pi.Power
+	papers         certificates
 	systemd        *supervise.Systemd // nil: nobody watches
 }
 
@@ -171,6 +173,8 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 		return err
 	}
 	d.uplink = d.newUplink(with.line, local)
+	d.power = pi.NewPower(d.board)
+	d.papers = newCertificates(d.cfg.MQTT)
 	d.monitor = d.newMonitor()
 	return nil
 }
@@ -392,6 +396,7 @@ func (d *daemon) services() []supervise.Task {
 		}},
 		{Name: "clock", Run: d.clock.Run},
 		{Name: "lamp", Run: d.lamp.Run},
+		{Name: "power", Run: d.power.Run},
 		{Name: "uplink", Run: d.uplink.Run, Pulse: d.systemd.Pulse("uplink")},
 		{Name: "health", Run: d.monitor.Run, Pulse: d.systemd.Pulse("health")},
 		{Name: "control", Run: func(ctx context.Context) error {

@@ -181,6 +181,9 @@ func (d *daemon) piHealth() presence.PiHealth {
 	if v, ok := d.board.TempC(); ok {
 		h.TempC = &v
 	}
+	if v, ok := d.power.Undervoltage(); ok {
+		h.Undervoltage = &v
+	}
 	if v, ok := d.board.Throttled(); ok {
 		h.Throttled = &v
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,7 +50,10 @@ type Monitor struct {
 	opt     Options
 	started time.Time
 	seq     atomic.Uint64 // of the last document that was handed on
-	alerts  map[string]presence.Alert
+	disk    trend         // of the free bytes
+
+	mu     sync.Mutex
+	alerts map[string]presence.Alert // that stand
 }
 
 // New makes a monitor; Run makes it work.
@@ -56,9 +61,16 @@ func New(opt Options) *Monitor {
 	return &Monitor{opt: opt, started: time.Now(), alerts: make(map[string]presence.Alert)}
 }
 
-// Look is the document as of now. It may be called from any goroutine.
+// Look is the document as of now, with the texts of the alerts. It may be called
+// from any goroutine.
 func (m *Monitor) Look() presence.Health {
-	doc, _ := m.look()
+	doc, conditions := m.look()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range conditions {
+		doc.AlertTexts = append(doc.AlertTexts, m.alertOf(c, doc.Time))
+	}
+	slices.SortFunc(doc.AlertTexts, func(a, b presence.Alert) int { return strings.Compare(a.Code, b.Code) })
 	return doc
 }
 
@@ -90,6 +102,9 @@ func (m *Monitor) look() (presence.Health, []Condition) {
 	}
 	if s.Pi != nil {
 		doc.Pi = s.Pi()
+		if free := doc.Pi.DiskFreeBytes; free != nil {
+			doc.Pi.DiskDaysLeft = m.disk.left(time.Now(), *free)
+		}
 	}
 	conditions := Judge(doc)
 	if s.Conditions != nil {
@@ -148,15 +163,13 @@ func (m *Monitor) Run(ctx context.Context) error {
 
 // settle raises the alerts that came and clears those that went.
 func (m *Monitor) settle(conditions []Condition, now *string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	standing := make(map[string]bool, len(conditions))
 	for _, c := range conditions {
 		standing[c.Code] = true
 		old, known := m.alerts[c.Code]
-		a := presence.Alert{Code: c.Code, Since: old.Since, ID: c.ID, EN: c.EN}
-		if a.Since == "" && now != nil {
-			a.Since = *now
-		}
-		if !known || a != old {
+		if a := m.alertOf(c, now); !known || a != old {
 			m.alerts[c.Code] = a
 			m.opt.Retain("alert/"+c.Code, encode(a))
 		}
@@ -167,6 +180,15 @@ func (m *Monitor) settle(conditions []Condition, now *string) {
 			m.opt.Retain("alert/"+code, nil)
 		}
 	}
+}
+
+// alertOf is the document of a condition. It stands since its code does.
+func (m *Monitor) alertOf(c Condition, now *string) presence.Alert {
+	a := presence.Alert{Code: c.Code, Level: c.Level, Since: m.alerts[c.Code].Since, ID: c.ID, EN: c.EN}
+	if a.Since == "" && now != nil {
+		a.Since = *now
+	}
+	return a
 }
 
 // encode cannot fail: the documents hold nothing that JSON cannot say.

@@ -22,10 +22,26 @@ func TestJudge(t *testing.T) {
 		r.Name = "yard"
 		return presence.Health{Receivers: []presence.ReceiverHealth{r}}
 	}
+	board := func(p presence.PiHealth) presence.Health {
+		return presence.Health{Pi: p, MQTT: presence.MQTTHealth{Connected: true}}
+	}
+	num := func(n int64) *int64 { return &n }
+	days := func(n float64) *float64 { return &n }
+	yes := true
 	for name, tc := range map[string]struct {
 		doc  presence.Health
 		want []string
 	}{
+		"line down a moment": {presence.Health{MQTT: presence.MQTTHealth{DisconnectedS: 200}}, nil},
+		"line down":          {presence.Health{MQTT: presence.MQTTHealth{DisconnectedS: 300}}, []string{"broker-away"}},
+		"line back":          {presence.Health{MQTT: presence.MQTTHealth{Connected: true}}, nil},
+		"room enough":        {board(presence.PiHealth{DiskFreeBytes: num(65 << 20), DiskDaysLeft: days(8)}), nil},
+		"disk almost full":   {board(presence.PiHealth{DiskFreeBytes: num(63 << 20)}), []string{"disk-low"}},
+		"disk full soon":     {board(presence.PiHealth{DiskFreeBytes: num(10 << 30), DiskDaysLeft: days(6)}), []string{"disk-low"}},
+		"no card errors":     {board(presence.PiHealth{SDErrors: num(0), RootReadonly: &yes}), nil},
+		"card errors":        {board(presence.PiHealth{SDErrors: num(1)}), []string{"sd-errors"}},
+		"card dead":          {board(presence.PiHealth{SDErrors: num(1), RootReadonly: &yes}), []string{"sd-errors"}},
+
 		"all well":         {reader("ok"), nil},
 		"bus dead":         {reader("bus-dead"), []string{"reader-door"}},
 		"deaf":             {reader("deaf"), []string{"reader-door"}},

@@ -20,6 +20,13 @@ type Condition struct {
 // broker's restart is not worth a call.
 const offlineAfter = 300
 
+// leastRoom is how many bytes, and leastDays how many days, may be left on the
+// disk before it is an alert. At leastRoom a Pi soon fails in other ways.
+const (
+	leastRoom = 64 << 20
+	leastDays = 7
+)
+
 // badShare is the part of a receiver's frames that may be rejected before it is
 // an alert, once there are enough of them to tell.
 const (
@@ -69,7 +76,34 @@ func Judge(h presence.Health) []Condition {
 				fmt.Sprintf("Tag receiver %q sends mostly damaged data (%d of %d). Check protocol, baud rate and antenna.", r.Name, bad, bad+r.Frames))
 		}
 	}
-	if h.Journal.Pending > 0 && h.Journal.OldestPendingS >= offlineAfter {
+	late := h.Journal.Pending > 0 && h.Journal.OldestPendingS >= offlineAfter
+	if !late && !h.MQTT.Connected && h.MQTT.DisconnectedS >= offlineAfter {
+		add(presence.LevelWarn, "broker-away",
+			fmt.Sprintf("Tidak ada sambungan ke kota. Tap tetap dicatat; periksa kabel jaringan, router dan broker. (%s)", h.MQTT.LastError),
+			fmt.Sprintf("There is no line to the city. Taps are recorded all the same; check network cable, router and broker. (%s)", h.MQTT.LastError))
+	}
+	switch free := h.Pi.DiskFreeBytes; {
+	case free != nil && *free < leastRoom:
+		add(presence.LevelFault, "disk-low",
+			"Disk hampir penuh (kurang dari 64 MB). Kosongkan: sudo journalctl --vacuum-size=50M && sudo apt-get clean.",
+			"The disk is almost full (less than 64 MB). Make room: sudo journalctl --vacuum-size=50M && sudo apt-get clean.")
+	case h.Pi.DiskDaysLeft != nil && *h.Pi.DiskDaysLeft < leastDays:
+		add(presence.LevelWarn, "disk-low",
+			"Disk akan penuh dalam kurang dari 7 hari. Cari penyebabnya (sudo du -xh / | sort -h | tail) dan kosongkan.",
+			"The disk will be full in less than 7 days. Find out by what (sudo du -xh / | sort -h | tail), and make room.")
+	}
+	if n := h.Pi.SDErrors; n != nil && *n > 0 {
+		if ro := h.Pi.RootReadonly; ro != nil && *ro {
+			add(presence.LevelFault, "sd-errors",
+				"Kartu SD rusak dan hanya dapat dibaca lagi. Ganti kartu SD sekarang.",
+				"The SD card fails and can only be read any more. Replace the SD card now.")
+		} else {
+			add(presence.LevelWarn, "sd-errors",
+				"Sistem berkas mencatat galat pada kartu SD. Segera ganti kartu SD.",
+				"The file system has recorded errors of the SD card. Replace the SD card soon.")
+		}
+	}
+	if late {
 		text := "tidak tersambung"
 		state := "not connected"
 		if h.MQTT.Connected {

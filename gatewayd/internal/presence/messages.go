@@ -48,6 +48,7 @@ type InfoReceiver struct {
 // Alert is the retained message of `alert/<code>` while the alert stands.
 type Alert struct {
 	Code  string `json:"code"`
+	Level Level  `json:"level"` // "ok" is a hint that changes no level
 	Since string `json:"since"` // RFC 3339, or "" while the time is unknown
 	ID    string `json:"id"`    // the text in Indonesian
 	EN    string `json:"en"`    // the text in English
@@ -82,7 +83,9 @@ type Health struct {
 	Receivers []ReceiverHealth `json:"receivers"`
 	Pi        PiHealth         `json:"pi"`
 	Alerts    []string         `json:"alerts"` // codes that stand
-	Simulated bool             `json:"simulated,omitempty"`
+	// AlertTexts are the alerts in words, only for whoever asks the gateway itself.
+	AlertTexts []Alert `json:"alert_texts,omitempty"`
+	Simulated  bool    `json:"simulated,omitempty"`
 }
 
 // ClockHealth says how well the time is known.
@@ -115,6 +118,7 @@ type MQTTHealth struct {
 	ReceivedReceipt int64  `json:"received_receipt"`
 	OldestInflightS int64  `json:"oldest_inflight_s"`
 	Refused         int64  `json:"refused"` // commands and receipts that were malformed or not for us
+	DisconnectedS   int64  `json:"disconnected_s"`
 	LastError       string `json:"last_error,omitempty"`
 }
 
@@ -149,8 +153,11 @@ type PiHealth struct {
 	Undervoltage  *int64   `json:"undervoltage"`
 	Throttled     *string  `json:"throttled"`
 	DiskFreeBytes *int64   `json:"disk_free_bytes"`
-	RootReadonly  *bool    `json:"root_readonly"`
-	SDErrors      *int64   `json:"sd_errors"`
+	// DiskDaysLeft is in how many days the disk will be full at the pace of the
+	// last day; null while it does not fill up.
+	DiskDaysLeft *float64 `json:"disk_days_left"`
+	RootReadonly *bool    `json:"root_readonly"`
+	SDErrors     *int64   `json:"sd_errors"`
 }
 
 // Command is the payload of `cmd/<name>`.

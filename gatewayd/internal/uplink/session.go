@@ -72,6 +72,7 @@ func (u *Uplink) session(ctx context.Context) error {
 	defer func() {
 		u.mu.Lock()
 		u.connected = false
+		u.since = time.Now()
 		u.oldest = time.Time{}
 		u.mu.Unlock()
 	}()

@@ -132,7 +132,8 @@ type Uplink struct {
 	retained  map[string][]byte   // the last document of each topic
 	unsaid    map[string]struct{} // topics whose document is to be published
 	connected bool
-	greeted   int // connections so far
+	since     time.Time // when the line went, or the uplink was made
+	greeted   int       // connections so far
 	denied    []string
 	stats     presence.MQTTHealth
 	oldest    time.Time     // when the oldest event in flight was sent
@@ -157,6 +158,7 @@ func New(opt Options) *Uplink {
 		retained: make(map[string][]byte),
 		unsaid:   make(map[string]struct{}),
 		progress: make(chan struct{}),
+		since:    time.Now(),
 	}
 	if u.commands == nil {
 		u.commands = make(map[string]CommandFunc)
@@ -257,6 +259,8 @@ func (u *Uplink) Stats() presence.MQTTHealth {
 		if !u.oldest.IsZero() {
 			h.OldestInflightS = int64(time.Since(u.oldest).Seconds())
 		}
+	} else {
+		h.DisconnectedS = int64(time.Since(u.since).Seconds())
 	}
 	return h
 }

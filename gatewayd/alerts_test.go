@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"presence/config"
+	"presence/drivers/pi"
+	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/health"
+)
+
+// codes are those of conditions that have all that they need.
+func codes(t *testing.T, cs []health.Condition) string {
+	t.Helper()
+	list := ""
+	for _, c := range cs {
+		if c.ID == "" || c.EN == "" || c.Level == "" {
+			t.Errorf("%s lacks a text or a level", c.Code)
+		}
+		list += fmt.Sprintf("%s:%s ", c.Code, c.Level)
+	}
+	return list
+}
+
+func TestBoardAlertsComeAndGo(t *testing.T) {
+	root := t.TempDir()
+	write := func(path, content string) {
+		t.Helper()
+		full := filepath.Join(root, path)
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(full, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const (
+		throttled = "sys/devices/platform/soc/soc:firmware/get_throttled"
+		volt      = "sys/class/hwmon/hwmon0/in0_lcrit_alarm"
+		temp      = "sys/class/thermal/thermal_zone0/temp"
+		rtc       = "sys/class/rtc/rtc0/name"
+	)
+	write(throttled, "0\n")
+	write("sys/class/hwmon/hwmon0/name", "rpi_volt\n")
+	write(volt, "0\n")
+	write(temp, "48000\n")
+	write(rtc, "rtc\n")
+	sim, err := clock.NewSim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := pi.Board{Root: root}
+		d := &daemon{
+			cfg: &config.Config{Clock: config.Clock{Source: "kernel"}}, board: b, power: pi.NewPower(b),
+			clock: clock.New(sim),
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- d.power.Run(ctx) }()
+		defer func() { cancel(); <-done }()
+		const none = ""
+		for _, step := range []struct {
+			path, content string
+			wait          time.Duration
+			want          string
+		}{
+			{throttled, "0\n", 0, none},
+			{volt, "1\n", 3 * time.Second, "undervoltage:warn "},
+			{volt, "0\n", 3 * time.Second, "undervoltage:warn "},
+			{volt, "0\n", weakFor, none},
+			{throttled, "1\n", 0, "undervoltage:warn "},
+			{throttled, "50005\n", 0, "undervoltage:warn "}, // slowed down by weak power, not by heat
+			{throttled, "50000\n", 0, none},                 // it is over
+			{throttled, "8\n", 0, "throttled:warn "},
+			{throttled, "0\n", 0, none},
+			{temp, "81000\n", 0, "throttled:warn "},
+			{temp, "79000\n", 0, none},
+		} {
+			write(step.path, step.content)
+			time.Sleep(step.wait)
+			synctest.Wait()
+			if got := codes(t, d.boardConditions()); got != step.want {
+				t.Errorf("%s %q: %q, want %q", step.path, step.content, got, step.want)
+			}
+		}
+		if err := os.RemoveAll(filepath.Join(root, "sys/class/rtc")); err != nil {
+			t.Fatal(err)
+		}
+		if got := codes(t, d.boardConditions()); got != "no-rtc:ok " {
+			t.Errorf("without a clock chip, unsynced: %q", got)
+		}
+		sim.Set(true, 0)
+		if got := codes(t, d.boardConditions()); got != none {
+			t.Errorf("without a clock chip, synced: %q", got)
+		}
+	})
+}
+
+func TestCertificateAlertsComeAndGo(t *testing.T) {
+	ca := brokertest.NewCA(t)
+	now := time.Now()
+	const day = 24 * time.Hour
+	cert, _ := ca.Issue("dinkes-01", now.Add(90*day))
+	all := newCertificates(config.MQTT{Broker: config.Broker{TLS: true}, CertFile: cert})
+	seen := make(map[string]bool) // each text must be said once only
+	for _, step := range []struct {
+		left time.Duration
+		want string
+	}{
+		{31 * day, ""},
+		{30*day - time.Hour, "certificate-expiring:warn "},
+		{8 * day, "certificate-expiring:warn "},
+		{7*day - time.Hour, "certificate-expiring:warn "},
+		{2 * day, "certificate-expiring:warn "},
+		{day - time.Hour, "certificate-expiring:fault "},
+		{-time.Second, "certificate-expired:fault "},
+		{-300 * day, "certificate-expired:fault "},
+	} {
+		cs := all.conditions(now.Add(90*day-step.left), time.UTC)
+		if got := codes(t, cs); got != step.want {
+			t.Errorf("with %v left: %q, want %q", step.left, got, step.want)
+		}
+		for _, c := range cs {
+			seen[c.EN] = true
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("%d texts for 30, 7 and 1 days and the end: %v", len(seen), seen)
+	}
+	// The renewed one lies in the same place.
+	ca.Issue("dinkes-01", now.Add(180*day))
+	all[0].read = time.Now().Add(-readAgainAfter)
+	if got := codes(t, all.conditions(now.Add(91*day), time.UTC)); got != "" {
+		t.Errorf("after the renewal: %q", got)
+	}
+	if got := newCertificates(config.MQTT{CertFile: cert}); len(got) != 0 {
+		t.Error("a line without TLS has certificates")
+	}
+	gone := newCertificates(config.MQTT{Broker: config.Broker{TLS: true}, CAFile: "/gone"})
+	if got := codes(t, gone.conditions(now, time.UTC)); got != "" {
+		t.Errorf("a file that is gone: %q", got)
+	}
+}
