@@ -142,7 +142,13 @@ func (c *Config) Simulated() bool {
 // Load reads and checks the configuration file and the files that it names.
 // Relative paths in it are relative to its folder. The error is of type
 // Problems.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return load(path, (*document).checkFiles) }
+
+// LoadOnly is Load without a look at the files that the configuration names, so
+// Badges.Key stays nil: for whoever may not read them.
+func LoadOnly(path string) (*Config, error) { return load(path, func(*document, *Config) {}) }
+
+func load(path string, check func(*document, *Config)) (*Config, error) {
 	data, err := readLimited(path)
 	if err != nil {
 		return nil, Problems{{File: path, Text: err.Error()}}
@@ -153,7 +159,7 @@ func Load(path string) (*Config, error) {
 	}
 	c, d := parse(path, dir, data)
 	if c != nil {
-		d.checkFiles(c)
+		check(d, c)
 	}
 	if len(d.problems) > 0 {
 		return nil, d.problems.sorted()

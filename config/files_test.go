@@ -119,6 +119,20 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+func TestLoadOnlyLeavesFilesAlone(t *testing.T) {
+	dir := folder(t)
+	c, err := LoadOnly(filepath.Join(dir, "gatewayd.toml"))
+	if err != nil || c.Badges.Key != nil || c.Badges.KeyFile == "" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	if err := os.Remove(c.Badges.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadOnly(filepath.Join(dir, "gatewayd.toml")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLoadWrongFiles(t *testing.T) {
 	otherCert, _ := certificate(t)
 	for _, tt := range []struct {

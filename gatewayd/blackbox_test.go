@@ -625,6 +625,9 @@ func TestPromise6ItRunsUnattended(t *testing.T) {
 		if level := g.health().Level; level != presence.LevelFault {
 			t.Errorf("%s: level %s", tc.fault, level)
 		}
+		if out := g.must("status"); !strings.Contains(out, "fault") || !strings.Contains(out, "alert reader-door  fault: Badge reader \"door\"") {
+			t.Errorf("status says\n%s", out)
+		}
 		g.must("sim", "reader", "--reader", "door", "--fault", "none")
 		g.await("the reader to heal", func() bool { return g.health().Readers[0].State == "ok" })
 	}

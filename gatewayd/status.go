@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -40,11 +41,12 @@ func (s statusCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err := json.Unmarshal(raw, &h); err != nil {
 		return fmt.Errorf("read answer: %w", err)
 	}
-	return printHealth(con.out, h)
+	return printHealth(con.out, h, speaksIndonesian(os.Getenv))
 }
 
-// printHealth prints what a technician wants to know, a line each.
-func printHealth(out io.Writer, h presence.Health) error {
+// printHealth prints what a technician wants to know, a line each: first how it
+// is and what to do, then part by part.
+func printHealth(out io.Writer, h presence.Health, indonesian bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(what, format string, args ...any) {
 		fmt.Fprintf(w, "%s\t%s\n", what, fmt.Sprintf(format, args...))
@@ -53,35 +55,79 @@ func printHealth(out io.Writer, h presence.Health) error {
 	if h.Simulated {
 		level += " (simulated hardware)"
 	}
-	line("gateway", "%s, up %s", level, time.Duration(h.UptimeS)*time.Second)
-	clock := h.Clock.State
-	if h.Clock.ErrorMS != nil {
-		clock += fmt.Sprintf(", within %.1f ms", *h.Clock.ErrorMS)
-	} else {
-		clock += fmt.Sprintf(" for %s: events carry no time", time.Duration(h.Clock.UnsyncedS)*time.Second)
+	line("gateway", "%s, up %s, boot %d, %d after a power cut so far", level, seconds(h.UptimeS), h.Boots, h.Unclean)
+	for _, a := range h.AlertTexts {
+		text := a.EN
+		if indonesian {
+			text = a.ID
+		}
+		if a.Since != "" {
+			text += " (since " + a.Since + ")"
+		}
+		level := string(a.Level)
+		if a.Level == presence.LevelOK {
+			level = "hint"
+		}
+		line("alert "+a.Code, "%s: %s", level, text)
 	}
-	line("clock", "%s", clock)
 	for _, r := range h.Readers {
 		line("reader "+r.Name, "%s, chip %s, %d taps, %d repeats, %d refused, %d errors%s",
-			r.State, r.Version, r.Taps, r.Repeats, r.Refused, r.Errors, because(r.Error))
+			r.State, orNone(r.Version), r.Taps, r.Repeats, r.Refused, r.Errors, because(r.Error))
 	}
 	for _, r := range h.Receivers {
 		last := "nothing heard yet"
 		if r.LastS != nil {
-			last = fmt.Sprintf("last heard %ds ago", *r.LastS)
+			last = fmt.Sprintf("last heard %s ago", seconds(*r.LastS))
 		}
 		line("receiver "+r.Name, "%s, %s, %d frames, %s bad, %d duplicates, %d outside hours%s",
 			r.State, last, r.Frames, countBad(r.Bad), r.Duplicates, r.OutsideHours, because(r.Error))
 	}
-	line("journal", "%d events, %d to deliver, %.1f MB, commit %.1f ms (p50) %.1f ms (p99)",
-		h.Journal.Events, h.Journal.Pending, float64(h.Journal.Bytes)/1e6, h.Journal.CommitMSP50, h.Journal.CommitMSP99)
-	line("mqtt", "%s, %d published, %d confirmed, %d reconnects%s",
-		map[bool]string{true: "connected", false: "not connected"}[h.MQTT.Connected],
-		h.MQTT.Published, h.MQTT.Acked, h.MQTT.Reconnects, because(h.MQTT.LastError))
-	if len(h.Alerts) > 0 {
-		line("alerts", "%s", strings.Join(h.Alerts, ", "))
+	state := "connected"
+	if !h.MQTT.Connected {
+		state = fmt.Sprintf("not connected for %s", seconds(h.MQTT.DisconnectedS))
 	}
+	line("line", "%s, %d sent, %d confirmed, %d reconnects%s",
+		state, h.MQTT.Published, h.MQTT.Acked, h.MQTT.Reconnects, because(h.MQTT.LastError))
+	clock := h.Clock.State
+	if h.Clock.ErrorMS != nil {
+		clock += fmt.Sprintf(", within %.1f ms", *h.Clock.ErrorMS)
+	} else {
+		clock += fmt.Sprintf(" for %s: events carry no time", seconds(h.Clock.UnsyncedS))
+	}
+	line("clock", "%s", clock)
+	waiting := fmt.Sprintf("%d to deliver", h.Journal.Pending)
+	if h.Journal.Pending > 0 {
+		waiting += fmt.Sprintf(" (the oldest for %s)", seconds(h.Journal.OldestPendingS))
+	}
+	line("journal", "%s, %d events kept, %.1f MB, room for %.1f MB more, commit %.1f ms (p50) %.1f ms (p99)",
+		waiting, h.Journal.Events, mb(h.Journal.Bytes), mb(h.Journal.FreeBytes), h.Journal.CommitMSP50, h.Journal.CommitMSP99)
+	line("board", "%s", board(h.Pi))
 	return w.Flush()
+}
+
+func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
+
+func mb(bytes int64) float64 { return float64(bytes) / 1e6 }
+
+// board prints what the board tells about itself.
+func board(p presence.PiHealth) string {
+	var parts []string
+	if p.TempC != nil {
+		parts = append(parts, fmt.Sprintf("%.0f degrees", *p.TempC))
+	}
+	if p.Undervoltage != nil {
+		parts = append(parts, fmt.Sprintf("power too weak %d times", *p.Undervoltage))
+	}
+	if p.SDErrors != nil {
+		parts = append(parts, fmt.Sprintf("%d SD card errors", *p.SDErrors))
+	}
+	if p.DiskFreeBytes != nil {
+		parts = append(parts, fmt.Sprintf("%.0f MB of disk free", mb(*p.DiskFreeBytes)))
+	}
+	if p.DiskDaysLeft != nil {
+		parts = append(parts, fmt.Sprintf("full in %.0f days", *p.DiskDaysLeft))
+	}
+	return orNone(strings.Join(parts, ", "))
 }
 
 // because appends a fault's words where there are any.

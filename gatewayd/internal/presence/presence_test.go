@@ -140,7 +140,7 @@ func TestMessagesAreAsTheCityExpects(t *testing.T) {
 			Readers:   []presence.ReaderHealth{{Name: "door", State: "ok"}},
 			Receivers: []presence.ReceiverHealth{{Name: "yard", State: "ok", Bad: map[string]int64{"checksum": 1}}}, Alerts: []string{},
 		},
-		"alert/reader-door": presence.Alert{Code: "reader-door", ID: "rusak", EN: "broken"},
+		"alert/reader-door": presence.Alert{Code: "reader-door", Level: presence.LevelFault, ID: "rusak", EN: "broken"},
 		"reply/ping":        presence.Reply{TX: "1", OK: true, Result: json.RawMessage(`{}`)},
 		"log":               presence.LogLine{Level: "WARN", Text: "x", Details: map[string]string{"a": "b"}},
 		"receipt":           presence.Receipt{Stream: stream, Upto: 5},
