@@ -122,17 +122,9 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 	if d.cfg.Simulated() {
 		d.hardware = sim.New()
 	}
-	j, err := journal.Open(journal.Options{
-		Path:           journalPath(d.cfg),
-		Keep:           d.cfg.Journal.Keep,
-		MaxBytes:       int64(d.cfg.Journal.MaxMB) << 20,
-		CommitInterval: d.cfg.Journal.CommitInterval,
-		Now:            d.clock.Now,
-		Version:        buildVersion(),
-		Simulated:      d.cfg.Simulated(),
-		Log:            d.log,
-		Beat:           d.systemd.Pulse("journal").Beat,
-	})
+	options := journalOptions(d.cfg, d.clock.Now, d.log)
+	options.Beat = d.systemd.Pulse("journal").Beat
+	j, err := journal.Open(options)
 	if err != nil {
 		return err
 	}
@@ -145,7 +137,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 	d.roster = roster.New()
 	d.door = door.New(door.Options{
 		RepeatWindow: d.cfg.Badges.RepeatWindow,
-		Badges:       d.identities(),
+		Badges:       identitiesOf(d.cfg),
 		Journal:      d.journal,
 		Lamp:         signals{d.lamp},
 		Trouble:      d.lamp.Trouble,
@@ -177,6 +169,20 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 	d.papers = newCertificates(d.cfg.MQTT)
 	d.monitor = d.newMonitor()
 	return nil
+}
+
+// journalOptions are how a gateway's journal is opened.
+func journalOptions(cfg *config.Config, now func() presence.Reading, log *slog.Logger) journal.Options {
+	return journal.Options{
+		Path:           journalPath(cfg),
+		Keep:           cfg.Journal.Keep,
+		MaxBytes:       int64(cfg.Journal.MaxMB) << 20,
+		CommitInterval: cfg.Journal.CommitInterval,
+		Now:            now,
+		Version:        buildVersion(),
+		Simulated:      cfg.Simulated(),
+		Log:            log,
+	}
 }
 
 func (d *daemon) openClock() error {
@@ -217,11 +223,12 @@ func (d *daemon) now() *string {
 	return &s
 }
 
-func (d *daemon) identities() presence.Badges {
-	if d.cfg.Badges.Key == nil {
+// identitiesOf is how this city names its badges.
+func identitiesOf(cfg *config.Config) presence.Badges {
+	if cfg.Badges.Key == nil {
 		return presence.PlainBadges()
 	}
-	return presence.HashedBadges(*d.cfg.Badges.Key)
+	return presence.HashedBadges(*cfg.Badges.Key)
 }
 
 // openLamp takes the pins that are there. A lamp that cannot be lit is no

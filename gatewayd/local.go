@@ -27,6 +27,14 @@ func (d *daemon) control() control.Daemon {
 			}
 			return export(ctx, w, x, exportFrom{d.origin, d.clock, d.journal, d.outages.All()})
 		},
+		Forget: func(ctx context.Context, p control.Person) (control.Forgotten, error) {
+			f, err := d.journal.Forget(ctx, p.Names)
+			if err != nil {
+				return control.Forgotten{}, err
+			}
+			d.log.Info("a person was forgotten", "events", f.Kinds, "waiting", f.Waiting)
+			return forgotten(f), nil
+		},
 		Verify: func(ctx context.Context, w io.Writer) (bool, error) {
 			r, err := d.journal.Verify(ctx)
 			if err != nil {

@@ -32,6 +32,7 @@ type cli struct {
 	Doctor  doctorCmd  `cmd:"" help:"Check this machine and its configuration, and name the command that mends what is wrong."`
 	Watch   watchCmd   `cmd:"" help:"Show taps, tags and reader state live."`
 	Export  exportCmd  `cmd:"" help:"Print the journal's events, also while the gateway runs."`
+	Forget  forgetCmd  `cmd:"" help:"Remove a person's records from this gateway for good."`
 	Verify  verifyCmd  `cmd:"" help:"Check every record of the journal."`
 	Sim     simCmd     `cmd:"" help:"Drive the mocked hardware of a running gateway (readers with bus = \"sim\")."`
 	Version versionCmd `cmd:"" help:"Print version, commit and Go version."`

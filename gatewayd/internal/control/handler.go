@@ -23,6 +23,8 @@ type Daemon struct {
 	// Export writes the journal's events, or the recap of a day. Who asks is
 	// the user id on the other end of the socket.
 	Export func(ctx context.Context, w io.Writer, e Export, who int) error
+	// Forget removes a person's records for good.
+	Forget func(context.Context, Person) (Forgotten, error)
 	// Verify writes what `gatewayd verify` prints, and reports whether the
 	// journal is whole.
 	Verify func(ctx context.Context, w io.Writer) (bool, error)
@@ -80,6 +82,7 @@ func Handler(d Daemon) http.Handler {
 	mux.HandleFunc("GET /watch", d.watch)
 	mux.HandleFunc("GET /export", d.export)
 	mux.HandleFunc("GET /verify", d.verify)
+	mux.HandleFunc("POST /forget", d.forget)
 	mux.HandleFunc("POST /sim/tap", d.tap)
 	mux.HandleFunc("POST /sim/reader", d.breakReader)
 	mux.HandleFunc("POST /sim/clock", d.setClock)
@@ -131,6 +134,25 @@ func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
 	if err := d.Export(r.Context(), w, e, peer(r.Context())); err != nil {
 		w.Header().Set(trailerError, err.Error())
 	}
+}
+
+func (d Daemon) forget(w http.ResponseWriter, r *http.Request) {
+	var p Person
+	if !readJSON(w, r, &p) {
+		return
+	}
+	if len(p.Badges)+len(p.Tags) == 0 {
+		http.Error(w, "no badge and no tag", http.StatusBadRequest)
+		return
+	}
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Time{}) // a large journal takes long; recorders in tests have no deadline
+	f, err := d.Forget(r.Context(), p)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	writeJSON(w, f)
 }
 
 func (d Daemon) verify(w http.ResponseWriter, r *http.Request) {

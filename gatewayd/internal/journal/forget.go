@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -326,7 +327,7 @@ func removeSpan(tx *bolt.Tx, s span) error {
 }
 
 // copyBuckets copies everything but events and holes; of the streams, those that
-// have events.
+// have events, and of what was said, what is about one.
 func copyBuckets(from, to *bolt.Tx, streams map[presence.ID]bool) error {
 	return from.ForEach(func(name []byte, b *bolt.Bucket) error {
 		switch string(name) {
@@ -340,6 +341,14 @@ func copyBuckets(from, to *bolt.Tx, streams map[presence.ID]bool) error {
 		return b.ForEach(func(k, v []byte) error {
 			if string(name) == bucketStreams && (len(k) != len(presence.ID{}) || !streams[presence.ID(k)]) {
 				return nil
+			}
+			if string(name) == bucketSaid {
+				if len(k) != 8 {
+					return damagedf("an answer under a key of %d bytes", len(k))
+				}
+				if _, there := get(to, binary.BigEndian.Uint64(k)); !there {
+					return nil
+				}
 			}
 			return into.Put(k, v)
 		})

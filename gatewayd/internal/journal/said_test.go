@@ -189,3 +189,21 @@ func TestManyAnswersAreWrittenByThemselves(t *testing.T) {
 		<-time.After(10 * time.Millisecond)
 	}
 }
+
+func TestWhatWasSaidIsForgottenWithItsEvents(t *testing.T) {
+	c := newClock()
+	j := open(t, options(newPath(t), c))
+	for n := range 4 {
+		if _, err := j.Append(t.Context(), badge(c, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Say(t.Context(), said(1, false, 2, 3, 4, 5)); err != nil {
+		t.Fatal(err)
+	}
+	gone := badge(c, 1).Badge.Badge
+	if _, err := j.Forget(t.Context(), func(r *presence.Record) bool { return r.Badge.Badge == gone }); err != nil {
+		t.Fatal(err)
+	}
+	checkSaid(t, j, said(1, false, 2, 4, 5)...)
+}

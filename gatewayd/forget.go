@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"presence/config"
+	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
+)
+
+type forgetCmd struct {
+	Badge []string `help:"A badge: its identity as in the events (h:...), or its UID in hex." placeholder:"BADGE"`
+	Tag   []string `help:"A tag, as in the events: reyax:50. Taps that say where it was go too." placeholder:"TAG"`
+}
+
+// Run removes a person's records for good, through the daemon where it runs.
+func (f forgetCmd) Run(ctx context.Context, c *cli, con console) error {
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	person, err := f.person(identitiesOf(cfg))
+	if err != nil {
+		return usageError{err}
+	}
+	d, err := control.Dial(cfg.Gateway.StateDir)
+	if err == nil {
+		return askToForget(ctx, d, person, con.out)
+	}
+	if !errors.Is(err, control.ErrNotRunning) {
+		return err
+	}
+	source, err := clock.NewKernel()
+	if err != nil {
+		return err
+	}
+	o := journalOptions(cfg, source.Now, slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	j, err := journal.Open(o)
+	if err != nil {
+		return err
+	}
+	done, err := j.Forget(ctx, person.Names)
+	if err := errors.Join(err, j.Close()); err != nil {
+		return err
+	}
+	return printForgotten(con.out, forgotten(done))
+}
+
+// person reads the flags.
+func (f forgetCmd) person(badges presence.Badges) (control.Person, error) {
+	p := control.Person{Tags: f.Tag}
+	if len(f.Badge)+len(f.Tag) == 0 {
+		return p, errors.New("whom to forget? say --badge or --tag")
+	}
+	for _, b := range f.Badge {
+		if strings.HasPrefix(b, "h:") {
+			p.Badges = append(p.Badges, b)
+			continue
+		}
+		uid, err := hex.DecodeString(strings.NewReplacer(":", "", "-", "", " ", "").Replace(b))
+		if err != nil || len(uid) < 4 || len(uid) > 10 {
+			return p, fmt.Errorf("--badge %q: want h: and 32 hex digits, or a UID of 4, 7 or 10 bytes in hex", b)
+		}
+		p.Badges = append(p.Badges, badges.Identity(uid))
+	}
+	return p, nil
+}
+
+func askToForget(ctx context.Context, d *control.Client, person control.Person, w io.Writer) error {
+	body, err := control.Post(ctx, d, "/forget", person)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	var done control.Forgotten
+	if err := json.NewDecoder(body).Decode(&done); err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	return printForgotten(w, done)
+}
+
+// forgotten is what a journal forgot, without the numbers.
+func forgotten(f journal.Forgotten) control.Forgotten {
+	return control.Forgotten{Kinds: f.Kinds, Waiting: f.Waiting}
+}
+
+func printForgotten(w io.Writer, f control.Forgotten) error {
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(f.Kinds)) {
+		parts = append(parts, fmt.Sprintf("%d %s", f.Kinds[kind], kind))
+	}
+	if len(parts) == 0 {
+		_, err := fmt.Fprintln(w, "forgotten: nothing, the journal holds no event of this person")
+		return err
+	}
+	_, err := fmt.Fprintf(w, "forgotten: %s events; %d of them were not delivered yet and will not be\n", strings.Join(parts, ", "), f.Waiting)
+	return err
+}
