@@ -1,0 +1,188 @@
+package journal_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
+)
+
+// The files of testdata/versions are journals as gateways in offices have them:
+// one for each form that a release has ever written. A release that changes what
+// is on disk adds one, and keeps all that are there:
+//
+//	add its drafts to oldJournals, then
+//	go test ./gatewayd/internal/journal -run TestJournalsOfAllVersionsStayReadable -write-journal v2
+var writeJournal = flag.String("write-journal", "", "write the journal of this version instead of reading it")
+
+// oldJournal is a journal and what was recorded in it.
+type oldJournal struct {
+	name   string
+	drafts []presence.Draft
+}
+
+func oldJournals() []oldJournal {
+	lat, lon, accuracy, rssi, snr := -7.9778, 112.634, 4.5, -97, 6.25
+	boot := presence.ID{0xB0}
+	at := func(s int64) presence.Reading {
+		return presence.Reading{
+			Boot: boot, Boottime: time.Duration(s) * time.Second, Wall: 1_795_400_000_000_000_000 + s*1_000_000_000,
+			State: presence.ClockSynced, MaxError: 12 * time.Millisecond,
+		}
+	}
+	first, last := at(1), at(2)
+	// What the first gateways recorded.
+	v1 := []presence.Draft{
+		{Kind: presence.KindBadge, At: at(10), Badge: &presence.Badge{Reader: "door", Badge: "h:00112233445566778899aabbccddeeff", Card: "mifare-classic-1k", Assurance: "uid"}},
+		{Kind: presence.KindBadge, At: presence.Reading{Boot: boot, Boottime: 11 * time.Second, Wall: 5}, Simulated: true, Badge: &presence.Badge{Reader: "gate", Badge: "04A1B2C3D4E5F6", Card: "iso14443-4", Assurance: "random-uid"}},
+		{Kind: presence.KindTag, At: at(12), Tag: &presence.Tag{
+			Receiver: "yard", Tag: "mesh:1c2f13fc", Lat: &lat, Lon: &lon, Accuracy: &accuracy, FixTime: 1_795_400_011_000,
+			Fix: presence.FixLive, Zone: presence.ZoneInside, RSSI: &rssi, SNR: &snr,
+		}},
+		{Kind: presence.KindTag, At: at(13), Tag: &presence.Tag{Receiver: "yard", Tag: "waypoint:POS\xff"}},
+		{Kind: presence.KindGap, At: at(14), Gap: &presence.Gap{
+			Reason: presence.GapJournalFull, Kinds: map[string]int{"tag": 120}, First: &first, Last: &last,
+			Ranges: []presence.Range{{Stream: presence.ID{7}, From: 3, To: 122}}, Comment: "refused while there was no room",
+		}},
+	}
+	distance, age := 31.5, 42*time.Second
+	// Tag checks, persons and notes.
+	v1b := append(v1[:len(v1):len(v1)],
+		presence.Draft{Kind: presence.KindBadge, At: at(20), Badge: &presence.Badge{
+			Reader: "door", Badge: "h:ffeeddccbbaa99887766554433221100", Card: "unknown", Assurance: "uid",
+			Check: &presence.TagCheck{Tag: "reyax:50", State: presence.TagFar, Distance: &distance, Age: &age},
+		}},
+		presence.Draft{Kind: presence.KindPresence, At: at(21), Person: &presence.Person{
+			Badge: "h:ffeeddccbbaa99887766554433221100", Tag: "reyax:50", State: presence.Contradiction, Distance: &distance,
+			Events: []presence.EventID{{Stream: presence.ID{7}, Seq: 3}},
+		}},
+	)
+	return []oldJournal{{"v1", v1}, {"v1b", v1b}}
+}
+
+func (o oldJournal) file() string { return filepath.Join("testdata", "versions", o.name+".db.gz") }
+
+// delivered is how many positions of each old journal are delivered: its start
+// and the first event.
+const delivered = 2
+
+func TestJournalsOfAllVersionsStayReadable(t *testing.T) {
+	for _, o := range oldJournals() {
+		if *writeJournal == o.name {
+			o.write(t)
+		}
+		t.Run(o.name, o.read)
+	}
+	files, err := filepath.Glob("testdata/versions/*")
+	if err != nil || len(files) != len(oldJournals()) {
+		t.Errorf("%d files for %d versions: %v", len(files), len(oldJournals()), err)
+	}
+}
+
+// write makes the journal with the code as it is now.
+func (o oldJournal) write(t *testing.T) {
+	t.Helper()
+	path, c := newPath(t), newClock()
+	j, err := journal.Open(options(path, c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range o.drafts {
+		if _, err := j.Append(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Ack(delivered)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(plain); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(o.file()), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(o.file(), packed.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// read takes the journal over as an upgraded gateway does.
+func (o oldJournal) read(t *testing.T) {
+	packed, err := os.Open(o.file())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	r, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := newPath(t)
+	if err := os.WriteFile(path, plain, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	report, err := journal.Verify(t.Context(), path)
+	if err != nil || !report.Whole() {
+		t.Fatalf("verify: %v\n%s", err, report)
+	}
+
+	j, err := journal.Open(options(path, newClock()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if w := j.Damage(); w != nil {
+		t.Fatalf("taken for damaged: %+v", w)
+	}
+	if c := j.Cursor(); c != delivered {
+		t.Errorf("delivered up to %d", c)
+	}
+	entries, err := j.Next(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1+len(o.drafts)+1 { // with the old start and the new one
+		t.Fatalf("%d events", len(entries))
+	}
+	old := entries[0]
+	if old.Kind != presence.KindStart || old.Seq != 1 || old.Start.Version != "test" || old.Start.Previous != nil {
+		t.Errorf("the first event is %+v", old)
+	}
+	for i, want := range o.drafts {
+		got := entries[i+1]
+		if got.Stream != old.Stream || got.Seq != uint64(i)+2 {
+			t.Errorf("event %d is %s-%d", i, got.Stream, got.Seq)
+		}
+		if diff := cmp.Diff(want, got.Draft); diff != "" {
+			t.Errorf("event %d (-want +got):\n%s", i, diff)
+		}
+	}
+	now := entries[len(entries)-1]
+	previous := presence.Previous{Stream: old.Stream, Seq: uint64(len(o.drafts)) + 1, Clean: true}
+	if now.Kind != presence.KindStart || now.Start.Previous == nil || *now.Start.Previous != previous {
+		t.Errorf("the new stream begins with %+v", now.Start)
+	}
+}
