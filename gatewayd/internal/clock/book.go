@@ -443,28 +443,6 @@ func synced(r presence.Reading, known span, guess int64, agreed bool) presence.T
 	return t
 }
 
-// Better reports whether a new answer for an event is worth sending after an
-// old one: it must lie within what was said before, and say clearly more.
-// Answers that are not better are never sent, so what the city has of an event
-// only gets narrower.
-func Better(old, now presence.Timing) bool {
-	if now.Time.IsZero() {
-		return false
-	}
-	if old.Time.IsZero() {
-		return true
-	}
-	// Middle and half are each rounded to a nanosecond.
-	const rounding = 2 * time.Nanosecond
-	outside := now.Time.Sub(old.Time).Abs() + now.Error - old.Error
-	gain := old.Error - now.Error
-	return outside <= rounding && gain >= worthSending && now.Error <= old.Error/2
-}
-
-// worthSending is the least gain for which an event is sent again: below the
-// second that lateness is counted in, above the noise of an NTP client.
-const worthSending = 250 * time.Millisecond
-
 // NotBefore is an instant that has certainly passed at the reading, zero if
 // nothing is known. Certificates can be judged by it before the clock is set.
 func (b *Book) NotBefore(r presence.Reading) time.Time {

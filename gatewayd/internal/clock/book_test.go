@@ -56,7 +56,7 @@ func TestBetweenTwoAnchorsTimeIsInterpolated(t *testing.T) {
 	if d := after.Time.Sub(truth).Abs(); d > time.Millisecond {
 		t.Errorf("%v off in the middle", d)
 	}
-	if !Better(before, after) || Better(after, before) {
+	if !after.Improves(before) || before.Improves(after) {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
 }
@@ -189,6 +189,56 @@ func TestStepsOpenTracks(t *testing.T) {
 	}
 }
 
+// TestASetBackMorningKeepsItsOrder has a clock that is an hour ahead, as nobody
+// set it, until NTP sets it back in the middle of the morning.
+func TestASetBackMorningKeepsItsOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := newFake()
+		src.offset = time.Hour
+		c := New(src)
+		type tap struct {
+			at    presence.Reading
+			truth time.Time
+		}
+		var taps []tap
+		for minute := range 60 {
+			if minute == 30 {
+				src.set(func(f *fake) { f.offset, f.state, f.maxError = 0, presence.ClockSynced, 50*time.Millisecond })
+			}
+			taps = append(taps, tap{src.Now(), time.Now()})
+			c.look()
+			time.Sleep(time.Minute)
+		}
+		var before time.Time
+		for i, tap := range taps {
+			got := c.Timing(tap.at)
+			if !got.Time.After(before) || got.Time.Sub(tap.truth).Abs() > time.Millisecond || got.Error > time.Second {
+				t.Errorf("tap %d: %+v, it was %v", i, got, tap.truth)
+			}
+			before = got.Time
+		}
+	})
+}
+
+// TestASmearedLeapSecondIsNoStep has servers that spread a leap second over a
+// day: that is 12 ppm, which a crystal could be off as well.
+func TestASmearedLeapSecondIsNoStep(t *testing.T) {
+	var b Book
+	utc := instant("2028-12-31T12:00:00Z")
+	for i := range 24 * 6 {
+		bt := time.Duration(i) * 10 * time.Minute
+		b.Add(boots(1), Anchor{Boottime: bt, UTC: utc.Add(bt - bt/86_400), Error: 50 * time.Millisecond, Source: SourceSystem})
+	}
+	for _, a := range b.boots[0].anchors[1:] {
+		if a.opens {
+			t.Errorf("a step at %v", a.bt)
+		}
+	}
+	if got := b.Timing(off(boots(1), 12*time.Hour)).Time.Sub(utc.Add(12*time.Hour - 500*time.Millisecond)).Abs(); got > 50*time.Millisecond {
+		t.Errorf("%v off in the middle", got)
+	}
+}
+
 func TestYearsEndIsAnInstantLikeOthers(t *testing.T) {
 	var b Book
 	b.Add(boots(1), Anchor{Boottime: time.Hour, UTC: instant("2026-12-31T17:00:30Z"), Error: time.Millisecond, Source: SourceSystem})
@@ -230,38 +280,13 @@ func TestStaleDisciplineIsMendedByAnchors(t *testing.T) {
 	if got.Quality != presence.QualitySynced || got.Error > 20*time.Millisecond || !got.Time.Equal(utc.Add(-time.Minute)) {
 		t.Errorf("%+v", got)
 	}
-	if !Better(New(nil).Timing(r), got) {
+	if !got.Improves(presence.Raw(r)) {
 		t.Error("not worth sending again")
 	}
 }
 
-func TestBetterOnlyEverNarrows(t *testing.T) {
-	at := instant("2026-11-23T00:30:00Z")
-	known := func(d, e time.Duration) presence.Timing {
-		return presence.Timing{Quality: presence.QualityCorrected, Time: at.Add(d), Error: e}
-	}
-	for name, tc := range map[string]struct {
-		old, now presence.Timing
-		want     bool
-	}{
-		"known at last":    {presence.Timing{Quality: presence.QualityUnsynced}, known(0, time.Hour), true},
-		"forgotten":        {known(0, time.Hour), presence.Timing{Quality: presence.QualityUnsynced}, false},
-		"narrower":         {known(0, time.Minute), known(time.Second, time.Second), true},
-		"wider":            {known(0, time.Minute), known(0, time.Hour), false},
-		"narrower outside": {known(0, time.Minute), known(2*time.Minute, time.Second), false},
-		"poking out":       {known(0, time.Minute), known(59*time.Second, 2*time.Second), false},
-		"hardly narrower":  {known(0, time.Minute), known(0, 59*time.Second), false},
-		"below care":       {known(0, 100*time.Millisecond), known(0, time.Millisecond), false},
-		"same":             {known(0, time.Minute), known(0, time.Minute), false},
-	} {
-		if got := Better(tc.old, tc.now); got != tc.want {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
 // TestAnotherAnchorNeverWidens draws anchors in the order in which they come,
-// right or wrong, and looks at raw answers, without Better to hide behind.
+// right or wrong, and looks at raw answers, without Timing.Improves to hide behind.
 func TestAnotherAnchorNeverWidens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var b Book
@@ -477,6 +502,76 @@ func FuzzDecodeBook(f *testing.F) {
 				}
 			}
 			b.NotBefore(off(o.id, o.mark))
+		}
+	})
+}
+
+// FuzzBook does what it is told with a book: boots, anchors right and wrong,
+// questions. What was answered once never gets wider nor moves outside, as long
+// as nothing had to be thinned, and a book that was written and read again gives
+// the same answers.
+func FuzzBook(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3})
+	f.Fuzz(func(t *testing.T, ops []byte) {
+		type answer struct {
+			at presence.Reading
+			s  span
+		}
+		var b Book
+		var given []answer
+		boot, bt, anchors := 1, time.Duration(0), 0
+		utc := instant("2026-11-23T00:30:00Z").UnixNano()
+		for i := 0; i+2 < len(ops) && i < 300; i += 3 {
+			op, x, y := ops[i], time.Duration(ops[i+1]), time.Duration(int8(ops[i+2]))
+			switch op % 4 {
+			case 0: // another boot
+				boot, bt, anchors = boot+1, 0, 0
+				utc += int64(x * time.Hour)
+				b.See(boots(boot), x*time.Second)
+			case 1: // time passes
+				bt += x * x * time.Second
+			case 2: // an anchor, off by as much as it claims or more
+				if anchors++; anchors > maxOldAnchors {
+					continue
+				}
+				bt++ // what was asked before was asked of an instant before
+				e := x * x * time.Millisecond
+				source := []string{SourceSystem, SourceBroker}[op/4%2]
+				b.Add(boots(boot), Anchor{Boottime: bt, UTC: time.Unix(0, utc+int64(bt)+int64(y*e/100)), Error: e, Source: source})
+			case 3: // an event
+				r := off(boots(boot), max(0, bt-x*time.Minute))
+				if k := b.find(r.Boot); k >= 0 {
+					if s, _, ok := b.boots[k].at(r.Boottime, 0); ok {
+						given = append(given, answer{r, s})
+					}
+				}
+			}
+			for _, g := range given {
+				k := b.find(g.at.Boot)
+				if k < 0 {
+					continue // forgotten
+				}
+				s, _, ok := b.boots[k].at(g.at.Boottime, 0)
+				if ok && (s.lo > s.hi || s.lo < g.s.lo || s.hi > g.s.hi) {
+					t.Fatalf("at %v: %v, was %v", g.at.Boottime, s, g.s)
+				}
+				if got := b.Timing(g.at); ok && got.Error < s.half() {
+					t.Fatalf("at %v: %v claims more than %v", g.at.Boottime, got, s)
+				}
+			}
+		}
+		data, err := b.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := DecodeBook(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range given {
+			if got, want := again.Timing(g.at), b.Timing(g.at); got != want {
+				t.Fatalf("read again %+v, was %+v", got, want)
+			}
 		}
 	})
 }

@@ -309,7 +309,7 @@ func life(seed uint64, drift float64, judge scheme, s *score) {
 			e.sent = t
 			return
 		}
-		if !Better(e.sent, t) {
+		if !t.Improves(e.sent) {
 			return
 		}
 		if !e.sent.Time.IsZero() && (t.Error > e.sent.Error || t.Time.Sub(e.sent.Time).Abs()+t.Error > e.sent.Error+tolerance) {
