@@ -1,0 +1,287 @@
+package staff
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/presence"
+)
+
+// Journal is what is said of badges and tags, and takes what is said of persons.
+type Journal interface {
+	// Next returns up to max records behind a position, in order. It blocks
+	// until there is at least one.
+	Next(ctx context.Context, after uint64, max int) ([]presence.Entry, error)
+	// Tail passes the records newest first until fn returns false.
+	Tail(fn func(presence.Entry) bool) error
+	// Append returns after the commit that holds the draft.
+	Append(ctx context.Context, d presence.Draft) (presence.Entry, error)
+}
+
+// Options is what Staff needs.
+type Options struct {
+	// Roster is the tag of each badge, and a channel that is closed when that
+	// changes.
+	Roster func() (tags map[string]string, replaced <-chan struct{})
+	// Where tells where a tag is, false if nobody knows.
+	Where     func(tag string) (presence.Whereabouts, bool)
+	Open      func(time.Time) bool // the working hours
+	Location  *time.Location       // whose days count
+	Now       func() presence.Reading
+	Timing    func(presence.Reading) presence.Timing // what is known of it by now
+	Journal   Journal
+	Simulated bool
+}
+
+const (
+	// lookEvery is how often everybody is looked at where nothing happens.
+	lookEvery = time.Second
+
+	// maxDoubt is how far off the time may be for it to be held against the
+	// working hours: shorter than any break in them.
+	maxDoubt = 10 * time.Minute
+
+	// maxLookBack is how many records before today's are looked at for what was
+	// said last.
+	maxLookBack = 100_000
+
+	// page is how many records are read at a time.
+	page = 256
+)
+
+// Staff watches what becomes durable and says who is where. It is used by one
+// goroutine.
+type Staff struct {
+	opt     Options
+	started time.Duration // CLOCK_BOOTTIME
+
+	today    int    // as dateOf; 0: nothing was read yet
+	blind    bool   // the time was unknown, and records of then are in no day
+	pos      uint64 // of the newest record that was read
+	replaced <-chan struct{}
+	people   []*person // by badge
+	byBadge  map[string]*person
+	trails   map[string]*trail // by tag
+}
+
+// New makes a Staff that knows nothing yet.
+func New(opt Options) *Staff {
+	return &Staff{opt: opt, started: opt.Now().Boottime}
+}
+
+// Run watches until the context ends, or the journal fails.
+func (s *Staff) Run(ctx context.Context) error {
+	for {
+		if err := s.look(ctx); err != nil {
+			return err
+		}
+		if err := s.read(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// read takes what became durable, and waits for a while if nothing did.
+func (s *Staff) read(ctx context.Context) error {
+	if s.today == 0 {
+		backoff.Sleep(ctx, lookEvery)
+		return ctx.Err()
+	}
+	waiting, cancel := context.WithTimeout(ctx, lookEvery)
+	defer cancel()
+	err := s.follow(waiting, s.today)
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// follow takes the next records of today.
+func (s *Staff) follow(ctx context.Context, today int) error {
+	entries, err := s.opt.Journal.Next(ctx, s.pos, page)
+	if err != nil {
+		return fmt.Errorf("follow journal: %w", err)
+	}
+	for i := range entries {
+		s.take(&entries[i], today)
+		s.pos = entries[i].Pos
+	}
+	return nil
+}
+
+// look says what has changed.
+func (s *Staff) look(ctx context.Context) error {
+	now, known := s.now()
+	if !known {
+		s.blind = true
+		return nil
+	}
+	if s.blind || now.date != s.today || s.rosterChanged() {
+		if err := s.begin(ctx, now.date); err != nil {
+			return err
+		}
+	}
+	if !now.open {
+		return nil
+	}
+	for _, p := range s.people {
+		body := s.judge(p, now)
+		if body == nil {
+			continue
+		}
+		e, err := s.opt.Journal.Append(ctx, presence.Draft{
+			Kind: presence.KindPresence, At: now.reading, Simulated: s.opt.Simulated, Person: body,
+		})
+		if err != nil {
+			return fmt.Errorf("record presence: %w", err)
+		}
+		s.take(&e, s.today)
+	}
+	return nil
+}
+
+func (s *Staff) rosterChanged() bool {
+	select {
+	case <-s.replaced:
+		return true
+	default:
+		return false
+	}
+}
+
+// moment is the present, as far as it matters here.
+type moment struct {
+	reading presence.Reading
+	time    time.Time
+	date    int           // as dateOf
+	open    bool          // surely within the working hours
+	openFor time.Duration // without a break, as far as it matters
+}
+
+// now is the present, false while nobody knows the time well enough.
+func (s *Staff) now() (moment, bool) {
+	r := s.opt.Now()
+	t := s.opt.Timing(r)
+	date, known := s.dateOf(t)
+	if !known || t.Quality == presence.QualityBounded || t.Error > maxDoubt {
+		return moment{}, false
+	}
+	m := moment{
+		reading: r, time: t.Time, date: date,
+		open: s.opt.Open(t.Time) && s.opt.Open(t.Time.Add(-t.Error)) && s.opt.Open(t.Time.Add(t.Error)),
+	}
+	if m.open {
+		m.openFor = s.openFor(t.Time.Add(-t.Error))
+	}
+	return m, true
+}
+
+// openFor is for how long the office has been open at an instant, but no more
+// than anybody wants to know. Offices open at full minutes.
+func (s *Staff) openFor(t time.Time) time.Duration {
+	minute := t.Truncate(time.Minute)
+	if !s.opt.Open(minute) {
+		return 0
+	}
+	since := minute
+	for t.Sub(since) < longestPatience && s.opt.Open(since.Add(-time.Minute)) {
+		since = since.Add(-time.Minute)
+	}
+	return t.Sub(since)
+}
+
+// dateOf is the day on which something happened, as a number such as 20261123.
+// It is false where that may have been one day or another.
+func (s *Staff) dateOf(t presence.Timing) (date int, known bool) {
+	if t.Time.IsZero() {
+		return 0, false
+	}
+	from, to := earliest(t), latest(t)
+	date = s.day(from)
+	return date, date == s.day(to)
+}
+
+func (s *Staff) day(t time.Time) int {
+	year, month, day := t.In(s.opt.Location).Date()
+	return (year*100+int(month))*100 + day
+}
+
+func earliest(t presence.Timing) time.Time {
+	if t.Quality == presence.QualityBounded {
+		return t.Min
+	}
+	return t.Time.Add(-t.Error)
+}
+
+func latest(t presence.Timing) time.Time {
+	if t.Quality == presence.QualityBounded {
+		return t.Max
+	}
+	return t.Time.Add(t.Error)
+}
+
+// begin makes the roster's people and reads what the journal says of today, and
+// what was said of them last before. Nothing else is known of them: so a new
+// day, a new roster and a new process are the same.
+func (s *Staff) begin(ctx context.Context, today int) error {
+	tags, replaced := s.opt.Roster()
+	s.today, s.replaced = 0, replaced
+	s.people, s.byBadge, s.trails = nil, make(map[string]*person), make(map[string]*trail)
+	for badge, tag := range tags {
+		p := &person{badge: badge, tag: tag}
+		s.people = append(s.people, p)
+		s.byBadge[badge] = p
+		s.trails[tag] = &trail{}
+	}
+	slices.SortFunc(s.people, func(a, b *person) int { return cmp.Compare(a.badge, b.badge) })
+
+	first, end, err := s.lookBack(today)
+	if err != nil {
+		return err
+	}
+	for s.pos = first - 1; s.pos < end; {
+		if err := s.follow(ctx, today); err != nil {
+			return err
+		}
+	}
+	s.today, s.blind = today, false
+	return nil
+}
+
+// lookBack finds today's first record, or the place where it will be, and the
+// newest of all. On its way it reads what was said before today: on the last
+// day on which anything was.
+func (s *Staff) lookBack(today int) (first, end uint64, err error) {
+	older, lastDay := 0, math.MaxInt
+	err = s.opt.Journal.Tail(func(e presence.Entry) bool {
+		if end == 0 {
+			end, first = e.Pos, e.Pos+1
+		}
+		date, known := s.dateOf(s.opt.Timing(e.At))
+		switch {
+		case known && date == today:
+			first = e.Pos
+			return true
+		case !known || date > today:
+		case date < lastDay && lastDay != math.MaxInt:
+			return false
+		case e.Person != nil:
+			lastDay = date
+			if p := s.byBadge[e.Person.Badge]; p != nil && !p.known {
+				p.known, p.before = true, e.Person.State
+			}
+		}
+		older++
+		return older < maxLookBack
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("read what was said before: %w", err)
+	}
+	return max(first, 1), end, nil
+}
