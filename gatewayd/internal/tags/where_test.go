@@ -76,11 +76,20 @@ func TestWhereWaitsForNothing(t *testing.T) {
 	y.time = y.time.Add(30 * time.Second)
 	go func() { heard <- y.Receive(context.Background(), "yard", fix) }()
 	<-blocked
-	if w, ok := y.Where(theTag); !ok || w.Zone != out {
-		t.Errorf("%+v", w)
-	}
-	if c := y.Check(theTag, y.now()); c == nil || c.State != presence.TagFar {
-		t.Errorf("%+v", c)
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		if w, ok := y.Where(theTag); !ok || w.Zone != out {
+			t.Errorf("%+v", w)
+		}
+		if c := y.Check(theTag, y.now()); c == nil || c.State != presence.TagFar {
+			t.Errorf("%+v", c)
+		}
+	}()
+	select {
+	case <-asked:
+	case <-time.After(5 * time.Second):
+		t.Error("a tap waits until the journal takes a fix")
 	}
 	close(y.block)
 	if err := <-heard; err != nil {
