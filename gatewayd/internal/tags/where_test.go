@@ -222,6 +222,28 @@ func repeat(d time.Duration, n int) (all []time.Duration) {
 	return all
 }
 
+// Fixes that may be off by kilometres tell nothing; after some of them nobody
+// knows where the tag is.
+func TestVagueFixesEndInDoubt(t *testing.T) {
+	for _, north := range []float64{0, 3000} {
+		y := office(t, tags.Options{})
+		y.walk(t, 30*time.Second, north, north, north)
+		settled, _ := y.Where(theTag)
+		for i := range 8 {
+			if w, _ := y.Where(theTag); w.Zone != settled.Zone {
+				t.Errorf("at %v m, after %d: %+v", north, i, w)
+			}
+			y.time = y.time.Add(30 * time.Second)
+			vague := at(north, y.time)
+			vague.Accuracy = 60_000
+			y.hear(t, "yard", vague)
+		}
+		if w, _ := y.Where(theTag); w.Zone != uncertain || y.last().Zone != uncertain {
+			t.Errorf("at %v m: %+v", north, w)
+		}
+	}
+}
+
 // What was known before a silence says nothing of what is after it.
 func TestSilenceBreaks(t *testing.T) {
 	y := office(t, tags.Options{})
