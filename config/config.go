@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -88,7 +89,13 @@ type Tags struct {
 	MinMoveM    float64       `toml:"min_move_m"`
 	Heartbeat   time.Duration `toml:"heartbeat"`
 	Coordinates string        `toml:"coordinates"` // "full", "coarse" or "none"
-	RosterFile  string        `toml:"roster_file"`
+	// RosterFile is a CSV file; only Check looks at it, since it may change or
+	// be missing for a while.
+	RosterFile    string `toml:"roster_file"`
+	RosterKeyFile string `toml:"roster_key_file"`
+	// RosterKey is the content of RosterKeyFile: the city's key for signed
+	// documents. Only Load sets it; nil without a RosterKeyFile.
+	RosterKey ed25519.PublicKey
 }
 
 // Office is the fence: a circle, or the polygons of FenceFile.
@@ -143,6 +150,15 @@ func (c *Config) Simulated() bool {
 // Relative paths in it are relative to its folder. The error is of type
 // Problems.
 func Load(path string) (*Config, error) { return load(path, (*document).checkFiles) }
+
+// Check is Load for a person at a desk: it also reports what a gateway could
+// run without, a roster file that is not there.
+func Check(path string) (*Config, error) {
+	return load(path, func(d *document, c *Config) {
+		d.checkFiles(c)
+		d.root.table("tags").read("roster_file", c.Tags.RosterFile)
+	})
+}
 
 // LoadOnly is Load without a look at the files that the configuration names, so
 // Badges.Key stays nil: for whoever may not read them.

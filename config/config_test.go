@@ -29,6 +29,15 @@ plain_uid = true
 broker = "tcp://localhost"
 `
 
+// printed is the spans of a day.
+func printed(spans []Span) string {
+	var list []string
+	for _, s := range spans {
+		list = append(list, fmt.Sprintf("%v-%v", s.Start, s.End))
+	}
+	return fmt.Sprint(list)
+}
+
 // contract is the example of the contract, with the comments left out.
 const contract = `
 [gateway]
@@ -176,6 +185,23 @@ func TestParseRight(t *testing.T) {
 		{"one day closes the others", "[hours]\nsun = \"00:00-24:00\"", func(c *Config) bool {
 			return cmp.Equal(c.Hours.Week, Week{time.Sunday: {{0, 24 * time.Hour}}})
 		}},
+		{"breaks", "[hours]\nmon = \"07:30-16:00\"\nfri = \"07:30-16:30\"\nsat = \"07:30-11:00\"\nbreak = \"12:00-13:00\"\nfri_break = \"11:30-13:00\"\nsat_break = \"\"", func(c *Config) bool {
+			w := c.Hours.Week
+			return printed(w[time.Monday]) == "[7h30m0s-12h0m0s 13h0m0s-16h0m0s]" && printed(w[time.Friday]) == "[7h30m0s-11h30m0s 13h0m0s-16h30m0s]" &&
+				printed(w[time.Saturday]) == "[7h30m0s-11h0m0s]" && len(w[time.Sunday]) == 0
+		}},
+		{"breaks at the ends of a day", "[hours]\nmon = \"08:00-16:00\"\nmon_break = \"07:00-09:00\"\ntue = \"08:00-16:00\"\ntue_break = \"15:00-16:00\"\nwed = \"08:00-16:00\"\nwed_break = \"08:00-16:00\"", func(c *Config) bool {
+			w := c.Hours.Week
+			return printed(w[time.Monday]) == "[9h0m0s-16h0m0s]" && printed(w[time.Tuesday]) == "[8h0m0s-15h0m0s]" && len(w[time.Wednesday]) == 0
+		}},
+		{"a break in the national week", "[hours]\nbreak = \"12:00-13:00\"", func(c *Config) bool {
+			return printed(c.Hours.Week[time.Friday]) == "[7h30m0s-12h0m0s 13h0m0s-16h30m0s]"
+		}},
+		{"breaks hold in periods", "[hours]\nbreak = \"12:00-13:00\"\nfri_break = \"11:30-13:00\"\nperiod = [{from=2027-03-01, to=2027-03-01, mon=\"08:00-15:00\", fri=\"08:00-15:00\"}, {from=2027-04-01, to=2027-04-01, mon=\"08:00-15:00\", fri=\"08:00-15:00\", break=\"12:00-12:30\"}, {from=2027-05-01, to=2027-05-01, mon=\"08:00-15:00\", fri=\"08:00-15:00\", break=\"\"}]", func(c *Config) bool {
+			p := c.Hours.Periods
+			return printed(p[0].Week[time.Monday]) == "[8h0m0s-12h0m0s 13h0m0s-15h0m0s]" && printed(p[0].Week[time.Friday]) == "[8h0m0s-11h30m0s 13h0m0s-15h0m0s]" &&
+				printed(p[1].Week[time.Friday]) == "[8h0m0s-12h0m0s 12h30m0s-15h0m0s]" && printed(p[2].Week[time.Friday]) == "[8h0m0s-15h0m0s]"
+		}},
 		{"always", "[hours]\nalways = true", func(c *Config) bool { return c.Hours.Always }},
 		{"periods are sorted and may touch", "[hours]\nperiod = [{from=2027-03-02, to=2027-03-03, mon=\"\"}, {from=2027-03-01, to=2027-03-01, mon=\"\"}]", func(c *Config) bool {
 			return len(c.Hours.Periods) == 2 && c.Hours.Periods[0].From.Day == 1
@@ -252,7 +278,12 @@ func wrongFiles() []wrong {
 		{"key above the tables", `[gateway]`, "host = 1\n[gateway]", []string{"1 host: not known"}},
 		{"quoted key", "", "\"a\\nb\" = 1", []string{`15 mqtt."a\nb": not known`}},
 		{"empty key", "", `"" = 1`, []string{`15 mqtt."": not known`}},
-		{"break of a later version", "", "[hours]\nmon = \"07:30-16:00\"\nbreak = \"12:00-13:00\"", []string{"17 hours.break: not known"}},
+		{"mistyped break", "", "[hours]\nmon = \"07:30-16:00\"\nfri_brek = \"12:00-13:00\"", []string{"17 hours.fri_brek: did you mean hours.fri_break?"}},
+		{"no break", "", "[hours]\nbreak = \"noon\"\nmon_break = \"13:00-12:00\"", []string{"16 hours.break: no span of hours", "17 hours.mon_break: ends before it begins"}},
+		{"break outside of the hours", "", "[hours]\nmon = \"07:30-12:00\"\nbreak = \"12:00-13:00\"", []string{"17 hours.break: not within the hours of any day"}},
+		{"break of a closed day", "", "[hours]\nmon = \"07:30-12:00\"\nfri_break = \"11:00-12:00\"", []string{"17 hours.fri_break: not within the hours of that day"}},
+		{"break outside of a period's hours", "", "[[hours.period]]\nfrom=2027-01-01\nto=2027-01-02\nmon=\"08:00-12:00\"\nbreak=\"12:00-13:00\"", []string{"19 hours.period.break: not within the hours of any day"}},
+		{"a break as long as the day", "", "[hours]\nmon = \"07:30-12:00\"\nbreak = \"07:00-12:00\"", []string{"15 hours: closed on every day"}},
 		{"unknown key in a period", "", "[[hours.period]]\nfrom=2027-01-01\nto=2027-01-02\nmon=\"\"\nmonday=\"\"", []string{"19 hours.period.monday: not known"}},
 		{"unknown deep table", "", "[gateway.deep.er]\nx = 1", []string{"15 gateway.deep: not known"}},
 
@@ -327,7 +358,9 @@ func wrongFiles() []wrong {
 		{"no number", "", "[tags]\nmin_move_m = nan", []string{"16 tags.min_move_m: out of range"}},
 		{"infinite", "", "[tags]\nmin_move_m = +inf", []string{"16 tags.min_move_m: out of range"}},
 		{"coordinates", "", "[tags]\ncoordinates = \"rough\"", []string{"16 tags.coordinates: full, coarse, none"}},
-		{"roster of a later version", "", "[tags]\nroster_file = \"roster.csv\"", []string{"16 tags.roster_file: not available in this version"}},
+		{"roster without a badge key", base[strings.Index(base, "[[reader]]"):], "[[receiver]]\nname=\"r\"\nprotocol=\"reyax\"\nport=\"/dev/ttyUSB1\"\n[mqtt]\nbroker=\"tcp://localhost\"\n[tags]\nroster_file = \"r.csv\"\nroster_key_file = \"r.pem\"", []string{
+			"11 tags.roster_file: what badges are called", "12 tags.roster_key_file: what badges are called",
+		}},
 
 		// Hours.
 		{"closed for ever by absence", "", "[hours]\nalways = false", []string{"15 hours: no day"}},

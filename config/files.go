@@ -2,10 +2,13 @@ package config
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +30,15 @@ func (d *document) checkFiles(c *Config) {
 			badges.problem("key_file", "%s: %v", show(c.Badges.KeyFile), err)
 		}
 		c.Badges.Key = key
+	}
+
+	tags := d.root.table("tags")
+	if data, ok := tags.read("roster_key_file", c.Tags.RosterKeyFile); ok {
+		key, err := parsePublicKey(data)
+		if err != nil {
+			tags.problem("roster_key_file", "%s: %v", show(c.Tags.RosterKeyFile), err)
+		}
+		c.Tags.RosterKey = key
 	}
 
 	if data, ok := mqtt.read("ca_file", c.MQTT.CAFile); ok && !x509.NewCertPool().AppendCertsFromPEM(data) {
@@ -106,6 +118,32 @@ func parseKey(data []byte) (*[32]byte, error) {
 		return nil, errors.New("has characters that are no hex digits: the badge key is 64 hex digits on one line")
 	}
 	return &key, nil
+}
+
+// parsePublicKey reads the city's Ed25519 public key: PEM as openssl writes it
+// (SubjectPublicKeyInfo, RFC 8410), or its 32 bytes in base64.
+func parsePublicKey(data []byte) (ed25519.PublicKey, error) {
+	const advice = "put the city's public key there (openssl pkey -in city.key -pubout)"
+	block, _ := pem.Decode(data)
+	switch {
+	case block == nil:
+		key, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(data)))
+		if err != nil || len(key) != ed25519.PublicKeySize {
+			return nil, errors.New("is no public key: " + advice)
+		}
+		return key, nil
+	case strings.Contains(block.Type, "PRIVATE"):
+		return nil, errors.New("is the PRIVATE key, which must not leave the city: delete it here and " + advice)
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, errors.New("is no public key: " + advice)
+	}
+	key, ok := parsed.(ed25519.PublicKey)
+	if !ok {
+		return nil, errors.New("is a key of another kind than Ed25519: make the city's key with openssl genpkey -algorithm ed25519")
+	}
+	return key, nil
 }
 
 // Password reads the broker's password: the file without the line break at its

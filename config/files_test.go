@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
@@ -186,6 +187,75 @@ func TestLoadWrongFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// cityKey is a public key as openssl writes it.
+const cityKey = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"
+
+func TestRosterKey(t *testing.T) {
+	private, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(make([]byte, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p256, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := x509.MarshalPKIXPublicKey(p256.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inPEM := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	for name, tc := range map[string]struct{ content, want string }{
+		"PEM":             {cityKey, ""},
+		"base64":          {"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n", ""},
+		"the private key": {inPEM("PRIVATE KEY", private), "is the PRIVATE key"},
+		"another kind":    {inPEM("PUBLIC KEY", other), "another kind"},
+		"a certificate":   {inPEM("CERTIFICATE", other[:20]), "no public key"},
+		"31 bytes":        {"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZg==", "no public key"},
+		"no key at all":   {"secret words\n", "no public key"},
+		"an empty file":   {"", "no public key"},
+		"no file":         {"-", "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "gatewayd.toml")
+			write(t, path, base+"[tags]\nroster_key_file = \"city.pem\"\n")
+			if tc.content != "-" {
+				write(t, filepath.Join(dir, "city.pem"), tc.content)
+			}
+			c, err := Load(path)
+			if tc.want == "" {
+				if err != nil || !bytes.HasPrefix(c.Tags.RosterKey, []byte{0x19, 0xbf, 0x44, 0x09}) {
+					t.Errorf("read as %v, %v", c, err)
+				}
+				return
+			}
+			var got Problems
+			if !errors.As(err, &got) {
+				t.Fatalf("error %v, want Problems", err)
+			}
+			matchProblems(t, got, []string{"16 tags.roster_key_file: " + tc.want})
+		})
+	}
+}
+
+// A roster that is not there now may come: the gateway runs without, and the
+// desk is told.
+func TestMissingRosterFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gatewayd.toml")
+	write(t, path, base+"[tags]\nroster_file = \"roster.csv\"\n")
+	if _, err := Load(path); err != nil {
+		t.Errorf("Load: %v", err)
+	}
+	_, err := Check(path)
+	var got Problems
+	if !errors.As(err, &got) {
+		t.Fatalf("Check: %v", err)
+	}
+	matchProblems(t, got, []string{"16 tags.roster_file: no such file"})
 }
 
 func TestLoadTellsFilesAndValuesAtOnce(t *testing.T) {

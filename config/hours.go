@@ -12,13 +12,13 @@ import (
 // Hours says when tag data may be recorded.
 type Hours struct {
 	Always   bool     `toml:"always"`
-	Week     Week     `toml:"week"` // the keys mon to sun
+	Week     Week     `toml:"week"` // the keys mon to sun, without the breaks
 	Holidays []Date   `toml:"holidays"`
 	Periods  []Period `toml:"period"` // sorted, without overlap
 }
 
 // Week is the spans of each day, by time.Weekday. A day without spans is
-// closed.
+// closed. A break leaves two spans of a day.
 type Week [7][]Span
 
 // Span is a part of a day, as the wall clock shows it: from Start until just
@@ -32,7 +32,7 @@ type Span struct {
 type Period struct {
 	From Date `toml:"from"`
 	To   Date `toml:"to"`
-	Week Week `toml:"week"` // the keys mon to sun
+	Week Week `toml:"week"` // the keys mon to sun, without the breaks
 }
 
 // Date is a day of the calendar.
@@ -63,18 +63,19 @@ func dayKeys() [7]string { return [7]string{"sun", "mon", "tue", "wed", "thu", "
 
 func readHours(t *table, present, receivers bool) Hours {
 	h := Hours{Always: t.flag("always")}
+	usual := readBreaks(t, breaks{})
 	week, days := readWeek(t)
-	h.Holidays = readHolidays(t)
-	h.Periods = readPeriods(t.tables("period"))
-	h.Week = week
 	if !days {
-		h.Week = nationalWeek()
+		week = nationalWeek()
 	}
+	h.Week = usual.cut(t, week)
+	h.Holidays = readHolidays(t)
+	h.Periods = readPeriods(t.tables("period"), usual)
 	if !present || h.Always || !receivers || t.broken("always") {
 		return h
 	}
 	switch {
-	case !days && !t.has("holidays") && !t.has("period"):
+	case !days && !t.has("holidays") && !t.has("period") && !t.has("break"):
 		t.doc.report(t.line, t.path, `has no day, so nothing of the tags would be recorded: write mon = "07:30-16:00" and so on, or delete [hours] for the national week, or write always = true`)
 	case days && h.closed() && !t.broken(append(weekKeys(), "period")...):
 		t.doc.report(t.line, t.path, `is closed on every day, so nothing of the tags would be recorded: write mon = "07:30-16:00" and so on, or always = true`)
@@ -114,17 +115,99 @@ func readWeek(t *table) (w Week, days bool) {
 		if s == "" {
 			continue
 		}
-		span, ok := parseSpan(s)
-		switch {
-		case !ok:
-			t.problem(key, `%s is no span of hours: write it such as "07:30-16:00" (24:00 is the end of the day, "" is closed)`, show(s))
-		case span.End <= span.Start:
-			t.problem(key, "%s ends before it begins: the end must be later on the same day", show(s))
-		default:
+		if span, ok := t.span(key, s); ok {
 			w[i] = []Span{span}
 		}
 	}
 	return w, days
+}
+
+// span is the span of hours that a key holds; false if it is none.
+func (t *table) span(key, s string) (Span, bool) {
+	span, ok := parseSpan(s)
+	switch {
+	case !ok:
+		t.problem(key, `%s is no span of hours: write it such as "07:30-16:00" (24:00 is the end of the day, "" is none)`, show(s))
+	case span.End <= span.Start:
+		t.problem(key, "%s ends before it begins: the end must be later on the same day", show(s))
+		ok = false
+	}
+	return span, ok
+}
+
+// breaks is the break of each day, by time.Weekday; the zero Span is none.
+type breaks [7]Span
+
+// breakKey is the key of one day's break.
+func breakKey(day string) string { return day + "_break" }
+
+// readBreaks reads the key break, which is for all days, and mon_break to
+// sun_break. Where a table has none for a day, the one from around it holds.
+func readBreaks(t *table, around breaks) breaks {
+	b := around
+	if s, there := t.spanOrNone("break"); there {
+		for i := range b {
+			b[i] = s
+		}
+	}
+	for i, day := range dayKeys() {
+		if s, there := t.spanOrNone(breakKey(day)); there {
+			b[i] = s
+		}
+	}
+	return b
+}
+
+// spanOrNone is a span of hours, or the zero Span for "". It is not there if the
+// key is missing or wrong.
+func (t *table) spanOrNone(key string) (s Span, there bool) {
+	text := t.text(key, "")
+	if !t.has(key) || t.broken(key) {
+		return Span{}, false
+	}
+	if text == "" {
+		return Span{}, true
+	}
+	return t.span(key, text)
+}
+
+// cut takes the breaks out of a week, and reports those of the table that no
+// day has.
+func (b breaks) cut(t *table, w Week) Week {
+	var out Week
+	used := false // by a day that has none of its own
+	for i, day := range dayKeys() {
+		for _, s := range w[i] {
+			out[i] = append(out[i], s.without(b[i])...)
+		}
+		changed := !slices.Equal(out[i], w[i])
+		key := breakKey(day)
+		switch {
+		case !t.has(key):
+			used = used || changed
+		case !changed && b[i] != Span{} && !t.broken(day, key):
+			t.problem(key, "%s is not within the hours of that day: correct one of the two, or delete it", show(t.values[key].text))
+		}
+	}
+	if v := t.values["break"]; v != nil && v.text != "" && !used && !t.broken(append(weekKeys(), "break")...) {
+		t.problem("break", "%s is not within the hours of any day: correct one of them, or delete it", show(v.text))
+	}
+	return out
+}
+
+// without is what a break leaves of a span.
+func (s Span) without(pause Span) []Span {
+	if pause.End <= s.Start || s.End <= pause.Start {
+		return []Span{s}
+	}
+	var rest []Span
+	if s.Start < pause.Start {
+		rest = append(rest, Span{s.Start, pause.Start})
+	}
+	if pause.End < s.End {
+		rest = append(rest, Span{pause.End, s.End})
+	}
+	return rest
 }
 
 // parseSpan reads "07:30-16:00".
@@ -196,7 +279,7 @@ func (t *table) date(key string) (Date, bool) {
 	return d, ok
 }
 
-func readPeriods(tables []*table) []Period {
+func readPeriods(tables []*table, usual breaks) []Period {
 	type placed struct {
 		Period
 		t *table
@@ -204,10 +287,11 @@ func readPeriods(tables []*table) []Period {
 	var list []placed
 	for _, t := range tables {
 		p := placed{t: t}
-		var days, ok1, ok2 bool
+		var ok1, ok2 bool
 		p.From, ok1 = t.date("from")
 		p.To, ok2 = t.date("to")
-		p.Week, days = readWeek(t)
+		week, days := readWeek(t)
+		p.Week = readBreaks(t, usual).cut(t, week)
 		if !days {
 			t.doc.report(t.line, t.path, `has no day: write mon = "08:00-15:00" and so on; for closed days use holidays`)
 		}

@@ -20,7 +20,7 @@ func (d *document) config() *Config {
 	c.Receivers = readReceivers(root.tables("receiver"))
 	c.Feedback = readFeedback(root.table("feedback"), used)
 	c.Badges = readBadges(root.table("badges"), root.has("reader"))
-	c.Tags = readTags(root.table("tags"))
+	c.Tags = readTags(root.table("tags"), c.Badges)
 	c.Hours = readHours(root.table("hours"), root.has("hours"), root.has("receiver"))
 	if office := root.table("office"); root.has("office") {
 		c.Office = readOffice(office)
@@ -160,14 +160,24 @@ func (t *table) broken(keys ...string) bool {
 	return false
 }
 
-func readTags(t *table) Tags {
-	return Tags{
-		MinInterval: t.duration("min_interval", 30*time.Second, 0, day),
-		MinMoveM:    t.number("min_move_m", 25, 0, 100_000),
-		Heartbeat:   t.duration("heartbeat", 10*time.Minute, 0, day),
-		Coordinates: t.choice("coordinates", "full", "full", "coarse", "none"),
-		RosterFile:  t.file("roster_file", ""),
+func readTags(t *table, badges Badges) Tags {
+	tags := Tags{
+		MinInterval:   t.duration("min_interval", 30*time.Second, 0, day),
+		MinMoveM:      t.number("min_move_m", 25, 0, 100_000),
+		Heartbeat:     t.duration("heartbeat", 10*time.Minute, 0, day),
+		Coordinates:   t.choice("coordinates", "full", "full", "coarse", "none"),
+		RosterFile:    t.file("roster_file", ""),
+		RosterKeyFile: t.file("roster_key_file", ""),
 	}
+	// Raw card numbers in a roster could be neither hashed nor kept.
+	if badges.KeyFile == "" && !badges.PlainUID && !t.doc.root.table("badges").broken("key_file", "plain_uid") {
+		for key, file := range map[string]string{"roster_file": tags.RosterFile, "roster_key_file": tags.RosterKeyFile} {
+			if file != "" {
+				t.problem(key, "needs to know what badges are called: write badges.key_file, or badges.plain_uid = true")
+			}
+		}
+	}
+	return tags
 }
 
 func readOffice(t *table) *Office {

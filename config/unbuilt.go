@@ -8,8 +8,6 @@ func unbuilt(key, value string) bool {
 		return value == "pn532"
 	case "receiver.protocol":
 		return value == "meshtastic"
-	case "tags.roster_file":
-		return value != ""
 	}
 	return false
 }
