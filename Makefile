@@ -32,7 +32,7 @@ lint:
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt-clean:"; echo "$$unformatted"; exit 1; fi
-	shellcheck scripts/*.sh .ci/run
+	shellcheck scripts/*.sh scripts/city/*.sh .ci/run
 
 # Static binaries for every Pi: 64-bit, and ARMv6 for the Zero and the first one.
 cross:

@@ -21,6 +21,7 @@ func (d *daemon) conditions() []health.Condition {
 		d.lineConditions,
 		d.certificateConditions,
 		d.boardConditions,
+		d.documentConditions,
 	} {
 		cs = append(cs, look()...)
 	}

@@ -28,6 +28,7 @@ import (
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/door"
 	"presence/gatewayd/internal/health"
+	"presence/gatewayd/internal/hours"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
@@ -58,7 +59,10 @@ type daemon struct {
 	lampFault      error
 	door           *door.Door
 	tags           *tags.Tags
-	roster         *roster.Roster // who carries which tag
+	roster         *roster.Roster   // who carries which tag
+	rosterFile     *roster.Follower // nil: none is configured
+	hours          *hours.Policy    // when tag data may be recorded
+	signed         documents        // what the city sends of the two
 	uplink         *uplink.Uplink
 	monitor        *health.Monitor
 	watchers       hub
@@ -134,7 +138,8 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 	}
 	d.openOutages()
 	d.openLamp()
-	d.roster = roster.New()
+	d.openRoster()
+	d.openHours()
 	d.door = door.New(door.Options{
 		RepeatWindow: d.cfg.Badges.RepeatWindow,
 		Badges:       identitiesOf(d.cfg),
@@ -262,8 +267,8 @@ func (d *daemon) newTags() (*tags.Tags, error) {
 		MinInterval: t.MinInterval, MinMove: t.MinMoveM, Heartbeat: t.Heartbeat,
 		Coordinates: tags.Coordinates(t.Coordinates),
 		Fence:       fence,
-		Always:      d.cfg.Hours.Always,
-		Open:        calendarOf(d.cfg).Open,
+		Always:      d.hours.Always,
+		Open:        d.hours.Open,
 		Now:         d.clock.Now,
 		Timing:      d.clock.Timing,
 		Journal:     d.journal,
@@ -309,6 +314,7 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 	o.Times = d.clock
 	o.Now = d.clock.Now
 	o.Commands = d.commands()
+	o.Documents = d.signed.topics()
 	o.Log = log
 	o.Beat = d.systemd.Pulse("uplink").Beat
 	o.Limits = limits
@@ -344,6 +350,8 @@ func (d *daemon) newMonitor() *health.Monitor {
 			MQTT:       d.uplink.Stats,
 			Readers:    d.door.Health,
 			Receivers:  d.tags.Health,
+			Roster:     d.rosterHealth,
+			Hours:      d.hoursHealth,
 			Pi:         d.piHealth,
 			Conditions: d.conditions,
 		},
@@ -392,7 +400,7 @@ func (d *daemon) handOver(ctx context.Context) {
 
 // services are the tasks that outlive the intake.
 func (d *daemon) services() []supervise.Task {
-	return []supervise.Task{
+	tasks := []supervise.Task{
 		{Name: "journal", Run: func(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
@@ -415,6 +423,10 @@ func (d *daemon) services() []supervise.Task {
 			return err
 		}},
 	}
+	if d.rosterFile != nil {
+		tasks = append(tasks, supervise.Task{Name: "roster file", Run: d.rosterFile.Run})
+	}
+	return tasks
 }
 
 // intake are the tasks that take in taps and fixes.

@@ -226,17 +226,13 @@ func fenceOf(o *config.Office) (*tags.Fence, error) {
 	return f, nil
 }
 
-// calendarOf makes the working hours of the configuration.
-func calendarOf(cfg *config.Config) hours.Calendar {
-	c := hours.Calendar{
-		Location: cfg.Gateway.Timezone,
-		Always:   cfg.Hours.Always,
-		Week:     weekOf(cfg.Hours.Week),
-	}
-	for _, day := range cfg.Hours.Holidays {
+// calendarOf makes working hours of the configuration or of the city.
+func calendarOf(zone *time.Location, h config.Hours) hours.Calendar {
+	c := hours.Calendar{Location: zone, Always: h.Always, Week: weekOf(h.Week)}
+	for _, day := range h.Holidays {
 		c.Holidays = append(c.Holidays, hours.Date(day))
 	}
-	for _, p := range cfg.Hours.Periods {
+	for _, p := range h.Periods {
 		c.Periods = append(c.Periods, hours.Period{From: hours.Date(p.From), To: hours.Date(p.To), Week: weekOf(p.Week)})
 	}
 	return c

@@ -117,12 +117,20 @@ func reread(path string, old *config.Config, log *slog.Logger) *config.Config {
 	case err != nil:
 		log.Error("configuration cannot be read, the old one stays in force", "error", err)
 		return nil
-	case next.Digest == old.Digest && next.Badges == old.Badges:
+	case next.Digest == old.Digest && sameKeys(next, old):
 		log.Info("configuration is unchanged")
 		return nil
 	}
 	log.Info("configuration has changed, starting over with it", "digest", next.Digest)
 	return next
+}
+
+// sameKeys tells whether the keys in files that the daemon keeps are the same.
+func sameKeys(a, b *config.Config) bool {
+	if (a.Badges.Key == nil) != (b.Badges.Key == nil) || a.Badges.Key != nil && *a.Badges.Key != *b.Badges.Key {
+		return false
+	}
+	return a.Tags.RosterKey.Equal(b.Tags.RosterKey)
 }
 
 // journalPath is where a gateway keeps its journal.

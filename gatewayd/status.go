@@ -82,6 +82,10 @@ func printHealth(out io.Writer, h presence.Health, indonesian bool) error {
 		line("receiver "+r.Name, "%s, %s, %d frames, %s bad, %d duplicates, %d outside hours%s",
 			r.State, last, r.Frames, countBad(r.Bad), r.Duplicates, r.OutsideHours, because(r.Error))
 	}
+	if h.Roster.Source != "none" {
+		line("roster", "%d badges, from the %s%s", h.Roster.Entries, h.Roster.Source, bySerial(h.Roster.Serial))
+	}
+	line("hours", "%s, from the %s%s", openNow(h.Hours.Open), h.Hours.Source, bySerial(h.Hours.Serial))
 	state := "connected"
 	if !h.MQTT.Connected {
 		state = fmt.Sprintf("not connected for %s", seconds(h.MQTT.DisconnectedS))
@@ -128,6 +132,25 @@ func board(p presence.PiHealth) string {
 		parts = append(parts, fmt.Sprintf("full in %.0f days", *p.DiskDaysLeft))
 	}
 	return orNone(strings.Join(parts, ", "))
+}
+
+// bySerial tells a signed document's serial, if there is one.
+func bySerial(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (serial %d)", n)
+}
+
+// openNow tells whether tags are recorded.
+func openNow(open *bool) string {
+	switch {
+	case open == nil:
+		return "not known while the time is not"
+	case *open:
+		return "open, tags are recorded"
+	}
+	return "closed, no tag is recorded"
 }
 
 // because appends a fault's words where there are any.

@@ -1,14 +1,15 @@
 #!/bin/sh
 # Installs what the tests need beside Go: mosquitto, the broker that they talk
-# to, a C compiler for Go's race detector, and shellcheck for the lint. Does
-# nothing where all are there, and asks for sudo only where it has to install
-# something and is not root.
+# to, a C compiler for Go's race detector, openssl to sign as the city does, and
+# what the lint needs for scripts. Does nothing where all are there, and asks for
+# sudo only where it has to install something and is not root.
 set -eu
 
 PATH=$PATH:/usr/sbin # where Debian puts mosquitto
 missing=
 command -v mosquitto >/dev/null || missing="$missing mosquitto"
 command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
+command -v openssl >/dev/null || missing="$missing openssl"
 command -v shellcheck >/dev/null || missing="$missing shellcheck"
 [ -n "$missing" ] || exit 0
 

@@ -25,7 +25,8 @@ func AsyncAPI() []byte { return bytes.Clone(document) }
 // Validator judges messages by the document. It may be used by several
 // goroutines.
 type Validator struct {
-	schemas map[string]*jsonschema.Schema // by channel address behind the gateway, "alert/{code}"
+	schemas  map[string]*jsonschema.Schema // by channel address behind the gateway, "alert/{code}"
+	document *jsonschema.Schema            // what a signed message holds
 }
 
 // prefix is how all addresses of the document begin.
@@ -83,7 +84,16 @@ func NewValidator() (*Validator, error) {
 			}
 		}
 	}
+	if v.document, err = compiler.Compile(url + "#/components/schemas/document"); err != nil {
+		return nil, fmt.Errorf("read AsyncAPI: %w", err)
+	}
 	return v, nil
+}
+
+// ValidateDocument says what is wrong with the payload of a signed document, nil
+// if nothing is.
+func (v *Validator) ValidateDocument(payload []byte) error {
+	return validate(v.document, "signed payload", payload)
 }
 
 // Validate says what is wrong with a message on a topic, nil if nothing is.
@@ -105,12 +115,16 @@ func (v *Validator) Validate(topic string, payload []byte) error {
 	if strings.HasPrefix(rest, "alert/") && len(payload) == 0 {
 		return nil // clears the alert
 	}
+	return validate(schema, "message on "+topic, payload)
+}
+
+func validate(schema *jsonschema.Schema, what string, payload []byte) error {
 	message, err := jsonschema.UnmarshalJSON(bytes.NewReader(payload))
 	if err != nil {
-		return fmt.Errorf("message on %s: %w", topic, err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	if err := schema.Validate(message); err != nil {
-		return fmt.Errorf("message on %s: %w\n%s", topic, err, payload)
+		return fmt.Errorf("%s: %w\n%s", what, err, payload)
 	}
 	return nil
 }

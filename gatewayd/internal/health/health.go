@@ -19,6 +19,8 @@ type Sources struct {
 	MQTT      func() presence.MQTTHealth
 	Readers   func() []presence.ReaderHealth
 	Receivers func() []presence.ReceiverHealth
+	Roster    func() presence.RosterHealth
+	Hours     func() presence.HoursHealth
 	Pi        func() presence.PiHealth
 	// Conditions are those that no number of the document shows, such as a
 	// journal that was found damaged at the start.
@@ -99,6 +101,12 @@ func (m *Monitor) look() (presence.Health, []Condition) {
 	}
 	if s.Receivers != nil {
 		doc.Receivers = append(doc.Receivers, s.Receivers()...)
+	}
+	if s.Roster != nil {
+		doc.Roster = s.Roster()
+	}
+	if s.Hours != nil {
+		doc.Hours = s.Hours()
 	}
 	if s.Pi != nil {
 		doc.Pi = s.Pi()

@@ -81,6 +81,8 @@ type Health struct {
 	MQTT      MQTTHealth       `json:"mqtt"`
 	Readers   []ReaderHealth   `json:"readers"`
 	Receivers []ReceiverHealth `json:"receivers"`
+	Roster    RosterHealth     `json:"roster"`
+	Hours     HoursHealth      `json:"hours"`
 	Pi        PiHealth         `json:"pi"`
 	Alerts    []string         `json:"alerts"` // codes that stand
 	// AlertTexts are the alerts in words, only for whoever asks the gateway itself.
@@ -145,6 +147,22 @@ type ReceiverHealth struct {
 	OutsideHours int64            `json:"outside_hours"`
 	LastS        *int64           `json:"last_s"` // since the last valid frame; null if there was none
 	Error        string           `json:"error,omitempty"`
+}
+
+// RosterHealth says which roster is in force.
+type RosterHealth struct {
+	Source  string `json:"source"`  // "none", "file" or "topic"
+	Entries int    `json:"entries"` // badges in it
+	Serial  uint64 `json:"serial"`  // of the signed document, 0 where it is none
+	Refused int64  `json:"refused"` // documents that were forged, old or wrong
+}
+
+// HoursHealth says which working hours are in force.
+type HoursHealth struct {
+	Source  string `json:"source"` // "file" or "topic"
+	Open    *bool  `json:"open"`   // tags are recorded now; null while the time is unknown
+	Serial  uint64 `json:"serial"`
+	Refused int64  `json:"refused"`
 }
 
 // PiHealth is what the board tells about itself; null where it does not.

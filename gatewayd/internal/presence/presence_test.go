@@ -137,6 +137,7 @@ func TestMessagesAreAsTheCityExpects(t *testing.T) {
 		},
 		"health": presence.Health{
 			V: 1, IntervalS: 60, Level: presence.LevelOK, Clock: presence.ClockHealth{State: "synced", Quality: presence.QualitySynced},
+			Roster: presence.RosterHealth{Source: "none"}, Hours: presence.HoursHealth{Source: "file"},
 			Readers:   []presence.ReaderHealth{{Name: "door", State: "ok"}},
 			Receivers: []presence.ReceiverHealth{{Name: "yard", State: "ok", Bad: map[string]int64{"checksum": 1}}}, Alerts: []string{},
 		},

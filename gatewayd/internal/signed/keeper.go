@@ -162,7 +162,13 @@ func (k *Keeper) load() (*kept, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	doc.Body = keep
+	if !bytes.Equal(keep, doc.Body) {
+		// Judged otherwise than before: what may not be kept any more goes.
+		doc.Body = keep
+		if err := k.store(&doc); err != nil {
+			return nil, nil, err
+		}
+	}
 	return &doc, use, nil
 }
 

@@ -88,7 +88,7 @@ func listen(t *testing.T, test func(t *testing.T, r *tags.Tags, kept *shelf, por
 		kept := &shelf{}
 		ports := map[string]*port{"yard": {}, "roof": {}}
 		r := tags.New(tags.Options{
-			Always: true, Coordinates: tags.Full, Journal: kept, Log: slog.New(slog.DiscardHandler),
+			Always: func() bool { return true }, Coordinates: tags.Full, Journal: kept, Log: slog.New(slog.DiscardHandler),
 			Now: func() presence.Reading {
 				return presence.Reading{Boottime: time.Minute + time.Since(started), Wall: today().UnixNano(), State: presence.ClockSynced}
 			},
@@ -200,7 +200,7 @@ func TestReleaseNeedsNoFurtherFix(t *testing.T) {
 		var mu sync.Mutex
 		state := presence.ClockUnsynced
 		r := tags.New(tags.Options{
-			Open: func(time.Time) bool { return true }, Coordinates: tags.Full, Journal: kept, Log: slog.New(slog.DiscardHandler),
+			Always: func() bool { return false }, Open: func(time.Time) bool { return true }, Coordinates: tags.Full, Journal: kept, Log: slog.New(slog.DiscardHandler),
 			Now: func() presence.Reading {
 				mu.Lock()
 				defer mu.Unlock()

@@ -36,7 +36,7 @@ type Options struct {
 	Heartbeat   time.Duration // a still tag is recorded so often; 0: never again
 	Coordinates Coordinates
 	Fence       *Fence               // nil: there is none
-	Always      bool                 // the hours do not matter
+	Always      func() bool          // whether the hours do not matter
 	Open        func(time.Time) bool // the working hours
 	Now         func() presence.Reading
 	Timing      func(presence.Reading) presence.Timing // what is known of it by now
@@ -117,7 +117,7 @@ func (t *Tags) Receive(ctx context.Context, receiver string, fix beacon.Fix) err
 		return err
 	}
 	known := t.opt.Timing(now)
-	if !t.opt.Always && !certain(known) {
+	if !t.opt.Always() && !certain(known) {
 		if len(t.held) >= maxHeld {
 			t.health.count(t.held[0].receiver, badHeld)
 			t.held = t.held[1:]
@@ -186,7 +186,7 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 	// The claim counts as well: a position of the weekend that comes on Monday
 	// is none of the gateway's business.
 	claims := !claim.IsZero() && instant.Sub(claim) < believedFor
-	if !t.opt.Always && (!t.inHours(known) || claims && !t.opt.Open(claim)) {
+	if !t.opt.Always() && (!t.inHours(known) || claims && !t.opt.Open(claim)) {
 		t.health.change(receiver, func(h *receiverHealth) { h.OutsideHours++ })
 		return nil
 	}

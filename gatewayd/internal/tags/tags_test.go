@@ -51,9 +51,7 @@ type yard struct {
 // open makes a yard at a moment; everything is recorded unless opt says less.
 func open(at time.Time, opt tags.Options) *yard {
 	y := &yard{opt: opt, time: at, boot: presence.ID{1}, state: presence.ClockSynced}
-	if opt.Open == nil {
-		y.opt.Always = true
-	}
+	y.opt.Always = func() bool { return opt.Open == nil }
 	if opt.Coordinates == "" {
 		y.opt.Coordinates = tags.Full
 	}

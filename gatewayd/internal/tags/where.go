@@ -55,7 +55,7 @@ func (t *Tags) distance(p place) *float64 {
 // is nil outside the working hours, and while nobody knows whether it is:
 // nobody's whereabouts are asked for then.
 func (t *Tags) Check(tag string, tap presence.Reading) *presence.TagCheck {
-	if !t.opt.Always {
+	if !t.opt.Always() {
 		if known := t.opt.Timing(tap); !certain(known) || !t.inHours(known) {
 			return nil
 		}

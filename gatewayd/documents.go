@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"presence/config"
+	"presence/gatewayd/internal/health"
+	"presence/gatewayd/internal/hours"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/roster"
+	"presence/gatewayd/internal/signed"
+)
+
+// documents are what the city signs for a gateway; nil where no key is
+// configured to check them by.
+type documents struct {
+	roster *signed.Keeper
+	hours  *signed.Keeper
+}
+
+// topics says who reads which retained topic of the city.
+func (d documents) topics() map[string]func([]byte) {
+	if d.roster == nil {
+		return nil
+	}
+	return map[string]func([]byte){"roster": d.roster.Receive, "policy/hours": d.hours.Receive}
+}
+
+// openRoster puts the roster in force that the file or the city gives.
+func (d *daemon) openRoster() {
+	d.roster = roster.New()
+	badges := identitiesOf(d.cfg)
+	if file := d.cfg.Tags.RosterFile; file != "" {
+		d.rosterFile = roster.Follow(file, badges, d.roster, d.log)
+	}
+	d.signed.roster = d.keeper("roster", "entries", func(body []byte) (keep []byte, use func(), err error) {
+		pairs, err := roster.ParseEntries(body, badges)
+		if err != nil {
+			return nil, nil, err
+		}
+		keep, err = json.Marshal(pairs)
+		return keep, func() { d.roster.SetDocument(pairs) }, err
+	})
+}
+
+// openHours puts the working hours in force that the file or the city gives.
+func (d *daemon) openHours() {
+	zone := d.cfg.Gateway.Timezone
+	d.hours = hours.NewPolicy(calendarOf(zone, d.cfg.Hours))
+	d.signed.hours = d.keeper("hours", "hours", func(body []byte) (keep []byte, use func(), err error) {
+		h, err := config.ParseHours("policy", body)
+		var wrong config.Problems
+		if errors.As(err, &wrong) {
+			return nil, nil, fmt.Errorf("%s: %s (%d problems in all)", wrong[0].Key, wrong[0].Text, len(wrong))
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		keep, err = json.Marshal(json.RawMessage(body)) // without spaces
+		return keep, func() { d.hours.Set(calendarOf(zone, h)) }, err
+	})
+}
+
+// keeper keeps a kind of document, nil where there is no key.
+func (d *daemon) keeper(kind, body string, judge func([]byte) ([]byte, func(), error)) *signed.Keeper {
+	if d.cfg.Tags.RosterKey == nil {
+		return nil
+	}
+	return signed.New(signed.Options{
+		Form: signed.Form{Kind: kind, Body: body, Dinas: d.cfg.Gateway.Dinas, Gateway: d.cfg.Gateway.ID},
+		Key:  d.cfg.Tags.RosterKey,
+		Path: filepath.Join(d.cfg.Gateway.StateDir, kind+".json"), Judge: judge, Log: d.log,
+	})
+}
+
+func (d *daemon) rosterHealth() presence.RosterHealth {
+	pairs, _ := d.roster.Pairs()
+	h := presence.RosterHealth{Source: string(d.roster.Source()), Entries: len(pairs)}
+	if k := d.signed.roster; k != nil {
+		s := k.State()
+		h.Serial, h.Refused = s.Serial, s.Refused
+	}
+	return h
+}
+
+func (d *daemon) hoursHealth() presence.HoursHealth {
+	h := presence.HoursHealth{Source: "file"}
+	if k := d.signed.hours; k != nil {
+		s := k.State()
+		h.Serial, h.Refused = s.Serial, s.Refused
+		if s.Serial > 0 {
+			h.Source = "topic"
+		}
+	}
+	t := d.clock.Timing(d.clock.Now())
+	if open := d.hours.Open(t.Time); !t.Time.IsZero() || d.hours.Always() {
+		h.Open = &open
+	}
+	return h
+}
+
+// documentConditions are what is wrong with roster and working hours. A refused
+// document stands until a valid one comes: what the topic said last is not what
+// is in force.
+func (d *daemon) documentConditions() (cs []health.Condition) {
+	if d.rosterFile != nil {
+		if err := d.rosterFile.Problem(); err != nil {
+			cs = append(cs, health.Condition{
+				Code: "roster", Level: presence.LevelWarn,
+				ID: fmt.Sprintf("Berkas roster salah dan tidak dipakai; roster sebelumnya tetap berlaku. Perbaiki %s, periksa dengan gatewayd check. (%v)", d.cfg.Tags.RosterFile, err),
+				EN: fmt.Sprintf("The roster file is wrong and not in use; the roster before it stays in force. Correct %s and try gatewayd check. (%v)", d.cfg.Tags.RosterFile, err),
+			})
+		}
+	}
+	for _, doc := range []struct {
+		keeper *signed.Keeper
+		code   string
+		id, en string
+		topic  string
+	}{
+		{d.signed.roster, "roster-refused", "Roster", "A roster", "roster"},
+		{d.signed.hours, "hours-refused", "Jam kerja", "Working hours", "policy/hours"},
+	} {
+		if doc.keeper == nil {
+			continue
+		}
+		if err := doc.keeper.State().Problem; err != nil {
+			cs = append(cs, health.Condition{
+				Code: doc.code, Level: presence.LevelWarn,
+				ID: fmt.Sprintf("%s pada topik %s ditolak; yang sebelumnya tetap berlaku. Terbitkan lagi dokumen yang ditandatangani kota, dan periksa siapa yang boleh menulis ke topik itu. (%v)", doc.id, doc.topic, err),
+				EN: fmt.Sprintf("%s on the topic %s: refused; what was before stays in force. Publish the document that the city signed again, and look who may write to that topic. (%v)", doc.en, doc.topic, err),
+			})
+		}
+	}
+	return cs
+}

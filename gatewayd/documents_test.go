@@ -1,0 +1,310 @@
+package main_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"presence/drivers/beacon/beacontest"
+	"presence/gatewayd/internal/brokertest"
+)
+
+// signer is somebody with a key and the city's script.
+type signer struct {
+	t   testing.TB
+	key string
+}
+
+// newSigner makes a key with openssl, and its public half beside it (.pem).
+func newSigner(t testing.TB) signer {
+	t.Helper()
+	if _, err := exec.LookPath("openssl"); err != nil {
+		const text = "openssl is not installed: run scripts/install-test-deps.sh"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(text)
+		}
+		t.Skip(text)
+	}
+	s := signer{t, filepath.Join(t.TempDir(), "city.key")}
+	s.run("openssl", "genpkey", "-algorithm", "ed25519", "-out", s.key)
+	s.run("openssl", "pkey", "-in", s.key, "-pubout", "-out", s.key+".pem")
+	return s
+}
+
+func (s signer) run(name string, args ...string) []byte {
+	s.t.Helper()
+	cmd := exec.Command(name, args...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("%s: %v\n%s", name, err, errs.String())
+	}
+	return out
+}
+
+// sign makes a message of the gateway's roster or hours.
+func (s signer) sign(kind string, serial int, text string) []byte {
+	s.t.Helper()
+	file := filepath.Join(s.t.TempDir(), kind)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return s.run("../scripts/city/sign.sh", "-k", s.key, "-d", "dinkes", "-g", "dinkes-01", "-s", strconv.Itoa(serial), kind, file)
+}
+
+const (
+	prefix = "presence/v1/dinkes/dinkes-01/"
+	ownUID = "04A1B2C3D4E5F6"
+)
+
+// raised and cleared tell what was last said of an alert.
+func raised(code string) func([]brokertest.Message) bool {
+	return func(m []brokertest.Message) bool { last := lastOn(m, "alert/"+code); return len(last) > 0 }
+}
+
+func cleared(code string) func([]brokertest.Message) bool {
+	return func(m []brokertest.Message) bool {
+		last := lastOn(m, "alert/"+code)
+		return last != nil && len(last) == 0
+	}
+}
+
+// lastOn is the last payload on a topic, nil if there was none.
+func lastOn(messages []brokertest.Message, topic string) []byte {
+	for _, m := range slices.Backward(messages) {
+		if m.Topic == prefix+topic {
+			return append([]byte{}, m.Payload...)
+		}
+	}
+	return nil
+}
+
+// TestSignedRoster: what the city signed is in force and stays it; what
+// somebody else publishes changes nothing and is told.
+func TestSignedRoster(t *testing.T) {
+	t.Parallel()
+	cityKey, forger := newSigner(t), newSigner(t)
+	b := brokertest.Start(t)
+	city := b.Subscribe("presence/v1/#")
+	g := newGateway(t, b.URL(), fmt.Sprintf("[hours]\nalways = true\n[tags]\nroster_key_file = %q\n", cityKey.key+".pem"))
+	g.start()
+	roster := func(serial int) func() bool {
+		return func() bool {
+			h := g.health().Roster
+			return h.Source == "topic" && h.Serial == uint64(serial) && h.Entries == serial
+		}
+	}
+	lines := []string{ownUID + ",kenwood:100-1001\n", "04:00:00:02,reyax:2\n", "h:00112233445566778899aabbccddeeff,waypoint:Bu Sari\n"}
+	genuine := func(serial int) []byte { // as many entries as the serial says
+		return cityKey.sign("roster", serial, "badge,tag\n"+strings.Join(lines[:serial], ""))
+	}
+	second := genuine(2)
+	city.Publish(prefix+"roster", true, second)
+	g.await("the roster", roster(2))
+	if a := g.tap("--uid", ownUID); len(a) != 1 || a[0].Outcome != "accepted" {
+		t.Fatalf("the tap: %+v", a)
+	}
+	city.Await("the tag check", func(m []brokertest.Message) bool {
+		return strings.Contains(string(lastOn(m, "event/badge")), `"tag_check":{"tag":"kenwood:100-1001","state":"silent"`)
+	})
+
+	for name, message := range map[string][]byte{
+		"forged":    forger.sign("roster", 3, strings.Join(lines, "")),
+		"replayed":  genuine(1),
+		"unsigned":  []byte(`{"v":1,"payload":"e30="}`),
+		"malformed": []byte("badge,tag\n"),
+		"hours":     cityKey.sign("hours", 9, `{"always":true}`),
+	} {
+		refused := g.health().Roster.Refused
+		city.Publish(prefix+"roster", true, message)
+		g.await("a roster that is "+name+" to be refused", func() bool { return g.health().Roster.Refused == refused+1 })
+		if !roster(2)() {
+			t.Fatalf("%s: %+v", name, g.health().Roster)
+		}
+	}
+	city.Await("the alert", raised("roster-refused"))
+	city.Publish(prefix+"roster", true, second)
+	city.Await("the end of the alert", cleared("roster-refused"))
+
+	// A restart, and a broker that has lost the roster, or has an old one.
+	g.stop()
+	city.Publish(prefix+"roster", true, nil)
+	g.start()
+	g.await("the line", func() bool { return g.health().MQTT.Connected })
+	if !roster(2)() {
+		t.Errorf("after a restart: %+v", g.health().Roster)
+	}
+	city.Publish(prefix+"roster", true, genuine(1))
+	city.Await("the alert on a replay after the restart", raised("roster-refused"))
+	if !roster(2)() {
+		t.Errorf("after a replay: %+v", g.health().Roster)
+	}
+	city.Publish(prefix+"roster", true, genuine(3))
+	g.await("the next roster", roster(3))
+	city.Await("the end of the alert", cleared("roster-refused"))
+	g.stop()
+	for _, m := range city.Messages() {
+		if err := validator(t).Validate(m.Topic, m.Payload); err != nil && m.Topic != prefix+"roster" {
+			t.Error(err)
+		}
+	}
+	nowhere(t, g, ownUID, "04:00:00:02", "04000002")
+}
+
+// nowhere looks for card numbers in the gateway's state and log.
+func nowhere(t *testing.T, g *gateway, numbers ...string) {
+	t.Helper()
+	found := func(where string, data []byte) {
+		for _, number := range numbers {
+			if bytes.Contains(bytes.ToUpper(data), []byte(number)) {
+				t.Errorf("the card number %s is in %s", number, where)
+			}
+		}
+	}
+	found("the log", g.log.Bytes())
+	if err := filepath.WalkDir(filepath.Join(g.dir, "state"), func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		found(path, data)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSignedHours: the city closes the hours, and no tag is recorded from then
+// on; nobody else can open them.
+func TestSignedHours(t *testing.T) {
+	t.Parallel()
+	cityKey, forger := newSigner(t), newSigner(t)
+	b := brokertest.Start(t)
+	city := b.Subscribe("presence/v1/#")
+	radio, port := openTTY(t)
+	g := newGateway(t, b.URL(), everyTag+fmt.Sprintf("roster_key_file = %q\n", cityKey.key+".pem")+receiver(port))
+	g.start()
+	fixes := 0
+	send := func() {
+		t.Helper()
+		fixes++
+		if _, err := io.WriteString(radio, beacontest.PKLDS(100, 1001, -7.9+float64(fixes)/1000, 112.6, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send()
+	city.Await("the tag", func(m []brokertest.Message) bool { return count(m, "tag") == 1 })
+
+	// Open for an hour on Mondays, which is half a day from now.
+	far := time.Now().In(jakarta(t)).Add(12 * time.Hour)
+	closed := fmt.Sprintf(`{"mon":"%02d:00-%02d:00","break":""}`, far.Hour(), far.Hour()+1)
+	hours := func(open bool, serial uint64) func() bool {
+		return func() bool {
+			h := g.health().Hours
+			return h.Source == "topic" && h.Open != nil && *h.Open == open && h.Serial == serial
+		}
+	}
+	outside := func(n int64) func() bool {
+		return func() bool { return g.health().Receivers[0].OutsideHours == n }
+	}
+	second := cityKey.sign("hours", 2, closed)
+	city.Publish(prefix+"policy/hours", true, second)
+	g.await("closed hours", hours(false, 2))
+	send()
+	g.await("a tag outside of the hours", outside(1))
+
+	for name, message := range map[string][]byte{
+		"forged":   forger.sign("hours", 3, `{"always":true}`),
+		"replayed": cityKey.sign("hours", 1, `{"always":true}`),
+		"unsigned": []byte(`{"always":true}`),
+		"wrong":    cityKey.sign("hours", 3, `{"mon":"always"}`),
+		"a roster": cityKey.sign("roster", 3, ownUID+",reyax:1\n"),
+	} {
+		refused := g.health().Hours.Refused
+		city.Publish(prefix+"policy/hours", true, message)
+		g.await("hours that are "+name+" to be refused", func() bool { return g.health().Hours.Refused == refused+1 })
+		if !hours(false, 2)() {
+			t.Fatalf("%s: %+v", name, g.health().Hours)
+		}
+	}
+	city.Await("the alert", raised("hours-refused"))
+	city.Publish(prefix+"policy/hours", true, second)
+	city.Await("the end of the alert", cleared("hours-refused"))
+
+	g.stop()
+	city.Publish(prefix+"policy/hours", true, nil)
+	g.start()
+	if !hours(false, 2)() {
+		t.Errorf("after a restart: %+v", g.health().Hours)
+	}
+	send()
+	g.await("a tag outside of the hours", outside(1))
+
+	g.await("the line", func() bool { return g.health().MQTT.Connected })
+	city.Publish(prefix+"policy/hours", true, cityKey.sign("hours", 3, `{"always":true}`))
+	g.await("open hours", hours(true, 3))
+	send()
+	messages := city.Await("the tag", func(m []brokertest.Message) bool { return count(m, "tag") == 2 })
+	if n := count(messages, "tag"); n != 2 {
+		t.Errorf("%d tags reached the city, want the first and the last", n)
+	}
+}
+
+// TestRosterFile: the file is read again when it changes; a wrong one changes
+// nothing and is told.
+func TestRosterFile(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	city := b.Subscribe("presence/v1/#")
+	g := newGateway(t, b.URL(), "[tags]\nroster_file = \"roster.csv\"\n")
+	if out, code := g.try("check"); code != 2 || !strings.Contains(out, ":17: tags.roster_file: ") {
+		t.Errorf("check without the file: exit %d\n%s", code, out)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(g.dir, "roster.csv"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries := func(n int) func() bool {
+		return func() bool { h := g.health().Roster; return h.Source == "file" && h.Entries == n }
+	}
+	// Taps do not wait for a roster that is not there.
+	g.start()
+	city.Await("the alert on a missing roster", raised("roster"))
+	if a := g.tap("--uid", ownUID); len(a) != 1 || a[0].Outcome != "accepted" {
+		t.Fatalf("the tap: %+v", a)
+	}
+
+	write("badge;tag\r\n" + ownUID + ";kenwood:100-1001\r\n")
+	g.await("the roster", entries(1))
+	city.Await("the end of the alert", cleared("roster"))
+
+	wrong := "badge,tag\n" + ownUID + ",kenwood:100-1001\n\n" + strings.ToLower(ownUID) + ",reyax:1\n"
+	write(wrong)
+	city.Await("the alert on a wrong roster", raised("roster"))
+	if !entries(1)() {
+		t.Errorf("a wrong file changed the roster: %+v", g.health().Roster)
+	}
+	if out, code := g.try("check"); code != 2 || !strings.Contains(out, "roster.csv:4: has the badge of line 2 again") {
+		t.Errorf("check: exit %d\n%s", code, out)
+	}
+	write("badge,tag\n" + ownUID + ",kenwood:100-1001\n04000002,reyax:1\n")
+	g.await("the next roster", entries(2))
+	city.Await("the end of the alert", cleared("roster"))
+	if out, code := g.try("check"); code != 0 {
+		t.Errorf("check: exit %d\n%s", code, out)
+	}
+	g.stop()
+	nowhere(t, g, ownUID, "04000002")
+	events(t, validator(t), city.Messages()) // each is valid
+}

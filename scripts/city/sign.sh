@@ -1,0 +1,112 @@
+#!/bin/sh
+# Signs a roster or working hours for the gateways and prints the message that
+# is to be published, retained. It needs openssl 3 and a shell.
+#
+# Once, in the city, where nobody else can read it:
+#   openssl genpkey -algorithm ed25519 -out city.key
+# For the gateways (tags.roster_key_file):
+#   openssl pkey -in city.key -pubout -out city.pem
+# Then, for one gateway, for all of a department (-g '*') or of the city
+# (-d '*' -g '*'):
+#   sign.sh -k city.key -d dinkes -g dinkes-01 roster roster.csv >roster.json
+#   sign.sh -k city.key -d dinkes -g '*' hours hours.json >policy.json
+#   mosquitto_pub ... -r -q 1 -t presence/v1/dinkes/dinkes-01/roster -f roster.json
+#
+# roster.csv has lines "badge,tag" as for tags.roster_file, without quotes.
+# hours.json is a JSON object with the keys of [hours]:
+#   {"mon":"07:30-16:00","fri":"07:30-16:30","break":"12:00-13:00",
+#    "holidays":["2026-12-25"],
+#    "period":[{"from":"2027-02-08","to":"2027-03-09","mon":"08:00-15:00"}]}
+set -eu
+
+usage() {
+	echo "usage: sign.sh -k KEY -d DINAS -g GATEWAY [-s SERIAL] roster FILE.csv | hours FILE.json" >&2
+	exit 2
+}
+fail() {
+	echo "sign.sh: $*" >&2
+	exit 1
+}
+
+key='' dinas='' gateway='' serial=''
+while getopts k:d:g:s: option; do
+	case $option in
+	k) key=$OPTARG ;;
+	d) dinas=$OPTARG ;;
+	g) gateway=$OPTARG ;;
+	s) serial=$OPTARG ;;
+	*) usage ;;
+	esac
+done
+shift $((OPTIND - 1))
+if [ $# != 2 ] || [ -z "$key" ] || [ -z "$dinas" ] || [ -z "$gateway" ]; then
+	usage
+fi
+kind=$1 file=$2
+[ -r "$file" ] || fail "cannot read $file"
+[ -r "$key" ] || fail "cannot read the key $key"
+
+for name in "$dinas" "$gateway"; do
+	case $name in
+	'*') ;;
+	*[!a-z0-9-]*) fail "\"$name\" is no department and no gateway: small letters, digits and hyphens, or '*' for all" ;;
+	esac
+done
+[ "$dinas" != '*' ] || [ "$gateway" = '*' ] || fail "-d '*' goes with -g '*' only"
+
+# The serial has to rise: the seconds since 1970 do.
+serial=${serial:-$(date +%s)}
+case $serial in
+0* | *[!0-9]*) fail "the serial \"$serial\" is no number from 1" ;;
+esac
+
+# The entries of a roster as JSON.
+entries() {
+	LC_ALL=C awk '
+		function fail(text) {
+			printf "sign.sh: line %d %s\n", NR, text >"/dev/stderr"
+			failed = 1
+			exit 1
+		}
+		{
+			sub(/^\357\273\277/, "")
+			sub(/\r$/, "")
+			if ($0 ~ /^[ \t]*(#|$)/) next
+			if ($0 ~ /["\\]/) fail("has a quote or a backslash")
+			if ($0 ~ /[\001-\010\013-\037]/) fail("has a control character")
+			parts = split($0, part, /[,;\t]/)
+			for (i = 1; i <= parts; i++) gsub(/^ +| +$/, "", part[i])
+			while (parts > 0 && part[parts] == "") parts--
+			if (parts == 0) next
+			if (parts != 2) fail("does not have two columns: badge,tag")
+			if (!seen_first++ && tolower(part[1]) == "badge" && tolower(part[2]) == "tag") next
+			badge = part[1]
+			if (badge !~ /^h:/) raw++
+			if (badge in line) fail("has the badge of line " line[badge] " again")
+			line[badge] = NR
+			printf "%s{\"badge\":\"%s\",\"tag\":\"%s\"}", separator, badge, part[2]
+			separator = ","
+		}
+		END {
+			if (!failed && raw)
+				printf "sign.sh: note: %d raw card numbers; whoever may read the topic can read them. Identities (h:...) are better.\n", raw >"/dev/stderr"
+		}' "$1"
+}
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+case $kind in
+roster)
+	entries "$file" >"$dir/body" || exit 1
+	body="\"entries\":[$(cat "$dir/body")]"
+	;;
+hours) body="\"hours\":$(cat "$file")" ;;
+*) usage ;;
+esac
+printf '{"kind":"%s","dinas":"%s","gateway":"%s","serial":%s,"issued":"%s",%s}' \
+	"$kind" "$dinas" "$gateway" "$serial" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$body" >"$dir/payload"
+
+openssl pkeyutl -sign -rawin -inkey "$key" -in "$dir/payload" -out "$dir/signature"
+[ "$(wc -c <"$dir/signature")" -eq 64 ] || fail "$key is no Ed25519 key"
+printf '{"v":1,"payload":"%s","signature":"%s"}\n' \
+	"$(openssl base64 -A -in "$dir/payload")" "$(openssl base64 -A -in "$dir/signature")"

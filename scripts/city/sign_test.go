@@ -1,0 +1,166 @@
+package city_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"presence/scripts/city"
+)
+
+// desk is a folder in the city with its key.
+type desk struct {
+	t   *testing.T
+	dir string
+	key ed25519.PublicKey
+}
+
+func newDesk(t *testing.T) desk {
+	t.Helper()
+	if _, err := exec.LookPath("openssl"); err != nil {
+		const text = "openssl is not installed: run scripts/install-test-deps.sh"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(text)
+		}
+		t.Skip(text)
+	}
+	d := desk{t: t, dir: t.TempDir()}
+	for _, args := range [][]string{
+		{"genpkey", "-algorithm", "ed25519", "-out", "city.key"},
+		{"pkey", "-in", "city.key", "-pubout", "-out", "city.pem"},
+		{"genpkey", "-algorithm", "ed448", "-out", "other.key"},
+	} {
+		cmd := exec.Command("openssl", args...)
+		cmd.Dir = d.dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("openssl: %v\n%s", err, out)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(d.dir, "city.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.key = key.(ed25519.PublicKey)
+	return d
+}
+
+// sign runs the script over a file with a text.
+func (d desk) sign(text string, args ...string) (message []byte, said string, ok bool) {
+	d.t.Helper()
+	if err := os.WriteFile(filepath.Join(d.dir, "in"), []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+	script, err := filepath.Abs("sign.sh")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	cmd := exec.Command(script, args...)
+	cmd.Dir = d.dir
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	return out.Bytes(), errs.String(), err == nil
+}
+
+func TestSign(t *testing.T) {
+	d := newDesk(t)
+	v, err := city.NewValidator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const hours = `{"mon": "07:30-16:00", "break": "12:00-13:00", "fri_break": "",
+		"holidays": ["2026-12-25"], "period": [{"from": "2027-02-08", "to": "2027-03-09", "mon": "08:00-15:00", "break": ""}]}`
+	for name, tc := range map[string]struct {
+		text string
+		args []string
+		want string // the end of the payload
+	}{
+		"a roster": {
+			"badge,tag\nh:00112233445566778899aabbccddeeff,kenwood:100-1001\n",
+			[]string{"-k", "city.key", "-d", "dinkes", "-g", "dinkes-01", "roster", "in"},
+			`"entries":[{"badge":"h:00112233445566778899aabbccddeeff","tag":"kenwood:100-1001"}]}`,
+		},
+		"of a spreadsheet": {
+			"\xef\xbb\xbfBadge;Tag\r\n# the staff\r\n\r\n 04:A1:B2:C3 ;waypoint:Bu Sari\r\nh:00112233445566778899aabbccddeeff;mesh:1c2f13fc;\r\n;\r\n",
+			[]string{"-k", "city.key", "-d", "dinkes", "-g", "*", "roster", "in"},
+			`"entries":[{"badge":"04:A1:B2:C3","tag":"waypoint:Bu Sari"},{"badge":"h:00112233445566778899aabbccddeeff","tag":"mesh:1c2f13fc"}]}`,
+		},
+		"nobody": {"badge,tag\n", []string{"-k", "city.key", "-d", "dinkes", "-g", "dinkes-01", "roster", "in"}, `"entries":[]}`},
+		"hours":  {hours, []string{"-k", "city.key", "-d", "*", "-g", "*", "hours", "in"}, `"hours":` + hours + `}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			message, said, ok := d.sign(tc.text, tc.args...)
+			if !ok {
+				t.Fatal(said)
+			}
+			if err := v.Validate("presence/v1/dinkes/dinkes-01/roster", message); err != nil {
+				t.Error(err)
+			}
+			var e struct{ Payload, Signature []byte }
+			if err := json.Unmarshal(message, &e); err != nil {
+				t.Fatal(err)
+			}
+			if !ed25519.Verify(d.key, e.Payload, e.Signature) {
+				t.Error("the signature is wrong")
+			}
+			if err := v.ValidateDocument(e.Payload); err != nil {
+				t.Error(err)
+			}
+			if !strings.HasSuffix(string(e.Payload), tc.want) {
+				t.Errorf("signed %s\nwant %s", e.Payload, tc.want)
+			}
+			var header struct {
+				Serial int64
+				Issued time.Time
+			}
+			if err := json.Unmarshal(e.Payload, &header); err != nil || time.Since(header.Issued).Abs() > time.Minute || header.Serial < header.Issued.Unix()-60 {
+				t.Errorf("serial %d of %v, %v", header.Serial, header.Issued, err)
+			}
+			if raw := strings.Contains(tc.text, "04:A1"); raw != strings.Contains(said, "1 raw card numbers") {
+				t.Errorf("it says %q", said)
+			}
+		})
+	}
+}
+
+func TestSignRefuses(t *testing.T) {
+	d := newDesk(t)
+	to := []string{"-k", "city.key", "-d", "dinkes", "-g", "dinkes-01"}
+	for name, tc := range map[string]struct {
+		text, want string
+		args       []string
+	}{
+		"names":            {"04A1B2C3,reyax:1,Sari\n", "line 1 does not have two columns", append(to, "roster", "in")},
+		"a badge twice":    {"04A1B2C3,reyax:1\n\n04A1B2C3,reyax:2\n", "line 3 has the badge of line 1 again", append(to, "roster", "in")},
+		"quotes":           {"\"04A1B2C3\",reyax:1\n", "line 1 has a quote", append(to, "roster", "in")},
+		"another key":      {"04A1B2C3,reyax:1\n", "no Ed25519 key", append([]string{"-k", "other.key"}, append(to[2:], "roster", "in")...)},
+		"the public key":   {"04A1B2C3,reyax:1\n", "", append([]string{"-k", "city.pem"}, append(to[2:], "roster", "in")...)},
+		"no key":           {"", "cannot read the key", append([]string{"-k", "none.key"}, append(to[2:], "roster", "in")...)},
+		"no file":          {"", "cannot read", append(to, "roster", "none")},
+		"another document": {"", "usage", append(to, "names", "in")},
+		"nobody":           {"", "usage", []string{"-k", "city.key", "roster", "in"}},
+		"an odd gateway":   {"", "no gateway", []string{"-k", "city.key", "-d", "dinkes", "-g", "a/b", "roster", "in"}},
+		"all gateways 01":  {"", "goes with", []string{"-k", "city.key", "-d", "*", "-g", "dinkes-01", "roster", "in"}},
+		"an odd serial":    {"", "no number", append(to, "-s", "-1", "roster", "in")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			message, said, ok := d.sign(tc.text, tc.args...)
+			if ok || len(message) > 0 || !strings.Contains(said, tc.want) {
+				t.Errorf("signed %q, said %q, want %q", message, said, tc.want)
+			}
+		})
+	}
+}
