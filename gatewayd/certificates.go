@@ -105,11 +105,12 @@ func (all certificates) conditions(now time.Time, in *time.Location) (cs []healt
 	return cs
 }
 
-// certificateConditions says nothing while the time is unknown.
+// certificateConditions says no more than what is certain while the time is
+// unknown.
 func (d *daemon) certificateConditions() []health.Condition {
 	now := d.clock.Timing(d.clock.Now()).Time
 	if now.IsZero() {
-		return nil
+		now = d.clock.NotBefore()
 	}
 	return d.papers.conditions(now, d.origin.Location)
 }

@@ -313,6 +313,7 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 	o.Journal = d.journal
 	o.Times = d.clock
 	o.Now = d.clock.Now
+	o.NotBefore = d.clock.NotBefore
 	o.Commands = d.commands()
 	o.Documents = d.signed.topics()
 	o.Log = log

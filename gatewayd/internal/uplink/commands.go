@@ -52,6 +52,37 @@ func parseCommand(payload []byte) (command, error) {
 	return c, nil
 }
 
+// rememberedAnswers is how many answers are kept for commands that come again.
+const rememberedAnswers = 32
+
+// answers remembers what the latest commands were answered: one that comes
+// again, as QoS 1 allows, is answered the same and not carried out twice. Only
+// the goroutine that handles commands uses it.
+type answers struct {
+	latest []given // oldest first
+}
+
+type given struct {
+	command string
+	reply   presence.Reply
+}
+
+func (a *answers) find(command, tx string) (presence.Reply, bool) {
+	for _, g := range a.latest {
+		if g.command == command && g.reply.TX == tx {
+			return g.reply, true
+		}
+	}
+	return presence.Reply{}, false
+}
+
+func (a *answers) add(command string, r presence.Reply) {
+	if len(a.latest) == rememberedAnswers {
+		a.latest = append(a.latest[:0], a.latest[1:]...)
+	}
+	a.latest = append(a.latest, given{command, r})
+}
+
 // parseStatus reads a message of the topic `status`.
 func parseStatus(payload []byte) (presence.Status, error) {
 	var s presence.Status

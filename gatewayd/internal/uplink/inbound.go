@@ -161,22 +161,36 @@ func (s *session) command(ctx context.Context, m mqtt.Message) error {
 		s.reply(name, presence.Reply{TX: c.TX, Error: why})
 		return errors.New(why)
 	}
-	// Without a clock nothing is known to be too old; a broker keeps no command
-	// for a gateway that is not there.
-	if t := u.opt.Times.Timing(u.opt.Now()); !t.Time.IsZero() && t.Time.After(c.expires) {
+	if before, again := u.answers.find(name, c.TX); again {
+		s.reply(name, before)
+		return nil
+	}
+	if u.past().After(c.expires) {
 		return refuse("the command has expired")
 	}
 	run, known := u.commands[name]
 	if !known {
 		return refuse("unknown command")
 	}
-	result, err := run(ctx, c.Args)
-	if err != nil {
-		s.reply(name, presence.Reply{TX: c.TX, Error: err.Error()})
-		return nil // the sender was told; nothing was wrong with the message
+	answer := presence.Reply{TX: c.TX, OK: true}
+	if answer.Result, err = run(ctx, c.Args); err != nil {
+		// The sender is told; nothing was wrong with the message.
+		answer = presence.Reply{TX: c.TX, Error: err.Error()}
 	}
-	s.reply(name, presence.Reply{TX: c.TX, OK: true, Result: result})
+	u.answers.add(name, answer)
+	s.reply(name, answer)
 	return nil
+}
+
+// past is an instant that has passed: the present where it is known. While it is
+// not, no more is refused than what is certainly too old; a broker keeps no
+// command for a gateway that is not there.
+func (u *Uplink) past() time.Time {
+	t := u.opt.Times.Timing(u.opt.Now()).Time
+	if t.IsZero() && u.opt.NotBefore != nil {
+		t = u.opt.NotBefore()
+	}
+	return t
 }
 
 // receipt notes what the city's database has.

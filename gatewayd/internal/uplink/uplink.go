@@ -64,6 +64,9 @@ type Options struct {
 	Times    Times
 	Now      func() presence.Reading
 	Commands map[string]CommandFunc
+	// NotBefore, if set, is an instant that has certainly passed, for while the
+	// time is unknown; zero where none is known.
+	NotBefore func() time.Time
 	// Documents are handed what the city publishes under a topic behind the
 	// gateway's prefix, retained or not: all of a topic in order, one at a time,
 	// and the retained one again at each connection. Nothing has been checked
@@ -123,6 +126,7 @@ type Uplink struct {
 	commands  map[string]CommandFunc
 	filters   map[string]byte // what to subscribe to, and at which QoS
 	ledger    *ledger
+	answers   answers
 	dial      func(context.Context) (net.Conn, error)
 	published atomic.Int64
 	changed   chan struct{} // has room for one: a document is not yet said

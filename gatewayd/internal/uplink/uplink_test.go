@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -435,6 +436,66 @@ func TestCommands(t *testing.T) {
 		})
 	}
 }
+
+// TestCommandThatComesAgainIsAnsweredTheSame: QoS 1 may deliver it twice.
+func TestCommandThatComesAgainIsAnsweredTheSame(t *testing.T) {
+	b := brokertest.Start(t)
+	city := b.Subscribe(prefix + "reply/#")
+	o := options(b.Address(), newMemory(0))
+	var runs atomic.Int64
+	count := func(context.Context, json.RawMessage) (json.RawMessage, error) {
+		return json.RawMessage(fmt.Sprint(runs.Add(1))), nil
+	}
+	o.Commands["count"], o.Commands["other"] = count, count
+	u := uplink.New(o)
+	run(t, u)
+	await(t, "the line", func() bool { return u.Stats().Connected })
+	asked := 0
+	ask := func(name, tx string, result int) {
+		t.Helper()
+		city.Publish(prefix+"cmd/"+name, false, fmt.Appendf(nil, `{"tx":%q,"expires":"2099-01-01T00:00:00Z"}`, tx))
+		asked++
+		m := city.Await("a reply", func(m []brokertest.Message) bool { return len(m) == asked })
+		if got := string(m[asked-1].Payload); !strings.Contains(got, fmt.Sprintf(`"ok":true,"result":%d,`, result)) {
+			t.Errorf("%s %s is answered %s, want %d", name, tx, got, result)
+		}
+	}
+	ask("count", "a", 1)
+	ask("count", "a", 1)
+	ask("count", "b", 2)
+	ask("other", "a", 3)
+	for i := range 40 { // no more than the latest are remembered
+		ask("count", fmt.Sprint("many", i), 4+i)
+	}
+	ask("count", "a", 44)
+}
+
+// TestCommandWhileTheTimeIsUnknown: only what is certainly too old is refused.
+func TestCommandWhileTheTimeIsUnknown(t *testing.T) {
+	b := brokertest.Start(t)
+	city := b.Subscribe(prefix + "reply/#")
+	o := options(b.Address(), newMemory(0))
+	o.Times = unsynced{}
+	o.NotBefore = func() time.Time { return time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC) }
+	u := uplink.New(o)
+	run(t, u)
+	await(t, "the line", func() bool { return u.Stats().Connected })
+	for i, tc := range []struct{ expires, want string }{
+		{"2026-10-31T00:00:00Z", "expired"},
+		{"2026-11-02T00:00:00Z", `"ok":true`},
+	} {
+		city.Publish(prefix+"cmd/ping", false, fmt.Appendf(nil, `{"tx":"%d","expires":%q}`, i, tc.expires))
+		m := city.Await("a reply", func(m []brokertest.Message) bool { return len(m) == i+1 })
+		if got := string(m[i].Payload); !strings.Contains(got, tc.want) {
+			t.Errorf("expires %s: %s", tc.expires, got)
+		}
+	}
+}
+
+// unsynced is a clock that knows nothing.
+type unsynced struct{}
+
+func (unsynced) Timing(presence.Reading) presence.Timing { return presence.Timing{} }
 
 func TestRetainedCommandIsRefused(t *testing.T) {
 	b := brokertest.Start(t)
