@@ -526,7 +526,7 @@ func TestSimulatorCatchesBrokenSchemes(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if s := lives(t, 40, 200e-6, broken()); s.lies == 0 {
+			if s := lives(t, 20, 200e-6, broken()); s.lies == 0 {
 				t.Error("it went unnoticed")
 			}
 		})
