@@ -184,6 +184,7 @@ func TestSilence(t *testing.T) {
 		{"every second", repeat(time.Second, 60), 20 * time.Second},
 		{"every ten minutes", repeat(10*time.Minute, 5), 20 * time.Minute},
 		{"some are lost", []time.Duration{30 * time.Second, time.Minute, 30 * time.Second, 90 * time.Second, 30 * time.Second, time.Minute}, 2 * time.Minute},
+		{"fewer are lost now", []time.Duration{30 * time.Second, time.Minute, 30 * time.Second, 90 * time.Second, 30 * time.Second, time.Minute, 30 * time.Second, 30 * time.Second}, 100 * time.Second},
 		{"one long pause", append(repeat(30*time.Second, 20), 8*time.Hour), time.Minute},
 		{"slower now", append(repeat(30*time.Second, 20), repeat(10*time.Minute, 5)...), 20 * time.Minute},
 		{"faster now", append(repeat(10*time.Minute, 5), repeat(30*time.Second, 40)...), time.Minute},
