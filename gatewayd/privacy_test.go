@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	encoding "encoding/binary"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -131,7 +132,11 @@ func TestCoordinatesAreNoFinerThanAllowed(t *testing.T) {
 			b := brokertest.Start(t)
 			seen := b.Subscribe("#")
 			radio, port := openTTY(t)
-			g := newGateway(t, b.URL(), everyTag+fmt.Sprintf("coordinates = %q\n", coordinates)+farOffice+receiver(port))
+			g := newGateway(t, b.URL(), everyTag+fmt.Sprintf("coordinates = %q\nroster_file = \"roster.csv\"\n", coordinates)+farOffice+receiver(port))
+			roster := "badge,tag\n5A000001,kenwood:100-1002\n5A000003,kenwood:100-1003\n"
+			if err := os.WriteFile(filepath.Join(g.dir, "roster.csv"), []byte(roster), 0o600); err != nil {
+				t.Fatal(err)
+			}
 			g.start()
 			watched := g.watch()
 			g.await("the line", func() bool { return g.health().MQTT.Connected })
@@ -152,9 +157,15 @@ func TestCoordinatesAreNoFinerThanAllowed(t *testing.T) {
 			send(strings.Replace(beacontest.PKLDS(100, 1001, homeLat, homeLon, now), ",A,", ",V,", 1))           // spoiled
 			send(beacontest.Sentence(strings.Repeat("PKLDS,0757.8074,S,11233.5259,E,", 40)) + "0757.8074,S\r\n") // noise
 			send(beacontest.PKLDS(100, 1002, homeLat, homeLon, now))
-			g.tap("--uid", "5A000001")
-			messages := seen.Await("all tag events", func(m []brokertest.Message) bool { return count(m, "tag") >= fixes+3 })
+			seen.Await("all tag events", func(m []brokertest.Message) bool { return count(m, "tag") >= fixes+3 })
+			g.tap("--uid", "5A000001", "--count", "3")
+			messages := seen.Await("three taps", func(m []brokertest.Message) bool { return count(m, "badge") >= 3 })
 			events(t, validator(t), messages)
+			wantChecks(t, messages, map[string]string{
+				"full":   "far 8440 to 8450, none, silent null",
+				"coarse": "far 8000 to 8000, none, silent null",
+				"none":   "far null, none, silent null",
+			}[coordinates])
 			g.await("the watcher to see the last", func() bool { return bytes.Contains(watched.bytes(), []byte("kenwood:100-1002")) })
 
 			places := map[string][]byte{
@@ -189,11 +200,54 @@ func TestCoordinatesAreNoFinerThanAllowed(t *testing.T) {
 	}
 }
 
+// wantChecks compares what the badge events say of the tags: "far 8000 to 9000"
+// is a state and the distance.
+func wantChecks(t *testing.T, messages []brokertest.Message, want string) {
+	t.Helper()
+	wants := strings.Split(want, ", ")
+	for _, m := range messages {
+		if !strings.HasSuffix(m.Topic, "/event/badge") {
+			continue
+		}
+		var e struct {
+			Check *struct {
+				State    string   `json:"state"`
+				Distance *float64 `json:"distance_m"`
+			} `json:"tag_check"`
+		}
+		if err := json.Unmarshal(m.Payload, &e); err != nil {
+			t.Fatal(err)
+		}
+		next := wants[0]
+		wants = wants[1:]
+		got := "none"
+		var low, high float64
+		if e.Check != nil {
+			got = e.Check.State
+			if _, err := fmt.Sscanf(next, e.Check.State+" %f to %f", &low, &high); err == nil && e.Check.Distance != nil && *e.Check.Distance >= low && *e.Check.Distance <= high {
+				continue
+			}
+			if e.Check.Distance == nil {
+				got += " null"
+			} else {
+				got += fmt.Sprint(" ", *e.Check.Distance)
+			}
+		}
+		if got != next {
+			t.Errorf("tag_check %s, want %s: %s", got, next, m.Payload)
+		}
+	}
+	if len(wants) > 0 {
+		t.Errorf("no tap for %v", wants)
+	}
+}
+
 // TestNothingOfATagOutsideHoursIsOnTheDisk: neither where it was nor that it was
 // heard.
 func TestNothingOfATagOutsideHoursIsOnTheDisk(t *testing.T) {
 	now := time.Now().In(time.FixedZone("WIB", 7*60*60))
 	day := func(days int) string { return now.AddDate(0, 0, days).Format(time.DateOnly) }
+	pause := func(days int) string { return weekday(now.AddDate(0, 0, days)) + "_break = \"00:00-24:00\"\n" }
 	week := ""
 	for d := range 7 {
 		week += fmt.Sprintf("%s = \"00:00-24:00\"\n", weekday(now.AddDate(0, 0, d)))
@@ -201,6 +255,7 @@ func TestNothingOfATagOutsideHoursIsOnTheDisk(t *testing.T) {
 	for _, tc := range []struct{ name, hours string }{
 		{"on a closed day", fmt.Sprintf("%s = \"00:00-24:00\"\n", weekday(now.AddDate(0, 0, 3)))},
 		{"on a holiday", week + fmt.Sprintf("holidays = [%s, %s, %s]\n", day(-1), day(0), day(1))},
+		{"in the break", week + pause(-1) + pause(0) + pause(1)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
