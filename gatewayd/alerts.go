@@ -65,6 +65,13 @@ func (d *daemon) lineConditions() (cs []health.Condition) {
 			EN: fmt.Sprintf("Another gateway uses the id %q. The two throw each other off the broker; change gateway.id of one.", d.origin.Gateway),
 		})
 	}
+	if d.uplink.Unheard() {
+		return append(cs, health.Condition{
+			Code: "topics-denied", Level: presence.LevelFault,
+			ID: "Broker menerima pesan gateway ini tetapi tidak meneruskannya: ACL broker tidak mengizinkan topiknya, data dapat hilang di broker. Perbaiki ACL, lalu minta resync.",
+			EN: "The broker takes this gateway's messages but does not pass them on: its ACL denies the gateway's topics, and events may be lost at the broker. Mend the ACL, then ask for a resync.",
+		})
+	}
 	if denied := d.uplink.Denied(); len(denied) > 0 {
 		topics := strings.Join(denied, ", ")
 		cs = append(cs, health.Condition{

@@ -276,7 +276,10 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) {
 		"reader broken": {func(o *office) { o.opt.Health = running("bus-dead", true) }, doctor.Fail, "reader", "gatewayd watch"},
 		"broker away":   {func(o *office) { o.opt.Health = running("ok", false) }, doctor.Fail, "broker", "gatewayd status"},
 		"topics denied while it runs": {
-			func(o *office) { o.opt.Health = running("ok", true); o.opt.Health.Alerts = []string{"topics-denied"} },
+			func(o *office) {
+				o.opt.Health = running("ok", true)
+				o.opt.Health.AlertTexts = []presence.Alert{{Code: "topics-denied", ID: "ditolak", EN: "denied"}}
+			},
 			doctor.Fail, "topics", "pattern readwrite presence/v1/+/%u/#",
 		},
 		"all well while it runs": {func(o *office) { o.opt.Health = running("ok", true) }, "", "", ""},

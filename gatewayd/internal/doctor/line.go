@@ -137,7 +137,11 @@ func (e *exam) broker(ctx context.Context) {
 	switch p.Failed {
 	case "":
 		if e.Health != nil {
-			e.fail("broker", "", "gatewayd status", say(
+			mend := "gatewayd status"
+			if strings.Contains(e.Health.MQTT.LastError, "ACL") {
+				mend = aclLines
+			}
+			e.fail("broker", "", mend, say(
 				"%s is there, but the gateway is not connected: %s",
 				"%s tersedia, tetapi gateway tidak tersambung: %s", b.String(), e.Health.MQTT.LastError))
 			return
@@ -216,11 +220,11 @@ func (e *exam) topics(p uplink.Probe, prefix string) {
 
 // runningTopics says what the running gateway found out of the topics.
 func (e *exam) runningTopics(h *presence.Health) {
-	if slices.Contains(h.Alerts, "topics-denied") {
-		e.fail("topics", "", aclLines, say(
-			"the broker's ACL denies this gateway topics of its own, see gatewayd status; in its acl_file, then reload",
-			"ACL broker menolak topik milik gateway ini, lihat gatewayd status; di acl_file-nya, lalu muat ulang"))
-		return
+	for _, a := range h.AlertTexts {
+		if a.Code == "topics-denied" {
+			e.fail("topics", "", aclLines, words{a.EN, a.ID})
+			return
+		}
 	}
 	e.ok("topics", "", say("the broker denies the gateway none of its topics", "broker tidak menolak topik gateway"))
 }

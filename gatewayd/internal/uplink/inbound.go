@@ -108,6 +108,11 @@ func (s *session) ownStatus(m mqtt.Message) error {
 		return err
 	}
 	foreign := status.Session != u.opt.Session
+	if !foreign && !m.Retained() {
+		u.mu.Lock()
+		u.heard = true
+		u.mu.Unlock()
+	}
 	switch {
 	case m.Retained():
 		if foreign && s.again {

@@ -149,3 +149,35 @@ func TestProcessBeforeIsNoRival(t *testing.T) {
 	city.Publish(prefix+"status", true, []byte(other)) // now it cannot be
 	await(t, "the rival", u.Rival)
 }
+
+// TestBrokerThatDeniesTopics: some mosquittos close the connection over a topic
+// that the ACL does not let a gateway write, others acknowledge and throw away.
+func TestBrokerThatDeniesTopics(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rules   string
+		unheard bool
+	}{
+		"none":        {"topic readwrite " + prefix + "#\n", false},
+		"all to read": {"topic write " + prefix + "#\n", true},
+		"all to send": {"topic read " + prefix + "#\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := brokertest.Start(t, "allow_anonymous true", acl(t, tc.rules))
+			o := options(b.Address(), newMemory(3))
+			o.Limits.PubAck = 300 * time.Millisecond
+			u := uplink.New(o)
+			run(t, u)
+			if tc.unheard {
+				await(t, "it to be noticed", func() bool {
+					return u.Unheard() || strings.Contains(u.Stats().LastError, "ACL")
+				})
+				return
+			}
+			await(t, "the events to be acknowledged", func() bool { return o.Journal.Cursor() == 3 })
+			<-time.After(2 * o.Limits.PubAck)
+			if u.Unheard() {
+				t.Error("the broker passes everything on")
+			}
+		})
+	}
+}

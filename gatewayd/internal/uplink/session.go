@@ -191,10 +191,11 @@ func (s *session) greet(ctx context.Context) error {
 	}
 	u.mu.Lock()
 	s.again = u.greeted > 0
+	u.spoke, u.heard = time.Now(), false
 	u.mu.Unlock()
 	online := s.client.Publish(u.prefix+"status", 1, true, u.status("online", "start", true))
 	if err := s.wait(ctx, online, u.limits.PubAck); err != nil {
-		return fmt.Errorf("publish status: %w", err)
+		return fmt.Errorf("publish status (does the broker's ACL allow it?): %w", err)
 	}
 	s.readNotes(ctx) // a retained receipt saves sending what the city has
 	u.mu.Lock()

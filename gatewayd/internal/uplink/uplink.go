@@ -139,6 +139,8 @@ type Uplink struct {
 	since     time.Time // when the line went, or the uplink was made
 	greeted   int       // connections so far
 	denied    []string
+	spoke     time.Time // when this connection said that the gateway is online
+	heard     bool      // the broker has passed that on
 	stats     presence.MQTTHealth
 	oldest    time.Time     // when the oldest event in flight was sent
 	rival     time.Time     // when another gateway was last seen under our id
@@ -283,6 +285,16 @@ func (u *Uplink) Denied() []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return slices.Clone(u.denied)
+}
+
+// Unheard reports that the broker acknowledged, long ago, that this gateway is
+// online, but did not pass it on, although the gateway subscribes to that. In
+// MQTT 3.1.1 that is all that shows of a broker that denies a gateway its
+// topics: what is published is acknowledged and thrown away.
+func (u *Uplink) Unheard() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.connected && !u.heard && time.Since(u.spoke) > u.limits.PubAck
 }
 
 // Drained waits until everything in the journal is delivered, or the context
