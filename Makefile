@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all build demo test test-deps lint cross bench torture fuzz clean
+.PHONY: all build demo test test-deps lint cross qemu-demo bench torture fuzz clean
 
 all: build
 
@@ -38,6 +38,10 @@ lint:
 cross:
 	GOOS=linux GOARCH=arm64 $(BUILD) -o bin/gatewayd-linux-arm64 ./gatewayd
 	GOOS=linux GOARCH=arm GOARM=6 $(BUILD) -o bin/gatewayd-linux-armv6 ./gatewayd
+
+# Those binaries at work, on emulated processors of a Pi 3 and a Pi Zero.
+qemu-demo: cross
+	./scripts/qemu-demo.sh
 
 # Go's benchmarks, then a whole process beside a mosquitto bridge.
 bench: test-deps
