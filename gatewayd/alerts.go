@@ -47,6 +47,13 @@ func (d *daemon) journalConditions() (cs []health.Condition) {
 			EN: fmt.Sprintf("The journal was found damaged (%s): %d events were saved, %d are lost. The old file: %s. Check or replace the SD card.", w.Problem, w.Salvaged, w.Lost, orNone(w.Quarantine)),
 		})
 	}
+	if err := d.journal.Refused(); err != nil {
+		return []health.Condition{{
+			Code: "journal-closed", Level: presence.LevelFault,
+			ID: fmt.Sprintf("Jurnal tidak dapat dibuka; tap ditolak (lampu merah) sampai disk dapat ditulisi lagi. (%v)", err),
+			EN: fmt.Sprintf("The journal cannot be opened; taps are refused (red lamp) until the disk can be written again. (%v)", err),
+		}}
+	}
 	if d.journal.Stats().Full {
 		cs = append(cs, health.Condition{
 			Code: "journal-full", Level: presence.LevelFault,

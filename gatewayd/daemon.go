@@ -24,6 +24,7 @@ import (
 	"presence/drivers/mfrc522"
 	"presence/drivers/pi"
 	"presence/drivers/serial"
+	"presence/gatewayd/internal/backoff"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/door"
@@ -88,14 +89,20 @@ func newDaemon(cfg *config.Config, log *slog.Logger, with extras) (*daemon, erro
 		origin:  originOf(cfg),
 		session: presence.ID(uuid.New()),
 	}
-	if err := os.MkdirAll(cfg.Gateway.StateDir, 0o750); err != nil {
-		return nil, fmt.Errorf("make state directory: %w", err)
-	}
+	// A disk that takes nothing has no place for the socket either: then there is
+	// none until the journal can be opened.
+	unwritable := os.MkdirAll(cfg.Gateway.StateDir, 0o750)
 	var err error
-	if d.socket, err = control.Listen(cfg.Gateway.StateDir); err != nil {
-		return nil, err
+	if unwritable == nil {
+		if d.socket, unwritable = control.Listen(cfg.Gateway.StateDir); errors.Is(unwritable, control.ErrRunning) {
+			return nil, unwritable
+		}
 	}
-	if err := d.build(with, log); err != nil {
+	err = d.build(with, log)
+	if err == nil && d.journal.Refused() == nil {
+		err = unwritable
+	}
+	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	toCity.tap.attach(d.now, d.uplink.Log)
@@ -126,13 +133,9 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 	if d.cfg.Simulated() {
 		d.hardware = sim.New()
 	}
-	options := journalOptions(d.cfg, d.clock.Now, d.log)
-	options.Beat = d.systemd.Pulse("journal").Beat
-	j, err := journal.Open(options)
-	if err != nil {
+	if err := d.openJournal(); err != nil {
 		return err
 	}
-	d.journal = j
 	if err := d.recallTime(); err != nil {
 		return err
 	}
@@ -160,6 +163,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 		Check: d.tagCheck,
 		Log:   d.log,
 	}, names(d.cfg.Readers, func(r config.Reader) string { return r.Name })...)
+	var err error
 	if d.tags, err = d.newTags(); err != nil {
 		return err
 	}
@@ -188,6 +192,35 @@ func journalOptions(cfg *config.Config, now func() presence.Reading, log *slog.L
 		Simulated:      cfg.Simulated(),
 		Log:            log,
 	}
+}
+
+// openJournal opens the journal. Where the disk does not let it, the gateway
+// runs all the same: the door is red and says why, and so does an alert.
+func (d *daemon) openJournal() error {
+	opt := journalOptions(d.cfg, d.clock.Now, d.log)
+	opt.Beat = d.systemd.Pulse("journal").Beat
+	var err error
+	if d.journal, err = journal.Open(opt); err == nil || errors.Is(err, journal.ErrHeld) {
+		return err
+	}
+	d.log.Error("nothing can be recorded until the journal can be opened", "error", err)
+	d.journal, err = journal.Refuse(opt, err)
+	return err
+}
+
+// errOpens means that a journal which could not be opened can be by now.
+var errOpens = errors.New("the journal can be opened again")
+
+// awaitDisk waits until the journal can be opened. A gateway that starts over is
+// then as it should have been.
+func (d *daemon) awaitDisk(ctx context.Context) error {
+	wait := backoff.Backoff{Min: time.Second, Max: 15 * time.Second}
+	for backoff.Sleep(ctx, wait.Next()) {
+		if journal.Writable(journalPath(d.cfg)) == nil {
+			return supervise.Fatal(errOpens)
+		}
+	}
+	return ctx.Err()
 }
 
 func (d *daemon) openClock() error {
@@ -390,7 +423,7 @@ func (d *daemon) run(ctx context.Context) error {
 func (d *daemon) handOver(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
 	defer cancel()
-	if err := d.journal.Flush(ctx); err != nil {
+	if err := d.journal.Flush(ctx); err != nil && d.journal.Refused() == nil {
 		d.log.Error("not everything reached the disk", "error", err)
 		return
 	}
@@ -403,6 +436,9 @@ func (d *daemon) handOver(ctx context.Context) {
 func (d *daemon) services() []supervise.Task {
 	tasks := []supervise.Task{
 		{Name: "journal", Run: func(ctx context.Context) error {
+			if d.journal.Refused() != nil {
+				return d.awaitDisk(ctx)
+			}
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
@@ -415,14 +451,16 @@ func (d *daemon) services() []supervise.Task {
 		{Name: "power", Run: d.power.Run},
 		{Name: "uplink", Run: d.uplink.Run, Pulse: d.systemd.Pulse("uplink")},
 		{Name: "health", Run: d.monitor.Run, Pulse: d.systemd.Pulse("health")},
-		{Name: "control", Run: func(ctx context.Context) error {
+	}
+	if d.socket != nil {
+		tasks = append(tasks, supervise.Task{Name: "control", Run: func(ctx context.Context) error {
 			err := control.Serve(ctx, d.socket, control.Handler(d.control()), d.log)
 			if ctx.Err() == nil {
 				// The socket is closed now and cannot be served again.
 				return supervise.Fatal(err)
 			}
 			return err
-		}},
+		}})
 	}
 	if d.rosterFile != nil {
 		tasks = append(tasks, supervise.Task{Name: "roster file", Run: d.rosterFile.Run})

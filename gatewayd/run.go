@@ -68,8 +68,8 @@ func tuneMemory() {
 // on a slow card is read from end to end.
 const openPatience = 5 * time.Minute
 
-// runUntilReload runs one configuration. It returns the next one, or nil where
-// the context ended the run.
+// runUntilReload runs one configuration. It returns the next one, which is the
+// same where the disk has come back, or nil where the context ended the run.
 func runUntilReload(ctx context.Context, path string, cfg *config.Config, hup <-chan os.Signal, systemd *supervise.Systemd, log *slog.Logger) (*config.Config, error) {
 	opening := systemd.Pulse("opening")
 	opening.Beat(openPatience)
@@ -78,14 +78,16 @@ func runUntilReload(ctx context.Context, path string, cfg *config.Config, hup <-
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	running, cancel := context.WithCancel(ctx)
 	defer cancel()
 	reloaded := make(chan *config.Config, 1)
 	go func() {
 		for {
 			select {
-			case <-ctx.Done():
-				systemd.Stopping()
+			case <-running.Done():
+				if ctx.Err() != nil {
+					systemd.Stopping()
+				}
 				reloaded <- nil
 				return
 			case <-hup:
@@ -99,9 +101,15 @@ func runUntilReload(ctx context.Context, path string, cfg *config.Config, hup <-
 			systemd.Ready()
 		}
 	}()
-	err = d.run(ctx)
+	err = d.run(running)
 	cancel()
-	return <-reloaded, err
+	next := <-reloaded
+	if errors.Is(err, errOpens) {
+		if err = nil; next == nil && ctx.Err() == nil {
+			next = cfg
+		}
+	}
+	return next, err
 }
 
 // reread loads the configuration again; nil where the old one goes on.

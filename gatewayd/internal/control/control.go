@@ -24,13 +24,16 @@ const SocketName = "control.sock"
 // maxRequest bounds a request's body: the largest is a list of UIDs.
 const maxRequest = 64 << 10
 
+// ErrRunning means that another daemon answers on the socket.
+var ErrRunning = errors.New("another gatewayd is running here")
+
 // Listen opens the socket in the state directory. A socket that a killed
 // daemon left behind is replaced; one that answers is an error.
 func Listen(stateDir string) (net.Listener, error) {
 	path := filepath.Join(stateDir, SocketName)
 	if conn, err := net.Dial("unix", path); err == nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("listen on %s: another gatewayd is running here", path)
+		return nil, fmt.Errorf("listen on %s: %w", path, ErrRunning)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove old socket: %w", err)

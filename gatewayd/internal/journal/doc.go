@@ -45,7 +45,10 @@
 // Delivered events go first, however young. Then waiting tag events are thinned,
 // oldest first: window by window, the newest event of each tag stays. Each commit
 // that removes some also appends the gap that names them. Taps stay: when nothing
-// else is left, the next tap is refused.
+// else is left, the next tap is refused. How many taps were refused, and tags
+// dropped in memory, is recorded as soon as there is room. A crash before loses
+// these counts, since a disk that takes nothing does not take them either; each
+// of those taps was red.
 //
 // # When a person is forgotten
 //
@@ -60,6 +63,9 @@
 // sync nobody knows what the disk holds: the journal refuses everything from then
 // on and says so on Failed, and the daemon leaves, to be restarted on a fresh
 // handle.
+//
+// Where Open fails, there is a journal that refuses everything (refuse.go), so
+// that the door is red with a reason until the disk can be written.
 //
 // # When the file is damaged
 //

@@ -25,8 +25,8 @@ const (
 	growStep = 256 << 10
 )
 
-// errHeld means that another process has the journal open.
-var errHeld = errors.New("a running gatewayd holds it")
+// ErrHeld means that another process has the journal open.
+var ErrHeld = errors.New("a running gatewayd holds it")
 
 // errGone means that there was a journal, and is none.
 var errGone = damagedf("it is gone")
@@ -128,7 +128,7 @@ func lock(f *os.File, how int) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return errHeld
+			return ErrHeld
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

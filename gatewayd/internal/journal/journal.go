@@ -36,8 +36,10 @@ type Options struct {
 
 // Journal is an open journal. Its methods may be called from any goroutine.
 type Journal struct {
-	opt    Options
-	codec  codec
+	opt     Options
+	codec   codec
+	refused *Error // why there is no file; nil: there is one
+
 	using  sync.RWMutex // held for writing while db and file become others
 	db     *bolt.DB     // only the writer may use it without the mutex
 	file   *os.File     // what db works on
@@ -280,6 +282,9 @@ func (j *Journal) Damage() *Damage { return j.damage }
 func (j *Journal) view(fn func(*bolt.Tx) error) error {
 	j.using.RLock()
 	defer j.using.RUnlock()
+	if j.db == nil {
+		return nil // nothing is in a journal without a file
+	}
 	return guard(func() error { return j.db.View(fn) })
 }
 
@@ -445,10 +450,13 @@ func (j *Journal) Close() error {
 	first := !j.closing
 	j.closing = true
 	j.wakeWriter()
+	if first && j.refused != nil {
+		close(j.done) // there is no writer to do it
+	}
 	j.mu.Unlock()
 	<-j.done
 	j.readers.Wait()
-	if !first {
+	if !first || j.refused != nil {
 		return nil
 	}
 	if err := j.release(); err != nil {

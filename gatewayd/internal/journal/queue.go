@@ -88,6 +88,8 @@ func (j *Journal) wakeWriter() {
 // holds the mutex.
 func (j *Journal) refusal() error {
 	switch {
+	case j.refused != nil:
+		return j.refused
 	case j.err != nil:
 		return j.err
 	case j.closing:

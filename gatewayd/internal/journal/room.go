@@ -95,6 +95,9 @@ func (j *Journal) sizes() (used, freePages int64, err error) {
 	})
 	j.using.RLock()
 	defer j.using.RUnlock()
+	if j.db == nil {
+		return 0, 0, err
+	}
 	s := j.db.Stats()
 	return used, int64(s.FreePageN + s.PendingPageN), err
 }
@@ -365,6 +368,9 @@ func (j *Journal) freeBytes(used, freePages int64) int64 {
 	j.using.RLock()
 	defer j.using.RUnlock()
 	var disk unix.Statfs_t
+	if j.file == nil {
+		return 0
+	}
 	if unix.Fstatfs(int(j.file.Fd()), &disk) == nil {
 		free = min(free, int64(disk.Bavail)*int64(disk.Bsize))
 	}

@@ -117,6 +117,9 @@ func (r *Report) damage(format string, args ...any) {
 func (j *Journal) Verify(ctx context.Context) (Report, error) {
 	p := j.snapshot()
 	a := newAudit(p.cursor)
+	if err := j.Refused(); err != nil {
+		a.report.damage("there is no journal: %v", err)
+	}
 	for after, more := uint64(0), true; more; {
 		if err := ctx.Err(); err != nil {
 			return Report{}, fmt.Errorf("verify journal: %w", err)
