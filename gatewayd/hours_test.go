@@ -24,8 +24,8 @@ var dayNames = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 // drawWeek makes a week with few breaks.
 func drawWeek(t *rapid.T, what string) week {
 	w := week{}
-	span := func(key string) {
-		a, b := rapid.IntRange(0, 24*12-1).Draw(t, what+key), rapid.IntRange(1, 24*12).Draw(t, what+key)
+	span := func(key string, latest, earliest int) {
+		a, b := rapid.IntRange(0, latest).Draw(t, what+key), rapid.IntRange(earliest, 24*12).Draw(t, what+key)
 		if a >= b {
 			a, b = b-1, a+1
 		}
@@ -33,15 +33,15 @@ func drawWeek(t *rapid.T, what string) week {
 	}
 	for _, day := range dayNames {
 		if rapid.IntRange(0, 5).Draw(t, what+day) > 0 {
-			span(day)
+			span(day, 11*12, 13*12)
 		}
 		if rapid.IntRange(0, 5).Draw(t, what+day) == 0 {
-			span(day + "_break")
+			span(day+"_break", 24*12-1, 1)
 		}
 	}
 	switch rapid.IntRange(0, 2).Draw(t, what+"break") {
 	case 0:
-		span("break")
+		span("break", 24*12-1, 1)
 	case 1:
 		w["break"] = ""
 	}
@@ -49,6 +49,18 @@ func drawWeek(t *rapid.T, what string) week {
 		w["mon"] = "00:00-24:00"
 	}
 	return w
+}
+
+// edges is each begin and end in the week, in minutes.
+func (w week) edges() []int {
+	var list []int
+	for _, key := range slices.Sorted(maps.Keys(w)) {
+		var a, b, c, d int
+		if n, _ := fmt.Sscanf(w[key], "%d:%d-%d:%d", &a, &b, &c, &d); n == 4 {
+			list = append(list, 60*a+b, 60*c+d)
+		}
+	}
+	return list
 }
 
 // within tells whether a time of day lies in a span "from-to".
@@ -112,9 +124,10 @@ func TestHoursAsWritten(t *testing.T) {
 		policy := hours.NewPolicy(hours.Calendar{})
 		policy.Set(calendarOf(zone, h))
 
+		edges := slices.Concat(usual.edges(), ramadan.edges())
 		for range 40 {
-			// Any five minutes of four weeks are an edge now and then.
-			local := time.Date(2027, 2, 5, 0, 5*rapid.IntRange(0, 28*24*12).Draw(t, "at"), 0, 0, zone)
+			at := rapid.OneOf(rapid.SampledFrom(edges), rapid.IntRange(0, 24*60)).Draw(t, "minute")
+			local := time.Date(2027, 2, 5+rapid.IntRange(0, 27).Draw(t, "day"), 0, at, 0, 0, zone)
 			for _, at := range []time.Time{local, local.Add(-time.Nanosecond)} {
 				day, clock := at.Format(time.DateOnly), at.Format("15:04")
 				want := usual.open(week{}, int(at.Weekday()), clock)

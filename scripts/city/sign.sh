@@ -109,4 +109,6 @@ printf '{"kind":"%s","dinas":"%s","gateway":"%s","serial":%s,"issued":"%s",%s}' 
 openssl pkeyutl -sign -rawin -inkey "$key" -in "$dir/payload" -out "$dir/signature"
 [ "$(wc -c <"$dir/signature")" -eq 64 ] || fail "$key is no Ed25519 key"
 printf '{"v":1,"payload":"%s","signature":"%s"}\n' \
-	"$(openssl base64 -A -in "$dir/payload")" "$(openssl base64 -A -in "$dir/signature")"
+	"$(openssl base64 -A -in "$dir/payload")" "$(openssl base64 -A -in "$dir/signature")" >"$dir/message"
+[ "$(wc -c <"$dir/message")" -le 500000 ] || fail "$file is too large: a gateway takes 500,000 bytes"
+cat "$dir/message"

@@ -20,7 +20,10 @@ import (
 func (e *exam) secrets() {
 	m := e.Config.MQTT
 	for _, s := range []struct{ code, path string }{
-		{"badge-key", e.Config.Badges.KeyFile}, {"key-file", m.KeyFile}, {"password-file", m.PasswordFile},
+		{"badge-key", e.Config.Badges.KeyFile},
+		{"key-file", m.KeyFile},
+		{"password-file", m.PasswordFile},
+		{"roster-file", e.Config.Tags.RosterFile},
 	} {
 		if s.path == "" {
 			continue

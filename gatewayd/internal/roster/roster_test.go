@@ -267,7 +267,7 @@ func TestHalfWrittenFileWaits(t *testing.T) {
 		// One that never comes to rest is never read.
 		for range 20 {
 			write(t, path, uid+",reyax:1\n")
-			time.Sleep(time.Second)
+			time.Sleep(1500 * time.Millisecond)
 		}
 		if got := tagOf(r, other); got != "kenwood:100-1002" {
 			t.Errorf("a file that changes all the time was read: %q", got)

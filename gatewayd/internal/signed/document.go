@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// maxEnvelope is the largest envelope, in bytes.
-	maxEnvelope = 1 << 20
+	// maxEnvelope is the largest envelope, in bytes: some five thousand entries
+	// of a roster, and no more than the uplink passes on.
+	maxEnvelope = 500_000
 
 	// maxSerial is the largest number that every JSON library keeps exact
 	// (RFC 8259, section 6).
