@@ -51,7 +51,7 @@ func ParseGeoJSON(text []byte) (*Fence, error) {
 		}
 		fence.area = append(fence.area, polygon)
 	}
-	fence.middle, _ = planar.CentroidArea(fence.area)
+	fence.middle = middleOf(fence.area)
 	return &fence, nil
 }
 
@@ -123,6 +123,17 @@ func polygonOf(rings [][][]float64) (orb.Polygon, error) {
 	return polygon, nil
 }
 
+// middleOf is the middle of an area, or of what is around it where its borders
+// cross or its holes leave nothing.
+func middleOf(area orb.MultiPolygon) orb.Point {
+	m, _ := planar.CentroidArea(area)
+	around := area.Bound()
+	if around.Min.Lon() <= m.Lon() && m.Lon() <= around.Max.Lon() && around.Min.Lat() <= m.Lat() && m.Lat() <= around.Max.Lat() {
+		return m
+	}
+	return around.Center()
+}
+
 // Classify says on which side a position is that is right within so many
 // metres.
 func (f *Fence) Classify(lat, lon, accuracy float64) presence.Zone {
@@ -151,16 +162,18 @@ func (f *Fence) beyond(lat, lon float64) float64 {
 	// Metres east and north of the position: at the size of an office the
 	// earth is flat.
 	scale := math.Cos(lat * math.Pi / 180)
-	border := math.Inf(1)
+	flat := func(p orb.Point) orb.Point {
+		return orb.Point{(p.Lon() - lon) * metresPerDegree * scale, (p.Lat() - lat) * metresPerDegree}
+	}
+	square := math.Inf(1)
 	for _, polygon := range f.area {
 		for _, ring := range polygon {
-			flat := make(orb.LineString, len(ring))
-			for i, p := range ring {
-				flat[i] = orb.Point{(p.Lon() - lon) * metresPerDegree * scale, (p.Lat() - lat) * metresPerDegree}
+			for i := range len(ring) - 1 {
+				square = min(square, planar.DistanceFromSegmentSquared(flat(ring[i]), flat(ring[i+1]), orb.Point{}))
 			}
-			border = min(border, planar.DistanceFrom(flat, orb.Point{}))
 		}
 	}
+	border := math.Sqrt(square)
 	if planar.MultiPolygonContains(f.area, orb.Point{lon, lat}) {
 		return -border
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"presence/drivers/beacon"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/tags"
 )
@@ -131,6 +132,7 @@ func FuzzParseGeoJSON(f *testing.F) {
 		`{"type":"FeatureCollection","features":[{"type":"Feature","geometry":null}]}`,
 		`{"type":"Polygon","coordinates":[[[1e308,1e308],[null,1],[],[1e308,1e308]]]}`,
 		`{"type":"Polygon","coordinates":[[[1,1],[2,1],[2,2],[1,1]],null]}`,
+		`{"type":"Polygon","coordinates":[` + square + `,` + square + `]}`, // nothing is left
 	} {
 		f.Add([]byte(text))
 	}
@@ -142,6 +144,12 @@ func FuzzParseGeoJSON(f *testing.F) {
 		for _, lat := range []float64{-90, officeLat, 0, 90} {
 			if z := fence.Classify(lat, officeLon, 15); z == presence.ZoneNone {
 				t.Error("a fence without sides")
+			}
+			y := open(tuesday, tags.Options{Fence: fence})
+			y.hear(t, "yard", beacon.Fix{Tag: theTag, Lat: lat, Lon: officeLon, Time: y.time})
+			w, ok := y.Where(theTag)
+			if !ok || w.Zone == presence.ZoneNone || w.Distance == nil || !(*w.Distance >= 0 && *w.Distance < 3e7) {
+				t.Errorf("where is %+v", w)
 			}
 		}
 	})
