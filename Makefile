@@ -2,16 +2,17 @@
 #
 #   make demo    the main job, with nothing installed and no hardware
 #   make test    all tests (installs mosquitto first where it is missing)
+#   make deb     Debian packages for every Pi and for amd64, in dist/
 #   make         the binary, in bin/
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
-BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all build demo test test-deps lint cross qemu-demo bench torture fuzz clean
+.PHONY: all build demo test test-deps lint cross qemu-demo deb bench torture fuzz clean
 
 all: build
 
@@ -42,6 +43,35 @@ cross:
 # Those binaries at work, on emulated processors of a Pi 3 and a Pi Zero.
 qemu-demo: cross
 	./scripts/qemu-demo.sh
+
+# Debian packages. Two builds of one commit are identical to the byte: the time in
+# them is the commit's. Without a tag the version grows with that time.
+DIST              ?= dist
+DEB_BUILD         := $(DIST)/build
+DEB_ARCHES        ?= arm64 armhf amd64
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DEB_VERSION       ?= $(shell echo '$(VERSION)' | grep -E '^v?[0-9]+\.' | sed 's/^v//; s/-/+/g' | grep . || \
+	echo "0~$$(date -u -d @$(SOURCE_DATE_EPOCH) +%Y%m%d%H%M%S)+$(VERSION)" | tr - +)
+export SOURCE_DATE_EPOCH DEB_VERSION DEB_BUILD
+
+deb: $(DEB_ARCHES:%=$(DEB_BUILD)/%/gatewayd)
+	rm -f $(DIST)/gatewayd_*.deb
+	mkdir -p $(DEB_BUILD)/share
+	$(GO) run ./gatewayd manual mdoc | gzip -9n >$(DEB_BUILD)/share/gatewayd.8.gz
+	$(GO) run ./gatewayd manual bash >$(DEB_BUILD)/share/completion.bash
+	$(GO) run ./scripts/deb/copyright >$(DEB_BUILD)/share/copyright
+	for arch in $(DEB_ARCHES); do \
+		DEB_ARCH=$$arch $(TOOL) nfpm package -f scripts/deb/nfpm.yaml -p deb -t $(DIST)/ || exit; \
+	done
+
+# GOARM=6 runs on every armhf Pi, also on a Zero.
+$(DEB_BUILD)/arm64/gatewayd: export GOARCH = arm64
+$(DEB_BUILD)/armhf/gatewayd: export GOARCH = arm
+$(DEB_BUILD)/armhf/gatewayd: export GOARM = 6
+$(DEB_BUILD)/amd64/gatewayd: export GOARCH = amd64
+$(DEB_BUILD)/%/gatewayd: FORCE
+	GOOS=linux $(BUILD) -o $@ ./gatewayd
+FORCE:
 
 # Go's benchmarks, then a whole process beside a mosquitto bridge.
 bench: test-deps

@@ -36,6 +36,7 @@ type cli struct {
 	Verify  verifyCmd  `cmd:"" help:"Check every record of the journal."`
 	Sim     simCmd     `cmd:"" help:"Drive the mocked hardware of a running gateway (readers with bus = \"sim\")."`
 	Version versionCmd `cmd:"" help:"Print version, commit and Go version."`
+	Manual  manualCmd  `cmd:"" hidden:""`
 }
 
 // console is where a command talks to its user.

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// manualCmd prints what the package installs beside the binary. It is hidden:
+// whoever has the package has its output.
+type manualCmd struct {
+	Form string `arg:"" enum:"mdoc,bash" help:"mdoc (the manual page, for man) or bash (completion)."`
+}
+
+// Run writes the commands as they are declared, so that no page or completion
+// can lack one.
+func (m manualCmd) Run(k *kong.Kong, con console) error {
+	if m.Form == "bash" {
+		return bashCompletion(con.out, k.Model.Node)
+	}
+	return manualPage(con.out, k.Model.Node)
+}
+
+// manualHead and manualTail surround the commands in the manual page (mdoc(7)).
+const manualHead = `.Dd $Mdocdate$
+.Dt GATEWAYD 8
+.Os
+.Sh NAME
+.Nm gatewayd
+.Nd presence gateway for badges and GPS tags
+.Sh SYNOPSIS
+.Nm
+.Op Fl -config Ar file
+.Ar command
+.Op Ar flags
+.Sh DESCRIPTION
+.Nm
+records badges that are shown at an office door and GPS tags that it hears,
+durably, and hands them to a city over MQTT: each once, in order, also after the
+line was down for a week.
+.Pp
+The configuration is
+.Pa /etc/gatewayd/gatewayd.toml ,
+or the
+.Ar file
+given with
+.Fl -config .
+Each key is explained in it.
+.Pp
+The commands are:
+.Bl -tag -width Ds
+`
+
+const manualTail = `.El
+.Sh FILES
+.Bl -tag -width Ds
+.It Pa /etc/gatewayd/gatewayd.toml
+The configuration.
+.It Pa /etc/gatewayd/badge.key
+The city's badge key.
+Root and the group gatewayd may read it, and nobody else.
+.It Pa /var/lib/gatewayd/journal.db
+What was recorded.
+.It Pa /var/lib/gatewayd/control.sock
+Where the commands ask the gateway that runs.
+The group gatewayd may.
+.It Pa /var/lib/gatewayd/tls/
+The gateway's key and certificate for the broker.
+.It Pa /var/lib/gatewayd-rollback/
+The binary before the last upgrade.
+It is put back if the new one is not ready within three minutes.
+.El
+.Sh EXIT STATUS
+0: done.
+1: failed at run time.
+2: wrong usage or wrong configuration.
+.Sh SIGNALS
+SIGTERM and SIGINT stop
+.Cm run
+within five seconds, SIGHUP has it read the configuration again.
+.Sh EXAMPLES
+.Dl sudo gatewayd doctor
+.Dl gatewayd export --since 24h --format csv
+.Dl journalctl -u gatewayd
+.Sh SEE ALSO
+.Xr gatewayd-provision 8 ,
+.Xr systemctl 1 ,
+.Xr journalctl 1
+`
+
+func manualPage(w io.Writer, root *kong.Node) error {
+	var b strings.Builder
+	b.WriteString(manualHead)
+	for _, c := range root.Leaves(true) {
+		fmt.Fprintf(&b, ".It Cm %s\n%s\n", roff(commandName(c)), roff(c.Help))
+		flags := ownFlags(c)
+		if len(flags) == 0 {
+			continue
+		}
+		b.WriteString(".Bl -tag -width Ds\n")
+		for _, f := range flags {
+			fmt.Fprintf(&b, ".It Fl -%s", roff(f.Name))
+			if !f.IsBool() {
+				fmt.Fprintf(&b, " Ar %s", roff(strings.Trim(f.FormatPlaceHolder(), `"`)))
+			}
+			fmt.Fprintf(&b, "\n%s\n", roff(f.Help))
+		}
+		b.WriteString(".El\n")
+	}
+	b.WriteString(manualTail)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// roff escapes what groff would take for its own: a backslash, hyphens that must
+// stay hyphens, and a control character at the start.
+func roff(s string) string {
+	s = strings.NewReplacer(`\`, `\e`, `-`, `\-`, `"`, `\(dq`).Replace(s)
+	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
+		s = `\&` + s
+	}
+	return s
+}
+
+func bashCompletion(w io.Writer, root *kong.Node) error {
+	var b strings.Builder
+	b.WriteString(`# Completion of gatewayd for bash.
+_gatewayd() {
+	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
+	local command='' word i
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		case $word in
+		--config) i=$((i + 1)) ;;
+		-*) ;;
+		sim) command=sim ;;
+		*)
+			[[ $command != sim ]] || word="sim $word"
+			command=$word
+			break
+			;;
+		esac
+	done
+	case $previous in
+	--config)
+		mapfile -t COMPREPLY < <(compgen -f -- "$current")
+		return
+		;;
+	esac
+	local words
+	case $command in
+`)
+	var top, sub []string
+	for _, c := range root.Leaves(true) {
+		first, second, nested := strings.Cut(commandName(c), " ")
+		if nested {
+			sub = append(sub, second)
+		}
+		if len(top) == 0 || top[len(top)-1] != first {
+			top = append(top, first)
+		}
+		words := []string{"--help"}
+		for _, f := range ownFlags(c) {
+			words = append(words, "--"+f.Name)
+			if f.Enum != "" {
+				for v := range strings.SplitSeq(f.Enum, ",") {
+					words = append(words, v)
+				}
+			}
+		}
+		fmt.Fprintf(&b, "\t%q) words=%q ;;\n", commandName(c), strings.Join(words, " "))
+	}
+	fmt.Fprintf(&b, "\tsim) words=%q ;;\n", strings.Join(sub, " "))
+	fmt.Fprintf(&b, "\t*) words=%q ;;\n", strings.Join(append(top, "--config", "--help"), " "))
+	b.WriteString(`	esac
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+complete -F _gatewayd gatewayd
+`)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// commandName is a command as it is typed, without the program.
+func commandName(c *kong.Node) string {
+	return strings.TrimSpace(strings.TrimPrefix(c.FullPath(), "gatewayd"))
+}
+
+// ownFlags are the flags of a command and not of all.
+func ownFlags(c *kong.Node) (flags []*kong.Flag) {
+	for _, f := range c.Flags {
+		if !f.Hidden && f.Name != "help" {
+			flags = append(flags, f)
+		}
+	}
+	return flags
+}
