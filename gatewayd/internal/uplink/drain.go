@@ -16,15 +16,30 @@ import (
 type sent struct {
 	pos    uint64
 	at     time.Time
-	resync int // number of the resync that it is part of: its PUBACK moves no cursor
+	said   presence.Said // of its time
+	why    purpose
+	resync int // number of the resync that it is part of
 	token  mqtt.Token
 }
+
+// purpose is the reason why an event is sent.
+type purpose int
+
+const (
+	forDelivery   purpose = iota // its PUBACK, or its receipt, moves the cursor
+	forResync                    // the city asked for it once more
+	forCorrection                // its time is better known
+)
 
 // drain sends the journal's events from the cursor on, in order, a window of
 // them at a time, until the line fails or the context ends.
 func (s *session) drain(ctx context.Context) error {
 	u := s.u
 	cursor := u.ledger.begin(u.opt.Journal.Cursor())
+	again, err := u.tellings.unacknowledged(cursor)
+	if err != nil {
+		return err
+	}
 	window := max(u.opt.Window, 1)
 	// The sender takes a place before it publishes, the collector gives it back
 	// after the PUBACK; the FIFO between them keeps the order.
@@ -34,7 +49,7 @@ func (s *session) drain(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.read(ctx, cursor, fresh) })
 	g.Go(func() error {
-		return (&sender{session: s, fresh: fresh, places: places, flying: flying}).run(ctx)
+		return (&sender{session: s, fresh: fresh, places: places, flying: flying, again: again}).run(ctx)
 	})
 	g.Go(func() error { return s.collect(ctx, places, flying) })
 	return g.Wait()
@@ -63,12 +78,16 @@ func (s *session) read(ctx context.Context, pos uint64, fresh chan<- []presence.
 }
 
 // sender publishes events: new ones first, then those whose receipt is overdue,
-// then what a resync asked for. While there is of all, each gets its turn.
+// then what a resync asked for, then those whose time is better known. While
+// there is of all, each gets its turn.
 type sender struct {
 	*session
 	fresh  <-chan []presence.Entry
 	places chan<- struct{}
 	flying chan<- sent
+
+	again       []uint64     // corrections of earlier connections, by position
+	corrections []correction // to be sent
 }
 
 func (s *sender) run(ctx context.Context) error {
@@ -92,14 +111,19 @@ func (s *sender) run(ctx context.Context) error {
 			worked = false
 		}
 		overdue, next := l.overdue(time.Now().Add(-s.u.limits.Receipt), repeatAtOnce)
-		if err := s.repeat(ctx, overdue, 0); err != nil {
+		if err := s.repeat(ctx, overdue, forDelivery, 0); err != nil {
 			return err
 		}
 		asked, number := l.nextReplay(repeatAtOnce)
-		if err := s.repeat(ctx, asked, number); err != nil {
+		if err := s.repeat(ctx, asked, forResync, number); err != nil {
 			return err
 		}
-		worked = worked || !overdue.empty() || !asked.empty()
+		changed := s.u.opt.Times.Changed()
+		corrected, err := s.correct(ctx, changed)
+		if err != nil {
+			return err
+		}
+		worked = worked || !overdue.empty() || !asked.empty() || corrected
 		if worked {
 			continue
 		}
@@ -116,6 +140,7 @@ func (s *sender) run(ctx context.Context) error {
 				return err
 			}
 		case <-l.changed:
+		case <-changed:
 		case <-timer.C:
 		case <-ctx.Done():
 			return ctx.Err()
@@ -126,10 +151,21 @@ func (s *sender) run(ctx context.Context) error {
 // first sends events that this connection did not send yet, but for those that
 // the city's receipts cover already.
 func (s *sender) first(ctx context.Context, entries []presence.Entry) error {
+	told := s.u.ledger.sentUpto()
 	rest, from, to := s.u.ledger.take(entries)
 	s.u.received(from, to)
-	for i := range rest {
-		if err := s.publish(ctx, &rest[i], 0); err != nil {
+	all, err := s.u.tellings.decide(ctx, rest, told, better)
+	if err != nil {
+		return err
+	}
+	return s.send(ctx, rest, all, sent{why: forDelivery})
+}
+
+// send sends events with what is said of their times.
+func (s *sender) send(ctx context.Context, entries []presence.Entry, all []presence.Said, as sent) error {
+	for i := range entries {
+		as.said = all[i]
+		if err := s.publish(ctx, &entries[i], as); err != nil {
 			return err
 		}
 	}
@@ -140,49 +176,64 @@ func (s *sender) first(ctx context.Context, entries []presence.Entry) error {
 // in the journal: it made room, or their time was over.
 const gone = time.Second
 
-// repeat sends events that were sent before.
-func (s *sender) repeat(ctx context.Context, what span, resync int) error {
-	if what.empty() {
-		return nil
+// among reads the next events of a span, none where the journal has none of them
+// any more.
+func (s *sender) among(ctx context.Context, what span) ([]presence.Entry, error) {
+	reading, cancel := context.WithTimeout(ctx, gone)
+	defer cancel()
+	entries, err := s.u.opt.Journal.Next(reading, what.from-1, int(min(what.to-what.from+1, readAhead)))
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return nil, nil
 	}
-	for pos := what.from - 1; pos < what.to; {
-		reading, cancel := context.WithTimeout(ctx, gone)
-		entries, err := s.u.opt.Journal.Next(reading, pos, int(min(what.to-pos, readAhead)))
-		cancel()
-		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-			s.vanish(span{pos + 1, what.to}, resync)
-			return nil
+	if err != nil {
+		return nil, err
+	}
+	for i := range entries {
+		if entries[i].Pos > what.to {
+			return entries[:i], nil
 		}
+	}
+	return entries, nil
+}
+
+// repeat sends events that were sent before.
+func (s *sender) repeat(ctx context.Context, what span, why purpose, resync int) error {
+	for !what.empty() {
+		entries, err := s.among(ctx, what)
 		if err != nil {
 			return err
 		}
+		if len(entries) == 0 {
+			s.vanish(what, why)
+			return nil
+		}
 		for i := range entries {
-			e := &entries[i]
-			s.vanish(span{pos + 1, min(e.Pos-1, what.to)}, resync)
-			if e.Pos > what.to {
-				return nil
-			}
-			if err := s.publish(ctx, e, resync); err != nil {
-				return err
-			}
-			pos = e.Pos
+			s.vanish(span{what.from, entries[i].Pos - 1}, why)
+			what.from = entries[i].Pos + 1
+		}
+		all, err := s.u.tellings.decide(ctx, entries, everything, asBefore)
+		if err != nil {
+			return err
+		}
+		if err := s.send(ctx, entries, all, sent{why: why, resync: resync}); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// vanish accounts for events that are no longer in the journal. For a resync
-// they do not matter.
-func (s *sender) vanish(gone span, resync int) {
-	if !gone.empty() && resync == 0 {
+// vanish accounts for events that are no longer in the journal. It matters only
+// for those that wait for delivery.
+func (s *sender) vanish(gone span, why purpose) {
+	if !gone.empty() && why == forDelivery {
 		s.u.received(s.u.ledger.vanish(gone))
 	}
 }
 
 // publish sends one event as soon as there is a place for it.
-func (s *sender) publish(ctx context.Context, e *presence.Entry, resync int) error {
+func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error {
 	u := s.u
-	payload, err := u.opt.Origin.Event(&e.Record, u.opt.Times.Timing(e.At))
+	payload, err := u.opt.Origin.Event(&e.Record, as.said.Timing)
 	if err != nil {
 		return err
 	}
@@ -193,9 +244,10 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, resync int) err
 		return ctx.Err()
 	}
 	u.beat(0)
-	token := s.client.Publish(u.prefix+"event/"+e.Kind.String(), 1, false, payload)
+	as.token = s.client.Publish(u.prefix+"event/"+e.Kind.String(), 1, false, payload)
+	as.pos, as.at = e.Pos, time.Now()
 	u.published.Add(1)
-	s.flying <- sent{pos: e.Pos, at: time.Now(), resync: resync, token: token} // has room for each place
+	s.flying <- as // has room for each place
 	return nil
 }
 
@@ -205,12 +257,19 @@ type collector struct {
 	from  uint64 // an unbroken run of positions
 	to    uint64
 	count int64
+	open  []presence.Said // corrections
 }
 
 func (c *collector) add(e sent) {
-	if e.resync != 0 {
-		c.count++
+	if e.said.Open {
+		c.open = append(c.open, e.said)
+	}
+	switch e.why {
+	case forResync:
 		c.u.ledger.confirm(e.resync, e.pos)
+		fallthrough
+	case forCorrection:
+		c.count++
 		return
 	}
 	if c.to != 0 && e.pos != c.to+1 {
@@ -232,6 +291,7 @@ func (c *collector) settle() {
 	c.u.mu.Lock()
 	c.u.stats.Acked += c.count
 	c.u.mu.Unlock()
+	c.u.tellings.acknowledged(c.open)
 	switch {
 	case c.to == 0:
 	case c.u.opt.Receipts:

@@ -178,6 +178,14 @@ func (l *ledger) sentUpto() uint64 {
 	return l.sent
 }
 
+// sentHere is the newest position that this connection sent, or that the cursor
+// had passed before.
+func (l *ledger) sentHere() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.position
+}
+
 // await notes that the broker has taken events, whose receipt is due from now.
 func (l *ledger) await(from, to uint64, now time.Time) {
 	l.mu.Lock()

@@ -32,11 +32,34 @@ type Journal interface {
 	// Find is the position of a stream's event, false where it is not in the
 	// journal.
 	Find(stream presence.ID, seq uint64) (pos uint64, found bool)
+
+	// Said returns what was last said of the events from..to, by position,
+	// where it was noted.
+	Said(from, to uint64) (map[uint64]presence.Said, error)
+	// Say makes durable what is about to be said. After an error it counts as
+	// said.
+	Say(ctx context.Context, all []presence.Said) error
+	// SayLater notes what is being said. It becomes durable not later than the
+	// delivery of those events.
+	SayLater(all []presence.Said)
+	// OpenCorrections are those that were noted as open.
+	OpenCorrections() ([]presence.Said, error)
+	// Settled is the position up to which no event's time can be told better.
+	Settled() uint64
+	// Settle notes how far that is by now.
+	Settle(pos uint64)
 }
 
 // Times says what is known, now, of when an event happened.
 type Times interface {
+	// Timing is what is known of a reading. What is known after a crash is what
+	// was known before, or more.
 	Timing(presence.Reading) presence.Timing
+	// Settled reports whether no more will ever be known of it.
+	Settled(presence.Reading) bool
+	// Changed is closed as soon as more may be known than before. Take the
+	// channel first, then ask, then wait.
+	Changed() <-chan struct{}
 }
 
 // CommandFunc answers one command. Commands run one after the other; while one
@@ -127,6 +150,8 @@ type Uplink struct {
 	filters   map[string]byte // what to subscribe to, and at which QoS
 	ledger    *ledger
 	answers   answers
+	tellings  *tellings
+	revision  revision
 	dial      func(context.Context) (net.Conn, error)
 	published atomic.Int64
 	changed   chan struct{} // has room for one: a document is not yet said
@@ -159,6 +184,7 @@ func New(opt Options) *Uplink {
 		prefix:   "presence/v1/" + opt.Origin.Dinas + "/" + opt.Origin.Gateway + "/",
 		commands: maps.Clone(opt.Commands),
 		ledger:   newLedger(),
+		tellings: newTellings(opt.Journal, opt.Times),
 		changed:  make(chan struct{}, 1),
 		lines:    make(chan []byte, logRoom),
 		retained: make(map[string][]byte),
@@ -313,6 +339,12 @@ func (u *Uplink) Drained(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// Answers says what to show of the times of events, which are in order, outside
+// of the line: what the city has been told, or is going to be.
+func (u *Uplink) Answers(ctx context.Context, entries []presence.Entry) ([]presence.Said, error) {
+	return u.tellings.decide(ctx, entries, u.ledger.sentUpto(), elsewhere)
 }
 
 // delivered moves the cursor.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"strings"
 	"sync"
@@ -24,12 +25,14 @@ type memory struct {
 	entries []presence.Entry
 	cursor  uint64
 	grown   chan struct{}
+	said    map[uint64]presence.Said
+	settled uint64
 }
 
 var stream = presence.ID{1, 2, 3}
 
 func newMemory(n int) *memory {
-	m := &memory{grown: make(chan struct{})}
+	m := &memory{grown: make(chan struct{}), said: make(map[uint64]presence.Said)}
 	m.add(n)
 	return m
 }
@@ -99,7 +102,55 @@ func (m *memory) Find(of presence.ID, seq uint64) (uint64, bool) {
 	return 0, false
 }
 
+func (m *memory) Said(from, to uint64) (map[uint64]presence.Said, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := maps.Clone(m.said)
+	maps.DeleteFunc(found, func(pos uint64, _ presence.Said) bool { return pos < from || pos > to })
+	return found, nil
+}
+
+func (m *memory) Say(_ context.Context, all []presence.Said) error {
+	m.SayLater(all)
+	return nil
+}
+
+func (m *memory) SayLater(all []presence.Said) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range all {
+		m.said[s.Pos] = s
+	}
+}
+
+func (m *memory) OpenCorrections() (open []presence.Said, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.said {
+		if s.Open {
+			open = append(open, s)
+		}
+	}
+	return open, nil
+}
+
+func (m *memory) Settled() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.settled
+}
+
+func (m *memory) Settle(pos uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.settled = max(m.settled, pos)
+}
+
 type trusted struct{}
+
+func (trusted) Changed() <-chan struct{} { return nil }
+
+func (trusted) Settled(presence.Reading) bool { return true }
 
 func (trusted) Timing(r presence.Reading) presence.Timing {
 	return presence.Timing{Quality: presence.QualityTrusted, Time: r.WallTime()}
@@ -493,7 +544,7 @@ func TestCommandWhileTheTimeIsUnknown(t *testing.T) {
 }
 
 // unsynced is a clock that knows nothing.
-type unsynced struct{}
+type unsynced struct{ trusted }
 
 func (unsynced) Timing(presence.Reading) presence.Timing { return presence.Timing{} }
 
