@@ -95,7 +95,8 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err := times.Read(file); err != nil {
 		fmt.Fprintln(con.err, "gatewayd: times are less well known than they could be:", err)
 	}
-	return export(ctx, con.out, x, exportFrom{originOf(cfg), times, file, outages})
+	from := exportFrom{origin: originOf(cfg), times: times, answers: lookUp(file, times), journal: file, outages: outages}
+	return export(ctx, con.out, x, from)
 }
 
 // parseInstant reads the forms that a person types; "" is no bound.
@@ -127,10 +128,38 @@ type timer interface {
 	Timing(presence.Reading) presence.Timing
 }
 
+// answers says what to print of the times of events, which are in order.
+type answers func(context.Context, []presence.Entry) ([]presence.Said, error)
+
+// lookUp answers with what the city was told, or better. Nobody notes that: the
+// daemon may tell more under the same rev later.
+func lookUp(told interface {
+	Said(from, to uint64) (map[uint64]presence.Said, error)
+}, times timer,
+) answers {
+	return func(_ context.Context, entries []presence.Entry) ([]presence.Said, error) {
+		said, err := told.Said(entries[0].Pos, entries[len(entries)-1].Pos)
+		if err != nil {
+			return nil, err
+		}
+		all := make([]presence.Said, len(entries))
+		for i, e := range entries {
+			s, ok := said[e.Pos]
+			if !ok {
+				s = presence.Said{Pos: e.Pos, Timing: presence.Raw(e.At)}
+			}
+			s.Timing = presence.Best(s.Timing, times.Timing(e.At))
+			all[i] = s
+		}
+		return all, nil
+	}
+}
+
 // exportFrom is what an export is made of.
 type exportFrom struct {
 	origin  presence.Origin
 	times   timer
+	answers answers // for events
 	journal scanner
 	outages []outage.Outage
 }
@@ -138,7 +167,7 @@ type exportFrom struct {
 // export writes what is wanted.
 func export(ctx context.Context, w io.Writer, x control.Export, from exportFrom) error {
 	if x.Day.IsZero() {
-		return exportEvents(ctx, w, x, from.origin, from.times, from.journal)
+		return exportEvents(ctx, w, x, from)
 	}
 	return exportDay(ctx, w, x, from)
 }
@@ -165,12 +194,15 @@ func exportDay(ctx context.Context, w io.Writer, x control.Export, from exportFr
 	return errors.Join(err, buffered.Flush())
 }
 
+// exportPage is of how many events at a time the times are asked.
+const exportPage = 256
+
 // exportEvents writes the wanted events. One whose time is unknown is always
 // wanted: it may have happened in the span asked for.
-func exportEvents(ctx context.Context, w io.Writer, x control.Export, o presence.Origin, times timer, j scanner) error {
+func exportEvents(ctx context.Context, w io.Writer, x control.Export, from exportFrom) error {
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	write := func(e presence.Entry, t presence.Timing) error {
-		b, err := o.Event(&e.Record, t)
+		b, err := from.origin.Event(&e.Record, t)
 		if err != nil {
 			return err
 		}
@@ -183,7 +215,7 @@ func exportEvents(ctx context.Context, w io.Writer, x control.Export, o presence
 			return fmt.Errorf("write export: %w", err)
 		}
 		write = func(e presence.Entry, t presence.Timing) error {
-			if err := table.Write(csvRow(o, &e.Record, t)); err != nil {
+			if err := table.Write(csvRow(from.origin, &e.Record, t)); err != nil {
 				return err
 			}
 			table.Flush()
@@ -191,13 +223,37 @@ func exportEvents(ctx context.Context, w io.Writer, x control.Export, o presence
 		}
 		table.Flush()
 	}
-	err := j.Scan(ctx, func(e presence.Entry) error {
-		t := times.Timing(e.At)
-		if !t.Time.IsZero() && (t.Time.Before(x.Since) || !x.Until.IsZero() && !t.Time.Before(x.Until)) {
+	var page []presence.Entry
+	flush := func() error {
+		if len(page) == 0 {
 			return nil
 		}
-		return write(e, t)
+		said, err := from.answers(ctx, page)
+		if err != nil {
+			return err
+		}
+		for i, e := range page {
+			if err := write(e, said[i].Timing); err != nil {
+				return err
+			}
+		}
+		page = page[:0]
+		return nil
+	}
+	err := from.journal.Scan(ctx, func(e presence.Entry) error {
+		t := from.times.Timing(e.At).Time
+		if !t.IsZero() && (t.Before(x.Since) || !x.Until.IsZero() && !t.Before(x.Until)) {
+			return nil
+		}
+		page = append(page, e)
+		if len(page) < exportPage {
+			return nil
+		}
+		return flush()
 	})
+	if err == nil {
+		err = flush()
+	}
 	if err != nil {
 		return fmt.Errorf("write export: %w", err)
 	}

@@ -25,7 +25,7 @@ func (d *daemon) control() control.Daemon {
 			if err := logExport(d.cfg.Gateway.StateDir, x, who, d.now()); err != nil {
 				d.log.Error("an export is not in the log of exports", "error", err)
 			}
-			return export(ctx, w, x, exportFrom{d.origin, d.clock, d.journal, d.outages.All()})
+			return export(ctx, w, x, exportFrom{d.origin, d.clock, d.shownTimes, d.journal, d.outages.All()})
 		},
 		Forget: func(ctx context.Context, p control.Person) (control.Forgotten, error) {
 			f, err := d.journal.Forget(ctx, p.Names)
@@ -45,6 +45,17 @@ func (d *daemon) control() control.Daemon {
 		Hardware: d.hardware,
 		Clock:    d.simClock,
 	}
+}
+
+// shownTimes says what to print of the times of events: the city is told the
+// same. A full disk keeps that from being noted, and nobody from an export.
+func (d *daemon) shownTimes(ctx context.Context, entries []presence.Entry) ([]presence.Said, error) {
+	all, err := d.uplink.Answers(ctx, entries)
+	if err == nil || ctx.Err() != nil {
+		return all, err
+	}
+	d.log.Warn("the city may be told other times than an export", "error", err)
+	return lookUp(d.journal, d.clock)(ctx, entries)
 }
 
 // hub passes taps to whoever watches. A watcher who does not keep up misses

@@ -415,3 +415,32 @@ func TestUnionJoinsWhatTouches(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// TestCorrectionsStayBehindTheLine: what this connection has not sent yet, it
+// sends in order, and with what is known then.
+func TestCorrectionsStayBehindTheLine(t *testing.T) {
+	var r revision
+	r.begin(make(chan struct{}), 0, 300)
+	if s := r.next(100); s != (span{1, 100}) {
+		t.Errorf("at 100: %v", s)
+	}
+	r.looked(100, []uint64{40, 90})
+	if s := r.next(100); !s.empty() {
+		t.Errorf("at 100 again: %v", s)
+	}
+	if _, known := r.settled(); known {
+		t.Error("it is settled before all was looked at")
+	}
+	r.looked(300, nil)
+	if pos, known := r.settled(); !known || pos != 39 {
+		t.Errorf("settled up to %d, %v", pos, known)
+	}
+	r.begin(make(chan struct{}), 39, 400)
+	if s := r.next(1000); s != (span{40, 90}) {
+		t.Errorf("what was in doubt: %v", s)
+	}
+	r.looked(90, nil)
+	if s := r.next(1000); s != (span{301, 400}) {
+		t.Errorf("what is new: %v", s)
+	}
+}

@@ -1,0 +1,104 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/city"
+)
+
+// revisions are the events among messages by id and rev. Every message must be
+// valid, and what comes again under the same id and rev must say the same.
+func revisions(t testing.TB, v *city.Validator, messages []brokertest.Message) map[string]map[int]event {
+	t.Helper()
+	all := make(map[string]map[int]event)
+	texts := make(map[string]string)
+	for _, m := range messages {
+		if err := v.Validate(m.Topic, m.Payload); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(m.Topic, "/event/") {
+			continue
+		}
+		var e event
+		if err := json.Unmarshal(m.Payload, &e); err != nil {
+			t.Fatal(err)
+		}
+		key := fmt.Sprint(e.ID, " ", e.Rev)
+		if before, again := texts[key]; again && before != string(m.Payload) {
+			t.Fatalf("%s and\n%s", before, m.Payload)
+		}
+		texts[key] = string(m.Payload)
+		if all[e.ID] == nil {
+			all[e.ID] = make(map[int]event)
+		}
+		all[e.ID][e.Rev] = e
+	}
+	return all
+}
+
+// TestCorrectionsReachTheCity: what was sent without a time is sent again with
+// it, under the same id and rev 1: to the same process, after kill -9, and when
+// the line was away. Each export says the same as the city has.
+func TestCorrectionsReachTheCity(t *testing.T) {
+	b := brokertest.Start(t, "allow_anonymous true", "persistence true", "persistence_location "+t.TempDir()+"/")
+	seen := b.Subscribe("presence/v1/+/+/event/#", func(o *mqtt.ClientOptions) {
+		o.SetClientID("city").SetCleanSession(false).SetResumeSubs(true)
+	})
+	v := validator(t)
+	g := simClock(t, b.URL())
+	g.start()
+	const ahead = 3 * time.Hour
+	arrived := func(x timed, rev int, quality string) func([]brokertest.Message) bool {
+		return func(m []brokertest.Message) bool {
+			e, ok := revisions(t, v, m)[x.id()][rev]
+			return ok && (quality == "unsynced" && e.Quality == quality && e.Time == nil || x.right(t, e, quality, ahead))
+		}
+	}
+	first := g.timedTap("5A000001")
+	seen.Await("a tap without a time", arrived(first, 0, "unsynced"))
+	g.kill()
+	g.start()
+	second := g.timedTap("5A000002")
+	seen.Await("another", arrived(second, 0, "unsynced"))
+	b.Stop()
+	third := g.timedTap("5A000003") // not sent before its time is known
+	if e := g.exported()[second.id()]; e.Rev != 0 || e.Quality != "unsynced" {
+		t.Errorf("exported: %+v", e)
+	}
+	g.must("sim", "clock", "--synced=true", "--offset=3h")
+	g.await("the times", func() bool { return first.right(t, g.exported()[first.id()], "corrected", ahead) })
+	exported := g.exported()
+	g.kill() // what was printed was noted
+	b.Restart()
+	g.start()
+	seen.Await("the first one's time", arrived(first, 1, "corrected"))
+	seen.Await("the second one's time", arrived(second, 1, "corrected"))
+	fourth := g.timedTap("5A000004") // unsynced again, but of the same boot
+	got := seen.Await("the fourth tap", arrived(fourth, 0, "corrected"))
+	all := revisions(t, v, got)
+	for id, e := range exported {
+		there, ok := all[id][e.Rev]
+		if id == third.id() && !ok {
+			t.Errorf("%+v was exported, and the city has %+v", e, all[id])
+		}
+		if ok && (there.Quality != e.Quality || there.Time != nil && *there.Time != *e.Time) {
+			t.Errorf("%s rev %d is %v to the city and %v in an export", id, e.Rev, there, e)
+		}
+	}
+	g.kill()
+	g.start()
+	fifth := g.timedTap("5A000005")
+	got = seen.Await("the fifth tap", arrived(fifth, 0, "corrected"))
+	for id, revs := range revisions(t, v, got) {
+		if len(revs) > 2 {
+			t.Errorf("%s came under %d revs", id, len(revs))
+		}
+	}
+}
