@@ -14,9 +14,6 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// readAgainAfter is how soon a renewed certificate is noticed.
-const readAgainAfter = time.Minute
-
 // certificates are the files of the configuration whose dates matter.
 type certificates []*certificate
 
@@ -26,7 +23,7 @@ type certificate struct {
 	id, en string // what it is
 
 	mu   sync.Mutex
-	read time.Time
+	file os.FileInfo       // as it was when it was read
 	cert *x509.Certificate // nil: not to be read, which the line's own error says
 }
 
@@ -45,12 +42,17 @@ func newCertificates(m config.MQTT) (all certificates) {
 	return all
 }
 
-// load returns the certificate, read again now and then.
+// load returns the certificate, read again when its file is another.
 func (c *certificate) load() *x509.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.read.IsZero() || time.Since(c.read) >= readAgainAfter {
-		c.read = time.Now()
+	file, err := os.Stat(c.path)
+	if err != nil {
+		c.file, c.cert = nil, nil
+		return nil
+	}
+	if c.file == nil || !os.SameFile(c.file, file) || !c.file.ModTime().Equal(file.ModTime()) || c.file.Size() != file.Size() {
+		c.file = file
 		c.cert, _ = readCertificate(c.path)
 	}
 	return c.cert

@@ -71,15 +71,20 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 	opt := doctor.Options{
 		Path: path, Board: pi.Board{Root: "/"}, Self: self(), Disk: pi.DiskFree,
 	}
-	source, err := clock.NewKernel()
+	found := diagnosis{V: 1, Level: doctor.OK}
+	var err error
+	if opt.Config, err = config.Load(path); err != nil && !errors.As(err, &opt.Problems) {
+		return diagnosis{}, err
+	}
+	newClock := clock.NewKernel
+	if opt.Config != nil && opt.Config.Clock.Source == "trust" {
+		newClock = clock.NewTrusted
+	}
+	source, err := newClock()
 	if err != nil {
 		return diagnosis{}, err
 	}
 	opt.Now = source.Now
-	found := diagnosis{V: 1, Level: doctor.OK}
-	if opt.Config, err = config.Load(path); err != nil && !errors.As(err, &opt.Problems) {
-		return diagnosis{}, err
-	}
 	if opt.Config != nil {
 		found.Gateway = opt.Config.Gateway.ID
 		if opt.Health, err = healthOf(ctx, opt.Config.Gateway.StateDir); errors.Is(err, fs.ErrPermission) {

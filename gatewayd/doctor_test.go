@@ -27,7 +27,9 @@ func (g *gateway) doctor() (d diagnosis, levels map[string]string) {
 	}
 	levels = make(map[string]string)
 	for _, c := range d.Checks {
-		levels[c.Code] = c.Level
+		if levels[c.Code] != "fail" { // the worst of each kind
+			levels[c.Code] = c.Level
+		}
 	}
 	return d, levels
 }
