@@ -160,13 +160,13 @@ func TestSignedRoster(t *testing.T) {
 	nowhere(t, g, ownUID, "04:00:00:02", "04000002")
 }
 
-// nowhere looks for card numbers in the gateway's state and log.
+// nowhere looks for numbers of cards and tags in the gateway's state and log.
 func nowhere(t *testing.T, g *gateway, numbers ...string) {
 	t.Helper()
 	found := func(where string, data []byte) {
 		for _, number := range numbers {
 			if bytes.Contains(bytes.ToUpper(data), []byte(number)) {
-				t.Errorf("the card number %s is in %s", number, where)
+				t.Errorf("%s is in %s", number, where)
 			}
 		}
 	}
@@ -194,14 +194,14 @@ func TestSignedHours(t *testing.T) {
 	g := newGateway(t, b.URL(), everyTag+fmt.Sprintf("roster_key_file = %q\n", cityKey.key+".pem")+receiver(port))
 	g.start()
 	fixes := 0
-	send := func() {
+	send := func(unit int) {
 		t.Helper()
 		fixes++
-		if _, err := io.WriteString(radio, beacontest.PKLDS(100, 1001, -7.9+float64(fixes)/1000, 112.6, time.Now())); err != nil {
+		if _, err := io.WriteString(radio, beacontest.PKLDS(100, unit, -7.9+float64(fixes)/1000, 112.6, time.Now())); err != nil {
 			t.Fatal(err)
 		}
 	}
-	send()
+	send(1001)
 	city.Await("the tag", func(m []brokertest.Message) bool { return count(m, "tag") == 1 })
 
 	// Open for an hour on Mondays, which is half a day from now.
@@ -219,7 +219,7 @@ func TestSignedHours(t *testing.T) {
 	second := cityKey.sign("hours", 2, closed)
 	city.Publish(prefix+"policy/hours", true, second)
 	g.await("closed hours", hours(false, 2))
-	send()
+	send(2002)
 	g.await("a tag outside of the hours", outside(1))
 
 	for name, message := range map[string][]byte{
@@ -246,17 +246,19 @@ func TestSignedHours(t *testing.T) {
 	if !hours(false, 2)() {
 		t.Errorf("after a restart: %+v", g.health().Hours)
 	}
-	send()
+	send(2002)
 	g.await("a tag outside of the hours", outside(1))
 
 	g.await("the line", func() bool { return g.health().MQTT.Connected })
 	city.Publish(prefix+"policy/hours", true, cityKey.sign("hours", 3, `{"always":true}`))
 	g.await("open hours", hours(true, 3))
-	send()
+	send(1001)
 	messages := city.Await("the tag", func(m []brokertest.Message) bool { return count(m, "tag") == 2 })
 	if n := count(messages, "tag"); n != 2 {
 		t.Errorf("%d tags reached the city, want the first and the last", n)
 	}
+	g.stop()
+	nowhere(t, g, "100-2002") // heard while the hours were closed
 }
 
 // TestRosterFile: the file is read again when it changes; a wrong one changes

@@ -266,6 +266,40 @@ func TestWhatCannotBeKeptIsNotInForce(t *testing.T) {
 	}
 }
 
+// TestPowerCutWhileKeeping: what was on its way to the disk is not there.
+func TestPowerCutWhileKeeping(t *testing.T) {
+	o := newOffice(t)
+	o.Receive(seal(keyOf(1), payload(7, `[1]`)))
+	if err := os.WriteFile(o.path+".new", []byte(`{"v":1,"key":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.restart()
+	if s := o.State(); s.Serial != 7 || s.Problem != nil || o.force != "[1]" {
+		t.Errorf("%+v, in force %q", s, o.force)
+	}
+	o.Receive(seal(keyOf(1), payload(8, `[2]`)))
+	o.restart()
+	if o.force != "[2]" {
+		t.Errorf("in force %q", o.force)
+	}
+}
+
+// TestWhatMayNotBeKeptAnyMoreGoes: a body that is judged otherwise after a
+// change of the configuration is kept as it is judged now.
+func TestWhatMayNotBeKeptAnyMoreGoes(t *testing.T) {
+	o := newOffice(t)
+	o.Receive(seal(keyOf(1), payload(7, `["raw"]`)))
+	options := o.opt
+	options.Judge = func([]byte) ([]byte, func(), error) { return []byte(`["hashed"]`), func() {}, nil }
+	if s := New(options).State(); s.Serial != 7 || s.Problem != nil {
+		t.Errorf("%+v", s)
+	}
+	data, err := os.ReadFile(o.path)
+	if err != nil || bytes.Contains(data, []byte("raw")) || !bytes.Contains(data, []byte("hashed")) {
+		t.Errorf("kept: %s, %v", data, err)
+	}
+}
+
 // TestSerialsOnlyRise plays any order of documents, forgeries and restarts: in
 // force is always the highest serial that the city signed and that came.
 func TestSerialsOnlyRise(t *testing.T) {
@@ -276,7 +310,7 @@ func TestSerialsOnlyRise(t *testing.T) {
 		o := &office{path: filepath.Join(dir, fmt.Sprint(runs)), key: public(keyOf(1))}
 		o.restart()
 		highest := 0
-		for range rapid.IntRange(1, 30).Draw(r, "steps") {
+		for range rapid.IntRange(1, 15).Draw(r, "steps") {
 			serial := rapid.IntRange(1, 9).Draw(r, "serial")
 			switch rapid.SampledFrom([]string{"genuine", "forged", "restart", "other"}).Draw(r, "step") {
 			case "genuine":
