@@ -38,3 +38,16 @@ func BenchmarkReceive(b *testing.B) {
 		})
 	}
 }
+
+// What a tap pays for being told where the tag is.
+func BenchmarkCheck(b *testing.B) {
+	y := office(b, tags.Options{Open: national()})
+	y.walk(b, 30*time.Second, 0, 3000, 3000)
+	now := y.now()
+	b.ReportAllocs()
+	for b.Loop() {
+		if c := y.Check(theTag, now); c == nil {
+			b.Fatal("nothing")
+		}
+	}
+}

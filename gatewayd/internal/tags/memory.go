@@ -251,6 +251,9 @@ func (m *memory) restore(s sighting, opt Options) {
 	if s.ordered {
 		tr.fixTime = max(tr.fixTime, s.fixTime)
 	}
+	if opt.Fence == nil {
+		s.zone = presence.ZoneNone // that of a fence that was taken away
+	}
 	tr.track.restore(s, opt.Heartbeat)
 	m.traces[s.tag] = tr
 }
@@ -284,6 +287,8 @@ var nowhere = place{lat: math.MinInt32}
 func placeOf(lat, lon float64) place {
 	return place{int32(math.Round(lat * 1e7)), int32(math.Round(lon * 1e7))}
 }
+
+func (p place) degrees() (lat, lon float64) { return float64(p.lat) / 1e7, float64(p.lon) / 1e7 }
 
 // far reports whether two positions are so many metres apart. One that was not
 // kept may be anywhere.

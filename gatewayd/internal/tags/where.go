@@ -15,16 +15,17 @@ import (
 // heard cannot be seen there, since records are thinned: until it is heard
 // twice, it counts as silent after twice usualInterval.
 func (t *Tags) Where(tag string) (presence.Whereabouts, bool) {
-	return t.where(tag, t.opt.Now().Boottime)
+	w, _, ok := t.where(tag, t.opt.Now().Boottime)
+	return w, ok
 }
 
-func (t *Tags) where(tag string, now time.Duration) (presence.Whereabouts, bool) {
+func (t *Tags) where(tag string, now time.Duration) (presence.Whereabouts, place, bool) {
 	t.mu.Lock()
 	k := t.memory.traces[t.memory.key(tag)].track
 	t.mu.Unlock()
 	w := presence.Whereabouts{Zone: k.zone, For: max(now-k.since, 0), Age: max(now-k.heard, 0)}
 	if !k.live || w.Age > lookBack {
-		return presence.Whereabouts{}, false
+		return presence.Whereabouts{}, nowhere, false
 	}
 	w.Silent = k.silentAfter(w.Age)
 	if k.zone == presence.ZoneOutside {
@@ -35,7 +36,7 @@ func (t *Tags) where(tag string, now time.Duration) (presence.Whereabouts, bool)
 		}
 	}
 	w.Distance = t.distance(k.place)
-	return w, true
+	return w, k.place, true
 }
 
 // distance from the office, with no more of it than may be told.
@@ -47,8 +48,17 @@ func (t *Tags) distance(p place) *float64 {
 	case t.opt.Coordinates == Coarse:
 		unit = 1000
 	}
-	d := unit * math.Round(t.opt.Fence.distance(float64(p.lat)/1e7, float64(p.lon)/1e7)/unit)
+	d := unit * math.Round(t.opt.Fence.distance(p.degrees())/unit)
 	return &d
+}
+
+// arrivalSpeed is how fast somebody comes to work who is not there yet, in m/s.
+const arrivalSpeed = 15
+
+// surelyAway reports whether who was at a place some time ago cannot be inside
+// by now.
+func (t *Tags) surelyAway(p place, ago time.Duration) bool {
+	return p != nowhere && t.opt.Fence.beyond(p.degrees()) > arrivalSpeed*ago.Seconds()
 }
 
 // Check tells of a tag what belongs to a tap at a reading of the same boot. It
@@ -61,7 +71,7 @@ func (t *Tags) Check(tag string, tap presence.Reading) *presence.TagCheck {
 		}
 	}
 	c := &presence.TagCheck{Tag: tag, State: presence.TagSilent}
-	w, heard := t.where(tag, tap.Boottime)
+	w, at, heard := t.where(tag, tap.Boottime)
 	if !heard {
 		return c
 	}
@@ -69,7 +79,7 @@ func (t *Tags) Check(tag string, tap presence.Reading) *presence.TagCheck {
 	switch {
 	case w.Silent:
 		return c
-	case w.Zone == presence.ZoneOutside:
+	case w.Zone == presence.ZoneOutside && t.surelyAway(at, w.Age):
 		c.State = presence.TagFar
 	default:
 		c.State = presence.TagNear

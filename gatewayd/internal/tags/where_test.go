@@ -245,6 +245,21 @@ func TestVagueFixesEndInDoubt(t *testing.T) {
 	}
 }
 
+// A tag that repeats its last fix, because it hears no satellites any more, is
+// silent.
+func TestLatchedTagFallsSilent(t *testing.T) {
+	y := office(t, tags.Options{})
+	y.walk(t, 30*time.Second, 3000, 3000, 3000)
+	latched := at(3000, y.time)
+	for range 10 {
+		y.time = y.time.Add(30 * time.Second)
+		y.hear(t, "yard", latched)
+	}
+	if w, _ := y.Where(theTag); !w.Silent || w.Age != 5*time.Minute {
+		t.Errorf("%+v", w)
+	}
+}
+
 // What was known before a silence says nothing of what is after it.
 func TestSilenceBreaks(t *testing.T) {
 	y := office(t, tags.Options{})
@@ -413,6 +428,30 @@ func repeatMetres(m float64, n int) (all []float64) {
 	return all
 }
 
+// Another configuration can take the fence away, or set one up.
+func TestFenceComesAndGoes(t *testing.T) {
+	y := office(t, tags.Options{})
+	y.walk(t, 30*time.Second, 3000, 3000, 3000)
+	fence := y.opt.Fence
+	for _, tc := range []struct {
+		fence         *tags.Fence
+		before, after presence.Zone
+	}{
+		{nil, presence.ZoneNone, presence.ZoneNone},
+		{fence, presence.ZoneNone, out},
+	} {
+		y.opt.Fence = tc.fence
+		y.restart()
+		if w, ok := y.Where(theTag); !ok || w.Zone != tc.before || y.Check(theTag, y.now()).State != presence.TagNear {
+			t.Errorf("fence %v: %+v", tc.fence, w)
+		}
+		y.walk(t, 30*time.Second, 3000)
+		if w, ok := y.Where(theTag); !ok || w.Zone != tc.after {
+			t.Errorf("fence %v, later: %+v", tc.fence, w)
+		}
+	}
+}
+
 // The pause of a restart says nothing of how often a tag is heard.
 func TestRestartIsNoInterval(t *testing.T) {
 	y := office(t, tags.Options{})
@@ -440,6 +479,8 @@ func TestCheck(t *testing.T) {
 		{"inside, coarse", tags.Coarse, []float64{33.3}, 0, presence.TagNear, full(0)},
 		{"uncertain", tags.Full, []float64{110}, 0, presence.TagNear, full(110)},
 		{"far", tags.Full, []float64{3333.3}, 0, presence.TagFar, full(3337)},
+		{"far, a moment ago", tags.Full, []float64{3333.3, 3333.3}, 50 * time.Second, presence.TagFar, full(3337)},
+		{"on the way, and may be here by now", tags.Full, []float64{800, 600, 400}, 25 * time.Second, presence.TagNear, full(400)},
 		{"far, coarse", tags.Coarse, []float64{3333.3}, 0, presence.TagFar, full(3000)},
 		{"far, none", tags.None, []float64{3333.3}, 0, presence.TagFar, nil},
 		{"a while ago", tags.Full, []float64{3333.3, 3333.3}, 2 * time.Minute, presence.TagSilent, nil},
