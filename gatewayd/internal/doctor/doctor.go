@@ -46,7 +46,7 @@ func (f Finding) Text(indonesian bool) string {
 type Options struct {
 	Path     string          // of the configuration
 	Config   *config.Config  // nil where it is wrong
-	Problems config.Problems // what is wrong with it
+	Problems config.Problems // what is wrong with it, or only with the files that it names
 
 	Board pi.Board
 	// Self is who asks: the gateway would run as this account where no service
@@ -131,13 +131,17 @@ func (e *exam) service() (pi.Account, pi.Unit) {
 				"the user %q that %s names does not exist",
 				"pengguna %q yang disebut %s tidak ada", unit.User, unit.Path))
 		}
+		if e.Unasked {
+			// It runs as somebody who can, so nothing is held against it.
+			return pi.Account{Name: "root"}, unit
+		}
 		return e.Self, unit
 	}
 	return e.Board.With(account, unit.Groups...), unit
 }
 
 func (e *exam) configuration() {
-	if e.Config != nil {
+	if len(e.Problems) == 0 {
 		e.ok("config", "", say(
 			"%s is right: gateway %s of %s",
 			"%s benar: gateway %s dari %s", e.Path, e.Config.Gateway.ID, e.Config.Gateway.Dinas))
@@ -170,7 +174,7 @@ func (e *exam) running() {
 		return
 	}
 	e.ok("running", "", say(
-		"gatewayd runs since %s, level %s", "gatewayd berjalan sejak %s, tingkat %s",
+		"gatewayd runs for %s, level %s", "gatewayd berjalan selama %s, tingkat %s",
 		(time.Duration(e.Health.UptimeS)*time.Second).String(), e.Health.Level))
 }
 

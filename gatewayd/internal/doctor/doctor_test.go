@@ -290,6 +290,26 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) {
 				o.opt.Health.Pi.Undervoltage = &n
 			}, doctor.Warn, "power", "vcgencmd",
 		},
+		"time known without NTP": {
+			func(o *office) {
+				o.opt.Now = func() presence.Reading { return presence.Reading{} }
+				o.opt.Health = running("ok", true)
+				within := 120.0
+				o.opt.Health.Clock.ErrorMS = &within
+			}, "", "", "",
+		},
+		"a file of the configuration missing": {
+			func(o *office) {
+				o.remove("etc/gatewayd/badge.key")
+				o.opt.Problems = config.Problems{{File: "/etc/gatewayd/gatewayd.toml", Line: 17, Key: "badges.key_file", Text: "is not there"}}
+			}, doctor.Fail, "config", "sudoedit /etc/gatewayd/gatewayd.toml",
+		},
+		"asked by somebody else": {
+			func(o *office) {
+				o.opt.Self = pi.Account{Name: "pi", UID: 64124, Groups: []int{64124}}
+				o.opt.Problems = config.Problems{{File: "/etc/gatewayd/gatewayd.toml", Line: 17, Key: "badges.key_file", Text: "cannot be read (permission denied)"}}
+			}, doctor.Warn, "config", "sudo gatewayd doctor",
+		},
 		"configuration wrong": {
 			func(o *office) {
 				o.opt.Config = nil

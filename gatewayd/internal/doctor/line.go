@@ -33,6 +33,9 @@ func (e *exam) secrets() {
 			e.warn(s.code, s.path, asRoot, say("user %s may not see %s", "pengguna %s tidak boleh melihat %s", e.Self.Name, s.path))
 			continue
 		}
+		if err != nil && len(e.Problems) > 0 {
+			continue // said already
+		}
 		if err != nil {
 			e.fail(s.code, s.path, "sudo ls -l "+quote(s.path), say("%s cannot be seen: %v", "%s tidak dapat dilihat: %v", s.path, err))
 			continue
@@ -68,6 +71,9 @@ func (e *exam) certificates() {
 		if errors.Is(err, fs.ErrPermission) && e.Self.UID != 0 {
 			e.warn("certificate", path, asRoot, say("user %s may not read %s", "pengguna %s tidak boleh membaca %s", e.Self.Name, path))
 			continue
+		}
+		if err != nil && len(e.Problems) > 0 {
+			continue // said already
 		}
 		if err != nil {
 			e.fail("certificate", path, show, say("%s holds no certificate: %v", "%s tidak memuat sertifikat: %v", path, err))
