@@ -341,3 +341,36 @@ func FuzzSalvage(f *testing.F) {
 		look.all(bytes.NewReader(file), int64(len(file)))
 	})
 }
+
+// TestSalvageChoosesWhatWasDurable: where a commit that did not get through and
+// the one after it used the same place, the record counts that was durable.
+func TestSalvageChoosesWhatWasDurable(t *testing.T) {
+	before, later := presence.ID{1}, presence.ID{2}
+	for name, c := range map[string]struct{ durable, other piece }{
+		"the tree knows it": {
+			piece{pos: 5, seq: 5, stream: before, attempt: 3, linked: true},
+			piece{pos: 5, seq: 5, stream: before, attempt: 4},
+		},
+		"the later attempt": {
+			piece{pos: 5, seq: 5, stream: before, attempt: 4},
+			piece{pos: 5, seq: 5, stream: before, attempt: 3},
+		},
+		"the process that came later": {
+			piece{pos: 5, seq: 1, stream: later, attempt: 1},
+			piece{pos: 5, seq: 5, stream: before, attempt: 9},
+		},
+	} {
+		first := piece{pos: 4, seq: 4, stream: before, attempt: 2, linked: true}
+		for _, pieces := range [][]piece{{first, c.durable, c.other}, {c.other, c.durable, first}} {
+			if got, want := choose(pieces), []piece{first, c.durable}; !slices.Equal(got, want) {
+				t.Errorf("%s: got %+v, want %+v", name, got, want)
+			}
+		}
+	}
+	// What a process left behind where the next one began was never durable.
+	start := piece{pos: 5, seq: 1, stream: later, linked: true}
+	stray := piece{pos: 6, seq: 6, stream: before}
+	if got := choose([]piece{stray, start}); !slices.Equal(got, []piece{start}) {
+		t.Errorf("got %+v", got)
+	}
+}
