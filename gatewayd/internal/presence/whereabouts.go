@@ -5,7 +5,7 @@ import "time"
 // Whereabouts is where a tag is, as far as its live fixes tell.
 type Whereabouts struct {
 	// Zone is settled: one fix alone does not change it. It is ZoneOutside only
-	// as long as the newest fix says so too; ZoneNone without a fence.
+	// as long as the newest fix is sure of that; ZoneNone without a fence.
 	Zone Zone
 	// For is for how long the tag has been in Zone, from the first fix that
 	// said so, without one that said otherwise and without a silence. For less

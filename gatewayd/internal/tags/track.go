@@ -48,6 +48,10 @@ const (
 	strayToScatter = 1.6
 )
 
+// walkOut is how long the way from the border to where a fix is surely outside
+// may take to count as outside as well.
+const walkOut = time.Minute
+
 // Nobody at an office moves faster than maxSpeed, in m/s. A fix that says so is
 // not believed; jumpsToMove of them that agree with each other are. Closer than
 // jumpSlack metres it may be the errors of two fixes.
@@ -70,6 +74,7 @@ type track struct {
 	heard    time.Duration // the newest fix that counts
 	since    time.Duration // the first fix that put the tag into its zone
 	turned   time.Duration // the first of the newest fixes that are on the same side
+	sure     time.Duration // since when the newest fixes are surely outside
 	interval time.Duration // what to expect between two fixes; 0: not known
 	fixTime  int64         // of the newest fix, ms since 1970; 0: unknown
 	place    place         // of the newest fix
@@ -81,7 +86,7 @@ type track struct {
 	balance float32 // of the evidence; below zero is inside
 	scatter float32 // in metres
 	zone    presence.Zone
-	side    int8  // of the newest fix: below zero is inside
+	side    int8  // of the newest fix; 0: there is none
 	doubts  uint8 // fixes since one was sure of the zone
 	jumps   uint8 // fixes in a row that are not believed
 	begun   bool  // there was a fix
@@ -100,7 +105,7 @@ func (k *track) follow(s sighting) bool {
 		return true
 	}
 	since := max(s.at-k.heard, 0)
-	silent := k.silentAfter(since)
+	silent := k.lapsedAfter(since)
 	switch {
 	case k.live && !s.live && !silent:
 		return true // a fix of unknown age says nothing against live ones
@@ -115,7 +120,7 @@ func (k *track) follow(s sighting) bool {
 		}
 		began := k.jumpedAt
 		k.startOver(s)
-		k.since, k.turned = began, began
+		k.since, k.turned, k.sure = began, began, began
 		return true
 	}
 	if !k.restored {
@@ -155,13 +160,14 @@ func (k *track) weigh(s sighting) {
 // settle decides on the zone, given the evidence of the newest fix.
 func (k *track) settle(s sighting, e float32) {
 	k.balance = min(max(k.balance, -mostBalance), mostBalance)
-	side := int8(1)
-	if e < 0 {
-		side = -1
+	side := sideOf(e)
+	if k.side == 0 || (side < 0) != (k.side < 0) {
+		k.turned = s.at
 	}
-	if side != k.side {
-		k.side, k.turned = side, s.at
+	if side == surelyOutside && k.side != surelyOutside {
+		k.sure = max(k.turned, s.at-walkOut)
 	}
+	k.side = side
 	if k.zone == presence.ZoneInside && e <= -enter || k.zone == presence.ZoneOutside && e >= enter {
 		k.doubts = 0
 	} else if k.doubts < maxDoubts {
@@ -185,6 +191,23 @@ func (k *track) settle(s sighting, e float32) {
 	if zone != presence.ZoneUncertain {
 		k.since = k.turned
 	}
+}
+
+// The sides on which a fix can be.
+const (
+	inside        = -1
+	outside       = 1 // but too near the border to be sure
+	surelyOutside = 2
+)
+
+func sideOf(evidence float32) int8 {
+	switch {
+	case evidence >= leave:
+		return surelyOutside
+	case evidence >= 0:
+		return outside
+	}
+	return inside
 }
 
 // step remembers the fix as the newest.
@@ -268,6 +291,11 @@ func (k *track) silentAfter(d time.Duration) bool {
 	return d > 2*expected
 }
 
+// lapsedAfter reports whether a fix that comes after so long stands alone. A tag
+// of which one report was lost is heard again after twice its interval, a little
+// more or less.
+func (k *track) lapsedAfter(d time.Duration) bool { return k.silentAfter(d - d/9) }
+
 // restore takes a record that is older than all that are known already. Records
 // are thinned: they do not tell how often the tag was heard, and lie a heartbeat
 // apart where nothing was new.
@@ -280,14 +308,14 @@ func (k *track) restore(s sighting, heartbeat time.Duration) {
 		return
 	}
 	*k = track{
-		heard: s.at, since: s.at, turned: s.at, fixTime: s.fixTime, place: s.place, mean: s.place,
+		heard: s.at, since: s.at, turned: s.at, sure: s.at, fixTime: s.fixTime, place: s.place, mean: s.place,
 		scatter: guestScatter, zone: s.zone, begun: true, live: s.live, restored: true,
 	}
 	switch s.zone {
 	case presence.ZoneInside:
-		k.balance, k.side = -enter, -1
+		k.balance, k.side = -enter, inside
 	case presence.ZoneOutside:
-		k.balance, k.side = enter, 1
+		k.balance, k.side = enter, surelyOutside
 	}
 }
 
@@ -301,7 +329,7 @@ func (k *track) extend(s sighting, silence time.Duration) {
 		k.complete = true
 		return
 	}
-	k.since, k.turned = min(k.since, s.at), min(k.turned, s.at)
+	k.since, k.turned, k.sure = min(k.since, s.at), min(k.turned, s.at), min(k.sure, s.at)
 }
 
 // near is the distance in metres between two places that are not far from each

@@ -29,9 +29,9 @@ func (t *Tags) where(tag string, now time.Duration) (presence.Whereabouts, place
 	}
 	w.Silent = k.silentAfter(w.Age)
 	if k.zone == presence.ZoneOutside {
-		// That is held against somebody: each fix must say so.
-		w.For = max(now-max(k.since, k.turned), 0)
-		if k.side < 0 {
+		// That is held against somebody: each fix must be sure of it.
+		w.For = max(now-max(k.since, k.sure), 0)
+		if k.side != surelyOutside {
 			w.Zone = presence.ZoneUncertain
 		}
 	}
