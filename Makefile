@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all build demo test test-deps lint cross qemu-demo deb bench torture fuzz clean
+.PHONY: all build demo test test-deps lint cross qemu-demo deb bench bench-presence torture fuzz clean
 
 all: build
 

@@ -169,7 +169,9 @@ func (s *Staff) doubtful(p *person, w presence.Whereabouts, heard bool, now mome
 		return false // nobody listened while the office was closed
 	case !p.said || p.state == presence.OffSite:
 		return silent || now.time.Sub(p.last.at) >= patience
-	case p.state != presence.OnSite:
+	case p.state == presence.Contradiction && (!silent || !heard || now.time.Sub(p.last.at) < w.Age):
+		return true // a fix or the badge speaks for the person
+	case p.state == presence.BadgeOnly:
 		return true
 	}
 	lasts := w.For
@@ -182,7 +184,11 @@ func (s *Staff) doubtful(p *person, w presence.Whereabouts, heard bool, now mome
 	return min(lasts, now.openFor, s.listening(now)) >= p.patience()
 }
 
+// patience is for how long a tag that tells nothing takes nothing back.
 func (p *person) patience() time.Duration {
+	if p.state == presence.Contradiction {
+		return patience
+	}
 	return min(patience<<min(p.doubts, 8), longestPatience)
 }
 

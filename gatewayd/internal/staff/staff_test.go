@@ -89,7 +89,15 @@ func TestWhatIsSaid(t *testing.T) {
 			d.tap(ana)
 			d.stay("09:00", zones{anasTag: out})
 			d.until("10:00")
-		}, []string{"mon 08:06 contradiction", "mon 09:02 badge_only"}},
+		}, []string{"mon 08:06 contradiction", "mon 09:05 badge_only"}},
+		{"a contradiction ends with the badge", func(d *desk) {
+			d.tap(ana)
+			d.stay("09:00", zones{anasTag: out})
+			d.until("09:03")
+			d.expect(ana, "mon 08:06 contradiction")
+			d.tap(ana)
+			d.until("09:04")
+		}, []string{"mon 08:06 contradiction", "mon 09:03 badge_only"}},
 		{"a contradiction ends with a doubt", func(d *desk) {
 			d.tap(ana)
 			d.stay("09:00", zones{anasTag: out})
