@@ -6,4 +6,7 @@
 // before it touches the disk; one that was heard before is a duplicate; one
 // that tells nothing new is thinned out; and of the position only as much is
 // kept as the configuration allows.
+//
+// It also knows where each tag is now, for who asks at a tap. Fixes under a roof
+// jump, so that is settled over several of them: see track.go for how.
 package tags

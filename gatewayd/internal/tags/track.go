@@ -40,6 +40,7 @@ const (
 const (
 	outsideError  = 30
 	guestScatter  = 60
+	guestWeight   = 4 // what is assumed at first counts as so many fixes
 	mostScatter   = 150
 	scatterWeight = 16 // a fix moves average and scatter by one part in so many
 
@@ -89,6 +90,7 @@ type track struct {
 	side    int8  // of the newest fix; 0: there is none
 	doubts  uint8 // fixes since one was sure of the zone
 	jumps   uint8 // fixes in a row that are not believed
+	learned uint8 // fixes that went into the scatter, as far as that matters
 	begun   bool  // there was a fix
 	live    bool  // it rests on live fixes, not on ones of unknown age
 
@@ -234,10 +236,14 @@ func (k *track) learnScatter(p place) {
 		k.mean = p
 		return
 	}
+	if k.learned < scatterWeight-guestWeight {
+		k.learned++
+	}
+	parts := int64(guestWeight + k.learned)
 	stray := min(strayToScatter*k.mean.near(p), mostScatter)
-	k.scatter += (float32(stray) - k.scatter) / scatterWeight
-	k.mean.lat += int32((int64(p.lat) - int64(k.mean.lat)) / scatterWeight)
-	k.mean.lon += int32((int64(p.lon) - int64(k.mean.lon)) / scatterWeight)
+	k.scatter += (float32(stray) - k.scatter) / float32(parts)
+	k.mean.lat += int32((int64(p.lat) - int64(k.mean.lat)) / parts)
+	k.mean.lon += int32((int64(p.lon) - int64(k.mean.lon)) / parts)
 }
 
 // impossible reports whether nobody can have come here since the last fix.
