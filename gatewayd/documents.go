@@ -14,6 +14,12 @@ import (
 	"presence/gatewayd/internal/signed"
 )
 
+// The retained topics of the city's documents.
+const (
+	topicRoster = "roster"
+	topicHours  = "policy/hours"
+)
+
 // documents are what the city signs for a gateway; nil where no key is
 // configured to check them by.
 type documents struct {
@@ -26,7 +32,7 @@ func (d documents) topics() map[string]func([]byte) {
 	if d.roster == nil {
 		return nil
 	}
-	return map[string]func([]byte){"roster": d.roster.Receive, "policy/hours": d.hours.Receive}
+	return map[string]func([]byte){topicRoster: d.roster.Receive, topicHours: d.hours.Receive}
 }
 
 // openRoster puts the roster in force that the file or the city gives.
@@ -121,8 +127,8 @@ func (d *daemon) documentConditions() (cs []health.Condition) {
 		id, en string
 		topic  string
 	}{
-		{d.signed.roster, "roster-refused", "Roster", "A roster", "roster"},
-		{d.signed.hours, "hours-refused", "Jam kerja", "Working hours", "policy/hours"},
+		{d.signed.roster, "roster-refused", "Roster", "A roster", topicRoster},
+		{d.signed.hours, "hours-refused", "Jam kerja", "Working hours", topicHours},
 	} {
 		if doc.keeper == nil {
 			continue
