@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"presence/config"
+	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/supervise"
 )
 
@@ -41,7 +42,8 @@ func (runCmd) Run(ctx context.Context, c *cli, con console) error {
 	defer signal.Stop(hup)
 	for {
 		next, err := runUntilReload(ctx, c.Config, cfg, hup, systemd, log)
-		if errors.Is(err, supervise.ErrStuck) && ctx.Err() != nil {
+		lost := (*journal.Error)(nil)
+		if ctx.Err() != nil && errors.Is(err, supervise.ErrStuck) && !errors.As(err, &lost) {
 			log.Error("stopped without waiting any longer", "error", err)
 			return nil // what was taken in is on the disk
 		}
