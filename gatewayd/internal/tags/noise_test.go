@@ -61,7 +61,7 @@ func TestNoiseIndoorsMovesNobody(t *testing.T) {
 		{"normal", 30, 60, 1, 0},
 		{"normal", 60, 0, 3, 0},
 		{"normal", 60, 60, 10, 0},
-		{"alike", 30, 0, 0, 0},
+		{"alike", 30, 0, 0.1, 0},
 		{"alike", 30, 60, 20, 0},
 		{"alike", 60, 0, 30, 0},
 	} {

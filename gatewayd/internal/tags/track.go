@@ -40,7 +40,7 @@ const (
 const (
 	outsideError  = 30
 	guestScatter  = 60
-	guestWeight   = 4 // what is assumed at first counts as so many fixes
+	guestWeight   = 8 // what is assumed at first counts as so many fixes
 	mostScatter   = 150
 	scatterWeight = 16 // a fix moves average and scatter by one part in so many
 

@@ -47,7 +47,7 @@ func TestTwoFixesMoveATag(t *testing.T) {
 		{"at home", []float64{3000}, out},
 		{"at the fence", []float64{110}, uncertain},
 		{"just beyond it, and nobody knows how good its fixes are", []float64{150}, uncertain},
-		{"there for a while", []float64{150, 150, 150}, out},
+		{"there for a while", []float64{150, 150, 150, 150, 150}, out},
 		{"one stray fix", []float64{0, 0, 0, 400}, in},
 		{"two in a row", []float64{0, 0, 0, 400, 400}, out},
 		{"half a kilometre off", []float64{0, 0, 0, 700}, out},
