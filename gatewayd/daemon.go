@@ -35,6 +35,7 @@ import (
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/roster"
 	"presence/gatewayd/internal/sim"
+	"presence/gatewayd/internal/staff"
 	"presence/gatewayd/internal/supervise"
 	"presence/gatewayd/internal/tags"
 	"presence/gatewayd/internal/uplink"
@@ -64,6 +65,7 @@ type daemon struct {
 	rosterFile     *roster.Follower // nil: none is configured
 	hours          *hours.Policy    // when tag data may be recorded
 	signed         documents        // what the city sends of the two
+	staff          *staff.Staff     // nil: this gateway cannot tell who is where
 	uplink         *uplink.Uplink
 	monitor        *health.Monitor
 	watchers       hub
@@ -173,6 +175,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 	}); err != nil {
 		return err
 	}
+	d.staff = d.newStaff()
 	d.uplink = d.newUplink(with.line, local)
 	d.power = pi.NewPower(d.board)
 	d.papers = newCertificates(d.cfg.MQTT)
@@ -468,7 +471,7 @@ func (d *daemon) services() []supervise.Task {
 	return tasks
 }
 
-// intake are the tasks that take in taps and fixes.
+// intake are the tasks that take in taps and fixes, and say what they mean.
 func (d *daemon) intake() []supervise.Task {
 	var tasks []supervise.Task
 	for _, r := range d.cfg.Readers {
@@ -480,6 +483,9 @@ func (d *daemon) intake() []supervise.Task {
 	}
 	if len(d.cfg.Receivers) > 0 {
 		tasks = append(tasks, supervise.Task{Name: "held tags", Run: d.tags.Release})
+	}
+	if d.staff != nil {
+		tasks = append(tasks, supervise.Task{Name: "staff", Run: d.staff.Run})
 	}
 	for _, r := range d.cfg.Receivers {
 		pulse := d.systemd.Pulse("receiver " + r.Name)

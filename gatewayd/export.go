@@ -298,6 +298,8 @@ func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) []string {
 			row[17] = strconv.Itoa(*r.Tag.RSSI)
 		}
 		row[18] = number(r.Tag.SNR)
+	case r.Person != nil:
+		row[7], row[11], row[19] = r.Person.Badge, r.Person.Tag, r.Person.State.String()
 	case r.Start != nil:
 		row[19] = "version " + r.Start.Version
 	case r.Gap != nil:

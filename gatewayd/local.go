@@ -32,6 +32,9 @@ func (d *daemon) control() control.Daemon {
 			if err != nil {
 				return control.Forgotten{}, err
 			}
+			if d.staff != nil {
+				d.staff.Reread()
+			}
 			d.log.Info("a person was forgotten", "events", f.Kinds, "waiting", f.Waiting)
 			return forgotten(f), nil
 		},

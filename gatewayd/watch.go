@@ -101,6 +101,8 @@ type seen struct {
 	Fix      string   `json:"fix"`
 	Zone     *string  `json:"zone"`
 	Reason   string   `json:"reason"`
+	State    string   `json:"state"`
+	Distance *float64 `json:"distance_m"`
 }
 
 // event is one recorded event; taps are shown by their answer already, so
@@ -120,6 +122,12 @@ func (p printer) event(raw []byte) string {
 			where += " " + *e.Zone
 		}
 		return fmt.Sprintf("%s  %s       %s  %s  %s  #%d", e.Receiver, p.ink.blue("tag"), e.Tag, where, e.Fix, e.Seq)
+	case "presence":
+		line := fmt.Sprintf("staff    %s  %s  %s", p.ink.blue(e.State), short(e.Badge), e.Tag)
+		if e.Distance != nil {
+			line += fmt.Sprintf("  %.0f m away", *e.Distance)
+		}
+		return fmt.Sprintf("%s  #%d", line, e.Seq)
 	case "gap":
 		return fmt.Sprintf("journal  %s  %s  #%d", p.ink.red("gap"), e.Reason, e.Seq)
 	case "start":

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"presence/gatewayd/internal/backoff"
@@ -55,11 +56,12 @@ const (
 	page = 256
 )
 
-// Staff watches what becomes durable and says who is where. It is used by one
-// goroutine.
+// Staff watches what becomes durable and says who is where. Run is called by one
+// goroutine at a time.
 type Staff struct {
 	opt     Options
 	started time.Duration // CLOCK_BOOTTIME
+	stale   atomic.Bool   // records that were read are gone
 
 	today    int    // as dateOf; 0: nothing was read yet
 	blind    bool   // the time was unknown, and records of then are in no day
@@ -86,6 +88,10 @@ func (s *Staff) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// Reread makes it forget what it has read, and read the journal again: somebody
+// was removed from it. It may be called from any goroutine.
+func (s *Staff) Reread() { s.stale.Store(true) }
 
 // read takes what became durable, and waits for a while if nothing did.
 func (s *Staff) read(ctx context.Context) error {
@@ -122,7 +128,7 @@ func (s *Staff) look(ctx context.Context) error {
 		s.blind = true
 		return nil
 	}
-	if s.blind || now.date != s.today || s.rosterChanged() {
+	if s.stale.Swap(false) || s.blind || now.date != s.today || s.rosterChanged() {
 		if err := s.begin(ctx, now.date); err != nil {
 			return err
 		}

@@ -420,3 +420,20 @@ func TestRunLooksWithoutBeingTold(t *testing.T) {
 		}
 	})
 }
+
+// Of who was removed from the journal nothing is remembered either.
+func TestReread(t *testing.T) {
+	d := newDesk(t, "mon 08:00")
+	d.tap(ana)
+	d.tap(budi)
+	d.stay("09:00", zones{anasTag: in, budisTag: in})
+	for i, e := range d.book.entries {
+		if e.Badge != nil && e.Badge.Badge == ana || e.Tag != nil && e.Tag.Tag == anasTag || e.Person != nil && e.Person.Badge == ana {
+			d.book.entries[i].Draft = presence.Draft{Kind: presence.KindGap, At: e.At, Gap: &presence.Gap{}}
+		}
+	}
+	d.Reread()
+	d.stay("10:00", zones{anasTag: out, budisTag: out})
+	d.expect(ana)
+	d.expect(budi, "mon 08:01 on_site", "mon 09:06 contradiction")
+}

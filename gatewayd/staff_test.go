@@ -1,0 +1,121 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"presence/drivers/beacon/beacontest"
+	"presence/gatewayd/internal/brokertest"
+)
+
+// person is what the city reads of a presence event.
+type person struct {
+	ID       string
+	Badge    string
+	Tag      string
+	State    string
+	Distance *float64 `json:"distance_m"`
+	Events   []string
+}
+
+// TestWhoIsWhere: a badge is shown and the tag is heard, or not, and the city is
+// told what that means, once, also through kill -9.
+func TestWhoIsWhere(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	city := b.Subscribe("presence/v1/#")
+	radio, port := openTTY(t)
+	g := newGateway(t, b.URL(), receiver(port)+`
+[hours]
+always = true
+[office]
+lat = -7.9778
+lon = 112.6340
+radius_m = 100
+[tags]
+roster_file = "roster.csv"
+`)
+	uids := []string{"04A1B2C3D4E501", "04A1B2C3D4E502", "04A1B2C3D4E503"}
+	var csv strings.Builder
+	for i, uid := range uids {
+		fmt.Fprintf(&csv, "%s,kenwood:100-100%d\n", uid, i+1)
+	}
+	if err := os.WriteFile(filepath.Join(g.dir, "roster.csv"), []byte(csv.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.start()
+	hear := func(unit int, of int) {
+		t.Helper()
+		if _, err := io.WriteString(radio, beacontest.PKLDS(100, unit, -7.9777, 112.6341, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		g.await("the tag", func() bool { return g.health().Receivers[0].Frames >= int64(of) })
+	}
+	persons := func(m []brokertest.Message) (all []person) {
+		for _, one := range m {
+			if one.Topic == prefix+"event/presence" {
+				var p person
+				if err := json.Unmarshal(one.Payload, &p); err != nil {
+					t.Fatal(err)
+				}
+				again := slices.ContainsFunc(all, func(o person) bool { return o.ID == p.ID })
+				if !again { // after a kill some come again
+					all = append(all, p)
+				}
+			}
+		}
+		return all
+	}
+	said := func(n int) func([]brokertest.Message) bool {
+		return func(m []brokertest.Message) bool { return len(persons(m)) >= n }
+	}
+
+	hear(1001, 1)
+	there := g.tap("--uid", uids[0])[0]
+	city.Await("who is on site", said(1))
+	silent := g.tap("--uid", uids[1])[0]
+	city.Await("who showed the badge only", said(2))
+	g.kill()
+	g.start()
+	hear(1003, 1)
+	last := g.tap("--uid", uids[2])[0]
+	city.Await("who is on site after kill -9", said(3))
+	g.stop()
+
+	messages := city.Await("goodbye", func(m []brokertest.Message) bool {
+		return strings.Contains(string(lastOn(m, "status")), `"reason":"stop"`)
+	})
+	all := events(t, validator(t), messages)
+	var tags []string
+	for id, e := range all {
+		if e.Kind == "tag" {
+			tags = append(tags, e.Tag+" "+id)
+		}
+	}
+	slices.Sort(tags)
+	sighting := func(i int) string { _, id, _ := strings.Cut(tags[i], " "); return id }
+	for i, want := range []person{
+		{Tag: "kenwood:100-1001", State: "on_site", Events: []string{there.id(), sighting(0)}},
+		{Tag: "kenwood:100-1002", State: "badge_only", Events: []string{silent.id()}},
+		{Tag: "kenwood:100-1003", State: "on_site", Events: []string{last.id(), sighting(1)}},
+	} {
+		got := persons(messages)
+		if len(got) != 3 || len(tags) != 2 {
+			t.Fatalf("%d presence and %d tag events, want 3 and 2: %+v", len(got), len(tags), got)
+		}
+		p := got[i]
+		if p.Tag != want.Tag || p.State != want.State || p.Distance != nil || !slices.Equal(p.Events, want.Events) || p.Badge != all[p.Events[0]].Badge {
+			t.Errorf("%+v\nwant %+v", p, want)
+		}
+	}
+	if out := g.must("export", "--format", "csv"); strings.Count(out, ",on_site\n") != 2 {
+		t.Errorf("export prints %s", out)
+	}
+}
