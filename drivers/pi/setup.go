@@ -139,6 +139,18 @@ type Mount struct {
 	Readonly bool
 }
 
+// OverlayRoot reports whether the machine was started with a root that keeps all
+// changes in memory (raspi-config's boot=overlay, or the package overlayroot).
+// An overlay alone says nothing: containers have one on the disk.
+func (b Board) OverlayRoot() bool {
+	for word := range strings.FieldsSeq(string(b.read("proc/cmdline"))) {
+		if word == "boot=overlay" || strings.HasPrefix(word, "overlayroot=") {
+			return true
+		}
+	}
+	return false
+}
+
 // MountOf finds the mount that holds an absolute path; false where unknown.
 func (b Board) MountOf(path string) (m Mount, known bool) {
 	path = filepath.Clean(path)

@@ -254,8 +254,19 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) {
 			}, doctor.Fail, "disk-readonly", "sudo mount -o remount,rw /var/lib/gatewayd",
 		},
 		"overlay": {
-			func(o *office) { o.write("proc/self/mountinfo", "21 1 0:2 / / rw - overlay overlayroot rw\n") },
-			doctor.Fail, "disk-volatile", "do_overlayfs 1",
+			func(o *office) {
+				o.write("proc/self/mountinfo", "21 1 0:2 / / rw - overlay overlayroot rw\n")
+				o.write("proc/cmdline", "coherent_pool=1M boot=overlay root=PARTUUID=x\n")
+			}, doctor.Fail, "disk-volatile", "do_overlayfs 1",
+		},
+		"container": {
+			func(o *office) { o.write("proc/self/mountinfo", "21 1 0:2 / / rw - overlay overlay rw\n") },
+			doctor.Warn, "disk-partition", "/etc/fstab",
+		},
+		"memory": {
+			func(o *office) {
+				o.write("proc/self/mountinfo", "21 1 179:2 / / rw - ext4 x rw\n30 21 0:30 / /var/lib rw - tmpfs tmpfs rw\n")
+			}, doctor.Fail, "disk-volatile", "sudoedit /etc/fstab",
 		},
 		"journal on the root partition": {
 			func(o *office) { o.write("proc/self/mountinfo", "21 1 179:2 / / rw - ext4 x rw\n") },

@@ -92,8 +92,12 @@ func (e *exam) room(dir string) (free int64, known bool) {
 // mount looks at the file system under the journal.
 func (e *exam) mount(dir string, m pi.Mount) {
 	switch {
-	case m.Type == "overlay" || m.Type == "tmpfs":
-		e.fail("disk-volatile", "", "sudo raspi-config nonint do_overlayfs 1 && sudo reboot", say(
+	case m.Type == "tmpfs" || m.Type == "overlay" && e.Board.OverlayRoot():
+		mend := "sudo raspi-config nonint do_overlayfs 1 && sudo reboot"
+		if m.Type == "tmpfs" {
+			mend = "sudoedit /etc/fstab && sudo reboot"
+		}
+		e.fail("disk-volatile", "", mend, say(
 			"%s lies in memory (%s): all that is recorded is lost when the power goes; switch the overlay off, or mount a partition there",
 			"%s berada di memori (%s): semua catatan hilang saat listrik padam; matikan overlay, atau pasang partisi di sana", dir, m.Type))
 	case m.Readonly:
