@@ -291,7 +291,7 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) {
 				o.opt.Health = running("ok", true)
 				o.opt.Health.AlertTexts = []presence.Alert{{Code: "topics-denied", ID: "ditolak", EN: "denied"}}
 			},
-			doctor.Fail, "topics", "pattern readwrite presence/v1/+/%u/#",
+			doctor.Fail, "topics", "systemctl reload mosquitto",
 		},
 		"all well while it runs": {func(o *office) { o.opt.Health = running("ok", true) }, "", "", ""},
 		"power was weak while it runs": {
@@ -380,7 +380,12 @@ func TestCertificates(t *testing.T) {
 			}
 			o.write("etc/gatewayd/gw.pem", string(text))
 			o.opt.Config.MQTT.CertFile = "/etc/gatewayd/gw.pem"
-			want := 1
+			o.write("usr/lib/systemd/system/gatewayd-renew.service", "[Service]\n")
+			o.write("usr/sbin/gatewayd-provision", "")
+			want, mend := 1, "sudo systemctl start gatewayd-renew"
+			if tc.cn != "dinkes-01" {
+				mend = "sudo gatewayd-provision request dinkes-01"
+			}
 			switch {
 			case tc.level == "":
 				want = 0
@@ -389,7 +394,7 @@ func TestCertificates(t *testing.T) {
 				want = 2 // and the clock
 			}
 			got := o.unsound()
-			if len(got) != want || want > 0 && (got[0].Code != "certificate" || got[0].Level != tc.level) {
+			if len(got) != want || want > 0 && (got[0].Code != "certificate" || got[0].Level != tc.level || !strings.Contains(got[0].Mend, mend)) {
 				t.Errorf("got %+v", got)
 			}
 		})

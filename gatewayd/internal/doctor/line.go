@@ -80,12 +80,20 @@ func (e *exam) certificates() {
 			continue
 		}
 		if id := e.Config.Gateway.ID; path == m.CertFile && cert.Subject.CommonName != id {
-			e.fail("certificate", path, show, say(
+			mend := show
+			if e.Board.HasTool("gatewayd-provision") {
+				mend = "sudo gatewayd-provision request " + id
+			}
+			e.fail("certificate", path, mend, say(
 				"%s is for %q, but gateway.id is %q: the broker would take it for another gateway",
 				"%s untuk %q, tetapi gateway.id adalah %q: broker akan menganggapnya gateway lain", path, cert.Subject.CommonName, id))
 			continue
 		}
-		e.expiry(path, cert, show)
+		mend := show
+		if path == m.CertFile && e.Board.Unit("gatewayd-renew.service").Path != "" {
+			mend = "sudo systemctl start gatewayd-renew"
+		}
+		e.expiry(path, cert, mend)
 	}
 }
 
@@ -102,11 +110,11 @@ func (e *exam) certificate(path string) (*x509.Certificate, error) {
 }
 
 // expiry looks at a certificate's dates.
-func (e *exam) expiry(path string, cert *x509.Certificate, show string) {
+func (e *exam) expiry(path string, cert *x509.Certificate, mend string) {
 	end := cert.NotAfter.In(e.Config.Gateway.Timezone).Format(time.DateTime)
 	now := e.Now()
 	if !now.Known() {
-		e.warn("certificate", path, show, say(
+		e.warn("certificate", path, mend, say(
 			"%s ends at %s; whether that is past is unknown without the time",
 			"%s berakhir %s; tanpa waktu tidak diketahui apakah sudah lewat", path, end))
 		return
@@ -119,13 +127,13 @@ func (e *exam) expiry(path string, cert *x509.Certificate, show string) {
 			"%s is valid only from %s on: is the clock right?", "%s baru berlaku mulai %s: apakah jam benar?",
 			path, cert.NotBefore.In(e.Config.Gateway.Timezone).Format(time.DateTime)))
 	case left <= 0:
-		e.fail("certificate", path, show, say(
+		e.fail("certificate", path, mend, say(
 			"%s has ended at %s: renew it, the broker refuses it", "%s telah berakhir %s: perbarui, broker menolaknya", path, end))
 	case days < 1:
-		e.fail("certificate", path, show, say(
+		e.fail("certificate", path, mend, say(
 			"%s ends within a day, at %s: renew it now", "%s berakhir dalam sehari, %s: perbarui sekarang", path, end))
 	case days < 30:
-		e.warn("certificate", path, show, say(
+		e.warn("certificate", path, mend, say(
 			"%s ends in %d days: renew it", "%s berakhir dalam %d hari: perbarui", path, days))
 	default:
 		e.ok("certificate", path, say("%s is valid for %d days", "%s berlaku %d hari lagi", path, days))
@@ -148,7 +156,7 @@ func (e *exam) broker(ctx context.Context) {
 		if e.Health != nil {
 			mend := "gatewayd status"
 			if strings.Contains(e.Health.MQTT.LastError, "ACL") {
-				mend = aclLines
+				mend = mendACL
 			}
 			e.fail("broker", "", mend, say(
 				"%s is there, but the gateway is not connected: %s",
@@ -187,15 +195,15 @@ func (e *exam) broker(ctx context.Context) {
 			"%s lets the gateway in, but not subscribe: %v", "%s menerima gateway, tetapi tidak untuk berlangganan: %v", b.String(), p.Err))
 	case uplink.StepPublish, uplink.StepEcho:
 		e.ok("broker", "", say("%s answers and lets the gateway in", "%s menjawab dan menerima gateway", b.String()))
-		e.fail("topics", "", aclLines, say(
-			"what is published on %salert/doctor does not come back: the broker's ACL does not let this gateway write or read its own topics; on the broker's acl_file, then reload",
-			"yang dikirim ke %salert/doctor tidak kembali: ACL broker tidak mengizinkan gateway ini menulis atau membaca topiknya; di acl_file broker, lalu muat ulang", prefix))
+		e.fail("topics", "", mendACL, say(
+			"what is published on %salert/doctor does not come back: the broker's ACL does not let this gateway write or read its own topics; on the broker (scripts/city/gatewayd.acl)",
+			"yang dikirim ke %salert/doctor tidak kembali: ACL broker tidak mengizinkan gateway ini menulis atau membaca topiknya; di broker (scripts/city/gatewayd.acl)", prefix))
 	}
 }
 
-// aclLines is what a mosquitto's acl_file needs at least where clients are known
-// by their certificates.
-const aclLines = "pattern readwrite presence/v1/+/%u/#"
+// mendACL puts the ACL that comes with gatewayd (scripts/city) in place, on the
+// broker.
+const mendACL = "sudo cp gatewayd.acl /etc/mosquitto/gatewayd/ && sudo systemctl reload mosquitto"
 
 func (e *exam) tlsCommand() string {
 	m := e.Config.MQTT
@@ -213,13 +221,13 @@ func (e *exam) tlsCommand() string {
 func (e *exam) topics(p uplink.Probe, prefix string) {
 	switch {
 	case len(p.Denied) > 0 && slices.Contains(p.Denied, "alert/+"):
-		e.fail("topics", "", aclLines, say(
-			"the broker does not let this gateway read %s below %s; whether it may write is unknown, for a broker drops in silence; in the broker's acl_file, then reload",
-			"broker tidak mengizinkan gateway ini membaca %s di bawah %s; apakah boleh menulis tidak diketahui, karena broker membuang diam-diam; di acl_file broker, lalu muat ulang", strings.Join(p.Denied, ", "), prefix))
+		e.fail("topics", "", mendACL, say(
+			"the broker does not let this gateway read %s below %s; whether it may write is unknown, for a broker drops in silence; on the broker (scripts/city/gatewayd.acl)",
+			"broker tidak mengizinkan gateway ini membaca %s di bawah %s; apakah boleh menulis tidak diketahui, karena broker membuang diam-diam; di broker (scripts/city/gatewayd.acl)", strings.Join(p.Denied, ", "), prefix))
 	case len(p.Denied) > 0:
-		e.fail("topics", "", aclLines, say(
-			"the broker does not let this gateway read %s below %s; in its acl_file, then reload",
-			"broker tidak mengizinkan gateway ini membaca %s di bawah %s; di acl_file-nya, lalu muat ulang", strings.Join(p.Denied, ", "), prefix))
+		e.fail("topics", "", mendACL, say(
+			"the broker does not let this gateway read %s below %s; on the broker (scripts/city/gatewayd.acl)",
+			"broker tidak mengizinkan gateway ini membaca %s di bawah %s; di broker (scripts/city/gatewayd.acl)", strings.Join(p.Denied, ", "), prefix))
 	default:
 		e.ok("topics", "", say(
 			"the gateway may write and read below %s (tried with alert/doctor; events cannot be tried without sending one)",
@@ -231,7 +239,7 @@ func (e *exam) topics(p uplink.Probe, prefix string) {
 func (e *exam) runningTopics(h *presence.Health) {
 	for _, a := range h.AlertTexts {
 		if a.Code == "topics-denied" {
-			e.fail("topics", "", aclLines, words{a.EN, a.ID})
+			e.fail("topics", "", mendACL, words{a.EN, a.ID})
 			return
 		}
 	}
