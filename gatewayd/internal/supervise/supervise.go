@@ -22,8 +22,8 @@ type Task struct {
 	// Run does it until the context ends. An error, a panic or an early return
 	// starts it again, unless the error is Fatal.
 	Run func(ctx context.Context) error
-	// Pulse, if set, is what Run beats. Nothing is expected of it while the task
-	// does not run.
+	// Pulse, if set, is what Run beats: soon after its start, and then as it says.
+	// Nothing is expected of it while the task does not run.
 	Pulse *Pulse
 }
 
@@ -108,6 +108,7 @@ func keep(ctx context.Context, log *slog.Logger, t Task) error {
 	wait := backoff.Backoff{Min: 250 * time.Millisecond, Max: 30 * time.Second}
 	for {
 		started := time.Now()
+		t.Pulse.Beat(0)
 		err := guarded(ctx, t)
 		t.Pulse.Beat(-1)
 		if ctx.Err() != nil {

@@ -91,6 +91,24 @@ func TestTaskThatFailedIsNotExpectedToBeat(t *testing.T) {
 	}
 }
 
+func TestTaskThatHangsBeforeItsFirstBeat(t *testing.T) {
+	const interval = 400 * time.Millisecond
+	s, m := watched(t, interval)
+	ctx, cancel := context.WithCancel(t.Context())
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
+		_ = supervise.Run(ctx, slog.New(slog.DiscardHandler), supervise.Task{
+			Name: "hanging", Pulse: s.Pulse("hanging"),
+			Run: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		})
+	})
+	defer tasks.Wait()
+	defer cancel()
+	if fed := m.Feeds(10 * interval); fed > 2*interval {
+		t.Errorf("fed for %v", fed)
+	}
+}
+
 func TestNobodyWatches(t *testing.T) {
 	var s *supervise.Systemd
 	s.Ready()
