@@ -23,7 +23,7 @@ func underSystemd(t *testing.T, broker string, interval time.Duration, more stri
 func TestServiceManagerIsToldOfTheGatewaysLife(t *testing.T) {
 	_, port := openTTY(t)
 	// Nobody listens at the broker's address: that keeps nothing from being ready.
-	g, m := underSystemd(t, "tcp://127.0.0.1:1", time.Second, receiver(port)+
+	g, m := underSystemd(t, "tcp://127.0.0.1:1", 2*time.Second, receiver(port)+
 		"[[receiver]]\nname = \"gone\"\nprotocol = \"reyax\"\nport = \"/dev/gone\"\n")
 	g.start()
 	m.Await("READY=1")
@@ -44,12 +44,12 @@ func TestServiceManagerIsToldOfTheGatewaysLife(t *testing.T) {
 }
 
 func TestHungReaderStopsTheWatchdogsFeeding(t *testing.T) {
-	const interval = time.Second
+	const interval = 2 * time.Second
 	g, m := underSystemd(t, "tcp://127.0.0.1:1", interval, "")
 	g.start()
 	m.Await("READY=1")
 	g.must("sim", "reader", "--reader", "door", "--fault", "hang")
-	if fed := m.Feeds(10 * interval); fed > interval {
+	if fed := m.Feeds(5 * interval); fed > interval {
 		t.Errorf("the watchdog was fed for %v although the reader hangs", fed)
 	}
 	// It stops all the same when it is asked to.

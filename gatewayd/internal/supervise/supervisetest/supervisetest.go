@@ -75,7 +75,8 @@ func (m *Manager) Await(state string) {
 }
 
 // Feeds reports for how long the watchdog is fed from now on: until it was not
-// for a whole interval, or the given time is over.
+// for a whole interval, or the given time is over. A machine that stood still
+// meanwhile is not held against it.
 func (m *Manager) Feeds(atMost time.Duration) time.Duration {
 	m.t.Helper()
 	for { // what is old does not count
@@ -92,14 +93,26 @@ func (m *Manager) Feeds(atMost time.Duration) time.Duration {
 	defer end.Stop()
 	hungry := time.NewTimer(m.interval)
 	defer hungry.Stop()
+	pace := time.NewTicker(m.interval / 8)
+	defer pace.Stop()
+	awake := time.Now()
 	for {
 		select {
+		case <-pace.C:
+			if time.Since(awake) > m.interval/2 {
+				hungry.Reset(m.interval)
+			}
+			awake = time.Now()
 		case s := <-m.messages:
 			if s == "WATCHDOG=1" {
 				fed = time.Now()
 				hungry.Reset(m.interval)
 			}
 		case <-hungry.C:
+			if time.Since(awake) > m.interval/2 {
+				hungry.Reset(m.interval)
+				continue
+			}
 			return fed.Sub(began)
 		case <-end.C:
 			return atMost
