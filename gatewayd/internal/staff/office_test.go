@@ -648,7 +648,7 @@ func (w *worker) heardWhole(from time.Time) (time.Time, bool) {
 		if t.Before(from) {
 			continue
 		}
-		if t.Sub(last) > 2*w.interval {
+		if t.Sub(last) > 2*w.interval*105/100 { // more than one was lost
 			begin = t
 		}
 		if last = t; t.Sub(begin) >= provenAfter {

@@ -141,13 +141,13 @@ func (s *Staff) look(ctx context.Context) error {
 		if body == nil {
 			continue
 		}
-		e, err := s.opt.Journal.Append(ctx, presence.Draft{
+		_, err := s.opt.Journal.Append(ctx, presence.Draft{
 			Kind: presence.KindPresence, At: now.reading, Simulated: s.opt.Simulated, Person: body,
 		})
 		if err != nil {
 			return fmt.Errorf("record presence: %w", err)
 		}
-		s.take(&e, s.today)
+		p.hear(body, now.time)
 	}
 	return nil
 }

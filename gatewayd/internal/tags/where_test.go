@@ -543,3 +543,44 @@ func TestDistanceFromAnOutline(t *testing.T) {
 		t.Errorf("%+v", w)
 	}
 }
+
+// Reports come a little early and late, and some are lost: that is no silence,
+// and takes nothing back of the time for which a tag was outside.
+func TestALostReportBreaksNothing(t *testing.T) {
+	y := office(t, tags.Options{})
+	y.walk(t, time.Minute, 0, 0, 0, 0, 3000, 3000, 3000, 3000)
+	y.walk(t, 2*time.Minute+3*time.Second, 3000)
+	if w, _ := y.Where(theTag); w.Zone != out || w.For != 5*time.Minute+3*time.Second {
+		t.Errorf("one lost: %+v", w)
+	}
+	y = office(t, tags.Options{})
+	y.walk(t, time.Minute, 0, 0, 0, 0, 3000, 3000, 3000, 3000)
+	y.walk(t, 3*time.Minute, 3000)
+	if w, _ := y.Where(theTag); w.Zone != out || w.For != 0 {
+		t.Errorf("two lost: %+v", w)
+	}
+}
+
+// A fix that may be on either side of the border says nothing against somebody,
+// although the tag is not taken to have come in for it.
+func TestOutsideOnlyWhileEachFixIsSure(t *testing.T) {
+	y := office(t, tags.Options{})
+	y.walk(t, time.Minute, 0, 0, 0, 3000, 3000, 3000, 3000)
+	if w, _ := y.Where(theTag); w.Zone != out || w.For != 3*time.Minute {
+		t.Errorf("%+v", w)
+	}
+	vague := at(3000, y.time.Add(30*time.Second))
+	vague.Accuracy = 10_000
+	y.time = y.time.Add(time.Minute)
+	y.hear(t, "yard", vague)
+	if w, _ := y.Where(theTag); w.Zone != uncertain || y.last().Zone != out {
+		t.Errorf("after a vague fix: %+v", w)
+	}
+	y.walk(t, time.Minute, 3000)
+	if w, _ := y.Where(theTag); w.Zone != out || w.For > walkOut {
+		t.Errorf("after a good one: %+v", w)
+	}
+}
+
+// walkOut is what the way from the border to where a fix is sure counts for.
+const walkOut = time.Minute
