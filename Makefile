@@ -33,7 +33,8 @@ lint:
 	$(GO) vet ./...
 	$(TOOL) staticcheck ./...
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt-clean:"; echo "$$unformatted"; exit 1; fi
-	shellcheck scripts/*.sh scripts/city/*.sh .ci/run
+	shellcheck scripts/*.sh scripts/city/*.sh .ci/run \
+		scripts/deb/rollback scripts/deb/renew scripts/deb/preinst scripts/deb/postinst scripts/deb/prerm scripts/deb/postrm
 
 # Static binaries for every Pi: 64-bit, and ARMv6 for the Zero and the first one.
 cross:
@@ -58,6 +59,7 @@ deb: $(DEB_ARCHES:%=$(DEB_BUILD)/%/gatewayd)
 	rm -f $(DIST)/gatewayd_*.deb
 	mkdir -p $(DEB_BUILD)/share
 	$(GO) run ./gatewayd manual mdoc | gzip -9n >$(DEB_BUILD)/share/gatewayd.8.gz
+	gzip -9nc scripts/deb/gatewayd-provision.8 >$(DEB_BUILD)/share/gatewayd-provision.8.gz
 	$(GO) run ./gatewayd manual bash >$(DEB_BUILD)/share/completion.bash
 	$(GO) run ./scripts/deb/copyright >$(DEB_BUILD)/share/copyright
 	for arch in $(DEB_ARCHES); do \

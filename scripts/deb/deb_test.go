@@ -6,32 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
+
+	"presence/scripts/deb/debtest"
 )
 
 // project is the top of the source tree.
 const project = "../.."
-
-// arch is this machine's name in a package.
-var arch = map[string]string{"amd64": "amd64", "arm64": "arm64", "arm": "armhf"}[runtime.GOARCH]
-
-// build makes packages of this machine's architecture from a source tree.
-func build(t *testing.T, tree, version string) string {
-	t.Helper()
-	dist := t.TempDir()
-	cmd := exec.Command("make", "-s", "-C", tree, "deb", "DEB_ARCHES="+arch, "DIST="+dist,
-		"VERSION=v"+version, "COMMIT=0123456789ab", "SOURCE_DATE_EPOCH=1764000000")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("make deb: %v\n%s", err, out)
-	}
-	path := filepath.Join(dist, fmt.Sprintf("gatewayd_%s_%s.deb", version, arch))
-	if _, err := os.Stat(path); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 // copyTree copies the source tree to another place, without its history: a
 // package must not tell where or when it was built.
@@ -51,136 +33,28 @@ func copyTree(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(dir, name), read(t, filepath.Join(project, name)), info.Mode())
+		debtest.Write(t, filepath.Join(dir, name), debtest.Read(t, filepath.Join(project, name)), info.Mode())
 	}
 	return dir
-}
-
-func read(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-func write(t *testing.T, path, text string, mode os.FileMode) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), mode); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// root is a scratch root that dpkg installs into.
-type root struct {
-	t   *testing.T
-	dir string
-}
-
-// newRoot makes an empty root. The scripts of the package give files to other
-// users, which only root may: without it the test is skipped, or fails under
-// CI=true.
-func newRoot(t *testing.T) root {
-	t.Helper()
-	for _, name := range []string{"dpkg", "systemd-sysusers", "systemd-tmpfiles", "systemctl"} {
-		if _, err := exec.LookPath(name); err != nil {
-			skip(t, name+" is not installed: run scripts/install-test-deps.sh on Debian or Ubuntu")
-		}
-	}
-	if os.Getuid() != 0 {
-		skip(t, "only root can install a package into a scratch root")
-	}
-	r := root{t, t.TempDir()}
-	for _, dir := range []string{"info", "updates", "triggers"} {
-		if err := os.MkdirAll(r.path("var/lib/dpkg", dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, file := range []string{"var/lib/dpkg/status", "var/lib/dpkg/available", "etc/passwd", "etc/group"} {
-		write(t, r.path(file), "", 0o644)
-	}
-	return r
-}
-
-func skip(t *testing.T, text string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(text)
-	}
-	t.Skip(text)
-}
-
-func (r root) path(parts ...string) string {
-	return filepath.Join(append([]string{r.dir}, parts...)...)
-}
-
-// dpkg runs dpkg on the root. What the package needs is not installed there.
-func (r root) dpkg(args ...string) string {
-	r.t.Helper()
-	cmd := exec.Command("dpkg", append([]string{
-		"--root=" + r.dir, "--log=" + r.path("dpkg.log"),
-		"--force-script-chrootless", "--force-depends", "--force-bad-path", "--force-confdef", "--force-confold",
-	}, args...)...)
-	// Nobody is asked, and a script sees no service manager of this machine.
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		r.t.Fatalf("dpkg %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
-func (r root) has(path string) bool {
-	_, err := os.Lstat(r.path(path))
-	return err == nil
-}
-
-// owner is who owns a file by the root's own passwd and group, and its mode.
-func (r root) owner(path string) string {
-	r.t.Helper()
-	out, err := exec.Command("stat", "-c", "%u %g %a", r.path(path)).Output()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	f := strings.Fields(string(out))
-	return r.name("etc/passwd", f[0]) + ":" + r.name("etc/group", f[1]) + " " + f[2]
-}
-
-func (r root) name(file, id string) string {
-	for line := range strings.Lines(read(r.t, r.path(file))) {
-		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == id {
-			return f[0]
-		}
-	}
-	return map[string]string{"0": "root"}[id]
 }
 
 // packages are built once for all tests that install them: one of this tree, and
 // a later version whose reference configuration differs, from a copy elsewhere.
 func packages(t *testing.T) (first, again, second string) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("builds packages")
-	}
-	if arch == "" {
-		t.Skip("no package is made for " + runtime.GOARCH)
-	}
+	first = debtest.Build(t, project, "1.0.0")
 	elsewhere := copyTree(t)
-	first, again = build(t, project, "1.0.0"), build(t, elsewhere, "1.0.0")
+	again = debtest.Build(t, elsewhere, "1.0.0")
 	reference := filepath.Join(elsewhere, "config/gatewayd.toml")
-	write(t, reference, read(t, reference)+"\n# A later version says more.\n", 0o644)
-	return first, again, build(t, elsewhere, "2.0.0")
+	debtest.Write(t, reference, debtest.Read(t, reference)+"\n# A later version says more.\n", 0o644)
+	return first, again, debtest.Build(t, elsewhere, "2.0.0")
 }
 
 func TestPackage(t *testing.T) {
 	first, again, second := packages(t)
 
 	t.Run("two builds are identical", func(t *testing.T) {
-		if a, b := read(t, first), read(t, again); !bytes.Equal([]byte(a), []byte(b)) {
+		if a, b := debtest.Read(t, first), debtest.Read(t, again); !bytes.Equal([]byte(a), []byte(b)) {
 			t.Errorf("they differ: %s", first)
 		}
 	})
@@ -190,7 +64,7 @@ func TestPackage(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v %s", err, out)
 		}
-		for _, field := range []string{"Package: gatewayd", "Version: 1.0.0", "Architecture: " + arch, "Maintainer: ", "Depends: systemd", "Section: ", "Priority: optional"} {
+		for _, field := range []string{"Package: gatewayd", "Version: 1.0.0", "Architecture: " + debtest.Arch(), "Maintainer: ", "Depends: systemd", "Section: ", "Priority: optional"} {
 			if !strings.Contains(string(out), field) {
 				t.Errorf("no %q in\n%s", field, out)
 			}
@@ -198,8 +72,8 @@ func TestPackage(t *testing.T) {
 	})
 
 	t.Run("install, upgrade, remove, purge", func(t *testing.T) {
-		r := newRoot(t)
-		r.dpkg("-i", first)
+		r := debtest.NewRoot(t)
+		r.Dpkg("-i", first)
 		for path, want := range map[string]string{
 			"usr/bin/gatewayd":                               "root:root 755",
 			"etc/gatewayd":                                   "root:gatewayd 750",
@@ -211,101 +85,109 @@ func TestPackage(t *testing.T) {
 			"usr/share/doc/gatewayd/copyright":               "root:root 644",
 			"usr/lib/udev/rules.d/60-gatewayd.rules":         "root:root 644",
 			"usr/lib/gatewayd/rollback":                      "root:root 755",
+			"usr/lib/gatewayd/renew":                         "root:root 755",
+			"usr/sbin/gatewayd-provision":                    "root:root 755",
+			"usr/share/man/man8/gatewayd-provision.8.gz":     "root:root 644",
 			"usr/share/bash-completion/completions/gatewayd": "root:root 644",
 		} {
-			if !r.has(path) {
+			if !r.Has(path) {
 				t.Errorf("%s is not there", path)
-			} else if got := r.owner(path); got != want {
+			} else if got := r.Owner(path); got != want {
 				t.Errorf("%s is %s, want %s", path, got, want)
 			}
 		}
-		if out, err := exec.Command(r.path("usr/bin/gatewayd"), "version").CombinedOutput(); err != nil || !strings.Contains(string(out), "gatewayd v1.0.0 commit 0123456789ab") {
+		if out, err := exec.Command(r.Path("usr/bin/gatewayd"), "version").CombinedOutput(); err != nil || !strings.Contains(string(out), "gatewayd v1.0.0 commit 0123456789ab") {
 			t.Errorf("gatewayd version: %v %s", err, out)
 		}
-		if r.has("etc/systemd/system/multi-user.target.wants/gatewayd.service") {
+		if r.Has("etc/systemd/system/multi-user.target.wants/gatewayd.service") {
 			t.Error("a gateway that does not know who it is would be started at boot")
 		}
-		if !r.has("etc/systemd/system/timers.target.wants/gatewayd-rollback.timer") {
+		if !r.Has("etc/systemd/system/timers.target.wants/gatewayd-rollback.timer") {
 			t.Error("the rollback timer is not enabled")
 		}
 
 		// The same again changes nothing.
-		passwd := read(t, r.path("etc/passwd"))
-		r.dpkg("-i", first)
-		if now := read(t, r.path("etc/passwd")); now != passwd {
+		passwd := debtest.Read(t, r.Path("etc/passwd"))
+		r.Dpkg("-i", first)
+		if now := debtest.Read(t, r.Path("etc/passwd")); now != passwd {
 			t.Errorf("installed again, passwd is\n%s", now)
 		}
 
 		// What the office changed stays, and what the package says now lies
 		// beside it.
-		office := read(t, r.path("etc/gatewayd/gatewayd.toml")) + "\n# changed at the office\n"
-		write(t, r.path("etc/gatewayd/gatewayd.toml"), office, 0o644)
-		write(t, r.path("etc/gatewayd/badge.key"), "secret", 0o640)
-		write(t, r.path("var/lib/gatewayd/journal.db"), "taps", 0o640)
-		if err := os.Remove(r.path("etc/systemd/system/timers.target.wants/gatewayd-rollback.timer")); err != nil {
+		office := debtest.Read(t, r.Path("etc/gatewayd/gatewayd.toml")) + "\n# changed at the office\n"
+		debtest.Write(t, r.Path("etc/gatewayd/gatewayd.toml"), office, 0o644)
+		debtest.Write(t, r.Path("etc/gatewayd/badge.key"), "secret", 0o640)
+		debtest.Write(t, r.Path("var/lib/gatewayd/journal.db"), "taps", 0o640)
+		if err := os.Remove(r.Path("etc/systemd/system/timers.target.wants/gatewayd-rollback.timer")); err != nil {
 			t.Fatal(err)
 		}
-		r.dpkg("-i", second)
-		if got := read(t, r.path("etc/gatewayd/gatewayd.toml")); got != office {
+		r.Dpkg("-i", second)
+		if got := debtest.Read(t, r.Path("etc/gatewayd/gatewayd.toml")); got != office {
 			t.Error("the upgrade changed the office's configuration")
 		}
-		if got := read(t, r.path("etc/gatewayd/gatewayd.toml.dpkg-dist")); !strings.Contains(got, "A later version says more.") {
+		if got := debtest.Read(t, r.Path("etc/gatewayd/gatewayd.toml.dpkg-dist")); !strings.Contains(got, "A later version says more.") {
 			t.Error("the new reference configuration is not beside the old one")
 		}
-		if r.has("etc/systemd/system/timers.target.wants/gatewayd-rollback.timer") {
+		if r.Has("etc/systemd/system/timers.target.wants/gatewayd-rollback.timer") {
 			t.Error("the upgrade switched on what the administrator had switched off")
 		}
 
-		r.dpkg("--remove", "gatewayd")
+		r.Dpkg("--remove", "gatewayd")
 		for path, want := range map[string]bool{
 			"usr/bin/gatewayd": false, "usr/lib/systemd/system/gatewayd.service": false,
 			"etc/gatewayd/gatewayd.toml": true, "etc/gatewayd/badge.key": true, "var/lib/gatewayd/journal.db": true,
 		} {
-			if r.has(path) != want {
+			if r.Has(path) != want {
 				t.Errorf("after the removal: %s is there: %v", path, !want)
 			}
 		}
-		r.dpkg("--purge", "gatewayd")
+		r.Dpkg("--purge", "gatewayd")
 		for _, path := range []string{"etc/gatewayd", "var/lib/gatewayd", "var/lib/gatewayd-rollback"} {
-			if r.has(path) {
+			if r.Has(path) {
 				t.Errorf("after the purge: %s is there", path)
 			}
 		}
-		out, err := exec.Command("dpkg", "--root="+r.dir, "-l", "gatewayd").CombinedOutput()
+		out, err := exec.Command("dpkg", "--root="+r.Dir, "-l", "gatewayd").CombinedOutput()
 		if err == nil && strings.Contains(string(out), "\nii") {
 			t.Errorf("dpkg still knows it:\n%s", out)
 		}
 	})
 
-	t.Run("the manual page is sound and names each command", func(t *testing.T) {
-		page := filepath.Join(t.TempDir(), "gatewayd.8")
-		r := newRoot(t)
-		r.dpkg("-i", first)
-		text, err := exec.Command("gzip", "-dc", r.path("usr/share/man/man8/gatewayd.8.gz")).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(t, page, string(text), 0o644)
+	t.Run("the manual pages are sound and name each command", func(t *testing.T) {
 		if _, err := exec.LookPath("groff"); err != nil {
-			skip(t, "groff is not installed: run scripts/install-test-deps.sh")
+			debtest.Skip(t, "groff is not installed: run scripts/install-test-deps.sh")
 		}
-		out, err := exec.Command("groff", "-mandoc", "-Tascii", "-P-cbou", "-ww", page).CombinedOutput()
-		if err != nil || strings.Contains(string(out), "warning:") {
-			t.Errorf("groff: %v\n%s", err, out)
-		}
-		for _, command := range []string{"run", "check", "demo", "status", "watch", "doctor", "export", "verify", "sim tap", "version"} {
-			if !strings.Contains(string(out), "\n     "+command) {
-				t.Errorf("%q is not in the page", command)
+		r := debtest.NewRoot(t)
+		r.Dpkg("-i", first)
+		for page, commands := range map[string][]string{
+			"gatewayd.8":           {"run", "check", "demo", "status", "watch", "doctor", "export", "verify", "sim tap", "version"},
+			"gatewayd-provision.8": {"usb", "request", "badge-key", "config", "accept", "renew-url", "start"},
+		} {
+			text, err := exec.Command("gzip", "-dc", r.Path("usr/share/man/man8", page+".gz")).Output()
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		if strings.Contains(string(out), "manual") && strings.Contains(string(out), "\n     manual") {
-			t.Error("a hidden command is in the page")
+			source := filepath.Join(t.TempDir(), page)
+			debtest.Write(t, source, string(text), 0o644)
+			out, err := exec.Command("groff", "-mandoc", "-Tascii", "-P-cbou", "-ww", source).CombinedOutput()
+			if err != nil || strings.Contains(string(out), "warning:") {
+				t.Errorf("%s: groff: %v\n%s", page, err, out)
+			}
+			for _, command := range commands {
+				if !strings.Contains(string(out), "\n     "+command) {
+					t.Errorf("%q is not in %s", command, page)
+				}
+			}
+			if strings.Contains(string(out), "\n     manual") {
+				t.Error("a hidden command is in the page")
+			}
 		}
 	})
 
 	t.Run("bash completes commands and flags", func(t *testing.T) {
-		r := newRoot(t)
-		r.dpkg("-i", first)
+		r := debtest.NewRoot(t)
+		r.Dpkg("-i", first)
 		for line, want := range map[string]string{
 			"gatewayd ex":                          "export",
 			"gatewayd --config /x.toml sta":        "status",
@@ -316,7 +198,7 @@ func TestPackage(t *testing.T) {
 		} {
 			words := strings.Split(line, " ")
 			script := fmt.Sprintf(`. %q; COMP_WORDS=(%s); COMP_CWORD=%d; _gatewayd; printf '%%s\n' "${COMPREPLY[@]}" | sort | xargs`,
-				r.path("usr/share/bash-completion/completions/gatewayd"), line+map[bool]string{true: "''"}[strings.HasSuffix(line, " ")], len(words)-1)
+				r.Path("usr/share/bash-completion/completions/gatewayd"), line+map[bool]string{true: "''"}[strings.HasSuffix(line, " ")], len(words)-1)
 			out, err := exec.Command("bash", "-c", script).CombinedOutput()
 			if err != nil || strings.TrimSpace(string(out)) != want {
 				t.Errorf("%q: %v, got %q, want %q", line, err, out, want)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"presence/scripts/deb/debtest"
 )
 
 // pi is a scratch root with an installed gatewayd and a systemctl that only
@@ -24,7 +26,7 @@ func newPi(t *testing.T) pi {
 			t.Fatal(err)
 		}
 	}
-	write(t, filepath.Join(p.root, "bin/systemctl"), `#!/bin/sh
+	debtest.Write(t, filepath.Join(p.root, "bin/systemctl"), `#!/bin/sh
 echo "$*" >>"$GATEWAYD_ROOT/told"
 [ "$1" = is-active ] || exit 0
 cat "$GATEWAYD_ROOT/state"
@@ -37,7 +39,7 @@ cat "$GATEWAYD_ROOT/state"
 // state is what systemctl says of the gateway.
 func (p pi) state(s string) {
 	p.t.Helper()
-	write(p.t, filepath.Join(p.root, "state"), s+"\n", 0o644)
+	debtest.Write(p.t, filepath.Join(p.root, "state"), s+"\n", 0o644)
 }
 
 // do runs the script.
@@ -57,7 +59,7 @@ func (p pi) do(what string) string {
 func (p pi) unpack(version string) {
 	p.t.Helper()
 	path := filepath.Join(p.root, "usr/bin/gatewayd")
-	write(p.t, path+".dpkg-new", fmt.Sprintf("#!/bin/sh\necho gatewayd %s\n", version), 0o755)
+	debtest.Write(p.t, path+".dpkg-new", fmt.Sprintf("#!/bin/sh\necho gatewayd %s\n", version), 0o755)
 	if err := os.Rename(path+".dpkg-new", path); err != nil {
 		p.t.Fatal(err)
 	}

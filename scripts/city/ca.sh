@@ -1,0 +1,200 @@
+#!/bin/bash
+# A small certificate authority for a city that has none. It needs bash and openssl.
+#
+#   ca.sh init CITY             makes the authority in this folder (or $CA_DIR)
+#   ca.sh broker NAME...        key and certificate for the broker; NAME: host names
+#                               and IP addresses by which gateways call it
+#   ca.sh client NAME           key and certificate for a program of the city, such
+#                               as city or monitor: see gatewayd.acl
+#   ca.sh sign REQUEST.csr...   certificates for gateways, for 90 days
+#   ca.sh renew                 new certificates for all gateways whose own ends
+#                               within 45 days or has ended; their keys stay
+#   ca.sh revoke ID             takes a gateway's certificate back (stolen Pi)
+#   ca.sh bundle FOLDER BADGE.KEY   what a technician carries on a USB stick
+#
+# Keep the folder on a machine that is not on the network, or at least not on the
+# broker: who has ca.key can be any gateway. issued/ holds nothing secret: put it
+# on a web server, and gateways renew themselves from there.
+#
+# A city that has step-ca (https://smallstep.com/docs/step-ca) does not need this:
+# gateways renew with "step ca renew", see gatewayd-provision.
+set -euo pipefail
+umask 077
+
+dir=${CA_DIR:-.}
+days=90        # of a gateway's certificate
+within=45      # days before its end in which it is renewed
+broker_days=825
+ca_days=7300
+
+fail() {
+	echo "ca: $*" >&2
+	exit 1
+}
+
+need_ca() { [ -f "$dir/ca.key" ] || fail "there is no authority in $dir: run: ca.sh init \"NAME OF THE CITY\""; }
+
+new_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1" 2>/dev/null; }
+
+# Names of the city's own programs in gatewayd.acl: no gateway gets them.
+reserved="city monitor admin broker"
+
+# common_name FILE KIND prints the name that a request or certificate is for.
+common_name() {
+	openssl "$2" -in "$1" -noout -subject -nameopt multiline |
+		sed -n 's/^ *commonName *= //p'
+}
+
+# issue REQUEST NAME DAYS EXTENSIONS OUT signs; of the request only the key counts.
+issue() {
+	openssl x509 -req -in "$1" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" ${CA_PASSPHRASE+-passin env:CA_PASSPHRASE} \
+		-out "$5.new" -sha256 \
+		-days "$3" -set_serial "0x01$(openssl rand -hex 15)" -extfile <(printf '%s\n' "$4") 2>/dev/null ||
+		fail "openssl cannot sign $1: is the passphrase right?"
+	chmod 644 "$5.new"
+	mv -f "$5.new" "$5"
+	echo "$2: $5, until $(openssl x509 -in "$5" -noout -enddate | cut -d= -f2)"
+}
+
+client_extensions='basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = clientAuth'
+
+make_authority() {
+	local name=${1:?ca.sh init: the name of the city is missing}
+	[ ! -e "$dir/ca.key" ] || fail "$dir/ca.key is there already: an authority is made once"
+	mkdir -p "$dir/requests" "$dir/issued" "$dir/own"
+	chmod 755 "$dir/issued"
+	# CA_PASSPHRASE is for tests; without it openssl asks.
+	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes-256-cbc \
+		${CA_PASSPHRASE+-pass env:CA_PASSPHRASE} -out "$dir/ca.key"
+	openssl req -x509 -new -key "$dir/ca.key" ${CA_PASSPHRASE+-passin env:CA_PASSPHRASE} -sha256 -days $ca_days \
+		-subj "/O=$name/CN=$name gatewayd CA" -addext 'basicConstraints = critical, CA:TRUE, pathlen:0' \
+		-addext 'keyUsage = critical, keyCertSign, cRLSign' -out "$dir/ca.pem"
+	chmod 644 "$dir/ca.pem"
+	: >"$dir/index.txt"
+	revocation_list
+	echo "the authority is in $dir; keep ca.key and its passphrase apart, and a copy of both in a safe"
+}
+
+# revocation_list writes crl.pem. mosquitto refuses everybody when its list has
+# ended, so it lasts as long as the authority.
+revocation_list() {
+	openssl ca -gencrl -config <(authority_config) ${CA_PASSPHRASE+-passin env:CA_PASSPHRASE} -out "$dir/crl.pem" 2>/dev/null ||
+		fail "openssl cannot write the revocation list"
+	chmod 644 "$dir/crl.pem"
+}
+
+authority_config() {
+	printf '%s\n' '[ca]' 'default_ca = city' '[city]' "database = $dir/index.txt" "private_key = $dir/ca.key" \
+		"certificate = $dir/ca.pem" 'default_md = sha256' "default_crl_days = $ca_days" 'unique_subject = no'
+}
+
+make_own() { # NAME DAYS EXTENSIONS: with a key made here
+	local name=$1 key=$dir/own/$1.key
+	[ -f "$key" ] || new_key "$key"
+	openssl req -new -key "$key" -subj "/CN=$name" -out "$dir/own/$name.csr"
+	issue "$dir/own/$name.csr" "$name" "$2" "$3" "$dir/own/$name.pem"
+	echo "$name: $key goes with it, and to nobody else"
+}
+
+make_broker() {
+	local names='' name
+	[ $# -gt 0 ] || fail "ca.sh broker: a host name is missing, such as mqtt.example.go.id"
+	for name in "$@"; do
+		case $name in
+		*[!0-9.:a-fA-F]*) names="$names,DNS:$name" ;;
+		*[.:]*) names="$names,IP:$name" ;;
+		*) names="$names,DNS:$name" ;;
+		esac
+	done
+	make_own broker $broker_days "basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectAltName = ${names#,}"
+}
+
+make_client() {
+	local name=${1:?ca.sh client: a name is missing}
+	case " $reserved " in
+	*" $name "*) ;;
+	*) fail "\"$name\" is not one of the city's own names in gatewayd.acl: $reserved" ;;
+	esac
+	make_own "$name" $broker_days "$client_extensions"
+}
+
+sign() {
+	local request name
+	[ $# -gt 0 ] || fail "ca.sh sign: a request is missing (gatewayd-provision request makes it on the Pi)"
+	for request in "$@"; do
+		openssl req -in "$request" -noout -verify >/dev/null 2>&1 || fail "$request is no certificate request, or was changed on its way"
+		name=$(common_name "$request" req)
+		[[ $name =~ ^[a-z0-9-]{1,32}$ ]] || fail "$request is for \"$name\": a gateway's id has 1 to 32 of a-z, 0-9 and -"
+		case " $reserved " in
+		*" $name "*) fail "$request is for \"$name\", which is a name of the city itself" ;;
+		esac
+		if [ -f "$dir/requests/$name.csr" ] && [ "${REPLACE:-}" != "$name" ] &&
+			[ "$(openssl req -in "$request" -noout -pubkey)" != "$(openssl req -in "$dir/requests/$name.csr" -noout -pubkey)" ]; then
+			fail "$name has a certificate for another key. If its Pi was replaced, revoke the old one and run: REPLACE=$name ca.sh sign $request"
+		fi
+		[ "$request" -ef "$dir/requests/$name.csr" ] || cp "$request" "$dir/requests/$name.csr"
+		issue "$request" "$name" $days "$client_extensions" "$dir/issued/$name.pem"
+	done
+}
+
+renew() {
+	local request name cert
+	for request in "$dir"/requests/*.csr; do
+		[ -e "$request" ] || fail "no gateway has a certificate yet"
+		name=$(common_name "$request" req)
+		cert=$dir/issued/$name.pem
+		# Also long after the end: an office may have been closed.
+		openssl x509 -in "$cert" -noout -checkend $((within * 86400)) >/dev/null 2>&1 ||
+			issue "$request" "$name" $days "$client_extensions" "$cert"
+	done
+}
+
+revoke() {
+	local name=${1:?ca.sh revoke: the id of a gateway is missing}
+	[ -f "$dir/issued/$name.pem" ] || fail "$name has no certificate"
+	openssl ca -revoke "$dir/issued/$name.pem" -config <(authority_config) ${CA_PASSPHRASE+-passin env:CA_PASSPHRASE} 2>/dev/null ||
+		fail "openssl cannot revoke the certificate of $name"
+	revocation_list
+	rm -f "$dir/issued/$name.pem" "$dir/requests/$name.csr"
+	echo "$name is revoked: copy crl.pem to the broker and restart it (crlfile in mosquitto.conf)"
+}
+
+bundle() {
+	local to=${1:?ca.sh bundle: a folder is missing} key=${2:?ca.sh bundle: the file with the badge key is missing} template
+	[[ $(tr -d '[:space:]' <"$key") =~ ^[0-9A-Fa-f]{64}$ ]] ||
+		fail "$key does not hold 64 hex digits; a new key for a new city: openssl rand -hex 32"
+	mkdir -p "$to/requests" "$to/issued"
+	cp "$dir/ca.pem" "$to/city-ca.pem"
+	cp "$dir"/issued/*.pem "$to/issued/" 2>/dev/null || true
+	for template in "$dir"/*.toml; do
+		[ ! -e "$template" ] || cp "$template" "$to/"
+	done
+	# A stick has no permissions, so the badge key goes on it only under a
+	# passphrase, which the technician knows and the stick does not.
+	tr -d '[:space:]' <"$key" | openssl enc -aes-256-cbc -pbkdf2 -iter 600000 -salt -a \
+		${BADGE_PASSPHRASE+-pass env:BADGE_PASSPHRASE} -out "$to/badge.key.enc"
+	echo "$to is ready"
+}
+
+command=${1:-}
+[ $# -eq 0 ] || shift
+case $command in
+init) make_authority "$@" ;;
+broker | client | sign | renew | revoke | bundle)
+	[ "$command" = bundle ] || need_ca
+	case $command in
+	broker) make_broker "$@" ;;
+	client) make_client "$@" ;;
+	*) "$command" "$@" ;;
+	esac
+	;;
+*)
+	sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+	exit 2
+	;;
+esac

@@ -1,0 +1,242 @@
+#!/bin/bash
+# Makes a gateway of a Pi that has the package: its key, its certificate, its
+# configuration. Installed as gatewayd-provision. Each step may be done again.
+#
+#   gatewayd-provision usb FOLDER ID DINAS    all of it, from the city's stick, as
+#                                             far as it can; says what comes next
+# or step by step:
+#   gatewayd-provision request ID [FOLDER]    makes the key, and a request for the
+#                                             city in FOLDER; --new-key: a new one
+#   gatewayd-provision badge-key [FILE]       the city's badge key; without FILE it
+#                                             is typed, and not shown
+#   gatewayd-provision config TEMPLATE ID DINAS
+#   gatewayd-provision accept CERTIFICATE [CITY-CA]
+#   gatewayd-provision renew-url URL          where renewed certificates will be:
+#                                             https://.../issued, or a step-ca with
+#                                             step:https://...
+#   gatewayd-provision start                  checks, and starts the gateway
+#
+# --root DIR works in a root elsewhere, for an SD card in a laptop.
+set -euo pipefail
+umask 077
+
+root=
+renew_key=
+
+indonesian() {
+	case ${LC_ALL:-${LC_MESSAGES:-${LANG:-}}} in
+	id | id_* | id.*) return 0 ;;
+	esac
+	return 1
+}
+
+# say ENGLISH INDONESIAN
+say() { if indonesian; then printf '%s\n' "$2"; else printf '%s\n' "$1"; fi; }
+
+fail() {
+	printf 'gatewayd-provision: %s\n' "$(say "$1" "${2:-$1}")" >&2
+	exit 1
+}
+
+# place FILE OWNER MODE <content: whole or not at all, and never with more rights
+# than it will have. The gateway's own folder is not to be trusted by root: a link
+# in it is not followed.
+place() {
+	rm -f "$1.new"
+	(set -o noclobber && cat >"$1.new")
+	own "$2" "$1.new"
+	chmod "$3" "$1.new"
+	sync "$1.new"
+	mv -f "$1.new" "$1"
+	sync "$(dirname "$1")"
+}
+
+# own USER:GROUP FILE, by the names of the root that is worked on.
+own() {
+	local user group
+	user=$(id_of passwd "${1%:*}")
+	group=$(id_of group "${1#*:}")
+	chown -h "$user:$group" "$2" ||
+		fail "cannot give $2 to $1: run this with sudo" "$2 tidak dapat diberikan kepada $1: jalankan dengan sudo"
+}
+
+id_of() {
+	local id
+	if [ "$2" = root ]; then
+		echo 0
+		return
+	fi
+	id=$(awk -F: -v name="$2" '$1 == name { print $3; exit }' "$root/etc/$1")
+	[ -n "$id" ] || fail "there is no $2 in $root/etc/$1: install the package first" "$2 tidak ada di $root/etc/$1: pasang paket dahulu"
+	echo "$id"
+}
+
+check_id() {
+	[[ ${1:-} =~ ^[a-z0-9-]{1,32}$ ]] ||
+		fail "\"${1:-}\" is no $2: 1 to 32 of a-z, 0-9 and - (such as dinkes-01)" "\"${1:-}\" bukan $2: 1 sampai 32 dari a-z, 0-9 dan - (misalnya dinkes-01)"
+}
+
+need() { command -v "$1" >/dev/null || fail "$1 is missing: sudo apt-get install $1" "$1 tidak ada: sudo apt-get install $1"; }
+
+public_of() { openssl pkey -in "$1" -pubout; }
+
+request() {
+	local id=${1:-} to=${2:-$PWD} key=$tls/gateway.key
+	check_id "$id" ID
+	need openssl
+	[ -d "$tls" ] || fail "$tls is not there: install the package first" "$tls tidak ada: pasang paket dahulu"
+	if [ -n "$renew_key" ]; then
+		key=$tls/gateway.key.next # takes its place with its certificate
+		rm -f "$key"
+	fi
+	[ -f "$key" ] || openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | place "$key" gatewayd:gatewayd 600
+	mkdir -p "$to"
+	openssl req -new -key "$key" -subj "/CN=$id" -out "$to/$id.csr"
+	chmod 644 "$to/$id.csr"
+	sync "$to/$id.csr"
+	say "The request is $to/$id.csr. Bring it to the city: ca.sh sign $id.csr. The key stays here." \
+		"Permintaan sertifikat: $to/$id.csr. Bawa ke kota: ca.sh sign $id.csr. Kunci tetap di sini."
+}
+
+# certificate_for FILE KEY: whether the certificate is for the key.
+certificate_for() { [ -f "$2" ] && [ "$(openssl x509 -in "$1" -noout -pubkey)" = "$(public_of "$2")" ]; }
+
+accept() {
+	local cert=${1:-} ca=${2:-} key=$tls/gateway.key name
+	need openssl
+	openssl x509 -in "$cert" -noout 2>/dev/null || fail "\"$cert\" is no certificate" "\"$cert\" bukan sertifikat"
+	if [ -n "$ca" ]; then
+		openssl x509 -in "$ca" -noout 2>/dev/null || fail "\"$ca\" is no certificate of a CA" "\"$ca\" bukan sertifikat CA"
+	else
+		ca=$etc/city-ca.pem
+	fi
+	# Its dates are left to doctor: the Pi's clock may not be set yet.
+	openssl verify -no_check_time -purpose sslclient -CAfile "$ca" "$cert" >/dev/null 2>&1 ||
+		fail "$cert was not issued by $ca: is it from another city?" "$cert tidak diterbitkan oleh $ca: apakah dari kota lain?"
+	if ! certificate_for "$cert" "$key"; then
+		certificate_for "$cert" "$key.next" ||
+			fail "$cert is for another key: make a request here (gatewayd-provision request) and have that signed" \
+				"$cert untuk kunci lain: buat permintaan di sini (gatewayd-provision request) lalu minta ditandatangani"
+		mv -f "$key.next" "$key"
+	fi
+	name=$(openssl x509 -in "$cert" -noout -subject -nameopt multiline | sed -n 's/^ *commonName *= //p')
+	[ "$ca" -ef "$etc/city-ca.pem" ] || place "$etc/city-ca.pem" root:gatewayd 644 <"$ca"
+	place "$tls/gateway.pem" gatewayd:gatewayd 644 <"$cert"
+	say "The certificate of $name is in place, until $(end_of "$tls/gateway.pem")." \
+		"Sertifikat $name terpasang, berlaku sampai $(end_of "$tls/gateway.pem")."
+}
+
+end_of() { openssl x509 -in "$1" -noout -enddate | cut -d= -f2; }
+
+badge_key() {
+	local key
+	if [ $# -gt 0 ]; then
+		case $1 in
+		*.enc)
+			need openssl
+			say "Passphrase of the badge key:" "Frasa sandi kunci kartu:" >&2
+			key=$(openssl enc -d -aes-256-cbc -pbkdf2 -iter 600000 -a ${BADGE_PASSPHRASE+-pass env:BADGE_PASSPHRASE} -in "$1" 2>/dev/null) ||
+				fail "the passphrase is wrong" "frasa sandi salah"
+			;;
+		*) key=$(cat "$1") ;;
+		esac
+	else
+		say "The city's badge key (64 hex digits, not shown):" "Kunci kartu kota (64 digit heksadesimal, tidak ditampilkan):" >&2
+		IFS= read -rs key
+	fi
+	key=${key//[[:space:]]/}
+	# The key itself is never shown, nor given to a program on its command line.
+	[[ $key =~ ^[0-9A-Fa-f]{64}$ ]] || fail "that is no badge key: 64 hex digits are needed" "itu bukan kunci kartu: perlu 64 digit heksadesimal"
+	place "$etc/badge.key" root:gatewayd 640 <<<"$key"
+	say "The badge key is in place; only the gateway reads it." "Kunci kartu terpasang; hanya gateway yang dapat membacanya."
+}
+
+configure() {
+	local template=${1:-} id=${2:-} dinas=${3:-} file=$etc/gatewayd.toml
+	check_id "$id" ID
+	check_id "$dinas" dinas
+	[ -f "$template" ] || fail "there is no template \"$template\"" "templat \"$template\" tidak ada"
+	if [ -f "$file" ] && ! cmp -s "$file" "$root/usr/share/doc/gatewayd/gatewayd.toml"; then
+		place "$file.before" root:gatewayd 640 <"$file"
+	fi
+	sed "s/@ID@/$id/g; s/@DINAS@/$dinas/g" "$template" | place "$file" root:gatewayd 644
+	say "The configuration is $file." "Konfigurasi: $file."
+}
+
+renew_url() {
+	local url=${1:-}
+	case $url in
+	https://* | file:/* | step:https://*) ;;
+	*) fail "\"$url\": it begins with https://, or step:https:// for a step-ca" "\"$url\": harus diawali https://, atau step:https:// untuk step-ca" ;;
+	esac
+	case $url in
+	*[!A-Za-z0-9:/._~%-]*) fail "\"$url\" has characters that no address has" "\"$url\" memuat karakter yang tidak ada dalam alamat" ;;
+	esac
+	place "$etc/renew.conf" root:gatewayd 644 <<<"$url"
+	say "Each day a renewed certificate is looked for at $url." "Setiap hari sertifikat baru dicari di $url."
+}
+
+start() {
+	[ -z "$root" ] || fail "a gateway in a root elsewhere starts with its own machine"
+	gatewayd check || fail "the configuration is wrong, see above" "konfigurasi salah, lihat di atas"
+	systemctl enable --now gatewayd-renew.timer
+	systemctl enable gatewayd
+	systemctl restart gatewayd ||
+		fail "the gateway does not start: journalctl -u gatewayd" "gateway tidak dapat dijalankan: journalctl -u gatewayd"
+	gatewayd doctor || say "It runs. What is named above remains to be mended." "Gateway berjalan. Yang disebut di atas masih perlu diperbaiki."
+}
+
+usb() {
+	local stick=${1:-} id=${2:-} dinas=${3:-}
+	[ -d "$stick" ] || fail "there is no folder \"$stick\": is the stick in?" "folder \"$stick\" tidak ada: apakah stik sudah terpasang?"
+	check_id "$id" ID
+	check_id "$dinas" dinas
+	[ -f "$stick/$dinas.toml" ] || fail "$stick has no template $dinas.toml" "$stick tidak memuat templat $dinas.toml"
+	[ -f "$stick/city-ca.pem" ] || fail "$stick has no city-ca.pem: ca.sh bundle puts it there" "$stick tidak memuat city-ca.pem: dibuat dengan ca.sh bundle"
+	# What the office changed in its configuration stays.
+	if [ ! -f "$etc/gatewayd.toml" ] || cmp -s "$etc/gatewayd.toml" "$root/usr/share/doc/gatewayd/gatewayd.toml"; then
+		configure "$stick/$dinas.toml" "$id" "$dinas"
+	fi
+	[ -f "$etc/badge.key" ] || [ ! -f "$stick/badge.key.enc" ] || badge_key "$stick/badge.key.enc"
+	[ ! -f "$stick/renew-url" ] || renew_url "$(cat "$stick/renew-url")"
+	if [ -f "$stick/issued/$id.pem" ] && { certificate_for "$stick/issued/$id.pem" "$tls/gateway.key" ||
+		certificate_for "$stick/issued/$id.pem" "$tls/gateway.key.next"; }; then
+		accept "$stick/issued/$id.pem" "$stick/city-ca.pem"
+		say "Now: sudo gatewayd-provision start" "Selanjutnya: sudo gatewayd-provision start"
+		return 0
+	fi
+	request "$id" "$stick/requests"
+	say "Now: take the stick to the city, have the request signed, and run this again." \
+		"Selanjutnya: bawa stik ke kota, minta tanda tangan, lalu jalankan perintah ini lagi."
+}
+
+usage() {
+	sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0"
+	exit 2
+}
+
+arguments=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--root) root=${2:?--root: a folder is missing} && shift ;;
+	--new-key) renew_key=yes ;;
+	-h | --help) usage ;;
+	-*) fail "unknown option $1" ;;
+	*) arguments+=("$1") ;;
+	esac
+	shift
+done
+[ ${#arguments[@]} -gt 0 ] || usage
+root=${root%/}
+etc=$root/etc/gatewayd
+tls=$root/var/lib/gatewayd/tls
+set -- "${arguments[@]}"
+command=$1
+shift
+case $command in
+request | accept | start | usb) "$command" "$@" ;;
+badge-key) badge_key "$@" ;;
+config) configure "$@" ;;
+renew-url) renew_url "$@" ;;
+*) usage ;;
+esac
