@@ -19,6 +19,7 @@ func (d *daemon) conditions() []health.Condition {
 		d.lampConditions,
 		d.journalConditions,
 		d.lineConditions,
+		d.cityTimeConditions,
 		d.certificateConditions,
 		d.boardConditions,
 		d.documentConditions,
@@ -88,6 +89,28 @@ func (d *daemon) lineConditions() (cs []health.Condition) {
 		})
 	}
 	return cs
+}
+
+// maxDisagreement is how far the system's clock may be off the city's.
+const maxDisagreement = 2 * time.Second
+
+// cityTimeConditions holds the system's clock, while it claims to be right,
+// against the city's.
+func (d *daemon) cityTimeConditions() []health.Condition {
+	ahead, known := d.clock.Disagreement()
+	if !known || ahead.Abs() <= maxDisagreement {
+		return nil
+	}
+	id, en := "lebih cepat dari", "ahead of"
+	if ahead < 0 {
+		id, en = "lebih lambat dari", "behind"
+	}
+	off := ahead.Abs().Round(100 * time.Millisecond)
+	return []health.Condition{{
+		Code: "clock-disagrees", Level: presence.LevelWarn,
+		ID: fmt.Sprintf("Jam sistem %s %s jam kota, padahal merasa sinkron. Periksa server NTP gateway ini dan jam di kota; waktu tap memuat ketidakpastian itu.", off, id),
+		EN: fmt.Sprintf("The system's clock is %s %s the city's, although it claims to be in sync. Check this gateway's NTP server and the clock at the city; the times of taps allow for both.", off, en),
+	}}
 }
 
 // weakFor is how long a dip of the supply stays an alert.

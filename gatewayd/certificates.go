@@ -107,6 +107,19 @@ func (all certificates) conditions(now time.Time, in *time.Location) (cs []healt
 	return cs
 }
 
+// certTime is the instant by which certificates are judged: the latest of those
+// that are known to have come. A Pi that wakes in 1970 would find every
+// certificate not valid yet; one that has expired, it still finds expired.
+func certTime(wall, notBefore, build time.Time) time.Time {
+	latest := wall
+	for _, t := range []time.Time{notBefore, build} {
+		if t.After(latest) {
+			latest = t
+		}
+	}
+	return latest
+}
+
 // certificateConditions says no more than what is certain while the time is
 // unknown.
 func (d *daemon) certificateConditions() []health.Condition {

@@ -350,6 +350,14 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 	o.Times = d.clock
 	o.Now = d.clock.Now
 	o.NotBefore = d.clock.NotBefore
+	o.CertTime = func() time.Time {
+		return certTime(d.clock.Now().WallTime(), d.clock.NotBefore(), buildTime())
+	}
+	if d.cfg.Clock.Source != "trust" {
+		o.Anchor = func(at presence.Reading, utc time.Time, within time.Duration) {
+			d.clock.AddAnchor(clock.SourceBroker, at, utc, within)
+		}
+	}
 	o.Commands = d.commands()
 	o.Documents = d.signed.topics()
 	o.Log = log

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"time"
 )
 
 // Set by the build (-ldflags -X).
 var (
 	version = ""
 	commit  = ""
+	built   = "" // RFC 3339: when the commit was made
 )
 
 // buildVersion and buildCommit fall back on what the Go tool knows, for a
@@ -36,6 +38,24 @@ func buildCommit() string {
 		}
 	}
 	return "unknown"
+}
+
+// buildTime is an instant that has passed since this binary was made, zero if
+// nobody noted one.
+func buildTime() time.Time {
+	text := built
+	if info, ok := debug.ReadBuildInfo(); ok && text == "" {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.time" {
+				text = s.Value
+			}
+		}
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
 }
 
 type versionCmd struct{}

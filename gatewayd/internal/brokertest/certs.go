@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -47,6 +48,18 @@ func NewCA(t testing.TB) *CA {
 	}
 	writePEM(t, ca.File, "CERTIFICATE", der)
 	return ca
+}
+
+// StartTLS runs a broker with a listener for the test's city, and one for gateways
+// whose own certificate is good until a time and which wants certificates of the
+// CA. It returns the address of the latter.
+func StartTLS(t testing.TB, ca *CA, until time.Time) (b *Broker, address string) {
+	t.Helper()
+	cert, key := ca.Issue("broker", until)
+	port := freePort(t)
+	b = Start(t, "allow_anonymous true", fmt.Sprintf("listener %d 127.0.0.1", port),
+		"cafile "+ca.File, "certfile "+cert, "keyfile "+key, "require_certificate true")
+	return b, fmt.Sprintf("127.0.0.1:%d", port)
 }
 
 // Issue makes a certificate that is valid until a time, for a name and for

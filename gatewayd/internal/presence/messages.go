@@ -200,6 +200,18 @@ type Receipt struct {
 	Upto   uint64 `json:"upto"`
 }
 
+// TimeRequest is the payload of `time/request`.
+type TimeRequest struct {
+	TX             string `json:"tx"`
+	SentBoottimeNS int64  `json:"sent_boottime_ns"` // by the gateway's boot clock
+}
+
+// TimeReply is the payload of `time/reply`.
+type TimeReply struct {
+	TX  string `json:"tx"`
+	UTC string `json:"utc"` // RFC 3339, down to nanoseconds
+}
+
 // LogLine is the payload of `log`: a warning or an error, QoS 0.
 type LogLine struct {
 	Time    *string           `json:"time"`

@@ -31,8 +31,14 @@ func (s *session) sort(m mqtt.Message) {
 		}
 		return
 	}
-	queue := s.notes
 	topic := strings.TrimPrefix(m.Topic(), s.u.prefix)
+	if topic == "time/reply" && s.u.opt.asksTime() {
+		if err := s.time.take(m); err != nil {
+			s.u.refused(m.Topic(), err)
+		}
+		return
+	}
+	queue := s.notes
 	if strings.HasPrefix(topic, "cmd/") {
 		queue = s.commands
 	} else if s.u.opt.Documents[topic] != nil {

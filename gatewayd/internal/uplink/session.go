@@ -23,6 +23,7 @@ type session struct {
 	commands  chan mqtt.Message // on cmd/<name>
 	notes     chan mqtt.Message // on the gateway's own topics
 	documents chan mqtt.Message // on topics of Options.Documents
+	time      *cityTime
 	lost      chan error
 	again     bool // this process was connected before
 
@@ -53,6 +54,7 @@ func (u *Uplink) session(ctx context.Context) error {
 		commands:  make(chan mqtt.Message, inboundRoom),
 		notes:     make(chan mqtt.Message, inboundRoom),
 		documents: make(chan mqtt.Message, documentRoom),
+		time:      &cityTime{now: u.opt.Now, answers: make(chan answer, 1)},
 		lost:      make(chan error, 1),
 	}
 	options, err := s.options(ctx)
@@ -80,6 +82,7 @@ func (u *Uplink) session(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.drain(gctx) })
 	g.Go(func() error { return s.tell(gctx) })
+	g.Go(func() error { return s.keepTime(gctx) })
 	g.Go(func() error { return s.listen(gctx, s.commands, s.command) })
 	g.Go(func() error { return s.listen(gctx, s.notes, s.note) })
 	g.Go(func() error { return s.listen(gctx, s.documents, s.document) })

@@ -444,3 +444,34 @@ func TestCorrectionsStayBehindTheLine(t *testing.T) {
 		t.Errorf("what is new: %v", s)
 	}
 }
+
+// TestLatePUBACKClosesNoBetterCorrection: two corrections of an event are on
+// their way, and the PUBACK of the first comes.
+func TestLatePUBACKClosesNoBetterCorrection(t *testing.T) {
+	n := &notebook{now: kept{said: make(map[uint64]presence.Said)}, crash: func() bool { return false }}
+	times := &knowledge{within: make(map[presence.ID]time.Duration), wrong: make(map[presence.ID]bool), changed: make(chan struct{})}
+	event := presence.Entry{Pos: 1, Record: presence.Record{Draft: presence.Draft{At: presence.Reading{Boot: presence.ID{1}}}}}
+	a := newTellings(n, times)
+	correct := func(within time.Duration) presence.Said {
+		t.Helper()
+		times.within[presence.ID{1}] = within
+		all, err := a.decide(t.Context(), []presence.Entry{event}, everything, better)
+		if err != nil || !all[0].Open {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		return all[0]
+	}
+	first := correct(time.Hour)
+	second := correct(time.Second)
+	a.acknowledged([]presence.Said{first})
+	if s := n.now.said[1]; s != second {
+		t.Errorf("the journal has %+v", s)
+	}
+	if again, err := a.unacknowledged(1); err != nil || len(again) != 1 {
+		t.Errorf("to be sent again: %v, %v", again, err)
+	}
+	a.acknowledged([]presence.Said{second})
+	if again, err := a.unacknowledged(1); err != nil || len(again) != 0 || n.now.said[1].Open {
+		t.Errorf("after all: %v, %v, %+v", again, err, n.now.said[1])
+	}
+}

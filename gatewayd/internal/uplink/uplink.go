@@ -90,6 +90,9 @@ type Options struct {
 	// NotBefore, if set, is an instant that has certainly passed, for while the
 	// time is unknown; zero where none is known.
 	NotBefore func() time.Time
+	// Anchor, if set, is told what the city says of the time: utc was right at
+	// the reading, within so much. The city is asked only over TLS.
+	Anchor func(at presence.Reading, utc time.Time, within time.Duration)
 	// Documents are handed what the city publishes under a topic behind the
 	// gateway's prefix, retained or not: all of a topic in order, one at a time,
 	// and the retained one again at each connection. Nothing has been checked
@@ -118,6 +121,8 @@ type Limits struct {
 	Goodbye     time.Duration // for the last message: 1 s
 	Receipt     time.Duration // for a receipt after the PUBACK before an event is sent again: 1 min
 	Unreceipted int           // positions sent ahead of the last receipt: 10,000
+	AskTime     time.Duration // between two rounds of asking for the time: 10 min
+	AskPause    time.Duration // between an answer and the next question: 500 ms
 }
 
 func (l Limits) withDefaults() Limits {
@@ -134,6 +139,8 @@ func (l Limits) withDefaults() Limits {
 	set(&l.RetryMax, time.Minute)
 	set(&l.Goodbye, time.Second)
 	set(&l.Receipt, time.Minute)
+	set(&l.AskTime, 10*time.Minute)
+	set(&l.AskPause, 500*time.Millisecond)
 	if l.Unreceipted == 0 {
 		l.Unreceipted = 10_000
 	}
@@ -198,6 +205,9 @@ func New(opt Options) *Uplink {
 	u.commands["resync"] = u.resync
 	u.filters = map[string]byte{
 		u.prefix + "cmd/+": 1, u.prefix + "receipt": 1, u.prefix + "status": 1, u.prefix + "alert/+": 1,
+	}
+	if opt.asksTime() {
+		u.filters[u.prefix+"time/reply"] = 0 // a time that is delivered again is late
 	}
 	for topic := range opt.Documents {
 		u.filters[u.prefix+topic] = 1

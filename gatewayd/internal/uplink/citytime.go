@@ -1,0 +1,215 @@
+package uplink
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/google/uuid"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// How the city is asked for the time.
+const (
+	// slowestReply is the round trip from which on an answer says too little.
+	slowestReply = 2 * time.Second
+	// cityError is what the city's clock itself may be off, beside what the
+	// line does: it is disciplined by NTP.
+	cityError = 10 * time.Millisecond
+
+	firstSamples = 8 // at the beginning of a connection
+	laterSamples = 4
+	// silentAfter is how many questions in a row stay without an answer before
+	// the others are left for later: not every city has somebody to answer.
+	silentAfter = 2
+
+	maxReply = 1 << 10 // bytes
+)
+
+// asksTime tells whether the city is asked for the time: over a line on which
+// nobody else can answer.
+func (o Options) asksTime() bool { return o.TLS && o.Anchor != nil }
+
+// cityTime asks the city for the time, one question after the other. It belongs
+// to one connection.
+type cityTime struct {
+	now     func() presence.Reading
+	answers chan answer // has room for one: nobody waits for more
+
+	mu    sync.Mutex
+	asked []string // transaction ids of the latest questions
+	open  string   // the one whose answer is waited for
+}
+
+// answer is a reply and when it came.
+type answer struct {
+	utc time.Time
+	at  presence.Reading
+}
+
+// ask is a new question.
+func (c *cityTime) ask() (presence.TimeRequest, presence.Reading) {
+	tx := uuid.NewString()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = tx
+	c.asked = append(c.asked, tx)
+	if n := len(c.asked); n > 2*firstSamples {
+		c.asked = slices.Delete(c.asked, 0, n-2*firstSamples)
+	}
+	select {
+	case <-c.answers: // of the question before, too late
+	default:
+	}
+	at := c.now()
+	return presence.TimeRequest{TX: tx, SentBoottimeNS: at.Boottime.Nanoseconds()}, at
+}
+
+// take takes a reply. The error says why it was refused; one that is late or
+// comes again is only dropped.
+func (c *cityTime) take(m mqtt.Message) error {
+	at := c.now()
+	reply, err := parseTimeReply(m.Payload())
+	if err != nil {
+		return err
+	}
+	if m.Retained() {
+		return errors.New("a retained time is an old one")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Contains(c.asked, reply.TX) {
+		return errors.New("a time that was not asked for")
+	}
+	if reply.TX != c.open {
+		return nil
+	}
+	c.open = ""
+	c.answers <- answer{reply.utc, at} // ask has made room
+	return nil
+}
+
+// sample is one answer's worth: utc was right at the reading, within so much.
+type sample struct {
+	at     presence.Reading
+	utc    time.Time
+	within time.Duration
+}
+
+// judge is what an answer is worth to a question: it was given at some instant
+// of the round trip, in the middle of it give or take half.
+func judge(asked presence.Reading, a answer) (sample, bool) {
+	trip, ok := a.at.Since(asked)
+	if !ok || a.at.Boot != asked.Boot || trip < 0 || trip > slowestReply {
+		return sample{}, false
+	}
+	middle := asked
+	middle.Boottime += trip / 2
+	middle.Wall += int64(trip / 2)
+	return sample{middle, a.utc, trip/2 + cityError}, true
+}
+
+// keepTime asks for the time when the connection begins and every now and then,
+// and hands on the best answer of each round. Whether anybody answers does not
+// matter.
+func (s *session) keepTime(ctx context.Context) error {
+	u := s.u
+	if !u.opt.asksTime() {
+		return nil
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for samples := firstSamples; ; samples = laterSamples {
+		best, ok, err := s.askTime(ctx, samples)
+		if err != nil {
+			return err
+		}
+		if ok {
+			u.opt.Anchor(best.at, best.utc, best.within)
+		}
+		timer.Reset(u.limits.AskTime)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// askTime asks a few times and returns the answer with the shortest round trip.
+func (s *session) askTime(ctx context.Context, samples int) (best sample, found bool, err error) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	silent := 0
+	for n := 0; n < samples && silent < silentAfter; n++ {
+		got, ok, err := s.askOnce(ctx, timer)
+		if err != nil {
+			return best, false, err
+		}
+		if !ok {
+			silent++
+			continue
+		}
+		silent = 0
+		if !found || got.within < best.within {
+			best, found = got, true
+		}
+		timer.Reset(s.u.limits.AskPause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return best, false, ctx.Err()
+		}
+	}
+	return best, found, nil
+}
+
+func (s *session) askOnce(ctx context.Context, timer *time.Timer) (sample, bool, error) {
+	request, asked := s.time.ask()
+	b, err := json.Marshal(request)
+	if err != nil {
+		return sample{}, false, fmt.Errorf("ask for the time: %w", err)
+	}
+	s.client.Publish(s.u.prefix+"time/request", 0, false, b)
+	timer.Reset(slowestReply)
+	select {
+	case a := <-s.time.answers:
+		got, ok := judge(asked, a)
+		return got, ok, nil
+	case <-timer.C:
+		return sample{}, false, nil
+	case <-ctx.Done():
+		return sample{}, false, ctx.Err()
+	}
+}
+
+// timeReply is a parsed `time/reply`.
+type timeReply struct {
+	presence.TimeReply
+	utc time.Time
+}
+
+// parseTimeReply reads a message of the topic `time/reply`.
+func parseTimeReply(payload []byte) (timeReply, error) {
+	var r timeReply
+	if len(payload) > maxReply {
+		return r, fmt.Errorf("time of %d bytes: at most %d", len(payload), maxReply)
+	}
+	if err := json.Unmarshal(payload, &r.TimeReply); err != nil {
+		return timeReply{}, fmt.Errorf("time is not as it should be: %w", err)
+	}
+	var err error
+	if r.utc, err = time.Parse(time.RFC3339Nano, r.UTC); err != nil {
+		return timeReply{}, fmt.Errorf("utc %.40q: want RFC 3339", r.UTC)
+	}
+	if r.TX == "" {
+		return timeReply{}, errors.New("time without tx")
+	}
+	return r, nil
+}

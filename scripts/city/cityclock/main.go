@@ -1,0 +1,63 @@
+// Command cityclock answers gateways that ask for the time where NTP is blocked.
+// It runs on the city's side, on a machine whose own clock is disciplined, and
+// takes part in nothing else: its access list needs `read
+// presence/v1/+/+/time/request` and `write presence/v1/+/+/time/reply`, and
+// nobody else may write the latter.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"presence/scripts/city"
+)
+
+func main() {
+	broker := flag.String("broker", "", "the broker, tls://host:8883")
+	ca := flag.String("ca", "", "file with the broker's CA certificate; the system's if empty")
+	cert := flag.String("cert", "", "file with this machine's certificate")
+	key := flag.String("key", "", "file with the key of it")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *broker, *ca, *cert, *key); err != nil {
+		fmt.Fprintln(os.Stderr, "cityclock:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, broker, ca, cert, key string) error {
+	if !strings.HasPrefix(broker, "tls://") {
+		return fmt.Errorf("-broker %q: want tls://host:port, gateways believe no other line", broker)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return fmt.Errorf("read CA certificate: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("read CA certificate %s: no certificate in it", ca)
+		}
+	}
+	if cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return fmt.Errorf("read certificate and key: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return city.Responder{
+		Broker: broker, TLS: config, Now: time.Now,
+		Report: func(what string) { fmt.Fprintln(os.Stderr, "cityclock:", what) },
+	}.Run(ctx)
+}
