@@ -82,9 +82,15 @@ func TestTimesThatNobodyAskedForAreRefused(t *testing.T) {
 		request, _ := c.ask()
 		good := reply(request.TX, utc)
 		for _, n := range []note{
-			{payload: ``}, {payload: `{`}, {payload: `{"tx":"` + request.TX + `"}`}, {payload: `{"utc":"2026-11-23T00:30:00Z"}`},
-			{payload: `{"tx":"` + request.TX + `","utc":"now"}`}, {payload: `{"tx":1,"utc":2}`},
-			{payload: strings.Repeat(" ", 2000) + good.payload}, reply("guess", utc), {good.payload, true},
+			{payload: ``},
+			{payload: `{`},
+			{payload: `{"tx":"` + request.TX + `"}`},
+			{payload: `{"utc":"2026-11-23T00:30:00Z"}`},
+			{payload: `{"tx":"` + request.TX + `","utc":"now"}`},
+			{payload: `{"tx":1,"utc":2}`},
+			{payload: strings.Repeat(" ", 2000) + good.payload},
+			reply("guess", utc),
+			{good.payload, true},
 		} {
 			if err := c.take(n); err == nil {
 				t.Errorf("%.60q was taken", n.payload)

@@ -43,7 +43,11 @@ func (u *Uplink) dialer(ctx context.Context, opened func(net.Conn)) (mqtt.OpenCo
 		if config != nil {
 			secure := tls.Client(conn, config)
 			if err := secure.HandshakeContext(ctx); err != nil {
-				return nil, errors.Join(fmt.Errorf("TLS: %w", err), conn.Close())
+				_ = conn.Close() // the handshake may have closed it
+				if errors.Is(err, context.DeadlineExceeded) {
+					return nil, fmt.Errorf("TLS: no answer within %s", u.limits.Connect)
+				}
+				return nil, fmt.Errorf("TLS: %w", err)
 			}
 			conn = secure
 		}

@@ -36,7 +36,13 @@ func newBadLine(t *testing.T, upstream string) *badLine {
 // spoil adds a toxic for one direction: "upstream" is towards the broker.
 func (l *badLine) spoil(name, kind, direction, attributes string) {
 	l.t.Helper()
-	text := fmt.Sprintf(`{"name":%q,"type":%q,"stream":%q,"attributes":{%s}}`, name, kind, direction, attributes)
+	l.spoilSome(name, kind, direction, 1, attributes)
+}
+
+// spoilSome is spoil for a part of the connections only.
+func (l *badLine) spoilSome(name, kind, direction string, part float64, attributes string) {
+	l.t.Helper()
+	text := fmt.Sprintf(`{"name":%q,"type":%q,"stream":%q,"toxicity":%v,"attributes":{%s}}`, name, kind, direction, part, attributes)
 	if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {
 		l.t.Fatal(err)
 	}
@@ -180,5 +186,76 @@ func TestSecondGatewayWithTheSameIDIsNoFightAtFullSpeed(t *testing.T) {
 	<-time.After(2 * time.Second)
 	if n := one.Stats().Reconnects + two.Stats().Reconnects - connections.Load(); n > 20 {
 		t.Errorf("%d connections in 2 s", n)
+	}
+}
+
+// TestSlowLineThatStalls has 600 ms on the way there and back, a line that is cut a
+// few times, and stalls in 30 % of the connections.
+func TestSlowLineThatStalls(t *testing.T) {
+	t.Parallel()
+	for _, secured := range []bool{false, true} {
+		t.Run(fmt.Sprintf("TLS %v", secured), func(t *testing.T) {
+			t.Parallel()
+			ca := brokertest.NewCA(t)
+			b, address := brokertest.StartTLS(t, ca, time.Now().Add(time.Hour))
+			city := b.Subscribe(prefix + "event/#")
+			if !secured {
+				address = b.Address()
+			}
+			line := newBadLine(t, address)
+			line.spoil("there", "latency", "upstream", `"latency":300`)
+			line.spoil("back", "latency", "downstream", `"latency":300`)
+			line.spoilSome("stall", "timeout", "downstream", 0.3, `"timeout":0`)
+			j := newMemory(0)
+			o := options(line.proxy.Listen, j)
+			if o.TLS = secured; secured {
+				o.CAFile = ca.File
+				o.CertFile, o.KeyFile = ca.Issue("dinkes-01", time.Now().Add(time.Hour))
+			}
+			o.Limits.PubAck, o.Limits.Connect = 1500*time.Millisecond, 1500*time.Millisecond
+			u := uplink.New(o)
+			run(t, u)
+			const n, each = 40, 5
+			for round := range n / each {
+				began := time.Now()
+				j.add(each)
+				u.Retain("health", []byte(`{}`))
+				if took := time.Since(began); took > 500*time.Millisecond {
+					t.Errorf("who records waited %v for the line", took)
+				}
+				<-time.After(700 * time.Millisecond) // people come one after the other
+				if round%3 == 2 {
+					line.proxy.Stop()
+					if err := line.proxy.Start(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			got := city.Await("all events", func(m []brokertest.Message) bool { return different(seqs(m)) == n })
+			if d := distinct(t, seqs(got)); d != n { // each for the first time in its order
+				t.Errorf("%d different events", d)
+			}
+			await(t, "the cursor", func() bool { return j.Cursor() == n })
+		})
+	}
+}
+
+// TestWhyThereIsNoLineIsSaidInWords: a technician reads it.
+func TestWhyThereIsNoLineIsSaidInWords(t *testing.T) {
+	ca := brokertest.NewCA(t)
+	_, secured := brokertest.StartTLS(t, ca, time.Now().Add(time.Hour))
+	for address, says := range map[string]string{
+		"127.0.0.1:1":                 "connect to 127.0.0.1:1: connection refused",
+		"no-such-broker.invalid:1883": "connect to no-such-broker.invalid:1883: lookup no-such-broker.invalid",
+		secured:                       "the broker closed the connection before it answered: it may want TLS",
+	} {
+		t.Run(address, func(t *testing.T) {
+			u := uplink.New(options(address, newMemory(0)))
+			run(t, u)
+			await(t, "the reason", func() bool { return u.Stats().LastError != "" })
+			if text := u.Stats().LastError; !strings.Contains(text, says) || strings.Contains(text, "network Error") {
+				t.Errorf("it says %q, want %q", text, says)
+			}
+		})
 	}
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -143,7 +146,7 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 	return o, nil
 }
 
-// plain says in words why a broker refused a connection.
+// plain says in words why there is no connection to a broker.
 func plain(err error) error {
 	for refusal, words := range map[error]string{
 		packets.ErrorRefusedBadUsernameOrPassword: "the broker refuses the user name or password",
@@ -155,6 +158,24 @@ func plain(err error) error {
 		if errors.Is(err, refusal) {
 			return errors.New(words)
 		}
+	}
+	if many, ok := err.(interface{ Unwrap() []error }); ok && errors.Is(err, packets.ErrorNetworkError) {
+		for _, reason := range many.Unwrap() {
+			if !errors.Is(reason, packets.ErrorNetworkError) {
+				err = reason // what paho puts before it says nothing
+			}
+		}
+	}
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		err = dial.Err // the address is said already
+		var call *os.SyscallError
+		if errors.As(err, &call) {
+			err = call.Err
+		}
+	}
+	if err == io.EOF || errors.Is(err, syscall.ECONNRESET) {
+		return errors.New("the broker closed the connection before it answered: it may want TLS, or another certificate")
 	}
 	return err
 }
