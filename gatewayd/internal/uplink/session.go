@@ -49,6 +49,10 @@ const publishWait = time.Second
 
 var errLost = errors.New("the connection was lost")
 
+// closedSoon is how soon a broker closes a connection over a message that it
+// does not allow.
+const closedSoon = time.Second
+
 // session connects, works until the connection ends or the context does, and
 // says why it ended.
 func (u *Uplink) session(ctx context.Context) error {
@@ -74,6 +78,7 @@ func (u *Uplink) session(ctx context.Context) error {
 		return fmt.Errorf("greet %s: %w", u.opt.Address, err)
 	}
 	u.opt.Log.Info("the line to the city is up", "broker", u.opt.Address)
+	up := time.Now()
 	defer func() {
 		u.mu.Lock()
 		u.connected = false
@@ -98,6 +103,9 @@ func (u *Uplink) session(ctx context.Context) error {
 		}
 	})
 	err = g.Wait()
+	if errors.Is(err, errLost) && time.Since(up) < closedSoon {
+		err = fmt.Errorf("%w (at once: does the broker's ACL allow this gateway's topics?)", err)
+	}
 	if ctx.Err() != nil {
 		s.goodbye()
 	}
