@@ -67,14 +67,17 @@ func TestTimeOverTheBroker(t *testing.T) {
 	ca := brokertest.NewCA(t)
 	b, address := brokertest.StartTLS(t, ca, time.Now().Add(time.Hour))
 	seen := b.Subscribe("presence/v1/#")
-	answerTime(t, ca, address)
 	g := secureGateway(t, ca, address)
-	b.Stop()
 	g.start()
-	g.must("sim", "clock", "--synced=false", "--offset=-30m") // nobody believes it
-	before := g.timedTap("5A000001")
-	b.Restart()
+	before := g.timedTap("5A000001") // while nobody answers
 	v := validator(t)
+	seen.Await("a tap without a time", func(m []brokertest.Message) bool {
+		return revisions(t, v, m)[before.id()][0].Quality == "unsynced"
+	})
+	g.kill()
+	answerTime(t, ca, address)
+	g.start()
+	g.must("sim", "clock", "--synced=false", "--offset=-3h") // nobody believes it
 	told := func(x timed) {
 		t.Helper()
 		seen.Await("the time of a tap", func(m []brokertest.Message) bool {

@@ -130,10 +130,13 @@ func (s *session) keepTime(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		wait := u.limits.AskTime
 		if ok {
 			u.opt.Anchor(best.at, best.utc, best.within)
+		} else {
+			wait /= 10 // who answers may only be late
 		}
-		timer.Reset(u.limits.AskTime)
+		timer.Reset(wait)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
