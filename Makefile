@@ -81,6 +81,11 @@ bench: test-deps
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
 	$(GO) test -tags bench -run '^TestBench$$' -count=1 -v ./gatewayd
 
+# A hundred weeks in a simulated office: who is accused falsely, and how soon the rest shows.
+OFFICE_SEEDS ?= 100
+bench-presence:
+	OFFICE_SEEDS=$(OFFICE_SEEDS) $(GO) test -run '^TestOffice$$' -count=1 -timeout 1h -v ./gatewayd/internal/staff
+
 # Lets every write and sync of the journal fail in every way; lives ten thousand
 # lives of a clock; kills a real gateway for a while, and says what was lost:
 # make torture TORTURE_FOR=1h

@@ -29,7 +29,8 @@ import (
 // It is as unfair to the gateway as an office can be while it is still possible
 // to be fair to the people:
 //
-//   - The fence is a circle of 100 m, and desks are up to 70 m from its middle.
+//   - The fence is a circle of 100 m, and desks are up to 95 m from its middle: the
+//     building stands at the fence.
 //   - A fix indoors is 5 to 60 m off, more or less so from desk to desk. Most of
 //     that is a reflection that stays the same for minutes (6 on average, up to
 //     half an hour) before it jumps elsewhere: averaging does not help. The rest
@@ -118,7 +119,7 @@ type stop struct {
 func newWorker(n int, r *rand.Rand) *worker {
 	w := &worker{
 		n: n, badge: fmt.Sprintf("h:%032x", n+1), r: r,
-		desk:     polar(r.Float64()*2*math.Pi, 70*math.Sqrt(r.Float64())),
+		desk:     polar(r.Float64()*2*math.Pi, 95*math.Sqrt(r.Float64())),
 		home:     polar(r.Float64()*2*math.Pi, between(r, 800, 5000)),
 		roof:     between(r, 5, 60),
 		interval: []time.Duration{30 * time.Second, time.Minute, time.Minute, 2 * time.Minute}[r.IntN(4)],

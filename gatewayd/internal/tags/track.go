@@ -34,11 +34,12 @@ const (
 
 // To be outside takes more than to be inside, since that is held against
 // somebody: a fix beyond the border is not taken to be better than outsideError
-// metres, nor than the tag's scatter. That is how far its fixes stray from where
+// metres, as much as fixes under a roof are off for many minutes, nor than the
+// tag's scatter. That is how far its fixes stray from where
 // it is on average, which is learned, and guestScatter before it is known. Errors
 // indoors stay alike for minutes, so that the average goes over many fixes.
 const (
-	outsideError  = 30
+	outsideError  = 60
 	guestScatter  = 60
 	guestWeight   = 8 // what is assumed at first counts as so many fixes
 	mostScatter   = 150
@@ -204,7 +205,7 @@ const (
 
 func sideOf(evidence float32) int8 {
 	switch {
-	case evidence >= leave:
+	case evidence >= enter:
 		return surelyOutside
 	case evidence >= 0:
 		return outside
