@@ -52,13 +52,14 @@ func NewCA(t testing.TB) *CA {
 
 // StartTLS runs a broker with a listener for the test's city, and one for gateways
 // whose own certificate is good until a time and which wants certificates of the
-// CA. It returns the address of the latter.
-func StartTLS(t testing.TB, ca *CA, until time.Time) (b *Broker, address string) {
+// CA. It returns the address of the latter. The lines added are for both.
+func StartTLS(t testing.TB, ca *CA, until time.Time, extra ...string) (b *Broker, address string) {
 	t.Helper()
 	cert, key := ca.Issue("broker", until)
 	port := freePort(t)
-	b = Start(t, "allow_anonymous true", fmt.Sprintf("listener %d 127.0.0.1", port),
-		"cafile "+ca.File, "certfile "+cert, "keyfile "+key, "require_certificate true")
+	lines := append([]string{"allow_anonymous true"}, extra...)
+	b = Start(t, append(lines, fmt.Sprintf("listener %d 127.0.0.1", port),
+		"cafile "+ca.File, "certfile "+cert, "keyfile "+key, "require_certificate true")...)
 	return b, fmt.Sprintf("127.0.0.1:%d", port)
 }
 

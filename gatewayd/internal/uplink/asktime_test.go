@@ -131,3 +131,28 @@ func TestCityThatDoesNotAnswerIsLeftAlone(t *testing.T) {
 		t.Errorf("asked %d times; %+v", asked, s)
 	}
 }
+
+// TestBrokerThatDeniesTheQuestion has the access list of a city that knows
+// nothing of it: everything else goes on.
+func TestBrokerThatDeniesTheQuestion(t *testing.T) {
+	ca := brokertest.NewCA(t)
+	rules := ""
+	for _, topic := range []string{"event/+", "status", "alert/+", "info", "health"} {
+		rules += "topic readwrite " + prefix + topic + "\n"
+	}
+	_, address := brokertest.StartTLS(t, ca, time.Now().Add(time.Hour), acl(t, rules))
+	o := options(address, newMemory(20))
+	o.TLS, o.CAFile = true, ca.File
+	o.CertFile, o.KeyFile = ca.Issue("dinkes-01", time.Now().Add(time.Hour))
+	o.Now = bootReading(time.Now())
+	o.Limits.AskTime = 10 * time.Millisecond
+	o.Anchor = func(presence.Reading, time.Time, time.Duration) { t.Error("an anchor") }
+	u := uplink.New(o)
+	run(t, u)
+	await(t, "the events", func() bool { return o.Journal.Cursor() == 20 })
+	// Some versions hang up over the question; they are not asked for ever.
+	<-time.After(2 * time.Second)
+	if s := u.Stats(); !s.Connected || s.Reconnects > 2 {
+		t.Errorf("%+v", s)
+	}
+}

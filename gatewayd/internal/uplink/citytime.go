@@ -45,6 +45,7 @@ type cityTime struct {
 	mu    sync.Mutex
 	asked []string // transaction ids of the latest questions
 	open  string   // the one whose answer is waited for
+	since time.Time
 }
 
 // answer is a reply and when it came.
@@ -58,7 +59,7 @@ func (c *cityTime) ask() (presence.TimeRequest, presence.Reading) {
 	tx := uuid.NewString()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open = tx
+	c.open, c.since = tx, time.Now()
 	c.asked = append(c.asked, tx)
 	if n := len(c.asked); n > 2*firstSamples {
 		c.asked = slices.Delete(c.asked, 0, n-2*firstSamples)
@@ -69,6 +70,13 @@ func (c *cityTime) ask() (presence.TimeRequest, presence.Reading) {
 	}
 	at := c.now()
 	return presence.TimeRequest{TX: tx, SentBoottimeNS: at.Boottime.Nanoseconds()}, at
+}
+
+// justAsked tells whether there was a question a moment ago, and no answer.
+func (c *cityTime) justAsked() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open != "" && time.Since(c.since) < closedSoon
 }
 
 // take takes a reply. The error says why it was refused; one that is late or
@@ -115,6 +123,36 @@ func judge(asked presence.Reading, a answer) (sample, bool) {
 	return sample{middle, a.utc, trip/2 + cityError}, true
 }
 
+// Some brokers hang up over a message that their access list does not allow. A
+// question is not worth the line: after so many times it is left for later.
+const (
+	mostHangUps = 2
+	hangUpPause = time.Hour
+)
+
+// hungUp notes that the connection ended as soon as the city was asked.
+func (u *Uplink) hungUp() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.hangUps++; u.hangUps >= mostHangUps {
+		u.askAfter = time.Now().Add(hangUpPause)
+	}
+}
+
+// answered notes that the city may be asked.
+func (u *Uplink) answered() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.hangUps = 0
+}
+
+// mayAsk is how long to wait before the city is asked.
+func (u *Uplink) mayAsk() time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return max(0, time.Until(u.askAfter))
+}
+
 // keepTime asks for the time when the connection begins and every now and then,
 // and hands on the best answer of each round. Whether anybody answers does not
 // matter.
@@ -123,8 +161,13 @@ func (s *session) keepTime(ctx context.Context) error {
 	if !u.opt.asksTime() {
 		return nil
 	}
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(u.mayAsk())
 	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	for samples := firstSamples; ; samples = laterSamples {
 		best, ok, err := s.askTime(ctx, samples)
 		if err != nil {
@@ -183,6 +226,7 @@ func (s *session) askOnce(ctx context.Context, timer *time.Timer) (sample, bool,
 	timer.Reset(slowestReply)
 	select {
 	case a := <-s.time.answers:
+		s.u.answered()
 		got, ok := judge(asked, a)
 		return got, ok, nil
 	case <-timer.C:

@@ -103,6 +103,9 @@ func (u *Uplink) session(ctx context.Context) error {
 		}
 	})
 	err = g.Wait()
+	if errors.Is(err, errLost) && s.time.justAsked() {
+		u.hungUp()
+	}
 	if errors.Is(err, errLost) && time.Since(up) < closedSoon {
 		err = fmt.Errorf("%w (at once: does the broker's ACL allow this gateway's topics?)", err)
 	}

@@ -176,6 +176,8 @@ type Uplink struct {
 	stats     presence.MQTTHealth
 	oldest    time.Time     // when the oldest event in flight was sent
 	rival     time.Time     // when another gateway was last seen under our id
+	hangUps   int           // connections in a row that ended over a question for the time
+	askAfter  time.Time     // nobody is asked for the time before
 	progress  chan struct{} // closed and replaced when the cursor moves
 	refusal   time.Time     // when a refusal was last logged
 	quiet     int64         // refusals that were not logged since
