@@ -662,6 +662,7 @@ func (w *worker) heardWhole(from time.Time) (time.Time, bool) {
 // TestOffice: the contradictions found are exactly those of the script, in the
 // first week; `make bench-presence` runs a hundred.
 func TestOffice(t *testing.T) {
+	t.Parallel()
 	seeds := 1
 	if text := os.Getenv("OFFICE_SEEDS"); text != "" {
 		n, err := strconv.Atoi(text)

@@ -179,6 +179,7 @@ func (w *witness) play(t *rapid.T, m move) {
 // count and all say outside, nothing is said twice or in the break, all that is
 // said rests on what was recorded, and the same days end with the same words.
 func TestNobodyIsAccusedWithoutProof(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		moves := rapid.SliceOfN(rapid.Custom(drawMove), 1, 60).Draw(t, "moves")
 		first, second := newWitness(t), newWitness(t)
