@@ -13,7 +13,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.bui
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all build demo test test-deps lint cross qemu-demo deb bench bench-presence torture fuzz clean
+.PHONY: all build demo test test-deps lint cross qemu-demo deb vm-test bench bench-presence torture fuzz clean
 
 all: build
 
@@ -75,6 +75,14 @@ $(DEB_BUILD)/amd64/gatewayd: export GOARCH = amd64
 $(DEB_BUILD)/%/gatewayd: FORCE
 	GOOS=linux $(BUILD) -o $@ ./gatewayd
 FORCE:
+
+# A machine of its own for the package and the unit: dpkg, a real systemd, a
+# daemon that hangs, power cuts in the middle of taps. Takes up to 20 minutes,
+# and as root makes a Debian for it first, outside this folder.
+vm-test: test-deps deb
+	image=$$(./scripts/vm-image.sh) && \
+	VM_IMAGE=$$image VM_DEB=$$(ls $(CURDIR)/$(DIST)/gatewayd_*_amd64.deb) \
+	$(GO) test -tags vm -run '^TestVM$$' -count=1 -timeout 30m -v ./gatewayd
 
 # Go's benchmarks, then a whole process beside a mosquitto bridge.
 bench: test-deps
