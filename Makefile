@@ -13,7 +13,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.bui
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all build demo test test-deps lint cross qemu-demo deb vm-test bench bench-presence torture fuzz clean
+.PHONY: all build demo test test-deps lint cross qemu-demo deb vm-test telegraf-test bench bench-presence torture fuzz clean
 
 all: build
 
@@ -83,6 +83,11 @@ vm-test: test-deps deb
 	image=$$(./scripts/vm-image.sh) && \
 	VM_IMAGE=$$image VM_DEB=$$(ls $(CURDIR)/$(DIST)/gatewayd_*_amd64.deb) \
 	$(GO) test -tags vm -run '^TestVM$$' -count=1 -timeout 30m -v ./gatewayd
+
+# The city's Telegraf configuration in a real Telegraf. Building it takes minutes
+# the first time, so it is part of the tests only under CI=true.
+telegraf-test: test-deps
+	TELEGRAF_TEST=1 $(GO) test -run '^TestTelegraf' -count=1 -v ./gatewayd/internal/health
 
 # Go's benchmarks, then a whole process beside a mosquitto bridge.
 bench: test-deps

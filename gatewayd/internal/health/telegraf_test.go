@@ -1,0 +1,154 @@
+package health_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/presence"
+	"presence/scripts/city"
+)
+
+// telegraf is the program, and the parts of it that the city's configuration
+// uses: built whole it takes many times as long.
+const (
+	telegraf      = "github.com/influxdata/telegraf/cmd/telegraf@v1.37.2"
+	telegrafParts = "custom,inputs.mqtt_consumer,processors.enum,parsers.json,parsers.json_v2,parsers.value," +
+		"outputs.file,outputs.postgresql,outputs.influxdb_v2,serializers.influx"
+)
+
+// installTelegraf builds Telegraf. That takes minutes the first time, so it is
+// asked for: by make telegraf-test, and where everything is tested.
+func installTelegraf(t *testing.T) string {
+	t.Helper()
+	if os.Getenv("TELEGRAF_TEST") == "" && os.Getenv("CI") != "true" {
+		t.Skip("builds Telegraf: run make telegraf-test")
+	}
+	dir := t.TempDir()
+	cmd := exec.Command("go", "install", "-tags", telegrafParts, telegraf)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go install %s: %v\n%s", telegraf, err, out)
+	}
+	return filepath.Join(dir, "telegraf")
+}
+
+// What the city's Telegraf makes of a gateway's messages is what the dashboard
+// asks for.
+func TestTelegrafReadsAGateway(t *testing.T) {
+	program := installTelegraf(t)
+	b := brokertest.Start(t)
+	seen := b.Subscribe("presence/v1/#")
+
+	temperature, at := 51.2, "2026-11-24T07:30:00.000+07:00"
+	h := presence.Health{
+		V: 1, Seq: 7, IntervalS: 60, Level: presence.LevelWarn, Time: &at, UptimeS: 3600, Boots: 3,
+		Clock:     presence.ClockHealth{State: "synced", Quality: "synced"},
+		Journal:   presence.JournalHealth{Pending: 12, OldestPendingS: 90, CommitMSP99: 8.5},
+		MQTT:      presence.MQTTHealth{Connected: true},
+		Readers:   []presence.ReaderHealth{{Name: "door", State: "ok", Taps: 41, Version: "92"}, {Name: "back", State: "deaf"}},
+		Receivers: []presence.ReceiverHealth{{Name: "yard", State: "silent", Frames: 1234, Bad: map[string]int64{"checksum": 2}}},
+		Roster:    presence.RosterHealth{Source: "none"},
+		Hours:     presence.HoursHealth{Source: "file"},
+		Pi:        presence.PiHealth{TempC: &temperature},
+		Alerts:    []string{"clock-unsynced"},
+	}
+	document, err := json.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := city.NewValidator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const prefix = "presence/v1/dinkes/dinkes-01/"
+	messages := []struct{ topic, payload string }{
+		{"health", string(document)},
+		{"status", `{"state":"online","session":"6ba7b810-9dad-41d1-80b4-00c04fd430c8","reason":"start","time":null}`},
+		{"alert/clock-unsynced", `{"code":"clock-unsynced","level":"warn","since":"","id":"Jam tidak tersinkron","en":"The clock is not set"}`},
+		{"alert/id-conflict", ""},
+	}
+	for _, m := range messages {
+		if err := v.Validate(prefix+m.topic, []byte(m.payload)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	text, err := os.ReadFile("../../../scripts/city/telegraf.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := regexp.MustCompile(`(?m)^  tls_.*\n`).ReplaceAllString(string(text), "")
+	conf = strings.ReplaceAll(conf, "ssl://mqtt.example.go.id:8883", b.URL())
+	conf, _, _ = strings.Cut(conf, "[[outputs.postgresql]]")
+	out := filepath.Join(t.TempDir(), "metrics")
+	conf += fmt.Sprintf("[[outputs.file]]\nfiles = [%q]\n[agent]\ninterval = \"1s\"\nflush_interval = \"200ms\"\nomit_hostname = true\n", out)
+	config := filepath.Join(t.TempDir(), "telegraf.conf")
+	if err := os.WriteFile(config, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	cmd := exec.Command(program, "--config", config)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("telegraf said:\n%s", log.String())
+		}
+	}()
+	wants := []string{
+		`(?m)^gateway_health,dinas=dinkes,gateway=dinkes-01 .*\bjournal_pending=12\b`,
+		`(?m)^gateway_health,.*\bjournal_oldest_pending_s=90\b`,
+		`(?m)^gateway_health,.*\bjournal_commit_ms_p99=8.5\b`,
+		`(?m)^gateway_health,.*\bpi_temp_c=51.2\b`,
+		`(?m)^gateway_health,.*\blevel="warn",level_code=1i|level_code=1i.*level="warn"`,
+		`(?m)^gateway_health,.*\bclock_state="synced"`,
+		`(?m)^gateway_reader,dinas=dinkes,gateway=dinkes-01,name=door .*\btaps=41\b`,
+		`(?m)^gateway_reader,dinas=dinkes,gateway=dinkes-01,name=back .*\bstate="deaf"`,
+		`(?m)^gateway_receiver,dinas=dinkes,gateway=dinkes-01,name=yard .*\bframes=1234\b`,
+		`(?m)^gateway_status,dinas=dinkes,gateway=dinkes-01 .*\bonline_code=1i`,
+		`(?m)^gateway_alert,code=clock-unsynced,dinas=dinkes,gateway=dinkes-01 value="\{.*Jam tidak tersinkron`,
+		`(?m)^gateway_alert,code=id-conflict,dinas=dinkes,gateway=dinkes-01 value=""`,
+	}
+	// Not all subscriptions stand at once, so the gateway says it again, as it does.
+	var metrics string
+	for deadline := time.Now().Add(brokertest.Wait); ; <-time.After(200 * time.Millisecond) {
+		for _, m := range messages {
+			seen.Publish(prefix+m.topic, false, []byte(m.payload))
+		}
+		data, err := os.ReadFile(out)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		metrics = string(data)
+		missing := ""
+		for _, want := range wants {
+			if !regexp.MustCompile(want).MatchString(metrics) {
+				missing = want
+			}
+		}
+		if missing == "" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no metric like %s in\n%s", missing, metrics)
+		}
+	}
+	if strings.Contains(metrics, "readers_") || strings.Contains(metrics, "topic=") {
+		t.Errorf("what the configuration leaves out is there:\n%s", metrics)
+	}
+}
