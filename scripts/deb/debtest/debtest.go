@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -28,6 +29,10 @@ func Build(t testing.TB, tree, version string) string {
 	dist := t.TempDir()
 	cmd := exec.Command("make", "-s", "-C", tree, "deb", "DEB_ARCHES="+Arch(), "DIST="+dist,
 		"VERSION=v"+version, "COMMIT=0123456789ab", "SOURCE_DATE_EPOCH=1764000000")
+	// `make test` hands down what it exports for its own packages.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "DEB_") || strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS")
+	})
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make deb: %v\n%s", err, out)
 	}
