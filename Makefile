@@ -8,7 +8,9 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
-BUILT   ?= $(shell git log -1 --format=%cI 2>/dev/null)
+# The commit's time, so that two builds of one commit are identical to the byte.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+BUILT   ?= $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(BUILT)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
@@ -46,12 +48,10 @@ cross:
 qemu-demo: cross
 	./scripts/qemu-demo.sh
 
-# Debian packages. Two builds of one commit are identical to the byte: the time in
-# them is the commit's. Without a tag the version grows with that time.
+# Debian packages. Without a tag the version grows with the commit's time.
 DIST              ?= dist
 DEB_BUILD         := $(DIST)/build
 DEB_ARCHES        ?= arm64 armhf amd64
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 DEB_VERSION       ?= $(shell echo '$(VERSION)' | grep -E '^v?[0-9]+\.' | sed 's/^v//; s/-/+/g' | grep . || \
 	echo "0~$$(date -u -d @$(SOURCE_DATE_EPOCH) +%Y%m%d%H%M%S)+$(VERSION)" | tr - +)
 export SOURCE_DATE_EPOCH DEB_VERSION DEB_BUILD

@@ -250,6 +250,7 @@ func TestRenew(t *testing.T) {
 		ok          bool
 	}{
 		"the same":       {first, "", true},
+		"ends sooner":    {debtest.Read(t, d.short(cityCA)), "", true},
 		"another's key":  {debtest.Read(t, d.foreign(other, "dinkes-01")), "another key", false},
 		"another city's": {debtest.Read(t, other.countersigned(d, "dinkes-01")), "not valid", false},
 		"another name":   {d.renamed("dinkes-02"), "not for dinkes-01", false},
@@ -257,7 +258,7 @@ func TestRenew(t *testing.T) {
 		"nothing":        {"", "", false},
 	} {
 		offer(tc.offer)
-		if out := d.renew(url, tc.ok, ""); !strings.Contains(out, tc.says) {
+		if out := d.renew(url, tc.ok, ""); !strings.Contains(out, tc.says) || tc.ok && out != "" {
 			t.Errorf("%s: %s", name, out)
 		}
 		if now() != first || d.Has("var/lib/gatewayd/tls/gateway.pem.new") {
@@ -298,6 +299,12 @@ func TestRenew(t *testing.T) {
 // shorten puts a certificate of one day in place.
 func (d *desk) shorten(cityCA string) {
 	d.t.Helper()
+	d.provision("in place", "accept", d.short(cityCA))
+}
+
+// short is a certificate of one day.
+func (d *desk) short(cityCA string) (path string) {
+	d.t.Helper()
 	short := filepath.Join(d.t.TempDir(), "short.pem")
 	ext := filepath.Join(d.t.TempDir(), "ext")
 	debtest.Write(d.t, ext, "extendedKeyUsage = clientAuth\n", 0o644)
@@ -305,7 +312,7 @@ func (d *desk) shorten(cityCA string) {
 		"-CAkey", filepath.Join(d.ca, "ca.key"), "-passin", "env:CA_PASSPHRASE", "-days", "1", "-set_serial", "7", "-extfile", ext, "-out", short); !ok {
 		d.t.Fatal(out)
 	}
-	d.provision("in place", "accept", short)
+	return short
 }
 
 // countersigned is a certificate of this authority for a key of another's gateway.
