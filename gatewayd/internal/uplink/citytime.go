@@ -76,7 +76,7 @@ func (c *cityTime) ask() (presence.TimeRequest, presence.Reading) {
 func (c *cityTime) justAsked() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.open != "" && time.Since(c.since) < closedSoon
+	return c.open != "" && time.Since(c.since) < slowestReply
 }
 
 // take takes a reply. The error says why it was refused; one that is late or
