@@ -2,9 +2,9 @@
 # Installs what the tests need beside Go: mosquitto, the broker that they talk
 # to, with its tools, a C compiler for Go's race detector, openssl to sign as the
 # city does, what the lint needs for scripts, and what judges and installs the
-# package: systemd's tools (not as the init system), make, git, groff. Does nothing
-# where all are there, and asks for sudo only where it has to install something
-# and is not root.
+# package: systemd's tools (not as the init system), make, git, groff, curl. Does
+# nothing where all are there, and asks for sudo only where it has to install
+# something and is not root.
 set -eu
 
 PATH=$PATH:/usr/sbin # where Debian puts mosquitto
@@ -14,6 +14,7 @@ command -v mosquitto_sub >/dev/null || missing="$missing mosquitto-clients"
 command -v systemd-analyze >/dev/null || missing="$missing systemd"
 command -v make >/dev/null || missing="$missing make"
 command -v git >/dev/null || missing="$missing git"
+command -v curl >/dev/null || missing="$missing curl"
 command -v groff >/dev/null || missing="$missing groff-base"
 command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
 command -v openssl >/dev/null || missing="$missing openssl"
