@@ -154,6 +154,10 @@ func TestPackage(t *testing.T) {
 		}
 	})
 
+	t.Run("from the first install to the purge where systemd runs", func(t *testing.T) {
+		lifeOnAMachine(t, first, second)
+	})
+
 	t.Run("the manual pages are sound and name each command", func(t *testing.T) {
 		if _, err := exec.LookPath("groff"); err != nil {
 			debtest.Skip(t, "groff is not installed: run scripts/install-test-deps.sh")
