@@ -167,9 +167,18 @@ func (b *Broker) end(sig syscall.Signal) {
 	if b.cmd == nil {
 		return
 	}
-	_ = b.cmd.Process.Signal(sig) // it may have ended already
-	<-b.done
-	b.cmd = nil
+	// A mosquitto that has only just begun to listen forgets the signal: it is
+	// told again until it goes.
+	for again := time.NewTicker(time.Second); ; {
+		_ = b.cmd.Process.Signal(sig)
+		select {
+		case <-b.done:
+			again.Stop()
+			b.cmd = nil
+			return
+		case <-again.C:
+		}
+	}
 }
 
 // Message is one message that reached the city.
