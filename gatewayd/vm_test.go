@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -24,6 +23,7 @@ import (
 
 	"presence/drivers/beacon/beacontest"
 	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/deb/debtest"
 )
 
 const (
@@ -216,55 +216,43 @@ func TestVM(t *testing.T) {
 	g := &guest{t: t, dir: dir, work: t.TempDir()}
 	command(t, "cp", "--sparse=always", "--reflink=auto", filepath.Join(dir, "root.img"), filepath.Join(g.work, "root.img"))
 
-	ca := brokertest.NewCA(t)
-	cert, key := ca.Issue("mqtt.test", time.Now().Add(time.Hour))
-	tlsPort := freeTCP(t)
-	b := brokertest.Start(t,
-		"allow_anonymous true",
-		fmt.Sprintf("listener %d 127.0.0.1", tlsPort),
-		"cafile "+ca.File, "certfile "+cert, "keyfile "+key, "require_certificate true", "use_identity_as_username true")
-	seen := b.Subscribe("presence/v1/#")
+	// The city's side as its guide says, and a stick for this office.
+	k := newKit(t)
+	seen := k.city()
+	template := filepath.Join(k.stick, "dinkes.toml")
+	text := debtest.Read(t, template)
+	for from, to := range map[string]string{
+		k.broker.Address(): fmt.Sprintf("mqtt.example.go.id:%d", k.broker.Port),
+		`source = "trust"`: `source = "kernel"`,
+		"[badges]\n":       "[badges]\nrepeat_window = \"0s\"\n",
+		"#[[receiver]]\n#name     = \"yard\"\n#protocol = \"kenwood\"\n#port     = \"/dev/serial/by-id/usb-FTDI_FT232R_A1B2C3-if00-port0\"\n": "[[receiver]]\nname = \"yard\"\nprotocol = \"kenwood\"\nport = \"/dev/ttyUSB0\"\n[hours]\nalways = true\n",
+	} {
+		if !strings.Contains(text, from) {
+			t.Fatalf("the template has no %q", from)
+		}
+		text = strings.Replace(text, from, to, 1)
+	}
+	debtest.Write(t, template, text, 0o644)
 
 	payload := filepath.Join(g.work, "payload")
-	if err := os.Mkdir(payload, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	gatewayCert, gatewayKey := ca.Issue("dinkes-01", time.Now().Add(time.Hour))
-	for from, to := range map[string]string{deb: "gatewayd.deb", ca.File: "ca.pem", gatewayCert: "dinkes-01.pem", gatewayKey: "dinkes-01.key"} {
-		command(t, "cp", from, filepath.Join(payload, to))
-	}
+	command(t, "cp", "-r", k.stick, payload)
+	command(t, "cp", deb, filepath.Join(payload, "gatewayd.deb"))
 	command(t, "truncate", "-s", "64M", filepath.Join(g.work, "payload.img"))
 	command(t, "mke2fs", "-q", "-F", "-t", "ext4", "-d", payload, filepath.Join(g.work, "payload.img"))
 
 	g.boot()
-	g.run("mkdir -p /mnt/payload && mount -o ro /dev/vdb /mnt/payload && dpkg -i /mnt/payload/gatewayd.deb")
-	g.run("install -d -m 750 -o root -g gatewayd /etc/gatewayd/tls && cp /mnt/payload/*.pem /mnt/payload/*.key /etc/gatewayd/tls/ && chgrp gatewayd /etc/gatewayd/tls/* && chmod 640 /etc/gatewayd/tls/*")
-	g.put("/etc/gatewayd/badge.key", strings.Repeat("0123456789abcdef", 4)+"\n")
-	g.run("chgrp gatewayd /etc/gatewayd/badge.key && chmod 640 /etc/gatewayd/badge.key")
-	g.put("/etc/gatewayd/gatewayd.toml", fmt.Sprintf(`
-[gateway]
-id = "dinkes-01"
-dinas = "dinkes"
-[[reader]]
-name = "door"
-bus = "sim"
-[[receiver]]
-name = "yard"
-protocol = "kenwood"
-port = "/dev/ttyUSB0"
-[badges]
-key_file = "/etc/gatewayd/badge.key"
-repeat_window = "0s"
-[hours]
-always = true
-[mqtt]
-broker = "tls://mqtt.test:%d"
-ca_file = "/etc/gatewayd/tls/ca.pem"
-cert_file = "/etc/gatewayd/tls/dinkes-01.pem"
-key_file = "/etc/gatewayd/tls/dinkes-01.key"
-`, tlsPort))
+	g.run("echo 10.0.2.2 mqtt.example.go.id >> /etc/hosts")
+	g.run("mkdir -p /mnt/payload && mount -o ro /dev/vdb /mnt/payload && cp -r /mnt/payload /root/stick && dpkg -i /root/stick/gatewayd.deb")
+	provision := "BADGE_PASSPHRASE='of the technician' gatewayd-provision usb /root/stick dinkes-01 dinkes"
+	g.run(provision) // leaves the request
+	request := filepath.Join(k.stick, "requests", "dinkes-01.csr")
+	debtest.Write(t, request, g.run("cat /root/stick/requests/dinkes-01.csr")+"\n", 0o644)
+	k.authority("sign", request)
+	g.put("/root/stick/issued/dinkes-01.pem", debtest.Read(t, filepath.Join(k.ca, "issued", "dinkes-01.pem")))
+	g.run(provision) // takes the certificate
 	g.run("gatewayd check")
-	g.run("systemctl enable gatewayd && systemctl restart gatewayd") // returns at READY
+	g.run("gatewayd-provision start")
+	g.await(time.Minute, "systemctl is-active gatewayd && systemctl is-enabled gatewayd") // active is READY
 	g.run("systemctl is-active gatewayd && systemctl show -p NotifyAccess,User,ProtectSystem,NRestarts gatewayd")
 
 	// Tags over the virtual serial port, taps by the mocked chip.
@@ -373,17 +361,4 @@ func command(t *testing.T, name string, args ...string) {
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
-}
-
-func freeTCP(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		t.Fatal(err)
-	}
-	return port
 }
