@@ -59,7 +59,7 @@ func judgeKenwood(body []byte, delta byte) (Fix, Reason) {
 	if long && !(numberOrEmpty(f.part[7]) && numberOrEmpty(f.part[8]) && numberOrEmpty(f.part[10])) {
 		return Fix{}, BadFields
 	}
-	lat, lon, bad := position(place[0], place[1], place[2], place[3], false)
+	lat, lon, bad := position(place[0], place[1], place[2], place[3])
 	if bad != "" {
 		return Fix{}, bad
 	}

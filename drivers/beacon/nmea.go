@@ -115,14 +115,12 @@ func allDigits(v []byte) bool {
 }
 
 // position reads latitude and longitude as degrees, north and east positive.
-// With signed, a minus is allowed before south and west, where it says the same
-// thing twice: firmware that printed signed degrees wrote "-2207.82,W".
-func position(lat, ns, lon, ew []byte, signed bool) (la, lo float64, bad Reason) {
-	la, bad = angle(lat, ns, 2, "NS", 90, signed)
+func position(lat, ns, lon, ew []byte) (la, lo float64, bad Reason) {
+	la, bad = angle(lat, ns, "NS", 90)
 	if bad != "" {
 		return 0, 0, bad
 	}
-	lo, bad = angle(lon, ew, 3, "EW", 180, signed)
+	lo, bad = angle(lon, ew, "EW", 180)
 	if bad != "" {
 		return 0, 0, bad
 	}
@@ -132,22 +130,22 @@ func position(lat, ns, lon, ew []byte, signed bool) (la, lo float64, bad Reason)
 	return la, lo, ""
 }
 
-// angle reads degrees and minutes, "11923.6043", with so many digits of degrees.
-// hemispheres holds the letter of the positive side, then the negative one.
-func angle(v, hemisphere []byte, degreeDigits int, hemispheres string, limit float64, signed bool) (float64, Reason) {
+// angle reads degrees and minutes, "11923.6043" (NMEA 0183, "dddmm.mm"). Its
+// hemisphere is the letter of the positive side or of the negative one, and its
+// limit in degrees.
+//
+// The last two whole digits are the minutes, however many stand before them:
+// the standard wants leading zeros, and many devices print none ("758.668" is
+// 7 degrees 58.668 minutes) or blanks in their place.
+//
+// A sign is refused even where it agrees with the hemisphere. Who prints one has
+// no degrees and minutes to print: firmware that wrote "-2207.82,W" meant 22.0782
+// degrees, and reading minutes into that is off by up to 44 km.
+func angle(v, hemisphere []byte, hemispheres string, limit float64) (float64, Reason) {
 	if len(hemisphere) != 1 || (hemisphere[0] != hemispheres[0] && hemisphere[0] != hemispheres[1]) {
 		return 0, BadFields
 	}
-	south := hemisphere[0] == hemispheres[1]
-	minus := signed && len(v) > 0 && v[0] == '-'
-	if minus {
-		v = v[1:]
-	}
-	whole, fraction, _ := bytes.Cut(v, []byte{'.'})
-	// The minus took the place of a leading zero.
-	if len(whole) != degreeDigits+2 && !(minus && 3 <= len(whole) && len(whole) < degreeDigits+2) {
-		return 0, BadFields
-	}
+	whole, fraction, _ := bytes.Cut(bytes.TrimLeft(v, " "), []byte{'.'})
 	n, ok := digits(whole)
 	if !ok || !allDigits(fraction) {
 		return 0, BadFields
@@ -161,10 +159,10 @@ func angle(v, hemisphere []byte, degreeDigits int, hemispheres string, limit flo
 		perMinute *= 10
 	}
 	degrees := float64(units) / float64(60*perMinute)
-	if n%100 >= 60 || degrees > limit || (minus && !south) {
+	if n%100 >= 60 || degrees > limit {
 		return 0, BadRange
 	}
-	if south && degrees != 0 {
+	if hemisphere[0] == hemispheres[1] && degrees != 0 {
 		return -degrees, ""
 	}
 	return degrees, ""

@@ -232,7 +232,7 @@ func judgeRMC(body []byte) (Fix, Reason) {
 	if !numberOrEmpty(f.part[7]) || !numberOrEmpty(f.part[8]) || !numberOrEmpty(f.part[10]) {
 		return Fix{}, BadFields
 	}
-	lat, lon, bad := position(f.part[3], f.part[4], f.part[5], f.part[6], false)
+	lat, lon, bad := position(f.part[3], f.part[4], f.part[5], f.part[6])
 	if bad != "" {
 		return Fix{}, bad
 	}

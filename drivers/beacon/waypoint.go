@@ -49,7 +49,7 @@ func judgeWaypoint(body []byte, delta byte) (Fix, Reason) {
 			return Fix{}, BadFields
 		}
 	}
-	lat, lon, bad := position(f.part[first], f.part[first+1], f.part[first+2], f.part[first+3], true)
+	lat, lon, bad := position(f.part[first], f.part[first+1], f.part[first+2], f.part[first+3])
 	if bad != "" {
 		return Fix{}, bad
 	}
