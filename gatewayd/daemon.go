@@ -162,12 +162,16 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 				with.observe(a)
 			}
 		},
-		Check: d.tagCheck,
-		Log:   d.log,
+		Check:  d.tagCheck,
+		Sights: d.journal,
+		Log:    d.log,
 	}, names(d.cfg.Readers, func(r config.Reader) string { return r.Name })...)
 	var err error
 	if d.tags, err = d.newTags(); err != nil {
 		return err
+	}
+	if err := d.door.Recall(); err != nil {
+		d.log.Warn("a badge that lay on a reader at the stop may be recorded again", "error", err)
 	}
 	if err := d.journal.Tail(func(e presence.Entry) bool {
 		atDoor, inAir := d.door.Remember(e), d.tags.Remember(e)

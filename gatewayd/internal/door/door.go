@@ -25,7 +25,9 @@ type Lamp interface {
 
 // Options is what a door needs.
 type Options struct {
-	RepeatWindow time.Duration // a badge again within this time is a repeat; 0: every visit is a tap
+	// RepeatWindow is how long a badge must have been away from every reader for
+	// its next tap to be a new visit. 0: every time that it comes is one.
+	RepeatWindow time.Duration
 	Badges       presence.Badges
 	Journal      Journal
 	Lamp         Lamp
@@ -42,7 +44,10 @@ type Options struct {
 	// nil where nothing is to be told. It must not block: somebody waits for the
 	// lamp.
 	Check func(badge string, seen presence.Reading) *presence.TagCheck
-	Log   *slog.Logger
+	// Sights, if set, keeps over a restart when a badge was last seen that lay on
+	// a reader for longer than its tap tells.
+	Sights Store
+	Log    *slog.Logger
 }
 
 // Door takes taps from any number of readers. Its methods may be called from
@@ -51,57 +56,70 @@ type Door struct {
 	opt Options
 
 	mu       sync.Mutex
-	recent   map[string]accepted      // by badge
-	pending  map[string]chan struct{} // by badge: closed when the tap that is being recorded is answered
-	undated  int                      // records remembered whose distance from now is unknown
+	recent   map[string]visit           // by badge
+	pending  map[string]chan struct{}   // by badge: closed when the tap that is being recorded is answered
+	sights   map[tapID]presence.Reading // of an earlier process, whose taps are not remembered yet
+	beyond   int                        // records remembered that the window does not ask for
 	readers  []presence.ReaderHealth
 	refusing bool // the journal refused the last tap
 	troubled bool // as last told
 }
 
-// accepted is the tap that later ones are repeats of.
-type accepted struct {
-	at     presence.Reading
+// tapID names an accepted tap in the journal.
+type tapID struct {
 	stream presence.ID
 	seq    uint64
 }
 
+// visit is one stay of a badge: its accepted tap, which later ones repeat, and
+// when a reader last saw the badge.
+type visit struct {
+	tap  tapID
+	seen presence.Reading
+}
+
 // New makes a door for readers with these names.
 func New(opt Options, readers ...string) *Door {
-	d := &Door{opt: opt, recent: make(map[string]accepted), pending: make(map[string]chan struct{})}
+	d := &Door{opt: opt, recent: make(map[string]visit), pending: make(map[string]chan struct{})}
 	for _, name := range readers {
 		d.readers = append(d.readers, presence.ReaderHealth{Name: name, State: stateOK})
 	}
 	return d
 }
 
-// maxUndated bounds how many records are remembered whose distance from now
-// nobody knows: the clock may be set later, and they may matter then.
-const maxUndated = 10_000
+// maxBeyond bounds how many records are remembered that the repeat window does
+// not ask for: those whose distance from now nobody knows, since the clock may
+// be set later, and those before the tap of a badge that was held for long.
+const maxBeyond = 10_000
 
 // Remember takes a record of the journal's tail, newest first, so that the
 // repeat window outlives a restart. It returns false when older records do not
 // matter any more.
 func (d *Door) Remember(e presence.Entry) bool {
 	age, known := d.opt.Now().Since(e.At)
-	if known && age >= d.opt.RepeatWindow {
-		return false
-	}
+	over := known && age >= d.opt.RepeatWindow
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !known {
-		d.undated++
+	if !known || over {
+		d.beyond++
 	}
 	if e.Badge != nil {
-		if _, newer := d.recent[e.Badge.Badge]; !newer {
-			d.recent[e.Badge.Badge] = accepted{e.At, e.Stream, e.Seq}
+		v := visit{tapID{e.Stream, e.Seq}, e.At}
+		later, held := d.sights[v.tap]
+		if held {
+			v.seen = later
+			delete(d.sights, v.tap)
+		}
+		if _, newer := d.recent[e.Badge.Badge]; !newer && (held || !over) {
+			d.recent[e.Badge.Badge] = v
 		}
 	}
-	return d.undated < maxUndated
+	return (!over || len(d.sights) > 0) && d.beyond < maxBeyond
 }
 
-// tap answers one card that came into the field and was seen at a reading.
-func (d *Door) tap(ctx context.Context, reader string, c card.Card, seen presence.Reading, started time.Time) {
+// tap answers one card that came into the field and was seen at a reading. It
+// returns the card's identity.
+func (d *Door) tap(ctx context.Context, reader string, c card.Card, seen presence.Reading, started time.Time) (badge string) {
 	a := presence.Answer{
 		Reader: reader, UID: c.UID.String(), Card: string(c.Technology()),
 		Badge: d.opt.Badges.Identity(c.UID.Bytes()),
@@ -122,6 +140,7 @@ func (d *Door) tap(ctx context.Context, reader string, c card.Card, seen presenc
 	if d.opt.Observe != nil {
 		d.opt.Observe(a)
 	}
+	return a.Badge
 }
 
 // decide finds out whether the tap is a repeat, and records it otherwise.
@@ -148,17 +167,22 @@ func (d *Door) decide(ctx context.Context, seen presence.Reading, c card.Card, a
 // claim reports the tap that this one repeats. Where there is none, the badge
 // is the caller's until settle: another reader that sees it meanwhile waits
 // here for what becomes of it.
-func (d *Door) claim(badge string, seen presence.Reading) (before accepted, repeat bool) {
+func (d *Door) claim(badge string, seen presence.Reading) (before tapID, repeat bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for {
-		if before, ok := d.recent[badge]; ok && d.within(seen, before.at) {
-			return before, true
+		if v, ok := d.recent[badge]; ok {
+			if d.within(seen, v.seen) {
+				d.slide(badge, seen)
+				return v.tap, true
+			}
+			// A badge whose next tap is refused must not slide a visit that is over.
+			delete(d.recent, badge)
 		}
 		answered, busy := d.pending[badge]
 		if !busy {
 			d.pending[badge] = make(chan struct{})
-			return accepted{}, false
+			return tapID{}, false
 		}
 		d.mu.Unlock()
 		<-answered
@@ -171,12 +195,12 @@ func (d *Door) settle(a *presence.Answer, seen presence.Reading) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if a.Outcome == presence.Accepted {
-		for badge, before := range d.recent {
-			if d.over(seen, before.at) {
+		for badge, v := range d.recent {
+			if d.over(seen, v.seen) {
 				delete(d.recent, badge)
 			}
 		}
-		d.recent[a.Badge] = accepted{seen, a.Stream, a.Seq}
+		d.recent[a.Badge] = visit{tapID{a.Stream, a.Seq}, seen}
 	}
 	close(d.pending[a.Badge])
 	delete(d.pending, a.Badge)
@@ -184,10 +208,31 @@ func (d *Door) settle(a *presence.Answer, seen presence.Reading) {
 	d.tellTrouble()
 }
 
-// within reports whether a tap lies in the repeat window of an earlier one. The
-// window does not slide: it begins with the accepted tap. Where nobody knows
-// how much time has passed, the tap counts: a record too many can be struck
-// out, one too few cannot be made up.
+// held notes that badges which have been answered still lie on a reader.
+func (d *Door) held(badges []string, seen presence.Reading) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, badge := range badges {
+		d.slide(badge, seen)
+	}
+}
+
+// slide moves the end of a badge's visit, if there is one, to when it was seen.
+// Two readers that see a badge at once may tell so in either order.
+func (d *Door) slide(badge string, seen presence.Reading) {
+	v, ok := d.recent[badge]
+	if !ok {
+		return
+	}
+	if passed, known := seen.Since(v.seen); !known || passed > 0 {
+		v.seen = seen
+		d.recent[badge] = v
+	}
+}
+
+// within reports whether a badge that was seen earlier has been away for less
+// than the repeat window. Where nobody knows how much time has passed, the tap
+// counts: a record too many can be struck out, one too few cannot be made up.
 func (d *Door) within(now, earlier presence.Reading) bool {
 	passed, known := now.Since(earlier)
 	if now.Boot == earlier.Boot {
@@ -198,7 +243,7 @@ func (d *Door) within(now, earlier presence.Reading) bool {
 	return known && passed >= 0 && passed < d.opt.RepeatWindow
 }
 
-// over reports whether no later tap can lie in the window of this earlier one.
+// over reports whether no later tap can belong to a visit that ended then.
 func (d *Door) over(now, earlier presence.Reading) bool {
 	_, known := now.Since(earlier)
 	return known && !d.within(now, earlier)

@@ -70,7 +70,7 @@ func open(t *testing.T, window time.Duration, remembered []presence.Entry, reade
 func build(t *testing.T, window time.Duration, now func() presence.Reading, readers ...string) *gate {
 	g := &gate{t: t, journal: &ledger{}, now: now}
 	g.door = door.New(door.Options{
-		RepeatWindow: window, Badges: presence.PlainBadges(), Journal: g.journal, Lamp: g, Now: now,
+		RepeatWindow: window, Badges: presence.PlainBadges(), Journal: g.journal, Lamp: g, Now: now, Sights: g.journal,
 		Check: func(badge string, seen presence.Reading) *presence.TagCheck {
 			if g.check == nil {
 				return nil
@@ -136,6 +136,26 @@ type ledger struct {
 	takes   time.Duration
 	fails   error
 	entries []presence.Entry
+	notes   map[string][]byte
+}
+
+func (l *ledger) Load(name string) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.notes[name], l.fails
+}
+
+func (l *ledger) Save(name string, data []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fails != nil {
+		return l.fails
+	}
+	if l.notes == nil {
+		l.notes = make(map[string][]byte)
+	}
+	l.notes[name] = data
+	return nil
 }
 
 func (l *ledger) Append(ctx context.Context, d presence.Draft) (presence.Entry, error) {
@@ -259,11 +279,11 @@ func TestHeldCardIsOneTap(t *testing.T) {
 	}
 }
 
-func TestWindowBeginsWithTheAcceptedTapAndDoesNotSlide(t *testing.T) {
+func TestWindowSlidesWithTheLastSight(t *testing.T) {
 	bubble(t, 30*time.Second, func(g *gate, c *chip) {
 		c.visit(badge(1))
 		for range 2 {
-			time.Sleep(13 * time.Second)
+			time.Sleep(29 * time.Second)
 			c.visit(badge(1))
 		}
 		g.expect("cpp")
@@ -271,13 +291,174 @@ func TestWindowBeginsWithTheAcceptedTapAndDoesNotSlide(t *testing.T) {
 		if a := g.answers[2]; a.Seq != first.Seq || a.Stream != first.Stream {
 			t.Errorf("repeats %v/%d, want %v/%d", a.Stream, a.Seq, first.Stream, first.Seq)
 		}
-		time.Sleep(5 * time.Second) // 32 s after the first, 5 s after the last
+		time.Sleep(31 * time.Second)
 		c.visit(badge(1))
 		g.expect("cppc")
 		if h := g.door.Health()[0]; h.Taps != 2 || h.Repeats != 2 || h.Refused != 0 || h.Version != "92" {
 			t.Errorf("health %+v", h)
 		}
 	})
+}
+
+// The edge of the window: away for exactly so long is a new visit, and a
+// nanosecond less is not.
+func TestEdgeOfTheWindow(t *testing.T) {
+	const window = 30 * time.Second
+	for _, tc := range []struct {
+		away time.Duration
+		want string
+	}{{window - 1, "cp"}, {window, "cc"}, {window + 1, "cc"}} {
+		synctest.Test(t, func(t *testing.T) {
+			var away atomic.Int64
+			at := clock()()
+			g := build(t, window, func() presence.Reading {
+				r := at
+				r.Boottime += time.Duration(away.Load())
+				return r
+			}, "door")
+			c := &chip{}
+			ctx, cancel := context.WithCancel(t.Context())
+			g.cancel = cancel
+			g.tasks.Go(func() { _ = g.door.Run(ctx, door.Reader{Name: "door", Poll: poll, Open: c.open}) })
+			defer g.close()
+			c.visit(badge(1))
+			away.Store(int64(tc.away))
+			c.visit(badge(1))
+			g.expect(tc.want)
+		})
+	}
+}
+
+// A badge that lies in its place all day and loses its contact now and then is
+// one visit; so is one that is passed from reader to reader.
+func TestOneStayIsOneTap(t *testing.T) {
+	bubble(t, 30*time.Second, func(g *gate, c *chip) {
+		for range 8 * 60 * 4 { // 8 h of 14 s on, 1 s off
+			c.lay(badge(1))
+			time.Sleep(14 * time.Second)
+			c.lay()
+			time.Sleep(time.Second)
+		}
+		if got := g.outcomes(); strings.Count(got, "c") != 1 {
+			t.Errorf("%d taps", strings.Count(got, "c"))
+		}
+		if n := g.journal.badges(); n != 1 {
+			t.Errorf("%d records", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		in, out := &chip{}, &chip{}
+		g := open(t, 30*time.Second, nil, map[string]*chip{"in": in, "out": out})
+		defer g.close()
+		for range 20 {
+			for _, c := range []*chip{in, out} {
+				c.lay(badge(1))
+				time.Sleep(40 * time.Second)
+				c.lay()
+				time.Sleep(20 * time.Second)
+			}
+		}
+		g.expect("c" + strings.Repeat("p", 39))
+	})
+}
+
+// The time that a badge lay there counts, not only its two ends.
+func TestHeldBadgeStaysOnItsVisit(t *testing.T) {
+	bubble(t, 30*time.Second, func(g *gate, c *chip) {
+		c.lay(badge(1))
+		time.Sleep(time.Hour)
+		c.lay()
+		time.Sleep(20 * time.Second)
+		c.visit(badge(1))
+		g.expect("cp")
+		time.Sleep(31 * time.Second)
+		c.visit(badge(1))
+		g.expect("cpc")
+	})
+}
+
+// A refused tap is no visit: while its badge lies there, it must not keep an
+// earlier visit alive that would answer the next try with green.
+func TestRefusedTapSlidesNothing(t *testing.T) {
+	bubble(t, 30*time.Second, func(g *gate, c *chip) {
+		c.visit(badge(1))
+		time.Sleep(40 * time.Second)
+		g.journal.set(0, errors.New("disk full"))
+		c.lay(badge(1))
+		time.Sleep(time.Minute)
+		c.lay()
+		time.Sleep(time.Second)
+		g.expect("cf")
+		g.journal.set(0, nil)
+		c.visit(badge(1))
+		g.expect("cfc")
+	})
+}
+
+// A badge that lies on a reader while the gateway starts over is on one visit,
+// and what is kept for that does not say whose badge it is.
+func TestHeldBadgeOutlivesARestart(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		away, stops time.Duration
+		tags        int // recorded after the tap
+		want        string
+	}{
+		{"at once", 0, time.Second, 0, "p"},
+		{"behind many others", 0, time.Second, 300, "p"},
+		{"taken away before", 20 * time.Second, 5 * time.Second, 0, "p"},
+		{"away for too long", 20 * time.Second, 15 * time.Second, 0, "c"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := &chip{}
+				g := open(t, 30*time.Second, nil, map[string]*chip{"door": c})
+				c.lay(badge(1))
+				time.Sleep(time.Hour)
+				g.expect("c")
+				for range tc.tags {
+					if _, err := g.journal.Append(t.Context(), presence.Draft{Kind: presence.KindTag, At: g.now(), Tag: &presence.Tag{}}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if tc.away > 0 {
+					c.lay()
+					time.Sleep(tc.away)
+				}
+				g.close()
+				c.lay()
+				for name, note := range g.journal.notes {
+					if strings.Contains(name+string(note), badge(1).UID.String()) || len(note) == 0 {
+						t.Errorf("note %q: %q", name, note)
+					}
+				}
+				time.Sleep(tc.stops)
+				after := reopen(t, g, map[string]*chip{"door": c})
+				defer after.close()
+				c.visit(badge(1))
+				after.expect(tc.want)
+			})
+		})
+	}
+}
+
+// reopen starts a door over the records and notes of one that was closed, in the
+// same boot.
+func reopen(t *testing.T, before *gate, chips map[string]*chip) *gate {
+	g := build(t, 30*time.Second, before.now, names(chips)...)
+	g.journal.entries, g.journal.notes = before.journal.entries, before.journal.notes
+	if err := g.door.Recall(); err != nil {
+		t.Fatal(err)
+	}
+	for i := len(g.journal.entries) - 1; i >= 0 && g.door.Remember(g.journal.entries[i]); i-- {
+		continue
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	g.cancel = cancel
+	for name, c := range chips {
+		g.tasks.Go(func() { _ = g.door.Run(ctx, door.Reader{Name: name, Poll: poll, Open: c.open}) })
+	}
+	return g
 }
 
 func TestNoWindowMakesEveryVisitATap(t *testing.T) {
@@ -754,12 +935,13 @@ func TestAnySequenceOfLooks(t *testing.T) {
 	})
 }
 
-// Any visits at any readers with restarts in between: a visit is accepted if
-// and only if no accepted one of that badge lies less than the window back.
+// Any stays at any readers with restarts in between: one is accepted if and only
+// if that badge was away from all of them for the window.
 func TestAnyVisits(t *testing.T) {
 	const window = 30 * time.Second
 	type visit struct {
 		pause   time.Duration
+		stay    time.Duration
 		badge   uint32
 		reader  string
 		restart bool
@@ -768,6 +950,7 @@ func TestAnyVisits(t *testing.T) {
 		visits := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) visit {
 			return visit{
 				time.Duration(rapid.IntRange(1, 20_000).Draw(rt, "pause")) * time.Millisecond,
+				time.Duration(rapid.SampledFrom([]int{200, 200, 10_000, 60_000}).Draw(rt, "stay")) * time.Millisecond,
 				rapid.Uint32Range(1, 3).Draw(rt, "badge"),
 				rapid.SampledFrom([]string{"in", "out"}).Draw(rt, "reader"),
 				rapid.IntRange(0, 9).Draw(rt, "restart") == 0,
@@ -776,39 +959,30 @@ func TestAnyVisits(t *testing.T) {
 		wrong := ""
 		synctest.Test(t, func(t *testing.T) {
 			chips := map[string]*chip{"in": {}, "out": {}}
-			now := clock()
-			var entries []presence.Entry
 			g := open(t, window, nil, chips)
 			defer func() { g.close() }()
-			accepted := map[uint32]presence.Reading{}
+			last := map[uint32]presence.Reading{} // sight of each badge
 			for i, v := range visits {
 				time.Sleep(v.pause)
 				if v.restart {
 					g.close()
-					entries = g.journal.entries
-					// The same boot goes on: boottime is read off the same clock.
-					ng := build(t, window, now, "in", "out")
-					for i := len(entries) - 1; i >= 0 && ng.door.Remember(entries[i]); i-- {
-						continue
-					}
-					ng.journal.entries = entries
-					ctx, cancel := context.WithCancel(t.Context())
-					ng.cancel = cancel
-					for name, c := range chips {
-						ng.tasks.Go(func() { _ = ng.door.Run(ctx, door.Reader{Name: name, Poll: poll, Open: c.open}) })
-					}
-					g = ng
+					g = reopen(t, g, chips)
 				}
 				seen := len(g.outcomes())
-				chips[v.reader].visit(badge(v.badge))
+				came := g.now()
+				chips[v.reader].lay(badge(v.badge))
+				time.Sleep(v.stay)
+				left := g.now()
+				chips[v.reader].lay()
+				time.Sleep(4 * poll)
 				got := g.outcomes()[seen:]
 				want := "c"
-				if before, ok := accepted[v.badge]; ok {
-					passed, _ := g.now().Since(before)
-					if passed -= 8 * poll; passed > window-2*poll && passed < window+2*poll {
+				if before, ok := last[v.badge]; ok {
+					away, _ := came.Since(before)
+					if away > window-2*poll && away < window+2*poll {
 						return // too close to call: the look is somewhere within a poll
 					}
-					if passed < window {
+					if away < window {
 						want = "p"
 					}
 				}
@@ -816,9 +990,7 @@ func TestAnyVisits(t *testing.T) {
 					wrong = fmt.Sprintf("visit %d: %q, want %q", i, got, want)
 					return
 				}
-				if want == "c" {
-					accepted[v.badge] = g.journal.entries[len(g.journal.entries)-1].At
-				}
+				last[v.badge] = left
 			}
 		})
 		if wrong != "" {

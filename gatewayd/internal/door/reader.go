@@ -48,7 +48,8 @@ const (
 // field is what one reader sees.
 type field struct {
 	tracker *card.Tracker
-	looked  time.Time // the last look that succeeded
+	badges  map[card.UID]string // the identities of the cards that lie there
+	looked  time.Time           // the last look that succeeded
 }
 
 // Run serves one reader until the context ends. A reader that fails is opened
@@ -56,6 +57,7 @@ type field struct {
 func (d *Door) Run(ctx context.Context, r Reader) error {
 	wait := backoff.Backoff{Min: 250 * time.Millisecond, Max: 5 * time.Second}
 	var f field
+	defer d.keepSights()
 	for {
 		r.beat(0)
 		chip, err := r.Open(ctx)
@@ -65,7 +67,7 @@ func (d *Door) Run(ctx context.Context, r Reader) error {
 			// is no new visit. After a longer one nobody knows what happened
 			// meanwhile, and the repeat window does not hide it.
 			if time.Since(f.looked) >= d.opt.RepeatWindow {
-				f.tracker = card.NewTracker(misses)
+				f.tracker, f.badges = card.NewTracker(misses), make(map[card.UID]string)
 			}
 			err = d.serve(ctx, r, chip, &f, &wait)
 			if closing := chip.Close(); closing != nil {
@@ -110,9 +112,13 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 			f.looked = time.Now()
 			d.works(r.Name)
 			now := d.opt.Now()
-			arrived, _ := f.tracker.Look(seen)
+			arrived, left := f.tracker.Look(seen)
+			for _, uid := range left {
+				delete(f.badges, uid)
+			}
+			d.held(f.stayed(seen), now)
 			for _, c := range arrived {
-				d.tap(ctx, r.Name, c, now, started)
+				f.badges[c.UID] = d.tap(ctx, r.Name, c, now, started)
 			}
 		}
 		r.beat(r.Poll)
@@ -122,6 +128,17 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 			return ctx.Err()
 		}
 	}
+}
+
+// stayed are the badges of those cards that have been answered before.
+func (f *field) stayed(seen []card.Card) []string {
+	var badges []string
+	for _, c := range seen {
+		if badge, ok := f.badges[c.UID]; ok {
+			badges = append(badges, badge)
+		}
+	}
+	return badges
 }
 
 // Health says how the readers fare.
