@@ -362,6 +362,20 @@ func TestOneStayIsOneTap(t *testing.T) {
 	})
 }
 
+// One look is a sight too.
+func TestBriefSightSlidesTheWindow(t *testing.T) {
+	bubble(t, 30*time.Second, func(g *gate, c *chip) {
+		time.Sleep(poll / 2)
+		for range 3 {
+			c.lay(badge(1))
+			time.Sleep(poll)
+			c.lay()
+			time.Sleep(20 * time.Second)
+		}
+		g.expect("cpp")
+	})
+}
+
 // The time that a badge lay there counts, not only its two ends.
 func TestHeldBadgeStaysOnItsVisit(t *testing.T) {
 	bubble(t, 30*time.Second, func(g *gate, c *chip) {
