@@ -16,6 +16,7 @@ import (
 func (d *daemon) conditions() []health.Condition {
 	var cs []health.Condition
 	for _, look := range []func() []health.Condition{
+		d.taskConditions,
 		d.lampConditions,
 		d.journalConditions,
 		d.lineConditions,

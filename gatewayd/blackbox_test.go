@@ -101,6 +101,16 @@ func (g *gateway) configure(text string) {
 	}
 }
 
+// text is the configuration as it is now.
+func (g *gateway) text() string {
+	g.t.Helper()
+	text, err := os.ReadFile(g.config)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return string(text)
+}
+
 // start runs the daemon and waits until it answers.
 func (g *gateway) start() {
 	g.t.Helper()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +10,8 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,7 +49,6 @@ type daemon struct {
 	log     *slog.Logger
 	origin  presence.Origin
 	session presence.ID
-	around  surroundings
 
 	clock    *clock.Clock
 	simClock *clock.Sim    // nil: the clock is real
@@ -75,6 +75,8 @@ type daemon struct {
 	power          *pi.Power
 	papers         certificates
 	systemd        *supervise.Systemd // nil: nobody watches
+	crew           *supervise.Crew
+	ready          chan struct{} // closed when every task has worked
 }
 
 // extras are what only some gateways have.
@@ -82,18 +84,6 @@ type extras struct {
 	systemd *supervise.Systemd    // told how the process is; nil in a demonstration
 	observe func(presence.Answer) // is told of every tap's outcome
 	line    uplink.Limits         // how patient the uplink is
-	around  surroundings
-}
-
-// surroundings are what a gateway finds around itself. What is not set is that of
-// the machine that the process runs on; a life in virtual time brings its own.
-type surroundings struct {
-	clock  clock.Source
-	board  string // where the files of the system are: "/"
-	listen func(stateDir string) (net.Listener, error)
-	reader func(context.Context, config.Reader) (card.Reader, error)
-	port   func(context.Context, config.Receiver) (io.ReadCloser, error)
-	dial   func(context.Context) (net.Conn, error)
 }
 
 // newDaemon opens everything that must be there. Hardware need not be: a
@@ -101,21 +91,18 @@ type surroundings struct {
 func newDaemon(cfg *config.Config, log *slog.Logger, with extras) (*daemon, error) {
 	toCity := newCityLog(log.Handler())
 	d := &daemon{
-		cfg: cfg, log: slog.New(toCity), around: with.around, systemd: with.systemd,
-		board:   pi.Board{Root: cmp.Or(with.around.board, "/")},
+		cfg: cfg, log: slog.New(toCity), board: pi.Board{Root: "/"}, systemd: with.systemd,
 		origin:  originOf(cfg),
 		session: presence.ID(uuid.New()),
+		ready:   make(chan struct{}),
 	}
+	d.crew = supervise.NewCrew(d.log, d.systemd)
 	// A disk that takes nothing has no place for the socket either: then there is
 	// none until the journal can be opened.
 	unwritable := os.MkdirAll(cfg.Gateway.StateDir, 0o750)
 	var err error
-	listen := control.Listen
-	if with.around.listen != nil {
-		listen = with.around.listen
-	}
 	if unwritable == nil {
-		if d.socket, unwritable = listen(cfg.Gateway.StateDir); errors.Is(unwritable, control.ErrRunning) {
+		if d.socket, unwritable = control.Listen(cfg.Gateway.StateDir); errors.Is(unwritable, control.ErrRunning) {
 			return nil, unwritable
 		}
 	}
@@ -252,13 +239,11 @@ func (d *daemon) awaitDisk(ctx context.Context) error {
 func (d *daemon) openClock() error {
 	var source clock.Source
 	var err error
-	switch {
-	case d.around.clock != nil:
-		source = d.around.clock
-	case d.cfg.Clock.Source == "sim":
+	switch d.cfg.Clock.Source {
+	case "sim":
 		d.simClock, err = clock.NewSim()
 		source = d.simClock
-	case d.cfg.Clock.Source == "trust":
+	case "trust":
 		source, err = clock.NewTrusted()
 	default:
 		source, err = clock.NewKernel()
@@ -388,7 +373,6 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 	o.Log = log
 	o.Beat = d.systemd.Pulse("uplink").Beat
 	o.Limits = limits
-	o.Dial = d.around.dial
 	return uplink.New(o)
 }
 
@@ -429,7 +413,9 @@ func (d *daemon) newMonitor() *health.Monitor {
 	})
 }
 
-// run runs the gateway until the context ends (no error) or it cannot go on.
+// run runs the gateway until the context ends (no error) or it cannot go on. It
+// is ready when each task has passed its first turn: a reader or a broker that is
+// missing, or a journal that cannot be opened, keeps nobody from that.
 //
 // It stops from left to right: first nothing more comes in, then what came in
 // goes to the disk and, as far as the line allows, to the city; then the city
@@ -441,14 +427,24 @@ func (d *daemon) run(ctx context.Context) error {
 	defer stopIntake()
 
 	d.uplink.Retain("info", d.info())
+	serving, taking := d.services(), d.intake()
 	served := make(chan error, 1)
 	go func() {
-		served <- supervise.Run(services, d.log, d.services()...)
+		served <- d.crew.Run(services, supervise.Patience, serving...)
 		stopIntake()
 	}()
-	d.log.Info("gateway is ready", "gateway", d.origin.Gateway, "version", buildVersion(), "stream", d.journal.Stream().String())
-	d.systemd.Ready()
-	taken := supervise.Run(intake, d.log, d.intake()...)
+	var starting sync.WaitGroup
+	starting.Go(func() {
+		if !d.crew.Await(intake, slices.Concat(serving, taking)...) {
+			return
+		}
+		d.log.Info("gateway is ready", "gateway", d.origin.Gateway, "version", buildVersion(), "stream", d.journal.Stream().String())
+		close(d.ready)
+		d.systemd.Ready()
+	})
+	taken := d.crew.Run(intake, supervise.Patience, taking...)
+	stopIntake()
+	starting.Wait()
 
 	d.handOver(services)
 	stopServices()
@@ -511,9 +507,13 @@ func (d *daemon) intake() []supervise.Task {
 	for _, r := range d.cfg.Readers {
 		open := d.openReader(r)
 		pulse := d.systemd.Pulse("reader " + r.Name)
-		tasks = append(tasks, supervise.Task{Name: "reader " + r.Name, Pulse: pulse, Run: func(ctx context.Context) error {
-			return d.door.Run(ctx, door.Reader{Name: r.Name, Poll: r.Poll, Open: open, Beat: pulse.Beat})
-		}})
+		tasks = append(tasks, supervise.Task{
+			Name: "reader " + r.Name, Pulse: pulse,
+			Run: func(ctx context.Context) error {
+				return d.door.Run(ctx, door.Reader{Name: r.Name, Poll: r.Poll, Open: open, Beat: pulse.Beat})
+			},
+			Failed: func(err error) { d.door.Fault(r.Name, taskDied(err)) },
+		})
 	}
 	if len(d.cfg.Receivers) > 0 {
 		tasks = append(tasks, supervise.Task{Name: "held tags", Run: d.tags.Release})
@@ -523,17 +523,18 @@ func (d *daemon) intake() []supervise.Task {
 	}
 	for _, r := range d.cfg.Receivers {
 		pulse := d.systemd.Pulse("receiver " + r.Name)
-		tasks = append(tasks, supervise.Task{Name: "receiver " + r.Name, Pulse: pulse, Run: func(ctx context.Context) error {
-			return d.tags.Run(ctx, tags.Receiver{
-				Name: r.Name, Protocol: r.Protocol, Beat: pulse.Beat,
-				Open: func(ctx context.Context) (io.ReadCloser, error) {
-					if d.around.port != nil {
-						return d.around.port(ctx, r)
-					}
-					return serial.Open(serial.Config{Port: r.Port, Baud: r.Baud})
-				},
-			})
-		}})
+		tasks = append(tasks, supervise.Task{
+			Name: "receiver " + r.Name, Pulse: pulse,
+			Run: func(ctx context.Context) error {
+				return d.tags.Run(ctx, tags.Receiver{
+					Name: r.Name, Protocol: r.Protocol, Beat: pulse.Beat,
+					Open: func(context.Context) (io.ReadCloser, error) {
+						return serial.Open(serial.Config{Port: r.Port, Baud: r.Baud})
+					},
+				})
+			},
+			Failed: func(err error) { d.tags.Fault(r.Name, taskDied(err)) },
+		})
 	}
 	return tasks
 }
@@ -541,9 +542,6 @@ func (d *daemon) intake() []supervise.Task {
 // openReader says how a reader is opened: over the real bus, or over a mocked
 // chip that lives as long as the daemon.
 func (d *daemon) openReader(r config.Reader) func(context.Context) (card.Reader, error) {
-	if d.around.reader != nil {
-		return func(ctx context.Context) (card.Reader, error) { return d.around.reader(ctx, r) }
-	}
 	opt := mfrc522.Options{
 		Speed:  physic.Frequency(r.SpeedHz) * physic.Hertz,
 		GainDB: r.GainDB,

@@ -115,7 +115,7 @@ func healthOf(ctx context.Context, stateDir string) (*presence.Health, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := d.Get(ctx, "/report")
+	body, err := d.Get(ctx, "/status")
 	if err != nil {
 		return nil, err
 	}

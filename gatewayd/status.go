@@ -24,11 +24,7 @@ func (s statusCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err != nil {
 		return err
 	}
-	what := "/report"
-	if s.JSON {
-		what = "/status"
-	}
-	body, err := d.Get(ctx, what)
+	body, err := d.Get(ctx, "/status")
 	if err != nil {
 		return err
 	}

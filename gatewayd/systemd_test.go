@@ -1,6 +1,9 @@
 package main_test
 
 import (
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,5 +62,55 @@ func TestHungReaderStopsTheWatchdogsFeeding(t *testing.T) {
 	}
 	if out := g.must("verify"); !strings.Contains(out, "journal: ok") {
 		t.Errorf("verify says %s", out)
+	}
+}
+
+// silentBroker takes connections and never says a word.
+func silentBroker(t testing.TB) (url string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { c.Close() })
+		}
+	}()
+	return "tcp://" + l.Addr().String()
+}
+
+// TestWhatIsMissingKeepsNoGatewayFromBeingReady: it does what can be done, and
+// heals by itself.
+func TestWhatIsMissingKeepsNoGatewayFromBeingReady(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, g *gateway){
+		"nothing": func(*testing.T, *gateway) {},
+		"the reader": func(t *testing.T, g *gateway) {
+			g.configure(strings.Replace(g.text(), `bus = "sim"`, `bus = "/dev/spidev9.9"`, 1))
+		},
+		"the broker's answer": func(t *testing.T, g *gateway) {
+			g.configure(strings.Replace(g.text(), "tcp://127.0.0.1:1", silentBroker(t), 1))
+		},
+		"a disk that takes anything": func(t *testing.T, g *gateway) {
+			state := filepath.Join(g.dir, "state")
+			if err := os.Mkdir(state, 0o750); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(mounted(t, "tmpfs", state, "tmpfs", syscall.MS_RDONLY, "size=8m"))
+			t.Cleanup(g.kill) // before the disk goes
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, m := underSystemd(t, "tcp://127.0.0.1:1", time.Minute, "")
+			spoil(t, g)
+			g.launch()
+			m.Await("READY=1")
+			g.stop()
+		})
 	}
 }

@@ -77,7 +77,7 @@ func (d *Door) Run(ctx context.Context, r Reader) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		d.fault(r.Name, err)
+		d.Fault(r.Name, err)
 		pause := wait.Next()
 		r.beat(pause)
 		if !backoff.Sleep(ctx, pause) {
@@ -172,8 +172,10 @@ func (d *Door) tellTrouble() {
 	d.troubled = troubled
 }
 
-// fault notes that a reader does not work, and says so once.
-func (d *Door) fault(reader string, err error) {
+// Fault notes that a reader does not work, until a look at its field succeeds,
+// and says so once. Run notes its own faults; this is for whoever finds that Run
+// itself has failed.
+func (d *Door) Fault(reader string, err error) {
 	state := stateBusDead
 	if errors.Is(err, card.ErrDeaf) {
 		state = stateDeaf

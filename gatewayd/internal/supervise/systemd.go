@@ -2,9 +2,12 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,19 +31,42 @@ type Systemd struct {
 
 	mu     sync.Mutex
 	pulses []*Pulse
+	lost   map[string]bool // tasks that fail again and again
 }
 
 // NewSystemd reads what the service manager passed to the process
-// (NOTIFY_SOCKET, WATCHDOG_USEC).
+// (NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID).
 func NewSystemd(log *slog.Logger) (*Systemd, error) {
-	interval, err := daemon.SdWatchdogEnabled(false)
+	interval, err := watchdogInterval()
 	if err != nil {
 		return nil, fmt.Errorf("read watchdog interval: %w", err)
 	}
 	if interval == 0 {
 		interval = unwatched
 	}
-	return &Systemd{log: log, interval: interval, began: time.Now()}, nil
+	return &Systemd{log: log, interval: interval, began: time.Now(), lost: make(map[string]bool)}, nil
+}
+
+// watchdogInterval is within what time the service manager wants to hear from
+// this process, 0 where it does not (sd_watchdog_enabled(3)). The library's own
+// function counts microseconds in an int, which on a 32-bit Pi ends at 35
+// minutes.
+func watchdogInterval() (time.Duration, error) {
+	text := os.Getenv("WATCHDOG_USEC")
+	if text == "" {
+		return 0, nil
+	}
+	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return 0, nil // another process is meant
+	}
+	usec, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("WATCHDOG_USEC: %w", err)
+	}
+	if usec == 0 {
+		return 0, errors.New("WATCHDOG_USEC: want more than 0")
+	}
+	return time.Duration(min(usec, math.MaxInt64/1000)) * time.Microsecond, nil
 }
 
 // Ready says that the start, or the taking up of a new configuration, is done.
@@ -71,7 +97,8 @@ type Pulse struct {
 	name    string
 	began   time.Time
 	due     atomic.Int64 // nanoseconds after began by which the next beat must come
-	hanging bool         // as last logged; only Watch uses it
+	turns   turns
+	hanging bool // as last logged; only Watch uses it
 }
 
 // Beat says that the loop lives and that the next beat comes within a time:
@@ -82,12 +109,74 @@ func (p *Pulse) Beat(next time.Duration) {
 	if p == nil {
 		return
 	}
+	if next != 0 {
+		p.turns.done()
+	}
 	now := int64(time.Since(p.began))
 	if next < 0 || int64(next) > math.MaxInt64-now {
 		p.due.Store(math.MaxInt64)
 		return
 	}
 	p.due.Store(now + int64(next))
+}
+
+// start begins a run of the loop, which has passed no turn yet.
+func (p *Pulse) start() {
+	if p == nil {
+		return
+	}
+	p.turns.reset()
+	p.Beat(0)
+}
+
+// turned waits until the loop has passed a turn since start: it has come to where
+// it pauses or waits. A loop without a pulse cannot tell. False where the context
+// ended first.
+func (p *Pulse) turned(ctx context.Context) bool {
+	if p == nil {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-p.turns.passed():
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// turns knows whether a loop has passed a turn since it was started.
+type turns struct {
+	mu     sync.Mutex
+	first  chan struct{} // closed when it has; nil: nobody asked yet
+	closed bool
+}
+
+func (t *turns) passed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.channel()
+}
+
+func (t *turns) channel() chan struct{} {
+	if t.first == nil {
+		t.first = make(chan struct{})
+	}
+	return t.first
+}
+
+func (t *turns) reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.first, t.closed = nil, false
+}
+
+func (t *turns) done() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		close(t.channel())
+		t.closed = true
+	}
 }
 
 // Pulse makes the pulse of a loop, or finds the one that it had before the
@@ -109,8 +198,33 @@ func (s *Systemd) Pulse(name string) *Pulse {
 	return p
 }
 
+// giveUp ends the feeding: a task cannot be mended by starting it again, and a
+// new process is the last that can be tried.
+func (s *Systemd) giveUp(task string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.lost[task] {
+		s.log.Error("task fails again and again, the watchdog is not fed any more", "task", task)
+	}
+	s.lost[task] = true
+}
+
+// forgive takes back giveUp, once the task has ended for good.
+func (s *Systemd) forgive(task string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.lost, task)
+}
+
 // Watch feeds the watchdog until the context ends. A beat that is overdue by
-// half the watchdog's interval ends the feeding until it comes.
+// half the watchdog's interval ends the feeding until it comes, and so does a
+// task that fails again and again.
 func (s *Systemd) Watch(ctx context.Context) {
 	tick := time.NewTicker(s.interval / 4)
 	defer tick.Stop()
@@ -131,7 +245,7 @@ func (s *Systemd) lives() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := int64(time.Since(s.began))
-	all := true
+	all := len(s.lost) == 0
 	for _, p := range s.pulses {
 		late := time.Duration(now - p.due.Load())
 		hangs := late > s.interval/2

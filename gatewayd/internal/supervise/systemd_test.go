@@ -136,3 +136,65 @@ func TestTaskThatDoesNotEndIsLeftBehind(t *testing.T) {
 		close(freed)
 	})
 }
+
+// A task that cannot be mended by starting it again leaves a new process to be
+// tried.
+func TestHopelessTaskStopsTheFeeding(t *testing.T) {
+	m := supervisetest.Listen(t, time.Minute)
+	for k, v := range m.Env() {
+		t.Setenv(k, v)
+	}
+	s, err := supervise.NewSystemd(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	feeds := s.Lives
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		crew := supervise.NewCrew(slog.New(slog.DiscardHandler), s)
+		ended := make(chan error)
+		go func() {
+			ended <- crew.Run(ctx, supervise.Patience,
+				supervise.Task{Name: "steady", Run: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
+				supervise.Task{Name: "reader door", Run: func(context.Context) error { panic("oh") }})
+		}()
+		time.Sleep(30 * time.Second)
+		if !feeds() {
+			t.Error("after half a minute it is given up already")
+		}
+		time.Sleep(5 * time.Minute)
+		if feeds() {
+			t.Error("after minutes of panics the watchdog is fed")
+		}
+		cancel()
+		<-ended
+		if !feeds() {
+			t.Error("the tasks of a new configuration start with the failures of the old ones")
+		}
+	})
+}
+
+// The interval is counted in microseconds: 35 minutes and more do not fit in 32
+// bits.
+func TestLongWatchdogIntervals(t *testing.T) {
+	for _, tc := range []struct {
+		usec, pid string
+		ok        bool
+	}{
+		{"30000000", "", true},
+		{"2147483647", "", true},
+		{"2160000000", "", true}, // 36 min
+		{"86400000000", "", true},
+		{"18446744073709551615", "", true}, // systemd's infinity
+		{"2160000000", "1", true},          // another process is meant
+		{"0", "", false},
+		{"-1", "", false},
+		{"soon", "", false},
+	} {
+		t.Setenv("WATCHDOG_USEC", tc.usec)
+		t.Setenv("WATCHDOG_PID", tc.pid)
+		if _, err := supervise.NewSystemd(slog.New(slog.DiscardHandler)); (err == nil) != tc.ok {
+			t.Errorf("%+v: %v", tc, err)
+		}
+	}
+}

@@ -48,18 +48,24 @@ func (t *Tags) Run(ctx context.Context, r Receiver) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		t.health.change(r.Name, func(h *receiverHealth) {
-			if !h.gone {
-				t.opt.Log.Warn("tag receiver is gone", "receiver", r.Name, "error", err)
-			}
-			h.gone, h.Error = true, err.Error()
-		})
+		t.Fault(r.Name, err)
 		pause := wait.Next()
 		r.beat(pause)
 		if !backoff.Sleep(ctx, pause) {
 			return ctx.Err()
 		}
 	}
+}
+
+// Fault notes that a receiver is gone, until its port is open again. Run notes its
+// own faults; this is for whoever finds that Run itself has failed.
+func (t *Tags) Fault(receiver string, err error) {
+	t.health.change(receiver, func(h *receiverHealth) {
+		if !h.gone {
+			t.opt.Log.Warn("tag receiver is gone", "receiver", receiver, "error", err)
+		}
+		h.gone, h.Error = true, err.Error()
+	})
 }
 
 // listen takes fixes from an open port until it fails or the context ends.

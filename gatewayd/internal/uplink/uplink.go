@@ -106,9 +106,6 @@ type Options struct {
 	// waiting for an event, which may take for ever.
 	Beat func(next time.Duration)
 
-	// Dial, if set, opens the connection beneath MQTT and TLS in place of TCP.
-	Dial func(context.Context) (net.Conn, error)
-
 	// Limits bounds waiting; zero values are the defaults.
 	Limits Limits
 }
@@ -217,9 +214,7 @@ func New(opt Options) *Uplink {
 	for topic := range opt.Documents {
 		u.filters[u.prefix+topic] = 1
 	}
-	if u.dial = opt.Dial; u.dial == nil {
-		u.dial = u.dialTCP
-	}
+	u.dial = u.dialTCP
 	return u
 }
 

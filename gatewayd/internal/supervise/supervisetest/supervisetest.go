@@ -57,20 +57,28 @@ func (m *Manager) Env() map[string]string {
 	}
 }
 
-// Await waits until the process says something that begins like this.
-func (m *Manager) Await(state string) {
-	m.t.Helper()
-	deadline := time.NewTimer(Wait)
+// Hears reports whether the process says something that begins like this within
+// a time.
+func (m *Manager) Hears(state string, within time.Duration) bool {
+	deadline := time.NewTimer(within)
 	defer deadline.Stop()
 	for {
 		select {
 		case s := <-m.messages:
 			if strings.HasPrefix(s, state) {
-				return
+				return true
 			}
 		case <-deadline.C:
-			m.t.Fatalf("waited in vain for %s", state)
+			return false
 		}
+	}
+}
+
+// Await waits until the process says something that begins like this.
+func (m *Manager) Await(state string) {
+	m.t.Helper()
+	if !m.Hears(state, Wait) {
+		m.t.Fatalf("waited in vain for %s", state)
 	}
 }
 

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"presence/config"
+	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/supervise"
+	"presence/gatewayd/internal/supervise/supervisetest"
+	asyncapi "presence/scripts/city"
+)
+
+// simulated is the configuration of a gateway with one simulated reader.
+func simulated(t *testing.T, broker, more string) *config.Config {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "gatewayd.toml")
+	text := fmt.Sprintf(`
+[gateway]
+id = "dinkes-01"
+dinas = "dinkes"
+state_dir = %q
+[[reader]]
+name = "door"
+bus = "sim"
+poll = "10ms"
+[badges]
+plain_uid = true
+[clock]
+source = "trust"
+[mqtt]
+broker = %q
+`, filepath.Join(dir, "state"), broker) + more
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// watchedBy is what the daemon tells a service manager through.
+func watchedBy(t *testing.T, m *supervisetest.Manager) *supervise.Systemd {
+	t.Helper()
+	for k, v := range m.Env() {
+		t.Setenv(k, v)
+	}
+	s, err := supervise.NewSystemd(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// live runs a daemon until the test ends.
+func live(t *testing.T, cfg *config.Config, with extras) *daemon {
+	t.Helper()
+	d, err := newDaemon(cfg, slog.New(slog.DiscardHandler), with)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// TestDoorThatPanicsIsNeitherReadyNorWell: the service manager is not told that
+// a version works whose door is dead, and the city is told that it does not.
+func TestDoorThatPanicsIsNeitherReadyNorWell(t *testing.T) {
+	b := brokertest.Start(t)
+	seen := b.Subscribe("presence/v1/#")
+	m := supervisetest.Listen(t, time.Minute)
+	cfg := simulated(t, b.URL(), "")
+	cfg.Readers[0].Poll = 0 // which no file can say: the door's own ticker panics
+	d := live(t, cfg, extras{systemd: watchedBy(t, m)})
+	const code = "task-reader-door"
+	messages := seen.Await("the alert", func(all []brokertest.Message) bool {
+		return slices.ContainsFunc(all, func(m brokertest.Message) bool {
+			return strings.HasSuffix(m.Topic, "/alert/"+code) && len(m.Payload) > 0
+		})
+	})
+	v, err := asyncapi.NewValidator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range messages {
+		if err := v.Validate(m.Topic, m.Payload); err != nil {
+			t.Error(err)
+		}
+	}
+	h := d.monitor.Look()
+	if r := h.Readers[0]; r.State == "ok" || !strings.Contains(r.Error, "non-positive interval") || strings.Contains(r.Error, "\n") {
+		t.Errorf("the reader reads %+v", r)
+	}
+	if h.Level != presence.LevelFault || !slices.Contains(h.Alerts, code) || !slices.Contains(h.Alerts, "reader-door") {
+		t.Errorf("level %s, alerts %v", h.Level, h.Alerts)
+	}
+	if m.Hears("READY=1", 3*time.Second) {
+		t.Error("the service manager is told that it is ready")
+	}
+}
