@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,6 +50,7 @@ type daemon struct {
 	log     *slog.Logger
 	origin  presence.Origin
 	session presence.ID
+	around  surroundings
 
 	clock    *clock.Clock
 	simClock *clock.Sim    // nil: the clock is real
@@ -84,6 +86,18 @@ type extras struct {
 	systemd *supervise.Systemd    // told how the process is; nil in a demonstration
 	observe func(presence.Answer) // is told of every tap's outcome
 	line    uplink.Limits         // how patient the uplink is
+	around  surroundings
+}
+
+// surroundings are what a gateway finds around itself. What is not set is that of
+// the machine that the process runs on; a life in virtual time brings its own.
+type surroundings struct {
+	clock  clock.Source
+	board  string // where the files of the system are: "/"
+	listen func(stateDir string) (net.Listener, error)
+	reader func(context.Context, config.Reader) (card.Reader, error)
+	port   func(context.Context, config.Receiver) (io.ReadCloser, error)
+	dial   func(context.Context) (net.Conn, error)
 }
 
 // newDaemon opens everything that must be there. Hardware need not be: a
@@ -91,7 +105,8 @@ type extras struct {
 func newDaemon(cfg *config.Config, log *slog.Logger, with extras) (*daemon, error) {
 	toCity := newCityLog(log.Handler())
 	d := &daemon{
-		cfg: cfg, log: slog.New(toCity), board: pi.Board{Root: "/"}, systemd: with.systemd,
+		cfg: cfg, log: slog.New(toCity), around: with.around, systemd: with.systemd,
+		board:   pi.Board{Root: cmp.Or(with.around.board, "/")},
 		origin:  originOf(cfg),
 		session: presence.ID(uuid.New()),
 		ready:   make(chan struct{}),
@@ -101,8 +116,12 @@ func newDaemon(cfg *config.Config, log *slog.Logger, with extras) (*daemon, erro
 	// none until the journal can be opened.
 	unwritable := os.MkdirAll(cfg.Gateway.StateDir, 0o750)
 	var err error
+	listen := control.Listen
+	if with.around.listen != nil {
+		listen = with.around.listen
+	}
 	if unwritable == nil {
-		if d.socket, unwritable = control.Listen(cfg.Gateway.StateDir); errors.Is(unwritable, control.ErrRunning) {
+		if d.socket, unwritable = listen(cfg.Gateway.StateDir); errors.Is(unwritable, control.ErrRunning) {
 			return nil, unwritable
 		}
 	}
@@ -239,11 +258,13 @@ func (d *daemon) awaitDisk(ctx context.Context) error {
 func (d *daemon) openClock() error {
 	var source clock.Source
 	var err error
-	switch d.cfg.Clock.Source {
-	case "sim":
+	switch {
+	case d.around.clock != nil:
+		source = d.around.clock
+	case d.cfg.Clock.Source == "sim":
 		d.simClock, err = clock.NewSim()
 		source = d.simClock
-	case "trust":
+	case d.cfg.Clock.Source == "trust":
 		source, err = clock.NewTrusted()
 	default:
 		source, err = clock.NewKernel()
@@ -373,6 +394,7 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 	o.Log = log
 	o.Beat = d.systemd.Pulse("uplink").Beat
 	o.Limits = limits
+	o.Dial = d.around.dial
 	return uplink.New(o)
 }
 
@@ -528,7 +550,10 @@ func (d *daemon) intake() []supervise.Task {
 			Run: func(ctx context.Context) error {
 				return d.tags.Run(ctx, tags.Receiver{
 					Name: r.Name, Protocol: r.Protocol, Beat: pulse.Beat,
-					Open: func(context.Context) (io.ReadCloser, error) {
+					Open: func(ctx context.Context) (io.ReadCloser, error) {
+						if d.around.port != nil {
+							return d.around.port(ctx, r)
+						}
 						return serial.Open(serial.Config{Port: r.Port, Baud: r.Baud})
 					},
 				})
@@ -542,6 +567,9 @@ func (d *daemon) intake() []supervise.Task {
 // openReader says how a reader is opened: over the real bus, or over a mocked
 // chip that lives as long as the daemon.
 func (d *daemon) openReader(r config.Reader) func(context.Context) (card.Reader, error) {
+	if d.around.reader != nil {
+		return func(ctx context.Context) (card.Reader, error) { return d.around.reader(ctx, r) }
+	}
 	opt := mfrc522.Options{
 		Speed:  physic.Frequency(r.SpeedHz) * physic.Hertz,
 		GainDB: r.GainDB,

@@ -115,7 +115,7 @@ func healthOf(ctx context.Context, stateDir string) (*presence.Health, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := d.Get(ctx, "/status")
+	body, err := d.Get(ctx, "/report")
 	if err != nil {
 		return nil, err
 	}

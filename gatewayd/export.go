@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"presence/config"
@@ -261,62 +259,4 @@ func exportEvents(ctx context.Context, w io.Writer, x control.Export, from expor
 		return fmt.Errorf("write export: %w", err)
 	}
 	return nil
-}
-
-var csvHeader = []string{
-	"id", "kind", "time", "time_quality", "time_error_ms", "boot",
-	"reader", "badge", "card", "assurance",
-	"receiver", "tag", "lat", "lon", "accuracy_m", "fix", "zone", "rssi", "snr",
-	"detail",
-}
-
-// csvRow is one event in the columns of csvHeader.
-func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) []string {
-	row := make([]string, len(csvHeader))
-	row[0] = r.Stream.String() + "-" + strconv.FormatUint(r.Seq, 10)
-	row[1] = r.Kind.String()
-	if !t.Time.IsZero() {
-		row[2] = t.Time.In(o.Location).Format(presence.TimeLayout)
-		row[4] = strconv.FormatFloat(float64(t.Error.Microseconds())/1000, 'f', -1, 64)
-	}
-	row[3] = string(t.Quality)
-	row[5] = r.At.Boot.String()
-	number := func(f *float64) string {
-		if f == nil {
-			return ""
-		}
-		return strconv.FormatFloat(*f, 'f', -1, 64)
-	}
-	switch {
-	case r.Badge != nil:
-		row[6], row[7], row[8], row[9] = r.Badge.Reader, r.Badge.Badge, r.Badge.Card, r.Badge.Assurance
-	case r.Tag != nil:
-		row[10], row[11] = r.Tag.Receiver, r.Tag.Tag
-		row[12], row[13], row[14] = number(r.Tag.Lat), number(r.Tag.Lon), number(r.Tag.Accuracy)
-		row[15], row[16] = r.Tag.Fix.String(), r.Tag.Zone.String()
-		if r.Tag.RSSI != nil {
-			row[17] = strconv.Itoa(*r.Tag.RSSI)
-		}
-		row[18] = number(r.Tag.SNR)
-	case r.Person != nil:
-		row[7], row[11], row[19] = r.Person.Badge, r.Person.Tag, r.Person.State.String()
-	case r.Start != nil:
-		row[19] = "version " + r.Start.Version
-	case r.Gap != nil:
-		var lost []string
-		for kind, n := range r.Gap.Kinds {
-			lost = append(lost, fmt.Sprintf("%d %s", n, kind))
-		}
-		row[19] = fmt.Sprintf("%s: lost %s", r.Gap.Reason, strings.Join(lost, ", "))
-	}
-	for i, cell := range row {
-		// A cell that a spreadsheet would take for a formula is told to be text:
-		// names in it come from the radio. A negative number stays one.
-		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-			if _, err := strconv.ParseFloat(cell, 64); err != nil {
-				row[i] = "'" + cell
-			}
-		}
-	}
-	return row
 }

@@ -75,3 +75,22 @@ func TestCertificateThatHasEndedIsAnAlertUntilItIsRenewed(t *testing.T) {
 		return h.MQTT.Connected && h.Journal.Pending == 0 && !slices.Contains(h.Alerts, "certificate-expired")
 	})
 }
+
+// TestStatusIsTheHealthDocument: what `status --json` prints is what the city
+// gets, with an alert standing: no field more.
+func TestStatusIsTheHealthDocument(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	g.must("sim", "reader", "--reader", "door", "--fault", "deaf")
+	g.await("the alert", func() bool { return slices.Contains(g.health().Alerts, "reader-door") })
+	document := g.must("status", "--json")
+	if err := validator(t).Validate("presence/v1/dinkes/dinkes-01/health", []byte(document)); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(document, `"error":"`) {
+		t.Errorf("the reader's fault is not in %s", document)
+	}
+	if out := g.must("status"); !strings.Contains(out, "alert reader-door") {
+		t.Errorf("status says\n%s", out)
+	}
+}

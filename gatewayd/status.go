@@ -24,7 +24,11 @@ func (s statusCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err != nil {
 		return err
 	}
-	body, err := d.Get(ctx, "/status")
+	what := "/report"
+	if s.JSON {
+		what = "/status"
+	}
+	body, err := d.Get(ctx, what)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (r *Reader) reset(ctx context.Context) error {
 		setting{regModWidth, modWidth},
 		setting{regTxASK, txASK100},
 		setting{regMode, modeCRC6363},
-		setting{regRFCfg, r.gain << rxGainShift},
+		setting{regRFCfg, r.gain<<rxGainShift | rfCfgReserved},
 		setting{regTMode, tModeAuto}, setting{regTPrescaler, tPrescaler},
 		setting{regTReloadH, timerTicks >> 8}, setting{regTReloadL, timerTicks & 0xFF},
 		setting{regTxControl, txControlReset | txControlField},

@@ -61,11 +61,12 @@ const (
 	txControlReset = 0x80 // after a reset
 	txControlField = 0x03 // drives both antenna pins
 
-	txASK100    = 0x40   // 100 % ASK, which type A needs
-	tModeAuto   = 0x80   // the timer starts at the end of each transmission
-	rxGainShift = 4      // of RFCfgReg
-	modWidth    = 0x26   // of type A at 106 kBd
-	modeCRC6363 = 0x3D   // CRC preset of type A; the other bits as after a reset
-	tPrescaler  = 0xA9   // 13.56 MHz / (2*169+1): ticks of 25 µs
-	timerTicks  = 0x003B // one less than the ticks in chipTimeout
+	txASK100      = 0x40   // 100 % ASK, which type A needs
+	tModeAuto     = 0x80   // the timer starts at the end of each transmission
+	rxGainShift   = 4      // of RFCfgReg
+	rfCfgReserved = 0x08   // its reserved bits, as they are after a reset
+	modWidth      = 0x26   // of type A at 106 kBd
+	modeCRC6363   = 0x3D   // CRC preset of type A; the other bits as after a reset
+	tPrescaler    = 0xA9   // 13.56 MHz / (2*169+1): ticks of 25 µs
+	timerTicks    = 0x003B // one less than the ticks in chipTimeout
 )

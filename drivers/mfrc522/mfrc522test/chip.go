@@ -77,6 +77,10 @@ type Chip struct {
 	failNext int       // transfers that fail from now on
 	failWith error
 	resetIn  int // transfers until a brown-out; 0 never
+	noise    noise
+	flipMOSI int // bits until one is flipped; 0 never
+	flipMISO int
+	irqFault IRQFault
 	stats    Stats
 
 	reg      [64]byte
@@ -220,11 +224,9 @@ func (c *Chip) hold(low bool) {
 	}
 }
 
-// updateRF drives the field as the registers say. NXP's antenna circuit hangs
-// between TX1 and TX2: it takes both.
+// updateRF drives the field as the registers say.
 func (c *Chip) updateRF(at instant) {
-	on := c.reg[regTxControl]&txControlAntenna == txControlAntenna &&
-		!c.held && !c.booting && !c.sleeping && c.fault != FaultDeaf
+	on := c.drives() && !c.held && !c.booting && !c.sleeping && c.fault != FaultDeaf
 	if c.rf && !on {
 		c.stats.RFOffs++
 	}
@@ -233,6 +235,16 @@ func (c *Chip) updateRF(at instant) {
 	if on && c.phase == modemTxWait {
 		c.send(at)
 	}
+}
+
+// drives reports whether a carrier stands between TX1 and TX2, where NXP's
+// antenna circuit hangs: it takes both drivers, in opposite phase, with some
+// conductance each way (data sheet, sections 9.3.2.5, 9.3.3.8 and 9.3.3.9).
+func (c *Chip) drives() bool {
+	tx := c.reg[regTxControl]
+	opposite := tx&txControlInvTx1On != 0 != (tx&txControlInvTx2On != 0)
+	return tx&txControlAntenna == txControlAntenna && opposite &&
+		c.reg[regGsN]&0xF0 != 0 && c.reg[regCWGsP] != 0
 }
 
 // Registers.
@@ -353,6 +365,7 @@ func (c *Chip) write(addr, v byte, now instant) {
 	default:
 		if mask := writable(addr); mask != 0 {
 			c.reg[addr] = c.reg[addr]&^mask | v&mask
+			c.updateRF(now)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package mfrc522test
 
 import (
+	"math/bits"
+
 	"presence/drivers/cardtest"
 )
 
@@ -191,10 +193,7 @@ func (c *Chip) endSend(at instant) {
 // sent, and keeps their answer.
 func (c *Chip) exchange(at instant) {
 	c.answer = cardtest.Answer{Collision: -1}
-	// Type A at 106 kbit/s is full modulation in pauses of the default width.
-	// With another one the cards see no frame at all.
-	if c.reg[regTxASK]&txASKForce100 == 0 || c.reg[regTxMode]&(modeSpeed|txModeInvMod) != 0 ||
-		c.reg[regModWidth] != defaults()[regModWidth] {
+	if !c.modulates() {
 		return
 	}
 	frame := c.sentBuffer[:(c.sent+7)/8]
@@ -205,16 +204,66 @@ func (c *Chip) exchange(at instant) {
 			frame[i] ^= 0xA5 // something that no card expects
 		}
 	}
+	if c.noise.disturb(frame, c.sent) {
+		for i := range frame {
+			frame[i] ^= 0xA5 // a card drops a frame whose parity is wrong
+		}
+	}
 	answer := c.field.Exchange(c.clockAt(at), cardtest.Frame{Bytes: frame, Bits: c.sent})
 	n := copy(c.heard[:], answer.Bytes)
 	answer.Bytes = c.heard[:n]
+	switch {
+	case answer.Bits > 0 && c.noise.chance(c.noise.Lost):
+		answer = cardtest.Answer{Collision: -1}
+	case answer.Bits > 0:
+		answer.BadParity = c.noise.disturb(answer.Bytes, answer.Bits) || answer.BadParity
+	case c.noise.chance(c.noise.Ghost):
+		answer = c.noise.ghost(c.heard[:])
+	}
 	c.answer = answer
 }
 
-// hears reports whether the receiver is able to make sense of an answer.
-func (c *Chip) hears() bool {
-	return c.reg[regCommand]&commandRcvOff == 0 && c.reg[regRxMode]&modeSpeed == 0 && c.fault != FaultSilent
+// ghost is a frame that nobody sent.
+func (n *noise) ghost(buffer []byte) cardtest.Answer {
+	length := 1 + n.rnd.IntN(48)
+	buffer = buffer[:(length+7)/8]
+	for i := range buffer {
+		buffer[i] = byte(n.rnd.Uint32())
+	}
+	a := cardtest.Answer{Bytes: buffer, Bits: length, Collision: -1, BadParity: length >= 8 && n.rnd.IntN(4) != 0}
+	if n.rnd.IntN(4) == 0 {
+		a.Collision = n.rnd.IntN(length)
+	}
+	return a
 }
+
+// modulates reports whether cards can see a frame. Type A at 106 kbit/s is full
+// modulation of both drivers, by the internal encoder, in pauses of the default
+// width.
+func (c *Chip) modulates() bool {
+	return c.reg[regTxASK]&txASKForce100 != 0 &&
+		c.reg[regTxMode]&(modeSpeed|txModeInvMod) == 0 &&
+		c.reg[regTxSel]&txSelDriver == txSelDriverInternal &&
+		c.reg[regTxControl]&txControlTx2CW == 0 &&
+		c.reg[regModWidth] == defaults()[regModWidth]
+}
+
+// hears reports whether the receiver is able to make sense of an answer. Of
+// reserved bits that were changed, and reserved values, nobody knows what they
+// do: here they deafen.
+func (c *Chip) hears() bool {
+	return c.reg[regCommand]&commandRcvOff == 0 && c.reg[regRxMode]&modeSpeed == 0 &&
+		c.reg[regRxSel]&rxSelUART == rxSelUARTInternal &&
+		c.reg[regRxSel]&rxSelWait <= maxRxWait &&
+		c.reg[regDemod]&demodAddIQ <= demodAddIQFreeze &&
+		c.reg[regRFCfg]&rfCfgReserved == defaults()[regRFCfg]&rfCfgReserved &&
+		c.fault != FaultSilent
+}
+
+// maxRxWait is for how many bits the receiver may stay off after sending
+// (RxWait) and still hear the answer from its first bit on: it comes after 1172
+// cycles at the earliest.
+const maxRxWait = frameDelayAfter0 / etu
 
 // endReceive puts the answer into the FIFO.
 func (c *Chip) endReceive() {
@@ -228,27 +277,30 @@ func (c *Chip) endReceive() {
 	} else if c.answer.BadParity && c.reg[regMfRx]&mfRxParityDisable == 0 {
 		c.raiseError(errParity)
 	}
+	if c.reg[regMfRx]&mfRxParityDisable != 0 {
+		c.keepParity()
+	}
 
-	bits := c.rxAlign + c.answer.Bits
+	n := c.rxAlign + c.answer.Bits
 	whole := c.answer.Bits / 8
 	if c.reg[regRxMode]&modeCRCEn != 0 {
 		if c.answer.Bits%8 != 0 || whole < 3 || crc(presetA, c.answer.Bytes[:whole]) != 0 {
 			c.raiseError(errCRC)
 		}
 		if whole >= 3 { // the checksum itself is kept back
-			bits -= 16
+			n -= 16
 		}
 	}
 	var v byte
-	for i := c.rxAlign; i < bits; i++ {
+	for i := c.rxAlign; i < n; i++ {
 		from := i - c.rxAlign
 		v |= c.answer.Bytes[from/8] >> (from % 8) & 1 << (i % 8)
-		if i%8 == 7 || i == bits-1 {
+		if i%8 == 7 || i == n-1 {
 			c.push(v)
 			v = 0
 		}
 	}
-	c.reg[regControl] = c.reg[regControl]&^0x07 | byte(bits%8)
+	c.reg[regControl] = c.reg[regControl]&^0x07 | byte(n%8)
 	c.raise(regComIrq, irqRx)
 	if c.reg[regCommand]&0x0F == cmdReceive {
 		c.finish()
@@ -258,6 +310,25 @@ func (c *Chip) endReceive() {
 	if c.reg[regRxMode]&rxModeMultiple != 0 {
 		c.phase = modemWaitData
 	}
+}
+
+// keepParity has the parity bits of an answer stand between its bytes, as the
+// receiver takes them for data when ParityDisable is set.
+func (c *Chip) keepParity() {
+	var with [fifoSize]byte
+	n := 0
+	add := func(bit byte) {
+		with[n/8] |= bit << (n % 8)
+		n++
+	}
+	for i := range c.answer.Bits {
+		add(c.answer.Bytes[i/8] >> (i % 8) & 1)
+		if i%8 == 7 {
+			add(byte(bits.OnesCount8(c.answer.Bytes[i/8])+1) & 1)
+		}
+	}
+	c.answer.Bits = n
+	c.answer.Bytes = c.heard[:copy(c.heard[:], with[:(n+7)/8])]
 }
 
 // collided reports the first collision and spoils the bits behind it.

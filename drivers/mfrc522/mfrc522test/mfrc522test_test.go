@@ -176,7 +176,7 @@ func TestRegistersAfterReset(t *testing.T) {
 		r.write(version, 0x55)
 		r.want("a read-only register", version, 0x92)
 		r.write(rfCfg, 0x7F)
-		r.want("gain", rfCfg, 0x78)
+		r.want("gain", rfCfg, 0x7F)
 	})
 	in(t, "versions", func(t *testing.T) {
 		newRig(t, mfrc522test.Version(0xB2)).want("a clone", version, 0xB2)

@@ -21,12 +21,16 @@ const (
 	regRxMode     = 0x13
 	regTxControl  = 0x14
 	regTxASK      = 0x15
+	regTxSel      = 0x16
+	regRxSel      = 0x17
 	regDemod      = 0x19
 	regMfRx       = 0x1D
 	regCRCResultH = 0x21
 	regCRCResultL = 0x22
 	regModWidth   = 0x24
 	regRFCfg      = 0x26
+	regGsN        = 0x27
+	regCWGsP      = 0x28
 	regTMode      = 0x2A
 	regTPrescaler = 0x2B
 	regTReloadH   = 0x2C
@@ -54,6 +58,8 @@ const (
 const (
 	commandRcvOff    = 0x20
 	commandPowerDown = 0x10
+
+	comIEnInverted = 0x80 // IRqInv
 
 	irqSet1    = 0x80 // also Set2 of DivIrqReg
 	irqTx      = 0x40
@@ -102,10 +108,24 @@ const (
 	rxModeNoErr    = 0x08
 	rxModeMultiple = 0x04
 
-	txControlAntenna = 0x03 // Tx2RFEn, Tx1RFEn
+	txControlAntenna  = 0x03 // Tx2RFEn, Tx1RFEn
+	txControlTx2CW    = 0x08
+	txControlInvTx1On = 0x40
+	txControlInvTx2On = 0x80
+
+	txSelDriver         = 0x30 // DriverSel
+	txSelDriverInternal = 0x10 // from the internal encoder
+
+	rxSelUART         = 0xC0 // UARTSel
+	rxSelUARTInternal = 0x80 // from the internal analog module
+	rxSelWait         = 0x3F // RxWait
+
+	rfCfgReserved = 0x8F
 
 	txASKForce100 = 0x40
 
+	demodAddIQ       = 0xC0
+	demodAddIQFreeze = 0x40 // above it, values are reserved
 	demodPrescalEven = 0x10
 
 	mfRxParityDisable = 0x10
@@ -136,8 +156,8 @@ func defaults() (r [64]byte) {
 	r[regColl] = collKeepAfter | collPosNotValid
 	r[regMode] = 0x3F
 	r[regTxControl] = 0x80
-	r[0x16] = 0x10 // TxSelReg
-	r[0x17] = 0x84 // RxSelReg
+	r[regTxSel] = 0x10
+	r[regRxSel] = 0x84
 	r[0x18] = 0x84 // RxThresholdReg
 	r[regDemod] = 0x4D
 	r[0x1C] = 0x62 // MfTxReg
@@ -145,8 +165,8 @@ func defaults() (r [64]byte) {
 	r[regCRCResultH], r[regCRCResultL] = 0xFF, 0xFF
 	r[regModWidth] = 0x26
 	r[regRFCfg] = 0x48
-	r[0x27] = 0x88 // GsNReg
-	r[0x28] = 0x20 // CWGsPReg
+	r[regGsN] = 0x88
+	r[regCWGsP] = 0x20
 	r[0x29] = 0x20 // ModGsPReg
 	r[0x33] = 0x80 // TestPinEnReg
 	r[0x36] = 0x40 // AutoTestReg
@@ -157,12 +177,12 @@ func defaults() (r [64]byte) {
 // nothing else; 0 for read-only and reserved ones.
 func writable(addr byte) byte {
 	switch addr {
-	case regComIEn, regMode, regTxControl, 0x16, 0x17, 0x1F, regModWidth, 0x27,
+	case regComIEn, regMode, regTxControl, regTxSel, regRxSel, 0x1F, regModWidth, regGsN,
 		regTMode, regTPrescaler, regTReloadH, regTReloadL:
 		return 0xFF
 	case regDivIEn:
 		return 0x94
-	case regWaterLevel, 0x28, 0x29:
+	case regWaterLevel, regCWGsP, 0x29:
 		return 0x3F
 	case regTxMode, regRxMode:
 		return 0xFC
@@ -177,7 +197,7 @@ func writable(addr byte) byte {
 	case regMfRx:
 		return 0x10
 	case regRFCfg:
-		return 0x70
+		return 0x7F // of which the lower four are reserved
 	case 0x31, 0x32, 0x33, 0x34, 0x36, 0x38, 0x39, 0x3A:
 		return 0xFF
 	}

@@ -180,6 +180,7 @@ func (b *bus) transfer(packets []spi.Packet) error {
 			c.reset(now)
 		}
 	}
+	c.drift(now)
 	perByte := byteTime(int64(b.speed))
 	for _, p := range packets {
 		for i := range max(len(p.W), len(p.R)) {
@@ -190,9 +191,9 @@ func (b *bus) transfer(packets []spi.Packet) error {
 			now += perByte
 			c.onBus += perByte
 			c.advance(now)
-			miso := b.port.clock(mosi, now)
+			miso := c.toHost(c.onWire(b.port.clock(c.toChip(mosi), now)))
 			if len(p.R) != 0 {
-				p.R[i] = c.onWire(miso)
+				p.R[i] = miso
 			}
 		}
 		if !p.KeepCS {

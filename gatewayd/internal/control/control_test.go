@@ -25,7 +25,9 @@ import (
 // fake is a daemon without rooms.
 func fake() control.Daemon {
 	return control.Daemon{
-		Health: func() presence.Health { return presence.Health{V: 1, Level: presence.LevelOK} },
+		Health: func() presence.Health {
+			return presence.Health{V: 1, Level: presence.LevelOK, AlertTexts: []presence.Alert{{Code: "lamp"}}}
+		},
 		Watch: func(_ context.Context, line func(control.WatchLine) error) error {
 			return line(control.WatchLine{Event: json.RawMessage(`{"kind":"badge"}`)})
 		},
@@ -102,8 +104,15 @@ func TestClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	var h presence.Health
-	if err := json.NewDecoder(body).Decode(&h); err != nil || h.Level != presence.LevelOK {
+	if err := json.NewDecoder(body).Decode(&h); err != nil || h.Level != presence.LevelOK || len(h.AlertTexts) != 0 {
 		t.Errorf("health %+v, %v", h, err)
+	}
+	body.Close()
+	if body, err = c.Get(t.Context(), "/report"); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.NewDecoder(body).Decode(&h); err != nil || len(h.AlertTexts) != 1 {
+		t.Errorf("report %+v, %v", h, err)
 	}
 	body.Close()
 

@@ -76,7 +76,13 @@ func (e Export) Query() url.Values {
 // Handler answers requests for a daemon.
 func Handler(d Daemon) http.Handler {
 	mux := http.NewServeMux()
+	// The document that the city gets, and the same with its alerts in words.
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		h := d.Health()
+		h.AlertTexts = nil
+		writeJSON(w, h)
+	})
+	mux.HandleFunc("GET /report", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, d.Health())
 	})
 	mux.HandleFunc("GET /watch", d.watch)

@@ -106,6 +106,9 @@ type Options struct {
 	// waiting for an event, which may take for ever.
 	Beat func(next time.Duration)
 
+	// Dial, if set, opens the connection beneath MQTT and TLS in place of TCP.
+	Dial func(context.Context) (net.Conn, error)
+
 	// Limits bounds waiting; zero values are the defaults.
 	Limits Limits
 }
@@ -214,7 +217,9 @@ func New(opt Options) *Uplink {
 	for topic := range opt.Documents {
 		u.filters[u.prefix+topic] = 1
 	}
-	u.dial = u.dialTCP
+	if u.dial = opt.Dial; u.dial == nil {
+		u.dial = u.dialTCP
+	}
 	return u
 }
 
