@@ -15,7 +15,9 @@ import (
 )
 
 // reader is the simplest thing that can talk to a field. Each frame comes
-// 10 ms after the last, so that every card has started up.
+// 10 ms after the last, so that every card has started up. Its clock is its own
+// and falls behind the wall clock where the machine is busy; so cards that are
+// to answer lie there before the field comes on, from when they count by it.
 type reader struct {
 	field *cardtest.Field
 	now   time.Time
@@ -23,8 +25,8 @@ type reader struct {
 
 func newReader(cards ...*cardtest.Card) *reader {
 	r := &reader{cardtest.NewField(), time.Now()}
-	r.field.SetRF(true, r.now)
 	r.field.Put(cards...)
+	r.field.SetRF(true, r.now)
 	return r
 }
 
