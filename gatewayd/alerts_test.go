@@ -11,20 +11,20 @@ import (
 
 	"presence/config"
 	"presence/drivers/pi"
+	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/clock"
-	"presence/gatewayd/internal/health"
 )
 
-// codes are those of conditions that have all that they need.
-func codes(t *testing.T, cs []health.Condition) string {
+// codes are those of alerts that have all that they need.
+func codes(t *testing.T, as []alerts.Alert) string {
 	t.Helper()
 	list := ""
-	for _, c := range cs {
-		if c.ID == "" || c.EN == "" || c.Level == "" {
-			t.Errorf("%s lacks a text or a level", c.Code)
+	for _, a := range as {
+		if a.ID() == "" || a.EN() == "" || a.Level() == "" {
+			t.Errorf("%s lacks a text or a level", a.Code())
 		}
-		list += fmt.Sprintf("%s:%s ", c.Code, c.Level)
+		list += fmt.Sprintf("%s:%s ", a.Code(), a.Level())
 	}
 	return list
 }
@@ -75,7 +75,7 @@ func TestBoardAlertsComeAndGo(t *testing.T) {
 			{throttled, "0\n", 0, none},
 			{volt, "1\n", 3 * time.Second, "undervoltage:warn "},
 			{volt, "0\n", 3 * time.Second, "undervoltage:warn "},
-			{volt, "0\n", weakFor, none},
+			{volt, "0\n", alerts.PowerWeak.Limit().Window, none},
 			{throttled, "1\n", 0, "undervoltage:warn "},
 			{throttled, "50005\n", 0, "undervoltage:warn "}, // slowed down by weak power, not by heat
 			{throttled, "50000\n", 0, none},                 // it is over
@@ -129,7 +129,7 @@ func TestCertificateAlertsComeAndGo(t *testing.T) {
 			t.Errorf("with %v left: %q, want %q", step.left, got, step.want)
 		}
 		for _, c := range cs {
-			seen[c.EN] = true
+			seen[c.EN()] = true
 		}
 	}
 	if len(seen) != 4 {

@@ -6,21 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
 	"presence/config"
-	"presence/gatewayd/internal/health"
-	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/alerts"
 )
 
 // certificates are the files of the configuration whose dates matter.
 type certificates []*certificate
 
 type certificate struct {
-	path   string
-	code   string // of its alerts, without what is the matter
-	id, en string // what it is
+	path     string
+	expired  alerts.Kind
+	expiring [3]alerts.Kind // the nearest end first: the alert changes twice
 
 	mu   sync.Mutex
 	file os.FileInfo       // as it was when it was read
@@ -32,8 +32,14 @@ func newCertificates(m config.MQTT) (all certificates) {
 		return nil
 	}
 	for _, c := range []*certificate{
-		{path: m.CertFile, code: "certificate", id: "Sertifikat gateway", en: "The gateway's certificate"},
-		{path: m.CAFile, code: "ca", id: "Sertifikat CA kota", en: "The certificate of the city's CA"},
+		{
+			path: m.CertFile, expired: alerts.CertificateExpired,
+			expiring: [3]alerts.Kind{alerts.CertificateDay, alerts.CertificateWeek, alerts.CertificateMonth},
+		},
+		{
+			path: m.CAFile, expired: alerts.CAExpired,
+			expiring: [3]alerts.Kind{alerts.CADay, alerts.CAWeek, alerts.CAMonth},
+		},
 	} {
 		if c.path != "" {
 			all = append(all, c)
@@ -71,7 +77,7 @@ func readCertificate(path string) (*x509.Certificate, error) {
 }
 
 // conditions tells which certificates have ended, or will soon.
-func (all certificates) conditions(now time.Time, in *time.Location) (cs []health.Condition) {
+func (all certificates) conditions(now time.Time, in *time.Location) (as []alerts.Alert) {
 	for _, c := range all {
 		cert := c.load()
 		if cert == nil {
@@ -80,31 +86,18 @@ func (all certificates) conditions(now time.Time, in *time.Location) (cs []healt
 		end := cert.NotAfter.In(in).Format(time.DateTime)
 		left := cert.NotAfter.Sub(now)
 		if left <= 0 {
-			cs = append(cs, health.Condition{
-				Code: c.code + "-expired", Level: presence.LevelFault,
-				ID: fmt.Sprintf("%s (%s) sudah berakhir %s. Sambungan ke broker ditolak; perbarui sertifikat.", c.id, c.path, end),
-				EN: fmt.Sprintf("%s (%s) has ended at %s. No line to the broker is possible; renew it.", c.en, c.path, end),
-			})
+			as = append(as, c.expired.Raise(alerts.Values{"end": end}, c.path))
 			continue
 		}
-		// The alert begins 30 days ahead, and changes twice.
-		for _, days := range []int{1, 7, 30} {
-			if left > time.Duration(days)*24*time.Hour {
-				continue
+		for _, kind := range c.expiring {
+			if limit := kind.Limit().Raise; left.Seconds() <= limit {
+				days := strconv.Itoa(int(limit / (24 * time.Hour).Seconds()))
+				as = append(as, kind.Raise(alerts.Values{"end": end, "days": days}, c.path))
+				break
 			}
-			level := presence.LevelWarn
-			if days == 1 {
-				level = presence.LevelFault
-			}
-			cs = append(cs, health.Condition{
-				Code: c.code + "-expiring", Level: level,
-				ID: fmt.Sprintf("%s (%s) berakhir dalam %d hari, %s. Perbarui sebelum itu.", c.id, c.path, days, end),
-				EN: fmt.Sprintf("%s (%s) ends within %d days, at %s. Renew it before.", c.en, c.path, days, end),
-			})
-			break
 		}
 	}
-	return cs
+	return as
 }
 
 // certTime is the instant by which certificates are judged: the latest of those
@@ -122,7 +115,7 @@ func certTime(wall, notBefore, build time.Time) time.Time {
 
 // certificateConditions says no more than what is certain while the time is
 // unknown.
-func (d *daemon) certificateConditions() []health.Condition {
+func (d *daemon) certificateConditions() []alerts.Alert {
 	now := d.clock.Timing(d.clock.Now()).Time
 	if now.IsZero() {
 		now = d.clock.NotBefore()

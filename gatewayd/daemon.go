@@ -27,6 +27,7 @@ import (
 	"presence/drivers/mfrc522"
 	"presence/drivers/pi"
 	"presence/drivers/serial"
+	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/backoff"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/control"
@@ -60,7 +61,8 @@ type daemon struct {
 	journal *journal.Journal
 	outages *outage.Log
 
-	outagesUnsaved bool // as last said in the log
+	gates          alerts.Gates // of the alerts that come from numbers of the rooms
+	outagesUnsaved bool         // as last said in the log
 	lamp           *lamp.Lamp
 	lampFault      error
 	door           *door.Door

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 
 	"presence/config"
-	"presence/gatewayd/internal/health"
+	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/hours"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/roster"
@@ -111,35 +111,26 @@ func (d *daemon) hoursHealth() presence.HoursHealth {
 // documentConditions are what is wrong with roster and working hours. A refused
 // document stands until a valid one comes: what the topic said last is not what
 // is in force.
-func (d *daemon) documentConditions() (cs []health.Condition) {
+func (d *daemon) documentConditions() (as []alerts.Alert) {
 	if d.rosterFile != nil {
 		if err := d.rosterFile.Problem(); err != nil {
-			cs = append(cs, health.Condition{
-				Code: "roster", Level: presence.LevelWarn,
-				ID: fmt.Sprintf("Berkas roster salah dan tidak dipakai; roster sebelumnya tetap berlaku. Perbaiki %s, periksa dengan gatewayd check. (%v)", d.cfg.Tags.RosterFile, err),
-				EN: fmt.Sprintf("The roster file is wrong and not in use; the roster before it stays in force. Correct %s and try gatewayd check. (%v)", d.cfg.Tags.RosterFile, err),
-			})
+			as = append(as, alerts.RosterFileWrong.Raise(withError(err), d.cfg.Tags.RosterFile))
 		}
 	}
 	for _, doc := range []struct {
-		keeper *signed.Keeper
-		code   string
-		id, en string
-		topic  string
+		keeper  *signed.Keeper
+		refused alerts.Kind
+		topic   string
 	}{
-		{d.signed.roster, "roster-refused", "Roster", "A roster", topicRoster},
-		{d.signed.hours, "hours-refused", "Jam kerja", "Working hours", topicHours},
+		{d.signed.roster, alerts.RosterRefused, topicRoster},
+		{d.signed.hours, alerts.HoursRefused, topicHours},
 	} {
 		if doc.keeper == nil {
 			continue
 		}
 		if err := doc.keeper.State().Problem; err != nil {
-			cs = append(cs, health.Condition{
-				Code: doc.code, Level: presence.LevelWarn,
-				ID: fmt.Sprintf("%s pada topik %s ditolak; yang sebelumnya tetap berlaku. Terbitkan lagi dokumen yang ditandatangani kota, dan periksa siapa yang boleh menulis ke topik itu. (%v)", doc.id, doc.topic, err),
-				EN: fmt.Sprintf("%s on the topic %s: refused; what was before stays in force. Publish the document that the city signed again, and look who may write to that topic. (%v)", doc.en, doc.topic, err),
-			})
+			as = append(as, doc.refused.Raise(withError(err), doc.topic))
 		}
 	}
-	return cs
+	return as
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"strings"
-
+	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
-	"presence/gatewayd/internal/recap"
 )
 
 // openOutages reads when this gateway could not work so far. Without that it
@@ -26,17 +24,17 @@ func (d *daemon) openOutages() {
 	}
 }
 
-// noteOutages keeps what a health document says of outages. The monitor alone
-// calls it.
-func (d *daemon) noteOutages(doc presence.Health) {
-	var broken []string
-	for _, code := range doc.Alerts {
-		if strings.HasPrefix(code, "reader-") || strings.HasPrefix(code, "receiver-") || code == "journal-full" {
-			broken = append(broken, code)
+// noteOutages keeps what a health document and its alerts say of outages. The
+// monitor alone calls it.
+func (d *daemon) noteOutages(doc presence.Health, standing []alerts.Alert) {
+	var broken []alerts.Outage
+	for _, a := range standing {
+		if o, ok := a.Outage(); ok {
+			broken = append(broken, o)
 		}
 	}
 	if doc.Clock.Quality == presence.QualityUnsynced {
-		broken = append(broken, recap.ClockUnknown)
+		broken = append(broken, alerts.Outage{Failure: alerts.ClockUnknown})
 	}
 	err := d.outages.Look(d.clock.Now(), broken, d.cfg.Journal.Keep)
 	if failed := err != nil; failed != d.outagesUnsaved {

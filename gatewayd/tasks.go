@@ -4,8 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"presence/gatewayd/internal/health"
-	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/alerts"
 )
 
 // taskDied is what health says of the reader or receiver of a task that ended
@@ -21,27 +20,9 @@ func firstLine(err error) string {
 }
 
 // taskConditions are the tasks that are started again and again and do not work.
-func (d *daemon) taskConditions() (cs []health.Condition) {
+func (d *daemon) taskConditions() (as []alerts.Alert) {
 	for _, f := range d.crew.Failing() {
-		why := firstLine(f.Err)
-		cs = append(cs, health.Condition{
-			Code: taskCode(f.Name), Level: presence.LevelFault,
-			ID: fmt.Sprintf("Bagian gateway %q gagal terus-menerus dan dijalankan ulang. Hubungi pembuatnya dengan keluaran: journalctl -u gatewayd. (%s)", f.Name, why),
-			EN: fmt.Sprintf("The gateway's task %q fails again and again and is started anew. Tell its makers what journalctl -u gatewayd says. (%s)", f.Name, why),
-		})
+		as = append(as, alerts.TaskFailing.Raise(alerts.Values{"error": firstLine(f.Err)}, f.Name))
 	}
-	return cs
-}
-
-// taskCode is the alert of a task. Names of tasks hold spaces and what a
-// configuration may call a reader; codes are lower-case letters, digits and
-// hyphens.
-func taskCode(name string) string {
-	return "task-" + strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
-			return r
-		}
-		return '-'
-	}, strings.ToLower(name))
+	return as
 }

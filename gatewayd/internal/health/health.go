@@ -3,12 +3,14 @@ package health
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -22,9 +24,9 @@ type Sources struct {
 	Roster    func() presence.RosterHealth
 	Hours     func() presence.HoursHealth
 	Pi        func() presence.PiHealth
-	// Conditions are those that no number of the document shows, such as a
-	// journal that was found damaged at the start.
-	Conditions func() []Condition
+	// Conditions are the alerts that no number of the document shows, such as
+	// that of a journal which was found damaged at the start.
+	Conditions func() []alerts.Alert
 }
 
 // Options is what a monitor needs.
@@ -43,8 +45,9 @@ type Options struct {
 	// Beat, if set, is told at each step within what time the next one comes:
 	// 0 before work, the length of a pause before a pause.
 	Beat func(next time.Duration)
-	// Watch, if set, is shown the document at every look.
-	Watch func(presence.Health)
+	// Watch, if set, is shown the document at every look, and the alerts that
+	// stand.
+	Watch func(presence.Health, []alerts.Alert)
 }
 
 // Monitor makes the documents.
@@ -53,6 +56,7 @@ type Monitor struct {
 	started time.Time
 	seq     atomic.Uint64 // of the last document that was handed on
 	disk    trend         // of the free bytes
+	gates   alerts.Gates  // of the alerts that come from the document's numbers
 
 	mu     sync.Mutex
 	alerts map[string]presence.Alert // that stand
@@ -66,17 +70,14 @@ func New(opt Options) *Monitor {
 // Look is the document as of now, with the texts of the alerts. It may be called
 // from any goroutine.
 func (m *Monitor) Look() presence.Health {
-	doc, conditions := m.look()
+	doc, standing := m.look()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, c := range conditions {
-		doc.AlertTexts = append(doc.AlertTexts, m.alertOf(c, doc.Time))
-	}
-	slices.SortFunc(doc.AlertTexts, func(a, b presence.Alert) int { return strings.Compare(a.Code, b.Code) })
+	doc.AlertTexts = m.messages(standing, doc.Time)
 	return doc
 }
 
-func (m *Monitor) look() (presence.Health, []Condition) {
+func (m *Monitor) look() (presence.Health, []alerts.Alert) {
 	s := m.opt.Sources
 	doc := presence.Health{
 		V: 1, Seq: m.seq.Load(), IntervalS: m.opt.Interval.Seconds(), Time: m.opt.Time(),
@@ -114,23 +115,26 @@ func (m *Monitor) look() (presence.Health, []Condition) {
 			doc.Pi.DiskDaysLeft = m.disk.left(time.Now(), *free)
 		}
 	}
-	conditions := Judge(doc)
+	standing := Judge(doc, time.Now(), &m.gates)
 	if s.Conditions != nil {
-		conditions = append(conditions, s.Conditions()...)
+		standing = append(standing, s.Conditions()...)
 	}
 	doc.Level = presence.LevelOK
-	for _, c := range conditions {
-		doc.Alerts = append(doc.Alerts, c.Code)
-		if rank(c.Level) > rank(doc.Level) {
-			doc.Level = c.Level
-		}
+	for _, a := range standing {
+		doc.Alerts = append(doc.Alerts, a.Code())
+		doc.Level = worse(doc.Level, presence.Level(a.Level()))
 	}
 	slices.Sort(doc.Alerts)
-	return doc, conditions
+	doc.Alerts = slices.Compact(doc.Alerts)
+	return doc, standing
 }
 
-func rank(l presence.Level) int {
-	return slices.Index([]presence.Level{presence.LevelOK, presence.LevelWarn, presence.LevelFault}, l)
+func worse(a, b presence.Level) presence.Level {
+	rank := []presence.Level{presence.LevelOK, presence.LevelWarn, presence.LevelFault}
+	if slices.Index(rank, b) > slices.Index(rank, a) {
+		return b
+	}
+	return a
 }
 
 // lookEvery is how soon a change of level or an alert is noticed.
@@ -149,10 +153,10 @@ func (m *Monitor) Run(ctx context.Context) error {
 	}
 	for {
 		beat(0)
-		doc, conditions := m.look()
-		m.settle(conditions, doc.Time)
+		doc, standing := m.look()
+		m.settle(standing, doc.Time)
 		if m.opt.Watch != nil {
-			m.opt.Watch(doc)
+			m.opt.Watch(doc, standing)
 		}
 		if sent.IsZero() || time.Since(sent) >= m.opt.Interval ||
 			doc.Level != last.Level || !slices.Equal(doc.Alerts, last.Alerts) {
@@ -170,16 +174,16 @@ func (m *Monitor) Run(ctx context.Context) error {
 }
 
 // settle raises the alerts that came and clears those that went.
-func (m *Monitor) settle(conditions []Condition, now *string) {
+func (m *Monitor) settle(as []alerts.Alert, now *string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	standing := make(map[string]bool, len(conditions))
-	for _, c := range conditions {
-		standing[c.Code] = true
-		old, known := m.alerts[c.Code]
-		if a := m.alertOf(c, now); !known || a != old {
-			m.alerts[c.Code] = a
-			m.opt.Retain("alert/"+c.Code, encode(a))
+	standing := make(map[string]bool, len(as))
+	for _, a := range m.messages(as, now) {
+		standing[a.Code] = true
+		old, known := m.alerts[a.Code]
+		if !known || !reflect.DeepEqual(a, old) {
+			m.alerts[a.Code] = a
+			m.opt.Retain("alert/"+a.Code, encode(a))
 		}
 	}
 	for code := range m.alerts {
@@ -190,13 +194,36 @@ func (m *Monitor) settle(conditions []Condition, now *string) {
 	}
 }
 
-// alertOf is the document of a condition. It stands since its code does.
-func (m *Monitor) alertOf(c Condition, now *string) presence.Alert {
-	a := presence.Alert{Code: c.Code, Level: c.Level, Since: m.alerts[c.Code].Since, ID: c.ID, EN: c.EN}
-	if a.Since == "" && now != nil {
-		a.Since = *now
+// messages are the documents of alerts, by code. Alerts that share a code are
+// one document, as bad as the worst, that says what each of them says. An alert
+// stands since its code does.
+func (m *Monitor) messages(as []alerts.Alert, now *string) []presence.Alert {
+	byCode := make(map[string]presence.Alert)
+	for _, a := range as {
+		next := presence.Alert{
+			Code: a.Code(), Level: presence.Level(a.Level()), Since: m.alerts[a.Code()].Since,
+			About: a.About(), ID: a.ID(), EN: a.EN(),
+		}
+		if next.Since == "" && now != nil {
+			next.Since = *now
+		}
+		if before, ok := byCode[a.Code()]; ok {
+			next.Level = worse(before.Level, next.Level)
+			next.ID, next.EN = before.ID+" "+next.ID, before.EN+" "+next.EN
+			for _, name := range before.About {
+				if !slices.Contains(next.About, name) {
+					next.About = append(next.About, name)
+				}
+			}
+			slices.Sort(next.About)
+		}
+		byCode[a.Code()] = next
 	}
-	return a
+	list := make([]presence.Alert, 0, len(byCode))
+	for _, code := range slices.Sorted(maps.Keys(byCode)) {
+		list = append(list, byCode[code])
+	}
+	return list
 }
 
 // encode cannot fail: the documents hold nothing that JSON cannot say.

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/health"
 	"presence/gatewayd/internal/presence"
 )
@@ -48,7 +49,7 @@ func TestJudge(t *testing.T) {
 		"quiet tags":       {receiver(presence.ReceiverHealth{State: "silent"}), nil},
 		"unplugged":        {receiver(presence.ReceiverHealth{State: "gone"}), []string{"receiver-yard"}},
 		"few bad frames":   {receiver(presence.ReceiverHealth{State: "ok", Bad: map[string]int64{"checksum": 99}}), nil},
-		"mostly bad":       {receiver(presence.ReceiverHealth{State: "ok", Frames: 90, Bad: map[string]int64{"checksum": 60, "range": 40}}), []string{"receiver-yard"}},
+		"mostly bad":       {receiver(presence.ReceiverHealth{State: "ok", Frames: 90, Bad: map[string]int64{"checksum": 60, "range": 40}}), []string{"receiver-noisy-yard"}},
 		"broker restarted": {presence.Health{Journal: presence.JournalHealth{Pending: 5, OldestPendingS: 20}}, nil},
 		"broker gone":      {presence.Health{Journal: presence.JournalHealth{Pending: 5, OldestPendingS: 400}}, []string{"delivery-late"}},
 		"late sync":        {presence.Health{Clock: presence.ClockHealth{UnsyncedS: 4*3600 - 1}}, nil},
@@ -56,10 +57,10 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, c := range health.Judge(tc.doc) {
-				got = append(got, c.Code)
-				if c.ID == "" || c.EN == "" || c.Level == "" {
-					t.Errorf("%s lacks a text or a level", c.Code)
+			for _, c := range health.Judge(tc.doc, time.Now(), new(alerts.Gates)) {
+				got = append(got, c.Code())
+				if c.ID() == "" || c.EN() == "" || c.Level() == "" {
+					t.Errorf("%s lacks a text or a level", c.Code())
 				}
 			}
 			if !slices.Equal(got, tc.want) {
@@ -87,11 +88,57 @@ func TestUnsyncedClock(t *testing.T) {
 		if tc.known > 0 {
 			doc.Clock.ErrorMS = &tc.known
 		}
-		cs := health.Judge(doc)
-		if len(cs) != 1 || cs[0].Level != tc.level || !strings.Contains(cs[0].EN, tc.says) ||
-			strings.Contains(cs[0].EN, "RTC") == tc.rtc || strings.Contains(cs[0].ID, "RTC") == tc.rtc {
+		cs := health.Judge(doc, time.Now(), new(alerts.Gates))
+		if len(cs) != 1 || cs[0].Level() != alerts.Level(tc.level) || !strings.Contains(cs[0].EN(), tc.says) ||
+			strings.Contains(cs[0].EN(), "RTC") == tc.rtc || strings.Contains(cs[0].ID(), "RTC") == tc.rtc {
 			t.Errorf("%+v: %+v", tc, cs)
 		}
+	}
+}
+
+// A receiver that hears noise says so, and not that it is gone; and it says so
+// no longer than it is so.
+func TestNoiseIsJudgedByWhatWasHeardLast(t *testing.T) {
+	gates, now := new(alerts.Gates), time.Now()
+	r := presence.ReceiverHealth{Name: "yard", State: "ok", Bad: map[string]int64{}}
+	hear := func(good, bad int64, passed time.Duration) string {
+		t.Helper()
+		r.Frames += good
+		r.Bad["checksum"] += bad
+		now = now.Add(passed)
+		found := ""
+		for _, a := range health.Judge(presence.Health{Receivers: []presence.ReceiverHealth{r}}, now, gates) {
+			if _, outage := a.Outage(); outage != (a.Code() == "receiver-yard") {
+				t.Errorf("%s is an outage: %v", a.Code(), outage)
+			}
+			found += a.Code()
+		}
+		return found
+	}
+	const noisy = "receiver-noisy-yard"
+	for i, step := range []struct {
+		good, bad int64
+		passed    time.Duration
+		want      string
+	}{
+		{100_000, 0, time.Hour, ""}, // a quiet month
+		{0, 99, time.Minute, ""},
+		{0, 60, time.Minute, noisy}, // however much was well before
+		{60, 0, time.Minute, noisy}, // not yet well
+		{150, 0, time.Minute, ""},
+		{30, 30, time.Minute, ""}, // half is not most
+		{0, 150, time.Minute, noisy},
+		{0, 0, 11 * time.Minute, ""}, // silent: nothing is known of its noise
+		{10, 0, time.Minute, ""},
+	} {
+		if got := hear(step.good, step.bad, step.passed); got != step.want {
+			t.Errorf("step %d: %q, want %q", i, got, step.want)
+		}
+	}
+	hear(0, 200, time.Second)
+	r.State = "gone"
+	if got := hear(0, 0, time.Second); got != "receiver-yard" {
+		t.Errorf("unplugged while noisy: %q", got)
 	}
 }
 

@@ -1,135 +1,109 @@
 package health
 
 import (
-	"fmt"
+	"strconv"
+	"time"
 
+	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/presence"
 )
 
-// Condition is something that a person should know.
-type Condition struct {
-	// Code names it in the topic `alert/<code>` and never changes: lower-case
-	// letters, digits and hyphens.
-	Code  string
-	Level presence.Level
-	ID    string // what is wrong and what to do, in Indonesian
-	EN    string // the same in English
-}
+// wellKnown is the error in milliseconds up to which the time is known well
+// enough, from the broker, although nobody disciplines the system's clock.
+const wellKnown = 1000
 
-// offlineAfter is how many seconds events may wait before it is an alert: a
-// broker's restart is not worth a call.
-const offlineAfter = 300
-
-// leastRoom is how many bytes, and leastDays how many days, may be left on the
-// disk before it is an alert. At leastRoom a Pi soon fails in other ways.
-const (
-	leastRoom = 64 << 20
-	leastDays = 7
-)
-
-// badShare is the part of a receiver's frames that may be rejected before it is
-// an alert, once there are enough of them to tell.
-const (
-	badShare  = 0.5
-	badEnough = 100
-)
-
-// unsyncedAfter is for how many seconds nobody may discipline the clock before
-// it is an alert, and wellKnown the error in milliseconds up to which the time
-// is known well enough all the same, from the broker, for that to be a hint.
-const (
-	unsyncedAfter = 4 * 3600
-	wellKnown     = 1000
-)
-
-// Judge says which conditions a document shows.
-func Judge(h presence.Health) []Condition {
-	var cs []Condition
-	add := func(level presence.Level, code, id, en string) {
-		cs = append(cs, Condition{Code: code, Level: level, ID: id, EN: en})
-	}
+// Judge says which alerts a document shows that was taken at an instant. The
+// gates are those of the documents before.
+func Judge(h presence.Health, now time.Time, gates *alerts.Gates) []alerts.Alert {
+	var as []alerts.Alert
+	add := func(k alerts.Kind, v alerts.Values, about ...string) { as = append(as, k.Raise(v, about...)) }
 	for _, r := range h.Readers {
+		why := alerts.Values{"error": r.Error}
 		switch r.State {
 		case "bus-dead":
-			add(presence.LevelFault, "reader-"+r.Name,
-				fmt.Sprintf("Pembaca kartu %q tidak menjawab. Periksa kabel, catu daya dan SPI. (%s)", r.Name, r.Error),
-				fmt.Sprintf("Badge reader %q does not answer. Check wiring, power and SPI. (%s)", r.Name, r.Error))
+			add(alerts.ReaderDead, why, r.Name)
 		case "deaf":
-			add(presence.LevelFault, "reader-"+r.Name,
-				fmt.Sprintf("Pembaca kartu %q menjawab tetapi tidak dapat membaca kartu. Cabut dan pasang kembali, atau ganti. (%s)", r.Name, r.Error),
-				fmt.Sprintf("Badge reader %q answers but cannot read cards. Reconnect or replace it. (%s)", r.Name, r.Error))
+			add(alerts.ReaderDeaf, why, r.Name)
 		}
 	}
 	for _, r := range h.Receivers {
+		if r.State == "gone" {
+			add(alerts.ReceiverGone, alerts.Values{"error": r.Error}, r.Name)
+		}
 		var bad int64
 		for _, n := range r.Bad {
 			bad += n
 		}
-		switch {
-		case r.State == "gone":
-			add(presence.LevelWarn, "receiver-"+r.Name,
-				fmt.Sprintf("Penerima tag %q tidak terhubung. Periksa kabel USB atau porta serial. (%s)", r.Name, r.Error),
-				fmt.Sprintf("Tag receiver %q is not connected. Check its USB cable or serial port. (%s)", r.Name, r.Error))
-		case bad >= badEnough && float64(bad) > badShare*float64(bad+r.Frames):
-			add(presence.LevelWarn, "receiver-"+r.Name,
-				fmt.Sprintf("Penerima tag %q mengirim data yang sebagian besar rusak (%d dari %d). Periksa protokol, baud dan antena.", r.Name, bad, bad+r.Frames),
-				fmt.Sprintf("Tag receiver %q sends mostly damaged data (%d of %d). Check protocol, baud rate and antenna.", r.Name, bad, bad+r.Frames))
+		// What was heard before it was gone says nothing of its connection.
+		if bad, all, noisy := gates.Share(alerts.ReceiverNoisy, r.Name, now, bad, bad+r.Frames); noisy && r.State != "gone" {
+			add(alerts.ReceiverNoisy, alerts.Values{"bad": number(bad), "all": number(all)}, r.Name)
 		}
 	}
-	late := h.Journal.Pending > 0 && h.Journal.OldestPendingS >= offlineAfter
-	if !late && !h.MQTT.Connected && h.MQTT.DisconnectedS >= offlineAfter {
-		add(presence.LevelWarn, "broker-away",
-			fmt.Sprintf("Tidak ada sambungan ke kota. Tap tetap dicatat; periksa kabel jaringan, router dan broker. (%s)", h.MQTT.LastError),
-			fmt.Sprintf("There is no line to the city. Taps are recorded all the same; check network cable, router and broker. (%s)", h.MQTT.LastError))
+	away := int64(0)
+	if !h.MQTT.Connected {
+		away = h.MQTT.DisconnectedS
 	}
-	switch free := h.Pi.DiskFreeBytes; {
-	case free != nil && *free < leastRoom:
-		add(presence.LevelFault, "disk-low",
-			"Disk hampir penuh (kurang dari 64 MB). Kosongkan: sudo journalctl --vacuum-size=50M && sudo apt-get clean.",
-			"The disk is almost full (less than 64 MB). Make room: sudo journalctl --vacuum-size=50M && sudo apt-get clean.")
-	case h.Pi.DiskDaysLeft != nil && *h.Pi.DiskDaysLeft < leastDays:
-		add(presence.LevelWarn, "disk-low",
-			"Disk akan penuh dalam kurang dari 7 hari. Cari penyebabnya (sudo du -xh / | sort -h | tail) dan kosongkan.",
-			"The disk will be full in less than 7 days. Find out by what (sudo du -xh / | sort -h | tail), and make room.")
+	offline := gates.Over(alerts.BrokerAway, "", float64(away))
+	waits := int64(0)
+	if h.Journal.Pending > 0 {
+		waits = h.Journal.OldestPendingS
+	}
+	switch late := gates.Over(alerts.DeliveryUnconfirmed, "", float64(waits)); {
+	case late:
+		kind := alerts.DeliveryOffline
+		if h.MQTT.Connected {
+			kind = alerts.DeliveryUnconfirmed
+		}
+		add(kind, alerts.Values{
+			"pending": number(h.Journal.Pending), "minutes": number(h.Journal.OldestPendingS / 60), "error": h.MQTT.LastError,
+		})
+	case offline:
+		add(alerts.BrokerAway, alerts.Values{"error": h.MQTT.LastError})
+	}
+	if kind, ok := disk(h.Pi, gates); ok {
+		add(kind, nil)
 	}
 	if n := h.Pi.SDErrors; n != nil && *n > 0 {
+		kind := alerts.CardFailing
 		if ro := h.Pi.RootReadonly; ro != nil && *ro {
-			add(presence.LevelFault, "sd-errors",
-				"Kartu SD rusak dan hanya dapat dibaca lagi. Ganti kartu SD sekarang.",
-				"The SD card fails and can only be read any more. Replace the SD card now.")
-		} else {
-			add(presence.LevelWarn, "sd-errors",
-				"Sistem berkas mencatat galat pada kartu SD. Segera ganti kartu SD.",
-				"The file system has recorded errors of the SD card. Replace the SD card soon.")
+			kind = alerts.CardDead
 		}
+		add(kind, nil)
 	}
-	if late {
-		text := "tidak tersambung"
-		state := "not connected"
-		if h.MQTT.Connected {
-			text, state = "tersambung tetapi tidak mengonfirmasi", "connected but not confirming"
-		}
-		if h.MQTT.LastError != "" {
-			text, state = text+": "+h.MQTT.LastError, state+": "+h.MQTT.LastError
-		}
-		add(presence.LevelWarn, "delivery-late",
-			fmt.Sprintf("%d data menunggu dikirim, yang tertua sejak %d menit (%s). Data aman di gateway; periksa jaringan dan broker.", h.Journal.Pending, h.Journal.OldestPendingS/60, text),
-			fmt.Sprintf("%d events wait to be delivered, the oldest for %d minutes (%s). They are safe on the gateway; check network and broker.", h.Journal.Pending, h.Journal.OldestPendingS/60, state))
+	if c := h.Clock; gates.Over(alerts.ClockUnsynced, "", float64(c.UnsyncedS)) {
+		add(unsynced(c), alerts.Values{"hours": number(c.UnsyncedS / 3600)})
 	}
-	if c := h.Clock; c.UnsyncedS >= unsyncedAfter {
-		level := presence.LevelWarn
-		knownID, knownEN := "Data dicatat, waktunya dikoreksi nanti.", "Events are recorded, and their times corrected later."
-		if c.ErrorMS != nil && *c.ErrorMS <= wellKnown {
-			level = presence.LevelOK
-			knownID, knownEN = "Waktu diketahui dari broker.", "The time is known from the broker."
-		}
-		chipID, chipEN := "", ""
-		if !c.RTC {
-			chipID, chipEN = " Tidak ada cip jam (RTC); pasang DS3231.", " There is no clock chip (RTC); fit a DS3231."
-		}
-		add(level, "clock-unsynced",
-			fmt.Sprintf("Jam tidak disinkronkan sejak %d jam. %s Periksa NTP (UDP 123) di jaringan.%s", c.UnsyncedS/3600, knownID, chipID),
-			fmt.Sprintf("Nothing has set the clock right for %d hours. %s Check NTP (UDP 123) in the network.%s", c.UnsyncedS/3600, knownEN, chipEN))
-	}
-	return cs
+	return as
 }
+
+// disk tells which of the alerts about the disk stands, false for none.
+func disk(p presence.PiHealth, gates *alerts.Gates) (alerts.Kind, bool) {
+	below := func(k alerts.Kind, known bool, value func() float64) bool {
+		if !known {
+			gates.Clear(k, "")
+			return false
+		}
+		return gates.Over(k, "", value())
+	}
+	full := below(alerts.DiskFull, p.DiskFreeBytes != nil, func() float64 { return float64(*p.DiskFreeBytes) })
+	filling := below(alerts.DiskFilling, p.DiskDaysLeft != nil, func() float64 { return *p.DiskDaysLeft })
+	if full {
+		return alerts.DiskFull, true
+	}
+	return alerts.DiskFilling, filling
+}
+
+// unsynced is what to say of a clock that nobody sets.
+func unsynced(c presence.ClockHealth) alerts.Kind {
+	switch known := c.ErrorMS != nil && *c.ErrorMS <= wellKnown; {
+	case known && c.RTC:
+		return alerts.ClockByBroker
+	case known:
+		return alerts.ClockByBrokerNoChip
+	case c.RTC:
+		return alerts.ClockUnsynced
+	}
+	return alerts.ClockUnsyncedNoChip
+}
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }

@@ -3,11 +3,13 @@ package outage
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
+	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -24,8 +26,8 @@ const Name = "outages"
 
 // Outage is one stretch during which something did not work.
 type Outage struct {
-	// What did not work, as the code of its alert: "reader-door".
-	What string           `cbor:"1,keyasint"`
+	// What did not work.
+	What alerts.Outage    `cbor:"1,keyasint"`
 	From presence.Reading `cbor:"2,keyasint"`
 	// To is the first reading at which it worked again, nil while it does not.
 	To *presence.Reading `cbor:"3,keyasint,omitempty"`
@@ -38,7 +40,7 @@ const (
 	// maxKept bounds the log. A contact that is loose all day makes many.
 	maxKept = 1000
 
-	version = 1
+	version = 2
 )
 
 // Log is the outages of this gateway. Its methods may be called from any
@@ -47,22 +49,22 @@ type Log struct {
 	store Store
 
 	mu    sync.Mutex
-	all   []Outage                    // in the order of their beginning
-	since map[string]presence.Reading // what does not work now
-	dirty bool                        // the store lacks something
+	all   []Outage                           // in the order of their beginning
+	since map[alerts.Outage]presence.Reading // what does not work now
+	dirty bool                               // the store lacks something
 }
 
 type onDisk struct {
 	_       struct{} `cbor:",toarray"`
 	Version int
-	All     []Outage
+	All     cbor.RawMessage // of version 2: []Outage
 }
 
 // Open reads the log. What did not work when the last process ended is taken to
 // have ended with it, at the last sign of life. A log that cannot be read is
 // reported, and a new one begins.
 func Open(store Store, lastAlive presence.Reading) (*Log, error) {
-	l := &Log{store: store, since: make(map[string]presence.Reading)}
+	l := &Log{store: store, since: make(map[alerts.Outage]presence.Reading)}
 	all, err := Read(store)
 	if err != nil {
 		return l, err
@@ -89,15 +91,50 @@ func Read(store interface{ Load(string) ([]byte, error) }) ([]Outage, error) {
 	if err := cbor.Unmarshal(data, &d); err != nil {
 		return nil, fmt.Errorf("load outages: %w", err)
 	}
-	if d.Version != version {
-		return nil, fmt.Errorf("load outages: version %d is unknown", d.Version)
+	switch d.Version {
+	case 1:
+		return readFirst(data)
+	case version:
+		var all []Outage
+		if err := cbor.Unmarshal(d.All, &all); err != nil {
+			return nil, fmt.Errorf("load outages: %w", err)
+		}
+		return all, nil
 	}
-	return d.All, nil
+	return nil, fmt.Errorf("load outages: version %d is unknown", d.Version)
+}
+
+// readFirst reads the first version of the log, which kept the code of an alert:
+// what failed and of what name in one word.
+func readFirst(data []byte) ([]Outage, error) {
+	var d struct {
+		_       struct{} `cbor:",toarray"`
+		Version int
+		All     []struct {
+			What string            `cbor:"1,keyasint"`
+			From presence.Reading  `cbor:"2,keyasint"`
+			To   *presence.Reading `cbor:"3,keyasint,omitempty"`
+		}
+	}
+	if err := cbor.Unmarshal(data, &d); err != nil {
+		return nil, fmt.Errorf("load outages: %w", err)
+	}
+	all := make([]Outage, 0, len(d.All))
+	for _, o := range d.All {
+		what := alerts.Outage{Failure: alerts.Failure(o.What)}
+		for _, f := range []alerts.Failure{alerts.ReaderBroken, alerts.ReceiverLost} {
+			if name, ok := strings.CutPrefix(o.What, strings.TrimSuffix(string(f), "<name>")); ok {
+				what = alerts.Outage{Failure: f, Name: name}
+			}
+		}
+		all = append(all, Outage{What: what, From: o.From, To: o.To})
+	}
+	return all, nil
 }
 
 // Look is told, every few seconds, what does not work at a reading. Outages
 // that began before the oldest wanted one may be forgotten.
-func (l *Log) Look(now presence.Reading, broken []string, keep time.Duration) error {
+func (l *Log) Look(now presence.Reading, broken []alerts.Outage, keep time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for what, since := range l.since {
@@ -120,7 +157,11 @@ func (l *Log) Look(now presence.Reading, broken []string, keep time.Duration) er
 		return nil
 	}
 	l.forget(now, keep)
-	data, err := cbor.Marshal(onDisk{Version: version, All: l.all})
+	all, err := cbor.Marshal(l.all)
+	if err != nil {
+		return fmt.Errorf("save outages: %w", err)
+	}
+	data, err := cbor.Marshal(onDisk{Version: version, All: all})
 	if err != nil {
 		return fmt.Errorf("save outages: %w", err)
 	}
@@ -132,11 +173,11 @@ func (l *Log) Look(now presence.Reading, broken []string, keep time.Duration) er
 }
 
 // open reports whether an outage of this is under way and in the log.
-func (l *Log) open(what string) bool {
+func (l *Log) open(what alerts.Outage) bool {
 	return slices.ContainsFunc(l.all, func(o Outage) bool { return o.What == what && o.To == nil })
 }
 
-func (l *Log) end(what string, now presence.Reading) {
+func (l *Log) end(what alerts.Outage, now presence.Reading) {
 	for i := range l.all {
 		if o := &l.all[i]; o.What == what && o.To == nil {
 			o.To = &now

@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
+
+	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
 )
@@ -34,9 +37,22 @@ func second(n int) presence.Reading {
 
 const keep = 35 * 24 * time.Hour
 
+// outages are those with these codes.
+func outages(codes ...string) []alerts.Outage {
+	var all []alerts.Outage
+	for _, code := range codes {
+		o := alerts.Outage{Failure: alerts.Failure(code)}
+		if name, ok := strings.CutPrefix(code, "reader-"); ok {
+			o = alerts.Outage{Failure: alerts.ReaderBroken, Name: name}
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
 func look(t *testing.T, l *outage.Log, at int, broken ...string) {
 	t.Helper()
-	if err := l.Look(second(at), broken, keep); err != nil {
+	if err := l.Look(second(at), outages(broken...), keep); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -44,7 +60,7 @@ func look(t *testing.T, l *outage.Log, at int, broken ...string) {
 func lines(all []outage.Outage) string {
 	var s []string
 	for _, o := range all {
-		line := o.What + " " + o.From.Boottime.String()
+		line := o.What.Code() + " " + o.From.Boottime.String()
 		if o.To != nil {
 			line += "-" + o.To.Boottime.String()
 		}
@@ -122,7 +138,7 @@ func TestTheLogIsBounded(t *testing.T) {
 }
 
 func TestALogThatCannotBeReadOrSavedIsSaid(t *testing.T) {
-	for name, data := range map[string]string{"garbage": "\xff\xff", "another version": "\x82\x02\x80"} {
+	for name, data := range map[string]string{"garbage": "\xff\xff", "another version": "\x82\x03\x80"} {
 		t.Run(name, func(t *testing.T) {
 			s := &shelf{data: map[string][]byte{outage.Name: []byte(data)}}
 			l, err := outage.Open(s, presence.Reading{})
@@ -131,7 +147,7 @@ func TestALogThatCannotBeReadOrSavedIsSaid(t *testing.T) {
 			}
 			s.fails = errors.New("no room")
 			look(t, l, 1, "x")
-			if err := l.Look(second(10), []string{"x"}, keep); err == nil {
+			if err := l.Look(second(10), outages("x"), keep); err == nil {
 				t.Error("nobody said that it was not saved")
 			}
 			s.fails = nil
@@ -140,5 +156,34 @@ func TestALogThatCannotBeReadOrSavedIsSaid(t *testing.T) {
 				t.Errorf("saved afterwards: %v, %v", saved, err)
 			}
 		})
+	}
+}
+
+// A gateway that is upgraded goes on with the log of its first version.
+func TestTheFirstVersionIsRead(t *testing.T) {
+	type first struct {
+		What string           `cbor:"1,keyasint"`
+		From presence.Reading `cbor:"2,keyasint"`
+	}
+	data, err := cbor.Marshal([]any{1, []first{
+		{"reader-door", second(1)}, {"receiver-noisy-yard", second(2)}, {"clock-unknown", second(3)},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := outage.Read(&shelf{data: map[string][]byte{outage.Name: data}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []alerts.Outage{
+		{Failure: alerts.ReaderBroken, Name: "door"}, {Failure: alerts.ReceiverLost, Name: "noisy-yard"}, {Failure: alerts.ClockUnknown},
+	}
+	for i, o := range all {
+		if o.What != want[i] || o.From != second(i+1) {
+			t.Errorf("read %+v, want %+v", o, want[i])
+		}
+	}
+	if len(all) != len(want) {
+		t.Errorf("%d outages, want %d", len(all), len(want))
 	}
 }

@@ -50,8 +50,11 @@ type Alert struct {
 	Code  string `json:"code"`
 	Level Level  `json:"level"` // "ok" is a hint that changes no level
 	Since string `json:"since"` // RFC 3339, or "" while the time is unknown
-	ID    string `json:"id"`    // the text in Indonesian
-	EN    string `json:"en"`    // the text in English
+	// About are the names of what it is about: a reader, a file, a tag; none
+	// where that is the gateway.
+	About []string `json:"about,omitempty"`
+	ID    string   `json:"id"` // the text in Indonesian
+	EN    string   `json:"en"` // the text in English
 }
 
 // Level is the health of the whole gateway in one word.

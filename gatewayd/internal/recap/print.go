@@ -50,7 +50,7 @@ func (s Sheet) CSV(w io.Writer) error {
 	}
 	for _, o := range s.Outages {
 		cells := map[string]string{
-			"row": "outage", "what": o.What,
+			"row": "outage", "what": o.What.Code(),
 			"from": s.stamp(o.From.Time), "from_quality": string(o.From.Quality),
 		}
 		if o.Open {
@@ -179,7 +179,13 @@ func precision(d time.Duration) string {
 }
 
 // Failure is an outage in words.
-func (v view) Failure(o Outage) string { return v.T.outage(o.What) }
+func (v view) Failure(o Outage) string {
+	id, en := o.What.Texts()
+	if v.T.Lang == English {
+		return en
+	}
+	return id
+}
 
 // End is when an outage ended.
 func (v view) End(o Outage) string {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -39,17 +40,10 @@ type Tap struct {
 
 // Outage is a stretch during which the gateway did not do its work.
 type Outage struct {
-	What     string // the code of an alert, or one of the codes below
+	What     alerts.Outage
 	From, To presence.Timing
 	Open     bool // it goes on
 }
-
-// The codes of outages that show in the events themselves.
-const (
-	PowerOff = "power-off" // the machine was off or restarted without a goodbye
-	Crashed  = "crashed"   // the gateway ended without a goodbye, the machine ran on
-	Stopped  = "stopped"   // somebody stopped the gateway
-)
 
 // Gap is what was lost.
 type Gap struct {
@@ -167,19 +161,19 @@ func (c *Collector) start(e presence.Entry, t presence.Timing) {
 	if p == nil || c.last.Pos == 0 {
 		return
 	}
-	what := Crashed
+	what := alerts.Crashed
 	switch {
 	case p.Clean:
-		what = Stopped
+		what = alerts.Stopped
 	case c.last.At.Boot != e.At.Boot:
-		what = PowerOff
+		what = alerts.PowerOff
 	}
-	c.outage(Outage{What: what, From: c.times.Timing(c.last.At), To: t})
+	c.outage(Outage{What: alerts.Outage{Failure: what}, From: c.times.Timing(c.last.At), To: t})
 }
 
 // Outage takes a stretch that was noted while it lasted; a nil end is an outage
 // that goes on.
-func (c *Collector) Outage(what string, from presence.Reading, to *presence.Reading) {
+func (c *Collector) Outage(what alerts.Outage, from presence.Reading, to *presence.Reading) {
 	o := Outage{What: what, From: c.times.Timing(from), Open: to == nil}
 	if to != nil {
 		o.To = c.times.Timing(*to)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/recap"
 )
@@ -158,13 +159,13 @@ func TestOutagesOfTheDay(t *testing.T) {
 	end := at(2, "2026-11-23 10:30:00")
 	other := at(2, "2026-11-22 11:30:00")
 	s := d.sheet(readings{}, func(c *recap.Collector) {
-		c.Outage("reader-door", at(2, "2026-11-23 10:00:00"), &end)
-		c.Outage("reader-door", at(2, "2026-11-22 10:00:00"), &other)
-		c.Outage("journal-full", at(2, "2026-11-23 15:00:00"), nil)
+		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, at(2, "2026-11-23 10:00:00"), &end)
+		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, at(2, "2026-11-22 10:00:00"), &other)
+		c.Outage(alerts.Outage{Failure: alerts.JournalNoRoom}, at(2, "2026-11-23 15:00:00"), nil)
 	})
 	var got []string
 	for _, o := range s.Outages {
-		got = append(got, o.What+" "+o.From.Time.In(wib).Format("02 15:04"))
+		got = append(got, o.What.Code()+" "+o.From.Time.In(wib).Format("02 15:04"))
 	}
 	want := "power-off 22 16:00, crashed 23 08:00, stopped 23 08:00, reader-door 23 10:00, journal-full 23 15:00"
 	if strings.Join(got, ", ") != want {
@@ -217,7 +218,9 @@ func full() recap.Sheet {
 	return d.sheet(readings{presence.ID{bounded}: {
 		Quality: presence.QualityBounded, Time: day.Add(8 * time.Hour), Error: time.Minute,
 		Min: day.Add(8*time.Hour - time.Minute), Max: day.Add(8*time.Hour + time.Minute),
-	}}, func(c *recap.Collector) { c.Outage("reader-door", at(2, "2026-11-23 10:00:00"), nil) })
+	}}, func(c *recap.Collector) {
+		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, at(2, "2026-11-23 10:00:00"), nil)
+	})
 }
 
 func TestCSVIsOneTable(t *testing.T) {

@@ -2,7 +2,6 @@ package recap
 
 import (
 	"fmt"
-	"strings"
 
 	"presence/gatewayd/internal/presence"
 )
@@ -48,9 +47,6 @@ type texts struct {
 	Date       string
 	Event      string
 	qualities  map[presence.Quality]string
-	codes      map[string]string
-	readerBad  string
-	receiver   string
 	reasons    map[presence.GapReason]string
 	dateLayout func(day, month, year int) string
 }
@@ -70,12 +66,6 @@ var indonesian = texts{
 	qualities: map[presence.Quality]string{
 		presence.QualityCorrected: "dikoreksi", presence.QualityBounded: "perkiraan", presence.QualityTrusted: "jam sistem",
 	},
-	codes: map[string]string{
-		PowerOff: "Perangkat mati atau dimulai ulang tanpa dimatikan dengan benar (misalnya listrik padam)",
-		Crashed:  "Program gateway berhenti mendadak", Stopped: "Program gateway dihentikan petugas",
-		ClockUnknown: "Jam perangkat tidak diketahui", "journal-full": "Tidak ada tempat penyimpanan: tap ditolak (lampu merah)",
-	},
-	readerBad: "Pembaca kartu %q tidak berfungsi", receiver: "Penerima tag %q tidak terhubung",
 	reasons: map[presence.GapReason]string{
 		presence.GapJournalFull: "penyimpanan penuh", presence.GapJournalDamaged: "berkas data rusak", presence.GapWriteFailed: "gagal menulis",
 	},
@@ -102,12 +92,6 @@ var english = texts{
 	qualities: map[presence.Quality]string{
 		presence.QualityCorrected: "corrected", presence.QualityBounded: "estimated", presence.QualityTrusted: "system clock",
 	},
-	codes: map[string]string{
-		PowerOff: "The device was off, or restarted without being shut down (a power cut, for example)",
-		Crashed:  "The gateway program ended unexpectedly", Stopped: "The gateway program was stopped by somebody",
-		ClockUnknown: "The device did not know the time", "journal-full": "No room to record anything: taps were refused (red lamp)",
-	},
-	readerBad: "Badge reader %q did not work", receiver: "Tag receiver %q was not connected",
 	reasons: map[presence.GapReason]string{
 		presence.GapJournalFull: "storage full", presence.GapJournalDamaged: "data file damaged", presence.GapWriteFailed: "write failed",
 	},
@@ -117,22 +101,6 @@ var english = texts{
 			"July", "August", "September", "October", "November", "December",
 		}[month-1], year)
 	},
-}
-
-// ClockUnknown is the code of an outage in which nobody knew the time.
-const ClockUnknown = "clock-unknown"
-
-func (t *texts) outage(code string) string {
-	if s, ok := t.codes[code]; ok {
-		return s
-	}
-	if name, ok := strings.CutPrefix(code, "reader-"); ok {
-		return fmt.Sprintf(t.readerBad, name)
-	}
-	if name, ok := strings.CutPrefix(code, "receiver-"); ok {
-		return fmt.Sprintf(t.receiver, name)
-	}
-	return code
 }
 
 func (t *texts) reason(r presence.GapReason) string {
