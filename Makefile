@@ -99,12 +99,15 @@ OFFICE_SEEDS ?= 100
 bench-presence:
 	OFFICE_SEEDS=$(OFFICE_SEEDS) $(GO) test -run '^TestOffice$$' -count=1 -timeout 1h -v ./gatewayd/internal/staff
 
-# Lets every write and sync of the journal fail in every way; lives ten thousand
-# lives of a clock; kills a real gateway for a while, and says what was lost:
-# make torture TORTURE_FOR=1h
+# Lets every write and sync of the journal fail in every way; lets cards come and
+# go before a reader chip in noise; lives ten thousand lives of a clock; kills a
+# real gateway for a while, and says what was lost:
+# make torture TORTURE_FOR=1h SCENES_FOR=1h
 TORTURE_FOR ?= 5m
+SCENES_FOR  ?= 10m
 torture: test-deps
 	EVERY_FAULT=1 $(GO) test -run '^TestEveryFault$$' -count=1 ./gatewayd/internal/journal
+	SCENES_FOR=$(SCENES_FOR) $(GO) test -run '^TestNoWrongUIDInNoise$$' -count=1 -timeout 24h -v ./drivers/mfrc522
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^Test(NoEvent|MostAnchored)' -count=1 -v ./gatewayd/internal/clock
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^TestTorture$$' -count=1 -timeout 24h -v ./gatewayd
 

@@ -1,6 +1,7 @@
 package mfrc522test
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -9,6 +10,10 @@ import (
 
 // fifoSize is the size of the FIFO buffer in bytes (data sheet, section 8.3).
 const fifoSize = 64
+
+// internalSize is the size of the internal buffer in bytes (data sheet, section
+// 10.3.1.2).
+const internalSize = 25
 
 // CollPos is a reading of what CollReg's position counts. The data sheet leaves
 // it open whether the bits that the reader sent already are counted.
@@ -37,6 +42,58 @@ func CollisionPosition(p CollPos) Option { return func(c *Chip) { c.collPos = p 
 // (the default). The data sheet does not say, so a driver must not care.
 func CollisionBit(b byte) Option { return func(c *Chip) { c.collBit = b & 1 } }
 
+// What the data sheet leaves open can be read in two ways; a driver must work with
+// both.
+
+// StoreLateWrites has the FIFO take what the host writes while an answer is
+// awaited. WrErr is set either way (data sheet, section 9.3.1.7); whether the
+// byte is dropped (the default) is not said.
+func StoreLateWrites() Option { return func(c *Chip) { c.storeLate = true } }
+
+// StartSendReadsZero has StartSend in BitFramingReg read as 0 always. The data
+// sheet's table marks it as write-only and its reset value as 0, which a chip may
+// take to mean either (section 9.3.1.14).
+func StartSendReadsZero() Option { return func(c *Chip) { c.startHidden = true } }
+
+// EndAtCollision has a frame end with the collided bit. "All received bits are
+// cleared after a collision" (data sheet, section 9.3.1.15) may also mean that
+// the rest of the frame is counted and reads as zeros (the default).
+func EndAtCollision() Option { return func(c *Chip) { c.endAtColl = true } }
+
+// AlertOnce has LoAlertIRq and HiAlertIRq store only that an alert comes on. "In
+// opposition to the LoAlert bit, the LoAlertIRq bit stores this event" (data
+// sheet, section 9.3.1.5) may mean that, or each byte that leaves while the level
+// is low, which is what boards show (the default).
+func AlertOnce() Option { return func(c *Chip) { c.alertOnce = true } }
+
+// Readings are all combinations of what the data sheet leaves open, by name, for
+// tests that a driver must pass with each.
+func Readings() map[string][]Option {
+	open := []struct {
+		name string
+		opt  Option
+	}{
+		{"position counted from the UID", CollisionPosition(CollPosUID)},
+		{"collided bit 0", CollisionBit(0)},
+		{"frame ends at the collision", EndAtCollision()},
+		{"late writes stored", StoreLateWrites()},
+		{"StartSend reads 0", StartSendReadsZero()},
+		{"alerts once", AlertOnce()},
+	}
+	all := make(map[string][]Option)
+	for mask := range 1 << len(open) {
+		name, opts := "", []Option(nil)
+		for i, o := range open {
+			if mask>>i&1 == 1 {
+				name += ", " + o.name
+				opts = append(opts, o.opt)
+			}
+		}
+		all[strings.TrimPrefix(name, ", ")] = opts
+	}
+	return all
+}
+
 // MaxTxSize sets the longest transfer of the bus in bytes; the default is that
 // of spidev, 4096.
 func MaxTxSize(n int) Option { return func(c *Chip) { c.maxTx = n } }
@@ -62,12 +119,13 @@ type Chip struct {
 	mu    sync.Mutex
 	field *cardtest.Field
 
-	version   byte
-	collPos   CollPos
-	collBit   byte
-	maxTx     int
-	resetTime time.Duration
-	deafToPin bool
+	version                                      byte
+	collPos                                      CollPos
+	collBit                                      byte
+	maxTx                                        int
+	resetTime                                    time.Duration
+	deafToPin                                    bool
+	storeLate, startHidden, endAtColl, alertOnce bool
 
 	made  time.Time
 	onBus time.Duration // time that transfers would have taken
@@ -86,7 +144,8 @@ type Chip struct {
 	reg      [64]byte
 	fifo     [fifoSize]byte
 	fifoLen  int
-	held     bool // the reset pin is low
+	internal [internalSize]byte // the buffer of Mem; only the loss of power clears it
+	held     bool               // the reset pin is low
 	booting  bool
 	sleeping bool // soft power-down
 	rf       bool
@@ -279,6 +338,10 @@ func (c *Chip) peek(addr byte, now instant) byte {
 		return 0
 	case regFIFOLevel:
 		return byte(c.fifoLen)
+	case regBitFraming:
+		if c.startHidden {
+			return c.reg[regBitFraming] &^ framingStartSend
+		}
 	case regTCounterH:
 		return byte(c.timerCount(now) >> 8)
 	case regTCounterL:
@@ -394,15 +457,19 @@ func (c *Chip) raiseError(bits byte) {
 // FIFO.
 
 // setFIFOLen changes the level. A byte that leaves while the level is low, or
-// comes while it is high, requests an interrupt.
+// comes while it is high, is an event that its interrupt request stores.
 func (c *Chip) setFIFOLen(n int) {
-	before := c.fifoLen
+	less, more := n < c.fifoLen, n > c.fifoLen
+	before := c.alerts()
 	c.fifoLen = n
 	alerts := c.alerts()
-	if n > before && alerts&status1HiAlert != 0 {
+	if c.alertOnce {
+		alerts &^= before
+	}
+	if more && alerts&status1HiAlert != 0 {
 		c.raise(regComIrq, irqHiAlert)
 	}
-	if n < before && alerts&status1LoAlert != 0 {
+	if less && alerts&status1LoAlert != 0 {
 		c.raise(regComIrq, irqLoAlert)
 	}
 }
@@ -431,6 +498,9 @@ func (c *Chip) hostPush(v byte, now instant) {
 	switch c.phase {
 	case modemRxWait, modemWaitData, modemReceiving:
 		c.raiseError(errWrite)
+		if c.storeLate {
+			c.push(v)
+		}
 		return
 	}
 	c.push(v)

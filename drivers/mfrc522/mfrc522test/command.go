@@ -2,6 +2,7 @@ package mfrc522test
 
 import (
 	"math/bits"
+	"math/rand/v2"
 
 	"presence/drivers/cardtest"
 )
@@ -39,8 +40,15 @@ func (c *Chip) command(v byte, now instant) {
 		c.startCRC(now)
 	case cmdTransmit:
 		c.send(now)
+	case cmdMem:
+		c.mem()
+	case cmdRandomID:
+		for i := range randomIDSize {
+			c.internal[i] = byte(rand.Uint32())
+		}
+		c.finish()
 	case cmdReceive:
-		c.phase = modemWaitData
+		c.startReceiver()
 	case cmdTransceive:
 		c.phase = modemWaitSend
 		c.maybeSend(now)
@@ -50,8 +58,7 @@ func (c *Chip) command(v byte, now instant) {
 		c.stats.SoftResets++
 		c.reset(now)
 	default:
-		// Mem and GenerateRandomID end at once; what is unknown does too.
-		c.finish()
+		c.finish() // what is unknown ends at once
 	}
 }
 
@@ -70,12 +77,54 @@ func (c *Chip) finish() {
 	c.raise(regComIrq, irqIdle)
 }
 
+// mem moves the FIFO into the internal buffer, or, where the FIFO is empty, the
+// buffer into the FIFO (data sheet, section 10.3.1.2).
+func (c *Chip) mem() {
+	if c.fifoLen == 0 {
+		for _, v := range c.internal {
+			c.push(v)
+		}
+	} else {
+		for i := range c.internal {
+			c.internal[i] = c.pop()
+		}
+	}
+	c.finish()
+}
+
+// startReceiver has the receiver wait for data. The errors of the last frame are
+// cleared in its start-up phase, also those that no command has cleared (data
+// sheet, section 9.3.1.7).
+func (c *Chip) startReceiver() {
+	c.reg[regError] &^= errColl | errCRC | errParity | errProtocol
+	c.phase = modemWaitData
+}
+
 // startCRC has the coprocessor work through the FIFO at one byte in eight
 // cycles. The command does not end by itself: what is written to the FIFO later
 // is added to the sum (data sheet, section 10.3.1.4).
 func (c *Chip) startCRC(now instant) {
 	c.crcDone = false
 	c.due[evCRC] = now + max(cycles(int64(8*c.fifoLen)), 1)
+}
+
+// selfTest fills the FIFO with the 64 bytes of the chip's version, if the host
+// has prepared it as the data sheet says: the internal buffer cleared, a 0 in
+// the FIFO, SelfTest in AutoTestReg, then CalcCRC (section 16.1.1).
+func (c *Chip) selfTest() {
+	reference, known := selfTests[c.version]
+	if c.internal != [internalSize]byte{} || c.fifoLen != 1 || c.fifo[0] != 0 || !known {
+		reference = [fifoSize]byte{0xFF}
+	}
+	if c.fault == FaultSelfTest {
+		reference[17] ^= 0x04
+	}
+	c.setFIFOLen(0)
+	for _, v := range reference {
+		c.push(v)
+	}
+	c.crcDone = true
+	c.raise(regDivIrq, divIrqCRC)
 }
 
 func (c *Chip) endCRC() {
@@ -155,6 +204,10 @@ func (c *Chip) happen(event int, at instant) {
 			c.startTimer(at)
 		}
 	case evCRC:
+		if c.reg[regAutoTest]&autoTestSelfTest == autoTestEnabled {
+			c.selfTest()
+			return
+		}
 		c.endCRC()
 	}
 }
@@ -173,7 +226,7 @@ func (c *Chip) endSend(at instant) {
 		c.finish()
 		return
 	}
-	c.phase = modemWaitData
+	c.startReceiver()
 	if c.answer.Bits == 0 || !c.hears() {
 		return
 	}
@@ -267,7 +320,6 @@ const maxRxWait = frameDelayAfter0 / etu
 
 // endReceive puts the answer into the FIFO.
 func (c *Chip) endReceive() {
-	c.reg[regError] &^= errColl | errCRC | errParity | errProtocol
 	if c.answer.Bits < 4 && c.reg[regRxMode]&rxModeNoErr != 0 {
 		c.phase = modemWaitData
 		return
@@ -308,6 +360,7 @@ func (c *Chip) endReceive() {
 	}
 	c.phase = modemWaitSend
 	if c.reg[regRxMode]&rxModeMultiple != 0 {
+		// The errors are for the host to see, until the next frame begins.
 		c.phase = modemWaitData
 	}
 }
@@ -342,6 +395,9 @@ func (c *Chip) collided() {
 		for i := at + 1; i < c.answer.Bits; i++ {
 			c.answer.Bytes[i/8] &^= 1 << (i % 8)
 		}
+	}
+	if c.endAtColl {
+		c.answer.Bits = at + 1
 	}
 	pos := c.rxAlign + at + 1
 	if c.collPos == CollPosUID {

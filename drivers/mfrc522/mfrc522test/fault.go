@@ -30,6 +30,8 @@ const (
 	// FaultStuckTx: a frame that is begun never ends. Nothing reaches the
 	// cards, and as the timer starts after the last bit, nothing times out.
 	FaultStuckTx Fault = "stuck-tx"
+	// FaultSelfTest: a bit is wrong in what the self test finds.
+	FaultSelfTest Fault = "self-test"
 )
 
 // ParseFault reads the name of a fault that an operator may ask for: none,

@@ -37,6 +37,7 @@ const (
 	regTReloadL   = 0x2D
 	regTCounterH  = 0x2E
 	regTCounterL  = 0x2F
+	regAutoTest   = 0x36
 	regVersion    = 0x37
 )
 
@@ -130,6 +131,9 @@ const (
 
 	mfRxParityDisable = 0x10
 
+	autoTestSelfTest = 0x0F
+	autoTestEnabled  = 0x09
+
 	tModeAuto        = 0x80
 	tModeAutoRestart = 0x10
 )
@@ -169,7 +173,7 @@ func defaults() (r [64]byte) {
 	r[regCWGsP] = 0x20
 	r[0x29] = 0x20 // ModGsPReg
 	r[0x33] = 0x80 // TestPinEnReg
-	r[0x36] = 0x40 // AutoTestReg
+	r[regAutoTest] = 0x40
 	return r
 }
 
@@ -198,7 +202,7 @@ func writable(addr byte) byte {
 		return 0x10
 	case regRFCfg:
 		return 0x7F // of which the lower four are reserved
-	case 0x31, 0x32, 0x33, 0x34, 0x36, 0x38, 0x39, 0x3A:
+	case 0x31, 0x32, 0x33, 0x34, regAutoTest, 0x38, 0x39, 0x3A:
 		return 0xFF
 	}
 	return 0
