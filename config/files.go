@@ -106,6 +106,22 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
+// ReadKey reads the badge key for who loaded the configuration without its
+// files. Without a key file there is none, which is no error.
+func (b *Badges) ReadKey() error {
+	if b.KeyFile == "" {
+		return nil
+	}
+	data, err := readFile(b.KeyFile)
+	if err != nil {
+		return err
+	}
+	if b.Key, err = parseKey(data); err != nil {
+		return fmt.Errorf("%s %w", show(b.KeyFile), err)
+	}
+	return nil
+}
+
 // parseKey reads the city's badge key: 64 hex digits on one line. The error
 // never repeats any of it.
 func parseKey(data []byte) (*[32]byte, error) {

@@ -222,8 +222,8 @@ func (t *table) duration(key string, byDefault, low, high time.Duration) time.Du
 	if v == nil {
 		return byDefault
 	}
-	n, ok := parseDuration(v.text)
-	if !ok {
+	n, err := ParseDuration(v.text)
+	if err != nil {
 		t.problem(key, "%s is no length of time: write one such as %q (units ms, s, m, h, d)", show(v.text), formatDuration(byDefault))
 		return byDefault
 	}
@@ -234,29 +234,32 @@ func (t *table) duration(key string, byDefault, low, high time.Duration) time.Du
 	return n
 }
 
-// parseDuration reads Go's durations and days before them: "35d", "1d12h".
-func parseDuration(s string) (time.Duration, bool) {
+// ParseDuration reads a length of time as a person writes it, in the
+// configuration and on the command line: Go's durations, and whole days before
+// them or alone, such as "90s", "35d" and "1d12h".
+func ParseDuration(s string) (time.Duration, error) {
+	wrong := fmt.Errorf("%s is no length of time: write one such as 90s, 12h or 1d12h (units ms, s, m, h, d)", show(s))
 	head, rest, days := strings.Cut(s, "d")
 	if !days {
 		n, err := time.ParseDuration(s)
-		return n, err == nil
+		if err != nil {
+			return 0, wrong
+		}
+		return n, nil
 	}
 	n, err := strconv.ParseUint(head, 10, 16)
 	if err != nil {
-		return 0, false
+		return 0, wrong
 	}
 	total := time.Duration(n) * day
 	if rest == "" {
-		return total, true
-	}
-	if strings.ContainsAny(rest[:1], "+-") {
-		return 0, false
+		return total, nil
 	}
 	more, err := time.ParseDuration(rest)
-	if err != nil || more > math.MaxInt64-total {
-		return 0, false
+	if err != nil || strings.ContainsAny(rest[:1], "+-") || more > math.MaxInt64-total {
+		return 0, wrong
 	}
-	return total + more, true
+	return total + more, nil
 }
 
 // formatDuration writes a duration as one would by hand.

@@ -31,9 +31,13 @@ type demoCmd struct {
 	For time.Duration `default:"30s" help:"How long the morning takes; 0 goes on with the next morning until it is interrupted."`
 }
 
-// shortestMorning is how long the story takes at least: people and lines
-// cannot be hurried further.
-const shortestMorning = 8 * time.Second
+// shortestMorning is how long the whole story takes at least: people and lines
+// cannot be hurried further. In less time fewer people come, perPerson apart,
+// and the line stays up.
+const (
+	shortestMorning = 8 * time.Second
+	perPerson       = 500 * time.Millisecond
+)
 
 // Run plays an office morning: mocked hardware, everything behind it real.
 func (c demoCmd) Run(ctx context.Context, con console) error {
@@ -96,7 +100,7 @@ func (d *demonstration) run(ctx context.Context, length time.Duration) (err erro
 	go func() { done <- d.daemon.run(running) }()
 
 	for morning := 0; ; morning++ {
-		pace := max(length, shortestMorning)
+		pace := length
 		if length == 0 {
 			pace = 20 * time.Second
 		}
@@ -237,6 +241,14 @@ func (d *demonstration) morning(ctx context.Context, n int, length time.Duration
 		{0, nil}, // the line comes back: below
 		{0.84, tap("Indah shows her badge", "04246813579BDF")},
 		{0.88, tap("Bayu shows his badge", "7F00FF10")},
+	}
+	if length < shortestMorning {
+		steps = steps[:min(max(int(length/perPerson), 1), 5)]
+		length = max(length, perPerson)
+		for i := range steps {
+			// The gateway takes a moment to open its reader.
+			steps[i].at = (float64(i) + 0.4) * float64(perPerson) / float64(length)
+		}
 	}
 	// The broker is away for five seconds, or for a quarter of a short morning.
 	away := min(5*time.Second, length/4)

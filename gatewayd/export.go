@@ -20,7 +20,7 @@ import (
 )
 
 type exportCmd struct {
-	Since  string `help:"Only events at or after this: 2026-11-23, 2026-11-23T07:00, RFC 3339, or how long ago (24h)." placeholder:"T"`
+	Since  string `help:"Only events at or after this: 2026-11-23, 2026-11-23T07:00, RFC 3339, or how long ago (24h, 7d)." placeholder:"T"`
 	Until  string `help:"Only events before this." placeholder:"T"`
 	Day    string `help:"The recap of one day: first and last tap of each badge, outages and what was lost (csv or html); with jsonl the day's events." placeholder:"2026-11-23"`
 	Format string `default:"jsonl" enum:"jsonl,csv,html" help:"jsonl, csv, or html for a recap to print."`
@@ -102,7 +102,7 @@ func parseInstant(s string, now time.Time, loc *time.Location) (time.Time, error
 	if s == "" {
 		return time.Time{}, nil
 	}
-	if ago, err := time.ParseDuration(s); err == nil {
+	if ago, err := config.ParseDuration(s); err == nil {
 		return now.Add(-ago), nil
 	}
 	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
@@ -113,7 +113,7 @@ func parseInstant(s string, now time.Time, loc *time.Location) (time.Time, error
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q: want 2026-11-23, 2026-11-23T07:00, RFC 3339 or how long ago (24h)", s)
+	return time.Time{}, fmt.Errorf("%q: want 2026-11-23, 2026-11-23T07:00, RFC 3339 or how long ago (24h, 7d, 1d12h)", s)
 }
 
 // scanner reads a journal in order.

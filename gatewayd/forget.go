@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,11 +16,12 @@ import (
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/roster"
 )
 
 type forgetCmd struct {
-	Badge []string `help:"A badge: its identity as in the events (h:...), or its UID in hex." placeholder:"BADGE"`
-	Tag   []string `help:"A tag, as in the events: reyax:50. Taps that say where it was go too." placeholder:"TAG"`
+	Badge []string `sep:"none" help:"A badge: its identity as in the events (h:...), or its UID in hex." placeholder:"BADGE"`
+	Tag   []string `sep:"none" help:"A tag, as in the events: reyax:50. Taps that say where it was go too." placeholder:"TAG"`
 }
 
 // Run removes a person's records for good, through the daemon where it runs.
@@ -59,20 +59,32 @@ func (f forgetCmd) Run(ctx context.Context, c *cli, con console) error {
 
 // person reads the flags.
 func (f forgetCmd) person(badges presence.Badges) (control.Person, error) {
-	p := control.Person{Tags: f.Tag}
+	var p control.Person
 	if len(f.Badge)+len(f.Tag) == 0 {
 		return p, errors.New("whom to forget? say --badge or --tag")
 	}
 	for _, b := range f.Badge {
-		if strings.HasPrefix(b, "h:") {
-			p.Badges = append(p.Badges, b)
+		// Before the gateway had a key, or after it, badges were named otherwise:
+		// what is in the events can always be forgotten.
+		if presence.IsHashedBadge(b) {
+			p.Badges = append(p.Badges, strings.ToLower(b))
 			continue
 		}
-		uid, err := hex.DecodeString(strings.NewReplacer(":", "", "-", "", " ", "").Replace(b))
-		if err != nil || len(uid) < 4 || len(uid) > 10 {
-			return p, fmt.Errorf("--badge %q: want h: and 32 hex digits, or a UID of 4, 7 or 10 bytes in hex", b)
+		uid, err := parseUID(b)
+		if err != nil {
+			return p, fmt.Errorf("--badge %.60q: want h: and 32 hex digits, or a UID of 4, 7 or 10 bytes in hex", b)
 		}
-		p.Badges = append(p.Badges, badges.Identity(uid))
+		p.Badges = append(p.Badges, badges.Identity(uid.Bytes()))
+		if !badges.Plain() {
+			p.Badges = append(p.Badges, presence.PlainBadges().Identity(uid.Bytes()))
+		}
+	}
+	for _, t := range f.Tag {
+		name, err := roster.TagName(t)
+		if err != nil {
+			return p, fmt.Errorf("--tag %.60q: want it as in the events: %s", t, roster.TagForms)
+		}
+		p.Tags = append(p.Tags, name)
 	}
 	return p, nil
 }

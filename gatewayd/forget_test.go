@@ -60,10 +60,54 @@ func TestForgetLeavesNoTrace(t *testing.T) {
 			t.Errorf("a forgotten badge was sent: %s", m.Payload)
 		}
 	}
-	for _, wrong := range [][]string{{}, {"--badge", "somebody"}} {
-		if out, code := g.try(append([]string{"forget"}, wrong...)...); code != 2 {
-			t.Errorf("forget %q: exit %d, %s", wrong, code, out)
+}
+
+// TestForgetRefusesWhatCannotBeOne: an id that no card and no tag can have is a
+// mistake in writing, and "nothing was found" would hide it.
+func TestForgetRefusesWhatCannotBeOne(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	id := g.must("badge", "04:A1:B2:C3:D4:E5:F6")
+	for _, running := range []bool{true, false} {
+		if !running {
+			g.stop()
 		}
+		for _, wrong := range []string{
+			"", "somebody", "h:", "h:zz", "h:00112233445566778899aabbccddee", "h:00112233445566778899aabbccddeeff00", "h:00112233445566778899aabbccddeefg",
+			"00112233445566778899aabbccddeeff", "04A1B2", "04A1B2C3D4", "04A1B2C3D4E5", "04A1B2C3D4E5F607", "04A1B2C3D4E5F60708090A0B", "04A1B2C", "04A1B2CG",
+		} {
+			if out, code := g.try("forget", "--badge", wrong); code != 2 || !strings.Contains(out, "want h: and 32 hex digits") {
+				t.Errorf("forget --badge %q: exit %d, %s", wrong, code, out)
+			}
+		}
+		for _, wrong := range []string{
+			"", "50", "reyax", "reyax:", "reyax:x", "reyax:050", "reyax:65536", "reyax:-1", "reyax: 50", "lora:50",
+			"mesh:1c2f13f", "mesh:1c2f13fcc", "mesh:1c2f13fg", "mesh:!1c2f13fc",
+			"kenwood:", "kenwood:100-", "kenwood:-1001", "kenwood:100-1001-1", "kenwood:U", "kenwood:UU2", "kenwood:1234567890",
+			"waypoint:", "waypoint: ", "waypoint:\x07", "WAYPOINT:A",
+		} {
+			if out, code := g.try("forget", "--tag", wrong); code != 2 || !strings.Contains(out, "want it as in the events") {
+				t.Errorf("forget --tag %q: exit %d, %s", wrong, code, out)
+			}
+		}
+		right := []string{"forget"}
+		for _, b := range []string{strings.TrimSpace(id), "H:" + strings.ToUpper(strings.TrimSpace(id)[2:]), "04 A1 B2 C3", "04-a1-b2-c3-d4-e5-f6", "04A1B2C3D4E5F6070809"} {
+			right = append(right, "--badge", b)
+		}
+		for _, tag := range []string{"reyax:0", "reyax:65535", "mesh:1C2F13FC", "kenwood:100-1001", "kenwood:U00002", "kenwood:2", "waypoint:BI4PGN-11, truck"} {
+			right = append(right, "--tag", tag)
+		}
+		if out, code := g.try(right...); code != 0 || !strings.Contains(out, "forgotten: nothing") {
+			t.Errorf("forget %q: exit %d, %s", right, code, out)
+		}
+	}
+}
+
+// TestForgetNeedsSomebody: without a name nobody is forgotten.
+func TestForgetNeedsSomebody(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	if out, code := g.try("forget"); code != 2 || !strings.Contains(out, "say --badge or --tag") {
+		t.Errorf("exit %d, %s", code, out)
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -34,7 +36,9 @@ type cli struct {
 	Export  exportCmd  `cmd:"" help:"Print the journal's events, also while the gateway runs."`
 	Forget  forgetCmd  `cmd:"" help:"Remove a person's records from this gateway for good."`
 	Verify  verifyCmd  `cmd:"" help:"Check every record of the journal."`
+	Badge   badgeCmd   `cmd:"" help:"Print the badge id that this gateway sends for a card. Only root and the gateway's own user can: it takes the badge key."`
 	Sim     simCmd     `cmd:"" help:"Drive the mocked hardware of a running gateway (readers with bus = \"sim\")."`
+	Sample  sampleCmd  `cmd:"" name:"config" help:"Print the reference configuration: every key with its meaning, unit, default and range."`
 	Version versionCmd `cmd:"" help:"Print version, commit and Go version."`
 	Manual  manualCmd  `cmd:"" hidden:""`
 }
@@ -68,6 +72,8 @@ func command(ctx context.Context, args []string, con console) int {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(con, &c),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(readDuration)),
+		kong.Vars{"cards": cardNames()},
 	)
 	if err != nil {
 		panic("declare commands: " + err.Error())
@@ -81,6 +87,21 @@ func command(ctx context.Context, args []string, con console) int {
 		return exitUsage
 	}
 	return exitCode(parsed.Run(), con.err)
+}
+
+// readDuration reads a flag's length of time as the configuration does, with
+// days.
+func readDuration(k *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := k.Scan.PopValueInto("duration", &text); err != nil {
+		return err
+	}
+	d, err := config.ParseDuration(text)
+	if err != nil {
+		return err
+	}
+	target.SetInt(int64(d))
+	return nil
 }
 
 // exitCode prints what went wrong, one line each, and returns what to exit

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"presence/config"
+	"presence/drivers/card"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
@@ -33,10 +35,19 @@ func daemonOf(c *cli) (*control.Client, error) {
 type simTapCmd struct {
 	Reader string        `required:"" help:"The reader's name."`
 	UID    []string      `required:"" name:"uid" sep:"none" help:"A card's UID in hex: 4, 7 or 10 bytes. Several: several cards at once." placeholder:"HEX"`
-	Card   string        `default:"mifare-classic-1k" help:"The kind of card."`
+	Card   string        `default:"mifare-classic-1k" help:"The kind of card: ${cards}."`
 	Hold   time.Duration `default:"200ms" help:"How long the cards stay in the field."`
 	Count  int           `default:"1" help:"How many taps; the UID is counted up."`
 	Every  time.Duration `default:"500ms" help:"From one tap to the next."`
+}
+
+// cardNames are the kinds of cards that can be mocked.
+func cardNames() string {
+	var names []string
+	for _, t := range card.Technologies() {
+		names = append(names, string(t))
+	}
+	return strings.Join(names, ", ")
 }
 
 // Run taps and prints one JSON line per card as soon as its answer is known.

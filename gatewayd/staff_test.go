@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -43,11 +44,11 @@ radius_m = 100
 roster_file = "roster.csv"
 `)
 	uids := []string{"04A1B2C3D4E501", "04A1B2C3D4E502", "04A1B2C3D4E503"}
-	var csv strings.Builder
+	var pairs strings.Builder
 	for i, uid := range uids {
-		fmt.Fprintf(&csv, "%s,kenwood:100-100%d\n", uid, i+1)
+		fmt.Fprintf(&pairs, "%s,kenwood:100-100%d\n", uid, i+1)
 	}
-	if err := os.WriteFile(filepath.Join(g.dir, "roster.csv"), []byte(csv.String()), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(g.dir, "roster.csv"), []byte(pairs.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	g.start()
@@ -115,7 +116,64 @@ roster_file = "roster.csv"
 			t.Errorf("%+v\nwant %+v", p, want)
 		}
 	}
-	if out := g.must("export", "--format", "csv"); strings.Count(out, ",on_site\n") != 2 {
-		t.Errorf("export prints %s", out)
+	rows, err := csv.NewReader(strings.NewReader(g.must("export", "--format", "csv"))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	onSite := 0
+	for _, row := range rows[1:] {
+		if row[slices.Index(rows[0], "detail")] == "on_site" && row[slices.Index(rows[0], "state")] == "on_site" {
+			onSite++
+		}
+	}
+	if onSite != 2 {
+		t.Errorf("export prints %q", rows)
+	}
+}
+
+// TestNothingRestsOnWhatWasForgotten: who was forgotten has not shown the badge
+// today. What is said of the person afterwards rests on what came afterwards.
+func TestNothingRestsOnWhatWasForgotten(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	city := b.Subscribe(prefix + "event/presence")
+	radio, port := openTTY(t)
+	g := newGateway(t, b.URL(), receiver(port)+`
+[hours]
+always = true
+[office]
+lat = -7.9778
+lon = 112.6340
+radius_m = 100
+[tags]
+min_interval = "0s"
+heartbeat = "1s"
+roster_file = "roster.csv"
+`)
+	text, err := os.ReadFile(g.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.configure(strings.Replace(string(text), "[badges]", "[badges]\nrepeat_window = \"0s\"", 1))
+	const uid = "04A1B2C3D4E501"
+	if err := os.WriteFile(filepath.Join(g.dir, "roster.csv"), []byte(uid+",kenwood:100-1001\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.start()
+	forgotten := g.tap("--uid", uid)[0]
+	city.Await("badge_only", func(m []brokertest.Message) bool { return len(m) == 1 })
+	if out := g.must("forget", "--badge", uid); !strings.Contains(out, "1 badge, 1 presence events") {
+		t.Fatalf("forget said %s", out)
+	}
+	if _, err := io.WriteString(radio, beacontest.PKLDS(100, 1001, -7.9777, 112.6341, time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	g.await("the tag", func() bool { return g.health().Receivers[0].Frames == 1 })
+	again := g.tap("--uid", uid)[0]
+	messages := city.Await("what is said afterwards", func(m []brokertest.Message) bool { return len(m) >= 2 })
+	for _, m := range messages[1:] {
+		if strings.Contains(string(m.Payload), forgotten.id()) || !strings.Contains(string(m.Payload), again.id()) {
+			t.Errorf("after %s was forgotten and %s was tapped: %s", forgotten.id(), again.id(), m.Payload)
+		}
 	}
 }

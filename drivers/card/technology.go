@@ -18,6 +18,14 @@ const (
 	Unknown          Technology = "unknown"
 )
 
+// Technologies are all of them.
+func Technologies() []Technology {
+	return []Technology{
+		MifareUltralight, MifareMini, MifareClassic1K, MifareClassic2K, MifareClassic4K,
+		MifarePlus2K, MifarePlus4K, ISO14443_4, ISO18092, Unknown,
+	}
+}
+
 // Technology classifies the card. SAK decides; ATQA is only a hint that
 // collisions can spoil (AN10833, 3.1: "the ATQA must not be used" to identify
 // a card when several are in the field).

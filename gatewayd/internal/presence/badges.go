@@ -26,6 +26,14 @@ func PlainBadges() Badges { return Badges{plain: true} }
 // Plain reports whether identities are the UIDs themselves.
 func (b Badges) Plain() bool { return b.plain }
 
+// IsHashedBadge reports whether a text can be an identity that HashedBadges made,
+// in whatever case somebody typed it.
+func IsHashedBadge(s string) bool {
+	digits, ok := strings.CutPrefix(strings.ToLower(s), "h:")
+	raw, err := hex.DecodeString(digits)
+	return ok && err == nil && len(raw) == 16
+}
+
 // Identity is the identity of the card with these UID bytes.
 func (b Badges) Identity(uid []byte) string {
 	if b.plain {

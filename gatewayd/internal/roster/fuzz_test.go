@@ -3,6 +3,8 @@ package roster
 import (
 	"strings"
 	"testing"
+
+	"presence/gatewayd/internal/presence"
 )
 
 func FuzzParseCSV(f *testing.F) {
@@ -26,7 +28,7 @@ func FuzzParseCSV(f *testing.F) {
 		}
 		seen := make(map[string]bool)
 		for _, p := range pairs {
-			if !hashed.MatchString(p.Badge) || !tagForms.MatchString(p.Tag) || seen[p.Badge] {
+			if !presence.IsHashedBadge(p.Badge) || !tagForms.MatchString(p.Tag) || seen[p.Badge] {
 				t.Fatalf("accepted: %+v", p)
 			}
 			seen[p.Badge] = true

@@ -3,8 +3,10 @@ package roster
 import (
 	"errors"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"presence/drivers/card"
 	"presence/gatewayd/internal/presence"
@@ -20,19 +22,17 @@ func pair(badge, tag string, badges presence.Badges) (Pair, error) {
 	if err != nil {
 		return Pair{}, err
 	}
-	name, err := tagName(strings.TrimSpace(tag))
+	name, err := TagName(strings.TrimSpace(tag))
 	if err != nil {
 		return Pair{}, err
 	}
 	return Pair{Badge: identity, Tag: name}, nil
 }
 
-var hashed = regexp.MustCompile(`^[hH]:[0-9a-fA-F]{32}$`)
-
 // identify makes the identity of a badge: an identity stays, a raw number
 // becomes one.
 func identify(s string, badges presence.Badges) (string, error) {
-	if hashed.MatchString(s) {
+	if presence.IsHashedBadge(s) {
 		if badges.Plain() {
 			return "", errors.New("has a hashed badge, but this gateway uses plain UIDs (plain_uid): write the UID")
 		}
@@ -48,16 +48,27 @@ func identify(s string, badges presence.Badges) (string, error) {
 	return badges.Identity(uid.Bytes()), nil
 }
 
-var tagForms = regexp.MustCompile(`^(mesh:[0-9a-f]{8}|kenwood:([0-9]{1,10}-[0-9]{1,10}|U?[0-9]{1,10})|reyax:(0|[1-9][0-9]{0,4})|waypoint:.+)$`)
+var tagForms = regexp.MustCompile(`^(mesh:[0-9a-f]{8}|kenwood:([0-9]{1,9}-[0-9]{1,9}|U?[0-9]{1,9})|reyax:(0|[1-9][0-9]{0,4})|waypoint:\S.*)$`)
 
-// tagName is a tag as the receivers name it.
-func tagName(s string) (string, error) {
+// TagForms shows how tags are named, for whoever wrote one that cannot be.
+const TagForms = "mesh:1c2f13fc, kenwood:100-1001, kenwood:U00002, reyax:50 or waypoint:NAME"
+
+// TagName is a tag as the receivers name it, or an error for a text that none of
+// them can ever send. It takes the digits of a Meshtastic node in either case.
+func TagName(s string) (string, error) {
 	// Meshtastic's own programs print the number in either case.
 	if strings.HasPrefix(s, "mesh:") {
 		s = strings.ToLower(s)
 	}
-	if len(s) > maxTag || strings.ContainsFunc(s, unicode.IsControl) || !tagForms.MatchString(s) {
-		return "", errors.New("has no tag: write it as events do, such as mesh:1c2f13fc, kenwood:100-1001, kenwood:U00002, reyax:50 or waypoint:NAME")
+	wrong := errors.New("has no tag: write it as events do, such as " + TagForms)
+	if len(s) > maxTag || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) || !tagForms.MatchString(s) || strings.TrimSpace(s) != s {
+		return "", wrong
+	}
+	// A LoRa address has 16 bits (RYLR998 AT command guide, AT+ADDRESS).
+	if address, ok := strings.CutPrefix(s, "reyax:"); ok {
+		if _, err := strconv.ParseUint(address, 10, 16); err != nil {
+			return "", wrong
+		}
 	}
 	return s, nil
 }

@@ -129,8 +129,18 @@ func strict[T presence.Receipt | resyncArgs](b []byte, to *T) error {
 // No cursor moves by that.
 func (u *Uplink) resync(_ context.Context, args json.RawMessage) (json.RawMessage, error) {
 	var from resyncArgs
-	if err := strict(args, &from); err != nil {
+	if err := strict(args, &from); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf(`args: want {"stream","seq"}: %w`, err)
+	}
+	var missing []string
+	if from.Stream.IsZero() {
+		missing = append(missing, "stream")
+	}
+	if from.Seq == 0 {
+		missing = append(missing, "seq")
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf(`args: missing %s: want {"stream","seq"}, the first event that is to come again`, strings.Join(missing, " and "))
 	}
 	pos, found := u.opt.Journal.Find(from.Stream, from.Seq)
 	if !found {

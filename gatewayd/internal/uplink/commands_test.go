@@ -145,3 +145,21 @@ func TestFailedWriteEndsTheConnection(t *testing.T) {
 	}
 	w.Close()
 }
+
+// TestResyncNamesWhatIsMissing: whoever forgot an argument is told which.
+func TestResyncNamesWhatIsMissing(t *testing.T) {
+	const stream = `"stream":"019ab2c3-0000-7000-8000-000000000001"`
+	for args, want := range map[string]string{
+		``:                   "args: missing stream and seq",
+		`null`:               "args: missing stream and seq",
+		`{}`:                 "args: missing stream and seq",
+		`{` + stream + `}`:   "args: missing seq",
+		`{"seq":5}`:          "args: missing stream:",
+		`{"seq":5,"from":1}`: `unknown field "from"`,
+		`{"seq":"5"}`:        "seq",
+	} {
+		if _, err := new(Uplink).resync(t.Context(), []byte(args)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", args, err, want)
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"presence/config"
+	"presence/drivers/card"
+)
+
+type badgeCmd struct {
+	UID string `arg:"" help:"The card's UID in hex: 4, 7 or 10 bytes, with or without colons, hyphens or spaces."`
+}
+
+// Run prints the identity under which the city knows a card: whoever looks a
+// badge up in events, or writes a roster by hand, needs it.
+func (b badgeCmd) Run(c *cli, con console) error {
+	uid, err := parseUID(b.UID)
+	if err != nil {
+		return usageError{err}
+	}
+	cfg, err := config.LoadOnly(c.Config)
+	if err != nil {
+		return err
+	}
+	if err := cfg.Badges.ReadKey(); err != nil {
+		return err
+	}
+	if uid.Random() {
+		fmt.Fprintln(con.err, "gatewayd: a UID of 4 bytes that begins with 08 is made up anew each time: this id names nobody")
+	}
+	if _, err := fmt.Fprintln(con.out, identitiesOf(cfg).Identity(uid.Bytes())); err != nil {
+		return fmt.Errorf("print badge: %w", err)
+	}
+	return nil
+}
+
+// parseUID reads a UID as people copy it: 04:A1:B2:C3, 04-a1-b2-c3, 04 A1 B2 C3.
+func parseUID(s string) (card.UID, error) {
+	uid, err := card.ParseUID(strings.NewReplacer(":", "", "-", "", " ", "").Replace(s))
+	if err != nil {
+		return card.UID{}, fmt.Errorf("%.40q is no UID: write 4, 7 or 10 bytes in hex, such as 04:A1:B2:C3:D4:E5:F6", s)
+	}
+	return uid, nil
+}

@@ -1,0 +1,107 @@
+package main_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"presence/config"
+	"presence/drivers/card"
+)
+
+// TestDaysAreLengthsOfTime: on the command line as in the configuration.
+func TestDaysAreLengthsOfTime(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	g.tap("--uid", "04A1B2C3D4E5F6")
+	for span, want := range map[string]int{"1d": 1, "35d": 1, "1d12h": 1, "0d": 0, "0d1ms": 0, "90m": 1} {
+		if out := g.must("export", "--since", span); strings.Count(out, `"kind":"badge"`) != want {
+			t.Errorf("--since %s prints %s", span, out)
+		}
+		if out := g.must("export", "--until", span); strings.Count(out, `"kind":"badge"`) != 1-want {
+			t.Errorf("--until %s prints %s", span, out)
+		}
+	}
+	for _, wrong := range []string{"d", "1.5d", "12h1d", "-1d", "1d-2h", "1dd", "99999d", "1day", "1d 2h"} {
+		if out, code := g.try("export", "--since", wrong); code != 2 {
+			t.Errorf("--since %s: exit %d, %s", wrong, code, out)
+		}
+	}
+	if out, code := g.try("sim", "tap", "--reader", "door", "--uid", "04A1B2C3D4E5F7", "--hold", "0d1ms"); code != 0 {
+		t.Errorf("--hold 0d1ms: exit %d, %s", code, out)
+	}
+}
+
+// TestConfigPrintsTheReference: it is a configuration that check takes.
+func TestConfigPrintsTheReference(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	if err := os.Remove(g.config); err != nil {
+		t.Fatal(err)
+	}
+	out := g.must("config")
+	if !bytes.Equal([]byte(out), config.Reference()) {
+		t.Errorf("config prints %s", out)
+	}
+	if _, err := config.Parse("reference", []byte(out)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBadgePrintsWhatIsSent: the id of a card is that of the event of its tap.
+func TestBadgePrintsWhatIsSent(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	for _, uid := range []string{"04A1B2C3D4E5F6", "5A11C0DE", "04010203040506070809"} {
+		g.tap("--uid", uid)
+		for _, form := range []string{uid, strings.ToLower(uid), uid[:2] + ":" + uid[2:4] + "-" + uid[4:6] + " " + uid[6:]} {
+			if id := strings.TrimSpace(g.must("badge", form)); len(id) != 34 || !strings.Contains(g.must("export"), `"badge":"`+id+`"`) {
+				t.Errorf("badge %s prints %q, which is in no event", form, id)
+			}
+		}
+	}
+	for _, wrong := range []string{"", "04A1B2C3D4", "h:00112233445566778899aabbccddeeff", "Sari"} {
+		if out, code := g.try("badge", wrong); code != 2 || !strings.Contains(out, "is no UID") {
+			t.Errorf("badge %q: exit %d, %s", wrong, code, out)
+		}
+	}
+	if err := os.Remove(filepath.Join(g.dir, "badge.key")); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := g.try("badge", "5A11C0DE"); code != 1 || !strings.Contains(out, "badge.key") || !strings.Contains(out, "put the file there") {
+		t.Errorf("without a key: exit %d, %s", code, out)
+	}
+}
+
+// TestHelpNamesTheCards: whoever taps need not guess.
+func TestHelpNamesTheCards(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	help := strings.Join(strings.Fields(g.must("sim", "tap", "--help")), " ")
+	for i, tech := range card.Technologies() {
+		if !strings.Contains(help, string(tech)) {
+			t.Errorf("%s is not in %s", tech, help)
+		}
+		uid := string("0123456789ABCDEF"[i]) + "A000001"
+		if a := g.tap("--uid", uid, "--card", string(tech)); len(a) != 1 || a[0].Outcome != "accepted" {
+			t.Errorf("a tap with a %s: %+v", tech, a)
+		}
+	}
+}
+
+// TestShortDemo takes no longer than it was told, and loses nothing.
+func TestShortDemo(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	for _, length := range []string{"10ms", "1s"} {
+		began := time.Now()
+		out, code := g.try("demo", "--for", length)
+		if code != 0 || !strings.Contains(out, " lost=0 duplicates=0") || strings.Contains(out, "taps=0 ") {
+			t.Errorf("exit %d\n%s", code, out)
+		}
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("--for %s took %s", length, took)
+		}
+	}
+}
