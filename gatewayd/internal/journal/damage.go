@@ -250,10 +250,11 @@ func (j *Journal) putOrder(tx *bolt.Tx, s salvaged, gaps []presence.Draft) error
 	}
 	// The file says nothing of positions that it has not: they will be used.
 	kept := s.state
-	kept.Cursor, kept.Oldest, kept.Settled = 0, 0, 0
+	kept.Cursor, kept.Oldest, kept.Settled, kept.Sent, kept.Unanswered = 0, 0, 0, 0, 0
 	if n := len(s.records); n > 0 {
 		last := s.records[n-1].pos
 		kept.Cursor, kept.Oldest, kept.Settled = min(s.state.Cursor, last), s.records[0].pos, min(s.state.Settled, last)
+		kept.Sent, kept.Unanswered = min(s.state.Sent, last), min(s.state.Unanswered, last)
 	}
 	return j.codec.putChecked(meta, []byte(keyState), kept)
 }

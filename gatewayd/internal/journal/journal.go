@@ -59,6 +59,7 @@ type Journal struct {
 	cursor  uint64        // all up to here is delivered
 	acked   time.Time     // when the cursor left what is on disk; zero: it did not
 	settled uint64        // up to here no time can be told better
+	sending sending       // how far the city was told
 	said    answers       // not yet on disk
 	state   state         // as on disk
 	err     error         // why failed is closed
@@ -217,6 +218,7 @@ func (j *Journal) begin() (*writer, error) {
 		j.oldest, j.end = first.pos, last.pos
 		j.cursor = min(j.state.Cursor, j.end)
 		j.settled = min(j.state.Settled, j.end)
+		j.sending = sending{min(j.state.Sent, j.end), min(j.state.Unanswered, j.end)}
 		if last.pos != 0 {
 			previous = &presence.Previous{Stream: last.stream, Seq: last.seq}
 			var s streamInfo

@@ -44,6 +44,11 @@ type state struct {
 	Oldest uint64 `cbor:"7,keyasint,omitempty"`
 	// Settled is the position up to which no event's time can be told better.
 	Settled uint64 `cbor:"8,keyasint,omitempty"`
+	// Sent is the newest position that is known to have been sent to the city,
+	// Unanswered the one up to which the broker has everything although the city
+	// did not answer when some of it went again; 0 where it did.
+	Sent       uint64 `cbor:"9,keyasint,omitempty"`
+	Unanswered uint64 `cbor:"10,keyasint,omitempty"`
 }
 
 // streamInfo says where a stream lies.

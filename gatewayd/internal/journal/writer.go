@@ -319,8 +319,10 @@ func (j *Journal) snapshot() place {
 func (j *Journal) snapshotSaid() (place, answers) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	state := j.state
+	state.Sent, state.Unanswered = j.sending.sent, j.sending.unanswered
 	return place{
-		oldest: j.oldest, end: j.end, cursor: j.cursor, settled: j.settled, holes: j.holes, state: j.state,
+		oldest: j.oldest, end: j.end, cursor: j.cursor, settled: j.settled, holes: j.holes, state: state,
 	}, maps.Clone(j.said)
 }
 

@@ -18,7 +18,8 @@ type sent struct {
 	at     time.Time
 	said   presence.Said // of its time
 	why    purpose
-	resync int // number of the resync that it is part of
+	first  bool // this connection did not send it yet
+	resync int  // number of the resync that it is part of
 	token  mqtt.Token
 }
 
@@ -77,8 +78,8 @@ func (s *session) read(ctx context.Context, pos uint64, fresh chan<- []presence.
 	}
 }
 
-// sender publishes events: new ones first, then those whose receipt is overdue,
-// then what a resync asked for, then those whose time is better known. While
+// sender publishes events: new ones first, then those whose receipt does not
+// come, then what a resync asked for, then those whose time is better known. While
 // there is of all, each gets its turn.
 type sender struct {
 	*session
@@ -110,7 +111,7 @@ func (s *sender) run(ctx context.Context) error {
 		default:
 			worked = false
 		}
-		overdue, next := l.overdue(time.Now().Add(-s.u.limits.Receipt), repeatAtOnce)
+		overdue, next := l.due(time.Now(), repeatAtOnce)
 		if err := s.repeat(ctx, overdue, forDelivery, 0); err != nil {
 			return err
 		}
@@ -130,7 +131,7 @@ func (s *sender) run(ctx context.Context) error {
 		if next.IsZero() {
 			timer.Stop()
 		} else {
-			timer.Reset(time.Until(next.Add(s.u.limits.Receipt)))
+			timer.Reset(time.Until(next))
 		}
 		s.u.beat(-1)
 		select {
@@ -151,14 +152,17 @@ func (s *sender) run(ctx context.Context) error {
 // first sends events that this connection did not send yet, but for those that
 // the city's receipts cover already.
 func (s *sender) first(ctx context.Context, entries []presence.Entry) error {
-	told := s.u.ledger.sentUpto()
-	rest, from, to := s.u.ledger.take(entries)
-	s.u.received(from, to)
-	all, err := s.u.tellings.decide(ctx, rest, told, better)
+	u := s.u
+	told := u.ledger.toldUpto()
+	rest, from, to := u.ledger.take(entries)
+	u.received(from, to)
+	all, err := u.tellings.decide(ctx, rest, told, better)
 	if err != nil {
 		return err
 	}
-	return s.send(ctx, rest, all, sent{why: forDelivery})
+	err = s.send(ctx, rest, all, sent{why: forDelivery, first: true})
+	u.opt.Journal.NoteSent(u.ledger.sentUpto())
+	return err
 }
 
 // send sends events with what is said of their times.
@@ -244,6 +248,9 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error 
 		return ctx.Err()
 	}
 	u.beat(0)
+	if as.first {
+		u.ledger.sending(e.Pos)
+	}
 	as.token = s.client.Publish(u.prefix+"event/"+e.Kind.String(), 1, false, payload)
 	as.pos, as.at = e.Pos, time.Now()
 	u.published.Add(1)
@@ -296,6 +303,7 @@ func (c *collector) settle() {
 	case c.to == 0:
 	case c.u.opt.Receipts:
 		c.u.ledger.await(c.from, c.to, time.Now())
+		c.u.opt.Journal.NoteUnanswered(c.u.ledger.unanswered())
 	default:
 		c.u.delivered(c.to)
 	}

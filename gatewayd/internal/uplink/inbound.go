@@ -26,7 +26,7 @@ func (s *session) sort(m mqtt.Message) {
 		return // the journal may be closed
 	}
 	if m.Topic() == s.u.prefix+"receipt" {
-		if err := s.u.receipt(m.Payload()); err != nil {
+		if err := s.u.receipt(m.Payload(), !m.Retained()); err != nil {
 			s.u.refused(m.Topic(), err)
 		}
 		return
@@ -204,8 +204,12 @@ func (u *Uplink) past() time.Time {
 	return t
 }
 
-// receipt notes what the city's database has.
-func (u *Uplink) receipt(payload []byte) error {
+// receipt notes what the city's database has. It counts only up to what was sent:
+// what nobody can have is not believed. What this process sent is known to the
+// last event, so that a receipt for more is wrong altogether. Of what the process
+// before sent, less may be known after a crash than was; then the rest goes
+// again, and is received again.
+func (u *Uplink) receipt(payload []byte, now bool) error {
 	if !u.opt.Receipts {
 		return errors.New("receipts are not switched on")
 	}
@@ -213,14 +217,19 @@ func (u *Uplink) receipt(payload []byte) error {
 	if err != nil {
 		return err
 	}
-	pos, found := u.opt.Journal.Find(r.Stream, r.Upto)
+	pos, found := u.opt.Journal.Place(r.Stream, r.Upto)
 	if !found {
 		return fmt.Errorf("receipt for %s-%d, which is not in the journal", r.Stream, r.Upto)
 	}
-	if r.Stream == u.opt.Journal.Stream() && pos > u.ledger.sentUpto() {
+	sent := u.ledger.sentUpto()
+	if pos > sent && r.Stream == u.opt.Journal.Stream() {
 		return fmt.Errorf("receipt for %s-%d, which was not sent yet", r.Stream, r.Upto)
 	}
-	u.received(u.ledger.receive(r.Stream, pos))
+	u.received(u.ledger.receive(r.Stream, min(pos, sent), now))
+	u.opt.Journal.NoteUnanswered(u.ledger.unanswered())
+	if pos > sent {
+		return fmt.Errorf("receipt for %s-%d, which is not known to have been sent: it counts only up to what was", r.Stream, r.Upto)
+	}
 	return nil
 }
 

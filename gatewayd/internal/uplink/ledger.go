@@ -14,20 +14,65 @@ import (
 // A receipt speaks of one stream, and the journal's cursor of all of them. A
 // broker can lose the end of one stream and deliver the next, so the cursor
 // moves over a stream's events only when nothing before them is missing.
+//
+// What has no receipt may be lost, and the city may be away. As long as receipts
+// come, nothing goes again: a city that is slow would only get slower by getting
+// all twice. Once nothing comes, the oldest few go again, later and later (see
+// repetition); the answer tells whether the rest has to.
 type ledger struct {
 	changed chan struct{} // has room for one: there is more to send, or room
+	patient patience
 
 	mu       sync.Mutex
+	begun    bool // there was a connection
 	cursor   uint64
 	moved    time.Time              // when the cursor last moved
-	position uint64                 // last new event of this connection
-	sent     uint64                 // newest event that was ever sent by this process
+	position uint64                 // last new event that this connection looked at
+	sent     uint64                 // newest event that was ever sent, or is about to be
+	told     uint64                 // the same of this process
 	received map[presence.ID]uint64 // up to which position the city has a stream
-	runs     []run                  // what this connection sent behind the cursor, by stream
-	waiting  []waiting              // PUBACKed and without a receipt, in the order of the PUBACKs
+	runs     []run                  // what lies between cursor and position, by stream
+	taken    uint64                 // the broker acknowledged everything up to here
+	waiting  []waiting              // what lies between cursor and taken, in order
 	gaps     []span                 // positions behind the cursor that the journal does not have, in order
-	pass     time.Time              // what waits since this instant or longer is to be sent again
+	again    repetition
 	replay   replay
+}
+
+// patience is how long nothing may come from the city before the oldest events
+// without a receipt go again: at first, and at most.
+type patience struct{ first, longest time.Duration }
+
+// pause is how long to wait when the oldest events went again so many times, and
+// nothing came since.
+func (p patience) pause(tries int) time.Duration {
+	if tries == 0 {
+		return p.first
+	}
+	d := 4 * p.first
+	for range tries - 1 {
+		if d *= 2; d >= p.longest {
+			break
+		}
+	}
+	return min(d, max(p.longest, p.first))
+}
+
+// few is how many events go again to find out whether the city is there.
+const few = 32
+
+// repetition is how events go again whose receipt does not come: a few at first,
+// and after each answer that shows that the city lacks the next ones too, twice
+// as many. In this way a city that was away is asked seldom, one that has lost
+// everything gets it at full speed, and one that has everything gets little of it
+// twice.
+type repetition struct {
+	tries int       // times that nothing came before a few went again, since the last receipt
+	at    time.Time // the last of them
+	left  span      // of the present part, still to be sent
+	upto  uint64    // the present part ends here; 0 for none
+	size  uint64    // of the present part
+	limit uint64    // what the city may lack ends here; 0 before it answered
 }
 
 // replay is what a resync asked for.
@@ -54,8 +99,16 @@ type waiting struct {
 	since time.Time
 }
 
-func newLedger() *ledger {
-	return &ledger{changed: make(chan struct{}, 1), received: make(map[presence.ID]uint64)}
+// newLedger makes the ledger of a process: sent is the newest position that any
+// process before it is known to have sent, unanswered the one up to which the
+// broker had everything although the city did not answer when some of it went
+// again; 0 where it did.
+func newLedger(patient patience, sent, unanswered uint64) *ledger {
+	return &ledger{
+		changed: make(chan struct{}, 1), patient: patient,
+		sent: sent, taken: unanswered,
+		received: make(map[presence.ID]uint64),
+	}
 }
 
 // wake tells the sender to look again.
@@ -66,14 +119,40 @@ func (l *ledger) wake() {
 	}
 }
 
-// begin starts a connection, which sends everything behind the cursor that it
-// returns: the journal's, unless a receipt has just moved it.
+// begin starts a connection, at which everything behind the cursor that it
+// returns is looked at: the journal's, unless a receipt has just moved it.
+//
+// All of that goes again, in order, for a broker that was started anew has lost
+// what it acknowledged. It goes again once: if the city does not answer to that,
+// or did not before, a line that breaks every minute must not have everything
+// sent every minute. Then what the broker acknowledged is left out, and only the
+// oldest few go again when it is their time.
 func (l *ledger) begin(cursor uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cursor = max(l.cursor, cursor)
 	l.position = l.cursor
 	l.runs, l.waiting, l.gaps = nil, nil, nil
+	r := &l.again
+	silent := r.tries > 0
+	outstanding := l.taken > l.cursor
+	if !l.begun {
+		l.begun = true
+		silent = outstanding // as the process before found out
+		outstanding = max(l.sent, l.taken) > l.cursor
+	}
+	now := time.Now()
+	if outstanding {
+		*r = repetition{tries: max(r.tries, 1), at: r.at}
+		if r.at.IsZero() || !silent {
+			r.at = now
+		}
+	}
+	if silent && l.taken > l.cursor {
+		l.waiting = []waiting{{span{l.cursor + 1, l.taken}, r.at}}
+	} else {
+		l.taken = l.cursor
+	}
 	if l.replay.confirmed <= l.replay.to {
 		l.replay.from = l.replay.confirmed // 0 is no replay
 	}
@@ -81,7 +160,8 @@ func (l *ledger) begin(cursor uint64) uint64 {
 }
 
 // take notes events that are about to be sent and returns those that must be:
-// what the city's receipts cover is left out, and moves the cursor.
+// what the city's receipts cover is left out, and moves the cursor, and so is
+// what the broker has and waits for its receipt.
 func (l *ledger) take(entries []presence.Entry) (rest []presence.Entry, from, to uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,20 +177,41 @@ func (l *ledger) take(entries []presence.Entry) (rest []presence.Entry, from, to
 		l.position = e.Pos
 	}
 	l.advance()
-	for len(entries) > 0 && entries[0].Pos <= l.cursor {
+	for len(entries) > 0 && entries[0].Pos <= max(l.cursor, l.taken) {
 		entries = entries[1:]
 	}
 	if len(entries) > 0 {
-		l.sent = max(l.sent, l.position)
+		l.told = max(l.told, l.position)
 	}
 	return entries, from, l.cursor
 }
 
-// receive notes a receipt, and says from where to where the cursor moves.
-func (l *ledger) receive(stream presence.ID, pos uint64) (from, to uint64) {
+// sending notes that an event is about to be sent for the first time: a receipt
+// for it can be true from now on.
+func (l *ledger) sending(pos uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = max(l.sent, pos)
+}
+
+// sentUpto is the newest position that was ever sent, as far as is known: after
+// a crash it may be less than what was sent, and the rest is sent again.
+func (l *ledger) sentUpto() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(l.sent, l.cursor)
+}
+
+// receive notes a receipt, and says from where to where the cursor moves. One
+// that was sent just now shows that the city is there.
+func (l *ledger) receive(stream presence.ID, pos uint64, now bool) (from, to uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	from = l.cursor
+	if now && l.again.tries > 0 {
+		l.again.tries = 0
+		l.wake()
+	}
 	if pos <= l.cursor {
 		return from, from
 	}
@@ -171,11 +272,11 @@ func (l *ledger) room(most int) bool {
 	return l.position-min(l.cursor, l.position) < uint64(most)
 }
 
-// sentUpto is the newest position that this process ever sent.
-func (l *ledger) sentUpto() uint64 {
+// toldUpto is the newest position that this process ever sent.
+func (l *ledger) toldUpto() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.sent
+	return l.told
 }
 
 // sentHere is the newest position that this connection sent, or that the cursor
@@ -190,6 +291,11 @@ func (l *ledger) sentHere() uint64 {
 func (l *ledger) await(from, to uint64, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	from = max(from, l.taken+1) // what went again waits already
+	if from > to {
+		return
+	}
+	l.taken = to
 	if to <= l.cursor {
 		return
 	}
@@ -199,51 +305,65 @@ func (l *ledger) await(from, to uint64, now time.Time) {
 	}
 }
 
-// overdue takes a few of the events whose receipt is overdue: they wait since
-// before an instant. Where there are none it says since when the next wait, zero
-// for nothing.
-//
-// As long as receipts come, nothing is overdue: a city that is slow would only
-// get slower by getting all twice. Once nothing came for long enough, all that
-// wait for that long go again, each once, in order, whatever comes meanwhile.
-func (l *ledger) overdue(before time.Time, most uint64) (due span, next time.Time) {
+// unanswered is the position up to which the broker has everything although the
+// city does not answer when some of it goes again; 0 while it does.
+func (l *ledger) unanswered() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.waiting) > 0 {
-		first := &l.waiting[0]
-		if first.to <= l.cursor {
-			l.waiting = l.waiting[1:]
-			continue
-		}
-		if first.since.After(l.pass) {
-			since := first.since
-			if l.moved.After(since) {
-				since = l.moved
-			}
-			if since.After(before) {
-				return span{}, since
-			}
-			l.pass = before
-			l.order()
-			continue
-		}
-		due.from = max(first.from, l.cursor+1)
-		due.to = min(first.to, due.from+most-1)
-		if first.from = due.to + 1; first.empty() {
-			l.waiting = l.waiting[1:]
-		}
-		return due, time.Time{}
+	if l.again.tries == 0 || l.taken <= l.cursor {
+		return 0
 	}
-	return span{}, time.Time{}
+	return l.taken
 }
 
-// order sorts by position what is to be sent again.
-func (l *ledger) order() {
-	n := 0
-	for n < len(l.waiting) && !l.waiting[n].since.After(l.pass) {
-		n++
+// due takes a few of the events that are to go again now. Where there are none
+// it says when the next are, zero for never.
+func (l *ledger) due(now time.Time, most uint64) (part span, next time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 {
+		return span{}, time.Time{}
 	}
-	slices.SortFunc(l.waiting[:n], func(a, b waiting) int { return cmp.Compare(a.from, b.from) })
+	r := &l.again
+	if r.left.from = max(r.left.from, l.cursor+1); r.left.empty() {
+		if next = l.nextPart(now); !next.IsZero() {
+			return span{}, next
+		}
+	}
+	part = span{r.left.from, min(r.left.to, r.left.from+most-1)}
+	r.left.from = part.to + 1
+	return part, time.Time{}
+}
+
+// nextPart decides what goes again next, unless it says that it is too early.
+func (l *ledger) nextPart(now time.Time) (early time.Time) {
+	r := &l.again
+	if answered := r.upto != 0 && l.cursor >= r.upto; answered {
+		if r.limit == 0 {
+			r.limit = l.taken
+		}
+		if l.cursor < r.limit {
+			if r.size *= 2; l.cursor > r.upto {
+				r.size = few // it has the next ones without that
+			}
+			r.left = span{l.cursor + 1, min(r.limit, l.cursor+r.size)}
+			r.upto = r.left.to
+			return time.Time{}
+		}
+		r.upto, r.limit = 0, 0
+	}
+	since := l.waiting[0].since
+	for _, t := range []time.Time{l.moved, r.at} {
+		if t.After(since) {
+			since = t
+		}
+	}
+	if at := since.Add(l.patient.pause(r.tries)); now.Before(at) {
+		return at
+	}
+	r.left = span{l.cursor + 1, min(l.taken, l.cursor+few)}
+	*r = repetition{tries: r.tries + 1, at: now, left: r.left, upto: r.left.to, size: few}
+	return time.Time{}
 }
 
 // vanish notes that the journal no longer has events which were sent: it made

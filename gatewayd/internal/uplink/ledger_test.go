@@ -22,68 +22,207 @@ func entriesOf(stream presence.ID, from, to uint64) (all []presence.Entry) {
 	return all
 }
 
-// due takes all that is overdue now.
-func due(l *ledger, wait time.Duration) (all []span) {
+// usual is a patience of the length that gateways have.
+var usual = patience{first: time.Minute, longest: time.Hour}
+
+// due takes all that is to go again now, and counts how often each event went.
+func due(l *ledger, count map[uint64]int) (all []span) {
 	for {
-		s, _ := l.overdue(time.Now().Add(-wait), 1000)
+		s, _ := l.due(time.Now(), 20)
 		if s.empty() {
 			return all
 		}
-		all = append(all, s)
+		for pos := s.from; pos <= s.to; pos++ {
+			count[pos]++
+		}
+		if n := len(all); n > 0 && all[n-1].to+1 == s.from {
+			all[n-1].to = s.to
+		} else {
+			all = append(all, s)
+		}
 	}
+}
+
+// outstanding is a ledger that has sent events of a stream, which the broker has.
+func outstanding(n uint64) *ledger {
+	l := newLedger(usual, 0, 0)
+	l.begin(0)
+	l.take(entriesOf(streamA, 1, n))
+	l.sending(n)
+	l.await(1, n, time.Now())
+	return l
 }
 
 func TestSlowCityIsNotSentEverythingTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLedger()
-		l.begin(0)
-		l.take(entriesOf(streamA, 1, 1000))
-		l.await(1, 1000, time.Now())
+		l := outstanding(1000)
 		for pos := uint64(10); pos <= 1000; pos += 10 {
 			time.Sleep(50 * time.Second) // of the bubble: over an hour in all
-			if again := due(l, time.Minute); again != nil {
+			if again := due(l, map[uint64]int{}); again != nil {
 				t.Fatalf("at position %d events %v went again", pos, again)
 			}
-			l.receive(streamA, pos)
+			l.receive(streamA, pos, true)
 		}
 	})
 }
 
-func TestStalledReceiptsHaveEverythingSentOnceMoreInOrder(t *testing.T) {
+// TestAbsentCityIsAskedLaterAndLater: the oldest few go again, after a minute,
+// and then after a time that doubles up to an hour.
+func TestAbsentCityIsAskedLaterAndLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLedger()
-		l.begin(0)
-		l.take(entriesOf(streamA, 1, 300))
-		l.await(101, 200, time.Now().Add(-time.Second)) // repeated before 1 to 100 were
-		l.await(1, 100, time.Now())
-		time.Sleep(30 * time.Second)
-		l.await(201, 300, time.Now()) // not due with the others
-		time.Sleep(30 * time.Second)
-		first, _ := l.overdue(time.Now().Add(-time.Minute), 60)
-		if first != (span{1, 60}) {
-			t.Fatalf("first %v", first)
+		l := outstanding(1000)
+		start := time.Now()
+		var at []time.Duration
+		count := make(map[uint64]int)
+		for len(at) < 9 {
+			if again := due(l, count); again != nil {
+				if !slices.Equal(again, []span{{1, few}}) {
+					t.Fatalf("%v went again", again)
+				}
+				at = append(at, time.Since(start).Round(time.Second)/time.Minute)
+			}
+			if time.Since(start) < 10*time.Minute {
+				for pos, n := range count {
+					if n > 2 {
+						t.Fatalf("event %d was published %d times in %v", pos, n+1, time.Since(start))
+					}
+				}
+			}
+			_, next := l.due(time.Now(), 1)
+			time.Sleep(time.Until(next))
 		}
-		l.receive(streamA, 70) // it does not stop the rest, and spares what it names
-		if again := due(l, time.Minute); !slices.Equal(again, []span{{71, 100}, {101, 200}}) {
-			t.Errorf("went again: %v", again)
-		}
-		l.await(1, 200, time.Now())
-		if again := due(l, time.Minute); again != nil {
-			t.Errorf("went again at once: %v", again)
-		}
-		time.Sleep(time.Minute)
-		if again := due(l, time.Minute); !slices.Equal(again, []span{{71, 200}, {201, 300}}) {
-			t.Errorf("after another minute went again: %v", again)
+		if want := []time.Duration{1, 5, 13, 29, 61, 121, 181, 241, 301}; !slices.Equal(at, want) {
+			t.Errorf("the oldest went again after %v minutes, want %v", at, want)
 		}
 	})
+}
+
+// TestReceiptOfAnyKindEndsTheWaiting: whoever sends a receipt is there.
+func TestReceiptOfAnyKindEndsTheWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, retained := range []bool{false, true} {
+			l := outstanding(100)
+			l.receive(streamA, 10, true)
+			for range 5 {
+				_, next := l.due(time.Now(), 1)
+				time.Sleep(time.Until(next))
+				due(l, map[uint64]int{})
+			}
+			time.Sleep(2 * time.Minute)
+			l.receive(streamA, 10, !retained) // it says nothing new
+			if again := due(l, map[uint64]int{}); (again == nil) != retained {
+				t.Errorf("retained %t: %v went again", retained, again)
+			}
+		}
+	})
+}
+
+// TestCityThatComesBackGetsWhatItLacksAtFullSpeed: it has lost all that the
+// broker acknowledged, and answers to each part.
+func TestCityThatComesBackGetsWhatItLacksAtFullSpeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 10_000
+		l := outstanding(n)
+		count := make(map[uint64]int)
+		time.Sleep(10 * time.Minute) // nobody looked meanwhile
+		parts := 0
+		for l.cursor < n {
+			again := due(l, count)
+			if len(again) != 1 || again[0].from != l.cursor+1 {
+				t.Fatalf("behind %d %v went again", l.cursor, again)
+			}
+			parts++
+			l.await(again[0].from, again[0].to, time.Now())
+			l.receive(streamA, again[0].to, true)
+		}
+		for pos := uint64(1); pos <= n; pos++ {
+			if count[pos] != 1 {
+				t.Fatalf("event %d went %d times again", pos, count[pos])
+			}
+		}
+		if parts > 10 {
+			t.Errorf("it took %d answers", parts)
+		}
+	})
+}
+
+// TestCityThatKeptEverythingGetsLittleTwice: what waited for it at the broker
+// comes before what went again.
+func TestCityThatKeptEverythingGetsLittleTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 10_000
+		l := outstanding(n)
+		count := make(map[uint64]int)
+		time.Sleep(time.Minute)
+		due(l, count)
+		for pos := uint64(500); pos <= n; pos += 500 {
+			l.receive(streamA, pos, true)
+			due(l, count)
+		}
+		if len(count) > n/10 {
+			t.Errorf("%d of %d events went again", len(count), n)
+		}
+	})
+}
+
+// TestLineThatBreaksOftenHasEverythingSentOnceMoreOnly while the city is away.
+func TestLineThatBreaksOftenHasEverythingSentOnceMoreOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := outstanding(1000)
+		count := make(map[uint64]int)
+		connect := func(l *ledger) {
+			l.begin(0)
+			rest, _, _ := l.take(entriesOf(streamA, 1, 1000))
+			for _, e := range rest {
+				count[e.Pos]++
+				l.await(e.Pos, e.Pos, time.Now())
+			}
+		}
+		for range 30 { // for ten minutes
+			time.Sleep(20 * time.Second)
+			connect(l)
+			due(l, count)
+		}
+		for pos := uint64(1); pos <= 1000; pos++ {
+			if count[pos] == 0 || count[pos] > 2 {
+				t.Fatalf("event %d was published %d times", pos, count[pos]+1)
+			}
+		}
+		// Nor does a process that is started anew send it all once more.
+		clear(count)
+		l = newLedger(usual, 1000, l.unanswered())
+		connect(l)
+		if len(count) > 0 {
+			t.Fatalf("after a restart %d went again", len(count))
+		}
+		time.Sleep(10 * time.Minute)
+		if again := due(l, count); !slices.Equal(again, []span{{1, few}}) {
+			t.Fatalf("after a restart %v went again", again)
+		}
+		l.receive(streamA, 1000, true)
+		if l.cursor != 1000 || l.unanswered() != 0 {
+			t.Errorf("the cursor is at %d, %d unanswered", l.cursor, l.unanswered())
+		}
+	})
+}
+
+// TestBrokerThatIsStartedAnewGetsEverythingAtOnce while the city answers: it has
+// lost what it acknowledged.
+func TestBrokerThatIsStartedAnewGetsEverythingAtOnce(t *testing.T) {
+	l := outstanding(100)
+	l.receive(streamA, 40, true)
+	l.begin(0)
+	if rest, _, _ := l.take(entriesOf(streamA, 41, 100)); len(rest) != 60 || rest[0].Pos != 41 {
+		t.Errorf("%d events go again", len(rest))
+	}
 }
 
 func TestEventsThatTheJournalGaveUpDoNotHoldTheCursor(t *testing.T) {
-	l := newLedger()
+	l := newLedger(usual, 0, 0)
 	l.begin(0)
 	l.take(append(entriesOf(streamA, 1, 10), entriesOf(streamB, 11, 20)...))
-	l.receive(streamA, 8)
-	l.receive(streamB, 20)
+	l.receive(streamA, 8, true)
+	l.receive(streamB, 20, true)
 	if l.cursor != 8 {
 		t.Fatalf("the cursor is at %d", l.cursor)
 	}
@@ -93,22 +232,22 @@ func TestEventsThatTheJournalGaveUpDoNotHoldTheCursor(t *testing.T) {
 }
 
 func TestStreamThatVanishesBesideAnOlderHoleDoesNotHoldTheCursor(t *testing.T) {
-	l := newLedger()
+	l := newLedger(usual, 0, 0)
 	l.begin(0)
 	all := append(entriesOf(streamA, 1, 2), entriesOf(streamB, 4, 4)...) // 3 is gone already
 	l.take(append(all, entriesOf(presence.ID{0xC}, 5, 5)...))
-	l.receive(streamA, 2)
-	l.receive(presence.ID{0xC}, 5)
+	l.receive(streamA, 2, true)
+	l.receive(presence.ID{0xC}, 5, true)
 	if _, to := l.vanish(span{4, 4}); to != 5 {
 		t.Errorf("the cursor is at %d", to)
 	}
 }
 
 func TestReceiptBetweenTwoConnectionsIsNotForgotten(t *testing.T) {
-	l := newLedger()
+	l := newLedger(usual, 0, 0)
 	l.begin(0)
 	l.take(entriesOf(streamA, 1, 10))
-	l.receive(streamA, 7) // after the journal's cursor was read
+	l.receive(streamA, 7, true) // after the journal's cursor was read
 	if at := l.begin(0); at != 7 {
 		t.Errorf("the next connection begins behind %d", at)
 	}
@@ -121,7 +260,7 @@ func TestReceiptBetweenTwoConnectionsIsNotForgotten(t *testing.T) {
 // everything arrives.
 func TestModelCursorFollowsTheCity(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{t: t, ledger: newLedger(), have: make(map[uint64]bool)}
+		m := &model{t: t, ledger: newLedger(usual, 0, 0), have: make(map[uint64]bool)}
 		m.ledger.begin(0)
 		t.Repeat(map[string]func(*rapid.T){
 			"": func(t *rapid.T) { m.check() },
@@ -143,7 +282,7 @@ func TestModelCursorFollowsTheCity(t *testing.T) {
 				}
 			},
 		})
-		for range 10 {
+		for range 10 + len(m.journal)/few {
 			m.send(false)
 			m.again(false)
 			m.confirm()
@@ -163,6 +302,7 @@ type model struct {
 	gone    []uint64        // positions that the journal gave up
 	have    map[uint64]bool // of the city
 	next    uint64          // last position sent on this connection
+	later   time.Duration   // by so much it is later than the clock says
 }
 
 // entries are what the journal still has of some positions.
@@ -219,18 +359,16 @@ func (m *model) confirm() {
 			}
 		}
 		if upto > 0 {
-			m.ledger.receive(stream, upto)
+			m.ledger.receive(stream, upto, true)
 		}
 	}
 }
 
-// again sends what is overdue, of which everything is after no time at all.
+// again sends what is to go again two hours later.
 func (m *model) again(lose bool) {
-	m.ledger.mu.Lock()
-	n := len(m.ledger.waiting)
-	m.ledger.mu.Unlock()
-	for range n {
-		what, _ := m.ledger.overdue(time.Now().Add(time.Hour), 1000)
+	m.later += 2 * time.Hour
+	for {
+		what, _ := m.ledger.due(time.Now().Add(m.later), 1000)
 		if what.empty() {
 			return
 		}

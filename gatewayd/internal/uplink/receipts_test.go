@@ -72,6 +72,114 @@ func TestWhatIsNotReceivedComesAgain(t *testing.T) {
 	await(t, "the cursor", func() bool { return j.Cursor() == 20 })
 }
 
+// TestAbsentCityIsNotFlooded: while nobody confirms anything, hardly anything
+// goes again, and a city that comes back and has nothing gets a long backlog at
+// full speed.
+func TestAbsentCityIsNotFlooded(t *testing.T) {
+	const n, ahead, patience = 100_000, 10_000, 300 * time.Millisecond
+	b := brokertest.Start(t)
+	seen := b.Subscribe(prefix + "event/#")
+	j := newMemory(n)
+	o := confirming(b.Address(), j)
+	o.Window, o.Limits.Receipt = 256, patience
+	u := uplink.New(o)
+	run(t, u)
+	seen.Await("as much as may be sent ahead", func(m []brokertest.Message) bool { return len(m) >= ahead })
+	<-time.After(10 * patience)
+	messages := seen.Messages()
+	published := make(map[uint64]int)
+	for _, seq := range seqs(messages) {
+		published[seq]++
+	}
+	for seq, times := range published {
+		if times > 3 {
+			t.Fatalf("event %d was published %d times", seq, times)
+		}
+	}
+	if again := len(messages) - len(published); again == 0 || again > 100 {
+		t.Errorf("%d events went again", again)
+	}
+
+	city, next := b.Subscribe(prefix+"event/#"), uint64(1)
+	have := make(map[uint64]bool)
+	looked, confirmed := 0, uint64(0)
+	began := time.Now()
+	city.AwaitFor(2*brokertest.Wait, "everything", func(m []brokertest.Message) bool {
+		for _, seq := range seqs(m[looked:]) {
+			have[seq] = true
+		}
+		looked = len(m)
+		for have[next] {
+			next++
+		}
+		if next-1 > confirmed {
+			confirmed = next - 1
+			city.Publish(prefix+"receipt", false, receiptFor(stream, confirmed))
+		}
+		return confirmed == n
+	})
+	t.Logf("a backlog of %d in %v", n, time.Since(began))
+	await(t, "the cursor", func() bool { return j.Cursor() == n })
+	if twice := looked - n; twice > n/5 {
+		t.Errorf("%d of %d events came twice", twice, n)
+	}
+}
+
+// TestReceiptForWhatWasNeverSentIsNotBelieved: taps that were recorded without a
+// line, a process that is started anew, and a receipt for all of them that
+// somebody left at the broker.
+func TestReceiptForWhatWasNeverSentIsNotBelieved(t *testing.T) {
+	b := brokertest.Start(t)
+	city := b.Subscribe(prefix + "event/#")
+	earlier := presence.ID{7, 7, 7}
+	j := newMemory(10)
+	for i := range 6 {
+		j.entries[i].Stream = earlier
+	}
+	j.sent = 2 // and the note of what was sent behind it was lost in a crash
+	city.Publish(prefix+"receipt", true, receiptFor(earlier, 6))
+	u := uplink.New(confirming(b.Address(), j))
+	run(t, u)
+	got := city.Await("the events", func(m []brokertest.Message) bool { return len(seqs(m)) >= 8 })
+	if all := seqs(got); all[0] != 3 || all[7] != 10 {
+		t.Errorf("came: %v", all)
+	}
+	await(t, "the PUBACKs", func() bool { return u.Stats().Acked >= 8 })
+	if c := j.Cursor(); c != 2 {
+		t.Errorf("the cursor is at %d", c)
+	}
+	city.Publish(prefix+"receipt", true, receiptFor(earlier, 6)) // they were received again
+	await(t, "the cursor", func() bool { return j.Cursor() == 6 })
+}
+
+// TestReceiptAndResyncOfWhatIsGone: events that were forgotten, or whose time was
+// over, have no record any more, and their numbers count all the same.
+func TestReceiptAndResyncOfWhatIsGone(t *testing.T) {
+	b := brokertest.Start(t)
+	city := b.Subscribe(prefix + "#")
+	j := newMemory(20)
+	j.gone = map[uint64]bool{1: true, 2: true, 8: true, 15: true}
+	u := uplink.New(confirming(b.Address(), j))
+	run(t, u)
+	city.Await("the events", func(m []brokertest.Message) bool { return len(seqs(m)) == 16 })
+	for _, upto := range []uint64{2, 8, 15} {
+		city.Publish(prefix+"receipt", false, receiptFor(stream, upto))
+		await(t, fmt.Sprintf("the cursor at %d", upto), func() bool { return j.Cursor() == upto })
+	}
+	for tx, seq := range map[string]int{"pruned": 2, "forgotten": 8} {
+		before := len(seqs(city.Messages()))
+		city.Publish(prefix+"cmd/resync", false, fmt.Appendf(nil, `{"tx":%q,"expires":%q,"args":{"stream":"%s","seq":%d}}`,
+			tx, time.Now().Add(time.Minute).UTC().Format(time.RFC3339), stream, seq))
+		first := uint64(max(seq+1, 3))
+		got := city.Await("the resync", func(m []brokertest.Message) bool {
+			return replied(m, tx, `"ok":true`) && len(seqs(m)) > before && seqs(m)[len(seqs(m))-1] == 20
+		})
+		if again := seqs(got)[before:]; again[0] != first {
+			t.Errorf("%s: %v came again", tx, again)
+		}
+	}
+}
+
 func TestRetainedReceiptIsHonoured(t *testing.T) {
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "event/#")

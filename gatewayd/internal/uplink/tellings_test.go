@@ -46,7 +46,12 @@ func (n *notebook) Stream() presence.ID { return n.stream }
 func (n *notebook) Settled() uint64     { return n.now.settled }
 func (n *notebook) Settle(pos uint64)   { n.now.settled = max(n.now.settled, pos) }
 
-func (n *notebook) Find(presence.ID, uint64) (uint64, bool) { return 0, false }
+func (n *notebook) Place(presence.ID, uint64) (uint64, bool) { return 0, false }
+func (n *notebook) Oldest() uint64                           { return 1 }
+func (n *notebook) Sent() uint64                             { return 0 }
+func (n *notebook) NoteSent(uint64)                          {}
+func (n *notebook) Unanswered() uint64                       { return 0 }
+func (n *notebook) NoteUnanswered(uint64)                    {}
 
 func (n *notebook) Next(_ context.Context, after uint64, most int) ([]presence.Entry, error) {
 	rest := n.entries[after:]

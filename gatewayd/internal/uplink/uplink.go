@@ -29,9 +29,22 @@ type Journal interface {
 	Ack(pos uint64)
 	// Stream is the stream to which new events are added.
 	Stream() presence.ID
-	// Find is the position of a stream's event, false where it is not in the
-	// journal.
-	Find(stream presence.ID, seq uint64) (pos uint64, found bool)
+	// Place is the position that a stream's event has or had: it may have been
+	// forgotten, or be gone because its time was over. False where there never
+	// was such an event, or nothing of its stream is left.
+	Place(stream presence.ID, seq uint64) (pos uint64, found bool)
+	// Oldest is the oldest position.
+	Oldest() uint64
+	// Sent is the newest position that is known to have been sent.
+	Sent() uint64
+	// NoteSent notes how far that is by now. It becomes durable with some later
+	// commit: what is known after a crash was sent, and more may have been.
+	NoteSent(pos uint64)
+	// Unanswered is the position up to which the broker has everything although
+	// the city did not answer when some of it went again; 0 where it did.
+	Unanswered() uint64
+	// NoteUnanswered notes that, in the same way.
+	NoteUnanswered(pos uint64)
 
 	// Said returns what was last said of the events from..to, by position,
 	// where it was noted.
@@ -122,7 +135,8 @@ type Limits struct {
 	RetryMin    time.Duration // between two attempts to connect: 1 s
 	RetryMax    time.Duration // 60 s
 	Goodbye     time.Duration // for the last message: 1 s
-	Receipt     time.Duration // for a receipt after the PUBACK before an event is sent again: 1 min
+	Receipt     time.Duration // for a receipt before the oldest events without one go again: 1 min
+	ReceiptMax  time.Duration // the same while the city does not answer to that: doubled up to 1 h
 	Unreceipted int           // positions sent ahead of the last receipt: 10,000
 	AskTime     time.Duration // between two rounds of asking for the time: 10 min
 	AskPause    time.Duration // between an answer and the next question: 500 ms
@@ -142,6 +156,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.RetryMax, time.Minute)
 	set(&l.Goodbye, time.Second)
 	set(&l.Receipt, time.Minute)
+	set(&l.ReceiptMax, time.Hour)
 	set(&l.AskTime, 10*time.Minute)
 	set(&l.AskPause, 500*time.Millisecond)
 	if l.Unreceipted == 0 {
@@ -195,7 +210,6 @@ func New(opt Options) *Uplink {
 		opt: opt, limits: opt.Limits.withDefaults(),
 		prefix:   "presence/v1/" + opt.Origin.Dinas + "/" + opt.Origin.Gateway + "/",
 		commands: maps.Clone(opt.Commands),
-		ledger:   newLedger(),
 		tellings: newTellings(opt.Journal, opt.Times),
 		changed:  make(chan struct{}, 1),
 		lines:    make(chan []byte, logRoom),
@@ -203,6 +217,10 @@ func New(opt Options) *Uplink {
 		unsaid:   make(map[string]struct{}),
 		progress: make(chan struct{}),
 		since:    time.Now(),
+	}
+	patient := patience{u.limits.Receipt, u.limits.ReceiptMax}
+	if j := opt.Journal; j != nil { // a probe has none
+		u.ledger = newLedger(patient, j.Sent(), j.Unanswered())
 	}
 	if u.commands == nil {
 		u.commands = make(map[string]CommandFunc)
@@ -361,7 +379,7 @@ func (u *Uplink) Drained(ctx context.Context) {
 // Answers says what to show of the times of events, which are in order, outside
 // of the line: what the city has been told, or is going to be.
 func (u *Uplink) Answers(ctx context.Context, entries []presence.Entry) ([]presence.Said, error) {
-	return u.tellings.decide(ctx, entries, u.ledger.sentUpto(), elsewhere)
+	return u.tellings.decide(ctx, entries, u.ledger.toldUpto(), elsewhere)
 }
 
 // delivered moves the cursor.

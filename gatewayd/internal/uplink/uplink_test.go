@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,9 @@ type memory struct {
 	grown   chan struct{}
 	said    map[uint64]presence.Said
 	settled uint64
+	sent    uint64
+	silent  uint64
+	gone    map[uint64]bool // removed
 }
 
 var stream = presence.ID{1, 2, 3}
@@ -77,6 +81,9 @@ func (m *memory) Next(ctx context.Context, after uint64, most int) ([]presence.E
 	for {
 		m.mu.Lock()
 		rest, grown := m.entries[after:], m.grown
+		if len(m.gone) > 0 {
+			rest = slices.DeleteFunc(slices.Clone(rest), func(e presence.Entry) bool { return m.gone[e.Pos] })
+		}
 		m.mu.Unlock()
 		if len(rest) > 0 {
 			return rest[:min(most, len(rest))], nil
@@ -91,15 +98,47 @@ func (m *memory) Next(ctx context.Context, after uint64, most int) ([]presence.E
 
 func (m *memory) Stream() presence.ID { return stream }
 
-func (m *memory) Find(of presence.ID, seq uint64) (uint64, bool) {
+func (m *memory) Place(of presence.ID, seq uint64) (uint64, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, e := range m.entries {
-		if e.Stream == of && e.Seq == seq {
-			return e.Pos, true
-		}
+	if seq == 0 || seq > uint64(len(m.entries)) {
+		return 0, false
 	}
-	return 0, false
+	return seq, m.entries[seq-1].Stream == of // which are numbered on
+}
+
+func (m *memory) Oldest() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	oldest := uint64(1)
+	for m.gone[oldest] {
+		oldest++
+	}
+	return oldest
+}
+
+func (m *memory) Sent() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sent
+}
+
+func (m *memory) NoteSent(pos uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sent = max(m.sent, pos)
+}
+
+func (m *memory) Unanswered() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.silent
+}
+
+func (m *memory) NoteUnanswered(pos uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.silent = pos
 }
 
 func (m *memory) Said(from, to uint64) (map[uint64]presence.Said, error) {
