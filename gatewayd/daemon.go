@@ -443,7 +443,7 @@ func (d *daemon) newMonitor() *health.Monitor {
 //
 // It stops from left to right: first nothing more comes in, then what came in
 // goes to the disk and, as far as the line allows, to the city; then the city
-// is told goodbye.
+// is told goodbye. All that together has the time of farewell.
 func (d *daemon) run(ctx context.Context) error {
 	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServices()
@@ -452,9 +452,10 @@ func (d *daemon) run(ctx context.Context) error {
 
 	d.uplink.Retain("info", d.info())
 	serving, taking := d.services(), d.intake()
+	bye := newFarewell()
 	served := make(chan error, 1)
 	go func() {
-		served <- d.crew.Run(services, supervise.Patience, serving...)
+		served <- d.crew.Run(services, bye.left(servicesOver), serving...)
 		stopIntake()
 	}()
 	var starting sync.WaitGroup
@@ -466,19 +467,47 @@ func (d *daemon) run(ctx context.Context) error {
 		close(d.ready)
 		d.systemd.Ready()
 	})
-	taken := d.crew.Run(intake, supervise.Patience, taking...)
+	taken := d.crew.Run(intake, bye.left(intakeOver), taking...)
 	stopIntake()
 	starting.Wait()
 
-	d.handOver(services)
+	d.handOver(services, min(handOverFor, bye.left(handedOver)()))
 	stopServices()
-	return errors.Join(taken, <-served, d.close())
+	return errors.Join(taken, <-served, d.closeWithin(bye.left(allOver)()))
+}
+
+// A stop may take 5 s (see the README), whatever hangs. Its parts come one after
+// the other and share that time: each may last until so long after the stop
+// began, and what one does not need the next ones have.
+const (
+	intakeOver   = 2200 * time.Millisecond // a tap that is being recorded has 2 s
+	handedOver   = 3000 * time.Millisecond
+	servicesOver = 4200 * time.Millisecond
+	allOver      = 4700 * time.Millisecond
+
+	// handOverFor is how long the line has at most to take what waits.
+	handOverFor = 1500 * time.Millisecond
+
+	// leastLeft is what a part has that comes late all the same. When a service
+	// fails, the parts do not come in this order.
+	leastLeft = 300 * time.Millisecond
+)
+
+// farewell is a stop, from the moment on when the first part asks for its time.
+type farewell struct{ began func() time.Time }
+
+func newFarewell() farewell { return farewell{sync.OnceValue(time.Now)} }
+
+// left says, when it is called, how much time is left until so long after the
+// beginning of the stop.
+func (f farewell) left(until time.Duration) func() time.Duration {
+	return func() time.Duration { return max(until-time.Since(f.began()), leastLeft) }
 }
 
 // handOver brings what came in to the disk and gives the line a moment to take
 // what waits; what it does not take stays in the journal.
-func (d *daemon) handOver(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
+func (d *daemon) handOver(ctx context.Context, within time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	if err := d.journal.Flush(ctx); err != nil && d.journal.Refused() == nil {
 		d.log.Error("not everything reached the disk", "error", err)
@@ -486,6 +515,24 @@ func (d *daemon) handOver(ctx context.Context) {
 	}
 	if d.uplink.Stats().Connected {
 		d.uplink.Drained(ctx)
+	}
+}
+
+// errUnclosed means that the disk did not take the journal's end in time.
+var errUnclosed = errors.New("the journal could not be closed in time")
+
+// closeWithin closes the gateway, or leaves to the process's end what the disk
+// keeps it from.
+func (d *daemon) closeWithin(bound time.Duration) error {
+	closed := make(chan error, 1)
+	go func() { closed <- d.close() }()
+	timer := time.NewTimer(bound)
+	defer timer.Stop()
+	select {
+	case err := <-closed:
+		return err
+	case <-timer.C:
+		return errUnclosed
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"presence/drivers/beacon/beacontest"
 	"presence/drivers/card"
 	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
 	"presence/gatewayd/internal/uplink"
@@ -112,13 +113,19 @@ func (d *demonstration) run(ctx context.Context, length time.Duration) (err erro
 			break
 		}
 	}
-	d.say("office", "the morning is over: the gateway hands over what it still has and stops")
-	d.awaitDelivery()
-	stop()
+	if ctx.Err() == nil {
+		d.say("office", "the morning is over: the gateway hands over what it still has and stops")
+		d.awaitDelivery(ctx)
+	}
+	interrupted := ctx.Err() != nil
+	if interrupted {
+		d.say("office", "interrupted: the gateway stops")
+	}
+	stop() // which gives the line a moment, where there is one
 	if err := <-done; err != nil {
 		return err
 	}
-	return d.summary()
+	return d.summary(interrupted)
 }
 
 // configure writes the configuration that a technician would write, and reads
@@ -363,30 +370,44 @@ func (d *demonstration) atCity(topic string, payload []byte) {
 }
 
 // awaitDelivery gives the line time to take what waits.
-func (d *demonstration) awaitDelivery() {
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+func (d *demonstration) awaitDelivery(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
 	d.daemon.uplink.Drained(ctx)
 }
 
 // summary compares what went green, what the journal holds and what the city
-// has.
-func (d *demonstration) summary() error {
+// has. What an interrupted morning leaves in the journal is not lost: it waits
+// there, as on any gateway whose line is down.
+func (d *demonstration) summary(interrupted bool) error {
 	kinds, ids, again := d.city.received()
 	d.greenMu.Lock()
 	defer d.greenMu.Unlock()
-	lost, duplicates := 0, 0
+	kept, err := d.kept()
+	if err != nil {
+		return err
+	}
+	lost, missing := 0, 0
 	for id := range d.green {
-		if !ids[id] {
+		if ids[id] {
+			continue
+		}
+		missing++
+		if !kept[id] {
 			lost++
 		}
 	}
 	// More badge events than green taps would be taps that nobody made.
-	duplicates = max(kinds["badge"]-(len(d.green)-lost), 0)
-	recorded := d.daemon.journal.Stats()
-	lost += int(recorded.Pending)
+	duplicates := max(kinds["badge"]-(len(d.green)-missing), 0)
+	waiting := int(d.daemon.journal.Stats().Pending)
+	if !interrupted {
+		lost += waiting // there was time for all of it
+	}
 	d.text("")
 	d.text(fmt.Sprintf("%d events came twice because the line broke before their acknowledgement, and were recognised by their id.", again))
+	if interrupted && waiting > 0 {
+		d.text(fmt.Sprintf("%d events wait in the journal for the line, as they would on any gateway; the demo's journal goes with the demo.", waiting))
+	}
 	delivered := kinds["badge"] + kinds["tag"]
 	fmt.Fprintf(d.out, "demo: taps=%d tags=%d delivered=%d lost=%d duplicates=%d\n",
 		len(d.green), kinds["tag"], delivered, lost, duplicates)
@@ -394,6 +415,20 @@ func (d *demonstration) summary() error {
 		return exitStatus(exitFailed)
 	}
 	return nil
+}
+
+// kept are the ids of the events in the journal of a gateway that has stopped.
+func (d *demonstration) kept() (map[string]bool, error) {
+	file, err := journal.OpenReadOnly(journalPath(d.daemon.cfg))
+	if err != nil {
+		return nil, err
+	}
+	ids := make(map[string]bool)
+	err = file.Scan(context.Background(), func(e presence.Entry) error {
+		ids[fmt.Sprintf("%s-%d", e.Stream, e.Seq)] = true
+		return nil
+	})
+	return ids, errors.Join(err, file.Close())
 }
 
 // stage prints who did what when, whole lines only.

@@ -55,6 +55,8 @@ func (e usageError) Unwrap() error { return e.error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	// Whoever asks twice means it: the second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
 	code := command(ctx, os.Args[1:], console{os.Stdout, os.Stderr})
 	stop()
 	os.Exit(code)

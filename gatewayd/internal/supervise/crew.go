@@ -62,17 +62,17 @@ func NewCrew(log *slog.Logger, systemd *Systemd) *Crew {
 
 // Run runs tasks in a crew of their own; see Crew.Run.
 func Run(ctx context.Context, log *slog.Logger, tasks ...Task) error {
-	return NewCrew(log, nil).Run(ctx, Patience, tasks...)
+	return NewCrew(log, nil).Run(ctx, func() time.Duration { return usualPatience }, tasks...)
 }
 
-// Patience is how long tasks have for their end where nobody says otherwise.
-const Patience = 3 * time.Second
+// usualPatience is how long tasks have for their end where nobody says otherwise.
+const usualPatience = 3 * time.Second
 
 // Run runs all tasks until the context ends, which is no error, or one of them
-// fails fatally, which ends the others and is returned. Then it waits for them,
-// but not longer than the patience says: ErrStuck names those that are left
-// behind. No two tasks of a crew may have the same name.
-func (c *Crew) Run(ctx context.Context, patience time.Duration, tasks ...Task) error {
+// fails fatally, which ends the others and is returned. Then it asks how long it
+// may wait for them: ErrStuck names those that are left behind. No two tasks of a
+// crew may have the same name.
+func (c *Crew) Run(ctx context.Context, patience func() time.Duration, tasks ...Task) error {
 	g, ctx := errgroup.WithContext(ctx)
 	var members []*member
 	for _, t := range tasks {
@@ -90,7 +90,7 @@ func (c *Crew) Run(ctx context.Context, patience time.Duration, tasks ...Task) e
 		return err
 	case <-ctx.Done():
 	}
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(patience())
 	defer timer.Stop()
 	select {
 	case err := <-ended:

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"time"
 )
 
 // Task is one thing that a gateway does all the time.
@@ -32,9 +31,6 @@ func Fatal(err error) error { return fatal{err} }
 // ErrStuck means that tasks did not end when they were told to. They are left
 // behind, and go with the process.
 var ErrStuck = errors.New("left behind what does not end")
-
-// patience is how long tasks have for their end.
-const patience = 3 * time.Second
 
 // guarded turns a panic of one task into its error, so that a mistake in one
 // decoder does not silence the door.

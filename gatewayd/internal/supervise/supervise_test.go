@@ -51,6 +51,9 @@ func TestFatalEndsAll(t *testing.T) {
 	})
 }
 
+// seconds is the patience of crews whose tasks end when they are told to.
+func seconds() time.Duration { return 3 * time.Second }
+
 // A crew whose tasks work is ready; one in which a task has not worked yet is
 // not, whatever the others do.
 func TestReadyIsWhoHasPassedTheFirstTurn(t *testing.T) {
@@ -102,7 +105,7 @@ func TestReadyIsWhoHasPassedTheFirstTurn(t *testing.T) {
 					{Name: tc.name, Pulse: pulse, Run: func(ctx context.Context) error { return tc.run(ctx, pulse) }},
 				}
 				ended := make(chan error)
-				go func() { ended <- crew.Run(ctx, supervise.Patience, tasks...) }()
+				go func() { ended <- crew.Run(ctx, seconds, tasks...) }()
 				if ready := crew.Await(ctx, tasks...); ready != tc.ready {
 					t.Errorf("ready: %v", ready)
 				}
@@ -128,7 +131,7 @@ func TestTaskThatIsReadyLateMakesTheCrewReadyThen(t *testing.T) {
 			return ctx.Err()
 		}}
 		ended := make(chan error)
-		go func() { ended <- crew.Run(ctx, supervise.Patience, task) }()
+		go func() { ended <- crew.Run(ctx, seconds, task) }()
 		if !crew.Await(ctx, task) || starts.Load() != 5 {
 			t.Errorf("ready after %d starts", starts.Load())
 		}
@@ -147,7 +150,7 @@ func TestTaskThatFailsAgainAndAgainIsNamedUntilItStands(t *testing.T) {
 		fail, told := make(chan struct{}), atomic.Int32{}
 		ended := make(chan error)
 		go func() {
-			ended <- crew.Run(ctx, supervise.Patience, supervise.Task{
+			ended <- crew.Run(ctx, seconds, supervise.Task{
 				Name: "reader door", Failed: func(error) { told.Add(1) },
 				Run: func(ctx context.Context) error {
 					select {

@@ -154,7 +154,7 @@ func TestHopelessTaskStopsTheFeeding(t *testing.T) {
 		crew := supervise.NewCrew(slog.New(slog.DiscardHandler), s)
 		ended := make(chan error)
 		go func() {
-			ended <- crew.Run(ctx, supervise.Patience,
+			ended <- crew.Run(ctx, seconds,
 				supervise.Task{Name: "steady", Run: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
 				supervise.Task{Name: "reader door", Run: func(context.Context) error { panic("oh") }})
 		}()
