@@ -192,6 +192,7 @@ func checkFence(data []byte) error {
 	var object struct {
 		Type string `json:"type"`
 	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // as Windows writes UTF-8
 	if err := json.Unmarshal(data, &object); err != nil {
 		return fmt.Errorf("is no GeoJSON (%s): export the office's outline as GeoJSON", oneLine(err.Error()))
 	}

@@ -13,10 +13,21 @@ type Problem struct {
 	Line int    // from 1; 0 where the file as a whole is meant
 	Key  string // with its table, such as "reader.speed_hz"; may be empty
 	Text string // what is wrong and what to do
+	ID   string // the same in Indonesian; may be empty
 }
 
 // String is the problem on one line: file:line: key: text.
-func (p Problem) String() string {
+func (p Problem) String() string { return p.line(p.Text) }
+
+// Indonesian is the problem on one line in Indonesian, where that is known.
+func (p Problem) Indonesian() string {
+	if p.ID == "" {
+		return p.String()
+	}
+	return p.line(p.ID)
+}
+
+func (p Problem) line(text string) string {
 	var b strings.Builder
 	b.WriteString(p.File)
 	if p.Line > 0 {
@@ -25,7 +36,7 @@ func (p Problem) String() string {
 	if p.Key != "" {
 		b.WriteString(": " + p.Key)
 	}
-	b.WriteString(": " + p.Text)
+	b.WriteString(": " + text)
 	return b.String()
 }
 

@@ -73,9 +73,11 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 	}
 	found := diagnosis{V: 1, Level: doctor.OK}
 	var err error
-	if opt.Config, err = config.Load(path); errors.As(err, &opt.Problems) {
+	if opt.Config, err = config.Check(path); errors.As(err, &opt.Problems) {
 		// Where only files are missing, all else can still be looked at.
 		opt.Config, err = config.LoadOnly(path)
+	} else if err == nil {
+		opt.Doubts, opt.Problems = checkContents(opt.Config)
 	}
 	if problems := (config.Problems{}); err != nil && !errors.As(err, &problems) {
 		return diagnosis{}, err

@@ -127,6 +127,17 @@ func reread(path string, old *config.Config, log *slog.Logger) *config.Config {
 	case err != nil:
 		log.Error("configuration cannot be read, the old one stays in force", "error", err)
 		return nil
+	}
+	doubts, wrong := checkFence(next)
+	for _, p := range wrong {
+		log.Error("configuration is wrong, the old one stays in force", "problem", p.String())
+	}
+	for _, p := range doubts {
+		log.Warn("configuration is doubtful", "problem", p.String())
+	}
+	switch {
+	case len(wrong) > 0:
+		return nil
 	case next.Digest == old.Digest && sameKeys(next, old):
 		log.Info("configuration is unchanged")
 		return nil

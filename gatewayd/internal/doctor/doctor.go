@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -47,6 +48,7 @@ type Options struct {
 	Path     string          // of the configuration
 	Config   *config.Config  // nil where it is wrong
 	Problems config.Problems // what is wrong with it, or only with the files that it names
+	Doubts   config.Problems // what is probably not meant so
 
 	Board pi.Board
 	// Self is who asks: the gateway would run as this account where no service
@@ -141,6 +143,9 @@ func (e *exam) service() (pi.Account, pi.Unit) {
 }
 
 func (e *exam) configuration() {
+	for _, p := range e.Doubts {
+		e.warn("config", p.Key, e.edit(p), words{p.String(), p.Indonesian()})
+	}
 	if len(e.Problems) == 0 {
 		e.ok("config", "", say(
 			"%s is right: gateway %s of %s",
@@ -153,8 +158,17 @@ func (e *exam) configuration() {
 				"%s: not to be seen by user %s", "%s: tidak dapat dilihat oleh pengguna %s", p.String(), e.Self.Name))
 			continue
 		}
-		e.fail("config", p.Key, "sudoedit "+quote(e.Path), say("%s", "%s", p.String()))
+		e.fail("config", p.Key, e.edit(p), words{p.String(), p.Indonesian()})
 	}
+}
+
+// edit is the command that opens the file with a problem: the configuration, or
+// one that it names.
+func (e *exam) edit(p config.Problem) string {
+	if filepath.IsAbs(p.File) {
+		return "sudoedit " + quote(p.File)
+	}
+	return "sudoedit " + quote(e.Path)
 }
 
 // running tells whether the gateway runs. Whoever sets one up asks before its

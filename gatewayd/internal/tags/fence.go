@@ -1,12 +1,11 @@
 package tags
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 
 	"github.com/paulmach/orb"
+	"github.com/paulmach/orb/geo"
 	"github.com/paulmach/orb/planar"
 
 	"presence/drivers/beacon"
@@ -29,100 +28,6 @@ func NewCircle(lat, lon, radius float64) (*Fence, error) {
 	return &Fence{middle: orb.Point{lon, lat}, radius: radius}, nil
 }
 
-// ParseGeoJSON reads a fence out of GeoJSON (RFC 7946): Polygons and
-// MultiPolygons, bare, in Features or in a FeatureCollection.
-func ParseGeoJSON(text []byte) (*Fence, error) {
-	var doc geoJSON
-	if err := json.Unmarshal(text, &doc); err != nil {
-		return nil, fmt.Errorf("this is no GeoJSON: %w", err)
-	}
-	polygons, err := doc.polygons()
-	if err != nil {
-		return nil, err
-	}
-	if len(polygons) == 0 {
-		return nil, errors.New("there is no polygon in it")
-	}
-	var fence Fence
-	for _, rings := range polygons {
-		polygon, err := polygonOf(rings)
-		if err != nil {
-			return nil, err
-		}
-		fence.area = append(fence.area, polygon)
-	}
-	fence.middle = middleOf(fence.area)
-	return &fence, nil
-}
-
-// geoJSON is any object of RFC 7946, as far as a fence can be made of it. The
-// decoder of the library that computes with it takes a position without a
-// latitude for one on the equator.
-type geoJSON struct {
-	Type        string          `json:"type"`
-	Features    []geoJSON       `json:"features"`
-	Geometry    *geoJSON        `json:"geometry"`
-	Coordinates json.RawMessage `json:"coordinates"`
-}
-
-// polygons are the object's polygons as rings of positions.
-func (g geoJSON) polygons() (all [][][][]float64, err error) {
-	switch g.Type {
-	case "FeatureCollection":
-		for _, f := range g.Features {
-			some, err := f.polygons()
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, some...)
-		}
-		return all, nil
-	case "Feature":
-		if g.Geometry == nil {
-			return nil, errors.New("a feature has no geometry")
-		}
-		return g.Geometry.polygons()
-	case "Polygon":
-		all = make([][][][]float64, 1)
-		err = json.Unmarshal(g.Coordinates, &all[0])
-	case "MultiPolygon":
-		err = json.Unmarshal(g.Coordinates, &all)
-	case "":
-		return nil, errors.New("this is no GeoJSON: an object has no type")
-	default:
-		return nil, fmt.Errorf("a fence cannot be a %.40q: want Polygon or MultiPolygon", g.Type)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("coordinates of a %s: %w", g.Type, err)
-	}
-	return all, nil
-}
-
-// polygonOf checks the rings of a polygon: its border, then its holes.
-func polygonOf(rings [][][]float64) (orb.Polygon, error) {
-	if len(rings) == 0 {
-		return nil, errors.New("a polygon has no ring")
-	}
-	var polygon orb.Polygon
-	for _, positions := range rings {
-		var ring orb.Ring
-		for _, p := range positions {
-			if len(p) < 2 || math.Abs(p[0]) > 180 || math.Abs(p[1]) > 90 {
-				return nil, fmt.Errorf("position %v is out of range: want longitude, latitude in degrees", p)
-			}
-			ring = append(ring, orb.Point{p[0], p[1]})
-		}
-		if len(ring) < 4 || !ring.Closed() {
-			return nil, errors.New("a ring is not closed: its last position must be its first, with at least 4 in all")
-		}
-		if planar.Area(ring) == 0 {
-			return nil, errors.New("a ring encloses nothing")
-		}
-		polygon = append(polygon, ring)
-	}
-	return polygon, nil
-}
-
 // middleOf is the middle of an area, or of what is around it where its borders
 // cross or its holes leave nothing.
 func middleOf(area orb.MultiPolygon) orb.Point {
@@ -132,6 +37,33 @@ func middleOf(area orb.MultiPolygon) orb.Point {
 		return m
 	}
 	return around.Center()
+}
+
+// The sizes between which a fence is believed, in square metres: the largest
+// compound of offices, and a room.
+const (
+	largestFence  = 50e6
+	smallestFence = 100
+)
+
+// Doubt says why a fence, though it can be one, is probably not what was meant;
+// nil where nothing speaks against it.
+func (f *Fence) Doubt() *FenceError {
+	switch size := f.size(); {
+	case size > largestFence:
+		return wrongFence("the fence encloses %.0f km2: no office is larger than 50 km2", "pagar melingkupi %.0f km2: tidak ada kantor yang lebih luas dari 50 km2", size/1e6)
+	case size < smallestFence:
+		return wrongFence("the fence encloses %.0f m2: an office is larger than 100 m2, and a position is right within 15 m at best", "pagar melingkupi %.0f m2: kantor lebih luas dari 100 m2, dan posisi paling teliti 15 m", size)
+	}
+	return nil
+}
+
+// size is the area within the fence in square metres.
+func (f *Fence) size() float64 {
+	if f.radius > 0 {
+		return math.Pi * f.radius * f.radius
+	}
+	return geo.Area(f.area)
 }
 
 // Classify says on which side a position is that is right within so many

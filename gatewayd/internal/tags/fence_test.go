@@ -1,6 +1,8 @@
 package tags_test
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -110,17 +112,124 @@ func TestGeoJSONThatIsNoFence(t *testing.T) {
 		{"polygon without coordinates", `{"type":"Polygon"}`, "coordinates of a Polygon"},
 		{"polygon without ring", `{"type":"Polygon","coordinates":[]}`, "no ring"},
 		{"empty ring", `{"type":"Polygon","coordinates":[[]]}`, "not closed"},
-		{"open ring", `{"type":"Polygon","coordinates":[[[1,1],[2,1],[2,2],[1,2]]]}`, "not closed"},
+		{"two positions", `{"type":"Polygon","coordinates":[[[1,1],[2,1]]]}`, "at least 3"},
+		{"one position many times", `{"type":"Polygon","coordinates":[[[1,1],[1,1],[1,1],[1,1]]]}`, "at least 3"},
 		{"three positions", `{"type":"Polygon","coordinates":[[[1,1],[2,1],[1,1]]]}`, "not closed"},
 		{"flat ring", `{"type":"Polygon","coordinates":[[[1,1],[2,1],[3,1],[1,1]]]}`, "encloses nothing"},
 		{"latitude first", `{"type":"Polygon","coordinates":[[[-7,112],[-7,113],[-8,113],[-7,112]]]}`, "longitude, latitude"},
+		{"latitude and longitude swapped", `{"type":"Polygon","coordinates":[[[-7.97,112.63],[-7.98,112.63],[-7.98,112.64],[-7.97,112.63]]]}`, "latitude and longitude look swapped"},
+		{"UTM", `{"type":"Polygon","coordinates":[[[679972.1,9117673.2],[680072.1,9117673.2],[680072.1,9117773.2],[679972.1,9117673.2]]]}`, "these look like metres"},
+		{"Web Mercator", `{"type":"Polygon","coordinates":[[[12538000,-891000],[12538100,-891000],[12538100,-890900],[12538000,-891000]]]}`, "these look like metres"},
+		{"another system", `{"type":"FeatureCollection","crs":{"type":"name","properties":{"name":"urn:ogc:def:crs:EPSG::32749"}},"features":[]}`, "EPSG::32749"},
+		{"out of range", `{"type":"Polygon","coordinates":[[[200,1],[201,1],[201,2],[200,1]]]}`, "out of range"},
+		{"bow tie", `{"type":"Polygon","coordinates":[[[1,1],[2,2],[2,1],[1,2],[1,1]]]}`, "crosses or touches itself"},
+		{"bow tie with a knot", `{"type":"Polygon","coordinates":[[[0,0],[1,1],[2,0],[2,2],[1,1],[0,2],[0,0]]]}`, "crosses or touches itself"},
+		{"spike", `{"type":"Polygon","coordinates":[[[0,0],[2,0],[4,0],[2,0],[2,2],[0,0]]]}`, "crosses or touches itself"},
+		{"twice around", `{"type":"Polygon","coordinates":[[[0,0],[2,0],[2,2],[0,0],[2,0],[2,2],[0,0]]]}`, "crosses or touches itself"},
+		{"crossing far on", `{"type":"Polygon","coordinates":[[[0,0],[9,0],[9,9],[8,9],[8,-1],[7,-1],[7,8],[0,8],[0,0]]]}`, "crosses or touches itself"},
+		{"hole outside", `{"type":"Polygon","coordinates":[` + square + `,` + annex + `]}`, "hole 1 lies outside"},
+		{"hole across the border", `{"type":"Polygon","coordinates":[[[0,0],[4,0],[4,4],[0,4],[0,0]],[[1,1],[5,1],[5,2],[1,2],[1,1]]]}`, "crosses or touches itself"},
+		{"hole in a hole", `{"type":"Polygon","coordinates":[[[0,0],[9,0],[9,9],[0,9],[0,0]],[[1,1],[8,1],[8,8],[1,8],[1,1]],[[2,2],[3,2],[3,3],[2,2]]]}`, "hole 2 lies within hole 1"},
+		{"holes that overlap", `{"type":"Polygon","coordinates":[[[0,0],[9,0],[9,9],[0,9],[0,0]],[[1,1],[4,1],[4,4],[1,4],[1,1]],[[3,3],[6,3],[6,6],[3,6],[3,3]]]}`, "crosses or touches itself"},
+		{"hole that is all", `{"type":"Polygon","coordinates":[` + square + `,` + square + `]}`, "crosses or touches itself"},
+		{"bow tie in the second polygon", `{"type":"MultiPolygon","coordinates":[[` + square + `],[[[1,1],[2,2],[2,1],[1,2],[1,1]]]]}`, "polygon 2: the outline crosses"},
+		{"null", `{"type":"Polygon","coordinates":[[[null,1],[2,1],[2,2],[null,1]]]}`, "longitude, latitude"},
+		{"null coordinates", `{"type":"Polygon","coordinates":null}`, "no ring"},
+		{"nulls for rings", `{"type":"Polygon","coordinates":[null]}`, "at least 3"},
+		{"null for a position", `{"type":"Polygon","coordinates":[[null,[2,1],[2,2],[1,1]]]}`, "longitude, latitude"},
+		{"huge numbers", `{"type":"Polygon","coordinates":[[[1e999,1],[2,1],[2,2],[1e999,1]]]}`, "longitude, latitude"},
+		{"NaN", `{"type":"Polygon","coordinates":[[[NaN,1],[2,1],[2,2],[NaN,1]]]}`, "no GeoJSON"},
+		{"infinite", `{"type":"Polygon","coordinates":[[[1e308,1e308],[-1e308,1],[2,2],[1,1]]]}`, "these look like metres"},
+		{"text numbers", `{"type":"Polygon","coordinates":[[["112.63","-7.98"],["112.64","-7.98"],["112.64","-7.97"],["112.63","-7.98"]]]}`, "is text: write numbers without quotes"},
+		{"null geometry", `{"type":"FeatureCollection","features":[{"type":"Feature","geometry":null}]}`, "feature 1 of 1: a feature has no geometry"},
+		{"null feature", `{"type":"FeatureCollection","features":[null]}`, "no type"},
+		{"empty collection of geometries", `{"type":"GeometryCollection","geometries":[]}`, `"GeometryCollection"`},
+		{"empty multipolygon", `{"type":"MultiPolygon","coordinates":[]}`, "no polygon"},
+		{"UTF-16", "\xff\xfe{\x00", "save the file as UTF-8"},
+		{"something behind it", `{"type":"Polygon","coordinates":[` + square + `]} x`, "no GeoJSON"},
 		{"half a position", `{"type":"Polygon","coordinates":[[[1],[2,1],[2,2],[1]]]}`, "longitude, latitude"},
 		{"words", `{"type":"Polygon","coordinates":[[["1","1"]]]}`, "coordinates of a Polygon"},
 		{"wrong depth", `{"type":"MultiPolygon","coordinates":[` + square + `]}`, "coordinates of a MultiPolygon"},
 	} {
-		if _, err := tags.ParseGeoJSON([]byte(tc.text)); err == nil || !strings.Contains(err.Error(), tc.want) {
+		_, err := tags.ParseGeoJSON([]byte(tc.text))
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: error %v, want one with %q", tc.name, err, tc.want)
+			continue
 		}
+		var wrong *tags.FenceError
+		if !errors.As(err, &wrong) || wrong.ID == "" || wrong.ID == wrong.EN || strings.Contains(wrong.ID+wrong.EN, "%!") {
+			t.Errorf("%s: in Indonesian %+v", tc.name, wrong)
+		}
+	}
+	circle := make([]string, 20_001)
+	for i := range circle {
+		at := 2 * math.Pi * float64(i) / 20_000
+		circle[i] = fmt.Sprintf("[%v,%v]", 112.63+0.01*math.Cos(at), -7.97+0.01*math.Sin(at))
+	}
+	if _, err := tags.ParseGeoJSON([]byte(`{"type":"Polygon","coordinates":[[` + strings.Join(circle, ",") + `]]}`)); err == nil || !strings.Contains(err.Error(), "simplify") {
+		t.Errorf("20,001 positions: %v", err)
+	}
+}
+
+// TestGeoJSONAsProgramsWriteIt: what is no mistake is taken, and means what it
+// means elsewhere.
+func TestGeoJSONAsProgramsWriteIt(t *testing.T) {
+	open := `[[112.630,-7.980],[112.640,-7.980],[112.640,-7.970],[112.630,-7.970]]`
+	for name, text := range map[string]string{
+		"with Windows' mark":      "\xef\xbb\xbf" + `{"type":"Polygon","coordinates":[` + square + `]}`,
+		"an open ring":            `{"type":"Polygon","coordinates":[` + open + `]}`,
+		"clockwise":               `{"type":"Polygon","coordinates":[[[112.630,-7.980],[112.630,-7.970],[112.640,-7.970],[112.640,-7.980],[112.630,-7.980]]]}`,
+		"a corner twice":          `{"type":"Polygon","coordinates":[` + strings.Replace(open, "[112.640,-7.980],", "[112.640,-7.980],[112.640,-7.980],", 1) + `]}`,
+		"a corner on a side":      `{"type":"Polygon","coordinates":[` + strings.Replace(open, "[112.640,-7.980],", "[112.635,-7.980],[112.640,-7.980],", 1) + `]}`,
+		"with altitude":           `{"type":"Polygon","coordinates":[` + strings.ReplaceAll(square, "]", ",440.5]")[:len(strings.ReplaceAll(square, "]", ",440.5]"))-len(",440.5]")] + `]` + `]}`,
+		"with an old system":      `{"type":"FeatureCollection","crs":{"type":"name","properties":{"name":"urn:ogc:def:crs:OGC:1.3:CRS84"}},"features":[{"type":"Feature","properties":{},"geometry":{"type":"Polygon","coordinates":[` + square + `]}}]}`,
+		"a hole at the border":    `{"type":"Polygon","coordinates":[` + square + `,[[112.630,-7.975],[112.631,-7.9755],[112.631,-7.9745]]]}`,
+		"two holes at one corner": `{"type":"Polygon","coordinates":[` + square + `,[[112.635,-7.975],[112.636,-7.975],[112.636,-7.974]],[[112.635,-7.975],[112.636,-7.976],[112.635,-7.977]]]}`,
+	} {
+		f, err := tags.ParseGeoJSON([]byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if f.Classify(-7.978, 112.638, 15) != in || f.Classify(-7.9799, 112.638, 12) != uncertain || f.Classify(-7.982, 112.638, 15) != out || f.Doubt() != nil {
+			t.Errorf("%s: it is another fence", name)
+		}
+	}
+}
+
+// TestFencesOfUnlikelySizeAreDoubted, whether they are circles or polygons.
+func TestFencesOfUnlikelySizeAreDoubted(t *testing.T) {
+	box := func(metres float64) *tags.Fence {
+		d := metres * metre
+		w := d / math.Cos(officeLat*math.Pi/180)
+		f, err := tags.ParseGeoJSON(fmt.Appendf(nil, `{"type":"Polygon","coordinates":[[[%v,%v],[%v,%v],[%v,%v],[%v,%v]]]}`,
+			officeLon, officeLat, officeLon+w, officeLat, officeLon+w, officeLat+d, officeLon, officeLat+d))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	circle := func(radius float64) *tags.Fence {
+		f, err := tags.NewCircle(officeLat, officeLon, radius)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	for _, tc := range []struct {
+		fence *tags.Fence
+		want  string
+	}{
+		{box(9), "more"}, {box(10.1), ""}, {box(7000), ""}, {box(7150), "larger"}, {circle(5), "more"}, {circle(6), ""}, {circle(3900), ""}, {circle(4100), "larger"},
+	} {
+		doubt := tc.fence.Doubt()
+		if (doubt == nil) != (tc.want == "") || doubt != nil && (doubt.ID == "" || strings.Contains(doubt.EN, "larger than 50 km2") != (tc.want == "larger")) {
+			t.Errorf("doubt is %v, want %q", doubt, tc.want)
+		}
+	}
+	metres, err := tags.ParseGeoJSON([]byte(`{"type":"Polygon","coordinates":[[[0,0],[50,0],[50,40],[0,40]]]}`)) // of a drawing
+	if err != nil || metres.Doubt() == nil {
+		t.Errorf("a drawing in metres: %v", err)
 	}
 }
 
