@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -373,4 +374,45 @@ func TestSalvageChoosesWhatWasDurable(t *testing.T) {
 	if got := choose([]piece{stray, start}); !slices.Equal(got, []piece{start}) {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// An idle gateway says every ten minutes that it runs, with a small write.
+func TestAnIdleJournalSaysThatItRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		now := func() presence.Reading {
+			return presence.Reading{Boot: presence.ID{1}, Boottime: time.Since(begin), Wall: time.Now().UnixNano(), State: presence.ClockSynced}
+		}
+		j, err := Open(Options{
+			Path: filepath.Join(t.TempDir(), "journal.db"), Keep: time.Hour, MaxBytes: 16 << 20,
+			CommitInterval: time.Second, Now: now, Version: "test", Log: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, pages := j.Stats().Commits, written(j)
+		for time.Since(begin) < 24*time.Hour-time.Second {
+			j.Alive()
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		commits, bytes := j.Stats().Commits-before, written(j)-pages
+		t.Logf("an idle day: %d commits, %d bytes", commits, bytes)
+		if alive := j.snapshot().state.Alive; time.Since(begin)-alive.Boottime > aliveEvery {
+			t.Errorf("after %v it was last alive at %v", time.Since(begin), alive.Boottime)
+		}
+		if commits > 144 || commits < 140 || bytes > 2_000_000 {
+			t.Errorf("an idle day is %d commits, %d bytes", commits, bytes)
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// written is how many bytes this handle has written: what bbolt allocated for
+// the commits, and the meta page of each.
+func written(j *Journal) int64 {
+	s := j.db.Stats()
+	return s.TxStats.GetPageAlloc() + int64(j.Stats().Commits)*pageSize
 }

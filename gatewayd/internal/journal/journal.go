@@ -62,6 +62,8 @@ type Journal struct {
 	sending sending       // how far the city was told
 	said    answers       // not yet on disk
 	state   state         // as on disk
+	written time.Time     // when the writer last tried to write
+	pulse   bool          // it is to write that the process runs
 	err     error         // why failed is closed
 	closing bool
 
@@ -116,6 +118,8 @@ func newJournal(opt Options) (*Journal, error) {
 		grown:  make(chan struct{}),
 		queue:  queue{room: make(chan struct{})},
 		said:   make(answers),
+
+		written: time.Now(),
 	}, nil
 }
 
@@ -256,9 +260,12 @@ func (j *Journal) begin() (*writer, error) {
 	if j.oldest == 0 {
 		j.oldest = j.first
 	}
+	start := &presence.Start{Previous: previous, Version: j.opt.Version}
+	if alive := j.state.Alive; previous != nil && alive != (presence.Reading{}) {
+		start.Alive = &alive
+	}
 	drafts := append([]presence.Draft{{
-		Kind: presence.KindStart, At: now, Simulated: j.opt.Simulated,
-		Start: &presence.Start{Previous: previous, Version: j.opt.Version},
+		Kind: presence.KindStart, At: now, Simulated: j.opt.Simulated, Start: start,
 	}}, gaps...)
 	items := make([]item, len(drafts))
 	for i, d := range drafts {

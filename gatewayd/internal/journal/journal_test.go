@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,25 +16,36 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// clock is a clock that a test moves.
-type clock struct{ at presence.Reading }
+// clock is a clock that a test moves. The journal reads it whenever it writes.
+type clock struct {
+	mu sync.Mutex
+	at presence.Reading
+}
 
 func newClock() *clock {
-	return &clock{presence.Reading{
+	return &clock{at: presence.Reading{
 		Boot: presence.ID{1}, Boottime: time.Hour,
 		Wall: time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC).UnixNano(), State: presence.ClockSynced, MaxError: time.Millisecond,
 	}}
 }
 
-func (c *clock) now() presence.Reading { return c.at }
+func (c *clock) now() presence.Reading {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
 
 func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.at.Boottime += d
 	c.at.Wall += int64(d)
 }
 
 // reboot starts another boot.
 func (c *clock) reboot() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.at.Boot[0]++
 	c.at.Boottime = time.Minute
 }

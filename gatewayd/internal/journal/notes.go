@@ -2,8 +2,11 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"strings"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -14,14 +17,42 @@ const maxNote = 256 << 10
 
 // notes are what rooms keep beside the events, by name.
 type notes struct {
-	data    map[string][]byte
-	waiting []chan<- error // buffered
+	data    map[string][]byte // a nil note is removed
+	waiting []chan<- error    // buffered
+	later   map[string]bool   // of data: nobody waits for these
 }
 
 // answer tells everybody who waits what became of the notes.
 func (n notes) answer(err error) {
 	for _, done := range n.waiting {
 		done <- err
+	}
+}
+
+// put takes notes in, in place of those of the same names.
+func (n *notes) put(data map[string][]byte, later bool) {
+	if n.data == nil {
+		n.data, n.later = make(map[string][]byte), make(map[string]bool)
+	}
+	for name, text := range data {
+		n.data[name] = bytes.Clone(text)
+		delete(n.later, name)
+		if later {
+			n.later[name] = true
+		}
+	}
+}
+
+// keepNotes keeps those of notes that could not be written for which nobody
+// waits: they are written later, unless there is no later.
+func (j *Journal) keepNotes(failed notes) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := &j.queue.notes
+	for name := range failed.later {
+		if _, newer := n.data[name]; !newer && !j.closing {
+			n.put(map[string][]byte{name: failed.data[name]}, true)
+		}
 	}
 }
 
@@ -39,27 +70,51 @@ func (q *queue) takeNotes() notes {
 // Notes outlive a damaged journal where they can still be read; nothing may
 // hang on them that is not said elsewhere.
 func (j *Journal) Save(name string, data []byte) error {
-	if len(data) > maxNote {
-		return fmt.Errorf("save note %q: %d bytes are too many", name, len(data))
+	if data == nil {
+		data = []byte{} // nil would remove it
 	}
+	return j.SaveAll(map[string][]byte{name: data})
+}
+
+// SaveAll is Save of several notes in one commit. Those that are nil are removed.
+func (j *Journal) SaveAll(data map[string][]byte) error {
 	done := make(chan error, 1)
-	j.mu.Lock()
-	err := j.refusal()
-	if err == nil {
-		q := &j.queue
-		if q.notes.data == nil {
-			q.notes.data = make(map[string][]byte)
-		}
-		q.notes.data[name] = bytes.Clone(data)
-		q.notes.waiting = append(q.notes.waiting, done)
-		j.wakeWriter()
-	}
-	j.mu.Unlock()
+	err := j.pushNotes(data, done)
 	if err == nil {
 		err = <-done
 	}
 	if err != nil {
-		return fmt.Errorf("save note %q: %w", name, err)
+		return fmt.Errorf("save notes: %w", err)
+	}
+	return nil
+}
+
+// SaveLater is SaveAll for what may wait: it rides along with the next commit,
+// which comes within some ten minutes, and with Close. Where that fails it waits
+// for the one after.
+func (j *Journal) SaveLater(data map[string][]byte) error {
+	if err := j.pushNotes(data, nil); err != nil {
+		return fmt.Errorf("save notes: %w", err)
+	}
+	return nil
+}
+
+// pushNotes hands notes to the writer; without done nobody waits for them.
+func (j *Journal) pushNotes(data map[string][]byte, done chan<- error) error {
+	for name, text := range data {
+		if len(text) > maxNote {
+			return fmt.Errorf("%q: %d bytes are too many", name, len(text))
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.refusal(); err != nil {
+		return err
+	}
+	j.queue.notes.put(data, done == nil)
+	if done != nil {
+		j.queue.notes.waiting = append(j.queue.notes.waiting, done)
+		j.wakeWriter()
 	}
 	return nil
 }
@@ -84,6 +139,47 @@ func (j *Journal) Load(name string) ([]byte, error) {
 		return nil, fmt.Errorf("load note: %w", err)
 	}
 	return data, nil
+}
+
+// LoadAll returns the notes whose names begin so, by name. One that cannot be
+// read is left out, and said once the others are read.
+func (j *Journal) LoadAll(prefix string) (map[string][]byte, error) {
+	found := make(map[string][]byte)
+	var damaged error
+	err := j.view(func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte(bucketNotes))
+		if b == nil {
+			return nil
+		}
+		c := b.Cursor()
+		for k, v := c.Seek([]byte(prefix)); bytes.HasPrefix(k, []byte(prefix)); k, v = c.Next() {
+			payload, err := j.codec.readNote(k, v)
+			if err != nil {
+				damaged = err
+				continue
+			}
+			found[string(k)] = bytes.Clone(payload)
+		}
+		return nil
+	})
+	if err = cmp.Or(err, damaged); err != nil {
+		return found, fmt.Errorf("load notes: %w", err)
+	}
+	return found, nil
+}
+
+// LoadAll is Journal.LoadAll of a journal that no daemon holds.
+func (r *Reader) LoadAll(prefix string) (map[string][]byte, error) {
+	im, err := openImage(r.file, r.size)
+	if im == nil {
+		return nil, fmt.Errorf("load notes: %w", err)
+	}
+	found, err := readNotes(im, r.codec)
+	maps.DeleteFunc(found, func(name string, _ []byte) bool { return !strings.HasPrefix(name, prefix) })
+	if err != nil {
+		return found, fmt.Errorf("load notes: %w", err)
+	}
+	return found, nil
 }
 
 // Load returns the note of a name, nothing if there is none or it cannot be
@@ -126,6 +222,12 @@ func (c codec) putNotes(tx *bolt.Tx, data map[string][]byte) error {
 		return err
 	}
 	for name, text := range data {
+		if text == nil {
+			if err := b.Delete([]byte(name)); err != nil {
+				return err
+			}
+			continue
+		}
 		value := binary.BigEndian.AppendUint32(nil, smallChecksum([]byte(name), text))
 		if err := b.Put([]byte(name), append(value, text...)); err != nil {
 			return err

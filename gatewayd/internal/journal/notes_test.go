@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
 	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
 )
 
 // load asks a file that nobody holds.
@@ -163,5 +165,85 @@ func TestFilesWithoutNotes(t *testing.T) {
 	}
 	if got := load(t, o.Path, "a"); string(got) != "new" {
 		t.Errorf("a holds %q", got)
+	}
+}
+
+// Notes that may wait ride along with what is written anyway, and with the end.
+func TestNotesThatMayWaitRideAlong(t *testing.T) {
+	c := newClock()
+	o := options(newPath(t), c)
+	j, err := journal.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commits := func() int64 { return j.Stats().Commits }
+	before := commits()
+	if err := j.SaveLater(map[string][]byte{"x/1": []byte("one"), "x/2": []byte("two"), "y": []byte("else")}); err != nil {
+		t.Fatal(err)
+	}
+	if n := commits() - before; n != 0 {
+		t.Errorf("%d commits for notes that may wait", n)
+	}
+	if _, err := j.Append(t.Context(), badge(c, 1)); err != nil {
+		t.Fatal(err)
+	}
+	all, err := j.LoadAll("x/")
+	if err != nil || len(all) != 2 || string(all["x/1"]) != "one" || commits()-before != 1 {
+		t.Errorf("after a tap: %q, %v, %d commits", all, err, commits()-before)
+	}
+	if err := j.SaveLater(map[string][]byte{"x/1": nil, "x/3": []byte("three")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := journal.OpenReadOnly(o.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if all, err = r.LoadAll("x/"); err != nil || len(all) != 2 || string(all["x/2"]) != "two" || string(all["x/3"]) != "three" {
+		t.Errorf("after the end: %q, %v", all, err)
+	}
+}
+
+// A start says when the process before it was last alive: at its stop, or at its
+// last commit.
+func TestStartsSayWhenTheProcessBeforeWasAlive(t *testing.T) {
+	c := newClock()
+	o := options(newPath(t), c)
+	start := func(j *journal.Journal) *presence.Start {
+		t.Helper()
+		var first presence.Entry
+		if err := j.Tail(func(e presence.Entry) bool { first = e; return false }); err != nil {
+			t.Fatal(err)
+		}
+		if first.Start == nil {
+			t.Fatalf("the newest event is %+v", first)
+		}
+		return first.Start
+	}
+	j := open(t, o)
+	if s := start(j); s.Alive != nil {
+		t.Errorf("the first start follows %v", s.Alive)
+	}
+	c.pass(time.Hour)
+	stopped := o.Now()
+	closed(t, j)
+	c.pass(5 * time.Minute)
+	j = open(t, o)
+	if s := start(j); s.Alive == nil || *s.Alive != stopped {
+		t.Errorf("alive at %v, stopped at %v", s.Alive, stopped)
+	}
+	// What is as good as a power cut: the file as it is after a commit.
+	c.pass(time.Minute)
+	committed := o.Now()
+	appended(t, j, badge(c, 1))
+	c.pass(time.Minute)
+	o.Path = copied(t, o.Path)
+	c.reboot()
+	cut := open(t, o)
+	if s := start(cut); s.Alive == nil || *s.Alive != committed {
+		t.Errorf("alive at %v, committed at %v", s.Alive, committed)
 	}
 }

@@ -194,9 +194,14 @@ func scanStates(r io.ReaderAt, size int64, c codec) (best state, found bool) {
 		}
 		found = true
 		cursor, oldest := max(best.Cursor, s.Cursor), max(best.Oldest, s.Oldest)
+		alive := best.Alive
 		if s.Starts >= best.Starts {
+			if s.Starts > best.Starts || s.Alive.Boot != alive.Boot || s.Alive.Boottime > alive.Boottime {
+				alive = s.Alive
+			}
 			best = s
 		}
+		best.Alive = alive
 		best.Cursor, best.Oldest = cursor, oldest
 	}
 	for off := int64(0); off < size; off += pageSize {

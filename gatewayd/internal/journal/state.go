@@ -49,6 +49,9 @@ type state struct {
 	// did not answer when some of it went again; 0 where it did.
 	Sent       uint64 `cbor:"9,keyasint,omitempty"`
 	Unanswered uint64 `cbor:"10,keyasint,omitempty"`
+	// Alive is the reading of the commit that wrote this: the process ran then.
+	// Zero where only the first versions wrote.
+	Alive presence.Reading `cbor:"11,keyasint"`
 }
 
 // streamInfo says where a stream lies.

@@ -136,14 +136,12 @@ func (w *writer) next(now time.Time) batch {
 		(j.closing || len(q.flushes) > 0 || len(q.patient) >= maxBatch || now.Sub(q.since) >= j.opt.CommitInterval):
 		q.taken = min(len(q.patient), maxBatch)
 		return batch{ride: q.taken, notes: q.takeNotes()}
-	case len(q.notes.waiting) > 0:
+	case len(q.notes.waiting) > 0, j.closing && len(q.notes.data) > 0, len(j.said) >= maxUnwritten && !waiting:
 		return batch{notes: q.takeNotes()}
-	case len(j.said) >= maxUnwritten && !waiting:
-		return batch{}
 	case j.closing:
 		return batch{final: true}
-	case !j.acked.IsZero() && now.Sub(j.acked) >= ackAfter:
-		return batch{}
+	case !j.acked.IsZero() && now.Sub(j.acked) >= ackAfter, j.pulse:
+		return batch{notes: q.takeNotes()}
 	case !now.Before(w.nextPrune):
 		w.nextPrune = now.Add(pruneEvery)
 		return batch{tidy: true}
@@ -165,11 +163,15 @@ func (w *writer) write(b batch) {
 		return
 	}
 	j.mu.Lock()
+	j.written, j.pulse = time.Now(), false
 	c := change{items: append(b.urgent[:len(b.urgent):len(b.urgent)], j.queue.patient[:b.ride]...), ends: b.final, notes: b.notes.data}
 	j.mu.Unlock()
 
 	first, err := w.store(c)
 	b.notes.answer(err)
+	if err != nil {
+		j.keepNotes(b.notes)
+	}
 	if err != nil && (b.ride > 0 || len(c.notes) > 0) && j.Err() == nil {
 		// What a tap needs is less than what all of them need.
 		b.ride, c.items, c.notes = 0, b.urgent, nil
@@ -369,6 +371,7 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 		return 0, err
 	}
 	p.state.Settled = p.settled
+	p.state.Alive = j.opt.Now()
 	p.state.Cursor, p.state.Oldest = p.cursor, p.oldest
 	meta := tx.Bucket([]byte(bucketMeta))
 	if c.starts {
@@ -376,12 +379,7 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 			return 0, err
 		}
 	}
-	if c.starts || p.state != j.state {
-		if err := j.codec.putChecked(meta, []byte(keyState), p.state); err != nil {
-			return 0, err
-		}
-	}
-	return tailBytes, nil
+	return tailBytes, j.codec.putChecked(meta, []byte(keyState), p.state)
 }
 
 // What bbolt keeps inside the parent's page: a quarter page at most.

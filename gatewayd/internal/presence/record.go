@@ -213,6 +213,11 @@ type Tag struct {
 type Start struct {
 	Previous *Previous `cbor:"1,keyasint,omitempty"`
 	Version  string    `cbor:"2,keyasint"`
+	// Alive is the last reading at which the process of the stream before is
+	// known to have run: the moment of its stop, or at most some ten minutes
+	// before whatever ended it. Nil where that is not known, as in records of
+	// the first versions.
+	Alive *Reading `cbor:"3,keyasint,omitempty"`
 }
 
 // Previous names the last event of the stream before, and whether that stream
