@@ -15,7 +15,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.bui
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all build demo test test-deps lint cross qemu-demo deb vm-test telegraf-test bench bench-presence torture fuzz clean
+.PHONY: all build demo test test-deps lint cross qemu-demo deb vm-test telegraf-test bench bench-presence torture year fuzz clean
 
 all: build
 
@@ -110,6 +110,13 @@ torture: test-deps
 	SCENES_FOR=$(SCENES_FOR) $(GO) test -run '^TestNoWrongUIDInNoise$$' -count=1 -timeout 24h -v ./drivers/mfrc522
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^Test(NoEvent|MostAnchored)' -count=1 -v ./gatewayd/internal/clock
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^TestTorture$$' -count=1 -timeout 24h -v ./gatewayd
+
+# A year of a gateway without a clock chip, in virtual time: power cuts, a full
+# journal, a line that is down for days. All that the gateway says is held against
+# what happened: make year YEAR_SEED=7
+YEAR_SEED ?= 1
+year:
+	YEAR=1 YEAR_SEED=$(YEAR_SEED) $(GO) test -run '^TestYear$$' -count=1 -timeout 2h -v ./gatewayd
 
 # Each fuzz target for a while: make fuzz FUZZTIME=5m
 FUZZTIME ?= 20s
