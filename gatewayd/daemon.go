@@ -476,14 +476,14 @@ func (d *daemon) run(ctx context.Context) error {
 	return errors.Join(taken, <-served, d.closeWithin(bye.left(allOver)()))
 }
 
-// A stop may take 5 s (see the README), whatever hangs. Its parts come one after
-// the other and share that time: each may last until so long after the stop
-// began, and what one does not need the next ones have.
+// A stop may take 5 s, whatever hangs. Its parts come one after the other and
+// share that time, less what a busy machine needs: each may last until so long
+// after the stop began, and what one does not need the next ones have.
 const (
-	intakeOver   = 2200 * time.Millisecond // a tap that is being recorded has 2 s
-	handedOver   = 3000 * time.Millisecond
-	servicesOver = 4200 * time.Millisecond
-	allOver      = 4700 * time.Millisecond
+	intakeOver   = 2100 * time.Millisecond // a tap that is being recorded has 2 s
+	handedOver   = 2500 * time.Millisecond
+	servicesOver = 3700 * time.Millisecond
+	allOver      = 4200 * time.Millisecond
 
 	// handOverFor is how long the line has at most to take what waits.
 	handOverFor = 1500 * time.Millisecond
