@@ -152,11 +152,13 @@ func (c *Config) Simulated() bool {
 func Load(path string) (*Config, error) { return load(path, (*document).checkFiles) }
 
 // Check is Load for a person at a desk: it also reports what a gateway could
-// run without, a roster file that is not there.
+// run without, such as a roster file that is not there, and what does not fit the
+// machine that it is checked on.
 func Check(path string) (*Config, error) {
 	return load(path, func(d *document, c *Config) {
 		d.checkFiles(c)
 		d.root.table("tags").read("roster_file", c.Tags.RosterFile)
+		d.checkMachine(c)
 	})
 }
 

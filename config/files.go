@@ -42,10 +42,18 @@ func (d *document) checkFiles(c *Config) {
 	}
 
 	if data, ok := mqtt.read("ca_file", c.MQTT.CAFile); ok && !x509.NewCertPool().AppendCertsFromPEM(data) {
-		mqtt.problem("ca_file", "%s holds no certificate: put the certificate of the city's CA there, in PEM form", show(c.MQTT.CAFile))
+		mqtt.problem("ca_file", "%s holds no certificate%s: put the certificate of the city's CA there, in PEM form", show(c.MQTT.CAFile), holds(data))
 	}
 	cert, ok1 := mqtt.read("cert_file", c.MQTT.CertFile)
+	if ok1 && !hasBlock(cert, func(kind string) bool { return kind == "CERTIFICATE" }) {
+		mqtt.problem("cert_file", "%s holds no certificate%s: put this gateway's certificate there, in PEM form", show(c.MQTT.CertFile), holds(cert))
+		ok1 = false
+	}
 	key, ok2 := mqtt.read("key_file", c.MQTT.KeyFile)
+	if ok2 && !hasBlock(key, func(kind string) bool { return strings.HasSuffix(kind, "PRIVATE KEY") && kind != encryptedKey }) {
+		mqtt.problem("key_file", "%s holds no private key%s: put the key of this gateway's certificate there, in PEM form and without a passphrase", show(c.MQTT.KeyFile), holds(key))
+		ok2 = false
+	}
 	if ok1 && ok2 {
 		if _, err := tls.X509KeyPair(cert, key); err != nil {
 			mqtt.problem("cert_file", "does not go with key_file: %s", oneLine(strings.TrimPrefix(err.Error(), "tls: ")))
@@ -64,6 +72,50 @@ func (d *document) checkFiles(c *Config) {
 			}
 		}
 	}
+}
+
+// encryptedKey is the PEM type of a private key under a passphrase (RFC 7468,
+// section 11).
+const encryptedKey = "ENCRYPTED PRIVATE KEY"
+
+// hasBlock reports whether PEM text has a block of a type.
+func hasBlock(data []byte, is func(kind string) bool) bool {
+	for {
+		block, rest := pem.Decode(data)
+		if block == nil {
+			return false
+		}
+		if is(block.Type) {
+			return true
+		}
+		data = rest
+	}
+}
+
+// holds says what a file that should be PEM is instead, where that can be told.
+func holds(data []byte) string {
+	if mark := marked(data); mark != "" {
+		return " that can be read, as it " + mark
+	}
+	if block, _ := pem.Decode(data); block != nil {
+		return " but a " + oneLine(brief(block.Type))
+	}
+	return ""
+}
+
+// utf8Mark is what Windows' Notepad puts before UTF-8 text.
+var utf8Mark = []byte("\xef\xbb\xbf")
+
+// marked says by what mark a text begins that Windows put there, "" where there
+// is none.
+func marked(data []byte) string {
+	switch {
+	case bytes.HasPrefix(data, utf8Mark):
+		return "begins with a byte order mark: save it as UTF-8 without BOM"
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		return "is UTF-16: save it as UTF-8 without BOM"
+	}
+	return ""
 }
 
 // read reads the file of a key, or reports why it can not. Without a path
@@ -126,6 +178,9 @@ func (b *Badges) ReadKey() error {
 // never repeats any of it.
 func parseKey(data []byte) (*[32]byte, error) {
 	var key [32]byte
+	if mark := marked(data); mark != "" {
+		return nil, errors.New(mark)
+	}
 	text := bytes.TrimSpace(data)
 	if len(text) != hex.EncodedLen(len(key)) {
 		return nil, fmt.Errorf("has %d characters: the badge key is 64 hex digits on one line", len(text))
@@ -140,6 +195,9 @@ func parseKey(data []byte) (*[32]byte, error) {
 // (SubjectPublicKeyInfo, RFC 8410), or its 32 bytes in base64.
 func parsePublicKey(data []byte) (ed25519.PublicKey, error) {
 	const advice = "put the city's public key there (openssl pkey -in city.key -pubout)"
+	if mark := marked(data); mark != "" {
+		return nil, errors.New(mark)
+	}
 	block, _ := pem.Decode(data)
 	switch {
 	case block == nil:
@@ -172,6 +230,9 @@ func (m MQTT) Password() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if mark := marked(data); mark != "" {
+		return "", fmt.Errorf("%s %s", show(m.PasswordFile), mark)
+	}
 	password := strings.TrimRight(string(data), "\r\n")
 	if password == "" {
 		return "", fmt.Errorf("%s is empty: put the broker's password there", show(m.PasswordFile))
@@ -192,7 +253,7 @@ func checkFence(data []byte) error {
 	var object struct {
 		Type string `json:"type"`
 	}
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // as Windows writes UTF-8
+	data = bytes.TrimPrefix(data, utf8Mark)
 	if err := json.Unmarshal(data, &object); err != nil {
 		return fmt.Errorf("is no GeoJSON (%s): export the office's outline as GeoJSON", oneLine(err.Error()))
 	}

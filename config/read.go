@@ -1,6 +1,7 @@
 package config
 
 import (
+	"path/filepath"
 	"strconv"
 	"time"
 	// A gateway without the system's time zones still knows its own.
@@ -51,6 +52,10 @@ func (u users) claim(t *table, key, thing, why string) {
 	u[thing] = t.at(key)
 }
 
+// maxSocket is the longest path of a socket in bytes (unix(7), sun_path, with
+// its zero byte).
+const maxSocket = 107
+
 func readGateway(t *table) Gateway {
 	g := Gateway{
 		ID:       t.name("id", "dinkes-01"),
@@ -59,6 +64,9 @@ func readGateway(t *table) Gateway {
 	}
 	if g.StateDir == "" {
 		t.problem("state_dir", "is empty: write the folder for the journal, or leave the key out")
+	}
+	if path := filepath.Join(g.StateDir, "control.sock"); len(path) > maxSocket {
+		t.problem("state_dir", "is too long: with control.sock behind it it has %d bytes, and a socket's path at most %d", len(path), maxSocket)
 	}
 	zone := t.text("timezone", "Asia/Jakarta")
 	loc, err := time.LoadLocation(zone)

@@ -278,6 +278,9 @@ func formatDuration(n time.Duration) string {
 	return s
 }
 
+// lastPin is the highest GPIO number on the 40-pin header of a Raspberry Pi.
+const lastPin = 27
+
 // pin is the name of a GPIO pin, or "".
 func (t *table) pin(key string) string {
 	s := t.text(key, "")
@@ -285,8 +288,12 @@ func (t *table) pin(key string) string {
 		return ""
 	}
 	n, err := strconv.ParseUint(strings.TrimPrefix(s, "GPIO"), 10, 16)
-	if err != nil || n > 999 || s != fmt.Sprintf("GPIO%d", n) {
+	if err != nil || s != fmt.Sprintf("GPIO%d", n) {
 		t.problem(key, "%s is no pin: write its GPIO number, such as %q (not the number on the header)", show(s), "GPIO17")
+		return ""
+	}
+	if n > lastPin {
+		t.problem(key, "%s is on no header of a Raspberry Pi: write GPIO0 to GPIO%d", show(s), lastPin)
 		return ""
 	}
 	return s
