@@ -100,6 +100,26 @@ type Reader interface {
 	Close() error
 }
 
+// Counter is a Reader that counts how well it hears, for those who want to know
+// before it hears nothing at all.
+type Counter interface {
+	// Counts returns what the reader has counted since it was opened. Like all
+	// of a reader it is for the goroutine that polls.
+	Counts() Counts
+}
+
+// Counts are what a reader went through since it was opened. All of them only
+// ever grow.
+type Counts struct {
+	Looks     int64 // that ended without an error
+	BadFrames int64 // attempts at a card that failed: noise, or a card at the edge of the field
+	Seen      int64 // cards seen, each counted once a look
+	Misses    int64 // looks that did not see a card which the looks before and after them saw
+	Misreads  int64 // times that the chip's registers read wrong once and right at once afterwards: noise on the bus
+	Mends     int64 // times that the chip was found unfit and made fit again
+	Resets    int64 // resets of the chip, those for a mend among them
+}
+
 var (
 	// ErrBusDead means that the chip does not answer on its bus at all, or
 	// that the bus itself is missing or refuses: wiring, power, SPI switched

@@ -24,11 +24,18 @@ var (
 )
 
 const (
-	// chipTimeout is what the chip's timer waits for the first bits of an
-	// answer. Cards answer REQA, WUPA, anticollision and SELECT after 86 or
-	// 91 µs (ISO/IEC 14443-3, 6.2.1.1) and must keep silent for 1 ms to
-	// acknowledge HLTA (6.4.3), which sets the lower bound.
-	chipTimeout = 1500 * time.Microsecond
+	// answerTimeout is what the chip's timer waits for the first bits of an
+	// answer. Cards answer REQA, WUPA, anticollision and SELECT after 86 or 91 µs
+	// (ISO/IEC 14443-3, 6.2.1.1), and the timer stops at the fifth bit (data
+	// sheet, 8.5), 47 µs later.
+	answerTimeout = 300 * time.Microsecond
+
+	// haltTimeout is the same after HLTA: a card acknowledges it by silence for
+	// 1 ms (6.4.3), so that what comes sooner is a refusal.
+	haltTimeout = 1500 * time.Microsecond
+
+	// timerTick is the unit of the chip's timer, as its prescaler is set.
+	timerTick = 25 * time.Microsecond
 
 	// stuckAfter is when a chip that reports neither an answer nor a time-out
 	// is given up: several times the longest exchange.
@@ -37,6 +44,9 @@ const (
 	// lookAgain is the pause between two questions to a chip that is late.
 	lookAgain = 500 * time.Microsecond
 
+	// slack is for what the chip's clock and ours do not agree on.
+	slack = 30 * time.Microsecond
+
 	// bitTime is the duration of a bit at 106 kBd: 128 periods of 13.56 MHz.
 	bitTime = 9440 * time.Nanosecond
 
@@ -44,10 +54,27 @@ const (
 	frameDelay = 100 * time.Microsecond
 )
 
-// chip moves bytes between the bus and the chip's registers.
+// maxQueue is how many registers are written in one transfer, maxSent how many
+// bytes those writes take: the longest frame (9 bytes) is one of them.
+const (
+	maxQueue = 32
+	maxSent  = 2*maxQueue + 16
+)
+
+// chip moves bytes between the bus and the chip's registers. A transfer costs
+// the machine far more than the bytes in it, so what can go together does.
 type chip struct {
 	conn spi.Conn
+	irq  hint
 	w, r [fifoSize + 1]byte
+
+	reload byte // of the timer, as last written
+
+	// Register writes that have not gone out yet.
+	out    [maxSent]byte
+	queue  [maxQueue]spi.Packet
+	queued int // packets
+	filled int // bytes of out
 }
 
 // transfer sends the first n bytes of c.w and fills as many of c.r. Both
@@ -86,12 +113,25 @@ func (c *chip) readFIFO(dst []byte) error {
 	return nil
 }
 
-// write sends values, at most fifoSize of them, to one register. A transfer
-// holds no second address (8.1.2.2): several values make sense for the FIFO.
-func (c *chip) write(reg register, values ...byte) error {
-	c.w[0] = byte(reg) << 1
-	copy(c.w[1:], values)
-	return c.transfer(len(values) + 1)
+// add has values written to a register at the next flush. After the address a
+// packet holds no second one (8.1.2.2): several values make sense for the FIFO.
+func (c *chip) add(reg register, values ...byte) {
+	w := append(c.out[c.filled:c.filled:maxSent], byte(reg)<<1)
+	w = append(w, values...)
+	c.filled += len(w)
+	c.queue[c.queued] = spi.Packet{W: w}
+	c.queued++
+}
+
+// flush sends what was added, in that order and in one transfer: each packet is
+// framed by chip select.
+func (c *chip) flush() error {
+	packets := c.queue[:c.queued]
+	c.queued, c.filled = 0, 0
+	if err := c.conn.TxPackets(packets); err != nil {
+		return fmt.Errorf("transfer over SPI: %w: %w", card.ErrBusDead, err)
+	}
+	return nil
 }
 
 // setting is a register and the value it shall have.
@@ -102,11 +142,9 @@ type setting struct {
 
 func (c *chip) writeAll(settings ...setting) error {
 	for _, s := range settings {
-		if err := c.write(s.reg, s.value); err != nil {
-			return err
-		}
+		c.add(s.reg, s.value)
 	}
-	return nil
+	return c.flush()
 }
 
 func readAddress(reg register) byte { return 0x80 | byte(reg)<<1 }
@@ -126,88 +164,154 @@ func (a *answer) data() []byte { return a.buf[:a.bytes] }
 // collision.
 func (a *answer) complete(n int) bool { return a.bytes == n && a.lastBits == 0 && !a.collided }
 
-// transceive sends a frame and waits for the answer. lastBits is how many bits
-// of the frame's last byte are sent (0 means all), align the position in its
-// first byte where the answer's first bit is stored, and want the number of
-// bytes of the usual answer, from which the time to look is reckoned.
+// exchange is a frame to the cards and what is known of its answer beforehand.
+type exchange struct {
+	frame    []byte
+	lastBits byte          // how many bits of the frame's last byte are sent; 0 means all
+	align    byte          // the position in its first byte where the answer's first bit is stored
+	want     int           // bytes of the usual answer
+	timeout  time.Duration // how long the chip waits for the answer to begin
+}
+
+// transceive sends a frame and waits for the answer. The chip is told all in
+// one transfer, and asked in a second one when it must be done.
 //
 // Parity and protocol errors are errFrame, silence is errSilence. A collision
 // is no error here: it is for the caller to judge.
-func (c *chip) transceive(frame []byte, lastBits, align byte, want int) (answer, error) {
-	framing := align<<4 | lastBits
-	err := c.writeAll(
-		setting{regCommand, commandIdle},
-		setting{regComIrq, irqAll},
-		setting{regFIFOLevel, fifoFlush},
-	)
-	if err == nil {
-		err = c.write(regFIFOData, frame...)
-	}
-	if err == nil {
-		err = c.writeAll(
-			setting{regBitFraming, framing},
-			setting{regCommand, commandTransceive},
-			setting{regBitFraming, framing | startSend},
-		)
-	}
-	if err != nil {
+func (c *chip) transceive(x exchange) (answer, error) {
+	framing := x.align<<4 | x.lastBits
+	c.add(regCommand, commandIdle)
+	c.add(regComIrq, irqAll)
+	c.add(regFIFOLevel, fifoFlush)
+	c.reload = reload(x.timeout)
+	c.add(regTReloadL, c.reload)
+	c.add(regFIFOData, x.frame...)
+	c.add(regBitFraming, framing)
+	c.add(regCommand, commandTransceive)
+	c.add(regBitFraming, framing|startSend)
+	if err := c.flush(); err != nil {
 		return answer{}, err
 	}
 
 	start := time.Now()
-	sent := airtime(len(frame))
-	answered := sent + frameDelay + airtime(want)
-	for wait := answered; ; {
-		time.Sleep(wait)
+	// By then there is either a whole answer or the chip's time-out.
+	due := airtime(len(x.frame)) + max(x.timeout, frameDelay+airtime(x.want)) + slack
+	c.irq.listen()
+	torn := false
+	for wait := due; ; {
+		edge := c.irq.await(wait)
 		// The clock is read before the chip, so that a process that the
 		// machine kept waiting still asks once.
 		waited := time.Since(start)
-		var s [5]byte
-		if err := c.read(s[:], regComIrq, regError, regFIFOLevel, regControl, regColl); err != nil {
+		early := edge && waited < due
+		// What came is fetched along with the question whether it came. That
+		// takes bytes from an answer that is not complete, which is then lost:
+		// nobody asks so before the time, unless the pin has proven itself.
+		take := x.want
+		if early && !c.irq.proven {
+			take = 0
+		}
+		s, err := c.ask(take)
+		if err != nil {
 			return answer{}, err
 		}
-		irq, chipError := s[0], s[1]
+		answered := s.irq&(irqRx|irqIdle) != 0
+		if early {
+			c.irq.judge(answered || s.irq&irqTimer != 0)
+		}
+		if s.impossible() != nil {
+			// Once may be a bit that was spoilt on the bus.
+			again, err := c.ask(0)
+			if err == nil {
+				err = again.impossible()
+			}
+			if err == nil {
+				err = fmt.Errorf("%w: the status was misread", errFrame)
+			}
+			return answer{}, err
+		}
 		switch {
-		case chipError&errorTemp != 0:
-			return answer{}, fmt.Errorf("%w: it is overheated", errStuck)
-		case irq&(irqRx|irqIdle) != 0:
-			return c.receive(chipError, s[2], s[3]&rxLastBits, s[4])
-		case irq&irqTimer != 0:
+		case answered && torn:
+			return answer{}, fmt.Errorf("%w: it came late", errFrame)
+		case answered:
+			return c.receive(s)
+		case s.irq&irqTimer != 0:
 			return answer{}, errSilence
 		case waited >= stuckAfter:
 			return answer{}, fmt.Errorf("%w within %v", errStuck, stuckAfter)
 		}
-		// An answer that is not there by now will most likely not come: the
-		// next event is the chip's time-out.
-		wait = max(sent+chipTimeout+lookAgain/2-waited, lookAgain)
+		torn = torn || take > 0 && s.level > 0
+		wait = lookAgain
+		if early {
+			wait = max(due-waited, slack)
+		}
 	}
 }
 
-// receive fetches an answer that the chip has announced.
-func (c *chip) receive(chipError, level, lastBits, coll byte) (answer, error) {
-	a := answer{bytes: int(level), lastBits: lastBits, collided: chipError&errorColl != 0}
-	if a.bytes > fifoSize {
-		return answer{}, fmt.Errorf("%w: FIFO of %d bytes", errStuck, a.bytes)
+// reload is what makes the chip's timer run so long: one tick less.
+func reload(d time.Duration) byte { return byte(d/timerTick - 1) }
+
+// status is what the chip says of an exchange, and the first bytes of its FIFO,
+// which are valid until the next transfer.
+type status struct {
+	irq, err, level, lastBits, coll byte
+	fifo                            []byte
+}
+
+// impossible is an error where the status says what no chip at work says.
+func (s status) impossible() error {
+	switch {
+	case s.err&errorTemp != 0:
+		return fmt.Errorf("%w: it is overheated", errStuck)
+	case s.level > fifoSize:
+		return fmt.Errorf("%w: FIFO of %d bytes", errStuck, s.level)
 	}
-	bad := chipError&(errorOverflow|errorProtocol) != 0
+	return nil
+}
+
+// ask reads the status and so many bytes of the FIFO, whether they are there or
+// not, in one transfer.
+func (c *chip) ask(take int) (status, error) {
+	regs := [...]register{regComIrq, regError, regFIFOLevel, regControl, regColl}
+	for i, reg := range regs {
+		c.w[i] = readAddress(reg)
+	}
+	n := len(regs) + take
+	for i := len(regs); i < n; i++ {
+		c.w[i] = readAddress(regFIFOData)
+	}
+	c.w[n] = 0
+	if err := c.transfer(n + 1); err != nil {
+		return status{}, err
+	}
+	v := c.r[1:]
+	return status{irq: v[0], err: v[1], level: v[2], lastBits: v[3] & rxLastBits, coll: v[4], fifo: v[len(regs):n]}, nil
+}
+
+// receive makes an answer of what the chip has announced, and fetches what is
+// still missing of it.
+func (c *chip) receive(s status) (answer, error) {
+	a := answer{bytes: int(s.level), lastBits: s.lastBits, collided: s.err&errorColl != 0}
+	bad := s.err&(errorOverflow|errorProtocol) != 0
 	// Where bits collide the parity bits may collide too: that is part of the
 	// collision.
-	if chipError&errorParity != 0 && !a.collided {
+	if s.err&errorParity != 0 && !a.collided {
 		bad = true
 	}
 	if bad || a.bytes > len(a.buf) {
-		return answer{}, fmt.Errorf("%w: error register %02X, %d bytes", errFrame, chipError, a.bytes)
+		return answer{}, fmt.Errorf("%w: error register %02X, %d bytes", errFrame, s.err, a.bytes)
 	}
-	if a.collided && coll&collNotValid == 0 {
-		a.collPos = int(coll & collPos)
+	if a.collided && s.coll&collNotValid == 0 {
+		a.collPos = int(s.coll & collPos)
 		if a.collPos == 0 {
 			a.collPos = 32
 		}
 	}
-	if a.bytes == 0 {
+	got := copy(a.buf[:a.bytes], s.fifo)
+	if got == a.bytes {
 		return a, nil
 	}
-	return a, c.readFIFO(a.buf[:a.bytes])
+	return a, c.readFIFO(a.buf[got:a.bytes])
 }
 
 // airtime is how long a frame of n bytes with their parity bits, its start and

@@ -1,8 +1,12 @@
 package mfrc522
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"periph.io/x/conn/v3/gpio"
@@ -31,43 +35,102 @@ const (
 	flapping = 3
 )
 
+// errSettings means that the chip answers but does not have the settings that it
+// was given.
+var errSettings = errors.New("the chip has lost its settings")
+
 // reset brings the chip from any state to a configured one with its field on,
 // and proves it by reading the configuration back.
 func (r *Reader) reset(ctx context.Context) error {
 	r.ready = false
+	r.counts.Resets++
 	if r.pin != nil {
 		if err := r.pulse(ctx); err != nil {
 			return err
 		}
 	}
-	if err := r.chip.write(regCommand, commandSoftReset); err != nil {
+	err := r.setUp(ctx)
+	if errors.Is(err, errSettings) {
+		// One of the writes was lost on the bus.
+		err = r.setUp(ctx)
+	}
+	r.ready = err == nil
+	return err
+}
+
+// setUp resets the chip by command and configures it.
+func (r *Reader) setUp(ctx context.Context) error {
+	if err := r.chip.writeAll(setting{regCommand, commandSoftReset}); err != nil {
 		return err
 	}
 	if err := r.awaitStart(ctx); err != nil {
 		return err
 	}
-	err := r.chip.writeAll(
-		setting{regCommand, commandIdle},             // a reset leaves the receiver off
-		setting{regTxMode, 0}, setting{regRxMode, 0}, // 106 kBd, CRC by software
-		setting{regModWidth, modWidth},
-		setting{regTxASK, txASK100},
-		setting{regMode, modeCRC6363},
-		setting{regRFCfg, r.gain<<rxGainShift | rfCfgReserved},
-		setting{regTMode, tModeAuto}, setting{regTPrescaler, tPrescaler},
-		setting{regTReloadH, timerTicks >> 8}, setting{regTReloadL, timerTicks & 0xFF},
-		setting{regTxControl, txControlReset | txControlField},
-	)
-	if err != nil {
+	if err := r.readDefaults(); err != nil {
+		return err
+	}
+	// A reset leaves the receiver off; Idle with RcvOff clear switches it on.
+	if err := r.chip.writeAll(append(r.settings(), setting{regCommand, commandIdle}, setting{regColl, 0})...); err != nil {
+		return err
+	}
+	r.chip.reload = reload(answerTimeout)
+	if err := r.chip.writeAll(setting{regTReloadL, r.chip.reload}); err != nil {
 		return err
 	}
 	if err := sleep(ctx, fieldUp); err != nil {
 		return err
 	}
-	if err := r.check(); err != nil {
-		return err
+	return r.check()
+}
+
+// readDefaults reads what a reset left in the registers that are kept, and
+// works out from it what they shall be. The chip's own values count, not the
+// data sheet's: copies of the chip differ from it, and work.
+func (r *Reader) readDefaults() error {
+	regs := make([]register, len(r.keeps))
+	for i, k := range r.keeps {
+		regs[i] = k.reg
 	}
-	r.ready = true
+	now, before := make([]byte, len(regs)), make([]byte, len(regs))
+	for n := 0; n == 0 || !bytes.Equal(now, before); n++ {
+		if n == maxReads {
+			return fmt.Errorf("%w: %w: its registers read differently each time: check its wiring", card.ErrDeaf, errSettings)
+		}
+		copy(before, now)
+		if n == 0 {
+			if err := r.chip.read(before, regs...); err != nil {
+				return err
+			}
+		}
+		if err := r.chip.read(now, regs...); err != nil {
+			return err
+		}
+	}
+	var odd []string
+	for i, k := range r.keeps {
+		if k.leftBy(now[i]) {
+			return fmt.Errorf("%w: %w: it was not reset", card.ErrDeaf, errSettings)
+		}
+		if now[i] != k.sheet {
+			odd = append(odd, fmt.Sprintf("%02X=%02X", k.reg, now[i]))
+		}
+		r.defaults[i] = now[i]
+	}
+	if len(odd) > 0 && !r.oddLogged {
+		r.oddLogged = true
+		r.log.Info("the reader chip's registers are not those of the data sheet after a reset; they are left so", "registers", odd)
+	}
 	return nil
+}
+
+// settings are the registers that are kept, with the values that they shall
+// have.
+func (r *Reader) settings() []setting {
+	list := make([]setting, len(r.keeps))
+	for i, k := range r.keeps {
+		list[i] = setting{k.reg, r.defaults[i]&^k.writes | k.value}
+	}
+	return list
 }
 
 // pulse resets the chip by its pin. A pin that cannot be driven is no reason to
@@ -128,37 +191,143 @@ func (r *Reader) meet(version byte) {
 	}
 }
 
-// check asks, in one transfer, whether the chip still is what reset made it. A
-// dip of the supply or a disturbance can clear its registers while its bus
-// works on, and then "no card" would be a lie.
-func (r *Reader) check() error {
-	var v [8]byte
-	err := r.chip.read(v[:], regVersion, regCommand, regError, regStatus2, regTxControl, regTxASK, regTMode, regTReloadL)
-	if err != nil {
-		return err
-	}
-	command, chipError, status2, txControl := v[1], v[2], v[3], v[4]
-	switch {
-	case noChip(v[0]):
-		return busDead(v[0])
-	case chipError&errorTemp != 0:
-		return fmt.Errorf("%w: the chip is overheated and has switched its field off", card.ErrDeaf)
-	case command&(commandPowerDown|commandRcvOff) != 0:
-		return fmt.Errorf("%w: the chip or its receiver is switched off (command register %02X)", card.ErrDeaf, command)
-	case txControl&txControlField != txControlField:
-		return fmt.Errorf("%w: the field is off (TxControl %02X)", card.ErrDeaf, txControl)
-	case v[5]&txASK100 == 0 || v[6]&tModeAuto == 0 || v[7] != timerTicks&0xFF:
-		return fmt.Errorf("%w: the chip has lost its settings", card.ErrDeaf)
-	case status2&status2Crypto1 == 0:
-		return nil
-	}
+// What check looks at beside the registers that are kept. The version comes
+// first: it cannot be written, so that a read whose first bit is spoilt on the
+// bus, which makes it a write, does no harm.
+var checked = [...]struct {
+	reg  register
+	mask byte // bits that are 0 in a sound chip
+}{
+	{regVersion, 0},
+	{regCommand, commandPowerDown | commandRcvOff},
+	{regError, errorTemp},
+	{regStatus2, status2Unset},
+	{regColl, collKeep},
+}
 
-	// The chip encrypts what it sends, and no card understands it.
+const (
+	// maxReads bounds how often a check reads the chip. One reading that is
+	// wrong may be a bit that was spoilt on the bus.
+	maxReads = 8
+
+	// believed is how often in a row a register must read as the same wrong
+	// value before it is believed.
+	believed = 3
+)
+
+// wrong is a register that is not what it shall be.
+type wrong struct {
+	reg       register
+	is, shall byte
+	times     int  // in a row, 0: it was right at some reading
+	mild      bool // it can be written anew without a reset
+}
+
+// lostError is what a check found.
+type lostError struct{ wrong []wrong }
+
+func (e *lostError) Unwrap() error { return errSettings }
+
+func (e *lostError) Error() string {
+	var b strings.Builder
+	b.WriteString(errSettings.Error())
+	for _, w := range e.wrong {
+		fmt.Fprintf(&b, ", register %02X is %02X and not %02X", byte(w.reg), w.is, w.shall)
+	}
+	return b.String()
+}
+
+// check asks, in one transfer, whether the chip still is what reset made it. A
+// dip of the supply or a disturbance can change its registers while its bus
+// works on, and then "no card" would be a lie. What looks wrong is read again:
+// a reset switches the field off, and a phone that lies there has another UID
+// afterwards.
+func (r *Reader) check() error {
+	pending, err := r.inspect(nil)
+	for n := 1; n < maxReads && (err != nil || slices.ContainsFunc(pending, func(w wrong) bool { return w.times < believed })); n++ {
+		if err != nil && n == believed {
+			return err
+		}
+		var again []wrong
+		if again, err = r.inspect(pending); err == nil {
+			pending = again
+		}
+		if err == nil && len(pending) == 0 {
+			r.counts.Misreads++
+			return nil
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(pending) == 0:
+		return nil
+	case len(pending) == 1 && pending[0].reg == regStatus2 && pending[0].is&status2Unset == status2Crypto1:
+		return r.clearCrypto1(pending[0].is)
+	}
+	return r.diagnose(pending)
+}
+
+// inspect reads all registers that matter. Of those in before, only what is
+// still wrong is returned; where before is nil, whatever is wrong.
+func (r *Reader) inspect(before []wrong) ([]wrong, error) {
+	n := 0
+	for _, c := range checked {
+		r.regs[n] = c.reg
+		n++
+	}
+	r.regs[n] = regTReloadL
+	n++
+	for _, k := range r.keeps {
+		r.regs[n] = k.reg
+		n++
+	}
+	v := r.values[:n]
+	if err := r.chip.read(v, r.regs[:n]...); err != nil {
+		return nil, err
+	}
+	var found []wrong
+	add := func(w wrong) {
+		w.times = 1
+		if before != nil {
+			i := slices.IndexFunc(before, func(b wrong) bool { return b.reg == w.reg })
+			if i < 0 {
+				return
+			}
+			if before[i].is == w.is {
+				w.times += before[i].times
+			}
+		}
+		found = append(found, w)
+	}
+	for i, c := range checked {
+		if v[i]&c.mask != 0 || c.reg == regVersion && noChip(v[i]) {
+			add(wrong{reg: c.reg, is: v[i], shall: v[i] &^ c.mask, mild: c.reg == regStatus2})
+		}
+	}
+	n = len(checked)
+	if v[n] != r.chip.reload {
+		add(wrong{reg: regTReloadL, is: v[n], shall: r.chip.reload, mild: v[n] != 0})
+	}
+	n++
+	for i, k := range r.keeps {
+		shall := r.defaults[i]&^k.writes | k.value
+		if v[n+i] != shall {
+			add(wrong{reg: k.reg, is: v[n+i], shall: shall, mild: !k.cleared(v[n+i], r.defaults[i])})
+		}
+	}
+	return found, nil
+}
+
+// clearCrypto1 ends the encryption that an authentication has left behind: no
+// card understands what the chip sends.
+func (r *Reader) clearCrypto1(status2 byte) error {
 	r.log.Debug("clearing a stuck MFCrypto1On")
-	if err := r.chip.write(regStatus2, status2&^status2Crypto1); err != nil {
+	if err := r.chip.writeAll(setting{regStatus2, status2 &^ status2Crypto1}); err != nil {
 		return err
 	}
-	if err := r.chip.read(v[:1], regStatus2); err != nil {
+	var v [1]byte
+	if err := r.chip.read(v[:], regStatus2); err != nil {
 		return err
 	}
 	if v[0]&status2Crypto1 != 0 {
@@ -167,15 +336,54 @@ func (r *Reader) check() error {
 	return nil
 }
 
-// mend resets a chip that was found unfit, and logs why.
-func (r *Reader) mend(ctx context.Context, cause error) error {
-	if err := r.reset(ctx); err != nil {
-		return err
+// diagnose makes an error of what a check found.
+func (r *Reader) diagnose(found []wrong) error {
+	for _, w := range found {
+		switch w.reg {
+		case regVersion:
+			return busDead(w.is)
+		case regError:
+			return fmt.Errorf("%w: the chip is overheated and has switched its field off", card.ErrDeaf)
+		case regCommand:
+			return fmt.Errorf("%w: the chip or its receiver is switched off (command register %02X)", card.ErrDeaf, w.is)
+		case regTxControl:
+			if w.is&txControlField != txControlField {
+				return fmt.Errorf("%w: the field is off (TxControl %02X)", card.ErrDeaf, w.is)
+			}
+		}
 	}
-	r.mends++
+	return fmt.Errorf("%w: %w", card.ErrDeaf, &lostError{found})
+}
+
+// mend makes a chip that was found unfit fit again, and logs why. Single
+// registers are written anew with the field left on. A register that has its value
+// of after a reset says that the chip has reset itself, and then all of it is
+// set up again.
+func (r *Reader) mend(ctx context.Context, cause error) error {
+	var lost *lostError
+	mended := false
+	if errors.As(cause, &lost) && !slices.ContainsFunc(lost.wrong, func(w wrong) bool { return !w.mild }) {
+		err := r.chip.writeAll(append(r.settings(), setting{regStatus2, 0}, setting{regTReloadL, r.chip.reload})...)
+		if err == nil {
+			// What was wrong may have kept the field from the cards.
+			err = sleep(ctx, fieldUp)
+		}
+		mended = err == nil && r.check() == nil
+	}
+	if !mended {
+		if err := r.reset(ctx); err != nil {
+			return err
+		}
+	}
+	r.counts.Mends++
+	r.streak++
 	if now := time.Now(); r.mendLogged.IsZero() || now.Sub(r.mendLogged) >= logEvery {
 		r.mendLogged = now
-		r.log.Warn("reader chip was reset and works again", "reason", cause)
+		if mended {
+			r.log.Warn("reader chip was given its settings again and works", "reason", cause)
+		} else {
+			r.log.Warn("reader chip was reset and works again", "reason", cause)
+		}
 	}
 	return nil
 }

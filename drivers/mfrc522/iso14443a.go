@@ -76,13 +76,18 @@ func pathOf(uid card.UID) path {
 // level is one cascade level's part of the path.
 func (p *path) level(n int) []byte { return p.bytes[4*n : 4*n+4] }
 
-// extend makes the first bits known, the last of them with the given value.
+// extend makes the first bits known, the last of them with the given value, and
+// forgets those behind: two paths are equal where their known bits are.
 func (p path) extend(bits int, last byte) path {
 	p.bits = bits
 	at := bits - 1
-	p.bytes[at/8] = p.bytes[at/8]&^(1<<(at%8)) | last<<(at%8)
+	p.bytes[at/8] = p.bytes[at/8]&(1<<(at%8)-1) | last<<(at%8)
+	clear(p.bytes[at/8+1:])
 	return p
 }
+
+// bit is one of the path's bits, counted from 0.
+func (p *path) bit(at int) byte { return p.bytes[at/8] >> (at % 8) & 1 }
 
 // reading is how a chip counts the position of a collision in a frame whose
 // beginning was known. NXP's sheets (of the MFRC631, where it is spelled out)
@@ -111,23 +116,36 @@ func (r reading) position(collPos, known int) int {
 
 // walk is one way through the anticollision down to one card.
 type walk struct {
-	reading  reading
-	guessed  bool // both readings of a collision were possible
-	branches []path
+	branches []path // ways that were left aside
+}
+
+// atqa is the answer to a request.
+type atqa struct {
+	bytes    [2]byte
+	collided bool // several cards answered, each something else
+}
+
+// levels is how many cascade levels the card's UID has, 0 where the answer
+// does not tell (ISO/IEC 14443-3, 6.5.2).
+func (a atqa) levels() int {
+	size := int(a.bytes[0] >> 6)
+	if a.collided || size >= levels {
+		return 0
+	}
+	return size + 1
 }
 
 // request sends REQA or WUPA and returns the ATQA, errSilence where nobody
 // answers. An ATQA that collided counts, because somebody is there.
-func (c *chip) request(command byte) (atqa [2]byte, err error) {
-	a, err := c.transceive([]byte{command}, 7, 0, 2)
+func (c *chip) request(command byte) (atqa, error) {
+	a, err := c.transceive(exchange{frame: []byte{command}, lastBits: 7, want: 2, timeout: answerTimeout})
 	if err != nil {
-		return atqa, err
+		return atqa{}, err
 	}
 	if !a.collided && !a.complete(2) {
-		return atqa, fmt.Errorf("%w: ATQA of %d bytes and %d bits", errFrame, a.bytes, a.lastBits)
+		return atqa{}, fmt.Errorf("%w: ATQA of %d bytes and %d bits", errFrame, a.bytes, a.lastBits)
 	}
-	copy(atqa[:], a.data())
-	return atqa, nil
+	return atqa{[2]byte(a.buf[:2]), a.collided}, nil
 }
 
 // halt sends HLTA. The card acknowledges it by silence; a card that was not
@@ -137,7 +155,7 @@ func (c *chip) halt() error {
 	lo, hi := crcA([]byte{cmdHLTA, 0})
 	var err error
 	for range 2 {
-		_, err = c.transceive([]byte{cmdHLTA, 0, lo, hi}, 0, 0, 0)
+		_, err = c.transceive(exchange{frame: []byte{cmdHLTA, 0, lo, hi}, timeout: haltTimeout})
 		if errors.Is(err, errSilence) {
 			return nil
 		}
@@ -150,8 +168,9 @@ func (c *chip) halt() error {
 
 // descend selects the card at the end of the path, level by level. Where the
 // path ends before the UID does, the anticollision loop finds a way and
-// remembers the branches that it left aside.
-func (c *chip) descend(p path, w *walk) (uid card.UID, sak byte, err error) {
+// remembers the branches that it left aside. announced is how many levels the
+// ATQA told of, 0 where it did not.
+func (c *chip) descend(p path, announced int, w *walk) (uid card.UID, sak byte, err error) {
 	var id []byte
 	for level := range levels {
 		if p.bits < levelBits*(level+1) {
@@ -160,10 +179,17 @@ func (c *chip) descend(p path, w *walk) (uid card.UID, sak byte, err error) {
 			}
 		}
 		part := p.level(level)
-		if sak, err = c.selectLevel(level, part); err != nil {
+		sak, more, err := c.selectLevel(level, part)
+		if err != nil {
 			return card.UID{}, 0, err
 		}
-		if sak&sakCascade == 0 {
+		if !more {
+			// Clones have UIDs of four bytes that lead with the cascade tag. But
+			// where the card itself announced more, this is the beginning of its
+			// UID and a SAK that was spoilt in a way that CRC_A does not see.
+			if part[0] == cascadeTag && announced > level+1 {
+				return card.UID{}, 0, fmt.Errorf("%w: SAK %02X ends a UID after %X, whose ATQA announced %d levels", errFrame, sak, part, announced)
+			}
 			id = append(id, part...)
 			uid, err = card.NewUID(id)
 			return uid, sak, err
@@ -178,18 +204,24 @@ func (c *chip) descend(p path, w *walk) (uid card.UID, sak byte, err error) {
 
 // anticollide is the anticollision loop of one level (ISO/IEC 14443-3, 6.5.3).
 // It returns the path with all bits of the level known.
+//
+// Where both readings of a collision's position make sense, the loop goes no
+// farther than the nearer one, which is right either way: if the chip counts
+// so, the cards part there, and the other side is remembered as a branch; if it
+// does not, all cards have that bit as it was heard, and the collision is still
+// ahead. The next answer most often tells which it was.
 func (c *chip) anticollide(level int, p path, w *walk) (path, error) {
-	// ValuesAfterColl off: bits behind a collision are received as zeros.
-	if err := c.write(regColl, 0); err != nil {
-		return p, err
-	}
 	base := levelBits * level
 	p.bits = max(p.bits, base)
+	var doubt []path // the branch at a bit that may not have collided
+	defer func() { w.branches = append(w.branches, doubt...) }()
 	for {
 		known := p.bits - base
 		whole, extra := known/8, byte(known%8)
-		frame := append([]byte{selCommand(level), byte(2+whole)<<4 | extra}, p.level(level)[:(known+7)/8]...)
-		a, err := c.transceive(frame, extra, extra, 5-whole)
+		a, err := c.transceive(exchange{
+			frame:    append([]byte{selCommand(level), byte(2+whole)<<4 | extra}, p.level(level)[:(known+7)/8]...),
+			lastBits: extra, align: extra, want: 5 - whole, timeout: answerTimeout,
+		})
 		if err != nil {
 			return p, err
 		}
@@ -216,49 +248,59 @@ func (c *chip) anticollide(level int, p path, w *walk) (path, error) {
 			return p, nil
 		}
 
-		now := w.judge(a.collPos, known)
-		if now == 0 || 8*n < now-1 {
+		near, far := fromLevel.position(a.collPos, known), fromFrame.position(a.collPos, known)
+		now := near
+		switch {
+		case near == 0 && far == 0:
 			return p, fmt.Errorf("%w: collision at %d with %d known bits", errFrame, a.collPos, known)
+		case near == 0:
+			// This chip counts from the frame, and what was doubtful before has
+			// not collided.
+			now, doubt = far, nil
+		}
+		if 8*n < now-1 {
+			return p, fmt.Errorf("%w: collision at bit %d of %d bytes", errFrame, now, n)
 		}
 		copy(p.level(level), heard[:4])
+		w.branches, doubt = append(w.branches, doubt...), nil
+		if far != 0 && far != near && near != 0 {
+			here := p.bit(base + now - 1)
+			doubt = append(doubt, p.extend(base+now, 1-here))
+			p = p.extend(base+now, here)
+			continue
+		}
 		w.branches = append(w.branches, p.extend(base+now, 0))
 		p = p.extend(base+now, 1)
 	}
 }
 
-// judge turns the chip's collision position into a number of known bits, 0
-// where it makes no sense. A position that only one reading allows tells how
-// this chip counts.
-func (w *walk) judge(collPos, known int) int {
-	if collPos == 0 {
-		return 0
-	}
-	mine, other := w.reading.position(collPos, known), (!w.reading).position(collPos, known)
-	switch {
-	case mine == 0 && other != 0:
-		w.reading = !w.reading
-		return other
-	case other != 0 && other != mine:
-		w.guessed = true
-	}
-	return mine
-}
-
-// selectLevel sends SELECT with all bits of a level and returns the SAK.
-func (c *chip) selectLevel(level int, uid []byte) (sak byte, err error) {
+// selectLevel sends SELECT with all bits of a level and returns the SAK, and
+// whether the UID has another level.
+//
+// Cards of several technologies that share this level answer together, each
+// with a SAK of its own. As long as none of them has ended its UID, that is no
+// error: the other bits of SAK mean nothing yet, and whichever card is found at
+// the next level has taken this one's bytes for its own.
+func (c *chip) selectLevel(level int, uid []byte) (sak byte, more bool, err error) {
 	frame := [9]byte{selCommand(level), nvbSelect}
 	copy(frame[2:], uid)
 	frame[6] = bcc(uid)
 	frame[7], frame[8] = crcA(frame[:7])
-	a, err := c.transceive(frame[:], 0, 0, 3)
+	a, err := c.transceive(exchange{frame: frame[:], want: 3, timeout: answerTimeout})
 	if err != nil {
-		return 0, err
+		return 0, false, err
+	}
+	if a.collided && a.bytes == 3 && a.lastBits == 0 && uid[0] == cascadeTag && level < levels-1 {
+		// Bits before the collision are good. "UID not complete" is the third.
+		if a.collPos > 0 && a.collPos <= 3 || a.buf[0]&sakCascade != 0 {
+			return a.buf[0], true, nil
+		}
 	}
 	if !a.complete(3) {
-		return 0, fmt.Errorf("%w: SAK of %d bytes and %d bits", errFrame, a.bytes, a.lastBits)
+		return 0, false, fmt.Errorf("%w: SAK of %d bytes and %d bits", errFrame, a.bytes, a.lastBits)
 	}
 	if lo, hi := crcA(a.buf[:1]); a.buf[1] != lo || a.buf[2] != hi {
-		return 0, fmt.Errorf("%w: SAK % X with a wrong CRC_A", errFrame, a.data())
+		return 0, false, fmt.Errorf("%w: SAK % X with a wrong CRC_A", errFrame, a.data())
 	}
-	return a.buf[0], nil
+	return a.buf[0], a.buf[0]&sakCascade != 0, nil
 }

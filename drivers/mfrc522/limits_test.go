@@ -81,6 +81,13 @@ func (c strictConn) Tx(w, r []byte) error {
 	return c.Conn.Tx(w, r)
 }
 
+func (c strictConn) TxPackets(p []spi.Packet) error {
+	if c.port.closed > 0 {
+		c.port.t.Error("a transfer after Close")
+	}
+	return c.Conn.TxPackets(p)
+}
+
 // The reader owns its port: Close closes it once, and nothing touches the bus
 // afterwards.
 func TestClosedReaderLeavesTheBusAlone(t *testing.T) {

@@ -28,6 +28,17 @@ const (
 	// tries is how often one card is tried before this look gives it up.
 	tries = 3
 
+	// remembered is how many looks in a row must miss a card that was there
+	// before no look calls it by its UID any more.
+	remembered = 3
+
+	// calls is how often such a card is called in one look. A card whose ATQA
+	// got lost is READY and takes the next WUPA for an error, which sends it
+	// back and is not answered (ISO/IEC 14443-3, 6.3): so every other call
+	// counts for nothing, and there are some to spare for a line that loses
+	// more than one answer.
+	calls = 5
+
 	defaultSpeed = physic.MegaHertz
 	maxSpeed     = 10 * physic.MegaHertz // data sheet, 8.1.2
 	defaultGain  = 33
@@ -47,6 +58,11 @@ type Options struct {
 	// soft reset can mend a chip.
 	Reset gpio.PinOut
 
+	// IRQ is the pin that is wired to the chip's IRQ, nil where none is. An edge
+	// there shortens the wait for an answer, and is never relied on: a pin that
+	// is dead, stuck or noisy changes nothing but how long a look takes.
+	IRQ gpio.PinIn
+
 	// Log may be nil.
 	Log *slog.Logger
 }
@@ -57,23 +73,39 @@ type Reader struct {
 	chip chip
 	port io.Closer // nil where the port cannot be closed
 	pin  gpio.PinOut
-	gain byte
 	log  *slog.Logger
 
 	ready   bool // the chip is configured, and nothing said otherwise since
 	closed  bool
 	met     bool // version is known
 	version byte
-	mends   int // resets since the last look that needed none
+	streak  int // mends since the last look that needed none
+	counts  card.Counts
 
-	pinWarned  bool
-	mendLogged time.Time
+	keeps    []kept
+	defaults []byte // of the registers that are kept, as the last reset left them
+	regs     [maxChecked]register
+	values   [maxChecked]byte
 
-	reading reading     // how this chip counts collisions, as far as known
-	last    []card.Card // what the last look saw
+	pinWarned, irqWarned, oddLogged bool
+	mendLogged                      time.Time
+
+	last []known // who was there before this look, and may still be
 }
 
-var _ card.Reader = (*Reader)(nil)
+// maxChecked is how many registers one check reads at most.
+const maxChecked = fifoSize
+
+// known is a card that an earlier look saw.
+type known struct {
+	card.Card
+	misses int // looks in a row that did not see it
+}
+
+var (
+	_ card.Reader  = (*Reader)(nil)
+	_ card.Counter = (*Reader)(nil)
+)
 
 // New connects to the chip, resets it and switches its field on. An error wraps
 // card.ErrBusDead where the bus or the chip does not answer, card.ErrDeaf where
@@ -97,14 +129,24 @@ func New(port spi.Port, opts Options) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to MFRC522: %w: %w", card.ErrBusDead, err)
 	}
-	r := &Reader{chip: chip{conn: conn}, pin: opts.Reset, gain: gain, log: opts.Log}
+	r := &Reader{chip: chip{conn: conn}, pin: opts.Reset, log: opts.Log}
 	r.port, _ = port.(io.Closer)
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
+	if opts.IRQ != nil {
+		if err := opts.IRQ.In(gpio.PullUp, gpio.FallingEdge); err != nil {
+			r.log.Warn("cannot use the interrupt pin, the reader works without it", "pin", opts.IRQ.String(), "error", err)
+		} else {
+			r.chip.irq.pin = opts.IRQ
+		}
+	}
+	r.keeps = keeps(gain, r.chip.irq.pin != nil)
+	r.defaults = make([]byte, len(r.keeps))
 	if err := r.reset(context.Background()); err != nil {
 		return nil, fmt.Errorf("set up MFRC522: %w", err)
 	}
+	r.counts = card.Counts{}
 	return r, nil
 }
 
@@ -120,6 +162,9 @@ func gainCode(db int) (byte, error) {
 	}
 	return code, nil
 }
+
+// Counts implements card.Counter.
+func (r *Reader) Counts() card.Counts { return r.counts }
 
 // Version is the chip's version register in hex digits, as last read.
 func (r *Reader) Version() string { return fmt.Sprintf("%02X", r.version) }
@@ -166,7 +211,7 @@ func (r *Reader) poll(ctx context.Context) ([]card.Card, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	mends := r.mends
+	streak := r.streak
 	if err := r.wellOrReset(ctx); err != nil {
 		return nil, err
 	}
@@ -176,6 +221,11 @@ func (r *Reader) poll(ctx context.Context) ([]card.Card, error) {
 	if err == nil && l.noise {
 		// Noise on the air is nothing, but a failing bus can look like it.
 		err = r.check()
+	}
+	if err != nil && ctx.Err() == nil && r.check() == nil {
+		// The chip is sound: one write that was spoilt on the bus can have it
+		// wait for ever.
+		err = r.look(ctx, &l)
 	}
 	if err != nil && ctx.Err() == nil {
 		if err = r.mend(ctx, err); err == nil {
@@ -192,14 +242,41 @@ func (r *Reader) poll(ctx context.Context) ([]card.Card, error) {
 		}
 		return nil, err
 	}
-	r.last = l.seen
-	if r.mends == mends {
-		r.mends = 0
+	r.remember(l.seen)
+	if r.streak == streak {
+		r.streak = 0
 	}
-	if r.mends >= flapping && len(l.seen) == 0 {
+	r.doubtPin()
+	if r.streak >= flapping && len(l.seen) == 0 {
 		return nil, fmt.Errorf("%w: the chip needs a reset at every look: check its 3.3 V", card.ErrDeaf)
 	}
 	return slices.Clone(l.seen), nil
+}
+
+// doubtPin says once that the interrupt pin is of no use.
+func (r *Reader) doubtPin() {
+	if doubt := r.chip.irq.doubt(); doubt != "" && !r.irqWarned {
+		r.irqWarned = true
+		r.log.Warn("the interrupt pin is of no use, the reader works without it: check its wiring", "pin", r.chip.irq.pin.String(), "reason", doubt)
+	}
+}
+
+// remember keeps who was seen, and for some looks who was missed.
+func (r *Reader) remember(seen []card.Card) {
+	r.counts.Looks++
+	r.counts.Seen += int64(len(seen))
+	before := r.last
+	r.last = nil
+	for _, c := range seen {
+		r.last = append(r.last, known{Card: c})
+	}
+	for _, k := range before {
+		if slices.ContainsFunc(seen, func(c card.Card) bool { return c.UID == k.UID }) {
+			r.counts.Misses += int64(k.misses)
+		} else if k.misses++; k.misses < remembered {
+			r.last = append(r.last, k)
+		}
+	}
 }
 
 // wellOrReset makes sure that the chip is fit to look, by a reset if need be.
@@ -240,9 +317,14 @@ func (r *Reader) look(ctx context.Context, l *look) error {
 
 	// Everybody: down one branch of every collision after the other.
 	somebody := false
+	walked := make(map[path]bool)
 	for branches := []path{{}}; len(branches) > 0 && more(); {
 		p := branches[len(branches)-1]
 		branches = branches[:len(branches)-1]
+		if walked[p] {
+			continue
+		}
+		walked[p] = true
 		found, err := r.pick(cmdWUPA, p, l, more)
 		if err != nil {
 			return err
@@ -252,16 +334,16 @@ func (r *Reader) look(ctx context.Context, l *look) error {
 	}
 
 	// Those who were there and did not show: somebody else's answer may have
-	// drowned theirs, or they missed a HLTA and took WUPA for an error.
+	// drowned theirs, they missed a HLTA and took WUPA for an error, or their
+	// own answer got lost.
 	for _, c := range r.last {
-		if l.has(c.UID) || !more() {
-			continue
+		for n := 0; n < calls && !l.has(c.UID) && more(); n++ {
+			found, err := r.pick(cmdWUPA, pathOf(c.UID), l, more)
+			if err != nil {
+				return err
+			}
+			somebody = somebody || found.answered
 		}
-		found, err := r.pick(cmdWUPA, pathOf(c.UID), l, more)
-		if err != nil {
-			return err
-		}
-		somebody = somebody || found.answered
 	}
 
 	// Newcomers whose answer was drowned. All others are halted by now.
@@ -279,8 +361,8 @@ func (r *Reader) look(ctx context.Context, l *look) error {
 
 // found is what came of one pick.
 type found struct {
-	answered bool // somebody answered the request
-	branches []path
+	answered bool   // somebody answered the request
+	branches []path // ways that all tries left aside
 }
 
 // pick wakes the cards, selects the one at the end of the path, and puts it to
@@ -288,18 +370,17 @@ type found struct {
 // be on its way out of the field.
 func (r *Reader) pick(command byte, p path, l *look, more func() bool) (found, error) {
 	var f found
-	reading := r.reading
 	for range tries {
 		atqa, err := r.chip.request(command)
 		if errors.Is(err, errSilence) {
 			return f, nil
 		}
 		f.answered = true
-		w := walk{reading: reading}
+		var w walk
 		var c card.Card
 		if err == nil {
-			c.ATQA = atqa
-			c.UID, c.SAK, err = r.chip.descend(p, &w)
+			c.ATQA = atqa.bytes
+			c.UID, c.SAK, err = r.chip.descend(p, atqa.levels(), &w)
 		}
 		// Whatever happened, no card is left awake: one that is ACTIVE answers
 		// neither REQA nor WUPA.
@@ -310,22 +391,18 @@ func (r *Reader) pick(command byte, p path, l *look, more func() bool) (found, e
 		}
 		// Should the one down this way never get through, the others must not
 		// stay hidden behind it.
-		f.branches = w.branches
+		f.branches = append(f.branches, w.branches...)
 		switch {
 		case err == nil:
-			r.reading = w.reading
 			l.add(c)
 			return f, nil
 		case !errors.Is(err, errFrame) && !errors.Is(err, errSilence):
 			return f, err
 		}
+		r.counts.BadFrames++
 		l.noise = true
 		if !more() {
 			break
-		}
-		reading = w.reading
-		if w.guessed {
-			reading = !reading
 		}
 	}
 	return f, nil

@@ -5,6 +5,8 @@ type register byte
 
 const (
 	regCommand    register = 0x01
+	regComIEn     register = 0x02
+	regDivIEn     register = 0x03
 	regComIrq     register = 0x04
 	regError      register = 0x06
 	regStatus2    register = 0x08
@@ -18,12 +20,24 @@ const (
 	regRxMode     register = 0x13
 	regTxControl  register = 0x14
 	regTxASK      register = 0x15
+	regTxSel      register = 0x16
+	regRxSel      register = 0x17
+	regRxThresh   register = 0x18
+	regDemod      register = 0x19
+	regMfTx       register = 0x1C
+	regMfRx       register = 0x1D
 	regModWidth   register = 0x24
 	regRFCfg      register = 0x26
+	regGsN        register = 0x27
+	regCWGsP      register = 0x28
+	regModGsP     register = 0x29
 	regTMode      register = 0x2A
 	regTPrescaler register = 0x2B
 	regTReloadH   register = 0x2C
 	regTReloadL   register = 0x2D
+	regTestSel2   register = 0x32
+	regTestPinEn  register = 0x33
+	regAutoTest   register = 0x36
 	regVersion    register = 0x37
 )
 
@@ -47,6 +61,7 @@ const (
 	errorProtocol = 0x01
 
 	status2Crypto1 = 0x08 // MFCrypto1On: everything sent is encrypted
+	status2Unset   = 0xC8 // what is 0 in a sound chip: TempSensClear, I2CForceHS, MFCrypto1On
 
 	fifoFlush = 0x80
 	fifoSize  = 64
@@ -58,15 +73,88 @@ const (
 	collNotValid = 0x20
 	collPos      = 0x1F // 0 means 32
 
-	txControlReset = 0x80 // after a reset
-	txControlField = 0x03 // drives both antenna pins
+	comIEnPin = 0xA1 // IRqInv, RxIEn, TimerIEn: the pin falls at an answer and at a time-out
+	divIEnPin = 0x80 // IRQPushPull: the pin needs no resistor
 
-	txASK100      = 0x40   // 100 % ASK, which type A needs
-	tModeAuto     = 0x80   // the timer starts at the end of each transmission
-	rxGainShift   = 4      // of RFCfgReg
-	rfCfgReserved = 0x08   // its reserved bits, as they are after a reset
-	modWidth      = 0x26   // of type A at 106 kBd
-	modeCRC6363   = 0x3D   // CRC preset of type A; the other bits as after a reset
-	tPrescaler    = 0xA9   // 13.56 MHz / (2*169+1): ticks of 25 µs
-	timerTicks    = 0x003B // one less than the ticks in chipTimeout
+	collKeep = 0x80 // ValuesAfterColl: bits behind a collision are kept
+
+	txControlReset = 0x80 // after a reset: the field is off
+	txControlField = 0x03 // Tx1RFEn, Tx2RFEn: both antenna pins are driven
+
+	txASK100    = 0x40 // 100 % ASK, which type A needs
+	tModeAuto   = 0x80 // the timer starts at the end of each transmission
+	rxGain      = 0x70 // of RFCfgReg
+	rxGainShift = 4
+	tPrescaler  = 0xA9 // 13.56 MHz / (2*169+1): ticks of 25 µs
 )
+
+// kept is a register that must stay as it is between two looks. Of what the
+// driver changes only the bits that the data sheet defines are written; its
+// reserved ones stay as the reset left them, as do whole registers of which a
+// wrong value makes the chip deaf or the cards unable to understand it.
+type kept struct {
+	reg    register
+	sheet  byte // after a reset (data sheet, 9.3)
+	writes byte // bits that the driver sets
+	value  byte // what it sets them to
+}
+
+// keeps lists what is kept. gain is RxGain, pin whether the interrupt pin is
+// wired.
+func keeps(gain byte, pin bool) []kept {
+	list := []kept{
+		{regMode, 0x3F, 0xAB, 0x29}, // TxWaitRF, PolMFin, CRC preset 6363
+		{regTxMode, 0x00, 0xF8, 0},  // 106 kBd, CRC by software
+		{regRxMode, 0x00, 0xFC, 0},
+		{regTxASK, 0x00, txASK100, txASK100},
+		{regModWidth, 0x26, 0xFF, 0x26}, // of type A at 106 kBd
+		{regRFCfg, 0x48, rxGain, gain << rxGainShift},
+		{regTMode, 0x00, 0xFF, tModeAuto},
+		{regTPrescaler, 0x00, 0xFF, tPrescaler},
+		{regTReloadH, 0x00, 0xFF, 0},
+		{reg: regTxSel, sheet: 0x10},
+		{reg: regRxSel, sheet: 0x84},
+		{reg: regRxThresh, sheet: 0x84},
+		{reg: regDemod, sheet: 0x4D},
+		{reg: regMfTx, sheet: 0x62},
+		{reg: regMfRx, sheet: 0x00},
+		{reg: regGsN, sheet: 0x88},
+		{reg: regCWGsP, sheet: 0x20},
+		{reg: regModGsP, sheet: 0x20},
+		{reg: regTestSel2, sheet: 0x00},
+		{reg: regTestPinEn, sheet: 0x80},
+		{reg: regAutoTest, sheet: 0x40},
+		{reg: regComIEn, sheet: 0x80},
+		{reg: regDivIEn, sheet: 0x00},
+		// The field comes on last, when all else is set.
+		{regTxControl, txControlReset, 0xFB, txControlReset | txControlField},
+	}
+	if pin {
+		for i := range list {
+			switch list[i].reg {
+			case regComIEn:
+				list[i].writes, list[i].value = 0xFF, comIEnPin
+			case regDivIEn:
+				list[i].writes, list[i].value = 0x94, divIEnPin
+			}
+		}
+	}
+	return list
+}
+
+// leftBy reports whether a value that was read just after a reset is one that
+// only the driver sets: the chip was not reset.
+func (k kept) leftBy(value byte) bool {
+	switch k.reg {
+	case regTxControl, regTxASK, regTMode:
+		return value&k.value&^k.sheet != 0
+	}
+	return false
+}
+
+// cleared reports whether a wrong value is that of after a reset, so that the
+// chip may have lost everything. A field that is off is as bad: cards have lost
+// their state.
+func (k kept) cleared(value, afterReset byte) bool {
+	return k.writes != 0 && value == afterReset || k.reg == regTxControl && value&txControlField != txControlField
+}

@@ -199,3 +199,49 @@ func TestEndlessCollisionsAreBoundedByTime(t *testing.T) {
 		}
 	})
 }
+
+// The UID of a card that announced seven bytes cannot end after four. A SAK that
+// was spoilt so that its CRC_A still fits would make such a UID. Where several
+// cards answered at once, nobody knows what was announced.
+func TestUIDThatEndsTooSoonIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		atqa   byte
+		levels string
+		errors byte
+		uid    string // "": none
+	}{
+		"four bytes announced":             {0x04, "88112233", 0, "88112233"},
+		"seven bytes announced":            {0x44, "88112233", 0, ""},
+		"ten bytes announced":              {0x84, "88112233", 0, ""},
+		"ten bytes announced, seven there": {0x84, "8811223388445566", 0, ""},
+		"seven bytes there":                {0x44, "8811223388445566", 0, "11223388445566"},
+		"reserved size":                    {0xC4, "88112233", 0, "88112233"},
+		"collided":                         {0x44, "88112233", errorColl, "88112233"},
+		"no cascade tag":                   {0x44, "DEADBEEF", 0, "DEADBEEF"}, // some copies announce what they like
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var levels [][]byte
+				for b := unhex(t, c.levels); len(b) > 0; b = b[4:] {
+					levels = append(levels, b[:4])
+				}
+				sound := single(levels, 0x08)
+				r := open(t, newScript(t, func(frame []byte, lastBits byte) *reply {
+					if lastBits == 7 {
+						return &reply{data: []byte{c.atqa, 0x00}, errors: c.errors, coll: 7}
+					}
+					return sound(frame, lastBits)
+				}))
+				seen, err := r.Poll(t.Context())
+				switch {
+				case err != nil:
+					t.Fatal(err)
+				case c.uid == "" && len(seen) != 0:
+					t.Errorf("saw %v", seen)
+				case c.uid != "" && (len(seen) != 1 || seen[0].UID.String() != c.uid):
+					t.Errorf("saw %v, want %s", seen, c.uid)
+				}
+			})
+		})
+	}
+}
