@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -415,4 +416,74 @@ func TestAnIdleJournalSaysThatItRuns(t *testing.T) {
 func written(j *Journal) int64 {
 	s := j.db.Stats()
 	return s.TxStats.GetPageAlloc() + int64(j.Stats().Commits)*pageSize
+}
+
+// TestAFileBeyondItsSizeTakesWhatHasRoomInIt: a file never shrinks. One that is too
+// large, here because max_mb was lowered, refuses nothing as soon as what was in it
+// is delivered.
+func TestAFileBeyondItsSizeTakesWhatHasRoomInIt(t *testing.T) {
+	now := presence.Reading{Boot: presence.ID{1}}
+	o := Options{
+		Path: filepath.Join(t.TempDir(), "journal.db"), Keep: time.Hour, MaxBytes: 1 << 20, CommitInterval: time.Second,
+		Now: func() presence.Reading { return now }, Log: slog.New(slog.DiscardHandler),
+	}
+	tap := func(j *Journal) error {
+		d := presence.Draft{Kind: presence.KindBadge, At: now, Badge: &presence.Badge{Reader: "door", Card: strings.Repeat("x", 7000)}}
+		_, err := j.Append(t.Context(), d)
+		return err
+	}
+	fill := func(j *Journal) {
+		t.Helper()
+		for range 10_000 {
+			if err := tap(j); errors.Is(err, ErrFull) {
+				return
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Fatal("it never was full")
+	}
+	accepts := func(j *Journal) {
+		t.Helper()
+		if size := mustStat(t, o.Path); size <= o.MaxBytes {
+			t.Fatalf("the file has only %d bytes", size)
+		}
+		j.Ack(j.End())
+		if err := tap(j); err != nil {
+			t.Errorf("all is delivered, and a tap has no place: %v", err)
+		}
+		fill(j)
+	}
+	reopen := func(j *Journal) *Journal {
+		t.Helper()
+		if j != nil {
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j
+	}
+
+	o.MaxBytes = 4 << 20
+	j := reopen(nil)
+	fill(j)
+	o.MaxBytes = 1 << 20
+	j = reopen(j)
+	accepts(j)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustStat(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }

@@ -78,12 +78,14 @@ func (w *writer) fits(items []item) error {
 	// Leaves, their branches, the page of the buckets and the list of free
 	// pages.
 	pages := bytes/pageSize*5/4 + 8 + min(free, maxFreelist)*8/pageSize
-	need := size + max(pages+reservePages-free, 0)*pageSize
+	grows := max(pages+reservePages-free, 0) * pageSize
 	w.crowded = size-free*pageSize > w.j.opt.MaxBytes/8*7
-	if need > w.j.opt.MaxBytes {
+	// A file that is larger already, because max_mb was lowered or a reader kept
+	// old pages from being used again, never shrinks: what is free in it counts.
+	if grows > 0 && size+grows > w.j.opt.MaxBytes {
 		return ErrFull
 	}
-	return w.back(need)
+	return w.back(size + grows)
 }
 
 // sizes is how much of the file bbolt has used so far, and how many pages in it
