@@ -19,6 +19,7 @@ func (d *daemon) conditions() []alerts.Alert {
 		d.journalConditions,
 		d.lineConditions,
 		d.cityTimeConditions,
+		d.clockConditions,
 		d.certificateConditions,
 		d.boardConditions,
 		d.documentConditions,
@@ -78,6 +79,22 @@ func (d *daemon) cityTimeConditions() []alerts.Alert {
 		kind = alerts.ClockBehind
 	}
 	return []alerts.Alert{kind.Raise(alerts.Values{"off": ahead.Abs().Round(100 * time.Millisecond).String()})}
+}
+
+// clockConditions tell that the clock contradicts what was known before.
+func (d *daemon) clockConditions() []alerts.Alert {
+	jump, is := d.clock.Jump()
+	if !is {
+		return nil
+	}
+	if jump.Decided {
+		return []alerts.Alert{alerts.ClockJumpedBack.Raise(nil)}
+	}
+	v := alerts.Values{"shows": jump.Shows.In(d.origin.Location).Format(time.DateTime)}
+	if !jump.Passed.IsZero() {
+		v["passed"] = jump.Passed.In(d.origin.Location).Format(time.DateTime)
+	}
+	return []alerts.Alert{alerts.ClockJumped.Raise(v)}
 }
 
 func (d *daemon) boardConditions() (as []alerts.Alert) {

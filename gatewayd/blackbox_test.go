@@ -292,6 +292,8 @@ type event struct {
 	Time      *string
 	Quality   string   `json:"time_quality"`
 	ErrorMS   *float64 `json:"time_error_ms"`
+	Min       *string  `json:"time_min"`
+	Max       *string  `json:"time_max"`
 	Rev       int
 }
 

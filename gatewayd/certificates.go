@@ -12,6 +12,7 @@ import (
 
 	"presence/config"
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/presence"
 )
 
 // certificates are the files of the configuration whose dates matter.
@@ -116,9 +117,9 @@ func certTime(wall, notBefore, build time.Time) time.Time {
 // certificateConditions says no more than what is certain while the time is
 // unknown.
 func (d *daemon) certificateConditions() []alerts.Alert {
-	now := d.clock.Timing(d.clock.Now()).Time
-	if now.IsZero() {
-		now = d.clock.NotBefore()
+	now := d.clock.NotBefore()
+	if t := d.clock.Proven(d.clock.Now()); !t.Time.IsZero() && t.Quality != presence.QualityBounded {
+		now = t.Time
 	}
 	return d.papers.conditions(now, d.origin.Location)
 }

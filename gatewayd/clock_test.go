@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
@@ -170,8 +171,8 @@ func (g *gateway) exported() map[string]event {
 
 // What was tapped while nobody knew the time has its time as soon as somebody
 // does: in the same process, after kill -9, and out of the file when the
-// gateway is stopped. A step of the clock changes nothing about events before
-// it.
+// gateway is stopped. While the clock contradicts itself, nothing claims to be
+// right, and afterwards all is.
 func TestUnsyncedTapsGetTheirTime(t *testing.T) {
 	g := simClock(t, "tcp://127.0.0.1:1")
 	g.start()
@@ -194,22 +195,89 @@ func TestUnsyncedTapsGetTheirTime(t *testing.T) {
 	}
 	third := g.timedTap("5A000003")
 
-	// Somebody sets the clock back by an hour in the middle of the morning.
+	// The clock goes back by an hour in the middle of the morning, and comes back.
 	g.must("sim", "clock", "--synced=true", "--offset=2h")
 	fourth := g.timedTap("5A000004")
 	g.await("the clock to know of the step", func() bool {
-		return fourth.right(t, g.exported()[fourth.id()], "synced", ahead-time.Hour)
+		all := g.exported()
+		return all[first.id()].Quality == "bounded" && all[third.id()].Quality == "bounded" && all[fourth.id()].Quality == "bounded"
 	})
-	if !known() || !third.right(t, g.exported()[third.id()], "synced", ahead) {
-		t.Error("taps before the step moved with it")
-	}
+	g.must("sim", "clock", "--synced=true", "--offset=3h")
+	g.await("the clock to know which is right", func() bool {
+		all := g.exported()
+		return known() && third.right(t, all[third.id()], "synced", ahead) && fourth.right(t, all[fourth.id()], "corrected", ahead)
+	})
 	g.kill()
 	if !known() {
 		t.Error("the stopped gateway's journal does not know any more")
 	}
 	g.start() // unsynced again
 	fifth := g.timedTap("5A000005")
-	if all := g.exported(); !known() || !fifth.right(t, all[fifth.id()], "corrected", ahead-time.Hour) {
+	if all := g.exported(); !known() || !fifth.right(t, all[fifth.id()], "corrected", ahead) {
 		t.Errorf("what was known is gone after kill -9: %+v", all[fifth.id()])
+	}
+}
+
+// TestALyingClockIsTakenBack: NTP says another time for a while. What was sent as
+// synced is sent again, over both readings, and again when a third agrees with one.
+func TestALyingClockIsTakenBack(t *testing.T) {
+	for name, lie := range map[string]string{"years ahead": "87600h", "a month back": "-720h"} {
+		t.Run(name, func(t *testing.T) {
+			b := brokertest.Start(t, "allow_anonymous true")
+			seen := b.Subscribe("presence/v1/#")
+			v := validator(t)
+			g := simClock(t, b.URL())
+			g.start()
+			g.must("sim", "clock", "--synced=true")
+			g.await("the time", func() bool { return g.health().Clock.State == "synced" })
+			by, err := time.ParseDuration(lie)
+			if err != nil {
+				t.Fatal(err)
+			}
+			covers := func(x timed, e event) bool {
+				if e.Quality != "bounded" || e.Min == nil || e.Max == nil {
+					return false
+				}
+				lo, errLo := time.Parse(time.RFC3339, *e.Min)
+				hi, errHi := time.Parse(time.RFC3339, *e.Max)
+				one, other := x.from, x.from.Add(by)
+				if other.Before(one) {
+					one, other = other, one
+				}
+				return errLo == nil && errHi == nil && !lo.After(one.Add(time.Second)) && !hi.Before(other)
+			}
+			latest := func(m []brokertest.Message, x timed) (last event) {
+				for _, e := range revisions(t, v, m)[x.id()] {
+					if last.ID == "" || e.Rev > last.Rev {
+						last = e
+					}
+				}
+				return last
+			}
+			first := g.timedTap("5A000001")
+			seen.Await("a tap", func(m []brokertest.Message) bool { return first.right(t, latest(m, first), "synced", 0) })
+			g.must("sim", "clock", "--synced=true", "--offset="+lie)
+			second := g.timedTap("5A000002")
+			seen.Await("both over both readings", func(m []brokertest.Message) bool {
+				return covers(first, latest(m, first)) && covers(second, latest(m, second))
+			})
+			g.await("the alert", func() bool { return strings.Contains(g.must("status"), "clock-jumped") })
+			g.kill()
+			g.start()
+			third := g.timedTap("5A000003") // nobody knows more of it
+			seen.Await("a tap after a restart", func(m []brokertest.Message) bool { return latest(m, third).Quality == "bounded" })
+			g.must("sim", "clock", "--synced=true")
+			got := seen.Await("all three as they were", func(m []brokertest.Message) bool {
+				return first.right(t, latest(m, first), "synced", 0) &&
+					second.right(t, latest(m, second), "corrected", 0) && third.right(t, latest(m, third), "corrected", 0)
+			})
+			for _, x := range []timed{first, second, third} {
+				for rev, e := range revisions(t, v, got)[x.id()] {
+					if e.Quality == "synced" && !x.right(t, e, "synced", 0) {
+						t.Errorf("%s was sent as synced at %s, rev %d", x.id(), *e.Time, rev)
+					}
+				}
+			}
+		})
 	}
 }

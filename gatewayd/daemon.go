@@ -290,7 +290,7 @@ func (d *daemon) recallTime() error {
 // now prints the present time as the documents do, nil while it is unknown.
 func (d *daemon) now() *string {
 	t := d.clock.Timing(d.clock.Now())
-	if t.Time.IsZero() {
+	if t.Time.IsZero() || t.Quality == presence.QualityBounded {
 		return nil
 	}
 	s := t.Time.In(d.origin.Location).Format(presence.TimeLayout)
@@ -339,7 +339,7 @@ func (d *daemon) newTags() (*tags.Tags, error) {
 		Always:      d.hours.Always,
 		Open:        d.hours.Open,
 		Now:         d.clock.Now,
-		Timing:      d.clock.Timing,
+		Timing:      d.clock.Proven,
 		Journal:     d.journal,
 		Simulated:   d.cfg.Simulated(),
 		Log:         d.log,
@@ -384,7 +384,7 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 	o.Now = d.clock.Now
 	o.NotBefore = d.clock.NotBefore
 	o.CertTime = func() time.Time {
-		return certTime(d.clock.Now().WallTime(), d.clock.NotBefore(), buildTime())
+		return certTime(d.clock.CertTime(), d.clock.NotBefore(), buildTime())
 	}
 	if d.cfg.Clock.Source != "trust" {
 		o.Anchor = func(at presence.Reading, utc time.Time, within time.Duration) {

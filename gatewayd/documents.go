@@ -101,8 +101,9 @@ func (d *daemon) hoursHealth() presence.HoursHealth {
 			h.Source = "topic"
 		}
 	}
-	t := d.clock.Timing(d.clock.Now())
-	if open := d.hours.Open(t.Time); !t.Time.IsZero() || d.hours.Always() {
+	t := d.clock.Proven(d.clock.Now())
+	known := !t.Time.IsZero() && t.Quality != presence.QualityBounded
+	if open := d.hours.Open(t.Time); known || d.hours.Always() {
 		h.Open = &open
 	}
 	return h

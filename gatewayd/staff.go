@@ -16,7 +16,7 @@ func (d *daemon) newStaff() *staff.Staff {
 		Open:      d.hours.Open,
 		Location:  d.origin.Location,
 		Now:       d.clock.Now,
-		Timing:    d.clock.Timing,
+		Timing:    d.clock.Proven,
 		Journal:   d.journal,
 		Simulated: d.cfg.Simulated(),
 	})

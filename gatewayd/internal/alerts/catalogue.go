@@ -28,6 +28,8 @@ const (
 	ClockByBrokerNoChip
 	ClockAhead
 	ClockBehind
+	ClockJumped
+	ClockJumpedBack
 	NoClockChip
 	CertificateExpired
 	CertificateDay
@@ -201,6 +203,18 @@ func (k Kind) row() row {
 			code: "clock-disagrees", level: Warn, limit: ClockAhead.Limit(),
 			id: "Jam sistem {off} lebih lambat dari jam kota, padahal merasa sinkron. Periksa server NTP gateway ini dan jam di kota; waktu tap memuat ketidakpastian itu.",
 			en: "The system's clock is {off} behind the city's, although it claims to be in sync. Check this gateway's NTP server and the clock at the city; the times of taps allow for both.",
+		}
+	case ClockJumped:
+		return row{
+			code: "clock-jumped", level: Warn,
+			id: "Jam sistem melompat: sekarang menunjukkan {shows}, padahal menurut yang diketahui sebelumnya {passed}. Belum jelas mana yang benar; waktu tap memuat keduanya sampai ada sumber ketiga. Periksa server NTP gateway ini.",
+			en: "The system's clock has jumped: it shows {shows}, and by what was known before it is {passed}. Nobody knows yet which is right; the times of taps allow for both until a third source agrees with one. Check this gateway's NTP server.",
+		}
+	case ClockJumpedBack:
+		return row{
+			code: "clock-jumped", level: Warn,
+			id: "Jam sistem menunjukkan waktu yang salah untuk sementara. Mana yang benar kini diketahui, dan waktu tap dikoreksi. Periksa server NTP gateway ini.",
+			en: "The system's clock showed a wrong time for a while. It is known by now which was right, and the times of taps are corrected. Check this gateway's NTP server.",
 		}
 	case NoClockChip:
 		return row{

@@ -62,11 +62,17 @@ type Anchor struct {
 // weather.
 //
 // An anchor that contradicts its own source (a step, a leap second, a server
-// that was wrong) opens a new track: answers for before it stay as they were,
-// and answers for after it rest on it alone.
+// that was wrong) opens a new track. Nobody knows which of the two is right until
+// a third voice agrees with one of them: see verdict. Until then an answer is
+// only that it was between what the two say, and then what was said before may
+// turn out to be wrong.
 type Book struct {
 	boots []boot  // in the order in which they happened
 	rate  float64 // see measure
+
+	// found is the verdict of all sources, and proven that of those which could
+	// show who they are; nil where it has to be weighed again.
+	found, proven verdict
 }
 
 type boot struct {
@@ -81,6 +87,7 @@ type anchor struct {
 	err    time.Duration
 	source string
 	opens  bool // the first of a track of its source
+	track  int  // which track of the boot: see number
 }
 
 // span is an interval of true time in ns since 1970, both ends included.
@@ -127,9 +134,15 @@ func (b *Book) See(id presence.ID, bt time.Duration) {
 		return
 	}
 	if k := b.find(id); k >= 0 {
-		b.boots[k].mark = max(b.boots[k].mark, bt)
+		if b.boots[k].mark < bt {
+			b.boots[k].mark = bt
+			if k < len(b.boots)-1 { // else no boot follows that it could contradict
+				b.found, b.proven = nil, nil
+			}
+		}
 		return
 	}
+	b.found, b.proven = nil, nil
 	if n := len(b.boots); n > 0 {
 		b.boots[n-1].thin(maxOldAnchors)
 	}
@@ -156,8 +169,26 @@ func (b *Book) Add(id presence.ID, a Anchor) bool {
 	if !b.boots[k].add(anchor{bt: a.Boottime, utc: utc, err: a.Error, source: a.Source}, limit) {
 		return false
 	}
+	b.found, b.proven = nil, nil
 	b.measure()
 	return true
+}
+
+// verdict is the verdict by all sources.
+func (b *Book) verdict() verdict {
+	if b.found == nil {
+		b.found = b.weigh(func(string) bool { return true })
+	}
+	return b.found
+}
+
+// proof is the verdict by the sources that could show who they are: what hours
+// and certificates hang on.
+func (b *Book) proof() verdict {
+	if b.proven == nil {
+		b.proven = b.weigh(func(source string) bool { return source != SourceBroker })
+	}
+	return b.proven
 }
 
 // measure finds out at which rate true time runs against the boot clock, less
@@ -217,6 +248,7 @@ func (b *boot) add(a anchor, limit int) bool {
 	}
 	b.anchors = slices.Insert(b.anchors, i, a)
 	b.thin(limit)
+	b.number()
 	return true
 }
 
@@ -275,176 +307,154 @@ func (b *boot) track(source string, bt time.Duration) (s span, ok bool) {
 	return s, ok
 }
 
-// voice is what one source says of an instant.
-type voice struct {
-	source string
-	s      span
-	late   bool // it spoke only after the instant
-	closed bool // it has contradicted itself since, which is no matter of the instant
-}
-
-// at is what all sources together say of an instant of this boot, and whether
-// they agree. Where they contradict each other, nobody knows who is right: all
-// stand. What was known at the instant decides that; anchors that came after it
-// only ever narrow the answer, and are not heard where they would do otherwise.
-func (b *boot) at(bt time.Duration, rate float64) (s span, agreed, ok bool) {
-	var voices []voice
-	of := func(source string) *voice {
-		for i := range voices {
-			if voices[i].source == source {
-				return &voices[i]
-			}
-		}
-		voices = append(voices, voice{source: source, late: true})
-		return &voices[len(voices)-1]
-	}
-	later, tracks := len(b.anchors), 0
-	for i, a := range b.anchors {
-		if a.opens {
-			tracks++
-		}
-		if a.bt > bt {
-			later = i
-			break
-		}
-		v, c := of(a.source), a.cone(bt, rate)
-		if a.opens {
-			v.s, v.late = c, false
-		} else if v.s.overlaps(c) {
-			v.s = v.s.and(c)
-		}
-	}
-	if tracks == maxTracks && later == len(b.anchors) {
-		// The next contradiction would not be noted any more.
+// at is what is known of an instant of a boot by a verdict: the interval that all
+// sets of voices allow of which one is right, and whether that is one only.
+func (b *Book) at(v verdict, k int, bt time.Duration, rate float64) (s span, decided, ok bool) {
+	f, o := v[k], &b.boots[k]
+	if len(f.held) == 0 || o.mad(bt) {
 		return span{}, false, false
 	}
-	agreed = true
-	for i, v := range voices {
-		switch {
-		case i == 0:
-			s, ok = v.s, true
-		case s.overlaps(v.s):
-			s = s.and(v.s)
-		default:
-			agreed = false
-		}
+	s = o.of(f.held[0], bt, rate)
+	for _, t := range f.held[1:] {
+		s = s.hull(o.of(t, bt, rate))
 	}
-	heard := len(voices)
-	for _, a := range b.anchors[later:] {
-		n := len(voices)
-		v, c := of(a.source), a.cone(bt, rate)
-		first := len(voices) > n
-		v.closed = v.closed || a.opens && !first
-		switch {
-		case v.closed:
-		case !ok:
-			s, ok = c, true
-		case agreed && s.overlaps(c):
-			s = s.and(c)
-		case !agreed && !v.late && v.s.overlaps(c):
-			v.s = v.s.and(c)
-		}
-	}
-	if !agreed {
-		s = voices[0].s
-		for _, v := range voices[1:heard] {
-			s = s.hull(v.s)
-		}
-	}
-	return s, agreed, ok
+	return s, len(f.held) == 1 && !f.maybeNone, true
 }
 
-// bounds is what the boots around say of an instant of a boot without any
-// anchor. All that happened between the last known instant A before it and the
-// start B of the next anchored boot took at least as long as the boots were
-// seen running: what remains is the slack by which the instant is uncertain.
-func (b *Book) bounds(k int, bt time.Duration) (span, bool) {
-	lo, ok := b.earliest(k, bt)
-	if !ok {
+// mad tells whether the instant lies behind so many contradictions that the next
+// would not be noted any more.
+func (b *boot) mad(bt time.Duration) bool {
+	n := len(b.anchors)
+	return n > 0 && b.anchors[n-1].bt <= bt && b.tracks() == maxTracks
+}
+
+// tracks is how many tracks were opened.
+func (b *boot) tracks() (n int) {
+	for _, a := range b.anchors {
+		if a.opens {
+			n++
+		}
+	}
+	return n
+}
+
+// bounds is what the boots around say of an instant of a boot of which nothing is
+// known by itself. All that happened between the last known instant A before it
+// and the start B of the next anchored boot took at least as long as the boots
+// were seen running: what remains is the slack by which the instant is uncertain.
+func (b *Book) bounds(v verdict, k int, bt time.Duration) (s span, ok bool) {
+	g := v[k].gap
+	if !g.after || !g.before {
 		return span{}, false
 	}
-	after := least(max(0, b.boots[k].mark-bt))
-	for _, next := range b.boots[k+1:] {
-		if start, _, ok := next.at(0, 0); ok {
-			s := span{lo, start.hi - after}
-			return s, s.lo <= s.hi
-		}
-		after += least(next.mark)
-	}
-	return span{}, false
-}
-
-// earliest is the instant before which an instant of a boot without anchors
-// cannot have been.
-func (b *Book) earliest(k int, bt time.Duration) (int64, bool) {
-	since := least(bt)
-	for i := k - 1; i >= 0; i-- {
-		if a, _, ok := b.boots[i].at(b.boots[i].mark, 0); ok {
-			return a.lo + since, true
-		}
-		since += least(b.boots[i].mark)
-	}
-	return 0, false
+	s = span{g.since + least(bt), g.until - least(max(0, b.boots[k].mark-bt))}
+	return s, s.lo <= s.hi
 }
 
 // Timing says what is known of the instant of a reading.
 func (b *Book) Timing(r presence.Reading) presence.Timing {
+	return b.timing(b.verdict(), r)
+}
+
+// Proven is Timing by the sources alone that could show who they are.
+func (b *Book) Proven(r presence.Reading) presence.Timing {
+	return b.timing(b.proof(), r)
+}
+
+func (b *Book) timing(v verdict, r presence.Reading) presence.Timing {
 	if r.State == presence.ClockTrusted {
 		return presence.Timing{Quality: presence.QualityTrusted, Time: r.WallTime()}
 	}
 	k := b.find(r.Boot)
-	var known span
-	var guess int64
-	agreed, ok := true, false
-	if k >= 0 && plausible(r.Boottime) {
-		if known, agreed, ok = b.boots[k].at(r.Boottime, 0); ok {
-			leaning, _, _ := b.boots[k].at(r.Boottime, b.rate)
-			guess = leaning.middle()
-		}
+	if k < 0 || !plausible(r.Boottime) {
+		return presence.Raw(r)
 	}
-	if r.State == presence.ClockSynced {
-		if !ok {
-			return presence.Timing{Quality: presence.QualitySynced, Time: r.WallTime(), Error: r.MaxError}
+	known, decided, ok := b.at(v, k, r.Boottime, 0)
+	own, judged := ownSpan(r)
+	switch {
+	case ok && decided:
+		leaning, _, _ := b.at(v, k, r.Boottime, b.rate)
+		t := known.timing(presence.QualityCorrected, leaning.middle())
+		switch {
+		case r.State != presence.ClockSynced:
+		case !judged:
+			t = presence.Raw(r)
+		case own.overlaps(known):
+			t = synced(r, own.and(known), leaning.middle())
+		case v[k].weighty || b.boots[k].framed(v[k].held[0], r.Boottime) || b.boots[k].rejected(v[k].held[0], r.Boottime, own):
+			t.Disputed = true // by the reading, and two others are against it
+		default:
+			return b.between(known.hull(own))
 		}
-		return synced(r, known, guess, agreed)
+		t.Disputed = t.Disputed || v[k].disputed
+		return t
+	case ok && !v[k].maybeNone:
+		if judged {
+			known = known.hull(own)
+		}
+		return b.between(known)
+	case b.boots[k].mad(r.Boottime):
+		return presence.Timing{Quality: presence.QualityUnsynced, Disputed: true}
+	}
+	// The boot says nothing by itself, or nothing that must be right.
+	disputed := v[k].disputed || v[k].gap.disputed
+	if judged && len(v[k].held) == 0 && !v[k].disputed {
+		// The reading is the only voice of its boot, and it was not weighed yet.
+		if !v[k].gap.after || v[k].gap.since+least(r.Boottime) <= own.hi {
+			return presence.Raw(r)
+		}
+		disputed = true
+	}
+	s, bounded := b.bounds(v, k, r.Boottime)
+	if !bounded {
+		return presence.Timing{Quality: presence.QualityUnsynced, Disputed: disputed}
 	}
 	if ok {
-		return known.timing(presence.QualityCorrected, guess)
+		s = s.hull(known)
 	}
-	if k >= 0 && plausible(r.Boottime) {
-		if s, ok := b.bounds(k, r.Boottime); ok {
-			t := s.timing(presence.QualityBounded, s.middle())
-			t.Min, t.Max = time.Unix(0, s.lo), time.Unix(0, s.hi)
-			return t
-		}
+	t := b.between(s)
+	t.Disputed = disputed
+	return t
+}
+
+// between is the answer that an instant lies between two others.
+func (b *Book) between(s span) presence.Timing {
+	t := s.timing(presence.QualityBounded, s.middle())
+	t.Min, t.Max = time.Unix(0, s.lo), time.Unix(0, s.hi)
+	t.Disputed = true
+	return t
+}
+
+// ownSpan is what a disciplined clock's reading claims by itself, false where it
+// claims nothing that could be right.
+func ownSpan(r presence.Reading) (span, bool) {
+	if r.State != presence.ClockSynced || r.Wall < 0 || r.Wall > maxUTC || r.MaxError < 0 || r.MaxError > maxError {
+		return span{}, false
 	}
-	return presence.Timing{Quality: presence.QualityUnsynced}
+	return span{r.Wall - int64(r.MaxError), r.Wall + int64(r.MaxError)}, true
 }
 
 // staleSync is the error of a disciplined clock from which on it has missed
 // its discipline for more than half an hour, so that anchors may know better.
 const staleSync = 2 * time.Second
 
-// synced judges a reading of a disciplined clock: by itself, unless the
-// anchors contradict it or each other, or its discipline is old.
-func synced(r presence.Reading, known span, guess int64, agreed bool) presence.Timing {
-	t := presence.Timing{Quality: presence.QualitySynced, Time: r.WallTime(), Error: r.MaxError}
-	if r.Wall < 0 || r.Wall > maxUTC || r.MaxError < 0 || r.MaxError > maxError {
-		return t
+// synced is the answer to a reading of a disciplined clock that agrees with the
+// anchors: its own, unless its discipline is old.
+func synced(r presence.Reading, both span, guess int64) presence.Timing {
+	if r.MaxError > staleSync {
+		return both.timing(presence.QualitySynced, guess)
 	}
-	own := span{r.Wall - int64(r.MaxError), r.Wall + int64(r.MaxError)}
-	switch {
-	case !agreed || !own.overlaps(known):
-		own = own.hull(known)
-		return own.timing(presence.QualitySynced, own.middle())
-	case r.MaxError > staleSync:
-		return own.and(known).timing(presence.QualitySynced, guess)
-	}
-	return t
+	return presence.Raw(r)
 }
 
 // NotBefore is an instant that has certainly passed at the reading, zero if
 // nothing is known. Certificates can be judged by it before the clock is set.
+//
+// What the city says over the broker does not count: who can tell a gateway that
+// a certificate has ended can cut it off for ever. Where the system's clock
+// contradicted itself, the first that it said stands, until it has said another
+// for a day longer: a server that sets the clock back for an hour revives no
+// certificate, and one that sets it ahead ends none for good.
 func (b *Book) NotBefore(r presence.Reading) time.Time {
 	k := b.find(r.Boot)
 	if k < 0 {
@@ -453,13 +463,28 @@ func (b *Book) NotBefore(r presence.Reading) time.Time {
 	if !plausible(r.Boottime) {
 		return time.Time{}
 	}
-	if k < len(b.boots) {
-		if s, _, ok := b.boots[k].at(r.Boottime, 0); ok {
-			return time.Unix(0, s.lo)
+	proof := b.proof()
+	var standing []trackSet
+	since := int64(0)
+	for i := min(k, len(b.boots)-1); i >= 0; i-- {
+		bt := b.boots[i].mark
+		if i == k {
+			bt = r.Boottime
 		}
-	}
-	if lo, ok := b.earliest(k, r.Boottime); ok {
-		return time.Unix(0, lo)
+		var t trackSet
+		switch f := proof[i]; {
+		case f.maybeNone || len(f.held) > 1: // undecided
+			if standing == nil {
+				standing = b.standing()
+			}
+			t = standing[i]
+		case len(f.held) == 1:
+			t = f.held[0] & b.boots[i].tracksOf(SourceSystem)
+		}
+		if t != 0 {
+			return time.Unix(0, b.boots[i].of(t, bt, 0).lo+since)
+		}
+		since += least(bt)
 	}
 	return time.Time{}
 }

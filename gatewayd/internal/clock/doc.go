@@ -12,8 +12,12 @@
 // Book answers for any instant, before or after. A Store keeps the Book over
 // power cuts.
 //
+// Sources that contradict each other, or themselves, are voices of which none is
+// believed until a third agrees with one. What hours and certificates hang on is
+// judged without what a broker says and nobody signed.
+//
 // What it cannot know: a server that tells a wrong time, as long as nobody
-// contradicts it; a line on which one direction takes 100 ms longer than the
+// contradicts it, or two that tell the same wrong time; a line on which one direction takes 100 ms longer than the
 // other, where the NTP client does not say so; and, of events in the last hours
 // before a leap second that nobody could tell the time of until after it, which
 // of the two seconds to count from.

@@ -13,7 +13,8 @@ import (
 // Source names of anchors. Sources are judged apart from each other.
 const (
 	SourceSystem = "system" // the system's clock while it was disciplined
-	SourceBroker = "broker" // the city's clock, asked over the broker
+	SourceBroker = "broker" // what a broker says that the city's clock says
+	SourceCity   = "city"   // what the city's clock says, signed by the city
 )
 
 // How the clock is watched.
@@ -67,6 +68,9 @@ type Clock struct {
 
 	book    Book
 	changed chan struct{} // closed when older answers may have become better
+	doubts  uint64        // see Doubts
+	passed  time.Time     // NotBefore at the last look
+	fell    time.Duration // boot time at which that was earlier than at the look before, 0 never
 
 	anchored   bool             // the system's clock was disciplined at the last look
 	lastAnchor presence.Reading // of the system's clock; only while anchored
@@ -114,6 +118,9 @@ func (c *Clock) Read(past Past) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.book = *book
+	if c.book.verdict().disputed() {
+		c.doubts++
+	}
 	c.change()
 	return nil
 }
@@ -149,6 +156,13 @@ func (c *Clock) Recall(tail func(func(presence.Entry) bool) error) error {
 	}
 	for _, r := range slices.Backward(last) {
 		c.book.See(r.Boot, r.Boottime)
+	}
+	if c.source != nil {
+		// What this boot's clock says is held against the boots before it from the
+		// first event on.
+		if now := c.source.Now(); now.State != presence.ClockTrusted {
+			c.book.See(now.Boot, now.Boottime)
+		}
 	}
 	return nil
 }
@@ -208,7 +222,16 @@ func (c *Clock) look() {
 	c.learn(now.Boot, Anchor{
 		Boottime: now.Boottime, UTC: now.WallTime(), Error: now.MaxError + readError, Source: SourceSystem,
 	})
+	passed := c.book.NotBefore(now)
+	if passed.Before(c.passed.Add(-fallen)) {
+		c.fell = now.Boottime
+	}
+	c.passed = passed
 }
+
+// fallen is by how much less may be known to have passed than before without a
+// word: anchors that are thinned leave a little less.
+const fallen = time.Second
 
 // wants tells whether another disciplined reading should become an anchor:
 // because it is time, or because it says something new.
@@ -218,7 +241,7 @@ func (c *Clock) wants(now presence.Reading) bool {
 	if !ok || passed >= anchorEvery || moved.Abs() > stepped {
 		return true
 	}
-	known, _, ok := c.book.boots[c.book.find(now.Boot)].at(now.Boottime, 0)
+	known, _, ok := c.book.at(c.book.verdict(), c.book.find(now.Boot), now.Boottime, 0)
 	return ok && known.half() > sharper && now.MaxError < known.half()/2
 }
 
@@ -227,16 +250,21 @@ func (c *Clock) wants(now presence.Reading) bool {
 func (c *Clock) learn(id presence.ID, a Anchor) {
 	at := func() (span, bool, bool) {
 		if k := c.book.find(id); k >= 0 {
-			return c.book.boots[k].at(a.Boottime, 0)
+			return c.book.at(c.book.verdict(), k, a.Boottime, 0)
 		}
 		return span{}, true, false
 	}
-	before, agreedBefore, known := at()
+	before, decidedBefore, known := at()
+	verdict := c.book.verdict()
 	if !c.book.Add(id, a) {
 		return
 	}
-	after, agreed, _ := at()
-	if !known || agreed != agreedBefore || !after.overlaps(before) ||
+	after, decided, _ := at()
+	doubt := c.book.verdict().doubts(verdict)
+	if doubt {
+		c.doubts++
+	}
+	if doubt || !known || decided != decidedBefore || !after.overlaps(before) ||
 		before.half() > sharper && after.half() <= before.half()/2 {
 		c.news = true
 		c.change()
@@ -309,7 +337,10 @@ func (c *Clock) Disagreement() (time.Duration, bool) {
 	if k < 0 || now.State != presence.ClockSynced {
 		return 0, false
 	}
-	broker, ok := c.book.boots[k].track(SourceBroker, now.Boottime)
+	broker, ok := c.book.boots[k].track(SourceCity, now.Boottime)
+	if !ok {
+		broker, ok = c.book.boots[k].track(SourceBroker, now.Boottime)
+	}
 	if !ok || broker.half() > maxDoubt {
 		return 0, false
 	}
@@ -327,6 +358,83 @@ func (c *Clock) Timing(r presence.Reading) presence.Timing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.book.Timing(r)
+}
+
+// Proven says what is known by now of the instant of a reading by what could show
+// who says it. Working hours hang on it: a broker cannot open closed ones.
+func (c *Clock) Proven(r presence.Reading) presence.Timing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.book.Proven(r)
+}
+
+// Doubts counts how often it changed which of the voices are believed that
+// contradict each other, 0 while none do. When it rises, what was said of any
+// event may have to be taken back. It does not begin at 0 again after a restart
+// while there is such a contradiction.
+func (c *Clock) Doubts() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.doubts
+}
+
+// jumpFor is how long a contradiction stays worth a word after it was decided.
+const jumpFor = time.Hour
+
+// Jump tells how the clock contradicts itself: the instant that was known to have
+// passed before this boot's clock said otherwise, what it says now, and whether
+// it is known by now which of the two is right. It is false while there is no
+// contradiction, and an hour after the last.
+func (c *Clock) Jump() (j Jump, is bool) {
+	now := c.source.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.book.find(now.Boot)
+	if k < 0 || now.State == presence.ClockTrusted {
+		return Jump{}, false
+	}
+	j = Jump{Passed: c.book.NotBefore(now), Shows: now.WallTime()}
+	f := c.book.verdict()[k]
+	fell := c.fell > 0 && now.Boottime-c.fell < jumpFor
+	if !f.disputed && !fell {
+		// The latest reading may be the first that contradicts the anchors.
+		t := c.book.Timing(now)
+		return j, t.Disputed && now.State == presence.ClockSynced
+	}
+	_, decided, ok := c.book.at(c.book.verdict(), k, now.Boottime, 0)
+	j.Decided = ok && decided
+	last := time.Duration(0)
+	for _, a := range c.book.boots[k].anchors {
+		if a.opens {
+			last = max(last, a.bt)
+		}
+	}
+	return j, fell || !j.Decided || now.Boottime-last < jumpFor
+}
+
+// Jump is a contradiction of the clock with itself.
+type Jump struct {
+	Passed  time.Time // certainly passed, by what stands; zero if nothing does
+	Shows   time.Time // what the wall clock shows
+	Decided bool      // a third voice has told which is right
+}
+
+// CertTime is the instant by which certificates are judged: the wall clock, or
+// what has certainly passed where that is later, or where the wall clock
+// contradicts what was known before.
+func (c *Clock) CertTime() time.Time {
+	now := c.source.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	passed, wall := c.book.NotBefore(now), now.WallTime()
+	if now.State == presence.ClockTrusted {
+		return wall
+	}
+	t := c.book.Proven(now)
+	if t.Disputed && (t.Quality != presence.QualitySynced || !t.Time.Equal(wall)) || wall.Before(passed) {
+		return passed
+	}
+	return wall
 }
 
 // NotBefore is an instant that has certainly passed, zero if nothing is known:

@@ -27,7 +27,10 @@ type Timing struct {
 	Error   time.Duration // Time is right within this much; meaningless without Time
 	Min     time.Time     // QualityBounded only: not before
 	Max     time.Time     // QualityBounded only: not after
-	Rev     int           // rises each time the answer got better
+	Rev     int           // rises each time the answer is another
+	// Disputed means that clocks contradicted each other here, and that it was
+	// weighed which of them to believe: what was said before may be untrue.
+	Disputed bool
 }
 
 // worthSaying is the least gain for which an event is sent again: below the
@@ -61,7 +64,18 @@ func (t Timing) Improves(old Timing) bool {
 	return outside <= rounding && old.Error-t.Error >= worthSaying && t.Error <= old.Error/2
 }
 
-// Final reports whether no answer can improve on this one.
+// Withdraws reports whether an older answer that was sent cannot stand, so that
+// this one has to be sent although it may say less: clocks contradicted each
+// other, and the older answer rules out what may have been.
+func (t Timing) Withdraws(old Timing) bool {
+	if !t.Disputed || old.Time.IsZero() {
+		return false
+	}
+	return t.Time.IsZero() || t.Time.Sub(old.Time).Abs()+t.Error-old.Error >= worthSaying
+}
+
+// Final reports whether no answer can improve on this one, unless it has to be
+// withdrawn.
 func (t Timing) Final() bool { return !t.Time.IsZero() && t.Error < worthSaying }
 
 // Says reports whether two answers say the same, whatever their revs.
@@ -79,9 +93,9 @@ type Said struct {
 }
 
 // Best is the answer to give of an event now: what was said before, unless what
-// is known by now improves on it.
+// is known by now improves on it or takes it back.
 func Best(said, now Timing) Timing {
-	if !now.Improves(said) {
+	if !now.Improves(said) && !now.Withdraws(said) {
 		return said
 	}
 	now.Rev = said.Rev + 1

@@ -197,11 +197,11 @@ func (s *session) command(ctx context.Context, m mqtt.Message) error {
 // not, no more is refused than what is certainly too old; a broker keeps no
 // command for a gateway that is not there.
 func (u *Uplink) past() time.Time {
-	t := u.opt.Times.Timing(u.opt.Now()).Time
-	if t.IsZero() && u.opt.NotBefore != nil {
-		t = u.opt.NotBefore()
+	t := u.opt.Times.Timing(u.opt.Now())
+	if known := !t.Time.IsZero() && t.Quality != presence.QualityBounded; !known && u.opt.NotBefore != nil {
+		return u.opt.NotBefore()
 	}
-	return t
+	return t.Time
 }
 
 // receipt notes what the city's database has. It counts only up to what was sent:

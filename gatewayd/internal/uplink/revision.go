@@ -14,6 +14,7 @@ type revision struct {
 	left    []span          // still to be looked at
 	upto    uint64          // what is behind was sent with what is known now, or will be
 	doubt   []span          // looked at, and the time of some may become better known
+	doubts  uint64          // Times.Doubts at the present look
 }
 
 // correction is an event whose time is told once more.
@@ -23,12 +24,16 @@ type correction struct {
 }
 
 // begin starts a look at all events up to a position whose time may have become
-// better known.
-func (r *revision) begin(changed <-chan struct{}, settled, upto uint64) {
+// better known: those that are in doubt and those sent since, or all of them when
+// it may have to be taken back what was said.
+func (r *revision) begin(changed <-chan struct{}, doubts, settled, upto uint64) {
 	if r.changed == nil {
 		r.upto = settled
 	}
 	r.changed = changed
+	if doubts != r.doubts {
+		r.doubts, r.upto, r.left, r.doubt = doubts, 0, nil, nil
+	}
 	if upto > r.upto {
 		r.left = append(r.left, span{r.upto + 1, upto})
 		r.upto = upto
@@ -94,7 +99,7 @@ func (s *sender) correct(ctx context.Context, changed <-chan struct{}) (bool, er
 	position := s.u.ledger.sentHere()
 	r := &s.u.revision
 	if changed != r.changed {
-		r.begin(changed, s.u.opt.Journal.Settled(), position)
+		r.begin(changed, s.u.opt.Times.Doubts(), s.u.opt.Journal.Settled(), position)
 	}
 	if len(s.corrections) == 0 {
 		worked, err := s.findCorrections(ctx, position)

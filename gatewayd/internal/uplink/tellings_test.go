@@ -91,13 +91,26 @@ func (n *notebook) OpenCorrections() (open []presence.Said, err error) {
 	return open, nil
 }
 
-// knowledge is what a clock knows of boots: within how much, by boot. It only
-// gets better, and is durable at once.
+// knowledge is what a clock knows of boots: within how much, by boot. It is durable
+// at once, and only gets better but where a clock that lied is contradicted.
 type knowledge struct {
 	within  map[presence.ID]time.Duration
 	wrong   map[presence.ID]bool // the system's clock is contradicted
+	lied    map[presence.ID]lied
+	doubts  uint64
 	changed chan struct{}
 }
+
+// lied is what is known of a boot whose clock was a day ahead for a while.
+type lied int
+
+const (
+	believed lied = iota + 1
+	disputed      // both may be right
+	decided       // and the lie is known as one
+)
+
+const aDay = 24 * time.Hour
 
 var origin = time.Date(2026, 11, 23, 7, 30, 0, 0, time.UTC)
 
@@ -107,6 +120,19 @@ func truth(r presence.Reading) time.Time { return origin.Add(r.Boottime) }
 func (k *knowledge) Timing(r presence.Reading) presence.Timing {
 	raw := presence.Raw(r)
 	within, known := k.within[r.Boot]
+	switch k.lied[r.Boot] {
+	case disputed:
+		lo, hi := truth(r).Add(-time.Second), truth(r).Add(aDay)
+		return presence.Timing{
+			Quality: presence.QualityBounded, Time: lo.Add(hi.Sub(lo) / 2), Error: hi.Sub(lo) / 2, Min: lo, Max: hi, Disputed: true,
+		}
+	case decided:
+		raw.Disputed = true
+		if r.State != presence.ClockSynced || r.Wall != truth(r).UnixNano() {
+			return presence.Timing{Quality: presence.QualityCorrected, Time: truth(r), Error: 50 * time.Millisecond, Disputed: true}
+		}
+		return raw
+	}
 	switch {
 	case r.State == presence.ClockSynced && k.wrong[r.Boot]:
 		raw.Error += 3 * time.Second // both may be right
@@ -117,7 +143,19 @@ func (k *knowledge) Timing(r presence.Reading) presence.Timing {
 	return presence.Timing{Quality: presence.QualityCorrected, Time: truth(r).Add(within / 4), Error: within}
 }
 
+// doubt moves what is known of all boots that were lied to.
+func (k *knowledge) doubt(to lied) {
+	for boot, now := range k.lied {
+		if now < to {
+			k.lied[boot] = to
+			k.doubts++
+		}
+	}
+	k.learn()
+}
+
 func (k *knowledge) Settled(presence.Reading) bool { return false }
+func (k *knowledge) Doubts() uint64                { return k.doubts }
 func (k *knowledge) Changed() <-chan struct{}      { return k.changed }
 func (k *knowledge) learn()                        { close(k.changed); k.changed = make(chan struct{}) }
 
@@ -163,8 +201,8 @@ type timesModel struct {
 }
 
 // TestNoTimeIsToldTwice: whatever happens, a city never gets two different
-// times under one id and rev, no later answer leaves the interval given before,
-// and in the end it has the best answer there is.
+// times under one id and rev, no later answer leaves the interval given before
+// unless that proved untrue, and in the end it has the best answer there is.
 func TestNoTimeIsToldTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newTimesModel(t)
@@ -191,6 +229,13 @@ func TestNoTimeIsToldTwice(t *testing.T) {
 				m.times.wrong[boot] = m.times.wrong[boot] || rapid.IntRange(0, 3).Draw(t, "contradicted") == 0
 				m.times.learn()
 			},
+			"lie": func(*rapid.T) {
+				if boot := (presence.ID{1, m.boot}); m.times.lied[boot] == 0 {
+					m.times.lied[boot] = believed
+				}
+			},
+			"contradict": func(*rapid.T) { m.times.doubt(disputed) },
+			"decide":     func(*rapid.T) { m.times.doubt(disputed); m.times.doubt(decided) },
 			"show": func(t *rapid.T) {
 				if n := len(m.journal.entries); n > 0 {
 					from := rapid.IntRange(0, n-1).Draw(t, "from")
@@ -200,6 +245,7 @@ func TestNoTimeIsToldTwice(t *testing.T) {
 		})
 		m.crashes = -1
 		m.s = nil
+		m.times.doubt(decided)
 		for range 3 {
 			m.work(3 + len(m.journal.entries)/8)
 			m.acknowledge(len(m.flying))
@@ -212,7 +258,7 @@ func newTimesModel(t *rapid.T) *timesModel {
 	m := &timesModel{
 		t: t, crashes: -1,
 		times: &knowledge{
-			within: make(map[presence.ID]time.Duration), wrong: make(map[presence.ID]bool),
+			within: make(map[presence.ID]time.Duration), wrong: make(map[presence.ID]bool), lied: make(map[presence.ID]lied),
 			changed: make(chan struct{}),
 		},
 		city: make(map[string]map[int]string), news: make(map[string]uint64),
@@ -265,6 +311,9 @@ func (m *timesModel) record(t *rapid.T) {
 		if rapid.Bool().Draw(t, "synced") {
 			at.State, at.MaxError = presence.ClockSynced, 60*time.Millisecond
 			at.Wall = truth(at).UnixNano()
+			if m.times.lied[at.Boot] == believed && rapid.Bool().Draw(t, "a day ahead") {
+				at.Wall += int64(aDay)
+			}
 		}
 		m.journal.entries = append(m.journal.entries, presence.Entry{Pos: pos, Record: presence.Record{
 			Stream: m.journal.stream, Seq: seq,
@@ -376,7 +425,7 @@ func (m *timesModel) judge() {
 		var last presence.Timing
 		for i, rev := range slices.Sorted(maps.Keys(revs)) {
 			now := parseTold(m.t, revs[rev])
-			if i > 0 && !last.Time.IsZero() {
+			if i > 0 && !last.Time.IsZero() && m.times.lied[e.At.Boot] == 0 {
 				if out := now.Time.Sub(last.Time).Abs() + now.Error - last.Error; now.Time.IsZero() || out > 2*time.Millisecond {
 					m.t.Fatalf("position %d went from %q to %q", e.Pos, last.Time, revs[rev])
 				}
@@ -389,7 +438,7 @@ func (m *timesModel) judge() {
 		if !last.Time.IsZero() && truth(e.At).Sub(last.Time).Abs() > last.Error+time.Millisecond {
 			m.t.Fatalf("position %d was at %s and not at %s", e.Pos, truth(e.At), last.Time)
 		}
-		if best := m.times.Timing(e.At); best.Improves(last) && (last.Time.IsZero() || last.Error-best.Error > worthMore) {
+		if best := m.times.Timing(e.At); best.Improves(last) && (last.Time.IsZero() || last.Error-best.Error > worthMore) || best.Withdraws(last) {
 			m.t.Fatalf("position %d: the city has %+v, and %+v is known", e.Pos, last, best)
 		}
 	}
@@ -421,11 +470,29 @@ func TestUnionJoinsWhatTouches(t *testing.T) {
 	}
 }
 
+// TestWhatMayBeUntrueIsLookedAtAgain: all that was sent, whatever was settled.
+func TestWhatMayBeUntrueIsLookedAtAgain(t *testing.T) {
+	var r revision
+	r.begin(make(chan struct{}), 0, 300, 300)
+	if s := r.next(300); !s.empty() {
+		t.Errorf("nothing is in doubt, and %v is looked at", s)
+	}
+	r.begin(make(chan struct{}), 1, 300, 300)
+	if s := r.next(300); s != (span{1, 300}) {
+		t.Errorf("when clocks contradict each other: %v", s)
+	}
+	r = revision{}
+	r.begin(make(chan struct{}), 1, 300, 320)
+	if s := r.next(320); s != (span{1, 320}) {
+		t.Errorf("after a restart: %v", s)
+	}
+}
+
 // TestCorrectionsStayBehindTheLine: what this connection has not sent yet, it
 // sends in order, and with what is known then.
 func TestCorrectionsStayBehindTheLine(t *testing.T) {
 	var r revision
-	r.begin(make(chan struct{}), 0, 300)
+	r.begin(make(chan struct{}), 0, 0, 300)
 	if s := r.next(100); s != (span{1, 100}) {
 		t.Errorf("at 100: %v", s)
 	}
@@ -440,7 +507,7 @@ func TestCorrectionsStayBehindTheLine(t *testing.T) {
 	if pos, known := r.settled(); !known || pos != 39 {
 		t.Errorf("settled up to %d, %v", pos, known)
 	}
-	r.begin(make(chan struct{}), 39, 400)
+	r.begin(make(chan struct{}), 0, 39, 400)
 	if s := r.next(1000); s != (span{40, 90}) {
 		t.Errorf("what was in doubt: %v", s)
 	}

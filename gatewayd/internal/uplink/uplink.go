@@ -68,8 +68,12 @@ type Times interface {
 	// Timing is what is known of a reading. What is known after a crash is what
 	// was known before, or more.
 	Timing(presence.Reading) presence.Timing
-	// Settled reports whether no more will ever be known of it.
+	// Settled reports whether no more will ever be known of it, unless Doubts
+	// rises.
 	Settled(presence.Reading) bool
+	// Doubts is another number each time that what was said of any reading may
+	// turn out to be untrue. It is 0 in a new process only if that never was so.
+	Doubts() uint64
 	// Changed is closed as soon as more may be known than before. Take the
 	// channel first, then ask, then wait.
 	Changed() <-chan struct{}
@@ -415,7 +419,7 @@ func (u *Uplink) refused(topic string, why error) {
 func (u *Uplink) status(state, reason string, withTime bool) []byte {
 	s := presence.Status{State: state, Session: u.opt.Session, Reason: reason}
 	if withTime {
-		if t := u.opt.Times.Timing(u.opt.Now()); !t.Time.IsZero() {
+		if t := u.opt.Times.Timing(u.opt.Now()); !t.Time.IsZero() && t.Quality != presence.QualityBounded {
 			text := t.Time.In(u.opt.Origin.Location).Format(presence.TimeLayout)
 			s.Time = &text
 		}

@@ -191,6 +191,8 @@ func (trusted) Changed() <-chan struct{} { return nil }
 
 func (trusted) Settled(presence.Reading) bool { return true }
 
+func (trusted) Doubts() uint64 { return 0 }
+
 func (trusted) Timing(r presence.Reading) presence.Timing {
 	return presence.Timing{Quality: presence.QualityTrusted, Time: r.WallTime()}
 }
