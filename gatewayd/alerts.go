@@ -2,10 +2,12 @@ package main
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"presence/drivers/pi"
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/uplink"
 )
 
 // conditions are the alerts that no number of the health document shows. Each
@@ -58,6 +60,9 @@ func (d *daemon) lineConditions() (as []alerts.Alert) {
 	if d.uplink.Rival() {
 		as = append(as, alerts.IDConflict.Raise(nil, d.origin.Gateway))
 	}
+	documents, events := d.uplink.Refused()
+	as = append(as, refused(alerts.DocumentRefused, documents)...)
+	as = append(as, refused(alerts.EventRefused, events)...)
 	if d.uplink.Unheard() {
 		return append(as, alerts.TopicsUnheard.Raise(nil))
 	}
@@ -65,6 +70,18 @@ func (d *daemon) lineConditions() (as []alerts.Alert) {
 		as = append(as, alerts.TopicsUnread.Raise(nil, denied...))
 	}
 	return as
+}
+
+// refused is the alert about publications over which the broker hangs up.
+func refused(kind alerts.Kind, all []uplink.Refusal) []alerts.Alert {
+	if len(all) == 0 {
+		return nil
+	}
+	var about, sizes []string
+	for _, r := range all {
+		about, sizes = append(about, r.Name), append(sizes, strconv.Itoa(r.Size))
+	}
+	return []alerts.Alert{kind.Raise(alerts.Values{"bytes": strings.Join(sizes, ", ")}, about...)}
 }
 
 // cityTimeConditions holds the system's clock, while it claims to be right,

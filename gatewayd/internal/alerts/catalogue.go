@@ -22,6 +22,8 @@ const (
 	IDConflict
 	TopicsUnheard
 	TopicsUnread
+	DocumentRefused
+	EventRefused
 	ClockUnsynced
 	ClockUnsyncedNoChip
 	ClockByBroker
@@ -164,6 +166,19 @@ func (k Kind) row() row {
 			code: "topics-denied", level: Warn,
 			id: "Broker tidak mengizinkan gateway ini membaca topik: {name}. Periksa ACL broker.",
 			en: "The broker does not let this gateway read the topics: {name}. Check the broker's ACL.",
+		}
+	case DocumentRefused:
+		return row{
+			code: "document-refused", level: Warn,
+			id: "Broker memutus sambungan bila menerima {name} ({bytes} byte), jadi itu tidak dikirim; data lain tetap jalan. Naikkan batas ukuran pesan di broker (mosquitto: max_packet_size) atau izinkan topiknya (ACL); dicoba lagi berkala.",
+			en: "The broker hangs up over {name} ({bytes} bytes), so that is not published; everything else goes on. Raise the broker's limit for messages (mosquitto: max_packet_size) or allow the topic (ACL); it is tried again now and then.",
+		}
+	case EventRefused:
+		return row{
+			// What follows it may not pass it, but for taps.
+			code: "event-refused", level: Fault,
+			id: "Broker memutus sambungan bila menerima data {name} ({bytes} byte). Data itu dan yang sesudahnya menunggu di gateway, kecuali tap. Naikkan batas ukuran pesan di broker (mosquitto: max_packet_size) atau izinkan topiknya (ACL); dicoba lagi berkala.",
+			en: "The broker hangs up over the event {name} ({bytes} bytes). It and what follows it wait on the gateway, but for taps. Raise the broker's limit for messages (mosquitto: max_packet_size) or allow the topic (ACL); it is tried again now and then.",
 		}
 	case ClockUnsynced:
 		return row{

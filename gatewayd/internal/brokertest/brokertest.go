@@ -115,6 +115,12 @@ func (b *Broker) Address() string { return fmt.Sprintf("127.0.0.1:%d", b.Port) }
 // URL is the broker's address for a configuration.
 func (b *Broker) URL() string { return "tcp://" + b.Address() }
 
+// Reconfigure changes what was added to the configuration, for the next Restart.
+func (b *Broker) Reconfigure(extra ...string) {
+	b.t.Helper()
+	b.configure(extra)
+}
+
 // Restart runs the broker again on the same port, after Stop or Kill.
 func (b *Broker) Restart() {
 	b.t.Helper()

@@ -158,6 +158,9 @@ func (e *exam) broker(ctx context.Context) {
 			if strings.Contains(e.Health.MQTT.LastError, "ACL") {
 				mend = mendACL
 			}
+			if strings.Contains(e.Health.MQTT.LastError, "of this size") {
+				mend = "gatewayd status" // it finds out which of the two it is
+			}
 			e.fail("broker", "", mend, say(
 				"%s is there, but the gateway is not connected: %s",
 				"%s tersedia, tetapi gateway tidak tersambung: %s", b.String(), e.Health.MQTT.LastError))
@@ -193,6 +196,11 @@ func (e *exam) broker(ctx context.Context) {
 	case uplink.StepSubscribe:
 		e.fail("broker", "", "gatewayd doctor", say(
 			"%s lets the gateway in, but not subscribe: %v", "%s menerima gateway, tetapi tidak untuk berlangganan: %v", b.String(), p.Err))
+	case uplink.StepSize:
+		e.ok("broker", "", say("%s answers and lets the gateway in", "%s menjawab dan menerima gateway", b.String()))
+		e.fail("topics", "", mendSize, say(
+			"the broker hangs up %v: health documents and alerts do not get through; raise its limit (max_packet_size in mosquitto) to 64 KB; on the broker",
+			"broker memutus sambungan %v: dokumen health dan alert tidak sampai; naikkan batasnya (max_packet_size pada mosquitto) menjadi 64 KB; di broker", p.Err))
 	case uplink.StepPublish, uplink.StepEcho:
 		e.ok("broker", "", say("%s answers and lets the gateway in", "%s menjawab dan menerima gateway", b.String()))
 		e.fail("topics", "", mendACL, say(
@@ -204,6 +212,9 @@ func (e *exam) broker(ctx context.Context) {
 // mendACL puts the ACL that comes with gatewayd (scripts/city) in place, on the
 // broker.
 const mendACL = "sudo cp gatewayd.acl /etc/mosquitto/gatewayd/ && sudo systemctl reload mosquitto"
+
+// mendSize finds the limit of packets in a broker's configuration, on the broker.
+const mendSize = "sudo grep -rn -e max_packet_size -e message_size_limit /etc/mosquitto"
 
 func (e *exam) tlsCommand() string {
 	m := e.Config.MQTT
@@ -237,11 +248,19 @@ func (e *exam) topics(p uplink.Probe, prefix string) {
 
 // runningTopics says what the running gateway found out of the topics.
 func (e *exam) runningTopics(h *presence.Health) {
+	refused := false
 	for _, a := range h.AlertTexts {
-		if a.Code == "topics-denied" {
+		switch a.Code {
+		case "topics-denied":
 			e.fail("topics", "", mendACL, words{a.EN, a.ID})
 			return
+		case "document-refused", "event-refused":
+			e.fail("topics", "", mendSize, words{a.EN, a.ID})
+			refused = true
 		}
+	}
+	if refused {
+		return
 	}
 	e.ok("topics", "", say("the broker denies the gateway none of its topics", "broker tidak menolak topik gateway"))
 }

@@ -222,7 +222,9 @@ func (s *session) askOnce(ctx context.Context, timer *time.Timer) (sample, bool,
 	if err != nil {
 		return sample{}, false, fmt.Errorf("ask for the time: %w", err)
 	}
+	s.road.RLock()
 	s.client.Publish(s.u.prefix+"time/request", 0, false, b)
+	s.road.RUnlock()
 	timer.Reset(slowestReply)
 	select {
 	case a := <-s.time.answers:

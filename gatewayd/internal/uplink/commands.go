@@ -160,18 +160,31 @@ type resyncResult struct {
 	Events uint64 `json:"events"`
 }
 
-// reply answers a command.
-func (s *session) reply(name string, r presence.Reply) {
+// reply answers a command, and waits until the broker has the answer: whoever
+// sends commands without end must not have answers gather without end.
+func (s *session) reply(ctx context.Context, name string, r presence.Reply) error {
 	if strings.ContainsAny(name, "+#") || name == "" {
-		return // nothing can be published there
+		return nil // nothing can be published there
 	}
 	if len(r.Result) == 0 {
 		r.Result = json.RawMessage("null")
 	}
 	b, err := json.Marshal(r)
 	if err != nil {
-		s.u.opt.Log.Error("cannot encode a reply", "command", name, "error", err)
-		return
+		return fmt.Errorf("encode reply: %w", err)
 	}
-	s.client.Publish(s.u.prefix+"reply/"+name, 1, false, b)
+	topic := "reply/" + name
+	switch s.u.refusals.topic(topic, len(b), time.Now()) {
+	case byItself:
+		return s.postAlone(ctx, topic, false, b)
+	case notNow:
+		short := presence.Reply{TX: r.TX, Result: json.RawMessage("null"), Error: fmt.Sprintf("the broker hangs up over an answer of %d bytes here", len(b))}
+		if b, err = json.Marshal(short); err != nil {
+			return fmt.Errorf("encode reply: %w", err)
+		}
+		topic += " (short)" // it says nothing of the long one
+		p := &post{topic: topic, size: len(b), token: s.client.Publish(s.u.prefix+"reply/"+name, 1, false, b)}
+		return s.await(ctx, p)
+	}
+	return s.await(ctx, s.post(topic, false, b))
 }

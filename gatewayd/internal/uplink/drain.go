@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -18,9 +19,21 @@ type sent struct {
 	at     time.Time
 	said   presence.Said // of its time
 	why    purpose
-	first  bool // this connection did not send it yet
-	resync int  // number of the resync that it is part of
+	first  bool   // this connection did not send it yet
+	resync int    // number of the resync that it is part of
+	size   int    // of the payload in bytes
+	name   string // the event's id
 	token  mqtt.Token
+}
+
+// acknowledged tells whether the broker has it.
+func (e sent) acknowledged() bool {
+	select {
+	case <-e.token.Done():
+		return e.token.Error() == nil
+	default:
+		return false
+	}
 }
 
 // purpose is the reason why an event is sent.
@@ -30,6 +43,7 @@ const (
 	forDelivery   purpose = iota // its PUBACK, or its receipt, moves the cursor
 	forResync                    // the city asked for it once more
 	forCorrection                // its time is better known
+	ahead                        // a tap that does not wait for an event that the broker does not take
 )
 
 // drain sends the journal's events from the cursor on, in order, a window of
@@ -41,19 +55,21 @@ func (s *session) drain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	window := max(u.opt.Window, 1)
-	// The sender takes a place before it publishes, the collector gives it back
-	// after the PUBACK; the FIFO between them keeps the order.
-	places := make(chan struct{}, window)
-	flying := make(chan sent, window)
-	fresh := make(chan []presence.Entry)
+	// The FIFO between sender and collector keeps the order.
+	flying := make(chan sent, cap(s.places))
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.read(ctx, cursor, fresh) })
+	reader := &reader{session: s, group: g}
+	reader.from(ctx, cursor)
 	g.Go(func() error {
-		return (&sender{session: s, fresh: fresh, places: places, flying: flying, again: again}).run(ctx)
+		return (&sender{session: s, reader: reader, flying: flying, again: again}).run(ctx)
 	})
-	g.Go(func() error { return s.collect(ctx, places, flying) })
-	return g.Wait()
+	g.Go(func() error { return s.collect(ctx, flying) })
+	err = g.Wait()
+	for len(flying) > 0 {
+		s.left = append(s.left, <-flying)
+	}
+	s.left = slices.DeleteFunc(s.left, sent.acknowledged)
+	return err
 }
 
 // readAhead is how many events are read from the journal at a time.
@@ -62,10 +78,35 @@ const readAhead = 256
 // repeatAtOnce is how many events are sent again before it is a new event's turn.
 const repeatAtOnce = 32
 
-// read reads the events behind the cursor while the ones before are sent.
-func (s *session) read(ctx context.Context, pos uint64, fresh chan<- []presence.Entry) error {
+// reader reads the events behind a position while the ones before are sent.
+type reader struct {
+	*session
+	group *errgroup.Group
+	fresh chan []presence.Entry
+	stop  context.CancelFunc
+}
+
+// from begins to read behind a position, in place of what is being read.
+func (r *reader) from(ctx context.Context, pos uint64) {
+	if r.stop != nil {
+		r.stop()
+	}
+	reading, stop := context.WithCancel(ctx)
+	fresh := make(chan []presence.Entry)
+	r.fresh, r.stop = fresh, stop
+	r.group.Go(func() error {
+		defer stop()
+		err := r.read(reading, pos, fresh)
+		if reading.Err() != nil && ctx.Err() == nil {
+			return nil // it reads elsewhere by now
+		}
+		return err
+	})
+}
+
+func (r *reader) read(ctx context.Context, pos uint64, fresh chan<- []presence.Entry) error {
 	for {
-		entries, err := s.u.opt.Journal.Next(ctx, pos, readAhead)
+		entries, err := r.u.opt.Journal.Next(ctx, pos, readAhead)
 		if err != nil {
 			return err
 		}
@@ -83,9 +124,13 @@ func (s *session) read(ctx context.Context, pos uint64, fresh chan<- []presence.
 // there is of all, each gets its turn.
 type sender struct {
 	*session
-	fresh  <-chan []presence.Entry
-	places chan<- struct{}
+	reader *reader
 	flying chan<- sent
+
+	// held is an event over which the broker hangs up. Until it is its time to be
+	// tried again, only taps are sent of what follows it.
+	held  uint64
+	until time.Time
 
 	again       []uint64     // corrections of earlier connections, by position
 	corrections []correction // to be sent
@@ -98,8 +143,12 @@ func (s *sender) run(ctx context.Context) error {
 	defer s.u.beat(0) // the session's end is to be soon
 	for {
 		s.u.beat(0)
-		fresh := s.fresh
-		if s.u.opt.Receipts && !l.room(s.u.limits.Unreceipted) {
+		if s.held != 0 && !time.Now().Before(s.until) {
+			s.reader.from(ctx, s.held-1)
+			s.held = 0
+		}
+		fresh := s.reader.fresh
+		if s.held == 0 && s.u.opt.Receipts && !l.room(s.u.limits.Unreceipted) {
 			fresh = nil // the city has to catch up
 		}
 		worked := true
@@ -128,6 +177,9 @@ func (s *sender) run(ctx context.Context) error {
 		if worked {
 			continue
 		}
+		if s.held != 0 && (next.IsZero() || s.until.Before(next)) {
+			next = s.until
+		}
 		if next.IsZero() {
 			timer.Stop()
 		} else {
@@ -153,6 +205,21 @@ func (s *sender) run(ctx context.Context) error {
 // the city's receipts cover already.
 func (s *sender) first(ctx context.Context, entries []presence.Entry) error {
 	u := s.u
+	if s.held != 0 {
+		return s.aheadOf(ctx, entries)
+	}
+	for i := range entries {
+		if until, held := u.refusals.held(entries[i].Pos, time.Now()); held {
+			s.held, s.until = entries[i].Pos, until
+			after := entries[i+1:]
+			if entries = entries[:i]; i > 0 {
+				if err := s.first(ctx, entries); err != nil {
+					return err
+				}
+			}
+			return s.aheadOf(ctx, after)
+		}
+	}
 	told := u.ledger.toldUpto()
 	rest, from, to := u.ledger.take(entries)
 	u.received(from, to)
@@ -163,6 +230,26 @@ func (s *sender) first(ctx context.Context, entries []presence.Entry) error {
 	err = s.send(ctx, rest, all, sent{why: forDelivery, first: true})
 	u.opt.Journal.NoteSent(u.ledger.sentUpto())
 	return err
+}
+
+// aheadOf sends the taps among events that follow one that is held, each once:
+// people are paid by them. They come again in their place.
+func (s *sender) aheadOf(ctx context.Context, entries []presence.Entry) error {
+	u := s.u
+	u.mu.Lock()
+	early := u.early
+	u.mu.Unlock()
+	var taps []presence.Entry
+	for _, e := range entries {
+		if e.Kind == presence.KindBadge && e.Pos > early {
+			taps = append(taps, e)
+		}
+	}
+	all, err := u.tellings.decide(ctx, taps, u.ledger.toldUpto(), elsewhere)
+	if err != nil {
+		return err
+	}
+	return s.send(ctx, taps, all, sent{why: ahead})
 }
 
 // send sends events with what is said of their times.
@@ -241,21 +328,49 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error 
 	if err != nil {
 		return err
 	}
-	u.beat(u.limits.PubAck) // which the collector allows each place to take
+	as.pos, as.size = e.Pos, len(payload)
+	switch u.refusals.event(e.Pos, as.size, as.why == forDelivery, time.Now()) {
+	case notNow:
+		if as.why == forResync {
+			u.ledger.confirm(as.resync, e.Pos)
+		}
+		return nil
+	case byItself:
+		as.name = fmt.Sprintf("%s-%d", e.Stream, e.Seq)
+		u.beat(4 * u.limits.PubAck) // for the window before it, for documents, and for its own
+		defer u.beat(0)
+		// The collector gives its place back.
+		return s.alone(ctx, 1, func() error {
+			select {
+			case <-s.publishNow(e, payload, as).Done():
+				return nil // the collector says how it went
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}
+	u.beat(2 * u.limits.PubAck) // which the collector allows each place to take, and whoever goes alone
 	select {
 	case s.places <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	u.beat(0)
+	s.publishNow(e, payload, as)
+	return nil
+}
+
+// publishNow publishes an event that has its place.
+func (s *sender) publishNow(e *presence.Entry, payload []byte, as sent) mqtt.Token {
+	u := s.u
 	if as.first {
 		u.ledger.sending(e.Pos)
 	}
 	as.token = s.client.Publish(u.prefix+"event/"+e.Kind.String(), 1, false, payload)
-	as.pos, as.at = e.Pos, time.Now()
+	as.at = time.Now()
 	u.published.Add(1)
 	s.flying <- as // has room for each place
-	return nil
+	return as.token
 }
 
 // collector gathers PUBACKs until they are accounted for together.
@@ -268,6 +383,7 @@ type collector struct {
 }
 
 func (c *collector) add(e sent) {
+	c.u.refusals.tookEvents(e.pos, e.pos)
 	if e.said.Open {
 		c.open = append(c.open, e.said)
 	}
@@ -276,6 +392,10 @@ func (c *collector) add(e sent) {
 		c.u.ledger.confirm(e.resync, e.pos)
 		fallthrough
 	case forCorrection:
+		c.count++
+		return
+	case ahead:
+		c.u.sentEarly(e.pos)
 		c.count++
 		return
 	}
@@ -312,15 +432,21 @@ func (c *collector) settle() {
 
 // collect takes the PUBACKs in the order of sending. The first that fails or
 // does not come ends the connection: what was sent after it counts as nothing.
-func (s *session) collect(ctx context.Context, places <-chan struct{}, flying <-chan sent) error {
+func (s *session) collect(ctx context.Context, flying <-chan sent) error {
 	u := s.u
 	got := collector{u: u}
-	defer func() { got.settle() }()
+	var next sent
+	defer func() {
+		got.settle()
+		if next.token != nil {
+			s.left = append(s.left, next)
+		}
+	}()
 	late := time.NewTimer(u.limits.PubAck)
 	defer late.Stop()
-	moved := time.Now() // when the line last did something
+	s.moved.Store(time.Now().UnixNano()) // when the line last did something
 	for {
-		var next sent
+		next = sent{}
 		select {
 		case next = <-flying:
 		default:
@@ -340,6 +466,7 @@ func (s *session) collect(ctx context.Context, places <-chan struct{}, flying <-
 			s.oldestInFlight(next.at)
 			// A slow line takes long for a window of events; it stalls only
 			// when it does not go on.
+			moved := time.Unix(0, s.moved.Load())
 			if next.at.After(moved) {
 				moved = next.at
 			}
@@ -355,13 +482,20 @@ func (s *session) collect(ctx context.Context, places <-chan struct{}, flying <-
 		if err := next.token.Error(); err != nil {
 			return s.whyLost(ctx, err)
 		}
-		moved = time.Now()
+		s.moved.Store(time.Now().UnixNano())
 		got.add(next)
-		<-places
+		<-s.places
 		if got.count >= readAhead {
 			got.settle()
 		}
 	}
+}
+
+// sentEarly notes that the broker has a tap ahead of its turn.
+func (u *Uplink) sentEarly(pos uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.early = max(u.early, pos)
 }
 
 // whyLost waits a moment for the reason why an event was not confirmed: paho
@@ -375,7 +509,7 @@ func (s *session) whyLost(ctx context.Context, err error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		return fmt.Errorf("publish event: %w", err)
+		return fmt.Errorf("publish: %w", err)
 	}
 }
 

@@ -51,13 +51,13 @@ func (s *session) sort(m mqtt.Message) {
 	}
 }
 
-// listen handles messages, one after the other.
+// listen handles messages, one after the other. An error ends the connection.
 func (s *session) listen(ctx context.Context, queue <-chan mqtt.Message, handle func(context.Context, mqtt.Message) error) error {
 	for {
 		select {
 		case m := <-queue:
 			if err := handle(ctx, m); err != nil {
-				s.u.refused(m.Topic(), err)
+				return err
 			}
 		case <-ctx.Done():
 			return ctx.Err()
@@ -66,21 +66,31 @@ func (s *session) listen(ctx context.Context, queue <-chan mqtt.Message, handle 
 }
 
 // readNotes handles the notes that came already.
-func (s *session) readNotes(ctx context.Context) {
+func (s *session) readNotes() {
 	for {
 		select {
 		case m := <-s.notes:
-			if err := s.note(ctx, m); err != nil {
-				s.u.refused(m.Topic(), err)
-			}
+			s.note(m)
 		default:
 			return
 		}
 	}
 }
 
-// note handles what is no command. The error says why it was refused.
-func (s *session) note(_ context.Context, m mqtt.Message) error {
+// takeNote handles what is no command.
+func (s *session) takeNote(_ context.Context, m mqtt.Message) error {
+	s.note(m)
+	return nil
+}
+
+func (s *session) note(m mqtt.Message) {
+	if err := s.readNote(m); err != nil {
+		s.u.refused(m.Topic(), err)
+	}
+}
+
+// readNote reads a note. The error says why it was refused.
+func (s *session) readNote(m mqtt.Message) error {
 	topic, ours := strings.CutPrefix(m.Topic(), s.u.prefix)
 	switch {
 	case !ours:
@@ -159,22 +169,23 @@ func (s *session) command(ctx context.Context, m mqtt.Message) error {
 	u := s.u
 	name := strings.TrimPrefix(m.Topic(), u.prefix+"cmd/")
 	if m.Retained() {
-		return errors.New("a retained command would come again at each connection")
+		u.refused(m.Topic(), errors.New("a retained command would come again at each connection"))
+		return nil
 	}
 	c, err := parseCommand(m.Payload())
 	if err != nil {
-		if c.TX != "" {
-			s.reply(name, presence.Reply{TX: c.TX, Error: err.Error()})
+		u.refused(m.Topic(), err)
+		if c.TX == "" {
+			return nil
 		}
-		return err
+		return s.reply(ctx, name, presence.Reply{TX: c.TX, Error: err.Error()})
 	}
 	refuse := func(why string) error {
-		s.reply(name, presence.Reply{TX: c.TX, Error: why})
-		return errors.New(why)
+		u.refused(m.Topic(), errors.New(why))
+		return s.reply(ctx, name, presence.Reply{TX: c.TX, Error: why})
 	}
 	if before, again := u.answers.find(name, c.TX); again {
-		s.reply(name, before)
-		return nil
+		return s.reply(ctx, name, before)
 	}
 	if u.past().After(c.expires) {
 		return refuse("the command has expired")
@@ -189,8 +200,7 @@ func (s *session) command(ctx context.Context, m mqtt.Message) error {
 		answer = presence.Reply{TX: c.TX, Error: err.Error()}
 	}
 	u.answers.add(name, answer)
-	s.reply(name, answer)
-	return nil
+	return s.reply(ctx, name, answer)
 }
 
 // past is an instant that has passed: the present where it is known. While it is

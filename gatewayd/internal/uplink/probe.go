@@ -28,11 +28,16 @@ const (
 	StepSubscribe Step = "subscribe"
 	StepPublish   Step = "publish"
 	StepEcho      Step = "echo" // what was published comes back
+	StepSize      Step = "size" // a packet as large as a gateway's documents is taken
 )
 
 // probeTopic is where a probe publishes, behind the gateway's prefix: nothing,
 // retained, which clears an alert that there never is.
 const probeTopic = "alert/doctor"
+
+// probeSize is the size in bytes of a packet that every broker must take: the
+// health document of a gateway with several readers, or an alert.
+const probeSize = 4 << 10
 
 // Probe is what was found on the way to the broker.
 type Probe struct {
@@ -161,19 +166,33 @@ func (u *Uplink) roundTrip(ctx context.Context) (Step, []string, error) {
 	if slices.Contains(denied, "alert/+") {
 		return "", denied, nil // it cannot come back
 	}
+	if step, err := u.echo(ctx, heard, lost); err != nil {
+		return step, denied, err
+	}
+	// A large packet that nobody gets to see: the end of a subscription that
+	// there never was.
+	never := u.prefix + probeTopic + "/" + strings.Repeat("x", probeSize)
+	if err := s.wait(ctx, s.client.Unsubscribe(never), u.limits.PubAck); err != nil {
+		return StepSize, denied, fmt.Errorf("over a packet of %d bytes: %w", probeSize, why(err, lost))
+	}
+	return "", denied, nil
+}
+
+// echo waits for what was published.
+func (u *Uplink) echo(ctx context.Context, heard <-chan struct{}, lost <-chan error) (Step, error) {
 	// A broker that denies a topic says nothing of it in MQTT 3.1.1: it
 	// acknowledges the message and drops it.
 	timer := time.NewTimer(echoWait)
 	defer timer.Stop()
 	select {
 	case <-heard:
-		return "", denied, nil
+		return "", nil
 	case err := <-lost:
-		return StepPublish, denied, err
+		return StepPublish, err
 	case <-timer.C:
-		return StepEcho, denied, errors.New("what was published did not come back")
+		return StepEcho, errors.New("what was published did not come back")
 	case <-ctx.Done():
-		return StepEcho, denied, ctx.Err()
+		return StepEcho, ctx.Err()
 	}
 }
 

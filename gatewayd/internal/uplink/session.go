@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,6 +30,17 @@ type session struct {
 	time      *cityTime
 	lost      chan error
 	again     bool // this process was connected before
+	// The sender of events takes a place before it publishes, the collector gives
+	// it back after the PUBACK.
+	places chan struct{}
+	moved  atomic.Int64 // when the broker last acknowledged anything, in ns since 1970
+	left   []sent       // events without a PUBACK, at the end
+
+	road  sync.RWMutex // held for writing while one publication goes alone
+	trail sync.Mutex
+	posts []*post   // documents and replies without a PUBACK
+	line  int       // size of the latest line of the log
+	said  time.Time // when that was
 
 	mu     sync.RWMutex // held for reading while a message is put in its place
 	socket net.Conn
@@ -63,6 +75,7 @@ func (u *Uplink) session(ctx context.Context) error {
 		documents: make(chan mqtt.Message, documentRoom),
 		time:      &cityTime{now: u.opt.Now, answers: make(chan answer, 1)},
 		lost:      make(chan error, 1),
+		places:    make(chan struct{}, max(u.opt.Window, 1)),
 	}
 	options, err := s.options(ctx)
 	if err != nil {
@@ -75,6 +88,8 @@ func (u *Uplink) session(ctx context.Context) error {
 		return fmt.Errorf("connect to %s: %w", u.opt.Address, plain(err))
 	}
 	if err := s.greet(ctx); err != nil {
+		err = s.whyLost(ctx, err)
+		s.learn(err)
 		return fmt.Errorf("greet %s: %w", u.opt.Address, err)
 	}
 	u.opt.Log.Info("the line to the city is up", "broker", u.opt.Address)
@@ -92,7 +107,7 @@ func (u *Uplink) session(ctx context.Context) error {
 	g.Go(func() error { return s.tell(gctx) })
 	g.Go(func() error { return s.keepTime(gctx) })
 	g.Go(func() error { return s.listen(gctx, s.commands, s.command) })
-	g.Go(func() error { return s.listen(gctx, s.notes, s.note) })
+	g.Go(func() error { return s.listen(gctx, s.notes, s.takeNote) })
 	g.Go(func() error { return s.listen(gctx, s.documents, s.document) })
 	g.Go(func() error {
 		select {
@@ -105,9 +120,11 @@ func (u *Uplink) session(ctx context.Context) error {
 	err = g.Wait()
 	if errors.Is(err, errLost) && s.time.justAsked() {
 		u.hungUp()
+	} else {
+		s.learn(err)
 	}
 	if errors.Is(err, errLost) && time.Since(up) < closedSoon {
-		err = fmt.Errorf("%w (at once: does the broker's ACL allow this gateway's topics?)", err)
+		err = fmt.Errorf("%w (at once: does it allow this gateway's topics (ACL) and messages of this size?)", err)
 	}
 	if ctx.Err() != nil {
 		s.goodbye()
@@ -228,11 +245,15 @@ func (s *session) greet(ctx context.Context) error {
 	s.again = u.greeted > 0
 	u.spoke, u.heard = time.Now(), false
 	u.mu.Unlock()
-	online := s.client.Publish(u.prefix+"status", 1, true, u.status("online", "start", true))
-	if err := s.wait(ctx, online, u.limits.PubAck); err != nil {
-		return fmt.Errorf("publish status (does the broker's ACL allow it?): %w", err)
+	online := u.status("online", "start", true)
+	if u.refusals.topic("status", len(online), time.Now()) != notNow {
+		p := s.post("status", true, online)
+		if err := s.wait(ctx, p.token, u.limits.PubAck); err != nil {
+			return fmt.Errorf("publish status (does the broker's ACL allow it?): %w", err)
+		}
+		u.refusals.tookTopic(p.topic, p.size)
 	}
-	s.readNotes(ctx) // a retained receipt saves sending what the city has
+	s.readNotes() // a retained receipt saves sending what the city has
 	u.mu.Lock()
 	u.connected = true
 	u.denied = denied
@@ -248,26 +269,64 @@ func (s *session) greet(ctx context.Context) error {
 	return nil
 }
 
-// tell publishes documents and lines of the log. The PUBACKs of documents are
-// not waited for: if the line breaks before, the next connection publishes all
-// of them again.
+// tell publishes documents and lines of the log.
 func (s *session) tell(ctx context.Context) error {
 	u := s.u
 	for {
 		select {
 		case <-u.changed:
-			for topic, payload := range u.takeUnsaid() {
-				if topic == "status" {
-					payload = u.status("online", "start", true)
-				}
-				s.client.Publish(u.prefix+topic, 1, true, payload)
+			if err := s.tellDocuments(ctx); err != nil {
+				return err
 			}
 		case line := <-u.lines:
-			s.client.Publish(u.prefix+"log", 0, false, line)
+			s.tellLine(line)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// tellDocuments publishes what is to be said, and waits until the broker has it:
+// no more than a document of each topic is ever on its way. If the line breaks
+// before, the next connection publishes all of them again.
+func (s *session) tellDocuments(ctx context.Context) error {
+	u := s.u
+	var alone []string
+	documents := u.takeUnsaid()
+	for topic, payload := range documents {
+		if topic == "status" {
+			payload = u.status("online", "start", true)
+			documents[topic] = payload
+		}
+		switch u.refusals.topic(topic, len(payload), time.Now()) {
+		case together:
+			s.post(topic, true, payload)
+		case byItself:
+			alone = append(alone, topic)
+		}
+	}
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	for _, topic := range alone {
+		if err := s.postAlone(ctx, topic, true, documents[topic]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellLine publishes a line of the log, which nothing acknowledges.
+func (s *session) tellLine(line []byte) {
+	if !s.u.refusals.line(len(line)) {
+		return
+	}
+	s.road.RLock()
+	defer s.road.RUnlock()
+	s.trail.Lock()
+	s.line, s.said = len(line), time.Now()
+	s.trail.Unlock()
+	s.client.Publish(s.u.prefix+"log", 0, false, line)
 }
 
 // takeUnsaid takes the documents that are to be published now.

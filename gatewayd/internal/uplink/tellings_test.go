@@ -334,8 +334,8 @@ func (m *timesModel) work(steps int) {
 		m.wire, m.taken = &wire{}, 0
 		m.flying = make(chan sent, 100_000)
 		m.s = &sender{
-			session: &session{u: m.u, client: m.wire}, again: again,
-			places: make(chan struct{}, 100_000), flying: m.flying,
+			session: &session{u: m.u, client: m.wire, places: make(chan struct{}, 100_000)},
+			again:   again, flying: m.flying,
 		}
 	}
 	for range steps {

@@ -142,6 +142,8 @@ type Limits struct {
 	Receipt     time.Duration // for a receipt before the oldest events without one go again: 1 min
 	ReceiptMax  time.Duration // the same while the city does not answer to that: doubled up to 1 h
 	Unreceipted int           // positions sent ahead of the last receipt: 10,000
+	Aside       time.Duration // before a document over which the broker hung up is tried again: 10 min, then longer
+	Hold        time.Duration // the same for an event: 1 min, then longer
 	AskTime     time.Duration // between two rounds of asking for the time: 10 min
 	AskPause    time.Duration // between an answer and the next question: 500 ms
 }
@@ -161,6 +163,8 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Goodbye, time.Second)
 	set(&l.Receipt, time.Minute)
 	set(&l.ReceiptMax, time.Hour)
+	set(&l.Aside, 10*time.Minute)
+	set(&l.Hold, time.Minute)
 	set(&l.AskTime, 10*time.Minute)
 	set(&l.AskPause, 500*time.Millisecond)
 	if l.Unreceipted == 0 {
@@ -181,6 +185,7 @@ type Uplink struct {
 	answers   answers
 	tellings  *tellings
 	revision  revision
+	refusals  *refusals
 	dial      func(context.Context) (net.Conn, error)
 	published atomic.Int64
 	changed   chan struct{} // has room for one: a document is not yet said
@@ -203,6 +208,8 @@ type Uplink struct {
 	progress  chan struct{} // closed and replaced when the cursor moves
 	refusal   time.Time     // when a refusal was last logged
 	quiet     int64         // refusals that were not logged since
+	early     uint64        // taps up to here were sent ahead of their turn
+	learnt    bool          // the next connection may get further than the last one
 }
 
 // logRoom is how many lines of the log may wait for the line.
@@ -222,6 +229,7 @@ func New(opt Options) *Uplink {
 		progress: make(chan struct{}),
 		since:    time.Now(),
 	}
+	u.refusals = newRefusals(u.limits.Aside, u.limits.Hold)
 	patient := patience{u.limits.Receipt, u.limits.ReceiptMax}
 	if j := opt.Journal; j != nil { // a probe has none
 		u.ledger = newLedger(patient, j.Sent(), j.Unanswered())
@@ -261,10 +269,12 @@ func (u *Uplink) Run(ctx context.Context) error {
 		}
 		u.mu.Lock()
 		u.stats.LastError = err.Error()
+		learnt := u.learnt
+		u.learnt = false
 		u.mu.Unlock()
 		// Two gateways under one id throw each other off the broker: they must
 		// not do it at full speed.
-		if time.Since(started) > connectionHeld && !u.Rival() {
+		if (learnt || time.Since(started) > connectionHeld) && !u.Rival() {
 			wait.Reset()
 		}
 		pause := wait.Next()

@@ -152,6 +152,20 @@ func (w *coalescing) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Read implements net.Conn. After a write that failed it says why that was: the
+// connection is only closed because of it.
+func (w *coalescing) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.err != nil {
+			err = w.err
+		}
+	}
+	return n, err
+}
+
 // flush writes what waits until the connection is closed or a write fails.
 func (w *coalescing) flush() {
 	defer close(w.done)
