@@ -25,6 +25,7 @@ type script struct {
 	closed    int
 	resets    int
 	hot       bool // TempErr stays set
+	speed     physic.Frequency
 }
 
 // reply is a scripted answer.
@@ -50,6 +51,7 @@ func (s *script) Connect(f physic.Frequency, mode spi.Mode, bits int) (spi.Conn,
 	if mode != spi.Mode0 || bits != 8 || f == 0 {
 		s.t.Errorf("connected at %v in %v with %d bits", f, mode, bits)
 	}
+	s.speed = f
 	return s, nil
 }
 
