@@ -178,7 +178,10 @@ func (w *world) reckon() {
 			tr.complete(id, s)
 		}
 	}
-	if n := len(tr.byFix); n != tr.refusals.tags {
+	if tr.refusals.both > w.cutAcks {
+		tr.wrong("named", "gaps name %d events that the city has, and at most %d were pending again", tr.refusals.both, w.cutAcks)
+	}
+	if n := len(tr.byFix) + tr.refusals.both; n != tr.refusals.tags {
 		tr.wrong("named", "the city lacks %d tag records, and gaps name %d", n, tr.refusals.tags)
 	}
 	if tr.refusals.taps != tr.refusals.named {
@@ -193,8 +196,8 @@ func (w *world) reckon() {
 	}
 	clear(tr.byFix)
 	clear(tr.waiting)
-	tr.refusals.taps, tr.refusals.named, tr.refusals.tags = 0, 0, 0
-	tr.again = 0
+	tr.refusals.taps, tr.refusals.named, tr.refusals.tags, tr.refusals.both = 0, 0, 0, 0
+	tr.again, w.cutAcks = 0, 0
 	w.flooded = false
 }
 

@@ -173,7 +173,7 @@ type act struct {
 
 // live lives the whole life and tells how true it was told.
 func (w *world) live(p plan) {
-	var held []int64 // memory, each month
+	var held []int64 // memory, every 20 days
 	var unchecked []time.Time
 	staysOn := false
 	for n := range p.days {
@@ -189,6 +189,9 @@ func (w *world) live(p plan) {
 		}
 		for i, s := range w.sessions(p, n, staysOn) {
 			check := func() {
+				if n/20 == len(held) && !w.flooded && w.now().Sub(w.life.since) > 10*time.Minute {
+					held = append(held, memory())
+				}
 				for len(unchecked) > 1 && w.sure() {
 					if w.now().Sub(unchecked[0]) < w.cfg.Journal.Keep {
 						w.checkSheet(unchecked[0])
@@ -221,8 +224,8 @@ func (w *world) live(p plan) {
 			w.floodTo = w.now()
 		}
 		w.truth.forget(day.Add(-w.cfg.Journal.Keep - 3*24*time.Hour))
-		if n%30 == 20 && w.life != nil {
-			held = append(held, memory())
+		if n%30 == 29 && p.days > 30 {
+			fmt.Printf("year: day %d: boots=%d taps=%d records=%d heap=%v untrue=%d\n", n+1, w.truth.booted, w.truth.total.taps, w.truth.total.records, held, len(w.truth.untrue))
 		}
 	}
 	if w.life != nil {
@@ -594,9 +597,17 @@ func (w *world) unplug(gone bool) {
 
 // restart ends the process and starts it again in the same boot.
 func (w *world) restart(clean bool) {
-	if w.now().Sub(w.life.since) < 3*w.cfg.Tags.Heartbeat/2 {
+	// What is told apart by its time before must have been heard before. Tag records
+	// that had to go are not remembered by the next process, so that it would judge
+	// the next reports otherwise.
+	if w.now().Sub(w.life.since) < 3*w.cfg.Tags.Heartbeat/2 || w.flooded {
 		return
 	}
+	w.again(clean)
+}
+
+// again ends the process and starts it, whatever that does to the tags.
+func (w *world) again(clean bool) {
 	time.Sleep(3 * time.Second) // patient events are on the disk
 	if clean {
 		w.halt()
@@ -610,7 +621,7 @@ func (w *world) restart(clean bool) {
 
 // tapAcrossCrash shows a badge, kills the gateway, and shows the badge again.
 func (w *world) tapAcrossCrash() {
-	if w.now().Sub(w.life.since) < 3*w.cfg.Tags.Heartbeat/2 || w.door.fault != nil {
+	if w.now().Sub(w.life.since) < 3*w.cfg.Tags.Heartbeat/2 || w.flooded || w.door.fault != nil {
 		return
 	}
 	time.Sleep(3 * time.Second)
@@ -653,7 +664,7 @@ func (w *world) fillUp(p plan, check func()) {
 		if refused == 100 {
 			refused++
 			w.checkHealth()
-			w.restart(w.one(2))
+			w.again(w.one(2))
 		}
 	}
 	time.Sleep(6 * time.Minute)

@@ -48,6 +48,7 @@ type truth struct {
 	refusals struct {    // since the journal last had room
 		taps, named int // taps that were refused, taps that gaps name
 		tags        int // tag records that gaps name
+		both        int // that gaps name although the city has them
 	}
 
 	total struct {
@@ -232,6 +233,7 @@ func (tr *truth) ending(w *world, clean bool) {
 	if !clean {
 		tr.forgetAcks()
 		tr.again += len(tr.acks)
+		w.cutAcks += len(tr.acks)
 	}
 	tr.acks = nil
 	c := w.life.counts
@@ -497,6 +499,13 @@ func (tr *truth) complete(id presence.ID, s *stream) {
 		if got := s.got[seq]; (got == nil || got.rev < 0) && !s.gaps[seq] {
 			tr.wrong("missing", "%s-%d never came, and no gap names it", id, seq)
 			tr.total.lost++
+		}
+	}
+	for seq := range s.gaps {
+		// What a power cut made pending again may have had to go: the gap names
+		// what the city has.
+		if got := s.got[seq]; got != nil && got.rev >= 0 {
+			tr.refusals.both++
 		}
 	}
 	for seq, got := range s.got {

@@ -58,6 +58,7 @@ type world struct {
 	flooded              bool      // the journal may have had no room since the city last had all
 	floodFrom, floodTo   time.Time // the days on which that may have been
 	sheets, untrueSheets int
+	cutAcks              int // events that power cuts may have made pending again, since the city last had all
 }
 
 // mayGap tells whether something may have been lost on a day.
