@@ -55,6 +55,7 @@ type Reader struct {
 	SpeedHz  int           `toml:"speed_hz"` // of the SPI clock
 	Poll     time.Duration `toml:"poll"`
 	ResetPin string        `toml:"reset_pin"` // "" where none is wired
+	IRQPin   string        `toml:"irq_pin"`   // "" where none is wired
 	GainDB   int           `toml:"gain_db"`   // 18, 23, 33, 38, 43 or 48; 0 for chips without it
 }
 

@@ -54,6 +54,7 @@ speed_hz = 1_000_000
 poll  = "50ms"
 reset_pin = ""
 gain_db = 33
+irq_pin = ""
 
 [[receiver]]
 name     = "yard"
@@ -335,6 +336,8 @@ func wrongFiles() []wrong {
 		{"pin with a zero", `bus = "sim"`, "bus = \"sim\"\nreset_pin = \"GPIO05\"", []string{"7 reader.reset_pin: no pin"}},
 		{"pin used twice", "", "[feedback]\ngreen = \"GPIO17\"\nred = \"GPIO17\"", []string{"17 feedback.red: used already in line 16"}},
 		{"reset pin as lamp", `bus = "sim"`, "bus = \"sim\"\nreset_pin = \"GPIO25\"\n[feedback]\nbuzzer = \"GPIO25\"", []string{"9 feedback.buzzer: used already in line 7"}},
+		{"irq pin", `bus = "sim"`, "bus = \"sim\"\nirq_pin = \"24\"", []string{"7 reader.irq_pin: no pin"}},
+		{"irq pin as reset pin", `bus = "sim"`, "bus = \"sim\"\nreset_pin = \"GPIO25\"\nirq_pin = \"GPIO25\"", []string{"8 reader.irq_pin: used already in line 7"}},
 		{"two readers of a name", "", "[[reader]]\nbus = \"sim\"\nname = \"door\"", []string{"17 reader.name: used already in line 5"}},
 		{"two readers on a bus", `bus = "sim"`, "bus = \"/dev/spidev0.0\"\n[[reader]]\nname = \"back\"\nbus = \"/dev/../dev/spidev0.0\"", []string{"9 reader.bus: used already in line 6"}},
 		{"two receivers of a name", "", "[[receiver]]\nname = \"yard\"\nprotocol = \"reyax\"\nport = \"/dev/ttyUSB1\"", []string{"16 receiver.name: used already in line 8"}},

@@ -215,6 +215,7 @@ func (d *document) checkPins(c *Config) {
 	for i, t := range d.items("reader") {
 		if i < len(c.Readers) {
 			claim(t, "reset_pin", c.Readers[i].ResetPin)
+			claim(t, "irq_pin", c.Readers[i].IRQPin)
 		}
 	}
 	lamp := d.root.table("feedback")

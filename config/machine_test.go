@@ -61,6 +61,7 @@ func TestCheckHoldsTheConfigurationAgainstTheMachine(t *testing.T) {
 		"a pin beyond the header":    {nil, `[badges]`, "[feedback]\ngreen = \"GPIO99\"\nred = \"GPIO28\"\nbuzzer = \"GPIO27\"\n[badges]", []string{"12 feedback.green: on no header", "13 feedback.red: on no header"}},
 		"a pin that is no pin":       {nil, `[badges]`, "[feedback]\ngreen = \"17\"\n[badges]", []string{"12 feedback.green: no pin"}},
 		"a pin twice":                {nil, `[badges]`, "[feedback]\ngreen = \"GPIO17\"\nred = \"GPIO17\"\n[badges]", []string{"13 feedback.red: used already"}},
+		"irq pin on the bus":         {nil, `bus = "sim"`, "bus = \"/dev/spidev0.0\"\nirq_pin = \"GPIO9\"", []string{"7 reader.irq_pin: a wire"}},
 		"wires of the bus":           {nil, `bus = "sim"`, "bus = \"/dev/spidev0.0\"\nreset_pin = \"GPIO8\"\n[feedback]\ngreen = \"GPIO9\"\nred = \"GPIO10\"\nbuzzer = \"GPIO11\"", []string{"7 reader.reset_pin: a wire", "9 feedback.green: a wire", "10 feedback.red: a wire", "11 feedback.buzzer: a wire"}},
 		"wires of the second bus":    {nil, `bus = "sim"`, "bus = \"/dev/spidev1.1\"\n[feedback]\ngreen = \"GPIO17\"\nred = \"GPIO27\"\nbuzzer = \"GPIO9\"", []string{"8 feedback.green: a wire"}},
 		"a folder for a certificate": {nil, `broker = "tcp://localhost"`, "broker = \"tcp://localhost\"\nca_file = \"/etc\"", []string{"15 mqtt.ca_file: no ordinary file"}},

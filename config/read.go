@@ -88,6 +88,7 @@ func readReaders(tables []*table, pins users) []Reader {
 			SpeedHz:  t.whole("speed_hz", 1_000_000, 10_000, 10_000_000),
 			Poll:     t.duration("poll", 50*time.Millisecond, 10*time.Millisecond, 5*time.Second),
 			ResetPin: t.pin("reset_pin"),
+			IRQPin:   t.pin("irq_pin"),
 			GainDB:   t.oneOf("gain_db", 33, 18, 23, 33, 38, 43, 48),
 		}
 		if v := t.values["bus"]; v != nil && v.kind == unstable.String && v.text == SimBus {
@@ -104,6 +105,7 @@ func readReaders(tables []*table, pins users) []Reader {
 		}
 		names.claim(t, "name", r.Name, "each reader has a name of its own")
 		pins.claim(t, "reset_pin", r.ResetPin, "each pin has one use")
+		pins.claim(t, "irq_pin", r.IRQPin, "each pin has one use")
 		list = append(list, r)
 	}
 	return list

@@ -636,6 +636,14 @@ func (d *daemon) openReader(r config.Reader) func(context.Context) (card.Reader,
 			}
 			opt.Reset = pin
 		}
+		if r.IRQPin != "" {
+			// Only ever a hint: without it the reader is as good.
+			if pin, err := bus.Pin(r.IRQPin); err != nil {
+				opt.Log.Warn("cannot open the interrupt pin, the reader works without it", "error", err)
+			} else {
+				opt.IRQ = pin
+			}
+		}
 		port, err := bus.OpenSPI(r.Bus)
 		if err != nil {
 			return nil, err

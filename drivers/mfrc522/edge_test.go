@@ -384,3 +384,19 @@ func TestCardsThatShareALevelAreToldApart(t *testing.T) {
 		})
 	}
 }
+
+// Several cards that lie there together at the edge of the field are one visit
+// each.
+func TestSeveralVisitsAtTheEdgeOfTheField(t *testing.T) {
+	for _, uids := range [][]string{{"04A1B2C3D4E5F6", "DEADBEEF"}, {"AA030200", "AA010000", "AA000000"}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, mfrc522.Options{})
+			b.field.Put(classic(t, uids...)...)
+			started()
+			b.chip.SetNoise(mfrc522test.Noise{Seed: 3, Lost: 0.1})
+			if taps := b.taps(2 * time.Minute / lookEvery); taps != len(uids) {
+				t.Errorf("%d taps of %d cards, and %+v", taps, len(uids), b.Counts())
+			}
+		})
+	}
+}

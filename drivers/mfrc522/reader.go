@@ -37,6 +37,7 @@ const (
 	// back and is not answered (ISO/IEC 14443-3, 6.3): so every other call
 	// counts for nothing, and there are some to spare for a line that loses
 	// more than one answer.
+	// Of calls that somebody answers, tries are enough.
 	calls = 5
 
 	defaultSpeed = physic.MegaHertz
@@ -325,7 +326,7 @@ func (r *Reader) look(ctx context.Context, l *look) error {
 			continue
 		}
 		walked[p] = true
-		found, err := r.pick(cmdWUPA, p, l, more)
+		found, err := r.pick(cmdWUPA, p, tries, l, more)
 		if err != nil {
 			return err
 		}
@@ -337,19 +338,23 @@ func (r *Reader) look(ctx context.Context, l *look) error {
 	// drowned theirs, they missed a HLTA and took WUPA for an error, or their
 	// own answer got lost.
 	for _, c := range r.last {
-		for n := 0; n < calls && !l.has(c.UID) && more(); n++ {
-			found, err := r.pick(cmdWUPA, pathOf(c.UID), l, more)
+		answered := 0
+		for n := 0; n < calls && answered < tries && !l.has(c.UID) && more(); n++ {
+			found, err := r.pick(cmdWUPA, pathOf(c.UID), 1, l, more)
 			if err != nil {
 				return err
 			}
-			somebody = somebody || found.answered
+			if found.answered {
+				answered++
+				somebody = true
+			}
 		}
 	}
 
 	// Newcomers whose answer was drowned. All others are halted by now.
 	for somebody && more() {
 		before := len(l.seen)
-		if _, err := r.pick(cmdREQA, path{}, l, more); err != nil {
+		if _, err := r.pick(cmdREQA, path{}, tries, l, more); err != nil {
 			return err
 		}
 		if len(l.seen) == before {
@@ -366,11 +371,11 @@ type found struct {
 }
 
 // pick wakes the cards, selects the one at the end of the path, and puts it to
-// sleep again. A card that does not get through is tried a few times; it may
+// sleep again. A card that does not get through is tried so many times; it may
 // be on its way out of the field.
-func (r *Reader) pick(command byte, p path, l *look, more func() bool) (found, error) {
+func (r *Reader) pick(command byte, p path, times int, l *look, more func() bool) (found, error) {
 	var f found
-	for range tries {
+	for range times {
 		atqa, err := r.chip.request(command)
 		if errors.Is(err, errSilence) {
 			return f, nil
@@ -399,8 +404,11 @@ func (r *Reader) pick(command byte, p path, l *look, more func() bool) (found, e
 		case !errors.Is(err, errFrame) && !errors.Is(err, errSilence):
 			return f, err
 		}
-		r.counts.BadFrames++
-		l.noise = true
+		// Silence where one certain card was called says that it is not there.
+		if p.bits == 0 || !errors.Is(err, errSilence) {
+			r.counts.BadFrames++
+			l.noise = true
+		}
 		if !more() {
 			break
 		}

@@ -32,21 +32,27 @@ type bench struct {
 	chip  *mfrc522test.Chip
 	wire  *wire
 	*mfrc522.Reader
-	log *bytes.Buffer
+	log *strings.Builder
 }
 
 func newBench(t testing.TB, o mfrc522.Options, chip ...mfrc522test.Option) *bench {
 	t.Helper()
-	b := &bench{TB: t, field: cardtest.NewField(), log: new(bytes.Buffer)}
+	b := &bench{TB: t, field: cardtest.NewField(), log: new(strings.Builder)}
 	b.chip = mfrc522test.New(b.field, chip...)
+	b.open(o)
+	return b
+}
+
+// open makes the reader on the chip that is there.
+func (b *bench) open(o mfrc522.Options) {
+	b.Helper()
 	o.Log = slog.New(slog.NewTextHandler(b.log, nil))
 	b.wire = &wire{PortCloser: b.chip.Port()}
 	r, err := mfrc522.New(b.wire, o)
 	if err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
 	b.Reader = r
-	return b
 }
 
 // bubble runs a test in virtual time.

@@ -104,11 +104,11 @@ func (e *exam) device(code, item, path, group string) bool {
 	return false
 }
 
-// pins looks at the devices through which lamp and reset pins are driven.
+// pins looks at the devices through which lamp and reader are wired.
 func (e *exam) pins() {
 	f := e.Config.Feedback
 	used := f.Green != "" || f.Red != "" || f.Buzzer != "" ||
-		slices.ContainsFunc(e.Config.Readers, func(r config.Reader) bool { return r.ResetPin != "" && r.Bus != config.SimBus })
+		slices.ContainsFunc(e.Config.Readers, func(r config.Reader) bool { return r.ResetPin+r.IRQPin != "" && r.Bus != config.SimBus })
 	if !used {
 		return
 	}

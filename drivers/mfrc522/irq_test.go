@@ -1,0 +1,134 @@
+package mfrc522_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/conn/v3/gpio/gpiotest"
+
+	"presence/drivers/card"
+	"presence/drivers/cardtest"
+	"presence/drivers/mfrc522"
+	"presence/drivers/mfrc522/mfrc522test"
+)
+
+// withIRQ is a bench whose chip has its interrupt pin wired, in some fashion.
+func withIRQ(t *testing.T, f mfrc522test.IRQFault) *bench {
+	t.Helper()
+	b := &bench{TB: t, field: cardtest.NewField(), log: new(strings.Builder)}
+	b.chip = mfrc522test.New(b.field)
+	b.chip.SetIRQFault(f)
+	b.open(mfrc522.Options{IRQ: b.chip.IRQPin()})
+	return b
+}
+
+// The pin is a hint: whatever becomes of it, before or while it is used, every
+// look sees what it sees without it, in hardly more time or transfers.
+func TestIRQPinChangesNothing(t *testing.T) {
+	none := mfrc522test.IRQFault(-1)
+	for name, changes := range map[string][]mfrc522test.IRQFault{
+		"none":            {none},
+		"sound":           {mfrc522test.IRQFine},
+		"dead":            {mfrc522test.IRQDead},
+		"stuck":           {mfrc522test.IRQStuck},
+		"breaks":          {mfrc522test.IRQFine, mfrc522test.IRQDead},
+		"sticks":          {mfrc522test.IRQFine, mfrc522test.IRQStuck},
+		"is soldered on":  {mfrc522test.IRQDead, mfrc522test.IRQFine},
+		"loose all along": {mfrc522test.IRQStuck, mfrc522test.IRQFine, mfrc522test.IRQDead, mfrc522test.IRQStuck, mfrc522test.IRQFine},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			var b *bench
+			if changes[0] == none {
+				b = newBench(t, mfrc522.Options{})
+			} else {
+				b = withIRQ(t, changes[0])
+			}
+			cards := classic(t, "04A1B2C3D4E5F6", "DEADBEEF", "DEADBEEE")
+			for _, f := range changes {
+				b.chip.SetIRQFault(f)
+				for n := range 40 {
+					b.field.Remove(cards...)
+					b.field.Put(cards[:n%4]...)
+					started()
+					start, transfers := time.Now(), b.chip.Stats().Transfers
+					b.look(cards[:n%4]...)
+					if took := time.Since(start); took > 35*time.Millisecond {
+						t.Errorf("a look took %v", took)
+					}
+					if n := b.chip.Stats().Transfers - transfers; n > 120 {
+						t.Errorf("a look took %d transfers", n)
+					}
+					time.Sleep(lookEvery)
+				}
+			}
+			if n := b.Counts(); n.Mends != 0 || n.BadFrames != 0 {
+				t.Errorf("counted %+v", n)
+			}
+		})
+	}
+}
+
+// With a sound pin a look is over sooner.
+func TestIRQPinShortensTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		look := func(b *bench) (took time.Duration, transfers int64) {
+			c := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
+			b.field.Put(c)
+			started()
+			b.look(c) // in which the pin proves itself
+			start, before := time.Now(), b.chip.Stats().Transfers
+			b.look(c)
+			return time.Since(start), b.chip.Stats().Transfers - before
+		}
+		without, n := look(newBench(t, mfrc522.Options{}))
+		with, m := look(withIRQ(t, mfrc522test.IRQFine))
+		t.Logf("%v and %d transfers without the pin, %v and %d with it", without, n, with, m)
+		if with >= without || m > 16 {
+			t.Errorf("want less than %v, and at most 16 transfers", without)
+		}
+	})
+}
+
+// A pin that cannot be used, and one that turns out to be of no use, is told
+// once.
+func TestUselessIRQPinIsTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault mfrc522test.IRQFault
+		word  string
+	}{
+		"dead": {mfrc522test.IRQDead, "no edge ever comes"}, "stuck": {mfrc522test.IRQStuck, "without anything having happened"}, "sound": {mfrc522test.IRQFine, ""},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			b := withIRQ(t, c.fault)
+			cards := classic(t, "DEADBEEF")
+			b.field.Put(cards...)
+			started()
+			for range 500 {
+				b.look(cards...)
+				time.Sleep(lookEvery)
+			}
+			lines := slices.DeleteFunc(strings.Split(b.log.String(), "\n"), func(s string) bool { return !strings.Contains(s, "interrupt pin") })
+			switch {
+			case c.word == "" && len(lines) != 0, c.word != "" && (len(lines) != 1 || !strings.Contains(lines[0], c.word)):
+				t.Errorf("log: %q", lines)
+			}
+		})
+	}
+	bubble(t, "refuses", func(t *testing.T) {
+		b := newBench(t, mfrc522.Options{IRQ: &brokenInput{}})
+		b.look()
+		if n := strings.Count(b.log.String(), "cannot use the interrupt pin"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, b.log)
+		}
+	})
+}
+
+// brokenInput is a pin that has no interrupts, or that somebody else holds.
+type brokenInput struct{ gpiotest.Pin }
+
+func (*brokenInput) In(gpio.Pull, gpio.Edge) error { return errors.New("device or resource busy") }
