@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -349,6 +350,29 @@ func (w *world) checkSheet(day time.Time) {
 			tr.wrong("sheet.gaps", "%s: %s was lost", name, row["detail"])
 		}
 	}
+}
+
+// checkLosses holds what the sheets of the days on which taps were refused say of
+// that against the lamp.
+func (w *world) checkLosses() {
+	if w.flooded {
+		return
+	}
+	for day, refused := range w.refusedOn {
+		named := 0
+		for _, row := range w.sheet(day) {
+			for _, part := range strings.Split(row["detail"], ", ") {
+				var n int
+				if _, err := fmt.Sscanf(part, "%d badge", &n); err == nil && row["row"] == "gap" && strings.HasSuffix(part, " badge") {
+					named += n
+				}
+			}
+		}
+		if named != refused {
+			w.truth.note("sheet.losses", "%s: says that %d taps were lost, were %d", day.Format("2006-01-02"), named, refused)
+		}
+	}
+	clear(w.refusedOn)
 }
 
 func (w *world) wrongSheets() (n int) {

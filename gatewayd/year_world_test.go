@@ -55,8 +55,9 @@ type world struct {
 
 	truth *truth
 
-	flooded              bool      // the journal may have had no room since the city last had all
-	floodFrom, floodTo   time.Time // the days on which that may have been
+	flooded              bool              // the journal may have had no room since the city last had all
+	floodFrom, floodTo   time.Time         // the days on which that may have been
+	refusedOn            map[time.Time]int // taps, by day
 	sheets, untrueSheets int
 	cutAcks              int // events that power cuts may have made pending again, since the city last had all
 }
