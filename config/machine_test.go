@@ -56,7 +56,8 @@ func TestCheckHoldsTheConfigurationAgainstTheMachine(t *testing.T) {
 		"a pseudo terminal":         {nil, `port = "/dev/ttyUSB0"`, `port = "` + tty.Name() + `"`, nil},
 		"one port by two names": {
 			func(dir string) { _ = os.Symlink(tty.Name(), filepath.Join(dir, "usb")) }, `port = "/dev/ttyUSB0"`,
-			"port = \"" + tty.Name() + "\"\n[[receiver]]\nname = \"gate\"\nprotocol = \"reyax\"\nport = \"DIR/usb\"", []string{"14 receiver.port: the same device"},
+			"port = \"" + tty.Name() + "\"\n[[receiver]]\nname = \"gate\"\nprotocol = \"reyax\"\nport = \"DIR/usb\"",
+			[]string{"14 receiver.port: the same device"},
 		},
 		"a pin beyond the header":    {nil, `[badges]`, "[feedback]\ngreen = \"GPIO99\"\nred = \"GPIO28\"\nbuzzer = \"GPIO27\"\n[badges]", []string{"12 feedback.green: on no header", "13 feedback.red: on no header"}},
 		"a pin that is no pin":       {nil, `[badges]`, "[feedback]\ngreen = \"17\"\n[badges]", []string{"12 feedback.green: no pin"}},

@@ -60,7 +60,7 @@ func readGateway(t *table) Gateway {
 	g := Gateway{
 		ID:       t.name("id", "dinkes-01"),
 		Dinas:    t.name("dinas", "dinkes"),
-		StateDir: t.file("state_dir", "/var/lib/gatewayd"),
+		StateDir: t.file("state_dir", usualState),
 	}
 	if g.StateDir == "" {
 		t.problem("state_dir", "is empty: write the folder for the journal, or leave the key out")
@@ -68,7 +68,7 @@ func readGateway(t *table) Gateway {
 	if path := filepath.Join(g.StateDir, "control.sock"); len(path) > maxSocket {
 		t.problem("state_dir", "is too long: with control.sock behind it it has %d bytes, and a socket's path at most %d", len(path), maxSocket)
 	}
-	zone := t.text("timezone", "Asia/Jakarta")
+	zone := t.text("timezone", usualZone)
 	loc, err := time.LoadLocation(zone)
 	if err != nil || zone == "" || zone == "Local" {
 		t.problem("timezone", "%s is no time zone: write Asia/Jakarta (WIB), Asia/Makassar (WITA), Asia/Jayapura (WIT) or another name of the IANA list", show(zone))

@@ -52,7 +52,8 @@ type gateway struct {
 	t      testing.TB
 	dir    string
 	config string
-	env    []string // added to the daemon's environment
+	env    []string            // added to the daemon's environment
+	user   *syscall.Credential // that the daemon runs as; nil: whoever tests
 
 	cmd  *exec.Cmd
 	log  *bytes.Buffer
@@ -138,7 +139,7 @@ func (g *gateway) launch() {
 	g.cmd = exec.Command(path, "--config", g.config, "run")
 	g.cmd.Stderr = g.log
 	g.cmd.Env = append(os.Environ(), g.env...)
-	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: g.user}
 	if err := g.cmd.Start(); err != nil {
 		g.t.Fatal(err)
 	}
@@ -195,11 +196,18 @@ func (g *gateway) stop() {
 // try runs a command and returns what it printed and its exit code.
 func (g *gateway) try(args ...string) (output string, code int) {
 	g.t.Helper()
+	return g.tryAs(nil, args...)
+}
+
+// tryAs is try as another user.
+func (g *gateway) tryAs(user *syscall.Credential, args ...string) (output string, code int) {
+	g.t.Helper()
 	path, err := binary()
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	cmd := exec.Command(path, append([]string{"--config", g.config}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()

@@ -91,13 +91,19 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 		return diagnosis{}, err
 	}
 	opt.Now = source.Now
-	if opt.Config != nil {
-		found.Gateway = opt.Config.Gateway.ID
-		if opt.Health, err = healthOf(ctx, opt.Config.Gateway.StateDir); errors.Is(err, fs.ErrPermission) {
+	if gateway, err := config.Basics(path); err == nil {
+		opt.Health, err = healthOf(ctx, gateway.StateDir)
+		switch {
+		case errors.Is(err, fs.ErrPermission):
 			opt.Unasked = true
-		} else if err != nil && !errors.Is(err, control.ErrNotRunning) {
+		case errors.Is(err, control.ErrSilent):
+			opt.Silent = true
+		case err != nil && !errors.Is(err, control.ErrNotRunning):
 			return diagnosis{}, err
 		}
+	}
+	if opt.Config != nil {
+		found.Gateway = opt.Config.Gateway.ID
 		line := lineOptions(opt.Config)
 		line.Log, line.Now, line.Session = slog.New(slog.DiscardHandler), source.Now, presence.ID(uuid.New())
 		opt.Try = func(ctx context.Context, reach bool) uplink.Probe { return uplink.Try(ctx, line, reach) }

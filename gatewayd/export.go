@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -60,15 +61,16 @@ func (e exportCmd) wanted(now time.Time, loc *time.Location) (x control.Export, 
 // Run prints the journal's events, oldest first: through the daemon where it
 // runs, else out of the file.
 func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
-	cfg, err := config.Load(c.Config)
+	// Members of the gateway's group may ask, but not read its keys.
+	gateway, err := config.Basics(c.Config)
 	if err != nil {
 		return err
 	}
-	x, err := e.wanted(time.Now(), cfg.Gateway.Timezone)
+	x, err := e.wanted(time.Now(), gateway.Timezone)
 	if err != nil {
 		return usageError{err}
 	}
-	d, err := control.Dial(cfg.Gateway.StateDir)
+	d, err := control.Dial(gateway.StateDir)
 	if err == nil {
 		_, err = d.Copy(ctx, con.out, "/export?"+x.Query().Encode())
 		return err
@@ -76,9 +78,18 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	if !errors.Is(err, control.ErrNotRunning) {
 		return err
 	}
-	file, err := journal.OpenReadOnly(journalPath(cfg))
+	cfg, err := config.LoadOnly(c.Config)
 	if err != nil {
 		return err
+	}
+	if !x.Day.IsZero() {
+		if err := ownersOnly(gateway.StateDir); err != nil {
+			return err
+		}
+	}
+	file, err := journal.OpenReadOnly(journalPath(cfg))
+	if err != nil {
+		return noJournal(cfg.Gateway.StateDir, err)
 	}
 	defer file.Close()
 	outages, err := outage.Read(file)
@@ -86,7 +97,9 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 		return err
 	}
 	now := time.Now().In(cfg.Gateway.Timezone).Format(presence.TimeLayout)
-	if err := logExport(cfg.Gateway.StateDir, x, os.Getuid(), &now); err != nil {
+	line := exportLine(x, os.Getuid())
+	line.Time = &now
+	if err := line.write(cfg.Gateway.StateDir); err != nil {
 		fmt.Fprintf(con.err, "gatewayd: %v\n", err)
 	}
 	times := clock.New(nil)
@@ -95,6 +108,17 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	}
 	from := exportFrom{origin: originOf(cfg), times: times, answers: lookUp(file, times), journal: file, outages: outages}
 	return export(ctx, con.out, x, from)
+}
+
+// noJournal says what it means that a journal cannot be opened for reading.
+func noJournal(stateDir string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no journal in %s: no gateway has recorded anything there, or gateway.state_dir is another", stateDir)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the journal in %s is not for user %d to read, and no gateway runs that could be asked: call it with sudo", stateDir, os.Getuid())
+	}
+	return err
 }
 
 // parseInstant reads the forms that a person types; "" is no bound.

@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/presence"
@@ -23,49 +24,104 @@ const exportsFile = "exports.log"
 // it, and then away.
 const maxExports = 1 << 20
 
-// exportLine is one line of the log of exports.
-type exportLine struct {
+// What somebody does with people's data.
+const (
+	lookExport = "export"
+	lookWatch  = "watch"
+	lookForget = "forget"
+)
+
+// lookLine is one line of the log of exports.
+type lookLine struct {
 	Time   *string `json:"time"` // null while the gateway does not know it
+	Action string  `json:"action"`
 	UID    int     `json:"uid"`
 	User   string  `json:"user,omitempty"`
-	Format string  `json:"format"`
+	Format string  `json:"format,omitempty"`
 	Day    string  `json:"day,omitempty"`
 	Since  string  `json:"since,omitempty"`
 	Until  string  `json:"until,omitempty"`
 }
 
-// logExport notes who takes what out, before it is taken.
-func logExport(stateDir string, x control.Export, who int, now *string) error {
-	line := exportLine{Time: now, UID: who, Format: x.Format}
-	if u, err := user.LookupId(strconv.Itoa(who)); err == nil {
-		line.User = u.Username
-	}
+// exportLine is the line for an export.
+func exportLine(x control.Export, who int) lookLine {
+	l := lookLine{Action: lookExport, UID: who, Format: x.Format}
 	if !x.Day.IsZero() {
-		line.Day = x.Day.Format(time.DateOnly)
+		l.Day = x.Day.Format(time.DateOnly)
 	}
 	if !x.Since.IsZero() {
-		line.Since = x.Since.Format(presence.TimeLayout)
+		l.Since = x.Since.Format(presence.TimeLayout)
 	}
 	if !x.Until.IsZero() {
-		line.Until = x.Until.Format(presence.TimeLayout)
+		l.Until = x.Until.Format(presence.TimeLayout)
 	}
-	b, err := json.Marshal(line)
+	return l
+}
+
+// write appends the line to the log in a state directory. The file is the
+// gateway's, whoever writes: a command of root must neither leave one that the
+// gateway cannot write to, nor follow a link that the gateway's user put there.
+func (l lookLine) write(stateDir string) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write log of exports: %w", err)
+		}
+	}()
+	if u, err := user.LookupId(strconv.Itoa(l.UID)); err == nil {
+		l.User = u.Username
+	}
+	b, err := json.Marshal(l)
 	if err != nil {
-		return fmt.Errorf("write log of exports: %w", err)
+		return err
 	}
-	path := filepath.Join(stateDir, exportsFile)
-	if info, err := os.Stat(path); err == nil && info.Size() > maxExports {
-		if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("write log of exports: %w", err)
+	dir, err := unix.Open(stateDir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	var old unix.Stat_t
+	if unix.Fstatat(dir, exportsFile, &old, unix.AT_SYMLINK_NOFOLLOW) == nil && old.Size > maxExports {
+		if err := unix.Renameat(dir, exportsFile, dir, exportsFile+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	// Without O_NONBLOCK a pipe of that name would have us wait for a reader.
+	fd, err := unix.Openat(dir, exportsFile, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o640)
 	if err != nil {
-		return fmt.Errorf("write log of exports: %w", err)
+		return &fs.PathError{Op: "open", Path: exportsFile, Err: err}
 	}
-	_, err = f.Write(append(b, '\n'))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write log of exports: %w", err)
+	f := os.NewFile(uintptr(fd), exportsFile)
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no ordinary file", exportsFile)
 	}
-	return nil
+	if owner, ok := ownerOf(stateDir); err == nil && ok && os.Geteuid() == 0 {
+		err = f.Chown(owner.uid, owner.gid)
+	}
+	if err == nil {
+		_, err = f.Write(append(b, '\n'))
+	}
+	return errors.Join(err, f.Close())
+}
+
+// owner is a user and a group.
+type owner struct{ uid, gid int }
+
+// ownerOf tells whose a folder is.
+func ownerOf(dir string) (owner, bool) {
+	var s unix.Stat_t
+	if unix.Stat(dir, &s) != nil {
+		return owner{}, false
+	}
+	return owner{int(s.Uid), int(s.Gid)}, true
+}
+
+// ownersOnly refuses what only root and the gateway's own user may do, where no
+// gateway runs that would refuse it.
+func ownersOnly(stateDir string) error {
+	me := os.Geteuid()
+	if o, ok := ownerOf(stateDir); me == 0 || ok && o.uid == me {
+		return nil
+	}
+	return control.ErrOwnerOnly
 }

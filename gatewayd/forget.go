@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -26,8 +27,14 @@ type forgetCmd struct {
 
 // Run removes a person's records for good, through the daemon where it runs.
 func (f forgetCmd) Run(ctx context.Context, c *cli, con console) error {
-	cfg, err := config.Load(c.Config)
+	cfg, err := config.LoadOnly(c.Config)
 	if err != nil {
+		return err
+	}
+	if err := ownersOnly(cfg.Gateway.StateDir); err != nil {
+		return err
+	}
+	if err := cfg.Badges.ReadKey(); err != nil {
 		return err
 	}
 	person, err := f.person(identitiesOf(cfg))
@@ -44,6 +51,17 @@ func (f forgetCmd) Run(ctx context.Context, c *cli, con console) error {
 	source, err := clock.NewKernel()
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(journalPath(cfg)); err != nil {
+		return noJournal(cfg.Gateway.StateDir, err)
+	}
+	line := lookLine{Action: lookForget, UID: os.Getuid()}
+	if now := source.Now(); now.Known() {
+		text := now.WallTime().In(cfg.Gateway.Timezone).Format(presence.TimeLayout)
+		line.Time = &text
+	}
+	if err := line.write(cfg.Gateway.StateDir); err != nil {
+		fmt.Fprintf(con.err, "gatewayd: %v\n", err)
 	}
 	o := journalOptions(cfg, source.Now, slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	j, err := journal.Open(o)

@@ -271,7 +271,7 @@ func TestPackageProvisionedWithTheKit(t *testing.T) {
 	t.Run("secrets are for the gateway alone", func(t *testing.T) {
 		for path, want := range map[string]string{
 			"etc/gatewayd":                     "root:gatewayd 750",
-			"etc/gatewayd/badge.key":           "root:gatewayd 640",
+			"etc/gatewayd/badge.key":           "gatewayd:gatewayd 600",
 			"etc/gatewayd/gatewayd.toml":       "root:gatewayd 644",
 			"var/lib/gatewayd/tls":             "gatewayd:gatewayd 700",
 			"var/lib/gatewayd/tls/gateway.key": "gatewayd:gatewayd 600",

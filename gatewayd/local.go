@@ -20,14 +20,17 @@ import (
 func (d *daemon) control() control.Daemon {
 	return control.Daemon{
 		Health: d.monitor.Look,
-		Watch:  d.watch,
+		Owner:  os.Geteuid(),
+		Watch: func(ctx context.Context, line func(control.WatchLine) error) error {
+			d.note(lookLine{Action: lookWatch, UID: control.Caller(ctx)})
+			return d.watch(ctx, line)
+		},
 		Export: func(ctx context.Context, w io.Writer, x control.Export, who int) error {
-			if err := logExport(d.cfg.Gateway.StateDir, x, who, d.now()); err != nil {
-				d.log.Error("an export is not in the log of exports", "error", err)
-			}
+			d.note(exportLine(x, who))
 			return export(ctx, w, x, exportFrom{d.origin, d.clock, d.shownTimes, d.journal, d.outages.All()})
 		},
 		Forget: func(ctx context.Context, p control.Person) (control.Forgotten, error) {
+			d.note(lookLine{Action: lookForget, UID: control.Caller(ctx)})
 			f, err := d.journal.Forget(ctx, p.Names)
 			if err != nil {
 				return control.Forgotten{}, err
@@ -48,6 +51,22 @@ func (d *daemon) control() control.Daemon {
 		Hardware: d.hardware,
 		Clock:    d.simClock,
 	}
+}
+
+// note writes down who looks at people's data or removes it, before it happens,
+// and tells the city.
+func (d *daemon) note(l lookLine) {
+	l.Time = d.now()
+	if err := l.write(d.cfg.Gateway.StateDir); err != nil {
+		d.log.Error("a look at people's data is not in the log of exports", "action", l.Action, "uid", l.UID, "error", err)
+	}
+	details := []any{"action", l.Action, "uid", l.UID}
+	for _, detail := range [][2]string{{"format", l.Format}, {"day", l.Day}, {"since", l.Since}, {"until", l.Until}} {
+		if detail[1] != "" {
+			details = append(details, detail[0], detail[1])
+		}
+	}
+	d.log.Warn("somebody looks at people's data, or removes it", details...)
 }
 
 // shownTimes says what to print of the times of events: the city is told the

@@ -60,12 +60,25 @@ const manualTail = `.El
 The configuration.
 .It Pa /etc/gatewayd/badge.key
 The city's badge key.
-Root and the group gatewayd may read it, and nobody else.
+Root and the gateway's own user may read it, and nobody else.
 .It Pa /var/lib/gatewayd/journal.db
 What was recorded.
 .It Pa /var/lib/gatewayd/control.sock
 Where the commands ask the gateway that runs.
-The group gatewayd may.
+Members of the group gatewayd may, with
+.Cm status , watch , export
+and
+.Cm verify ;
+only root and the gateway's own user may
+.Cm forget ,
+drive mocked hardware and make a recap
+.Pq Cm export Fl -day .
+.It Pa /var/lib/gatewayd/exports.log
+Who called
+.Cm export , watch
+and
+.Cm forget ,
+and when.
 .It Pa /var/lib/gatewayd/tls/
 The gateway's key and certificate for the broker.
 .It Pa /var/lib/gatewayd-rollback/

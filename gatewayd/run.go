@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -155,6 +155,6 @@ func sameKeys(a, b *config.Config) bool {
 }
 
 // journalPath is where a gateway keeps its journal.
-func journalPath(cfg *config.Config) string {
-	return fmt.Sprintf("%s/journal.db", cfg.Gateway.StateDir)
-}
+func journalPath(cfg *config.Config) string { return journalIn(cfg.Gateway.StateDir) }
+
+func journalIn(stateDir string) string { return filepath.Join(stateDir, "journal.db") }

@@ -24,12 +24,13 @@ type simCmd struct {
 
 // daemonOf finds the running daemon of a configuration.
 func daemonOf(c *cli) (*control.Client, error) {
-	// Whoever may ask the daemon need not be able to read the badge key.
-	cfg, err := config.LoadOnly(c.Config)
+	// Whoever may ask the daemon need not be able to read the badge key, and the
+	// configuration may be in the middle of being changed.
+	gateway, err := config.Basics(c.Config)
 	if err != nil {
 		return nil, err
 	}
-	return control.Dial(cfg.Gateway.StateDir)
+	return control.Dial(gateway.StateDir)
 }
 
 type simTapCmd struct {

@@ -15,21 +15,22 @@ type verifyCmd struct{}
 
 // Run checks every record: through the daemon where it runs, else in the file.
 func (verifyCmd) Run(ctx context.Context, c *cli, con console) error {
-	cfg, err := config.Load(c.Config)
+	gateway, err := config.Basics(c.Config)
 	if err != nil {
 		return err
 	}
 	var damaged bool
-	d, err := control.Dial(cfg.Gateway.StateDir)
+	d, err := control.Dial(gateway.StateDir)
 	switch {
 	case err == nil:
 		damaged, err = d.Copy(ctx, con.out, "/verify")
 	case errors.Is(err, control.ErrNotRunning):
 		var r journal.Report
-		if r, err = journal.Verify(ctx, journalPath(cfg)); err == nil {
-			damaged = !r.Whole()
-			err = printReport(con.out, r)
+		if r, err = journal.Verify(ctx, journalIn(gateway.StateDir)); err != nil {
+			return noJournal(gateway.StateDir, err)
 		}
+		damaged = !r.Whole()
+		err = printReport(con.out, r)
 	}
 	if err != nil {
 		return err

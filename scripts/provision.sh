@@ -147,7 +147,7 @@ badge_key() {
 	key=${key//[[:space:]]/}
 	# The key itself is never shown, nor given to a program on its command line.
 	[[ $key =~ ^[0-9A-Fa-f]{64}$ ]] || fail "that is no badge key: 64 hex digits are needed" "itu bukan kunci kartu: perlu 64 digit heksadesimal"
-	place "$etc/badge.key" root:gatewayd 640 <<<"$key"
+	place "$etc/badge.key" gatewayd:gatewayd 600 <<<"$key"
 	say "The badge key is in place; only the gateway reads it." "Kunci kartu terpasang; hanya gateway yang dapat membacanya."
 }
 

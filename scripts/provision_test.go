@@ -145,7 +145,7 @@ func TestProvisionBadgeKey(t *testing.T) {
 	if got := debtest.Read(t, d.Path("etc/gatewayd/badge.key")); got != key+"\n" {
 		t.Errorf("it holds %q", got)
 	}
-	if got := d.Owner("etc/gatewayd/badge.key"); got != "root:gatewayd 640" {
+	if got := d.Owner("etc/gatewayd/badge.key"); got != "gatewayd:gatewayd 600" {
 		t.Errorf("it is %s", got)
 	}
 	// On the stick it is under a passphrase.

@@ -28,6 +28,7 @@ func fake() control.Daemon {
 		Health: func() presence.Health {
 			return presence.Health{V: 1, Level: presence.LevelOK, AlertTexts: []presence.Alert{{Code: "lamp"}}}
 		},
+		Owner: os.Geteuid(),
 		Watch: func(_ context.Context, line func(control.WatchLine) error) error {
 			return line(control.WatchLine{Event: json.RawMessage(`{"kind":"badge"}`)})
 		},

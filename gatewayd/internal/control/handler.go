@@ -17,8 +17,13 @@ import (
 // Daemon is what a running gateway answers with.
 type Daemon struct {
 	Health func() presence.Health
+	// Owner is the user that the gateway runs as. Only this one and root may
+	// have people forgotten, a recap made, and the mocked hardware driven; all
+	// who can open the socket may do the rest.
+	Owner int
 	// Watch passes lines, each a WatchLine, until the context ends or a line
-	// cannot be passed on.
+	// cannot be passed on. Caller tells of its context, as of those that follow,
+	// who asks.
 	Watch func(ctx context.Context, line func(WatchLine) error) error
 	// Export writes the journal's events, or the recap of a day. Who asks is
 	// the user id on the other end of the socket.
@@ -85,14 +90,41 @@ func Handler(d Daemon) http.Handler {
 	mux.HandleFunc("GET /report", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, d.Health())
 	})
+	mux.HandleFunc("GET /alive", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})
 	mux.HandleFunc("GET /watch", d.watch)
 	mux.HandleFunc("GET /export", d.export)
 	mux.HandleFunc("GET /verify", d.verify)
-	mux.HandleFunc("POST /forget", d.forget)
-	mux.HandleFunc("POST /sim/tap", d.tap)
-	mux.HandleFunc("POST /sim/reader", d.breakReader)
-	mux.HandleFunc("POST /sim/clock", d.setClock)
+	mux.HandleFunc("POST /forget", d.owned(d.forget))
+	mux.HandleFunc("POST /sim/tap", d.owned(d.tap))
+	mux.HandleFunc("POST /sim/reader", d.owned(d.breakReader))
+	mux.HandleFunc("POST /sim/clock", d.owned(d.setClock))
 	return mux
+}
+
+// ErrOwnerOnly refuses what only root and the gateway's own user may do.
+var ErrOwnerOnly = errors.New("only root and the gateway's own user may do that: call it with sudo")
+
+// owns reports whether a request comes from root or the gateway's own user, or
+// over no socket at all: from this process itself.
+func (d Daemon) owns(r *http.Request) bool {
+	if !overSocket(r.Context()) {
+		return true
+	}
+	who := Caller(r.Context())
+	return who == 0 || who != Nobody && who == d.Owner
+}
+
+// owned lets nobody else through.
+func (d Daemon) owned(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !d.owns(r) {
+			http.Error(w, ErrOwnerOnly.Error(), http.StatusForbidden)
+			return
+		}
+		h(w, r)
+	}
 }
 
 // The trailers tell the client whether an answer that went on is whole: its
@@ -128,6 +160,10 @@ func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	other := "jsonl"
+	if !e.Day.IsZero() && !d.owns(r) {
+		http.Error(w, ErrOwnerOnly.Error(), http.StatusForbidden)
+		return
+	}
 	if !e.Day.IsZero() {
 		other = "html"
 	}
@@ -137,7 +173,7 @@ func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Trailer", trailerError)
 	streaming(w, "application/octet-stream")
-	if err := d.Export(r.Context(), w, e, peer(r.Context())); err != nil {
+	if err := d.Export(r.Context(), w, e, Caller(r.Context())); err != nil {
 		w.Header().Set(trailerError, err.Error())
 	}
 }

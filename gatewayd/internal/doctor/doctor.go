@@ -63,6 +63,8 @@ type Options struct {
 	Health *presence.Health
 	// Unasked: one may run here, but the caller is not permitted to ask it.
 	Unasked bool
+	// Silent: one holds its socket here and does not answer.
+	Silent bool
 }
 
 // Examine looks at everything that the configuration needs, and at what would
@@ -177,6 +179,12 @@ func (e *exam) running() {
 	if e.Unasked {
 		e.warn("running", "", asRoot, say(
 			"a gateway runs here, but user %s may not ask it", "ada gateway yang berjalan, tetapi pengguna %s tidak boleh bertanya kepadanya", e.Self.Name))
+		return
+	}
+	if e.Silent {
+		e.fail("running", "", "sudo systemctl restart gatewayd", say(
+			"a gateway holds its socket and does not answer: it hangs, or is still starting",
+			"ada gateway yang memegang soketnya tetapi tidak menjawab: macet, atau masih memulai"))
 		return
 	}
 	if e.Health == nil {

@@ -281,8 +281,13 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) {
 		"weak now":      {func(o *office) { o.write("sys/devices/platform/soc/soc:firmware/get_throttled", "50005\n") }, doctor.Fail, "power", "vcgencmd"},
 		"hot":           {func(o *office) { o.write("sys/devices/platform/soc/soc:firmware/get_throttled", "8\n") }, doctor.Warn, "heat", "vcgencmd"},
 		"Wi-Fi sleeps":  {func(o *office) { o.remove("etc/NetworkManager") }, doctor.Warn, "wifi", "wifi.powersave = 2"},
-		"key for all":   {func(o *office) { o.mode("etc/gatewayd/badge.key", 0o644) }, doctor.Fail, "badge-key", "sudo chown root:gatewayd /etc/gatewayd/badge.key && sudo chmod 640"},
-		"key for root":  {func(o *office) { o.mode("etc/gatewayd/badge.key", 0o600) }, doctor.Fail, "badge-key", "chmod 640"},
+		"key for all":   {func(o *office) { o.mode("etc/gatewayd/badge.key", 0o644) }, doctor.Fail, "badge-key", "sudo chown gatewayd: /etc/gatewayd/badge.key && sudo chmod 600"},
+		"key for root":  {func(o *office) { o.mode("etc/gatewayd/badge.key", 0o600) }, doctor.Fail, "badge-key", "chmod 600"},
+		"key for technicians": {
+			func(o *office) {
+				o.write("etc/group", fmt.Sprintf("spi:x:%d:\ngpio:x:%d:\ndialout:x:%d:\ngatewayd:x:%d:\n", os.Getgid(), os.Getgid(), os.Getgid(), os.Getgid()))
+			}, doctor.Warn, "badge-key", "sudo chown gatewayd: /etc/gatewayd/badge.key && sudo chmod 600",
+		},
 		"user unknown":  {func(o *office) { o.write("etc/passwd", "root:x:0:0::/root:/bin/sh\n") }, doctor.Fail, "service", "sudo systemd-sysusers"},
 		"reader broken": {func(o *office) { o.opt.Health = running("bus-dead", true) }, doctor.Fail, "reader", "gatewayd watch"},
 		"broker away":   {func(o *office) { o.opt.Health = running("ok", false) }, doctor.Fail, "broker", "gatewayd status"},
@@ -342,6 +347,26 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) {
 				t.Errorf("got %+v, want %s %s with %q alone", got, tc.level, tc.code, tc.mend)
 			}
 		})
+	}
+}
+
+// TestAGatewayThatDoesNotAnswerIsAFailure, and its name is not used at the broker
+// beside it.
+func TestAGatewayThatDoesNotAnswerIsAFailure(t *testing.T) {
+	o := newOffice(t, "tls://mqtt.example.go.id:8883")
+	o.opt.Silent = true
+	tried := false
+	o.opt.Try = func(_ context.Context, reach bool) uplink.Probe {
+		tried = tried || !reach
+		return uplink.Probe{}
+	}
+	for _, f := range doctor.Examine(t.Context(), o.opt) {
+		if f.Code == "running" && (f.Level != doctor.Fail || f.Mend != "sudo systemctl restart gatewayd") {
+			t.Errorf("%+v", f)
+		}
+	}
+	if tried {
+		t.Error("a silent gateway's name was used at the broker")
 	}
 }
 

@@ -1,0 +1,345 @@
+package main_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"presence/gatewayd/internal/brokertest"
+)
+
+// TestABrokenFileDoesNotSilenceAHealthyGateway: while somebody edits the
+// configuration, or moves its key files, the gateway that runs can be asked.
+func TestABrokenFileDoesNotSilenceAHealthyGateway(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	good := g.text()
+	for name, text := range map[string]string{
+		"unknown key":  good + "[lunch]\nat = 12\n",
+		"wrong value":  strings.Replace(good, `poll = "10ms"`, `poll = 10`, 1),
+		"no TOML":      strings.Replace(good, "[mqtt]", "[mqtt", 1),
+		"half a file":  good[:strings.Index(good, "[badges]")+3],
+		"a bad start":  "this is no TOML\n" + good,
+		"no key file":  good,
+		"two gateways": good + "[gateway]\nid = \"x\"\n",
+	} {
+		g.configure(text)
+		if name == "no key file" {
+			if err := os.Rename(filepath.Join(g.dir, "badge.key"), filepath.Join(g.dir, "moved")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if name != "no key file" {
+			if out, code := g.try("check"); code != 2 {
+				t.Errorf("%s: check exits %d, %s", name, code, out)
+			}
+		}
+		for _, args := range [][]string{
+			{"status"}, {"status", "--json"}, {"verify"}, {"export"}, {"export", "--since", "1d"},
+			{"sim", "tap", "--reader", "door", "--uid", "04A1B2C3D4E5F6"}, {"sim", "reader", "--reader", "door", "--fault", "none"},
+		} {
+			if out, code := g.try(args...); code != 0 {
+				t.Errorf("%s: %v exits %d, %s", name, args, code, out)
+			}
+		}
+		if line := firstLine(t, g, "watch"); !strings.Contains(line, "reader door") {
+			t.Errorf("%s: watch begins with %q", name, line)
+		}
+		if name == "no key file" {
+			if err := os.Rename(filepath.Join(g.dir, "moved"), filepath.Join(g.dir, "badge.key")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// firstLine is what a command that goes on prints first.
+func firstLine(t *testing.T, g *gateway, args ...string) string {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, append([]string{"--config", g.config}, args...)...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	return line
+}
+
+// TestNoCommandWaitsForASilentGateway: one that was stopped by a signal holds its
+// socket, and nobody hears anything.
+func TestNoCommandWaitsForASilentGateway(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch := exec.Command(path, "--config", g.config, "watch")
+	seen, err := watch.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch.Stderr = watch.Stdout
+	if err := watch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(seen)
+	if _, err := lines.ReadString('\n'); err != nil { // it is in the middle of its answer
+		t.Fatal(err)
+	}
+	if err := g.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	stopped := time.Now()
+	var all sync.WaitGroup
+	for _, args := range [][]string{
+		{"status"}, {"status", "--json"}, {"watch"}, {"doctor"}, {"verify"}, {"export"}, {"export", "--day", "2026-11-23", "--format", "html"},
+		{"forget", "--tag", "reyax:50"}, {"sim", "tap", "--reader", "door", "--uid", "04A1B2C3D4E5F6"}, {"sim", "reader", "--reader", "door", "--fault", "none"}, {"sim", "clock", "--synced=true"},
+	} {
+		all.Go(func() {
+			began := time.Now()
+			out, code := g.try(args...)
+			// Loading and starting eleven programs at once takes a moment itself.
+			if took := time.Since(began); code != 1 || took > 5*time.Second || !strings.Contains(out, "does not answer") {
+				t.Errorf("%v: exit %d after %s, %s", args, code, took, out)
+			}
+		})
+	}
+	all.Wait()
+	rest, _ := lines.ReadString(0)
+	if err := watch.Wait(); err == nil || !strings.Contains(rest, "does not answer") {
+		t.Errorf("watch goes on: %v, %s", err, rest)
+	}
+	t.Logf("all were through after %s", time.Since(stopped))
+	if err := g.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	g.must("status")
+}
+
+// TestMissingFilesAreSaidInWords: what a person should do, and not what the
+// library said.
+func TestMissingFilesAreSaidInWords(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	for _, args := range [][]string{{"export"}, {"export", "--day", "2026-11-23", "--format", "csv"}, {"verify"}, {"forget", "--tag", "reyax:50"}} {
+		if out, code := g.try(args...); code != 1 || !strings.Contains(out, "there is no journal in ") || strings.Contains(out, "open /") {
+			t.Errorf("%v: exit %d, %s", args, code, out)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(g.dir, "state")); err == nil {
+		t.Error("a question made a state folder")
+	}
+	for _, args := range [][]string{{"status"}, {"watch"}, {"sim", "tap", "--reader", "door", "--uid", "04A1B2C3"}} {
+		if out, code := g.try(args...); code != 1 || !strings.Contains(out, "gatewayd is not running here") {
+			t.Errorf("%v: exit %d, %s", args, code, out)
+		}
+	}
+	if err := os.Remove(g.config); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"export"}, {"verify"}, {"forget", "--tag", "reyax:50"}, {"status"}, {"watch"}, {"check"}, {"run"}, {"badge", "04A1B2C3"}} {
+		if out, code := g.try(args...); code != 2 || out != g.config+": cannot be read: no such file or directory\n" {
+			t.Errorf("%v without a configuration: exit %d, %s", args, code, out)
+		}
+	}
+}
+
+// Users of the test, whom no machine has.
+const (
+	serviceID  = 64123
+	memberID   = 64124
+	strangerID = 64125
+)
+
+// TestWhatTheGroupMay: a technician in the gateway's group may ask how it is, but
+// not read keys, forget people, make recaps or drive the mocks; and who looked
+// is written down and told to the city.
+func TestWhatTheGroupMay(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("takes root to become other users")
+	}
+	b := brokertest.Start(t)
+	city := b.Subscribe("presence/v1/+/+/log")
+	g := newGateway(t, b.URL(), "")
+	state := filepath.Join(g.dir, "state")
+	if err := os.Mkdir(state, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for path, mode := range map[string]os.FileMode{
+		filepath.Dir(g.dir): 0o755, g.dir: 0o755, g.config: 0o644, filepath.Join(g.dir, "badge.key"): 0o600, state: 0o750,
+	} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{state, filepath.Join(g.dir, "badge.key")} {
+		if err := os.Chown(path, serviceID, serviceID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	user := func(id int) *syscall.Credential {
+		return &syscall.Credential{Uid: uint32(id), Gid: uint32(id), Groups: []uint32{}}
+	}
+	service, stranger := user(serviceID), user(strangerID)
+	member := &syscall.Credential{Uid: memberID, Gid: memberID, Groups: []uint32{serviceID}}
+	g.user = service
+	g.start()
+	g.await("the line", func() bool { return g.health().MQTT.Connected })
+	g.tap("--uid", "04A1B2C3D4E5F6")
+
+	asks := [][]string{{"status"}, {"status", "--json"}, {"export"}, {"export", "--format", "csv", "--since", "1d"}, {"verify"}}
+	owners := [][]string{
+		{"sim", "tap", "--reader", "door", "--uid", "04A1B2C3D4E5F7"}, {"sim", "reader", "--reader", "door", "--fault", "none"},
+		{"export", "--day", "2026-11-23", "--format", "csv"}, {"export", "--day", "2026-11-23", "--format", "html"},
+		{"forget", "--tag", "reyax:50"},
+	}
+	for _, args := range asks {
+		if out, code := g.tryAs(member, args...); code != 0 {
+			t.Errorf("a member's %v: exit %d, %s", args, code, out)
+		}
+		if out, code := g.tryAs(stranger, args...); code != 1 || !strings.Contains(out, "permission denied; run as root or join the group") {
+			t.Errorf("a stranger's %v: exit %d, %s", args, code, out)
+		}
+	}
+	for _, args := range owners {
+		if out, code := g.tryAs(member, args...); code != 1 || !strings.Contains(out, "only root and the gateway's own user may do that") {
+			t.Errorf("a member's %v: exit %d, %s", args, code, out)
+		}
+		for who, as := range map[string]*syscall.Credential{"root": nil, "the gateway's user": service} {
+			if out, code := g.tryAs(as, args...); code != 0 {
+				t.Errorf("%v of %s: exit %d, %s", args, who, code, out)
+			}
+		}
+	}
+	if out, code := g.tryAs(member, "badge", "04A1B2C3D4E5F6"); code != 1 || !strings.Contains(out, "badge.key") || !strings.Contains(out, "permission denied") {
+		t.Errorf("a member's badge: exit %d, %s", code, out)
+	}
+	if out, code := g.tryAs(service, "badge", "04A1B2C3D4E5F6"); code != 0 || !strings.HasPrefix(out, "h:") {
+		t.Errorf("badge of the gateway's user: exit %d, %s", code, out)
+	}
+	firstLine(t, g, "watch")
+	logged := looks(t, state)
+	for _, want := range []look{
+		{"export", memberID, "jsonl", ""}, {"export", memberID, "csv", ""}, {"export", 0, "html", "2026-11-23"}, {"export", serviceID, "csv", "2026-11-23"},
+		{"forget", 0, "", ""}, {"forget", serviceID, "", ""}, {"watch", 0, "", ""},
+	} {
+		if !logged[want] {
+			t.Errorf("%+v is not in exports.log: %v", want, logged)
+		}
+	}
+	for l := range logged {
+		if l.UID == strangerID || l.UID == memberID && (l.Action == "forget" || l.Day != "") {
+			t.Errorf("%+v is in exports.log", l)
+		}
+	}
+	v := validator(t)
+	city.Await("the city to be told", func(m []brokertest.Message) bool {
+		told := make(map[string]bool)
+		for _, one := range m {
+			var line struct {
+				Details struct{ Action, UID, Format string }
+			}
+			if err := v.Validate(one.Topic, one.Payload); err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(one.Payload, &line); err != nil {
+				t.Fatal(err)
+			}
+			told[line.Details.Action+" "+line.Details.UID] = true
+		}
+		return told["export 64124"] && told["export 0"] && told["forget 64123"] && told["forget 0"] && told["watch 0"]
+	})
+
+	// While no gateway runs, the files themselves say who may.
+	g.stop()
+	for _, args := range owners[2:] {
+		if out, code := g.tryAs(member, args...); code != 1 || !strings.Contains(out, "only root and the gateway's own user may do that") {
+			t.Errorf("a member's %v of a stopped gateway: exit %d, %s", args, code, out)
+		}
+	}
+	g.must("export", "--day", "2026-11-23", "--format", "csv") // as root
+	var s syscall.Stat_t
+	if err := syscall.Stat(filepath.Join(state, "exports.log"), &s); err != nil || s.Uid != serviceID {
+		t.Errorf("exports.log belongs to %d, %v", s.Uid, err)
+	}
+}
+
+// look is a line of exports.log.
+type look struct {
+	Action string
+	UID    int
+	Format string
+	Day    string
+}
+
+func looks(t *testing.T, state string) map[look]bool {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(state, "exports.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[look]bool)
+	for line := range strings.Lines(string(text)) {
+		var l look
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		all[l] = true
+	}
+	return all
+}
+
+// TestTheLogOfExportsFollowsNoLink: what lies in the state folder may have been
+// put there by the gateway's user, and root must not be led elsewhere by it.
+func TestTheLogOfExportsFollowsNoLink(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	g.stop()
+	other := filepath.Join(g.dir, "other")
+	if err := os.WriteFile(other, []byte("untouched"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := filepath.Join(g.dir, "state", "exports.log")
+	for _, target := range []string{other, "../other", "journal.db", filepath.Join(g.dir, "new")} {
+		_ = os.Remove(log)
+		if err := os.Symlink(target, log); err != nil {
+			t.Fatal(err)
+		}
+		if out, _ := g.try("export"); !strings.Contains(out, "write log of exports") {
+			t.Errorf("with a link to %s: %s", target, out)
+		}
+	}
+	_ = os.Remove(log)
+	if err := syscall.Mkfifo(log, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := g.try("export"); !strings.Contains(out, "write log of exports") {
+		t.Errorf("with a pipe: %s", out)
+	}
+	if out := g.must("verify"); !strings.Contains(out, "journal: ok") {
+		t.Errorf("verify says %s", out)
+	}
+	if text, err := os.ReadFile(other); err != nil || string(text) != "untouched" {
+		t.Errorf("the other file says %q, %v", text, err)
+	}
+	if _, err := os.Stat(filepath.Join(g.dir, "new")); err == nil {
+		t.Error("a file was made behind the link")
+	}
+}

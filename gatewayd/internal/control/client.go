@@ -1,0 +1,210 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// ErrNotRunning means that no daemon answers on the socket.
+var ErrNotRunning = errors.New("gatewayd is not running here")
+
+// Client asks a running daemon.
+type Client struct {
+	http *http.Client
+	path string
+}
+
+// Dial finds the daemon of a state directory. ErrNotRunning tells that there is
+// none.
+func Dial(stateDir string) (*Client, error) {
+	path := filepath.Join(stateDir, SocketName)
+	conn, err := net.DialTimeout("unix", path, patience)
+	switch {
+	case err == nil:
+		_ = conn.Close()
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("open %s: %w; run as root or join the group that owns it", path, os.ErrPermission)
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, silent(path) // more wait to be heard than the kernel lets wait
+	default:
+		return nil, fmt.Errorf("%w (no answer on %s); start it with: systemctl start gatewayd", ErrNotRunning, path)
+	}
+	return &Client{path: path, http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
+		DisableKeepAlives: true,
+	}}}, nil
+}
+
+// Get asks and returns the answer's body, which the caller closes.
+func (c *Client) Get(ctx context.Context, target string) (io.ReadCloser, error) {
+	resp, err := c.do(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// Post asks with a JSON body and returns the answer's body, which the caller
+// closes.
+func Post[T any](ctx context.Context, c *Client, path string, request T) (io.ReadCloser, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	resp, err := c.do(ctx, http.MethodPost, path, body)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// Copy passes an answer of /export or /verify on, and tells whether it says
+// that the journal is damaged. An answer that broke off is an error.
+func (c *Client) Copy(ctx context.Context, w io.Writer, target string) (damaged bool, err error) {
+	resp, err := c.do(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(w, resp.Body); err != nil {
+		return false, fmt.Errorf("read answer: %w", err)
+	}
+	if text := resp.Trailer.Get(trailerError); text != "" {
+		return false, fmt.Errorf("gatewayd says: %s", text)
+	}
+	return resp.Trailer.Get(trailerDamaged) != "", nil
+}
+
+func (c *Client) do(ctx context.Context, method, target string, body []byte) (*http.Response, error) {
+	pulse := c.follow(ctx)
+	req, err := http.NewRequestWithContext(pulse.ctx, method, "http://gatewayd"+target, bytes.NewReader(body))
+	if err != nil {
+		pulse.end()
+		return nil, fmt.Errorf("ask gatewayd: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		err = pulse.blame(err)
+		pulse.end()
+		if errors.Is(err, ErrSilent) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("ask gatewayd on %s: %w", c.path, err)
+	}
+	resp.Body = &followed{resp.Body, pulse}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		return nil, fmt.Errorf("gatewayd says: %s", bytes.TrimSpace(text))
+	}
+	return resp, nil
+}
+
+// A daemon that is asked is felt for its pulse all the while, since an answer may
+// rightly take minutes: a moment after each sign of life, and patience without
+// one is too long. Together they stay below the 5 s that a command may wait.
+const (
+	patience   = 3500 * time.Millisecond
+	pulseEvery = time.Second
+)
+
+// ErrSilent means that a daemon holds the socket and does not answer: it hangs,
+// was stopped by a signal, or is still opening its journal.
+var ErrSilent = errors.New("gatewayd does not answer")
+
+func silent(path string) error {
+	return fmt.Errorf("%w on %s: it hangs, or is still starting; see journalctl -u gatewayd, or start it again: systemctl restart gatewayd", ErrSilent, path)
+}
+
+// pulse follows a daemon while it works on an answer. Its context ends with
+// ErrSilent when the daemon shows no life any more.
+type pulse struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+}
+
+// follow begins to feel the daemon's pulse, until end.
+func (c *Client) follow(parent context.Context) *pulse {
+	p := &pulse{done: make(chan struct{})}
+	p.ctx, p.cancel = context.WithCancelCause(parent)
+	go func() {
+		defer close(p.done)
+		for {
+			if !c.lives(p.ctx) && p.ctx.Err() == nil {
+				p.cancel(silent(c.path))
+				return
+			}
+			select {
+			case <-p.ctx.Done():
+				return
+			case <-time.After(pulseEvery):
+			}
+		}
+	}()
+	return p
+}
+
+// lives asks for a sign of life. One that went away is not silent: its answer
+// breaks off, and says so itself.
+func (c *Client) lives(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gatewayd/alive", nil)
+	if err != nil {
+		return true
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return !errors.Is(err, context.DeadlineExceeded)
+	}
+	_ = resp.Body.Close() // it holds nothing
+	return true
+}
+
+// end stops following.
+func (p *pulse) end() {
+	p.cancel(nil)
+	<-p.done
+}
+
+// blame tells whether an answer broke off because the daemon fell silent.
+func (p *pulse) blame(err error) error {
+	if cause := context.Cause(p.ctx); errors.Is(cause, ErrSilent) {
+		return cause
+	}
+	return err
+}
+
+// followed is the body of an answer of a daemon whose pulse is felt.
+type followed struct {
+	io.ReadCloser
+	pulse *pulse
+}
+
+// Read implements io.Reader.
+func (f *followed) Read(b []byte) (int, error) {
+	n, err := f.ReadCloser.Read(b)
+	if err != nil && err != io.EOF {
+		err = f.pulse.blame(err)
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (f *followed) Close() error {
+	f.pulse.end()
+	return f.ReadCloser.Close()
+}
