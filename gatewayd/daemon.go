@@ -394,6 +394,7 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 	o.Commands = d.commands()
 	o.Documents = d.signed.topics()
 	o.Log = log
+	o.Restate = d.cfg.Health.Interval
 	o.Beat = d.systemd.Pulse("uplink").Beat
 	o.Limits = limits
 	o.Dial = d.around.dial

@@ -246,6 +246,9 @@ func (b *Broker) Subscribe(filter string, configure ...func(*mqtt.ClientOptions)
 	return c
 }
 
+// Disconnect ends the city's connection for good.
+func (c *City) Disconnect() { c.client.Disconnect(100) }
+
 // Publish sends a message at QoS 1 and waits for its PUBACK.
 func (c *City) Publish(topic string, retained bool, payload []byte) {
 	c.t.Helper()

@@ -6,9 +6,15 @@ import "encoding/json"
 type Status struct {
 	State   string  `json:"state"`   // "online" or "offline"
 	Session ID      `json:"session"` // of the process, so that a late will is recognised
-	Reason  string  `json:"reason"`  // "start", "stop" or "lost"
+	Reason  string  `json:"reason"`  // "start", "stop", "reload" or "lost"
 	Time    *string `json:"time"`    // null while unknown, and in a will
 }
+
+// Why a gateway is offline on purpose, in Status.
+const (
+	ReasonStop   = "stop"
+	ReasonReload = "reload" // it starts over at once, with a new session
+)
 
 // Info is the retained message of the topic `info`: what this gateway is.
 type Info struct {

@@ -225,7 +225,7 @@ func (s *session) askOnce(ctx context.Context, timer *time.Timer) (sample, bool,
 	s.road.RLock()
 	s.client.Publish(s.u.prefix+"time/request", 0, false, b)
 	s.road.RUnlock()
-	timer.Reset(slowestReply)
+	timer.Reset(s.u.limits.AskReply)
 	select {
 	case a := <-s.time.answers:
 		s.u.answered()

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"slices"
@@ -52,7 +53,7 @@ func FuzzPackets(f *testing.F) {
 	f.Add([]byte{0x30, 0x80, 0x80, 0x21}, 1)
 	f.Fuzz(func(t *testing.T, stream []byte, chunk int) {
 		passed := false
-		got, _ := readPackets(stream, max(chunk%64, 1), func() { passed = true })
+		got, _ := readPackets(stream, max(chunk%64, 1), func(error) { passed = true })
 		if !passed && !bytes.HasPrefix(stream, got) {
 			t.Errorf("%x became %x", stream, got)
 		}
@@ -60,7 +61,7 @@ func FuzzPackets(f *testing.F) {
 }
 
 // readPackets is what comes through of a stream that arrives in chunks.
-func readPackets(stream []byte, chunk int, passed func()) ([]byte, error) {
+func readPackets(stream []byte, chunk int, passed func(error)) ([]byte, error) {
 	return io.ReadAll(newBounded(chunks{r: bytes.NewReader(stream), n: chunk}, 4, passed))
 }
 
@@ -79,8 +80,15 @@ func TestPacketThatPahoWouldNotSurviveEndsTheConnection(t *testing.T) {
 		"one byte too large":     {0x20, 0x81, 0x80, 0x20},
 		"endless length":         {0x30, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80},
 		"more answers than asks": {0x90, 7, 0, 1, 1, 1, 1, 1, 1},
+		"PUBREC":                 {0x50, 2, 0, 1},
+		"PUBREL":                 {0x62, 2, 0, 1},
+		"PUBCOMP":                {0x70, 2, 0, 1},
+		"a client's packet":      {0xC0, 0},
+		"PUBACK with a QoS":      {0x42, 2, 0, 1},
+		"long PUBACK":            {0x40, 3, 0, 1, 0},
+		"long PINGRESP":          {0xD0, 1, 0},
 	} {
-		if _, err := readPackets(head, 1, func() {}); err == nil {
+		if _, err := readPackets(head, 1, func(error) {}); err == nil {
 			t.Errorf("%s passed", name)
 		}
 	}
@@ -91,13 +99,34 @@ func TestLargeMessageIsPassedOver(t *testing.T) {
 	for size, wanted := range map[int]bool{maxPacket: true, maxPacket + 1: false, 3 * maxPacket: false} {
 		large := append([]byte{0x32, byte(size)&0x7F | 0x80, byte(size>>7)&0x7F | 0x80, byte(size >> 14)}, make([]byte, size)...)
 		passed := 0
-		got, err := readPackets(slices.Concat(before, large, after), 1000, func() { passed++ })
+		got, err := readPackets(slices.Concat(before, large, after), 1000, func(error) { passed++ })
 		want := slices.Concat(before, after)
 		if wanted {
 			want = slices.Concat(before, large, after)
 		}
 		if err != nil || !bytes.Equal(got, want) || (passed == 0) != wanted {
 			t.Errorf("%d bytes: %d came through, %v, %d passed over", size, len(got), err, passed)
+		}
+	}
+}
+
+// TestMessageAtQoS2IsPassedOver: paho would keep it until the broker goes on.
+func TestMessageAtQoS2IsPassedOver(t *testing.T) {
+	before, after := []byte{0x20, 2, 0, 0}, []byte{0x30, 5, 0, 1, 'a', 'b', 'c'}
+	for head, wanted := range map[byte]bool{0x30: true, 0x32: true, 0x3B: true, 0x34: false, 0x3D: false, 0x36: false} {
+		message := []byte{head, 7, 0, 1, 'a', 0, 9, 'b', 'c'}
+		passed := 0
+		got, err := readPackets(slices.Concat(before, message, after), 2, func(why error) {
+			if passed++; !errors.Is(why, errQoS) {
+				t.Error(why)
+			}
+		})
+		want := slices.Concat(before, after)
+		if wanted {
+			want = slices.Concat(before, message, after)
+		}
+		if err != nil || !bytes.Equal(got, want) || (passed == 0) != wanted {
+			t.Errorf("%x: %x came through, %v, %d passed over", head, got, err, passed)
 		}
 	}
 }

@@ -25,7 +25,7 @@ const unackedTimeout = 20 * time.Second
 // dialer makes the function that opens a connection, and tells opened of it.
 // Certificates are read at each connection, so that a renewed one is taken up
 // without a restart.
-func (u *Uplink) dialer(ctx context.Context, opened func(net.Conn)) (mqtt.OpenConnectionFunc, error) {
+func (u *Uplink) dialer(ctx context.Context, opened func(*coalescing)) (mqtt.OpenConnectionFunc, error) {
 	var config *tls.Config
 	if u.opt.TLS {
 		var err error
@@ -51,9 +51,9 @@ func (u *Uplink) dialer(ctx context.Context, opened func(net.Conn)) (mqtt.OpenCo
 			}
 			conn = secure
 		}
-		conn = newCoalescing(newBounded(conn, len(u.filters), func() { u.refused("", errTooLarge) }), u.backlog())
-		opened(conn)
-		return conn, nil
+		line := newCoalescing(newBounded(conn, len(u.filters), func(why error) { u.refused("", why) }), u.backlog())
+		opened(line)
+		return line, nil
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -150,16 +151,33 @@ func (u *Uplink) rivalSeen(session presence.ID) {
 	u.opt.Log.Error("another gateway uses this gateway's id", "id", u.opt.Origin.Gateway, "session", session.String())
 }
 
-// ownAlert clears an alert that an earlier process left behind.
+// mostContested bounds the alerts of others that are noticed between two times
+// that the gateway's own are said, and longestAlert their topics in bytes: a
+// broker may say anything.
+const (
+	mostContested = 128
+	longestAlert  = 128
+)
+
+// ownAlert notices an alert that is not this gateway's: one that an earlier
+// process left behind, which is cleared, or one that somebody put there or
+// cleared, which is set right the next time.
 func (s *session) ownAlert(topic string, m mqtt.Message) {
 	u := s.u
-	if !m.Retained() || len(m.Payload()) == 0 {
+	if len(topic) > longestAlert {
 		return
 	}
 	u.mu.Lock()
-	standing := len(u.retained[topic]) > 0
+	ours := u.retained[topic]
+	differs := !bytes.Equal(ours, m.Payload())
+	left := m.Retained() && differs && len(ours) == 0 && s.cleared < mostContested
+	if left {
+		s.cleared++
+	} else if differs && len(u.contested) < mostContested {
+		u.contested[topic] = struct{}{}
+	}
 	u.mu.Unlock()
-	if !standing {
+	if left {
 		u.say(topic)
 	}
 }

@@ -36,6 +36,8 @@ type session struct {
 	moved  atomic.Int64 // when the broker last acknowledged anything, in ns since 1970
 	left   []sent       // events without a PUBACK, at the end
 
+	cleared int // alerts of earlier processes, under the uplink's mutex
+
 	road  sync.RWMutex // held for writing while one publication goes alone
 	trail sync.Mutex
 	posts []*post   // documents and replies without a PUBACK
@@ -43,7 +45,7 @@ type session struct {
 	said  time.Time // when that was
 
 	mu     sync.RWMutex // held for reading while a message is put in its place
-	socket net.Conn
+	socket *coalescing
 	ended  bool
 }
 
@@ -84,12 +86,29 @@ func (u *Uplink) session(ctx context.Context) error {
 	s.client = mqtt.NewClient(options)
 	connect := s.client.Connect()
 	defer s.hangUp(connect)
-	if err := s.wait(ctx, connect, u.limits.Connect+time.Second); err != nil {
+	err = s.wait(ctx, connect, u.limits.Connect+time.Second)
+	if ctx.Err() != nil && connect.WaitTimeout(u.limits.Goodbye/2) && connect.Error() == nil {
+		err = nil // the broker knows of it already, and of its will
+	}
+	if err != nil {
 		return fmt.Errorf("connect to %s: %w", u.opt.Address, plain(err))
 	}
+	err = s.work(ctx)
+	if ctx.Err() != nil {
+		s.goodbye()
+	}
+	return err
+}
+
+// work does what a connection is there for until it ends or the context does,
+// and says why it ended.
+func (s *session) work(ctx context.Context) error {
+	u := s.u
 	if err := s.greet(ctx); err != nil {
-		err = s.whyLost(ctx, err)
-		s.learn(err)
+		if ctx.Err() == nil {
+			err = s.whyLost(ctx, err)
+			s.learn(err)
+		}
 		return fmt.Errorf("greet %s: %w", u.opt.Address, err)
 	}
 	u.opt.Log.Info("the line to the city is up", "broker", u.opt.Address)
@@ -117,7 +136,7 @@ func (u *Uplink) session(ctx context.Context) error {
 			return gctx.Err()
 		}
 	})
-	err = g.Wait()
+	err := g.Wait()
 	if errors.Is(err, errLost) && s.time.justAsked() {
 		u.hungUp()
 	} else {
@@ -125,9 +144,6 @@ func (u *Uplink) session(ctx context.Context) error {
 	}
 	if errors.Is(err, errLost) && time.Since(up) < closedSoon {
 		err = fmt.Errorf("%w (at once: does it allow this gateway's topics (ACL) and messages of this size?)", err)
-	}
-	if ctx.Err() != nil {
-		s.goodbye()
 	}
 	return err
 }
@@ -272,8 +288,16 @@ func (s *session) greet(ctx context.Context) error {
 // tell publishes documents and lines of the log.
 func (s *session) tell(ctx context.Context) error {
 	u := s.u
+	var restate <-chan time.Time // never
+	if u.opt.Restate > 0 {
+		tick := time.NewTicker(u.opt.Restate)
+		defer tick.Stop()
+		restate = tick.C
+	}
 	for {
 		select {
+		case <-restate:
+			u.restate()
 		case <-u.changed:
 			if err := s.tellDocuments(ctx); err != nil {
 				return err
@@ -329,6 +353,28 @@ func (s *session) tellLine(line []byte) {
 	s.client.Publish(s.u.prefix+"log", 0, false, line)
 }
 
+// restate has everything retained said once more: somebody may have cleared or
+// overwritten it at the broker, and a broker that has lost it would not say.
+// Health is left out, for it is made anew as often.
+func (u *Uplink) restate() {
+	rival := u.Rival()
+	u.mu.Lock()
+	topics := slices.Collect(maps.Keys(u.contested))
+	clear(u.contested)
+	for topic, payload := range u.retained {
+		if topic != "health" && len(payload) > 0 {
+			topics = append(topics, topic)
+		}
+	}
+	u.mu.Unlock()
+	if !rival { // two gateways that contradict each other would never end
+		topics = append(topics, "status")
+	}
+	for _, topic := range topics {
+		u.say(topic)
+	}
+}
+
 // takeUnsaid takes the documents that are to be published now.
 func (u *Uplink) takeUnsaid() map[string][]byte {
 	u.mu.Lock()
@@ -341,20 +387,30 @@ func (u *Uplink) takeUnsaid() map[string][]byte {
 	return documents
 }
 
-// goodbye tells the city that the gateway stops on purpose.
+// goodbye tells the city that the gateway stops on purpose, so that the broker
+// publishes no will.
 func (s *session) goodbye() {
 	u := s.u
-	offline := s.client.Publish(u.prefix+"status", 1, true, u.status("offline", "stop", true))
-	if err := s.wait(context.Background(), offline, u.limits.Goodbye); err != nil {
+	u.mu.Lock()
+	why := u.farewell
+	u.mu.Unlock()
+	offline := s.client.Publish(u.prefix+"status", 1, true, u.status("offline", why, true))
+	err := s.wait(context.Background(), offline, u.limits.Goodbye)
+	if err != nil {
 		u.opt.Log.Warn("could not tell the city goodbye", "error", err)
-		return
+	}
+	s.mu.RLock()
+	socket := s.socket
+	s.mu.RUnlock()
+	if socket != nil && err == nil {
+		socket.linger(u.limits.Goodbye / 2)
 	}
 	s.client.Disconnect(100) // milliseconds
 }
 
 // opened keeps a socket for hangUp. One that comes too late for that is closed
 // here.
-func (s *session) opened(c net.Conn) {
+func (s *session) opened(c *coalescing) {
 	s.mu.Lock()
 	ended := s.ended
 	s.socket = c

@@ -117,6 +117,9 @@ type Options struct {
 	// payload stays with whom it is handed to.
 	Documents map[string]func(payload []byte)
 	Log       *slog.Logger
+	// Restate is how often what is retained is said once more, for somebody may
+	// have cleared or overwritten it at the broker; 0 for never.
+	Restate time.Duration
 
 	// Beat, if set, is told at each step within what time the next one comes:
 	// 0 before work, the bound of a wait before the wait, less than 0 before
@@ -138,6 +141,7 @@ type Limits struct {
 	Ping        time.Duration // for the answer to a ping: 4 s
 	RetryMin    time.Duration // between two attempts to connect: 1 s
 	RetryMax    time.Duration // 60 s
+	Held        time.Duration // for which a connection must have lasted for the next attempt to be made soon: 10 s
 	Goodbye     time.Duration // for the last message: 1 s
 	Receipt     time.Duration // for a receipt before the oldest events without one go again: 1 min
 	ReceiptMax  time.Duration // the same while the city does not answer to that: doubled up to 1 h
@@ -145,6 +149,7 @@ type Limits struct {
 	Aside       time.Duration // before a document over which the broker hung up is tried again: 10 min, then longer
 	Hold        time.Duration // the same for an event: 1 min, then longer
 	AskTime     time.Duration // between two rounds of asking for the time: 10 min
+	AskReply    time.Duration // for an answer before the question is given up: 2 s
 	AskPause    time.Duration // between an answer and the next question: 500 ms
 }
 
@@ -160,12 +165,14 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Ping, 4*time.Second)
 	set(&l.RetryMin, time.Second)
 	set(&l.RetryMax, time.Minute)
+	set(&l.Held, 10*time.Second)
 	set(&l.Goodbye, time.Second)
 	set(&l.Receipt, time.Minute)
 	set(&l.ReceiptMax, time.Hour)
 	set(&l.Aside, 10*time.Minute)
 	set(&l.Hold, time.Minute)
 	set(&l.AskTime, 10*time.Minute)
+	set(&l.AskReply, slowestReply)
 	set(&l.AskPause, 500*time.Millisecond)
 	if l.Unreceipted == 0 {
 		l.Unreceipted = 10_000
@@ -194,6 +201,7 @@ type Uplink struct {
 	mu        sync.Mutex
 	retained  map[string][]byte   // the last document of each topic
 	unsaid    map[string]struct{} // topics whose document is to be published
+	contested map[string]struct{} // topics of alerts where the broker has something else
 	connected bool
 	since     time.Time // when the line went, or the uplink was made
 	greeted   int       // connections so far
@@ -210,6 +218,7 @@ type Uplink struct {
 	quiet     int64         // refusals that were not logged since
 	early     uint64        // taps up to here were sent ahead of their turn
 	learnt    bool          // the next connection may get further than the last one
+	farewell  string        // the reason that the goodbye gives
 }
 
 // logRoom is how many lines of the log may wait for the line.
@@ -226,8 +235,11 @@ func New(opt Options) *Uplink {
 		lines:    make(chan []byte, logRoom),
 		retained: make(map[string][]byte),
 		unsaid:   make(map[string]struct{}),
-		progress: make(chan struct{}),
-		since:    time.Now(),
+
+		contested: make(map[string]struct{}),
+		progress:  make(chan struct{}),
+		farewell:  presence.ReasonStop,
+		since:     time.Now(),
 	}
 	u.refusals = newRefusals(u.limits.Aside, u.limits.Hold)
 	patient := patience{u.limits.Receipt, u.limits.ReceiptMax}
@@ -253,10 +265,6 @@ func New(opt Options) *Uplink {
 	return u
 }
 
-// connectionHeld is how long a connection must have lasted for the next attempt
-// to be made soon.
-const connectionHeld = 10 * time.Second
-
 // Run keeps the line up until the context ends, and then says goodbye.
 func (u *Uplink) Run(ctx context.Context) error {
 	wait := backoff.Backoff{Min: u.limits.RetryMin, Max: u.limits.RetryMax}
@@ -274,7 +282,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 		u.mu.Unlock()
 		// Two gateways under one id throw each other off the broker: they must
 		// not do it at full speed.
-		if (learnt || time.Since(started) > connectionHeld) && !u.Rival() {
+		if (learnt || time.Since(started) > u.limits.Held) && !u.Rival() {
 			wait.Reset()
 		}
 		pause := wait.Next()
@@ -290,6 +298,14 @@ func (u *Uplink) beat(next time.Duration) {
 	if u.opt.Beat != nil {
 		u.opt.Beat(next)
 	}
+}
+
+// Leave sets the reason that the goodbye gives, which is presence.ReasonStop
+// where nobody says otherwise.
+func (u *Uplink) Leave(reason string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.farewell = reason
 }
 
 // Retain keeps a document for a topic behind the gateway's prefix and publishes

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
 	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
@@ -623,4 +625,57 @@ func BenchmarkDrain(b *testing.B) {
 	b.StopTimer()
 	cancel()
 	<-done
+}
+
+// TestTwoGatewaysUnderOneIDTakeTheirTime: they throw each other off the broker,
+// however long each connection held before.
+func TestTwoGatewaysUnderOneIDTakeTheirTime(t *testing.T) {
+	for _, rival := range []bool{true, false} {
+		t.Run(fmt.Sprintf("rival %t", rival), func(t *testing.T) {
+			b := brokertest.Start(t)
+			o := options(b.Address(), newMemory(0))
+			pauses := make(chan time.Duration, 1000)
+			o.Log = slog.New(pauseLog{slog.DiscardHandler, pauses})
+			o.Limits.RetryMin, o.Limits.RetryMax = 5*time.Millisecond, 400*time.Millisecond
+			o.Limits.Held = time.Nanosecond // any connection did
+			u := uplink.New(o)
+			run(t, u)
+			city := b.Subscribe(prefix + "none")
+			other := fmt.Appendf(nil, `{"state":"online","session":"%s","reason":"start","time":null}`, presence.ID{8})
+			longest := time.Duration(0)
+			for range 10 {
+				await(t, "the line", func() bool { return u.Stats().Connected })
+				if rival {
+					city.Publish(prefix+"status", false, other)
+					await(t, "the other to be seen", u.Rival)
+				}
+				thief := b.Subscribe(prefix+"none", func(o *mqtt.ClientOptions) { // what the other does
+					o.SetClientID("dinkes-01").SetAutoReconnect(false).SetConnectRetry(false)
+				})
+				longest = max(longest, <-pauses)
+				thief.Disconnect()
+			}
+			if slow := longest > 100*time.Millisecond; slow != rival {
+				t.Errorf("the longest pause between two attempts was %v", longest)
+			}
+		})
+	}
+}
+
+// pauseLog tells how long the uplink waits between two connections.
+type pauseLog struct {
+	slog.Handler
+	pauses chan<- time.Duration
+}
+
+func (p pauseLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (p pauseLog) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "wait" {
+			p.pauses <- a.Value.Duration()
+		}
+		return true
+	})
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -14,36 +15,57 @@ import (
 // a few thousand people at a hundred bytes.
 const maxPacket = 512 << 10
 
-// The kinds of packets that are looked at (MQTT 3.1.1, 2.2.1). A SUBACK answers
-// a SUBSCRIBE: two bytes of packet id and a code for each filter. paho writes
-// behind the end of a slice when there are more codes than filters, and nothing
-// recovers from that.
+// The kinds of packets that a gateway gets (MQTT 3.1.1, 2.2.1). It publishes and
+// subscribes at QoS 0 and 1 only; paho would keep what belongs to QoS 2 until the
+// broker goes on with it, which it need not.
 const (
-	publish = 3
-	suback  = 9
+	connack  = 2
+	publish  = 3
+	puback   = 4
+	suback   = 9
+	unsuback = 11
+	pingresp = 13
 )
+
+// lengthOf is how long a packet of a kind must be behind its header, false for a
+// kind that no gateway gets. A SUBACK answers a SUBSCRIBE: two bytes of packet id
+// and a code for each filter. paho writes behind the end of a slice when there are
+// more codes than filters, and nothing recovers from that.
+func (b *bounded) lengthOf(kind byte) (length int, known bool) {
+	switch kind {
+	case connack, puback, unsuback:
+		return 2, true
+	case suback:
+		return 2 + b.filters, true
+	case pingresp:
+		return 0, true
+	}
+	return 0, false
+}
 
 var (
 	errTooLarge = fmt.Errorf("the broker sent a packet of more than %d bytes", maxPacket)
 	errLength   = errors.New("the broker sent a packet without an end")
-	errSuback   = errors.New("the broker does not answer each subscription")
+	errPacket   = errors.New("the broker sent a packet that it must not send here")
+	errQoS      = errors.New("a message at QoS 2, at which nobody subscribed")
 )
 
 // bounded follows the packets that come over a connection (MQTT 3.1.1, 2.2: a
 // byte of type and flags, the remaining length in 7-bit groups, the rest) and
-// ends it before one is read that paho would not survive. A message that is too
-// large is passed over: it may be retained, and would end every connection.
+// ends it before one is read that paho would not survive, or would keep. A message
+// that is too large, or comes at QoS 2, is passed over: it may be retained, and
+// would end every connection.
 //
 // It reads ahead: paho asks for a packet's header byte by byte.
 type bounded struct {
 	net.Conn
 	ahead   *bufio.Reader
-	filters int    // subscriptions, all in one SUBSCRIBE
-	passed  func() // is told of each message that was passed over
-	rest    int    // bytes of the packet still to come
+	filters int             // subscriptions, all in one SUBSCRIBE
+	passed  func(why error) // is told of each message that was passed over
+	rest    int             // bytes of the packet still to come
 }
 
-func newBounded(c net.Conn, filters int, passed func()) *bounded {
+func newBounded(c net.Conn, filters int, passed func(why error)) *bounded {
 	return &bounded{Conn: c, ahead: bufio.NewReaderSize(c, 4<<10), filters: filters, passed: passed}
 }
 
@@ -77,21 +99,31 @@ func (b *bounded) next() error {
 		}
 	}
 	head, err := b.ahead.Peek(1)
-	kind := head[0] >> 4
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case kind == publish && length > maxPacket:
-		_, err := b.ahead.Discard(n + length)
-		b.passed()
-		return err
-	case length > maxPacket:
-		return errTooLarge
-	case kind == suback && length != 2+b.filters:
-		return errSuback
 	}
-	b.rest = n + length
-	return nil
+	kind, flags := head[0]>>4, head[0]&0xF
+	if kind != publish {
+		// Flags that are set would have paho keep what the packet acknowledges.
+		if want, known := b.lengthOf(kind); !known || flags != 0 || length != want {
+			return errPacket
+		}
+		b.rest = n + length
+		return nil
+	}
+	var why error
+	switch qos := flags >> 1 & 3; {
+	case length > maxPacket:
+		why = errTooLarge
+	case qos > 1:
+		why = errQoS
+	default:
+		b.rest = n + length
+		return nil
+	}
+	_, err = b.ahead.Discard(n + length)
+	b.passed(why)
+	return err
 }
 
 // coalescing is a connection whose writes go out together: paho writes each
@@ -107,7 +139,8 @@ func (b *bounded) next() error {
 // an event counts as delivered at its PUBACK and not before.
 type coalescing struct {
 	net.Conn
-	room int // bytes that may wait
+	raw  io.Reader // what comes in, past whoever else reads
+	room int       // bytes that may wait
 	end  func() error
 	done chan struct{} // the goroutine that writes has ended
 
@@ -116,6 +149,7 @@ type coalescing struct {
 	buffer []byte // not yet on its way
 	closed bool
 	err    error
+	wait   time.Duration // for the other side to close first
 }
 
 // lastWords is for how long Close waits until the last packets are written.
@@ -128,9 +162,12 @@ func (u *Uplink) backlog() int { return 1<<20 + max(u.opt.Window, 1)<<12 }
 var errBacklog = errors.New("the line does not take what is sent")
 
 func newCoalescing(c net.Conn, room int) *coalescing {
-	w := &coalescing{Conn: c, room: room, done: make(chan struct{})}
+	w := &coalescing{Conn: c, raw: c, room: room, done: make(chan struct{})}
 	w.change.L = &w.mu
 	w.end = sync.OnceValue(w.shut)
+	if b, ok := c.(*bounded); ok {
+		w.raw = b.Conn
+	}
 	go w.flush()
 	return w
 }
@@ -201,6 +238,16 @@ func (w *coalescing) SetDeadline(t time.Time) error { return w.Conn.SetReadDeadl
 // Close implements net.Conn. It may be called more than once.
 func (w *coalescing) Close() error { return w.end() }
 
+// linger has Close wait until the other side has closed, at most so long. A
+// broker does that at a DISCONNECT. A socket that is closed while something is
+// unread, such as what the broker has just said, is reset, and what is on its way
+// in the other direction may be lost with it: the DISCONNECT itself.
+func (w *coalescing) linger(most time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wait = most
+}
+
 func (w *coalescing) shut() error {
 	w.mu.Lock()
 	w.closed = true
@@ -208,5 +255,13 @@ func (w *coalescing) shut() error {
 	w.mu.Unlock()
 	_ = w.Conn.SetWriteDeadline(time.Now().Add(lastWords)) // fails only when closed
 	<-w.done
+	w.mu.Lock()
+	most, err := w.wait, w.err
+	w.mu.Unlock()
+	if most > 0 && err == nil && w.Conn.SetReadDeadline(time.Now().Add(most)) == nil {
+		// Whoever reads beside this only leaves less to be read here. It ends with
+		// the connection, or when the time is over.
+		_, _ = io.Copy(io.Discard, w.raw)
+	}
 	return w.Conn.Close()
 }
