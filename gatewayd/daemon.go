@@ -147,6 +147,7 @@ func (d *daemon) close() error {
 		}
 	}
 	if d.journal != nil {
+		d.closeOutages()
 		errs = append(errs, d.journal.Close())
 	}
 	return errors.Join(errs...)

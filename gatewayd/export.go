@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"presence/config"
+	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/journal"
@@ -92,9 +93,14 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 		return noJournal(cfg.Gateway.StateDir, err)
 	}
 	defer file.Close()
-	outages, err := outage.Read(file)
+	alive, clean, known := file.Ended()
+	var end *presence.Reading
+	if known {
+		end = &alive
+	}
+	outages, err := outage.Read(file, end)
 	if err != nil {
-		return err
+		fmt.Fprintln(con.err, "gatewayd: not all outages can be read:", err)
 	}
 	now := time.Now().In(cfg.Gateway.Timezone).Format(presence.TimeLayout)
 	line := exportLine(x, os.Getuid())
@@ -107,6 +113,9 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 		fmt.Fprintln(con.err, "gatewayd: times are less well known than they could be:", err)
 	}
 	from := exportFrom{origin: originOf(cfg), times: times, answers: lookUp(file, times), journal: file, outages: outages}
+	if known {
+		from.off = &off{since: alive, what: offSince(alive, clean)}
+	}
 	return export(ctx, con.out, x, from)
 }
 
@@ -184,6 +193,25 @@ type exportFrom struct {
 	answers answers // for events
 	journal scanner
 	outages []outage.Outage
+	off     *off // nil: the gateway runs
+}
+
+// off is a gateway that does not run.
+type off struct {
+	since presence.Reading // it was last alive
+	what  alerts.Failure
+}
+
+// offSince tells why a gateway does not run that was last alive at a reading.
+func offSince(alive presence.Reading, clean bool) alerts.Failure {
+	boot, err := clock.BootID()
+	switch {
+	case clean:
+		return alerts.Stopped
+	case err == nil && boot != alive.Boot:
+		return alerts.PowerOff
+	}
+	return alerts.Crashed
 }
 
 // export writes what is wanted.
@@ -205,7 +233,10 @@ func exportDay(ctx context.Context, w io.Writer, x control.Export, from exportFr
 		return fmt.Errorf("write recap: %w", err)
 	}
 	for _, o := range from.outages {
-		day.Outage(o.What, o.From, o.To)
+		day.Outage(o.What, o.From, o.To, o.Times, o.Down)
+	}
+	if o := from.off; o != nil {
+		day.Outage(alerts.Outage{Failure: o.what}, o.since, nil, 1, 0)
 	}
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	if x.Format == "html" {

@@ -9,18 +9,45 @@ import (
 // openOutages reads when this gateway could not work so far. Without that it
 // works all the same.
 func (d *daemon) openOutages() {
-	// The last sign of life before this process: the newest record that is not
-	// of its own stream.
-	var alive presence.Reading
+	var err error
+	if d.outages, err = outage.Open(d.journal, d.journal.Stream(), d.lastAlive); err != nil {
+		d.log.Error("not all earlier outages can be read", "error", err)
+	}
+}
+
+// lastAlive tells when the process of an earlier stream was last known to run,
+// false where nobody knows. The zero stream is the one before this.
+func (d *daemon) lastAlive(stream presence.ID) (alive presence.Reading, ok bool) {
+	next := false // the next older record is the stream's last
 	err := d.journal.Tail(func(e presence.Entry) bool {
-		alive = e.At
-		return e.Stream == d.journal.Stream()
+		if next {
+			alive, ok = e.At, true
+			return false
+		}
+		if e.Start == nil || e.Start.Previous == nil ||
+			stream != (presence.ID{}) && stream != e.Start.Previous.Stream {
+			return true
+		}
+		if e.Start.Alive != nil {
+			alive, ok = *e.Start.Alive, true
+			return false
+		}
+		next = true // the first versions did not note it
+		return true
 	})
 	if err != nil {
 		d.log.Error("the last sign of life cannot be read", "error", err)
 	}
-	if d.outages, err = outage.Open(d.journal, alive); err != nil {
-		d.log.Error("earlier outages cannot be read", "error", err)
+	return alive, ok
+}
+
+// closeOutages notes that the gateway stops.
+func (d *daemon) closeOutages() {
+	if d.outages == nil || d.journal.Refused() != nil {
+		return
+	}
+	if err := d.outages.Close(d.clock.Now()); err != nil {
+		d.log.Warn("an outage is not noted on disk", "error", err)
 	}
 }
 
@@ -36,6 +63,7 @@ func (d *daemon) noteOutages(doc presence.Health, standing []alerts.Alert) {
 	if doc.Clock.Quality == presence.QualityUnsynced {
 		broken = append(broken, alerts.Outage{Failure: alerts.ClockUnknown})
 	}
+	d.journal.Alive()
 	err := d.outages.Look(d.clock.Now(), broken, d.cfg.Journal.Keep)
 	if failed := err != nil; failed != d.outagesUnsaved {
 		d.outagesUnsaved = failed

@@ -119,3 +119,58 @@ func jakarta(t *testing.T) *time.Location {
 	}
 	return loc
 }
+
+// TestRestartsDoNotLengthenAnOutage: a reader that was deaf until the gateway was
+// stopped was deaf until then, however often it is started afterwards, and the
+// time in between is the gateway's own.
+func TestRestartsDoNotLengthenAnOutage(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	g.tap("--uid", "04A1B2C3D4E5F6")
+	outages := func() (lines []string, stretches map[string][2]time.Time) {
+		t.Helper()
+		rows, err := csv.NewReader(strings.NewReader(g.must("export", "--day", time.Now().In(jakarta(t)).Format(time.DateOnly), "--format", "csv"))).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		column := func(row []string, name string) string { return row[slices.Index(rows[0], name)] }
+		stretches = make(map[string][2]time.Time)
+		for _, r := range rows[1:] {
+			if r[0] == "outage" {
+				from, err := time.Parse(time.RFC3339Nano, column(r, "from"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				to, _ := time.Parse(time.RFC3339Nano, column(r, "to")) // zero while it goes on
+				stretches[column(r, "what")] = [2]time.Time{from, to}
+				lines = append(lines, strings.Join(r, ","))
+			}
+		}
+		return lines, stretches
+	}
+	g.must("sim", "reader", "--reader", "door", "--fault", "deaf")
+	g.awaitFor(20*time.Second, "the outage to be noted", func() bool { lines, _ := outages(); return len(lines) > 0 })
+	stopped := time.Now()
+	g.stop()
+	for range 3 {
+		g.start() // the reader is well
+		started := time.Now()
+		g.tap("--uid", "04A1B2C3D4E5F7")
+		lines, found := outages()
+		reader := found["reader-door"]
+		if to := reader[1]; to.Before(reader[0]) || to.Before(stopped.Add(-time.Second)) || to.After(started) {
+			t.Errorf("the reader was deaf until the stop at %v, the sheet says\n%s", stopped, strings.Join(lines, "\n"))
+		}
+		if off := found["stopped"]; off[0].Before(reader[1].Add(-time.Second)) || off[1].Before(off[0]) || len(found) != 2 {
+			t.Errorf("the gateway was stopped at %v, the sheet says\n%s", stopped, strings.Join(lines, "\n"))
+		}
+		if n := strings.Count(strings.Join(lines, "\n"), "reader-door"); n != 1 {
+			t.Errorf("%d outages of the reader", n)
+		}
+		g.stop()
+	}
+	// Of a gateway that does not run the sheet says so.
+	if _, found := outages(); !found["stopped"][1].IsZero() {
+		t.Errorf("of a stopped gateway the sheet says %v", found)
+	}
+}

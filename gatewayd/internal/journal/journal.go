@@ -62,7 +62,7 @@ type Journal struct {
 	sending sending       // how far the city was told
 	said    answers       // not yet on disk
 	state   state         // as on disk
-	written time.Time     // when the writer last tried to write
+	wrote   time.Time     // when the writer last tried to write
 	pulse   bool          // it is to write that the process runs
 	err     error         // why failed is closed
 	closing bool
@@ -119,7 +119,7 @@ func newJournal(opt Options) (*Journal, error) {
 		queue:  queue{room: make(chan struct{})},
 		said:   make(answers),
 
-		written: time.Now(),
+		wrote: time.Now(),
 	}, nil
 }
 

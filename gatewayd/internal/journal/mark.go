@@ -34,10 +34,38 @@ const aliveEvery = 10*time.Minute + 10*time.Second
 func (j *Journal) Alive() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if time.Since(j.written) >= aliveEvery && j.refusal() == nil {
+	if time.Since(j.wrote) >= aliveEvery && j.refusal() == nil {
 		j.pulse = true
 		j.wakeWriter()
 	}
+}
+
+// Ended tells of a journal that no daemon holds when the process of the newest
+// stream was last alive, and whether it ended on purpose; false where that
+// cannot be read or only the first versions wrote.
+func (r *Reader) Ended() (alive presence.Reading, clean, ok bool) {
+	im, _ := openImage(r.file, r.size) // one good meta page will do
+	if im == nil {
+		return alive, false, false
+	}
+	buckets, err := im.buckets()
+	if err != nil {
+		return alive, false, false
+	}
+	s := survey{codec: r.codec, problem: func(error) {}, state: func(s state) { alive = s.Alive }}
+	for _, name := range []string{bucketMeta, bucketStreams} {
+		b, there := buckets[name]
+		if !there || s.bucket(im, name, b) != nil {
+			return alive, false, false
+		}
+	}
+	newest := streamInfo{}
+	for _, info := range s.streams {
+		if info.First > newest.First {
+			newest = info
+		}
+	}
+	return alive, newest.Clean, alive != presence.Reading{}
 }
 
 // markPath is where the mark of a journal lies: journal.mark for journal.db.

@@ -231,6 +231,7 @@ func TestStartsSayWhenTheProcessBeforeWasAlive(t *testing.T) {
 	stopped := o.Now()
 	closed(t, j)
 	c.pass(5 * time.Minute)
+	ended(t, o.Path, stopped, true)
 	j = open(t, o)
 	if s := start(j); s.Alive == nil || *s.Alive != stopped {
 		t.Errorf("alive at %v, stopped at %v", s.Alive, stopped)
@@ -242,8 +243,22 @@ func TestStartsSayWhenTheProcessBeforeWasAlive(t *testing.T) {
 	c.pass(time.Minute)
 	o.Path = copied(t, o.Path)
 	c.reboot()
+	ended(t, o.Path, committed, false)
 	cut := open(t, o)
 	if s := start(cut); s.Alive == nil || *s.Alive != committed {
 		t.Errorf("alive at %v, committed at %v", s.Alive, committed)
+	}
+}
+
+// ended checks what a file says of the end of the last process.
+func ended(t *testing.T, path string, wantAlive presence.Reading, wantClean bool) {
+	t.Helper()
+	r, err := journal.OpenReadOnly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if alive, clean, ok := r.Ended(); !ok || alive != wantAlive || clean != wantClean {
+		t.Errorf("ended at %v, on purpose: %v, known: %v", alive, clean, ok)
 	}
 }

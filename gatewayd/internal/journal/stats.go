@@ -22,6 +22,7 @@ type Stats struct {
 	Waiting       int              // patient events that are not durable yet
 	Full          bool             // the last try to record something found no room
 	Commits       int64            // of this process
+	Written       int64            // bytes that they wrote
 	CommitP50     time.Duration    // of the latest commits
 	CommitP99     time.Duration
 	// WrittenBytesDay is what this process has caused to be written to storage,
@@ -56,8 +57,21 @@ func (j *Journal) Stats() Stats {
 	if used, freePages, err := j.sizes(); err == nil {
 		s.Bytes, s.FreeBytes = used, j.freeBytes(used, freePages)
 	}
+	s.Written = j.written(s.Commits)
 	s.WrittenBytesDay = writtenPerDay()
 	return s
+}
+
+// written is how many bytes so many commits have written: the pages that bbolt
+// took for them, and a meta page each.
+func (j *Journal) written(commits int64) int64 {
+	j.using.RLock()
+	defer j.using.RUnlock()
+	if j.db == nil {
+		return 0
+	}
+	s := j.db.Stats()
+	return s.TxStats.GetPageAlloc() + commits*pageSize
 }
 
 // writtenPerDay scales what this process has written to a day.

@@ -163,7 +163,7 @@ func (w *writer) write(b batch) {
 		return
 	}
 	j.mu.Lock()
-	j.written, j.pulse = time.Now(), false
+	j.wrote, j.pulse = time.Now(), false
 	c := change{items: append(b.urgent[:len(b.urgent):len(b.urgent)], j.queue.patient[:b.ride]...), ends: b.final, notes: b.notes.data}
 	j.mu.Unlock()
 

@@ -53,11 +53,16 @@ func (s Sheet) CSV(w io.Writer) error {
 			"row": "outage", "what": o.What.Code(),
 			"from": s.stamp(o.From.Time), "from_quality": string(o.From.Quality),
 		}
+		var detail []string
 		if o.Open {
-			cells["detail"] = "open"
+			detail = append(detail, "open")
 		} else {
 			cells["to"], cells["to_quality"] = s.stamp(o.To.Time), string(o.To.Quality)
 		}
+		if o.Times > 1 {
+			detail = append(detail, fmt.Sprintf("flapping %d times", o.Times), fmt.Sprintf("down %d s", int(o.Down.Round(time.Second).Seconds())))
+		}
+		cells["detail"] = strings.Join(detail, ", ")
 		line(cells)
 	}
 	for _, g := range s.Gaps {
@@ -180,11 +185,14 @@ func precision(d time.Duration) string {
 
 // Failure is an outage in words.
 func (v view) Failure(o Outage) string {
-	id, en := o.What.Texts()
+	text, en := o.What.Texts()
 	if v.T.Lang == English {
-		return en
+		text = en
 	}
-	return id
+	if o.Times > 1 {
+		text += " (" + fmt.Sprintf(v.T.Flapping, o.Times, precision(o.Down)) + ")"
+	}
+	return text
 }
 
 // End is when an outage ended.

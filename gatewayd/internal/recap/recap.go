@@ -42,7 +42,9 @@ type Tap struct {
 type Outage struct {
 	What     alerts.Outage
 	From, To presence.Timing
-	Open     bool // it goes on
+	Open     bool          // it goes on
+	Times    int           // how often it failed in between: 1, or more where it flapped
+	Down     time.Duration // for how long altogether, where it flapped
 }
 
 // Gap is what was lost.
@@ -154,27 +156,38 @@ func (c *Collector) tap(e presence.Entry, t presence.Timing) {
 	}
 }
 
-// start notes that the gateway was off before this entry: since the last sign
-// of life in the journal, which is the most that it can have been.
+// start notes that the gateway was off before this entry: since it was last known
+// to run, which is the most that it can have been. That is what the start says,
+// or at least the entry before it.
 func (c *Collector) start(e presence.Entry, t presence.Timing) {
 	p := e.Start.Previous
-	if p == nil || c.last.Pos == 0 {
+	alive := e.Start.Alive
+	if last := c.last.At; c.last.Pos != 0 && (alive == nil || isAfter(last, *alive)) {
+		alive = &last
+	}
+	if p == nil || alive == nil {
 		return
 	}
 	what := alerts.Crashed
 	switch {
 	case p.Clean:
 		what = alerts.Stopped
-	case c.last.At.Boot != e.At.Boot:
+	case alive.Boot != e.At.Boot:
 		what = alerts.PowerOff
 	}
-	c.outage(Outage{What: alerts.Outage{Failure: what}, From: c.times.Timing(c.last.At), To: t})
+	c.outage(Outage{What: alerts.Outage{Failure: what}, From: c.times.Timing(*alive), To: t, Times: 1})
+}
+
+// isAfter reports whether a is surely after b.
+func isAfter(a, b presence.Reading) bool {
+	d, ok := a.Since(b)
+	return ok && d > 0
 }
 
 // Outage takes a stretch that was noted while it lasted; a nil end is an outage
-// that goes on.
-func (c *Collector) Outage(what alerts.Outage, from presence.Reading, to *presence.Reading) {
-	o := Outage{What: what, From: c.times.Timing(from), Open: to == nil}
+// that goes on. Within it the thing failed so many times, for so long altogether.
+func (c *Collector) Outage(what alerts.Outage, from presence.Reading, to *presence.Reading, times int, down time.Duration) {
+	o := Outage{What: what, From: c.times.Timing(from), Open: to == nil, Times: times, Down: down}
 	if to != nil {
 		o.To = c.times.Timing(*to)
 	}

@@ -159,9 +159,9 @@ func TestOutagesOfTheDay(t *testing.T) {
 	end := at(2, "2026-11-23 10:30:00")
 	other := at(2, "2026-11-22 11:30:00")
 	s := d.sheet(readings{}, func(c *recap.Collector) {
-		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, at(2, "2026-11-23 10:00:00"), &end)
-		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, at(2, "2026-11-22 10:00:00"), &other)
-		c.Outage(alerts.Outage{Failure: alerts.JournalNoRoom}, at(2, "2026-11-23 15:00:00"), nil)
+		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, at(2, "2026-11-23 10:00:00"), &end, 1, 0)
+		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, at(2, "2026-11-22 10:00:00"), &other, 1, 0)
+		c.Outage(alerts.Outage{Failure: alerts.JournalNoRoom}, at(2, "2026-11-23 15:00:00"), nil, 1, 0)
 	})
 	var got []string
 	for _, o := range s.Outages {
@@ -219,7 +219,7 @@ func full() recap.Sheet {
 		Quality: presence.QualityBounded, Time: day.Add(8 * time.Hour), Error: time.Minute,
 		Min: day.Add(8*time.Hour - time.Minute), Max: day.Add(8*time.Hour + time.Minute),
 	}}, func(c *recap.Collector) {
-		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, at(2, "2026-11-23 10:00:00"), nil)
+		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, at(2, "2026-11-23 10:00:00"), nil, 1, 0)
 	})
 }
 

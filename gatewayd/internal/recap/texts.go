@@ -41,6 +41,7 @@ type texts struct {
 	Lost       string
 	Between    string
 	GoesOn     string
+	Flapping   string
 	Unknown    string
 	Legend     string
 	Signature  string
@@ -60,7 +61,7 @@ var indonesian = texts{
 	Outages:   "Gangguan perangkat", NoOutages: "Tidak ada gangguan yang tercatat pada hari ini.",
 	What: "Gangguan", From: "Mulai", To: "Selesai",
 	Gaps: "Data yang hilang", NoGaps: "Tidak ada data yang hilang.", Lost: "Hilang",
-	Between: "antara %s dan %s", GoesOn: "masih berlangsung", Unknown: "tidak diketahui",
+	Between: "antara %s dan %s", GoesOn: "masih berlangsung", Flapping: "putus-sambung %d kali, seluruhnya %s", Unknown: "tidak diketahui",
 	Legend:    "Waktu setempat. Tanda ± menyatakan ketelitian waktu; waktu yang dihitung kemudian ditandai \"dikoreksi\". \"Mulai\" pada perangkat mati adalah tanda hidup terakhir yang tercatat, jadi gangguan tidak lebih lama daripada yang tertulis.",
 	Signature: "Mengetahui", Date: "Tanggal", Event: "Nomor data",
 	qualities: map[presence.Quality]string{
@@ -86,7 +87,7 @@ var english = texts{
 	Outages:   "Device failures", NoOutages: "No failure was noted on this day.",
 	What: "Failure", From: "From", To: "To",
 	Gaps: "Lost data", NoGaps: "Nothing was lost.", Lost: "Lost",
-	Between: "between %s and %s", GoesOn: "goes on", Unknown: "unknown",
+	Between: "between %s and %s", GoesOn: "goes on", Flapping: "on and off %d times, altogether %s", Unknown: "unknown",
 	Legend:    "Local time. ± says how exactly a time is known; a time that was worked out afterwards is marked \"corrected\". \"From\" of a device that was off is its last recorded sign of life, so the failure was no longer than it says.",
 	Signature: "Confirmed by", Date: "Date", Event: "Event",
 	qualities: map[presence.Quality]string{

@@ -1,0 +1,527 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"presence/config"
+	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/outage"
+	"presence/gatewayd/internal/presence"
+)
+
+// machine is a clock of a machine that can be started again, over the time of
+// the test.
+type machine struct {
+	boot  presence.ID
+	began time.Time
+}
+
+func (m *machine) Now() presence.Reading {
+	now := time.Now()
+	return presence.Reading{Boot: m.boot, Boottime: now.Sub(m.began), Wall: now.UnixNano(), State: presence.ClockTrusted}
+}
+
+func (m *machine) Steps(ctx context.Context, _ func()) error { <-ctx.Done(); return ctx.Err() }
+
+// office lives the outages of a gateway: a real journal, clock and log, without
+// the hardware.
+type office struct {
+	t       *testing.T
+	machine machine
+	cfg     *config.Config
+	d       *daemon // nil while it is off
+	broken  []alerts.Alert
+	lives   int
+
+	truth happened
+}
+
+// happened is what really happened.
+type happened struct {
+	broken []stretch // as seen by a process, look by look
+	off    []stretch
+	open   map[string]int // of broken, those that go on
+}
+
+// stretch is one during which something did not work.
+type stretch struct {
+	what     string
+	from, to time.Time
+	cut      bool // the process ended without a goodbye
+}
+
+func newOffice(t *testing.T) *office {
+	dir, err := os.MkdirTemp("/dev/shm", "office-")
+	if err != nil {
+		dir = t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	cfg := &config.Config{}
+	cfg.Gateway = config.Gateway{ID: "dinkes-01", Dinas: "dinkes", Timezone: time.UTC, StateDir: dir}
+	cfg.Journal = config.Journal{Keep: 35 * 24 * time.Hour, MaxMB: 16, CommitInterval: time.Second}
+	o := &office{t: t, cfg: cfg}
+	o.truth.open = make(map[string]int)
+	o.reboot()
+	return o
+}
+
+func (o *office) reboot() {
+	o.machine = machine{boot: presence.ID{byte(o.lives + 1)}, began: time.Now()}
+}
+
+func (o *office) start() {
+	o.t.Helper()
+	o.lives++
+	log := slog.New(slog.DiscardHandler)
+	c := clock.New(&o.machine)
+	d := &daemon{cfg: o.cfg, log: log, clock: c, origin: originOf(o.cfg)}
+	var err error
+	if d.journal, err = journal.Open(journalOptions(o.cfg, c.Now, log)); err != nil {
+		o.t.Fatal(err)
+	}
+	d.openOutages()
+	o.d = d
+	if n := len(o.truth.off); n > 0 {
+		o.truth.off[n-1].to = time.Now()
+		if o.truth.off[n-1].cut && d.clock.Now().Boot == (presence.ID{byte(o.lives)}) {
+			o.truth.off[n-1].what = string(alerts.PowerOff)
+		}
+	}
+}
+
+// pass lets the gateway look for so long, every second while something is in
+// motion.
+func (o *office) pass(d, step time.Duration) {
+	for until := time.Now().Add(d); time.Now().Before(until); time.Sleep(min(step, time.Until(until))) {
+		if o.d != nil {
+			o.look()
+		}
+	}
+}
+
+func (o *office) look() {
+	o.d.noteOutages(presence.Health{Clock: presence.ClockHealth{Quality: presence.QualityTrusted}}, o.broken)
+	synctest.Wait()
+	now := time.Now()
+	seen := make(map[string]bool)
+	for _, a := range o.broken {
+		seen[a.Code()] = true
+		i, ok := o.truth.open[a.Code()]
+		if !ok {
+			i = len(o.truth.broken)
+			o.truth.open[a.Code()] = i
+			o.truth.broken = append(o.truth.broken, stretch{what: a.Code(), from: now})
+		}
+		o.truth.broken[i].to = now
+	}
+	for code, i := range o.truth.open {
+		if !seen[code] {
+			o.truth.broken[i].to = now
+			delete(o.truth.open, code)
+		}
+	}
+}
+
+// end ends the process: on purpose, or as a power cut does.
+func (o *office) end(clean bool) {
+	o.t.Helper()
+	for _, i := range o.truth.open {
+		o.truth.broken[i].to, o.truth.broken[i].cut = time.Now(), !clean
+	}
+	clear(o.truth.open)
+	what := alerts.Stopped
+	path := journalPath(o.cfg)
+	if !clean {
+		what = alerts.Crashed
+		text, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(path+".cut", text, 0o600)
+		}
+		if err != nil {
+			o.t.Fatal(err)
+		}
+	}
+	o.truth.off = append(o.truth.off, stretch{what: string(what), from: time.Now(), cut: !clean})
+	if err := o.d.close(); err != nil {
+		o.t.Fatal(err)
+	}
+	o.d = nil
+	if !clean {
+		if err := os.Rename(path+".cut", path); err != nil {
+			o.t.Fatal(err)
+		}
+	}
+}
+
+// sheetLine is an outage on a sheet.
+type sheetLine struct {
+	stretch
+	times int
+	down  time.Duration
+	open  bool
+}
+
+// sheet is what the sheets of all days say of outages, of the gateway as it runs
+// or of its file.
+func (o *office) sheet(from, to time.Time) []sheetLine {
+	o.t.Helper()
+	x := exportFrom{origin: originOf(o.cfg)}
+	if o.d != nil {
+		x.times, x.journal, x.outages = o.d.clock, o.d.journal, o.d.outages.All()
+		x.answers = lookUp(o.d.journal, o.d.clock)
+	} else {
+		file, err := journal.OpenReadOnly(journalPath(o.cfg))
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		defer file.Close()
+		x.times, x.journal = clock.New(nil), file
+		x.answers = lookUp(file, x.times)
+		alive, clean, ok := file.Ended()
+		if !ok {
+			o.t.Fatal("nobody knows how the last process ended")
+		}
+		if x.outages, err = outage.Read(file, &alive); err != nil {
+			o.t.Fatal(err)
+		}
+		x.off = &off{since: alive, what: alerts.Crashed}
+		if clean {
+			x.off.what = alerts.Stopped
+		}
+	}
+	found := make(map[string]sheetLine)
+	for day := from.Truncate(24 * time.Hour); !day.After(to); day = day.AddDate(0, 0, 1) {
+		var text bytes.Buffer
+		if err := export(o.t.Context(), &text, control.Export{Format: "csv", Day: day}, x); err != nil {
+			o.t.Fatal(err)
+		}
+		rows, err := csv.NewReader(&text).ReadAll()
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		col := func(row []string, name string) string { return row[slices.Index(rows[0], name)] }
+		for _, r := range rows[1:] {
+			if r[0] != "outage" {
+				continue
+			}
+			l := sheetLine{times: 1}
+			l.what = col(r, "what")
+			if l.from, err = time.Parse(presence.TimeLayout, col(r, "from")); err != nil {
+				o.t.Fatal(err)
+			}
+			detail := col(r, "detail")
+			if l.open = strings.HasPrefix(detail, "open"); l.open {
+				l.to = time.Now()
+			} else if l.to, err = time.Parse(presence.TimeLayout, col(r, "to")); err != nil {
+				o.t.Fatal(err)
+			}
+			if _, more, ok := strings.Cut(detail, "flapping "); ok {
+				n, rest, _ := strings.Cut(more, " times, down ")
+				l.times, _ = strconv.Atoi(n)
+				s, _ := strconv.Atoi(strings.TrimSuffix(rest, " s"))
+				l.down = time.Duration(s) * time.Second
+			}
+			found[fmt.Sprint(l.what, l.from, l.times)] = l
+		}
+	}
+	var all []sheetLine
+	for _, l := range found {
+		all = append(all, l)
+	}
+	slices.SortFunc(all, func(a, b sheetLine) int { return a.from.Compare(b.from) })
+	return all
+}
+
+// alive is how long after the last sign of life on disk a process may end.
+const alive = 10*time.Minute + 15*time.Second
+
+// check holds a sheet against what happened, and returns what is wrong.
+func (o *office) check(sheet []sheetLine) (wrong []string) {
+	complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	offs := []string{string(alerts.Stopped), string(alerts.Crashed), string(alerts.PowerOff)}
+	// When the gateway was off, to the second: from where it was last known to
+	// run.
+	var off []sheetLine
+	for _, l := range sheet {
+		if slices.Contains(offs, l.what) {
+			off = append(off, l)
+		}
+	}
+	truth := slices.Clone(o.truth.off)
+	if len(off) != len(truth) {
+		complain("%d times off, the sheet has %d", len(truth), len(off))
+		return wrong
+	}
+	for i, w := range truth {
+		l := off[i]
+		goesOn := w.to.IsZero()
+		if goesOn && w.cut {
+			w.what = l.what // why, the next start tells
+		}
+		if l.what != w.what || l.open != goesOn || !goesOn && !near(l.to, w.to, time.Second) {
+			complain("off %s %v to %v, the sheet says %s to %v", w.what, w.from, w.to, l.what, l.to)
+		}
+		if early := w.from.Sub(l.from); early < -time.Second || !w.cut && early > time.Second || early > alive {
+			complain("off %s since %v, the sheet says %v", w.what, w.from, l.from)
+		}
+	}
+	// Nothing is invented: a plain line is one true stretch, and one of a thing
+	// that flaps begins and ends with one.
+	for _, l := range sheet {
+		if slices.Contains(offs, l.what) {
+			continue
+		}
+		times, down := 0, time.Duration(0)
+		begins, ends := false, false
+		for _, w := range o.truth.broken {
+			if w.what != l.what || w.to.Before(l.from) || w.from.After(l.to) {
+				continue
+			}
+			times++
+			down += w.to.Sub(w.from)
+			begins = begins || near(l.from, w.from, time.Second)
+			// Where the process was cut off, the end is what was known last.
+			ends = ends || near(l.to, w.to, time.Second) || o.cutLater(w) && !l.to.After(w.to) && (w.to.Sub(l.to) <= alive || o.busy(w))
+		}
+		if !begins || !ends || l.times > times || l.times == 1 && times != 1 || l.down > down+time.Duration(times)*time.Second {
+			complain("the sheet says %s %v to %v, %d times, down %v; it was %d times, %v", l.what, l.from, l.to, l.times, l.down, times, down)
+		}
+	}
+	// Nothing is left out but what is brief, what flapped in the hour before a cut,
+	// and what had just begun when it came.
+	for _, w := range o.truth.broken {
+		upto := w.to
+		if w.cut {
+			upto = upto.Add(-alive)
+		}
+		if w.to.Sub(w.from) <= 6*time.Second {
+			continue
+		}
+		covered := slices.ContainsFunc(sheet, func(l sheetLine) bool {
+			return l.what == w.what && !l.from.After(w.from.Add(time.Second)) && !l.to.Before(upto.Add(-time.Second))
+		})
+		if !covered && !(o.busy(w) && o.cutLater(w)) {
+			complain("%s did not work from %v to %v (cut off: %v), and no sheet says so", w.what, w.from, w.to, w.cut)
+		}
+	}
+	return wrong
+}
+
+// busy tells whether so much had failed before a stretch that not everything is
+// saved at once.
+func (o *office) busy(w stretch) bool {
+	before := 0
+	for _, b := range o.truth.broken {
+		if !b.from.After(w.from) {
+			before++
+		}
+	}
+	return before > 5
+}
+
+// cutLater tells whether the process was cut off within some time after a
+// stretch, or in it.
+func (o *office) cutLater(w stretch) bool {
+	return slices.ContainsFunc(o.truth.off, func(off stretch) bool {
+		return off.cut && !off.from.Before(w.to) && off.from.Sub(w.to) < 75*time.Minute
+	})
+}
+
+func near(a, b time.Time, d time.Duration) bool { return a.Sub(b).Abs() <= d }
+
+// TestSheetsTellTheOutagesOfAnyLife: whatever a gateway goes through, its sheets
+// say what did not work and when it was off, and nothing else.
+func TestSheetsTellTheOutagesOfAnyLife(t *testing.T) {
+	things := []alerts.Alert{
+		alerts.ReaderDeaf.Raise(nil, "door"), alerts.ReaderDead.Raise(nil, "back"), alerts.ReceiverGone.Raise(nil, "yard"),
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		type step struct {
+			does string
+			what int
+			wait time.Duration
+		}
+		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
+			return step{
+				rapid.SampledFrom([]string{"breaks", "works", "breaks", "works", "stop", "kill", "power cut", "flap", "start", "start", "start"}).Draw(rt, "does"),
+				rapid.IntRange(0, len(things)-1).Draw(rt, "what"),
+				time.Duration(rapid.SampledFrom([]int{1, 3, 5, 6, 8, 40, 300, 700, 4000}).Draw(rt, "wait")) * time.Second,
+			}
+		}), 1, 25).Draw(rt, "steps")
+		var wrong []string
+		synctest.Test(t, func(t *testing.T) {
+			o := newOffice(t)
+			began := time.Now()
+			o.start()
+			o.pass(20*time.Second, time.Second)
+			for _, s := range steps {
+				thing := things[s.what]
+				is := func(a alerts.Alert) bool { return a.Code() == thing.Code() }
+				running := o.d != nil
+				switch s.does {
+				case "breaks":
+					if !slices.ContainsFunc(o.broken, is) {
+						o.broken = append(o.broken, thing)
+					}
+				case "works":
+					o.broken = slices.DeleteFunc(o.broken, is)
+				case "flap":
+					for range 8 {
+						o.broken = append(slices.DeleteFunc(o.broken, is), thing)
+						o.pass(8*time.Second, time.Second)
+						o.broken = slices.DeleteFunc(o.broken, is)
+						o.pass(8*time.Second, time.Second)
+					}
+				case "stop", "kill", "power cut":
+					if !running {
+						continue
+					}
+					o.end(s.does == "stop")
+					if s.does == "power cut" {
+						o.reboot()
+					}
+				case "start":
+					if running {
+						continue
+					}
+					o.start()
+				}
+				// Every second while it is fresh, then more rarely.
+				o.pass(min(s.wait, 10*time.Second), time.Second)
+				o.pass(max(0, s.wait-10*time.Second), 20*time.Second)
+				o.pass(2*time.Second, time.Second)
+			}
+			wrong = o.check(o.sheet(began, time.Now()))
+			if o.d != nil {
+				o.end(true)
+			}
+			time.Sleep(time.Second)
+			wrong = append(wrong, o.check(o.sheet(began, time.Now()))...)
+			if len(wrong) > 0 {
+				wrong = append(wrong, fmt.Sprintf("it was broken %v\noff %v\nthe sheet says %v", o.truth.broken, o.truth.off, o.sheet(began, time.Now())))
+			}
+		})
+		if len(wrong) > 0 {
+			rt.Fatal(strings.Join(wrong, "\n"))
+		}
+	})
+}
+
+// TestADeafReaderAtTheStop is the life in which sheets used to say more with
+// each restart.
+func TestADeafReaderAtTheStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		began := time.Now()
+		o.start()
+		o.pass(7*time.Second, time.Second)
+		o.broken = []alerts.Alert{alerts.ReaderDeaf.Raise(nil, "door")}
+		o.pass(40*time.Second, time.Second)
+		o.end(true)
+		time.Sleep(5 * time.Second)
+		o.broken = nil
+		var before []sheetLine
+		for range 3 {
+			o.start()
+			o.pass(time.Minute, time.Second)
+			sheet := o.sheet(began, time.Now())
+			if wrong := o.check(sheet); len(wrong) > 0 {
+				t.Fatal(strings.Join(wrong, "\n"))
+			}
+			reader := slices.DeleteFunc(slices.Clone(sheet), func(l sheetLine) bool { return l.what != "reader-door" })
+			if len(reader) != 1 || before != nil && reader[0] != before[0] {
+				t.Errorf("the reader's outage is now %v", reader)
+			}
+			before = reader
+			o.end(false)
+			time.Sleep(5 * time.Second)
+		}
+	})
+}
+
+// TestARestartAtNoon is no outage since the morning's last tap.
+func TestARestartAtNoon(t *testing.T) {
+	for name, clean := range map[string]bool{"stopped": true, "crashed": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOffice(t)
+				began := time.Now()
+				o.start()
+				if _, err := o.d.journal.Append(t.Context(), presence.Draft{
+					Kind: presence.KindBadge, At: o.d.clock.Now(),
+					Badge: &presence.Badge{Reader: "door", Badge: "h:aa", Card: "unknown", Assurance: "uid"},
+				}); err != nil {
+					t.Fatal(err)
+				}
+				o.pass(5*time.Hour, time.Second)
+				o.end(clean)
+				time.Sleep(5 * time.Second)
+				o.start()
+				sheet := o.sheet(began, time.Now())
+				if len(sheet) != 1 || sheet[0].what != name || sheet[0].to.Sub(sheet[0].from) > alive || clean && sheet[0].to.Sub(sheet[0].from) > 6*time.Second {
+					t.Errorf("a restart of 5 s reads %v", sheet)
+				}
+				o.end(true)
+			})
+		})
+	}
+}
+
+// TestFlappingCostsLittle: at most 3 MB of writes a day, whatever flaps, the
+// heartbeat and the clock's own notes among them.
+func TestFlappingCostsLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		o.start()
+		before := o.d.journal.Stats().Written
+		flaps := []alerts.Alert{
+			alerts.ReaderDeaf.Raise(nil, "door"), alerts.ReaderDead.Raise(nil, "back"),
+			alerts.ReceiverGone.Raise(nil, "yard"), alerts.ReceiverGone.Raise(nil, "gate"), alerts.JournalFull.Raise(nil),
+		}
+		book := make([]byte, 1500) // of a clock that has seen some boots
+		for s := range 24 * 3600 {
+			// Each has a period of its own: a loose contact every 12 s, one that
+			// rests for longer than counts as flapping, and others.
+			o.broken = o.broken[:0]
+			for i, period := range []int{12, 1210, 60, 700, 3000} {
+				if s%period < period/2 {
+					o.broken = append(o.broken, flaps[i])
+				}
+			}
+			if s%1800 == 900 {
+				if err := o.d.journal.Save("clock", book); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o.d.noteOutages(presence.Health{}, o.broken)
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		s := o.d.journal.Stats()
+		t.Logf("a day of loose contacts: %d commits, %d bytes, %d lines", s.Commits, s.Written-before, len(o.d.outages.All()))
+		if s.Written-before > 3_000_000 {
+			t.Errorf("%d bytes were written in a day", s.Written-before)
+		}
+		o.end(true)
+	})
+}
