@@ -50,7 +50,7 @@ func (d *daemon) journalConditions() (as []alerts.Alert) {
 	if err := d.journal.Refused(); err != nil {
 		return []alerts.Alert{alerts.JournalClosed.Raise(withError(err))}
 	}
-	if d.journal.Stats().Full {
+	if d.journal.Stats().Refusing {
 		as = append(as, alerts.JournalFull.Raise(nil))
 	}
 	return as

@@ -179,6 +179,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 		Journal:      d.journal,
 		Lamp:         signals{d.lamp},
 		Trouble:      d.lamp.Trouble,
+		Refusing:     d.journal.Refusing,
 		Now:          d.clock.Now,
 		Simulated:    d.cfg.Simulated(),
 		Observe: func(a presence.Answer) {
@@ -233,6 +234,7 @@ func journalOptions(cfg *config.Config, now func() presence.Reading, log *slog.L
 // runs all the same: the door is red and says why, and so does an alert.
 func (d *daemon) openJournal() error {
 	opt := journalOptions(d.cfg, d.clock.Now, d.log)
+	opt.Age = d.clock.Age
 	opt.Beat = d.systemd.Pulse("journal").Beat
 	var err error
 	if d.journal, err = journal.Open(opt); err == nil || errors.Is(err, journal.ErrHeld) {

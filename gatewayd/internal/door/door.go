@@ -40,6 +40,9 @@ type Options struct {
 	// reader does not work or the journal refused the last one, and when they
 	// can again. It must not block.
 	Trouble func(bool)
+	// Refusing, if set, tells whether the journal would refuse a tap now; else
+	// it is taken to as long as it refused the last one. It must not block.
+	Refusing func() bool
 	// Check, if set, tells where the tag is of who showed a badge at a reading;
 	// nil where nothing is to be told. It must not block: somebody waits for the
 	// lamp.

@@ -164,6 +164,9 @@ func (d *Door) health(reader string, change func(*presence.ReaderHealth)) (befor
 
 // tellTrouble tells whether taps can be taken, where that has changed.
 func (d *Door) tellTrouble() {
+	if d.opt.Refusing != nil {
+		d.refusing = d.opt.Refusing()
+	}
 	broken := func(h presence.ReaderHealth) bool { return h.State != stateOK }
 	troubled := d.refusing || slices.ContainsFunc(d.readers, broken)
 	if troubled != d.troubled && d.opt.Trouble != nil {

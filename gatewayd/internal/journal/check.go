@@ -21,6 +21,7 @@ type survey struct {
 	state   func(state)                    // may be nil
 	note    func(name string, data []byte) // may be nil
 	said    func(presence.Said)            // may be nil
+	lost    losses                         // what no gap names yet
 	record  func(key, value []byte) bool   // for each record in order; false ends it
 	streams map[presence.ID]streamInfo     // what the file says of its streams
 	last    presence.ID                    // stream of the newest record
@@ -103,6 +104,11 @@ func (s *survey) bucket(im *image, name string, b bucket) error {
 	case bucketMeta:
 		found := false
 		err := im.each(b, func(e element) error {
+			if string(e.key) == keyLost {
+				var err error
+				s.lost, err = s.codec.readLost(e.value)
+				return err
+			}
 			if string(e.key) != keyState {
 				return nil
 			}

@@ -43,12 +43,25 @@
 // # When there is no room
 //
 // Delivered events go first, however young. Then waiting tag events are thinned,
-// oldest first: window by window, the newest event of each tag stays. Each commit
-// that removes some also appends the gap that names them. Taps stay: when nothing
-// else is left, the next tap is refused. How many taps were refused, and tags
-// dropped in memory, is recorded as soon as there is room. A crash before loses
-// these counts, since a disk that takes nothing does not take them either; each
-// of those taps was red.
+// oldest first: window by window, the newest event of each tag stays. For a tap
+// all that is left of them goes, and then what was said of persons (evict). Each
+// commit that removes some also appends the gap that names them. Taps stay: when
+// nothing else is left, the next tap is refused.
+//
+// How many taps were refused, and how many other events found no room, is kept
+// count of in the file itself, in a commit that lives off a reserve of pages, and
+// named in a gap as soon as there is room, at the latest by the next start
+// (lost.go). Neither a stop nor a kill loses the count. Only a disk that does not
+// even write to blocks which the file has already can do that.
+//
+// Whether there is room again is tried every second, so that the red door and
+// the alert end with their cause (probe).
+//
+// # When events are old
+//
+// Delivered events go once they are surely older than Options.Keep, by what the
+// clock knows. Those that nobody can date go with what comes after them and is
+// surely too old: positions rise with time (age.go).
 //
 // # When a person is forgotten
 //

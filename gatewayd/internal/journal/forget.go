@@ -365,7 +365,7 @@ func (w *writer) adopt(c *fileCopy, after place) {
 	if err := guard(old.Close); err != nil {
 		j.opt.Log.Warn("the file before is not closed", "error", err)
 	}
-	w.tailBytes, w.backed, w.thinned = -1, 0, thinning{}
+	w.tailBytes, w.backed, w.thinned, w.evicted = -1, 0, thinning{}, evicting{}
 
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -19,16 +19,20 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// Options is what a journal needs. All but Simulated and Beat must be set.
+// Options is what a journal needs. All but Age, Simulated and Beat must be set.
 type Options struct {
 	Path           string        // .../journal.db
 	Keep           time.Duration // delivered events stay this long
 	MaxBytes       int64         // the file does not grow beyond
 	CommitInterval time.Duration // a patient event waits at most this long
 	Now            func() presence.Reading
-	Version        string // of gatewayd, for the start event
-	Simulated      bool   // marks the start event
-	Log            *slog.Logger
+	// Age says between which bounds the age of a reading surely lies, 0 and
+	// math.MaxInt64 where nothing is known. Delivered events go once they are
+	// surely older than Keep. Without it ages rest on Now and the reading alone.
+	Age       func(presence.Reading) (least, most time.Duration)
+	Version   string // of gatewayd, for the start event
+	Simulated bool   // marks the start event
+	Log       *slog.Logger
 	// Beat is told at each step of the writer within what time the next one
 	// comes: 0 before work, the length of a pause before a pause.
 	Beat func(next time.Duration)
@@ -68,6 +72,7 @@ type Journal struct {
 	closing bool
 
 	commits latencies
+	daily   dailyCount
 
 	damage  *Damage        // of the journal that was here before
 	copying bool           // the file is being written anew
@@ -205,6 +210,7 @@ func (j *Journal) openFile(f *os.File) (db *bolt.DB, err error) {
 func (j *Journal) begin() (*writer, error) {
 	var previous *presence.Previous
 	var gaps []presence.Draft // of a journal that was damaged
+	var lost losses           // of earlier processes
 	err := j.view(func(tx *bolt.Tx) error {
 		meta := tx.Bucket([]byte(bucketMeta))
 		if err := j.codec.readChecked([]byte(keyState), meta.Get([]byte(keyState)), &j.state); err != nil {
@@ -214,6 +220,10 @@ func (j *Journal) begin() (*writer, error) {
 			if err := j.codec.readChecked([]byte(keyGaps), v, &gaps); err != nil {
 				return err
 			}
+		}
+		var err error
+		if lost, err = j.codec.readLost(meta.Get([]byte(keyLost))); err != nil {
+			return err
 		}
 		first, last, err := bounds(tx)
 		if err != nil {
@@ -267,6 +277,9 @@ func (j *Journal) begin() (*writer, error) {
 	drafts := append([]presence.Draft{{
 		Kind: presence.KindStart, At: now, Simulated: j.opt.Simulated, Start: start,
 	}}, gaps...)
+	if lost.kinds != nil {
+		drafts = append(drafts, j.lossDraft(lost))
+	}
 	items := make([]item, len(drafts))
 	for i, d := range drafts {
 		if items[i], err = j.codec.encode(d); err != nil {

@@ -1,11 +1,8 @@
 package journal
 
 import (
-	"maps"
 	"slices"
 	"time"
-
-	"presence/gatewayd/internal/presence"
 )
 
 const (
@@ -27,13 +24,14 @@ const (
 type queue struct {
 	urgent  []item
 	patient []item
-	since   time.Time     // when the oldest patient item came
 	in, out uint64        // patient items that ever came and went
 	flushes []flush       // who waits for patient items
-	room    chan struct{} // closed and replaced when patient items went
+	room    chan struct{} // closed and replaced when patient items went, or may
 	taken   int           // patient items that the writer is writing now
 	full    bool          // there was no room at the last try
-	lost    losses        // patient items that were dropped since
+	lost    losses        // what went since without having been stored
+
+	refusing bool // the last tap was refused
 
 	exchange *exchange // a new file that waits to take the old one's place; nil: none
 	notes    notes     // to be written with the next commit
@@ -43,37 +41,6 @@ type queue struct {
 type flush struct {
 	upto uint64
 	done chan<- error // buffered
-}
-
-// losses is what went without ever having had a number.
-type losses struct {
-	kinds       map[string]int
-	first, last presence.Reading
-}
-
-func (l *losses) add(it item) {
-	if l.kinds == nil {
-		l.kinds = make(map[string]int)
-		l.first = it.at
-	}
-	l.kinds[it.kind.String()]++
-	l.last = it.at
-}
-
-// join puts what was lost before in front.
-func (l *losses) join(before losses) {
-	if l.kinds == nil {
-		*l = before
-		return
-	}
-	if before.kinds == nil {
-		return
-	}
-	kinds := maps.Clone(before.kinds)
-	for kind, n := range l.kinds {
-		kinds[kind] += n
-	}
-	*l = losses{kinds: kinds, first: before.first, last: l.last}
 }
 
 // wakeWriter makes the writer look at the queue. The caller holds the mutex.
@@ -115,8 +82,8 @@ func (j *Journal) pushUrgent(it item) error {
 // pushPatient takes a patient item. Where there is no room it returns a channel
 // that is closed when there may be.
 //
-// While the disk is full, room is made in memory as well: the oldest tag event
-// goes, and is accounted for.
+// While the disk is full, room is made in memory as well: the oldest event goes,
+// and is accounted for.
 func (j *Journal) pushPatient(it item) (room <-chan struct{}, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -130,8 +97,8 @@ func (j *Journal) pushPatient(it item) (room <-chan struct{}, err error) {
 	if len(q.patient) >= maxPatient {
 		return q.room, nil
 	}
+	it.came = time.Now()
 	if len(q.patient) == 0 {
-		q.since = time.Now()
 		j.wakeWriter()
 	}
 	q.patient = append(q.patient, it)
@@ -157,15 +124,18 @@ func (j *Journal) pushFlush(done chan<- error) error {
 	return nil
 }
 
-// drop lets the oldest tag event go that is not being written.
+// drop lets the oldest event go that is not being written: a tag's where there
+// is one, else that of a person.
 func (q *queue) drop() {
-	for i := q.taken; i < len(q.patient); i++ {
-		if q.patient[i].kind == presence.KindTag {
-			q.lost.add(q.patient[i])
-			q.patient = slices.Delete(q.patient, i, i+1)
-			q.out++
-			q.answerFlushes(nil)
-			return
+	for _, kind := range yielding {
+		for i := q.taken; i < len(q.patient); i++ {
+			if q.patient[i].kind == kind {
+				q.lost.add(q.patient[i])
+				q.patient = slices.Delete(q.patient, i, i+1)
+				q.out++
+				q.answerFlushes(nil)
+				return
+			}
 		}
 	}
 }
@@ -176,12 +146,16 @@ func (q *queue) settle(n int, err error) {
 	clear(q.patient[rest:])
 	q.patient = q.patient[:rest]
 	q.out += uint64(n)
-	q.since = time.Now()
 	q.answerFlushes(err)
 	if n > 0 {
-		close(q.room)
-		q.room = make(chan struct{})
+		q.tellRoom()
 	}
+}
+
+// tellRoom has everybody look again who waits for room in the queue.
+func (q *queue) tellRoom() {
+	close(q.room)
+	q.room = make(chan struct{})
 }
 
 // answerFlushes answers who waits for items that went; on an error, everybody.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -36,6 +37,7 @@ type item struct {
 	at      presence.Reading
 	payload []byte
 	done    chan<- outcome // buffered; nil where nobody waits
+	came    time.Time      // where nobody waits
 }
 
 // outcome is what became of an item.

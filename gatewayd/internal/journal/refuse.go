@@ -18,7 +18,7 @@ func Refuse(opt Options, why error) (*Journal, error) {
 		return nil, err
 	}
 	j.refused = &Error{refusalReason(why), why}
-	j.queue.full, j.oldest = true, 1
+	j.queue.full, j.queue.refusing, j.oldest = true, true, 1
 	return j, nil
 }
 

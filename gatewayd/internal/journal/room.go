@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"encoding/binary"
 	"errors"
 	"io/fs"
 
@@ -34,13 +33,17 @@ const (
 )
 
 // makeRoom sees to it that items fit. Delivered events go first, then waiting
-// tag events. What is left then is taps, and those stay.
-func (w *writer) makeRoom(items []item) error {
+// tag events as far as they can be thinned. What then remains of tags and
+// persons goes only where they are to evict it: for a tap.
+//
+// A commit without items lives off the reserve.
+func (w *writer) makeRoom(items []item, evict bool) error {
 	scan := thinScan
+	kinds := 0 // of what may be evicted, those of which nothing is left
 	for {
 		err := w.fits(items)
 		if err == nil || len(items) == 0 {
-			return nil // a commit without items lives off the reserve
+			return nil
 		}
 		if w.j.Err() != nil {
 			return err
@@ -55,11 +58,16 @@ func (w *writer) makeRoom(items []item) error {
 				continue
 			}
 		}
-		thinned, err2 := w.thin(&scan)
+		made, err2 := w.thin(&scan)
+		for !made && err2 == nil && evict && kinds < len(yielding) {
+			if made, err2 = w.evict(kinds); !made {
+				kinds++
+			}
+		}
 		if err2 != nil {
 			return err2
 		}
-		if !thinned {
+		if !made {
 			return err
 		}
 	}
@@ -160,6 +168,15 @@ func (w *writer) remove(tx *bolt.Tx, c change, p *place) (removed bool, err erro
 // the same where the journal is crowded. The newest event stays: positions and
 // numbers go on from it.
 func (w *writer) prune(tx *bolt.Tx, n int, p *place) (bool, error) {
+	may := p.cursor
+	if !w.crowded {
+		if n > 0 {
+			if err := w.lookAtAges(tx, *p, n); err != nil {
+				return false, err
+			}
+		}
+		may = min(may, w.ages.old)
+	}
 	var gone []uint64
 	streams := make(map[presence.ID]bool)
 	var stays presence.ID
@@ -170,7 +187,7 @@ func (w *writer) prune(tx *bolt.Tx, n int, p *place) (bool, error) {
 		}
 		stays = s.stream
 		p.oldest = s.pos
-		if len(gone) >= n || s.pos > p.cursor || s.pos >= p.end || !w.mayGo(key, value) {
+		if len(gone) >= n || s.pos > may || s.pos >= p.end {
 			return false, nil
 		}
 		gone = append(gone, s.pos)
@@ -192,33 +209,6 @@ func (w *writer) prune(tx *bolt.Tx, n int, p *place) (bool, error) {
 		}
 	}
 	return len(gone) > 0, nil
-}
-
-// mayGo tells whether a delivered event need not be kept any longer. One whose
-// age is unknown stays, as long as there is room.
-func (w *writer) mayGo(key, value []byte) bool {
-	if w.crowded {
-		return true
-	}
-	var e presence.Entry
-	if err := w.j.codec.decode(key, value, &e); err != nil {
-		return false
-	}
-	age, known := w.j.opt.Now().Since(e.At)
-	return known && age > w.j.opt.Keep
-}
-
-// canPrune tells whether the oldest event may go.
-func (w *writer) canPrune() bool {
-	p := w.j.snapshot()
-	can := false
-	err := w.j.view(func(tx *bolt.Tx) error {
-		return walk(tx, p.oldest, p.end, func(key, value []byte) (bool, error) {
-			can = binary.BigEndian.Uint64(key) <= p.cursor && p.oldest < p.end && w.mayGo(key, value)
-			return false, nil
-		})
-	})
-	return can && err == nil
 }
 
 // del removes a record, wherever it is.
@@ -277,7 +267,8 @@ func (w *writer) thin(scan *int) (bool, error) {
 			victims = victims[:thinStep] // the rest of the window follows
 		}
 		t.won = true
-		return true, w.removeTags(victims)
+		_, err = w.removeWaiting(victims)
+		return true, err
 	}
 	return false, nil
 }
@@ -329,17 +320,71 @@ func (j *Journal) thinWindow(from, to uint64) (victims []presence.Entry, looked 
 	return victims, looked, nil
 }
 
-// removeTags removes events and appends the gap that names them.
-func (w *writer) removeTags(victims []presence.Entry) error {
+// yielding are the kinds of waiting events that go for a tap, in this order.
+var yielding = [...]presence.Kind{presence.KindTag, presence.KindPresence}
+
+// evicting is how far the waiting events have been looked through for each of
+// the kinds that yield: what is before is gone.
+type evicting [len(yielding)]uint64
+
+// evict removes the oldest waiting events of a kind, and names them in a gap. It
+// tells whether there were any.
+func (w *writer) evict(which int) (bool, error) {
+	p := w.j.snapshot()
+	next := &w.evicted[which]
+	*next = max(*next, p.cursor+1)
+	var victims []presence.Entry
+	err := w.j.view(func(tx *bolt.Tx) error {
+		return walk(tx, *next, p.end, func(key, value []byte) (bool, error) {
+			s, err := unseal(key, value)
+			if err != nil {
+				return false, err
+			}
+			if kindOf(s.payload) != yielding[which] {
+				return true, nil
+			}
+			var e presence.Entry
+			if err := w.j.codec.decode(key, value, &e); err != nil {
+				return false, err
+			}
+			victims = append(victims, e)
+			return len(victims) < thinStep, nil
+		})
+	})
+	if err != nil {
+		return false, w.fatal(err)
+	}
+	if len(victims) == 0 {
+		*next = p.end + 1
+		return false, nil
+	}
+	removed, err := w.removeWaiting(victims)
+	if err != nil {
+		return false, err
+	}
+	*next = victims[removed-1].Pos + 1
+	return true, nil
+}
+
+// removeWaiting removes events, or the first of them where their numbers are in
+// more places than one gap can name, and appends the gap. It tells how many.
+func (w *writer) removeWaiting(victims []presence.Entry) (int, error) {
 	j := w.j
 	var gone spans
 	var ranges []presence.Range
-	for _, e := range victims {
+	kinds := make(map[string]int)
+	for i, e := range victims {
+		more := addRange(ranges, e.Stream, e.Seq)
+		if len(more) > maxGapRanges {
+			victims = victims[:i]
+			break
+		}
+		ranges = more
 		gone = gone.add(span{e.Pos, e.Pos})
-		ranges = addRange(ranges, e.Stream, e.Seq)
+		kinds[e.Kind.String()]++
 	}
 	gap := &presence.Gap{
-		Reason: presence.GapJournalFull, Kinds: map[string]int{presence.KindTag.String(): len(victims)},
+		Reason: presence.GapJournalFull, Kinds: kinds,
 		First: &victims[0].At, Last: &victims[len(victims)-1].At,
 		Ranges: ranges,
 	}
@@ -347,11 +392,11 @@ func (w *writer) removeTags(victims []presence.Entry) error {
 		Kind: presence.KindGap, At: j.opt.Now(), Simulated: j.opt.Simulated, Gap: gap,
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	j.opt.Log.Warn("no room: waiting tag events were thinned", "events", len(victims),
+	j.opt.Log.Warn("no room: waiting events were removed", "events", len(victims),
 		"from", victims[0].Pos, "to", victims[len(victims)-1].Pos)
-	return w.commit(change{items: []item{it}, removes: gone})
+	return len(victims), w.commit(change{items: []item{it}, removes: gone})
 }
 
 // addRange puts one more number into ranges, which are in order.
@@ -363,18 +408,26 @@ func addRange(ranges []presence.Range, stream presence.ID, seq uint64) []presenc
 	return append(ranges, presence.Range{Stream: stream, From: seq, To: seq})
 }
 
-// freeBytes is how much the journal can still take, of its own size and of the
-// disk's.
-func (j *Journal) freeBytes(used, freePages int64) int64 {
-	free := max(j.opt.MaxBytes-used, 0)
+// freeBytes is how large the file is, and how many bytes of events the journal
+// can still take (as they lie in it, some 60 bytes more each than their
+// content) without giving up any: by its own size and by the disk, less the
+// reserve. Delivered events and tags that would make room for more do not count.
+func (j *Journal) freeBytes(used, freePages int64) (size, free int64) {
 	j.using.RLock()
 	defer j.using.RUnlock()
-	var disk unix.Statfs_t
 	if j.file == nil {
-		return 0
+		return 0, 0
 	}
+	var file unix.Stat_t
+	if unix.Fstat(int(j.file.Fd()), &file) != nil {
+		return 0, 0
+	}
+	grow := max(j.opt.MaxBytes-used, 0)
+	var disk unix.Statfs_t
 	if unix.Fstatfs(int(j.file.Fd()), &disk) == nil {
-		free = min(free, int64(disk.Bavail)*int64(disk.Bsize))
+		backed := max(int64(file.Blocks)*512-used, 0)
+		grow = min(grow, backed+int64(disk.Bavail)*int64(disk.Bsize))
 	}
-	return free + freePages*pageSize
+	pages := grow/pageSize + freePages - reservePages - 8 - min(freePages, maxFreelist)*8/pageSize
+	return file.Size, max(pages, 0) * pageSize * 7 / 8 // pages are never quite full
 }

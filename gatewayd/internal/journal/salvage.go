@@ -18,6 +18,7 @@ type salvaged struct {
 	streams map[presence.ID]streamInfo
 	notes   map[string][]byte
 	said    answers
+	unnamed losses // that no gap names yet
 
 	missing []presence.Range // numbers between others, of which nothing is left
 	lost    int              // how many events are missing that were not delivered
@@ -46,6 +47,9 @@ func salvage(r io.ReaderAt, size int64, c codec) salvaged {
 	var im *image
 	var oldest uint64
 	s.streams, im, oldest, s.endSure = structure(r, size, c)
+	if im != nil {
+		s.unnamed = readUnnamed(im, c)
+	}
 	if im != nil {
 		s.notes, _ = readNotes(im, c) // those that can be read
 		s.said, _ = readSaid(im, c)
@@ -98,6 +102,18 @@ func structure(r io.ReaderAt, size int64, c codec) (streams map[presence.ID]stre
 		}
 	}
 	return s.streams, im, s.oldest, sure && !s.broken && s.last != presence.ID{}
+}
+
+// readUnnamed reads the losses that no gap names yet, none where they cannot be
+// read any more.
+func readUnnamed(im *image, c codec) losses {
+	s := survey{codec: c}
+	if buckets, err := im.buckets(); err == nil {
+		if b, ok := buckets[bucketMeta]; ok {
+			_ = s.bucket(im, bucketMeta, b)
+		}
+	}
+	return s.lost
 }
 
 // scanChunk is how much of the file is looked at in one piece.

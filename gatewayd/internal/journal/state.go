@@ -24,6 +24,7 @@ const (
 
 	keyState = "state"
 	keyGaps  = "gaps" // of a journal that was damaged, until the next start records them
+	keyLost  = "lost" // losses that no gap names yet
 )
 
 // state is what every commit may change beside the events.

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"presence/gatewayd/internal/presence"
 )
 
@@ -17,16 +15,17 @@ type Stats struct {
 	Pending       int64            // events not yet delivered
 	OldestPending presence.Reading // of the oldest of them; zero if there is none
 	Events        int64            // in the file
-	Bytes         int64            // of the file that are in use or were
-	FreeBytes     int64            // until the journal or the disk is full
+	Bytes         int64            // of the file
+	FreeBytes     int64            // of events that can still be taken, see Journal.freeBytes
 	Waiting       int              // patient events that are not durable yet
-	Full          bool             // the last try to record something found no room
+	Full          bool             // something found no room, and there is none yet
+	Refusing      bool             // the last tap found none, and there is none yet
 	Commits       int64            // of this process
 	Written       int64            // bytes that they wrote
 	CommitP50     time.Duration    // of the latest commits
 	CommitP99     time.Duration
-	// WrittenBytesDay is what this process has caused to be written to storage,
-	// scaled to a day (proc(5), write_bytes); 0 while it is too young to tell.
+	// WrittenBytesDay is what this process has caused to be written to storage
+	// within the last 24 hours, or since it began (proc(5), write_bytes).
 	WrittenBytesDay int64
 	Starts          int // of the daemon, since the journal exists
 	UncleanStarts   int // starts before which the stream was not ended on purpose
@@ -40,7 +39,7 @@ func (j *Journal) Stats() Stats {
 	s := Stats{
 		Pending: int64(j.end - j.cursor - j.holes.count(j.cursor+1, j.end)),
 		Events:  int64(j.end + 1 - j.oldest - j.holes.count(j.oldest, j.end)),
-		Waiting: len(j.queue.patient), Full: j.queue.full,
+		Waiting: len(j.queue.patient), Full: j.queue.full, Refusing: j.queue.refusing,
 		Commits: int64(j.commits.n),
 		Starts:  j.state.Starts, UncleanStarts: j.state.Unclean,
 		Boots: j.state.Boots, UncleanBoots: j.state.UncleanBoots,
@@ -55,11 +54,26 @@ func (j *Journal) Stats() Stats {
 		}
 	}
 	if used, freePages, err := j.sizes(); err == nil {
-		s.Bytes, s.FreeBytes = used, j.freeBytes(used, freePages)
+		s.Bytes, s.FreeBytes = j.freeBytes(used, freePages)
+	}
+	if s.Refusing {
+		s.FreeBytes = 0
+	}
+	if total, ok := writtenBytes(); ok {
+		j.mu.Lock()
+		s.WrittenBytesDay = j.daily.lastDay(time.Now(), total)
+		j.mu.Unlock()
 	}
 	s.Written = j.written(s.Commits)
-	s.WrittenBytesDay = writtenPerDay()
 	return s
+}
+
+// Refusing tells whether the journal would refuse a tap: it refused the last
+// one, and there is no room yet; or there is no journal, or it has failed.
+func (j *Journal) Refusing() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.queue.refusing || j.err != nil
 }
 
 // written is how many bytes so many commits have written: the pages that bbolt
@@ -74,46 +88,49 @@ func (j *Journal) written(commits int64) int64 {
 	return s.TxStats.GetPageAlloc() + commits*pageSize
 }
 
-// writtenPerDay scales what this process has written to a day.
-func writtenPerDay() int64 {
+// writtenBytes is what this process has caused to be written to storage since
+// it began, false where the kernel does not tell.
+func writtenBytes() (int64, bool) {
 	text, err := os.ReadFile("/proc/self/io")
 	if err != nil {
-		return 0
+		return 0, false
 	}
-	up := processAge()
 	for line := range strings.Lines(string(text)) {
-		if v, ok := strings.CutPrefix(line, "write_bytes: "); ok && up > time.Minute {
+		if v, ok := strings.CutPrefix(line, "write_bytes: "); ok {
 			n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-			if err != nil {
-				return 0
-			}
-			return int64(float64(n) / up.Hours() * 24)
+			return n, err == nil
 		}
 	}
-	return 0
+	return 0, false
 }
 
-// processAge is how long this process has run (proc(5): /proc/self/stat, field
-// 22 in ticks of 1/100 s since the boot), 0 if that cannot be read.
-func processAge() time.Duration {
-	text, err := os.ReadFile("/proc/self/stat")
-	if err != nil {
-		return 0
+// dailyCount remembers how high a count was at some times of the last day.
+type dailyCount struct {
+	samples []sample // oldest first
+}
+
+type sample struct {
+	at    time.Time
+	total int64
+}
+
+// sampleEvery is how far samples are apart.
+const sampleEvery = 10 * time.Minute
+
+// lastDay notes how high the count is now, and says by how much it rose within
+// the last 24 hours, or since it began at 0.
+func (w *dailyCount) lastDay(now time.Time, total int64) int64 {
+	if n := len(w.samples); n == 0 || now.Sub(w.samples[n-1].at) >= sampleEvery {
+		w.samples = append(w.samples, sample{now, total})
 	}
-	// The second field is a name in parentheses that may hold anything.
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 20 {
-		return 0
+	before := int64(0)
+	for len(w.samples) > 1 && now.Sub(w.samples[1].at) >= 24*time.Hour {
+		w.samples = w.samples[1:]
 	}
-	ticks, err := strconv.ParseInt(fields[19], 10, 64)
-	if err != nil {
-		return 0
+	if now.Sub(w.samples[0].at) >= 24*time.Hour {
+		before = w.samples[0].total
 	}
-	var now unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
-		return 0
-	}
-	return time.Duration(now.Nano()) - time.Duration(ticks)*10*time.Millisecond
+	return total - before
 }
 
 // latencies remembers how long the latest commits took.

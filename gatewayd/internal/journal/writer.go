@@ -28,8 +28,10 @@ type writer struct {
 	j       *Journal
 	attempt uint32 // counts commits, failed ones too
 
-	tailBytes int  // in the bucket tail; negative: not known
-	crowded   bool // delivered events must go, however young they are
+	tailBytes int    // in the bucket tail; negative: not known
+	crowded   bool   // delivered events must go, however young they are
+	noted     losses // what the file says is lost and not named yet
+	unnotable bool   // it could not be brought up to date
 
 	retry     time.Time // patient events wait until then
 	nextPrune time.Time
@@ -38,6 +40,8 @@ type writer struct {
 	unbackable bool  // the file system cannot say
 
 	thinned thinning
+	evicted evicting
+	ages    ages
 
 	arena   []byte // records of one commit
 	records []sealedRecord
@@ -60,8 +64,10 @@ type change struct {
 	ends    bool  // the stream ends on purpose
 	removes spans // waiting events that have to go
 	prunes  int   // at most so many delivered events go
+	rides   int   // so many of the items are the first that wait in the queue
 	notes   map[string][]byte
 	said    answers
+	lost    losses // what is to be named if the process dies after this commit
 }
 
 // batch is what the writer does next.
@@ -71,6 +77,7 @@ type batch struct {
 	notes  notes
 	final  bool
 	tidy   bool // only if there is something to prune
+	probe  bool // only see whether there is room again
 	idle   bool // nothing to do for wait
 	wait   time.Duration
 
@@ -99,9 +106,14 @@ func (w *writer) run() {
 			}
 			continue
 		}
-		if b.exchange != nil {
+		switch {
+		case b.exchange != nil:
 			b.exchange.done <- w.exchange(b.exchange.copy)
-		} else {
+		case b.tidy:
+			w.tidy(time.Now())
+		case b.probe:
+			w.probe()
+		default:
 			w.write(b)
 		}
 		if b.final || w.j.Err() != nil {
@@ -133,7 +145,7 @@ func (w *writer) next(now time.Time) batch {
 		q.taken = b.ride
 		return b
 	case len(q.patient) > 0 && !waiting &&
-		(j.closing || len(q.flushes) > 0 || len(q.patient) >= maxBatch || now.Sub(q.since) >= j.opt.CommitInterval):
+		(j.closing || len(q.flushes) > 0 || len(q.patient) >= maxBatch || now.Sub(q.patient[0].came) >= j.opt.CommitInterval):
 		q.taken = min(len(q.patient), maxBatch)
 		return batch{ride: q.taken, notes: q.takeNotes()}
 	case len(q.notes.waiting) > 0, j.closing && len(q.notes.data) > 0, len(j.said) >= maxUnwritten && !waiting:
@@ -142,8 +154,9 @@ func (w *writer) next(now time.Time) batch {
 		return batch{final: true}
 	case !j.acked.IsZero() && now.Sub(j.acked) >= ackAfter, j.pulse:
 		return batch{notes: q.takeNotes()}
+	case q.full && !waiting:
+		return batch{probe: true}
 	case !now.Before(w.nextPrune):
-		w.nextPrune = now.Add(pruneEvery)
 		return batch{tidy: true}
 	}
 	due := w.nextPrune.Sub(now)
@@ -151,7 +164,10 @@ func (w *writer) next(now time.Time) batch {
 		due = min(due, j.acked.Add(ackAfter).Sub(now))
 	}
 	if len(q.patient) > 0 {
-		due = min(due, max(q.since.Add(j.opt.CommitInterval).Sub(now), w.retry.Sub(now)))
+		due = min(due, max(q.patient[0].came.Add(j.opt.CommitInterval).Sub(now), w.retry.Sub(now)))
+	}
+	if q.full {
+		due = min(due, w.retry.Sub(now))
 	}
 	return batch{idle: true, wait: max(due, 0)}
 }
@@ -159,48 +175,88 @@ func (w *writer) next(now time.Time) batch {
 // write makes a batch durable and answers everybody in it.
 func (w *writer) write(b batch) {
 	j := w.j
-	if b.tidy && !w.canPrune() {
-		return
-	}
 	j.mu.Lock()
 	j.wrote, j.pulse = time.Now(), false
-	c := change{items: append(b.urgent[:len(b.urgent):len(b.urgent)], j.queue.patient[:b.ride]...), ends: b.final, notes: b.notes.data}
+	c := change{
+		items: append(b.urgent[:len(b.urgent):len(b.urgent)], j.queue.patient[:b.ride]...), rides: b.ride,
+		ends: b.final, notes: b.notes.data,
+	}
 	j.mu.Unlock()
 
-	first, err := w.store(c)
+	first, err := w.store(c, false)
 	b.notes.answer(err)
 	if err != nil {
 		j.keepNotes(b.notes)
 	}
-	if err != nil && (b.ride > 0 || len(c.notes) > 0) && j.Err() == nil {
-		// What a tap needs is less than what all of them need.
-		b.ride, c.items, c.notes = 0, b.urgent, nil
-		if len(b.urgent) > 0 {
-			first, err = w.store(c)
+	outcomes := make([]outcome, len(b.urgent))
+	for i := range outcomes {
+		outcomes[i] = w.outcome(first+uint64(i), err)
+	}
+	if err != nil {
+		b.ride = 0
+		w.storeAlone(b.urgent, outcomes)
+	}
+	w.account(b, outcomes, err)
+	for i, it := range b.urgent {
+		it.done <- outcomes[i]
+	}
+}
+
+// outcome is what became of an item that was to be stored at a position.
+func (w *writer) outcome(pos uint64, err error) outcome {
+	return outcome{pos: pos, seq: pos - w.j.first + 1, err: err}
+}
+
+// storeAlone stores one by one what did not find room together with everything
+// else: each needs less than all of them, and all but taps gives way to a tap.
+func (w *writer) storeAlone(urgent []item, outcomes []outcome) {
+	for i, it := range urgent {
+		if w.j.Err() == nil {
+			outcomes[i] = w.outcome(w.store(change{items: urgent[i : i+1]}, it.kind == presence.KindBadge))
 		}
 	}
-	for i, it := range b.urgent {
-		pos := first + uint64(i)
-		it.done <- outcome{pos: pos, seq: pos - j.first + 1, err: err}
-	}
+}
+
+// account notes what a batch brought to the disk and what it did not: in memory,
+// and in the file before anybody is told.
+func (w *writer) account(b batch, outcomes []outcome, err error) {
+	j := w.j
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.queue.taken = 0
+	q := &j.queue
+	q.taken = 0
+	q.settle(b.ride, nil)
 	if err == nil {
-		j.queue.full = false
-		j.queue.settle(b.ride, nil)
+		q.full, q.refusing = false, false
+		j.mu.Unlock()
 		return
 	}
-	j.opt.Log.Error("events were not recorded", "error", err, "urgent", len(b.urgent), "waiting", len(j.queue.patient))
+	refused := 0
+	for i, it := range b.urgent {
+		if it.kind == presence.KindBadge {
+			q.refusing = outcomes[i].err != nil
+		}
+		if outcomes[i].err != nil {
+			q.lost.add(it)
+			refused++
+		}
+	}
+	if refused > 0 || !q.full {
+		j.opt.Log.Error("events were not recorded", "error", err, "urgent", refused, "waiting", len(q.patient))
+	}
 	w.retry = time.Now().Add(retryAfter)
-	j.queue.full = true
-	j.queue.answerFlushes(err)
-	if j.closing {
-		j.queue.settle(len(j.queue.patient), err) // there is no later
+	if !q.full {
+		q.full = true
+		q.tellRoom() // whoever waits may let the oldest go now
 	}
-	for _, it := range b.urgent {
-		j.queue.lost.add(it)
+	if j.closing { // there is no later
+		for _, it := range q.patient {
+			q.lost.add(it)
+		}
+		q.settle(len(q.patient), err)
 	}
+	q.answerFlushes(err)
+	j.mu.Unlock()
+	w.noteLost()
 }
 
 // refuseRest answers who still waits at the end.
@@ -224,8 +280,8 @@ func (w *writer) refuseRest() {
 // store makes room and commits. It returns the position of the first item.
 //
 // What was lost while there was no room is named first.
-func (w *writer) store(c change) (first uint64, err error) {
-	if err := w.makeRoom(c.items); err != nil {
+func (w *writer) store(c change, evict bool) (first uint64, err error) {
+	if err := w.makeRoom(c.items, evict); err != nil {
 		return 0, err
 	}
 	lost := w.takeLost()
@@ -254,7 +310,7 @@ func (w *writer) commit(c change) error {
 	w.attempt++
 	before, said := j.snapshotSaid()
 	after := before
-	c.said = said
+	c.said, c.lost = said, w.unnamed(c.rides)
 	after.end += uint64(len(c.items))
 	w.seal(c.items, before.end+1)
 
@@ -278,7 +334,7 @@ func (w *writer) commit(c change) error {
 		w.tailBytes = -1
 		return w.failed(err, txid)
 	}
-	w.tailBytes = tailBytes
+	w.tailBytes, w.noted = tailBytes, c.lost
 	took := time.Since(started)
 
 	j.mu.Lock()
@@ -376,6 +432,11 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 	meta := tx.Bucket([]byte(bucketMeta))
 	if c.starts {
 		if err := meta.Delete([]byte(keyGaps)); err != nil { // they are among the items now
+			return 0, err
+		}
+	}
+	if c.starts || !c.lost.equal(w.noted) {
+		if err := j.codec.putLost(meta, c.lost); err != nil {
 			return 0, err
 		}
 	}
@@ -491,29 +552,4 @@ func (w *writer) reached(txid int) bool {
 		return nil
 	})
 	return err != nil || newest >= txid
-}
-
-// takeLost takes over what was lost before it had a number.
-func (w *writer) takeLost() losses {
-	w.j.mu.Lock()
-	defer w.j.mu.Unlock()
-	lost := w.j.queue.lost
-	w.j.queue.lost = losses{}
-	return lost
-}
-
-// gapFor is the gap that names what was lost before it had a number.
-func (w *writer) gapFor(lost losses) (item, bool) {
-	if lost.kinds == nil {
-		return item{}, false
-	}
-	it, err := w.j.codec.encode(presence.Draft{
-		Kind: presence.KindGap, At: w.j.opt.Now(), Simulated: w.j.opt.Simulated,
-		Gap: &presence.Gap{
-			Reason: presence.GapJournalFull, Kinds: lost.kinds,
-			First: &lost.first, Last: &lost.last,
-			Comment: "refused while there was no room",
-		},
-	})
-	return it, err == nil
 }

@@ -116,8 +116,8 @@ type JournalHealth struct {
 	Bytes           int64   `json:"bytes"`  // of the file
 	CommitMSP50     float64 `json:"commit_ms_p50"`
 	CommitMSP99     float64 `json:"commit_ms_p99"`
-	WrittenBytesDay int64   `json:"written_bytes_day"`
-	FreeBytes       int64   `json:"free_bytes"` // until the journal is full, on disk and by max_mb
+	WrittenBytesDay int64   `json:"written_bytes_day"` // within the last 24 hours, or since the start
+	FreeBytes       int64   `json:"free_bytes"`        // of events that still fit, by max_mb and on disk; 0 while taps are refused
 }
 
 // MQTTHealth says how the line to the city fares.

@@ -1,0 +1,255 @@
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
+)
+
+// lone is a tag that is heard once.
+func lone(c *clock, n int) presence.Draft {
+	d := tag(c, n)
+	d.Tag.Tag = fmt.Sprintf("kenwood:200-%05d", n)
+	return d
+}
+
+// person is what is said of somebody.
+func person(c *clock, n int) presence.Draft {
+	return presence.Draft{
+		Kind: presence.KindPresence, At: c.now(),
+		Person: &presence.Person{Badge: fmt.Sprintf("h:%032x", n), Tag: fmt.Sprintf("kenwood:200-%05d", n), State: presence.OnSite},
+	}
+}
+
+// ledger is what is in a journal, and what its gaps say is not, by kind.
+type ledger struct{ there, lost map[string]int }
+
+func ledgerOf(t *testing.T, j *journal.Journal) ledger {
+	t.Helper()
+	l := ledger{make(map[string]int), make(map[string]int)}
+	for _, e := range all(t, j, 0) {
+		l.there[e.Kind.String()]++
+		if e.Gap != nil {
+			for kind, n := range e.Gap.Kinds {
+				l.lost[kind] += n
+			}
+		}
+	}
+	return l
+}
+
+func (l ledger) accountsFor(t *testing.T, kind string, n int) {
+	t.Helper()
+	if l.there[kind]+l.lost[kind] != n {
+		t.Errorf("of %d %s events %d are there, and %d named as lost", n, kind, l.there[kind], l.lost[kind])
+	}
+}
+
+// killed is the journal as a process leaves it that is killed now.
+func killed(t *testing.T, o journal.Options) journal.Options {
+	t.Helper()
+	b, err := os.ReadFile(o.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Path = filepath.Join(fastDir(t), "journal.db")
+	if err := os.WriteFile(o.Path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// TestWhatWaitsWithoutRoomIsNamed: a journal that is full of tags of which none
+// can be thinned takes no more of them. Those that wait in memory then are named
+// after a stop as after a kill.
+func TestWhatWaitsWithoutRoomIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const frames = 9_000
+		c := newClock()
+		o := options(newPath(t), c)
+		o.MaxBytes = 1 << 20
+		j := open(t, o)
+		for i := range frames {
+			enqueue(t, j, lone(c, i))
+		}
+		time.Sleep(3 * time.Second)
+		if s := j.Stats(); !s.Full || s.Waiting < 1000 {
+			t.Fatalf("there is no full journal with tags that wait: %+v", s)
+		}
+		afterKill := killed(t, o)
+		closed(t, j)
+		for name, o := range map[string]journal.Options{"kill": afterKill, "stop": o} {
+			j := open(t, o)
+			l := ledgerOf(t, j)
+			l.accountsFor(t, "tag", frames)
+			if l.lost["tag"] < 1000 {
+				t.Errorf("after a %s %d tags are named as lost", name, l.lost["tag"])
+			}
+			closed(t, j)
+			j = open(t, o) // and only once
+			ledgerOf(t, j).accountsFor(t, "tag", frames)
+			closed(t, j)
+			whole(t, o.Path)
+		}
+	})
+}
+
+// TestWhatFindsRoomAfterAllIsNotLost: what was on the count of losses while it
+// waited is off it when it is stored.
+func TestWhatFindsRoomAfterAllIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const frames = 6_000
+		c := newClock()
+		o := options(newPath(t), c)
+		o.MaxBytes = 1 << 20
+		j := open(t, o)
+		for i := range frames {
+			enqueue(t, j, lone(c, i))
+		}
+		time.Sleep(3 * time.Second)
+		before := ledgerOf(t, j)
+		if before.there["tag"] >= frames {
+			t.Fatal("all of them fit")
+		}
+		j.Ack(j.End()) // delivered, they make room for the rest
+		time.Sleep(5 * time.Second)
+		if s := j.Stats(); s.Full || s.Waiting > 0 {
+			t.Errorf("%d tags wait although there is room", s.Waiting)
+		}
+		for _, o := range []journal.Options{killed(t, o), o} {
+			closed(t, j)
+			j = open(t, o)
+			if l := ledgerOf(t, j); len(l.lost) > 0 {
+				t.Errorf("named as lost: %v", l.lost)
+			}
+		}
+	})
+}
+
+// fillUp appends taps until one is refused.
+func fillUp(t *testing.T, j *journal.Journal, c *clock) (green int) {
+	t.Helper()
+	large := badge(c, 1)
+	large.Badge.Card = strings.Repeat("x", 1000)
+	for {
+		if _, err := j.Append(t.Context(), large); errors.Is(err, journal.ErrFull) {
+			return green
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		green++
+	}
+}
+
+// TestARedTapIsCountedBeforeItIsRed: a kill right after the lamp finds the count
+// on the disk, that of a disk without any room as well.
+func TestARedTapIsCountedBeforeItIsRed(t *testing.T) {
+	c := newClock()
+	o := options(newPath(t), c)
+	o.MaxBytes = 1 << 20
+	j := open(t, o)
+	green := fillUp(t, j, c)
+	for i := range 3 {
+		dead := killed(t, o)
+		if _, err := j.Append(t.Context(), badge(c, i)); !errors.Is(err, journal.ErrFull) {
+			t.Fatal(err)
+		}
+		after := open(t, dead)
+		ledgerOf(t, after).accountsFor(t, "badge", green+1+i)
+	}
+	closed(t, j)
+	ledgerOf(t, open(t, o)).accountsFor(t, "badge", green+4)
+}
+
+// TestTagsGoBeforeTaps: tags that are heard once each, and what is said of
+// persons, go for taps as well, although nothing of them can be thinned.
+func TestTagsGoBeforeTaps(t *testing.T) {
+	for name, mixed := range map[string]bool{"tags first": false, "in turn": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newClock()
+			o := options(newPath(t), c)
+			o.MaxBytes = 1 << 20
+			j := open(t, o)
+			const tags, persons, taps = 4_000, 1_000, 1_200
+			refused := 0
+			tap := func(n int) {
+				c.pass(time.Second)
+				if _, err := j.Append(t.Context(), badge(c, n)); err != nil {
+					refused++
+				}
+			}
+			for i := range tags {
+				enqueue(t, j, lone(c, i))
+				if i%4 == 0 {
+					enqueue(t, j, person(c, i))
+				}
+				if mixed && i < taps {
+					tap(i)
+				}
+			}
+			for i := range taps {
+				if !mixed {
+					tap(i)
+				}
+			}
+			if refused > 0 {
+				t.Errorf("%d taps were refused though there were tags", refused)
+			}
+			closed(t, j)
+			j = open(t, o)
+			l := ledgerOf(t, j)
+			l.accountsFor(t, "tag", tags)
+			l.accountsFor(t, "presence", persons)
+			l.accountsFor(t, "badge", taps)
+			green := fillUp(t, j, c)
+			l = ledgerOf(t, j)
+			if l.there["tag"]+l.there["presence"] > 0 {
+				t.Errorf("a tap was refused while there were %d tags and %d persons", l.there["tag"], l.there["presence"])
+			}
+			closed(t, j)
+			j = open(t, o)
+			l = ledgerOf(t, j)
+			l.accountsFor(t, "tag", tags)
+			l.accountsFor(t, "presence", persons)
+			l.accountsFor(t, "badge", taps+green+1)
+			t.Logf("%v", l)
+			closed(t, j)
+			whole(t, o.Path)
+		})
+	}
+}
+
+// TestRoomIsNoticed: a journal that refused a tap takes taps again, and says so,
+// as soon as there is room, whether anybody comes or not.
+func TestRoomIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClock()
+		o := options(newPath(t), c)
+		o.MaxBytes = 1 << 20
+		j := open(t, o)
+		fillUp(t, j, c)
+		time.Sleep(10 * time.Second)
+		if s := j.Stats(); !s.Full || !j.Refusing() || s.FreeBytes != 0 {
+			t.Errorf("after a refused tap: %+v", s)
+		}
+		j.Ack(j.End() / 2)
+		time.Sleep(3 * time.Second)
+		if s := j.Stats(); s.Full || j.Refusing() || s.FreeBytes == 0 {
+			t.Errorf("after there is room: %+v", s)
+		}
+		if l := ledgerOf(t, j); l.lost["badge"] != 1 {
+			t.Errorf("named as lost: %v", l.lost)
+		}
+		closed(t, j)
+		whole(t, o.Path)
+	})
+}
