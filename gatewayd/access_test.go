@@ -42,8 +42,13 @@ func TestABrokenFileDoesNotSilenceAHealthyGateway(t *testing.T) {
 			}
 		}
 		for _, args := range [][]string{
-			{"status"}, {"status", "--json"}, {"verify"}, {"export"}, {"export", "--since", "1d"},
-			{"sim", "tap", "--reader", "door", "--uid", "04A1B2C3D4E5F6"}, {"sim", "reader", "--reader", "door", "--fault", "none"},
+			{"status"},
+			{"status", "--json"},
+			{"verify"},
+			{"export"},
+			{"export", "--since", "1d"},
+			{"sim", "tap", "--reader", "door", "--uid", "04A1B2C3D4E5F6"},
+			{"sim", "reader", "--reader", "door", "--fault", "none"},
 		} {
 			if out, code := g.try(args...); code != 0 {
 				t.Errorf("%s: %v exits %d, %s", name, args, code, out)
@@ -110,8 +115,17 @@ func TestNoCommandWaitsForASilentGateway(t *testing.T) {
 	stopped := time.Now()
 	var all sync.WaitGroup
 	for _, args := range [][]string{
-		{"status"}, {"status", "--json"}, {"watch"}, {"doctor"}, {"verify"}, {"export"}, {"export", "--day", "2026-11-23", "--format", "html"},
-		{"forget", "--tag", "reyax:50"}, {"sim", "tap", "--reader", "door", "--uid", "04A1B2C3D4E5F6"}, {"sim", "reader", "--reader", "door", "--fault", "none"}, {"sim", "clock", "--synced=true"},
+		{"status"},
+		{"status", "--json"},
+		{"watch"},
+		{"doctor"},
+		{"verify"},
+		{"export"},
+		{"export", "--day", "2026-11-23", "--format", "html"},
+		{"forget", "--tag", "reyax:50"},
+		{"sim", "tap", "--reader", "door", "--uid", "04A1B2C3D4E5F6"},
+		{"sim", "reader", "--reader", "door", "--fault", "none"},
+		{"sim", "clock", "--synced=true"},
 	} {
 		all.Go(func() {
 			began := time.Now()
@@ -206,8 +220,10 @@ func TestWhatTheGroupMay(t *testing.T) {
 
 	asks := [][]string{{"status"}, {"status", "--json"}, {"export"}, {"export", "--format", "csv", "--since", "1d"}, {"verify"}}
 	owners := [][]string{
-		{"sim", "tap", "--reader", "door", "--uid", "04A1B2C3D4E5F7"}, {"sim", "reader", "--reader", "door", "--fault", "none"},
-		{"export", "--day", "2026-11-23", "--format", "csv"}, {"export", "--day", "2026-11-23", "--format", "html"},
+		{"sim", "tap", "--reader", "door", "--uid", "04A1B2C3D4E5F7"},
+		{"sim", "reader", "--reader", "door", "--fault", "none"},
+		{"export", "--day", "2026-11-23", "--format", "csv"},
+		{"export", "--day", "2026-11-23", "--format", "html"},
 		{"forget", "--tag", "reyax:50"},
 	}
 	for _, args := range asks {
@@ -237,8 +253,13 @@ func TestWhatTheGroupMay(t *testing.T) {
 	firstLine(t, g, "watch")
 	logged := looks(t, state)
 	for _, want := range []look{
-		{"export", memberID, "jsonl", ""}, {"export", memberID, "csv", ""}, {"export", 0, "html", "2026-11-23"}, {"export", serviceID, "csv", "2026-11-23"},
-		{"forget", 0, "", ""}, {"forget", serviceID, "", ""}, {"watch", 0, "", ""},
+		{"export", memberID, "jsonl", ""},
+		{"export", memberID, "csv", ""},
+		{"export", 0, "html", "2026-11-23"},
+		{"export", serviceID, "csv", "2026-11-23"},
+		{"forget", 0, "", ""},
+		{"forget", serviceID, "", ""},
+		{"watch", 0, "", ""},
 	} {
 		if !logged[want] {
 			t.Errorf("%+v is not in exports.log: %v", want, logged)

@@ -276,13 +276,13 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) {
 			func(o *office) { o.mode("var/lib/gatewayd", 0o700) },
 			doctor.Fail, "state-dir", "sudo chown -R gatewayd: /var/lib/gatewayd",
 		},
-		"SD card dies":  {func(o *office) { o.write("sys/fs/ext4/mmcblk0p2/errors_count", "3\n") }, doctor.Warn, "sd-card", "dmesg"},
-		"weak power":    {func(o *office) { o.write("sys/devices/platform/soc/soc:firmware/get_throttled", "50000\n") }, doctor.Warn, "power", "vcgencmd"},
-		"weak now":      {func(o *office) { o.write("sys/devices/platform/soc/soc:firmware/get_throttled", "50005\n") }, doctor.Fail, "power", "vcgencmd"},
-		"hot":           {func(o *office) { o.write("sys/devices/platform/soc/soc:firmware/get_throttled", "8\n") }, doctor.Warn, "heat", "vcgencmd"},
-		"Wi-Fi sleeps":  {func(o *office) { o.remove("etc/NetworkManager") }, doctor.Warn, "wifi", "wifi.powersave = 2"},
-		"key for all":   {func(o *office) { o.mode("etc/gatewayd/badge.key", 0o644) }, doctor.Fail, "badge-key", "sudo chown gatewayd: /etc/gatewayd/badge.key && sudo chmod 600"},
-		"key for root":  {func(o *office) { o.mode("etc/gatewayd/badge.key", 0o600) }, doctor.Fail, "badge-key", "chmod 600"},
+		"SD card dies": {func(o *office) { o.write("sys/fs/ext4/mmcblk0p2/errors_count", "3\n") }, doctor.Warn, "sd-card", "dmesg"},
+		"weak power":   {func(o *office) { o.write("sys/devices/platform/soc/soc:firmware/get_throttled", "50000\n") }, doctor.Warn, "power", "vcgencmd"},
+		"weak now":     {func(o *office) { o.write("sys/devices/platform/soc/soc:firmware/get_throttled", "50005\n") }, doctor.Fail, "power", "vcgencmd"},
+		"hot":          {func(o *office) { o.write("sys/devices/platform/soc/soc:firmware/get_throttled", "8\n") }, doctor.Warn, "heat", "vcgencmd"},
+		"Wi-Fi sleeps": {func(o *office) { o.remove("etc/NetworkManager") }, doctor.Warn, "wifi", "wifi.powersave = 2"},
+		"key for all":  {func(o *office) { o.mode("etc/gatewayd/badge.key", 0o644) }, doctor.Fail, "badge-key", "sudo chown gatewayd: /etc/gatewayd/badge.key && sudo chmod 600"},
+		"key for root": {func(o *office) { o.mode("etc/gatewayd/badge.key", 0o600) }, doctor.Fail, "badge-key", "chmod 600"},
 		"key for technicians": {
 			func(o *office) {
 				o.write("etc/group", fmt.Sprintf("spi:x:%d:\ngpio:x:%d:\ndialout:x:%d:\ngatewayd:x:%d:\n", os.Getgid(), os.Getgid(), os.Getgid(), os.Getgid()))
