@@ -31,11 +31,11 @@ func Basics(path string) (Gateway, error) {
 	case err != nil && filepath.Clean(path) == usualPath:
 		return g, nil
 	case err != nil:
-		return g, Problems{{File: path, Text: err.Error()}}
+		return g, unreadable(path, err)
 	}
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
-		return g, Problems{{File: path, Text: err.Error()}}
+		return g, unreadable(path, err)
 	}
 	said := gatewayKeys(bytes.TrimPrefix(data, utf8Mark))
 	if s := said["state_dir"]; s != "" {

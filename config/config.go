@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -170,11 +169,11 @@ func LoadOnly(path string) (*Config, error) { return load(path, func(*document, 
 func load(path string, check func(*document, *Config)) (*Config, error) {
 	data, err := readLimited(path)
 	if err != nil {
-		return nil, Problems{{File: path, Text: err.Error()}}
+		return nil, unreadable(path, err)
 	}
 	dir, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {
-		return nil, Problems{{File: path, Text: fmt.Sprintf("cannot find its folder: %v", err)}}
+		return nil, unreadable(path, say("cannot find its folder: %v", err))
 	}
 	c, d := parse(path, dir, data)
 	if c != nil {
@@ -213,17 +212,23 @@ func parse(name, dir string, data []byte) (*Config, *document) {
 	return c, d
 }
 
+// unreadable is the problem of a file that cannot be read at all.
+func unreadable(path string, err error) Problems {
+	said := say("%v", err)
+	return Problems{{File: path, Text: said.en, ID: said.id}}
+}
+
 // readLimited reads a configuration file, but never more of it than maxSize
 // and one byte, which is enough to know that it is too large.
 func readLimited(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
+		return nil, say("cannot be read: %v", withoutPath(err))
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
+		return nil, say("cannot be read: %v", withoutPath(err))
 	}
 	return data, nil
 }

@@ -77,8 +77,7 @@ func newDocument(file, dir string, data []byte) *document {
 	err := toml.Unmarshal(data, &ignored)
 	if !syntax {
 		d.problems = nil
-		p := d.tomlProblem(err)
-		d.report(p.Line, p.Key, "%s", p.Text)
+		d.problems = append(d.problems, d.tomlProblem(err))
 		return d
 	}
 	// What is there twice was reported above, with better lines.
@@ -124,12 +123,14 @@ func invalidUTF8(data []byte) int {
 
 // report adds a problem.
 func (d *document) report(line int, key, format string, args ...any) {
-	d.problems = append(d.problems, Problem{File: d.file, Line: line, Key: key, Text: fmt.Sprintf(format, args...)})
+	said := say(format, args...)
+	d.problems = append(d.problems, Problem{File: d.file, Line: line, Key: key, Text: said.en, ID: said.id})
 }
 
 // tomlProblem puts an error of the library into our form.
 func (d *document) tomlProblem(err error) Problem {
-	p := Problem{File: d.file, Line: 1, Text: "is not valid TOML"}
+	said := say("is not valid TOML")
+	p := Problem{File: d.file, Line: 1, Text: said.en, ID: said.id}
 	if err == nil {
 		return p
 	}
@@ -140,7 +141,8 @@ func (d *document) tomlProblem(err error) Problem {
 			p.Key = join(p.Key, part)
 		}
 	}
-	p.Text += ": " + oneLine(strings.TrimPrefix(err.Error(), "toml: "))
+	said = say("is not valid TOML: %s", oneLine(strings.TrimPrefix(err.Error(), "toml: ")))
+	p.Text, p.ID = said.en, said.id
 	return p
 }
 

@@ -9,8 +9,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -93,14 +91,14 @@ func hasBlock(data []byte, is func(kind string) bool) bool {
 }
 
 // holds says what a file that should be PEM is instead, where that can be told.
-func holds(data []byte) string {
-	if mark := marked(data); mark != "" {
-		return " that can be read, as it " + mark
+func holds(data []byte) phrase {
+	if mark, there := marked(data); there {
+		return say(" that can be read, as it %s", mark)
 	}
 	if block, _ := pem.Decode(data); block != nil {
-		return " but a " + oneLine(brief(block.Type))
+		return say(" but a %s", oneLine(brief(block.Type)))
 	}
-	return ""
+	return phrase{}
 }
 
 // utf8Mark is what Windows' Notepad puts before UTF-8 text.
@@ -108,14 +106,14 @@ var utf8Mark = []byte("\xef\xbb\xbf")
 
 // marked says by what mark a text begins that Windows put there, "" where there
 // is none.
-func marked(data []byte) string {
+func marked(data []byte) (mark phrase, there bool) {
 	switch {
 	case bytes.HasPrefix(data, utf8Mark):
-		return "begins with a byte order mark: save it as UTF-8 without BOM"
+		return say("begins with a byte order mark: save it as UTF-8 without BOM"), true
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
-		return "is UTF-16: save it as UTF-8 without BOM"
+		return say("is UTF-16: save it as UTF-8 without BOM"), true
 	}
-	return ""
+	return phrase{}, false
 }
 
 // read reads the file of a key, or reports why it can not. Without a path
@@ -135,25 +133,25 @@ func (t *table) read(key, path string) ([]byte, bool) {
 // readFile reads an ordinary file of bounded size. Anything else, such as a
 // pipe, could block for ever.
 func readFile(path string) ([]byte, error) {
-	const advice = "put the file there, or correct the path"
+	advice := say("put the file there, or correct the path")
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s cannot be read (%w): %s", show(path), withoutPath(err), advice)
+		return nil, say("%s cannot be read (%v): %s", show(path), withoutPath(err), advice)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no ordinary file: %s", show(path), advice)
+		return nil, say("%s is no ordinary file: %s", show(path), advice)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s cannot be read (%w): let the gateway's user read it", show(path), withoutPath(err))
+		return nil, say("%s cannot be read (%v): let the gateway's user read it", show(path), withoutPath(err))
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("%s cannot be read: %w", show(path), withoutPath(err))
+		return nil, say("%s cannot be read: %v", show(path), withoutPath(err))
 	}
 	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s is larger than %d bytes: %s", show(path), maxFile, advice)
+		return nil, say("%s is larger than %d bytes: %s", show(path), maxFile, advice)
 	}
 	return data, nil
 }
@@ -169,7 +167,7 @@ func (b *Badges) ReadKey() error {
 		return err
 	}
 	if b.Key, err = parseKey(data); err != nil {
-		return fmt.Errorf("%s %w", show(b.KeyFile), err)
+		return say("%s %v", show(b.KeyFile), err)
 	}
 	return nil
 }
@@ -178,15 +176,15 @@ func (b *Badges) ReadKey() error {
 // never repeats any of it.
 func parseKey(data []byte) (*[32]byte, error) {
 	var key [32]byte
-	if mark := marked(data); mark != "" {
-		return nil, errors.New(mark)
+	if mark, there := marked(data); there {
+		return nil, mark
 	}
 	text := bytes.TrimSpace(data)
 	if len(text) != hex.EncodedLen(len(key)) {
-		return nil, fmt.Errorf("has %d characters: the badge key is 64 hex digits on one line", len(text))
+		return nil, say("has %d characters: the badge key is 64 hex digits on one line", len(text))
 	}
 	if _, err := hex.Decode(key[:], text); err != nil {
-		return nil, errors.New("has characters that are no hex digits: the badge key is 64 hex digits on one line")
+		return nil, say("has characters that are no hex digits: the badge key is 64 hex digits on one line")
 	}
 	return &key, nil
 }
@@ -194,28 +192,28 @@ func parseKey(data []byte) (*[32]byte, error) {
 // parsePublicKey reads the city's Ed25519 public key: PEM as openssl writes it
 // (SubjectPublicKeyInfo, RFC 8410), or its 32 bytes in base64.
 func parsePublicKey(data []byte) (ed25519.PublicKey, error) {
-	const advice = "put the city's public key there (openssl pkey -in city.key -pubout)"
-	if mark := marked(data); mark != "" {
-		return nil, errors.New(mark)
+	advice := say("put the city's public key there (openssl pkey -in city.key -pubout)")
+	if mark, there := marked(data); there {
+		return nil, mark
 	}
 	block, _ := pem.Decode(data)
 	switch {
 	case block == nil:
 		key, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(data)))
 		if err != nil || len(key) != ed25519.PublicKeySize {
-			return nil, errors.New("is no public key: " + advice)
+			return nil, say("is no public key: %s", advice)
 		}
 		return key, nil
 	case strings.Contains(block.Type, "PRIVATE"):
-		return nil, errors.New("is the PRIVATE key, which must not leave the city: delete it here and " + advice)
+		return nil, say("is the PRIVATE key, which must not leave the city: delete it here and %s", advice)
 	}
 	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, errors.New("is no public key: " + advice)
+		return nil, say("is no public key: %s", advice)
 	}
 	key, ok := parsed.(ed25519.PublicKey)
 	if !ok {
-		return nil, errors.New("is a key of another kind than Ed25519: make the city's key with openssl genpkey -algorithm ed25519")
+		return nil, say("is a key of another kind than Ed25519: make the city's key with openssl genpkey -algorithm ed25519")
 	}
 	return key, nil
 }
@@ -230,19 +228,19 @@ func (m MQTT) Password() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if mark := marked(data); mark != "" {
-		return "", fmt.Errorf("%s %s", show(m.PasswordFile), mark)
+	if mark, there := marked(data); there {
+		return "", say("%s %s", show(m.PasswordFile), mark)
 	}
 	password := strings.TrimRight(string(data), "\r\n")
 	if password == "" {
-		return "", fmt.Errorf("%s is empty: put the broker's password there", show(m.PasswordFile))
+		return "", say("%s is empty: put the broker's password there", show(m.PasswordFile))
 	}
 	if strings.ContainsAny(password, "\r\n\x00") {
-		return "", fmt.Errorf("%s has more than one line: put the broker's password there, alone", show(m.PasswordFile))
+		return "", say("%s has more than one line: put the broker's password there, alone", show(m.PasswordFile))
 	}
 	// MQTT counts the password's bytes in 16 bits (MQTT 3.1.1, section 3.1.3.5).
 	if len(password) > 0xffff {
-		return "", fmt.Errorf("%s is longer than 65535 bytes: put the broker's password there, alone", show(m.PasswordFile))
+		return "", say("%s is longer than 65535 bytes: put the broker's password there, alone", show(m.PasswordFile))
 	}
 	return password, nil
 }
@@ -255,11 +253,11 @@ func checkFence(data []byte) error {
 	}
 	data = bytes.TrimPrefix(data, utf8Mark)
 	if err := json.Unmarshal(data, &object); err != nil {
-		return fmt.Errorf("is no GeoJSON (%s): export the office's outline as GeoJSON", oneLine(err.Error()))
+		return say("is no GeoJSON (%s): export the office's outline as GeoJSON", oneLine(err.Error()))
 	}
 	switch object.Type {
 	case "Polygon", "MultiPolygon", "Feature", "FeatureCollection":
 		return nil
 	}
-	return fmt.Errorf("is GeoJSON of type %s: a fence is a Polygon or a MultiPolygon", show(object.Type))
+	return say("is GeoJSON of type %s: a fence is a Polygon or a MultiPolygon", show(object.Type))
 }

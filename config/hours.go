@@ -233,7 +233,7 @@ func parseClock(s string) (time.Duration, bool) {
 }
 
 func readHolidays(t *table) []Date {
-	const want = "a list of dates, such as [2026-12-25, 2027-01-01]"
+	want := say("a list of dates, such as [2026-12-25, 2027-01-01]")
 	v := t.get("holidays", want, unstable.Array)
 	if v == nil {
 		return nil
@@ -265,7 +265,7 @@ func parseDate(s string) (Date, bool) {
 
 // date is a required date; false if it is missing or wrong.
 func (t *table) date(key string) (Date, bool) {
-	v := t.get(key, "a date, such as 2027-02-08", unstable.String, unstable.LocalDate)
+	v := t.get(key, say("a date, such as 2027-02-08"), unstable.String, unstable.LocalDate)
 	if v == nil {
 		if !t.has(key) {
 			t.problem(key, "is missing: write %s = 2027-02-08", key)

@@ -33,8 +33,8 @@ func (d *document) checkMachine(c *Config) {
 			ports = append(ports, device{t, "port", c.Receivers[i].Port})
 		}
 	}
-	checkDevices(buses, "spidev", "an SPI device, such as /dev/spidev0.0")
-	checkDevices(ports, "tty", "a serial port, such as /dev/serial/by-id/usb-...")
+	checkDevices(buses, "spidev", say("an SPI device, such as /dev/spidev0.0"))
+	checkDevices(ports, "tty", say("a serial port, such as /dev/serial/by-id/usb-..."))
 	d.checkPins(c)
 }
 
@@ -131,7 +131,7 @@ type device struct {
 
 // checkDevices reports paths that are no devices of the kernel's subsystem, and
 // those that lead to the same device.
-func checkDevices(devices []device, subsystem, want string) {
+func checkDevices(devices []device, subsystem string, want phrase) {
 	type known struct {
 		device
 		info fs.FileInfo
@@ -145,7 +145,7 @@ func checkDevices(devices []device, subsystem, want string) {
 		if err != nil {
 			continue // it may be plugged in later
 		}
-		if what := otherThan(info, subsystem); what != "" {
+		if what, other := otherThan(info, subsystem); other {
 			d.t.problem(d.key, "%s is %s: write the path of %s", show(d.path), what, want)
 			continue
 		}
@@ -159,25 +159,25 @@ func checkDevices(devices []device, subsystem, want string) {
 }
 
 // otherThan says what a path leads to if that is no device of a subsystem of the
-// kernel, "" if it is or cannot be told.
-func otherThan(info fs.FileInfo, subsystem string) string {
+// kernel; false if it is one, or if it cannot be told.
+func otherThan(info fs.FileInfo, subsystem string) (what phrase, other bool) {
 	switch mode := info.Mode(); {
 	case mode.IsDir():
-		return "a folder"
+		return say("a folder"), true
 	case mode.IsRegular():
-		return "an ordinary file"
+		return say("an ordinary file"), true
 	case mode&fs.ModeCharDevice == 0:
-		return "no device of that kind"
+		return say("no device of that kind"), true
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return ""
+		return phrase{}, false
 	}
 	link, err := os.Readlink(fmt.Sprintf("/sys/dev/char/%d:%d/subsystem", unix.Major(uint64(stat.Rdev)), unix.Minor(uint64(stat.Rdev))))
 	if err != nil || filepath.Base(link) == subsystem {
-		return ""
+		return phrase{}, false
 	}
-	return "no device of that kind"
+	return say("no device of that kind"), true
 }
 
 // spiPins are the pins that an SPI device on the header takes: MISO, MOSI and

@@ -41,7 +41,7 @@ func (d *document) config() *Config {
 type users map[string]int
 
 // claim reports a second use. Nothing is claimed with "".
-func (u users) claim(t *table, key, thing, why string) {
+func (u users) claim(t *table, key, thing string, why phrase) {
 	if thing == "" {
 		return
 	}
@@ -95,7 +95,7 @@ func readReaders(tables []*table, pins users) []Reader {
 			r.Bus = t.required("bus", "/dev/spidev0.0")
 		} else {
 			r.Bus = t.device("bus", "/dev/spidev0.0")
-			buses.claim(t, "bus", r.Bus, "each reader has a bus of its own")
+			buses.claim(t, "bus", r.Bus, say("each reader has a bus of its own"))
 		}
 		if r.Chip != "mfrc522" {
 			if t.has("gain_db") {
@@ -103,9 +103,9 @@ func readReaders(tables []*table, pins users) []Reader {
 			}
 			r.GainDB = 0
 		}
-		names.claim(t, "name", r.Name, "each reader has a name of its own")
-		pins.claim(t, "reset_pin", r.ResetPin, "each pin has one use")
-		pins.claim(t, "irq_pin", r.IRQPin, "each pin has one use")
+		names.claim(t, "name", r.Name, say("each reader has a name of its own"))
+		pins.claim(t, "reset_pin", r.ResetPin, say("each pin has one use"))
+		pins.claim(t, "irq_pin", r.IRQPin, say("each pin has one use"))
 		list = append(list, r)
 	}
 	return list
@@ -127,8 +127,8 @@ func readReceivers(tables []*table) []Receiver {
 			usual = 115200
 		}
 		r.Baud = t.oneOf("baud", usual, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
-		names.claim(t, "name", r.Name, "each receiver has a name of its own")
-		ports.claim(t, "port", r.Port, "each receiver has a port of its own")
+		names.claim(t, "name", r.Name, say("each receiver has a name of its own"))
+		ports.claim(t, "port", r.Port, say("each receiver has a port of its own"))
 		list = append(list, r)
 	}
 	return list
@@ -136,9 +136,9 @@ func readReceivers(tables []*table) []Receiver {
 
 func readFeedback(t *table, pins users) Feedback {
 	f := Feedback{Green: t.pin("green"), Red: t.pin("red"), Buzzer: t.pin("buzzer")}
-	pins.claim(t, "green", f.Green, "each pin has one use")
-	pins.claim(t, "red", f.Red, "each pin has one use")
-	pins.claim(t, "buzzer", f.Buzzer, "each pin has one use")
+	pins.claim(t, "green", f.Green, say("each pin has one use"))
+	pins.claim(t, "red", f.Red, say("each pin has one use"))
+	pins.claim(t, "buzzer", f.Buzzer, say("each pin has one use"))
 	return f
 }
 
@@ -250,7 +250,7 @@ func readMQTT(t *table) MQTT {
 		b, wrong := parseBroker(s)
 		switch {
 		case wrong != "":
-			t.problem("broker", "%s", wrong)
+			t.problem("broker", "%s", brokerPhrase(wrong))
 		case !b.TLS && !b.Loopback() && !m.Insecure:
 			t.problem("broker", "goes over the network without encryption: write tls://, or insecure = true if you accept that anybody on the way can read and change everything")
 		}

@@ -32,7 +32,7 @@ func (t *table) has(key string) bool { return t.values[key] != nil }
 
 // get is the value of a key if it has one of the kinds, or nil. A value of
 // another kind is reported with what is wanted instead.
-func (t *table) get(key, want string, kinds ...unstable.Kind) *value {
+func (t *table) get(key string, want phrase, kinds ...unstable.Kind) *value {
 	if !slices.Contains(t.known, key) {
 		t.known = append(t.known, key)
 	}
@@ -48,28 +48,28 @@ func (t *table) get(key, want string, kinds ...unstable.Kind) *value {
 }
 
 // describe says what a value is, for the person who wrote it.
-func (v *value) describe() string {
+func (v *value) describe() phrase {
 	switch v.kind {
 	case unstable.String:
-		return "text"
+		return say("text")
 	case unstable.Bool:
-		return v.text
+		return say("%s", v.text)
 	case unstable.Integer:
-		return "the whole number " + brief(v.text)
+		return say("the whole number %s", brief(v.text))
 	case unstable.Float:
-		return "the number " + brief(v.text)
+		return say("the number %s", brief(v.text))
 	case unstable.LocalDate, unstable.LocalDateTime, unstable.DateTime:
-		return "the date " + brief(v.text)
+		return say("the date %s", brief(v.text))
 	case unstable.LocalTime:
-		return "the time of day " + brief(v.text)
+		return say("the time of day %s", brief(v.text))
 	case unstable.Array:
-		return "a list"
+		return say("a list")
 	case unstable.ArrayTable:
-		return "a list of tables"
+		return say("a list of tables")
 	case unstable.Table:
-		return "a table"
+		return say("a table")
 	}
-	return "something else"
+	return say("something else")
 }
 
 func brief(s string) string {
@@ -81,7 +81,7 @@ func brief(s string) string {
 
 // text is a string without control characters, or the default.
 func (t *table) text(key, byDefault string) string {
-	v := t.get(key, "text in double quotes", unstable.String)
+	v := t.get(key, say("text in double quotes"), unstable.String)
 	switch {
 	case v == nil:
 		return byDefault
@@ -130,9 +130,9 @@ func (t *table) choice(key, byDefault string, words ...string) string {
 	if s == byDefault || slices.Contains(words, s) {
 		return s
 	}
-	hint := ""
+	var hint phrase
 	if near := nearest(s, words); near != "" {
-		hint = fmt.Sprintf("; did you mean %q?", near)
+		hint = say("; did you mean %q?", near)
 	}
 	t.problem(key, "%s is not one of %s%s", show(s), strings.Join(words, ", "), hint)
 	return byDefault
@@ -149,7 +149,7 @@ func (t *table) file(key, byDefault string) string {
 
 // flag is true or false; false where it is absent.
 func (t *table) flag(key string) bool {
-	v := t.get(key, "true or false, without quotes", unstable.Bool)
+	v := t.get(key, say("true or false, without quotes"), unstable.Bool)
 	if v == nil {
 		return false
 	}
@@ -162,7 +162,7 @@ func (t *table) flag(key string) bool {
 
 // whole is a whole number within a range, both ends included.
 func (t *table) whole(key string, byDefault, low, high int) int {
-	v := t.get(key, fmt.Sprintf("a whole number from %d to %d, without quotes", low, high), unstable.Integer)
+	v := t.get(key, say("a whole number from %d to %d, without quotes", low, high), unstable.Integer)
 	if v == nil {
 		return byDefault
 	}
@@ -177,7 +177,7 @@ func (t *table) whole(key string, byDefault, low, high int) int {
 // oneOf is a whole number out of a few.
 func (t *table) oneOf(key string, byDefault int, numbers ...int) int {
 	list := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(numbers)), ", "), "[]")
-	v := t.get(key, "one of the numbers "+list+", without quotes", unstable.Integer)
+	v := t.get(key, say("one of the numbers %s, without quotes", list), unstable.Integer)
 	if v == nil {
 		return byDefault
 	}
@@ -191,7 +191,7 @@ func (t *table) oneOf(key string, byDefault int, numbers ...int) int {
 
 // number is a number within a range, both ends included.
 func (t *table) number(key string, byDefault, low, high float64) float64 {
-	v := t.get(key, fmt.Sprintf("a number from %v to %v, without quotes", low, high), unstable.Integer, unstable.Float)
+	v := t.get(key, say("a number from %v to %v, without quotes", low, high), unstable.Integer, unstable.Float)
 	if v == nil {
 		return byDefault
 	}
@@ -218,7 +218,7 @@ const day = 24 * time.Hour
 
 // duration is a length of time within a range, both ends included.
 func (t *table) duration(key string, byDefault, low, high time.Duration) time.Duration {
-	v := t.get(key, fmt.Sprintf("a length of time in quotes, such as %q", formatDuration(byDefault)), unstable.String)
+	v := t.get(key, say("a length of time in quotes, such as %q", formatDuration(byDefault)), unstable.String)
 	if v == nil {
 		return byDefault
 	}
@@ -314,7 +314,7 @@ func (t *table) device(key, example string) string {
 
 // table is the table under a key, empty where the file has none.
 func (t *table) table(key string) *table {
-	want := fmt.Sprintf("a table, headed [%s]", join(t.path, key))
+	want := say("a table, headed [%s]", join(t.path, key))
 	v := t.get(key, want, unstable.Table, unstable.ArrayTable)
 	switch {
 	case v == nil:
@@ -329,7 +329,7 @@ func (t *table) table(key string) *table {
 
 // tables is the list of tables under a key.
 func (t *table) tables(key string) []*table {
-	want := fmt.Sprintf("a table for each, headed [[%s]]", join(t.path, key))
+	want := say("a table for each, headed [[%s]]", join(t.path, key))
 	v := t.get(key, want, unstable.ArrayTable, unstable.Table, unstable.Array)
 	if v == nil {
 		return nil
@@ -370,16 +370,16 @@ func (d *document) reportUnknown(t *table) {
 }
 
 // hint says what may have been meant by an unknown key.
-func (d *document) hint(t *table, key string) string {
+func (d *document) hint(t *table, key string) phrase {
 	if near := nearest(key, t.known); near != "" {
-		return fmt.Sprintf(": did you mean %s?", join(t.path, near))
+		return say(": did you mean %s?", join(t.path, near))
 	}
 	for _, name := range d.root.known {
 		if v := d.root.values[name]; v != nil && v.table != nil && v.table != t && slices.Contains(v.table.known, key) {
-			return fmt.Sprintf(": it belongs to [%s]", name)
+			return say(": it belongs to [%s]", name)
 		}
 	}
-	return ": delete it, or see the reference for what may stand here"
+	return say(": delete it, or see the reference for what may stand here")
 }
 
 // nearest is the word that a mistyped one most likely means, or "".

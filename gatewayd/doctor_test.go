@@ -80,4 +80,8 @@ func TestDoctorSpeaksTheTechniciansLanguage(t *testing.T) {
 	if out, code := g.try("doctor"); code != 1 || !strings.Contains(out, g.config+":2: gateway.id") {
 		t.Errorf("with a wrong configuration: exit %d\n%s", code, out)
 	}
+	t.Setenv("LC_ALL", "id_ID.UTF-8")
+	if out, code := g.try("doctor"); code != 1 || !strings.Contains(out, g.config+":2: gateway.id: adalah bilangan bulat 3: tulis teks") {
+		t.Errorf("with a wrong configuration, in Indonesian: exit %d\n%s", code, out)
+	}
 }
