@@ -50,6 +50,7 @@ type field struct {
 	tracker *card.Tracker
 	badges  map[card.UID]string // the identities of the cards that lie there
 	looked  time.Time           // the last look that succeeded
+	hearing hearing
 }
 
 // Run serves one reader until the context ends. A reader that fails is opened
@@ -70,6 +71,7 @@ func (d *Door) Run(ctx context.Context, r Reader) error {
 				f.tracker, f.badges = card.NewTracker(misses), make(map[card.UID]string)
 			}
 			err = d.serve(ctx, r, chip, &f, &wait)
+			f.hearing.closed()
 			if closing := chip.Close(); closing != nil {
 				err = fmt.Errorf("%w; and then: %w", err, closing)
 			}
@@ -96,6 +98,7 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 		r.beat(0)
 		started := time.Now()
 		seen, err := chip.Poll(ctx)
+		d.heard(r.Name, chip, f)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -186,6 +189,7 @@ func (d *Door) Fault(reader string, err error) {
 	before := d.health(reader, func(h *presence.ReaderHealth) {
 		h.Errors++
 		h.State, h.Error = state, err.Error()
+		h.LooksPerS = 0
 	})
 	if before.State != state {
 		d.opt.Log.Error("badge reader does not work", "reader", reader, "state", state, "error", err)

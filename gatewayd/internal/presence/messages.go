@@ -143,6 +143,15 @@ type ReaderHealth struct {
 	Errors  int64  `json:"errors"`
 	Version string `json:"version"`
 	Error   string `json:"error,omitempty"` // the fault in words, while there is one
+
+	// How well it hears, since the process began.
+	LooksPerS float64 `json:"looks_per_s"` // over the last ten seconds or more in which it looked
+	Seen      int64   `json:"seen"`        // cards that lay there, each counted once a look
+	Misses    int64   `json:"misses"`      // looks that did not see a card which the looks before and after them saw
+	BadFrames int64   `json:"bad_frames"`  // attempts at a card that failed
+	Misreads  int64   `json:"misreads"`    // times that the chip read wrong once and right at once afterwards
+	Mends     int64   `json:"mends"`       // times that the chip was found unfit and made fit again
+	Resets    int64   `json:"resets"`      // resets of the chip, those for a mend among them
 }
 
 // ReceiverHealth says how one tag receiver fares.
