@@ -108,6 +108,7 @@ SCENES_FOR  ?= 10m
 torture: test-deps
 	EVERY_FAULT=1 $(GO) test -run '^TestEveryFault$$' -count=1 ./gatewayd/internal/journal
 	SCENES_FOR=$(SCENES_FOR) $(GO) test -run '^TestNoWrongUIDInNoise$$' -count=1 -timeout 24h -v ./drivers/mfrc522
+	NOISY_DOORS=200 $(GO) test -run '^TestNoisyDoor$$' -count=1 ./gatewayd/internal/door
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^Test(NoEvent|MostAnchored)' -count=1 -v ./gatewayd/internal/clock
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^TestTorture$$' -count=1 -timeout 24h -v ./gatewayd
 
