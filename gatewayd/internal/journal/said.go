@@ -1,10 +1,14 @@
 package journal
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"slices"
+	"sort"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -78,26 +82,60 @@ func (j *Journal) Said(from, to uint64) (map[uint64]presence.Said, error) {
 	return found, nil
 }
 
-// OpenCorrections are the corrections that were said and not acknowledged, in
-// the order of their events.
-func (j *Journal) OpenCorrections() ([]presence.Said, error) {
-	all, err := j.Said(0, ^uint64(0))
-	if err != nil {
-		return nil, err
+// maxAnswers is at how many answers one call of OpenCorrections looks at most:
+// there may be one of each event, and who asks has more to do.
+const maxAnswers = 1024
+
+// OpenCorrections are corrections of events behind a position, up to another,
+// that were said and not acknowledged, in the order of their events. It looks at
+// a part of them at a time, and says how far it looked; the next call goes on
+// from there.
+func (j *Journal) OpenCorrections(after, upto uint64) (open []presence.Said, looked uint64, err error) {
+	found := make(answers)
+	// What is in memory goes to the disk, and not the other way.
+	j.mu.Lock()
+	for pos, s := range j.said {
+		if after < pos && pos <= upto {
+			found[pos] = s
+		}
 	}
-	var open []presence.Said
-	for _, s := range all {
-		if s.Open {
+	j.mu.Unlock()
+	looked = upto
+	err = j.view(func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte(bucketSaid))
+		if b == nil {
+			return nil
+		}
+		c, rows := b.Cursor(), 0
+		start := posKey(after + 1)
+		for k, v := c.Seek(start[:]); k != nil; k, v = c.Next() {
+			s, err := j.codec.readSaid(k, v)
+			if err != nil {
+				return err
+			}
+			if s.Pos > upto {
+				return nil
+			}
+			if _, newer := found[s.Pos]; !newer && s.Open {
+				found[s.Pos] = s
+			}
+			if rows++; rows == maxAnswers {
+				looked = s.Pos
+				return nil
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, j.unreadable(err)
+	}
+	for pos, s := range found {
+		if s.Open && pos <= looked {
 			open = append(open, s)
 		}
 	}
-	slices.SortFunc(open, func(a, b presence.Said) int {
-		if a.Pos < b.Pos {
-			return -1
-		}
-		return 1
-	})
-	return open, nil
+	slices.SortFunc(open, func(a, b presence.Said) int { return cmp.Compare(a.Pos, b.Pos) })
+	return open, looked, nil
 }
 
 // Say makes durable what is about to be said. After an error it may become
@@ -161,19 +199,71 @@ func (j *Journal) Settle(pos uint64) {
 }
 
 // Said is Journal.Said of a journal that no daemon holds, as far as it can be
-// read.
+// read. It reads the pages that hold the answers asked for, and no others.
 func (r *Reader) Said(from, to uint64) (map[uint64]presence.Said, error) {
-	im, err := openImage(r.file, r.size)
-	if im == nil {
-		return nil, fmt.Errorf("read what was said: %w", err)
+	if r.said == nil {
+		index, err := newSaidIndex(r.file, r.size)
+		if err != nil {
+			return nil, fmt.Errorf("read what was said: %w", err)
+		}
+		r.said = index
 	}
-	found, _ := readSaid(im, r.codec) // the rest counts as not said
-	for pos := range found {
-		if pos < from || pos > to {
-			delete(found, pos)
+	return r.said.read(r.codec, from, to), nil
+}
+
+// saidIndex is where the answers lie in a file of which nothing is certain and
+// that does not change.
+type saidIndex struct {
+	im     *image
+	inline *bucket
+	leaves []leafRef
+}
+
+// newSaidIndex finds the pages. What cannot be found counts as not said.
+func newSaidIndex(file io.ReaderAt, size int64) (*saidIndex, error) {
+	im, err := openImage(file, size)
+	if im == nil {
+		return nil, err
+	}
+	index := &saidIndex{im: im}
+	buckets, err := im.buckets()
+	if err != nil {
+		return index, nil
+	}
+	b, ok := buckets[bucketSaid]
+	switch {
+	case !ok:
+	case b.inline != nil:
+		index.inline = &b
+	default:
+		if index.leaves, err = im.leaves(b.root); err != nil {
+			index.leaves = nil
 		}
 	}
-	return found, nil
+	return index, nil
+}
+
+// read returns the answers of a range, by position, those that can be read.
+func (x *saidIndex) read(c codec, from, to uint64) answers {
+	found := make(answers)
+	take := func(e element) error {
+		if s, err := c.readSaid(e.key, e.value); err == nil && from <= s.Pos && s.Pos <= to {
+			found[s.Pos] = s
+		}
+		return nil
+	}
+	if x.inline != nil {
+		_ = x.im.each(*x.inline, take)
+		return found
+	}
+	first, last := posKey(from), posKey(to)
+	i := sort.Search(len(x.leaves), func(i int) bool {
+		return x.leaves[i].upper == nil || bytes.Compare(x.leaves[i].upper, first[:]) > 0
+	})
+	for ; i < len(x.leaves) && bytes.Compare(x.leaves[i].lower, last[:]) <= 0; i++ {
+		_ = x.im.leafElements(x.leaves[i], take)
+	}
+	return found
 }
 
 // readSaid reads the answers of a file of which nothing is certain, as far as

@@ -78,7 +78,7 @@ func TestWhatWasSaidOutlivesARestart(t *testing.T) {
 	cut.Path = copied(t, o.Path)
 	after := open(t, cut)
 	checkSaid(t, after, want...)
-	corrections, err := after.OpenCorrections()
+	corrections, _, err := after.OpenCorrections(0, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

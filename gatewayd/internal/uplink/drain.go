@@ -51,20 +51,16 @@ const (
 func (s *session) drain(ctx context.Context) error {
 	u := s.u
 	cursor := u.ledger.begin(u.opt.Journal.Cursor())
-	again, err := u.tellings.unacknowledged(cursor)
-	if err != nil {
-		return err
-	}
 	// The FIFO between sender and collector keeps the order.
 	flying := make(chan sent, cap(s.places))
 	g, ctx := errgroup.WithContext(ctx)
 	reader := &reader{session: s, group: g}
 	reader.from(ctx, cursor)
 	g.Go(func() error {
-		return (&sender{session: s, reader: reader, flying: flying, again: again}).run(ctx)
+		return (&sender{session: s, reader: reader, flying: flying, again: span{1, cursor}}).run(ctx)
 	})
 	g.Go(func() error { return s.collect(ctx, flying) })
-	err = g.Wait()
+	err := g.Wait()
 	for len(flying) > 0 {
 		s.left = append(s.left, <-flying)
 	}
@@ -132,7 +128,8 @@ type sender struct {
 	held  uint64
 	until time.Time
 
-	again       []uint64     // corrections of earlier connections, by position
+	again       span         // corrections of earlier connections are still to be looked for among these
+	reopened    []uint64     // those that were found there, by position
 	corrections []correction // to be sent
 }
 

@@ -120,8 +120,19 @@ func (s *sender) correct(ctx context.Context, changed <-chan struct{}) (bool, er
 // findCorrections looks for events to send again, and reports whether there was
 // anything to look at.
 func (s *sender) findCorrections(ctx context.Context, upto uint64) (worked bool, err error) {
-	if len(s.again) > 0 {
+	if len(s.reopened) > 0 {
 		return true, s.reopen(ctx)
+	}
+	if !s.again.empty() {
+		open, looked, err := s.u.tellings.unacknowledged(s.again.from-1, s.again.to)
+		if err != nil {
+			return false, err
+		}
+		for _, said := range open {
+			s.reopened = append(s.reopened, said.Pos)
+		}
+		s.again.from = looked + 1
+		return true, nil
 	}
 	r := &s.u.revision
 	part := r.next(upto)
@@ -159,15 +170,14 @@ func (s *sender) findCorrections(ctx context.Context, upto uint64) (worked bool,
 // reopen finds the next of the corrections that earlier connections did not
 // bring through.
 func (s *sender) reopen(ctx context.Context) error {
-	pos := s.again[0]
-	s.again = s.again[1:]
+	pos := s.reopened[0]
+	s.reopened = s.reopened[1:]
 	entries, err := s.among(ctx, span{pos, pos})
 	if err != nil {
 		return err
 	}
 	if len(entries) == 0 {
-		s.u.tellings.gone(pos)
-		return nil
+		return nil // it is gone, and so is what was said of it
 	}
 	all, err := s.u.tellings.decide(ctx, entries, everything, asBefore)
 	if err != nil {

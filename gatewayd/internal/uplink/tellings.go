@@ -2,8 +2,6 @@ package uplink
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"sync"
 
 	"presence/gatewayd/internal/presence"
@@ -25,12 +23,12 @@ type tellings struct {
 	shown    uint64     // events up to here may have been told elsewhere than to the city
 
 	mu     sync.Mutex
-	open   map[uint64]presence.Said // corrections without a PUBACK, by position
-	loaded bool                     // those of earlier processes are in
+	closed uint64 // of the events up to here no correction waits for a PUBACK
+	opened int    // how often there were more that wait
 }
 
 func newTellings(j Journal, t Times) *tellings {
-	return &tellings{journal: j, times: t, open: make(map[uint64]presence.Said)}
+	return &tellings{journal: j, times: t}
 }
 
 // everything is a position behind which no process has told anything.
@@ -88,75 +86,76 @@ func (a *tellings) decide(ctx context.Context, entries []presence.Entry, told ui
 		}
 		all[i] = s
 	}
-	a.keepOpen(ahead)
 	if len(later) > 0 {
 		a.journal.SayLater(later)
 	}
 	if len(ahead) > 0 {
-		if err := a.journal.Say(ctx, ahead); err != nil {
-			return nil, err
-		}
+		err = a.journal.Say(ctx, ahead)
+		a.keepOpen(ahead) // after an error they may be noted all the same
+	}
+	if err != nil {
+		return nil, err
 	}
 	return all, nil
 }
 
-// keepOpen remembers which of these wait for a PUBACK.
+// keepOpen sees to it that those of these that wait for a PUBACK are found again.
 func (a *tellings) keepOpen(all []presence.Said) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, s := range all {
 		if s.Open {
-			a.open[s.Pos] = s
+			a.closed = min(a.closed, s.Pos-1)
+			a.opened++
 		}
 	}
 }
 
-// acknowledged notes that the broker has these corrections.
+// acknowledged notes that the broker has these corrections. Where what was noted
+// before cannot be read they stay open, and are sent once more.
 func (a *tellings) acknowledged(all []presence.Said) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	if len(all) == 0 {
+		return
+	}
+	// Nothing better is told meanwhile that this would overtake.
+	a.deciding.Lock()
+	defer a.deciding.Unlock()
 	closed := make([]presence.Said, 0, len(all))
 	for _, s := range all {
-		if newest, ok := a.open[s.Pos]; !ok || newest.Timing.Rev != s.Timing.Rev {
+		noted, err := a.journal.Said(s.Pos, s.Pos)
+		if newest, ok := noted[s.Pos]; err != nil || !ok || !newest.Open || newest.Timing.Rev != s.Timing.Rev {
 			continue // a better one is on its way
 		}
-		delete(a.open, s.Pos)
 		s.Open = false
 		closed = append(closed, s)
 	}
 	if len(closed) > 0 {
-		// Under the mutex, so that it does not overtake a better one's note.
 		a.journal.SayLater(closed)
 	}
 }
 
-// unacknowledged are the positions up to one whose corrections are to be sent
-// again at a new connection, in order.
-func (a *tellings) unacknowledged(upto uint64) ([]uint64, error) {
+// unacknowledged are the next corrections behind a position, up to another, that
+// are to be sent again at a new connection, in order. It looks at a part of what
+// there is at a time, and says how far.
+func (a *tellings) unacknowledged(after, upto uint64) (open []presence.Said, looked uint64, err error) {
+	a.mu.Lock()
+	from := max(after, min(a.closed, upto))
+	known, opened := from == a.closed, a.opened
+	a.mu.Unlock()
+	if from >= upto {
+		return nil, upto, nil
+	}
+	open, looked, err = a.journal.OpenCorrections(from, upto)
+	if err != nil {
+		return nil, 0, err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.loaded {
-		left, err := a.journal.OpenCorrections()
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range left {
-			a.open[s.Pos] = s
-		}
-		a.loaded = true
-	}
-	var again []uint64
-	for _, pos := range slices.Sorted(maps.Keys(a.open)) {
-		if pos <= upto {
-			again = append(again, pos)
+	if known && a.opened == opened {
+		a.closed = looked
+		if len(open) > 0 {
+			a.closed = open[0].Pos - 1
 		}
 	}
-	return again, nil
-}
-
-// gone notes that the journal no longer has an event.
-func (a *tellings) gone(pos uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.open, pos)
+	return open, looked, nil
 }

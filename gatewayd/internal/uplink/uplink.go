@@ -55,8 +55,10 @@ type Journal interface {
 	// SayLater notes what is being said. It becomes durable not later than the
 	// delivery of those events.
 	SayLater(all []presence.Said)
-	// OpenCorrections are those that were noted as open.
-	OpenCorrections() ([]presence.Said, error)
+	// OpenCorrections are those of events behind a position, up to another, that
+	// were noted as open, in order. It looks at a part of them at a time, and
+	// says how far.
+	OpenCorrections(after, upto uint64) (open []presence.Said, looked uint64, err error)
 	// Settled is the position up to which no event's time can be told better.
 	Settled() uint64
 	// Settle notes how far that is by now.

@@ -164,15 +164,15 @@ func (m *memory) SayLater(all []presence.Said) {
 	}
 }
 
-func (m *memory) OpenCorrections() (open []presence.Said, err error) {
+func (m *memory) OpenCorrections(after, upto uint64) (open []presence.Said, looked uint64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range m.said {
-		if s.Open {
+	for _, pos := range slices.Sorted(maps.Keys(m.said)) {
+		if s := m.said[pos]; s.Open && after < pos && pos <= upto {
 			open = append(open, s)
 		}
 	}
-	return open, nil
+	return open, upto, nil
 }
 
 func (m *memory) Settled() uint64 {
