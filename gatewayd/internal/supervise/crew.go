@@ -21,8 +21,9 @@ const (
 	held = time.Minute
 
 	// steady is how long a task must stand before it has passed its first turn.
-	// One that only waits to be asked shows in no other way that it works.
-	steady = time.Second
+	// One that only waits to be asked shows in no other way that it works. The
+	// door is open meanwhile: only who waits for READY waits for this.
+	steady = 400 * time.Millisecond
 
 	// window is how long a failure of a task counts against it.
 	window = 10 * time.Minute
