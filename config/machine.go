@@ -64,6 +64,13 @@ func (t *table) checkStateDir(dir string) {
 		t.problem("state_dir", "%s is no folder: write another, or move away what is there", show(dir))
 		return
 	case err == nil:
+		for _, name := range []string{"journal.db", "control.sock"} {
+			switch in, err := os.Stat(filepath.Join(dir, name)); {
+			case err != nil || name == "journal.db" && in.Mode().IsRegular() || name == "control.sock" && in.Mode()&fs.ModeSocket != 0:
+			default:
+				t.problem("state_dir", "%s has something else for its %s: move it away", show(dir), name)
+			}
+		}
 		return
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR):
 		// Who asks may not look there; the gateway's user may.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -190,7 +191,29 @@ func readTags(t *table, badges Badges) Tags {
 	return tags
 }
 
+// degreesHint says what a latitude or longitude beyond its range looks like.
+func (t *table) degreesHint() {
+	at := func(key string) (float64, bool) {
+		v := t.values[key]
+		if v == nil || v.kind != unstable.Float && v.kind != unstable.Integer {
+			return 0, false
+		}
+		f, err := v.float()
+		return math.Abs(f), err == nil
+	}
+	lat, ok1 := at("lat")
+	lon, ok2 := at("lon")
+	switch {
+	case !ok1 || !ok2:
+	case lat > 360 || lon > 360:
+		t.problem("lat", "and lon look like metres (UTM): write degrees (WGS 84), such as -7.9778 and 112.634")
+	case lat > 90 && lat <= 180 && lon <= 90:
+		t.problem("lat", "and lon look swapped: exchange the two")
+	}
+}
+
 func readOffice(t *table) *Office {
+	t.degreesHint()
 	o := &Office{
 		Lat:       t.number("lat", 0, -90, 90),
 		Lon:       t.number("lon", 0, -180, 180),

@@ -305,7 +305,7 @@ func (t *table) device(key, example string) string {
 	if s == "" {
 		return ""
 	}
-	if !filepath.IsAbs(s) {
+	if !filepath.IsAbs(s) || strings.TrimSpace(s) != s {
 		t.problem(key, "%s is no device: write its whole path, such as %q", show(s), example)
 		return ""
 	}

@@ -191,6 +191,8 @@ func indonesian(format string) string {
 		return "terlalu panjang: dengan control.sock di belakangnya menjadi %d bita, padahal jalur soket paling banyak %d"
 	case "%s is no folder: write another, or move away what is there":
 		return "%s bukan folder: tulis yang lain, atau pindahkan yang ada di sana"
+	case "%s has something else for its %s: move it away":
+		return "%s memuat sesuatu yang lain sebagai %s: pindahkan"
 	case "%s cannot be used (%v): write another folder":
 		return "%s tidak dapat dipakai (%v): tulis folder lain"
 	case "%s cannot be made: %s is a link to nothing":
@@ -235,6 +237,10 @@ func indonesian(format string) string {
 		return "perlu mengetahui nama kartu: tulis badges.key_file, atau badges.plain_uid = true"
 	case "stands beside fence_file: keep lat, lon and radius_m, or fence_file":
 		return "ada di samping fence_file: pertahankan lat, lon dan radius_m, atau fence_file"
+	case "and lon look like metres (UTM): write degrees (WGS 84), such as -7.9778 and 112.634":
+		return "dan lon tampaknya dalam meter (UTM): tulis derajat (WGS 84), misalnya -7.9778 dan 112.634"
+	case "and lon look swapped: exchange the two":
+		return "dan lon tampaknya tertukar: tukarkan keduanya"
 	case "is missing: write lat, lon and radius_m, or fence_file, or delete [office]":
 		return "tidak ada: tulis lat, lon dan radius_m, atau fence_file, atau hapus [office]"
 	case "is sim, but no reader has bus = \"sim\": real events would carry invented times; write kernel":

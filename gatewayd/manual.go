@@ -107,7 +107,14 @@ func manualPage(w io.Writer, root *kong.Node) error {
 	var b strings.Builder
 	b.WriteString(manualHead)
 	for _, c := range root.Leaves(true) {
-		fmt.Fprintf(&b, ".It Cm %s\n%s\n", roff(commandName(c)), roff(c.Help))
+		fmt.Fprintf(&b, ".It Cm %s", roff(commandName(c)))
+		for _, arg := range c.Positional {
+			fmt.Fprintf(&b, " Ar %s", roff(arg.Name))
+		}
+		fmt.Fprintf(&b, "\n%s\n", roff(c.Help))
+		for _, arg := range c.Positional {
+			fmt.Fprintf(&b, ".Pp\n.Ar %s :\n%s\n", roff(arg.Name), roff(arg.Help))
+		}
 		flags := ownFlags(c)
 		if len(flags) == 0 {
 			continue
