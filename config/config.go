@@ -20,6 +20,10 @@ const maxSize = 1 << 20
 type Config struct {
 	// Digest is the SHA-256 of the file, in hex.
 	Digest string
+	// FilesDigest is the SHA-256, in hex, of all files that the configuration
+	// names, whether they are there and what they hold. Only Load and LoadToStart
+	// set it.
+	FilesDigest string
 
 	Gateway   Gateway    `toml:"gateway"`
 	Readers   []Reader   `toml:"reader"`
@@ -149,7 +153,16 @@ func (c *Config) Simulated() bool {
 // Load reads and checks the configuration file and the files that it names.
 // Relative paths in it are relative to its folder. The error is of type
 // Problems.
-func Load(path string) (*Config, error) { return load(path, (*document).checkFiles) }
+func Load(path string) (*Config, error) {
+	return load(path, func(d *document, c *Config) {
+		d.checkFiles(c)
+		d.checkFence(c)
+	})
+}
+
+// LoadToStart is Load for a gateway that starts: nobody is there to correct a
+// file, so what a gateway can run without, its fence, is left to whoever uses it.
+func LoadToStart(path string) (*Config, error) { return load(path, (*document).checkFiles) }
 
 // Check is Load for a person at a desk: it also reports what a gateway could
 // run without, such as a roster file that is not there, and what does not fit the
@@ -157,6 +170,7 @@ func Load(path string) (*Config, error) { return load(path, (*document).checkFil
 func Check(path string) (*Config, error) {
 	return load(path, func(d *document, c *Config) {
 		d.checkFiles(c)
+		d.checkFence(c)
 		d.root.table("tags").read("roster_file", c.Tags.RosterFile)
 		d.checkMachine(c)
 	})

@@ -3,24 +3,28 @@ package config
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 )
 
 // maxFile is the largest file that a configuration may name, in bytes.
 const maxFile = 8 << 20
 
-// checkFiles looks at the files that the configuration names and reads the
-// badge key.
+// checkFiles looks at the files that the configuration names and that no gateway
+// runs without, and reads the keys.
 func (d *document) checkFiles(c *Config) {
-	badges, mqtt, office := d.root.table("badges"), d.root.table("mqtt"), d.root.table("office")
+	c.FilesDigest = c.digestFiles()
+	badges, mqtt := d.root.table("badges"), d.root.table("mqtt")
 
 	if data, ok := badges.read("key_file", c.Badges.KeyFile); ok {
 		key, err := parseKey(data)
@@ -62,12 +66,17 @@ func (d *document) checkFiles(c *Config) {
 			mqtt.problem("password_file", "%v", err)
 		}
 	}
+}
 
-	if c.Office != nil {
-		if data, ok := office.read("fence_file", c.Office.FenceFile); ok {
-			if err := checkFence(data); err != nil {
-				office.problem("fence_file", "%s: %v", show(c.Office.FenceFile), err)
-			}
+// checkFence looks at the fence's file.
+func (d *document) checkFence(c *Config) {
+	if c.Office == nil {
+		return
+	}
+	office := d.root.table("office")
+	if data, ok := office.read("fence_file", c.Office.FenceFile); ok {
+		if err := checkFence(data); err != nil {
+			office.problem("fence_file", "%s: %v", show(c.Office.FenceFile), err)
 		}
 	}
 }
@@ -114,6 +123,50 @@ func marked(data []byte) (mark phrase, there bool) {
 		return say("is UTF-16: save it as UTF-8 without BOM"), true
 	}
 	return phrase{}, false
+}
+
+// digestFiles is the digest of all files that the configuration names: the values
+// of the keys that end in "_file", so that none can be forgotten here.
+func (c *Config) digestFiles() string {
+	all := sha256.New()
+	add := func(part []byte) {
+		_ = binary.Write(all, binary.BigEndian, uint64(len(part))) // a hash takes everything
+		all.Write(part)
+	}
+	for _, path := range namedFiles(reflect.ValueOf(*c)) {
+		data, err := readFile(path)
+		if err != nil {
+			data = []byte(err.Error()) // which may become another error, or none
+		}
+		add([]byte(path))
+		add(data)
+	}
+	return hex.EncodeToString(all.Sum(nil))
+}
+
+// namedFiles are the values of all keys of a part of the configuration that name
+// a file.
+func namedFiles(part reflect.Value) (paths []string) {
+	for part.Kind() == reflect.Pointer && !part.IsNil() {
+		part = part.Elem()
+	}
+	if part.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range part.NumField() {
+		key := part.Type().Field(i).Tag.Get("toml")
+		value := part.Field(i)
+		switch {
+		case key == "":
+		case strings.HasSuffix(key, "_file") && value.Kind() == reflect.String:
+			if value.String() != "" {
+				paths = append(paths, value.String())
+			}
+		default:
+			paths = append(paths, namedFiles(value)...)
+		}
+	}
+	return paths
 }
 
 // read reads the file of a key, or reports why it can not. Without a path

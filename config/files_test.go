@@ -287,3 +287,83 @@ func TestLoadUnreadable(t *testing.T) {
 		t.Errorf("huge file: %v", err)
 	}
 }
+
+// What any file that the configuration names holds, or whether it is there, is
+// part of the digest; nothing else is.
+func TestEveryNamedFileCounts(t *testing.T) {
+	dir := folder(t)
+	path := filepath.Join(dir, "gatewayd.toml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, string(text)+"[tags]\nroster_file = \"roster.csv\"\nroster_key_file = \"city.pem\"\n")
+	write(t, filepath.Join(dir, "city.pem"), cityKey)
+	write(t, filepath.Join(dir, "roster.csv"), "badge,tag\n")
+	digest := func() string {
+		t.Helper()
+		c, err := LoadToStart(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.FilesDigest
+	}
+	before := digest()
+	if len(before) != 64 || digest() != before {
+		t.Errorf("digests %s and %s", before, digest())
+	}
+	write(t, filepath.Join(dir, "other"), "x")
+	if digest() != before {
+		t.Error("a file that nobody names counts")
+	}
+	names := []string{"badge.key", "office.geojson", "ca.pem", "cert.pem", "key.pem", "password", "roster.csv", "city.pem"}
+	for _, name := range names {
+		old, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name), string(old)+"\n") // means the same, and is another file
+		if digest() == before {
+			t.Errorf("%s has changed, and the digest has not", name)
+		}
+		write(t, filepath.Join(dir, name), string(old))
+		if digest() != before {
+			t.Errorf("%s is as it was, and the digest is not", name)
+		}
+	}
+	for _, name := range []string{"office.geojson", "roster.csv"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		if gone := digest(); gone == before {
+			t.Errorf("%s is gone, and the digest is the same", name)
+		} else {
+			before = gone
+		}
+	}
+}
+
+// A gateway that starts does not need its fence.
+func TestLoadToStartLeavesTheFenceToItsUser(t *testing.T) {
+	for name, content := range map[string]string{"gone": "-", "no JSON": "lat,lon", "a point": `{"type":"Point"}`} {
+		dir := folder(t)
+		write(t, filepath.Join(dir, "office.geojson"), content)
+		if content == "-" {
+			if err := os.Remove(filepath.Join(dir, "office.geojson")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := LoadToStart(filepath.Join(dir, "gatewayd.toml"))
+		if err != nil || c.Office == nil || c.Badges.Key == nil {
+			t.Errorf("%s: %+v, %v", name, c, err)
+		}
+		if _, err := Load(filepath.Join(dir, "gatewayd.toml")); err == nil {
+			t.Errorf("%s: Load takes it", name)
+		}
+	}
+	dir := folder(t)
+	write(t, filepath.Join(dir, "badge.key"), "abcd")
+	if _, err := LoadToStart(filepath.Join(dir, "gatewayd.toml")); err == nil {
+		t.Error("without a badge key it starts")
+	}
+}

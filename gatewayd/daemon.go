@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -65,6 +66,7 @@ type daemon struct {
 	outagesUnsaved bool         // as last said in the log
 	lamp           *lamp.Lamp
 	lampFault      error
+	fenceFault     error // why there is no fence although one is configured
 	door           *door.Door
 	tags           *tags.Tags
 	roster         *roster.Roster   // who carries which tag
@@ -81,6 +83,7 @@ type daemon struct {
 	systemd        *supervise.Systemd // nil: nobody watches
 	crew           *supervise.Crew
 	ready          chan struct{} // closed when every task has worked
+	reloading      atomic.Bool   // it ends, and another takes its place
 }
 
 // extras are what only some gateways have.
@@ -195,10 +198,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 		Sights: d.journal,
 		Log:    d.log,
 	}, names(d.cfg.Readers, func(r config.Reader) string { return r.Name })...)
-	var err error
-	if d.tags, err = d.newTags(); err != nil {
-		return err
-	}
+	d.tags = d.newTags()
 	if err := d.door.Recall(); err != nil {
 		d.log.Warn("a badge that lay on a reader at the stop may be recorded again", "error", err)
 	}
@@ -329,11 +329,11 @@ func (d *daemon) openLamp() {
 	}
 }
 
-func (d *daemon) newTags() (*tags.Tags, error) {
+func (d *daemon) newTags() *tags.Tags {
 	t := d.cfg.Tags
-	fence, err := fenceOf(d.cfg.Office)
-	if err != nil {
-		return nil, err
+	var fence *tags.Fence
+	if fence, d.fenceFault = fenceOf(d.cfg.Office); d.fenceFault != nil {
+		d.log.Error("there is no fence until its file is right and the gateway is reloaded", "error", d.fenceFault)
 	}
 	return tags.New(tags.Options{
 		MinInterval: t.MinInterval, MinMove: t.MinMoveM, Heartbeat: t.Heartbeat,
@@ -346,7 +346,7 @@ func (d *daemon) newTags() (*tags.Tags, error) {
 		Journal:     d.journal,
 		Simulated:   d.cfg.Simulated(),
 		Log:         d.log,
-	}, names(d.cfg.Receivers, func(r config.Receiver) string { return r.Name })...), nil
+	}, names(d.cfg.Receivers, func(r config.Receiver) string { return r.Name })...)
 }
 
 // tagCheck tells where the tag is of who showed a badge.
@@ -496,6 +496,23 @@ const (
 	// fails, the parts do not come in this order.
 	leastLeft = 300 * time.Millisecond
 )
+
+// leave says, before the end of run, that another gateway takes the place of this
+// one.
+func (d *daemon) leave() {
+	d.reloading.Store(true)
+	d.uplink.Leave(presence.ReasonReload)
+}
+
+// isReady reports whether every task has worked.
+func (d *daemon) isReady() bool {
+	select {
+	case <-d.ready:
+		return true
+	default:
+		return false
+	}
+}
 
 // farewell is a stop, from the moment on when the first part asks for its time.
 type farewell struct{ began func() time.Time }

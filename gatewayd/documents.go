@@ -109,10 +109,13 @@ func (d *daemon) hoursHealth() presence.HoursHealth {
 	return h
 }
 
-// documentConditions are what is wrong with roster and working hours. A refused
+// documentConditions are what is wrong with fence, roster and working hours. A refused
 // document stands until a valid one comes: what the topic said last is not what
 // is in force.
 func (d *daemon) documentConditions() (as []alerts.Alert) {
+	if d.fenceFault != nil {
+		as = append(as, alerts.FenceWrong.Raise(withError(d.fenceFault), d.cfg.Office.FenceFile))
+	}
 	if d.rosterFile != nil {
 		if err := d.rosterFile.Problem(); err != nil {
 			as = append(as, alerts.RosterFileWrong.Raise(withError(err), d.cfg.Tags.RosterFile))

@@ -48,8 +48,9 @@ func (d *daemon) control() control.Daemon {
 			}
 			return r.Whole(), printReport(w, r)
 		},
-		Hardware: d.hardware,
-		Clock:    d.simClock,
+		Reloading: d.reloading.Load,
+		Hardware:  d.hardware,
+		Clock:     d.simClock,
 	}
 }
 

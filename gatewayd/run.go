@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"presence/config"
+	"presence/gatewayd/internal/backoff"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/supervise"
 )
@@ -24,7 +25,7 @@ type runCmd struct{}
 func (runCmd) Run(ctx context.Context, c *cli, con console) error {
 	tuneMemory()
 	log := slog.New(slog.NewTextHandler(con.err, nil))
-	cfg, err := config.Load(c.Config)
+	cfg, err := config.LoadToStart(c.Config)
 	if err != nil {
 		return err
 	}
@@ -40,18 +41,7 @@ func (runCmd) Run(ctx context.Context, c *cli, con console) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	for {
-		next, err := runUntilReload(ctx, c.Config, cfg, hup, systemd, log)
-		lost := (*journal.Error)(nil)
-		if ctx.Err() != nil && errors.Is(err, supervise.ErrStuck) && !errors.As(err, &lost) {
-			log.Error("stopped without waiting any longer", "error", err)
-			return nil // what was taken in is on the disk
-		}
-		if err != nil || next == nil {
-			return err
-		}
-		cfg = next
-	}
+	return (&service{path: c.Config, hup: hup, systemd: systemd, log: log}).run(ctx, cfg)
 }
 
 // tuneMemory keeps the heap small: a gateway shares a small board, and garbage
@@ -70,88 +60,187 @@ func tuneMemory() {
 // on a slow card is read from end to end.
 const openPatience = 5 * time.Minute
 
-// runUntilReload runs one configuration. It returns the next one, which is the
-// same where the disk has come back, or nil where the context ended the run.
-func runUntilReload(ctx context.Context, path string, cfg *config.Config, hup <-chan os.Signal, systemd *supervise.Systemd, log *slog.Logger) (*config.Config, error) {
-	opening := systemd.Pulse("opening")
-	opening.Beat(openPatience)
-	d, err := newDaemon(cfg, log, extras{systemd: systemd})
-	opening.Beat(-1)
-	if err != nil {
-		return nil, err
+// service is the process of a gateway: it runs one daemon after the other, as the
+// configuration changes.
+type service struct {
+	path    string // of the configuration
+	hup     <-chan os.Signal
+	systemd *supervise.Systemd
+	log     *slog.Logger
+}
+
+// run runs a configuration, and the good ones that come after it, until the
+// context ends or nothing can go on.
+func (s *service) run(ctx context.Context, cfg *config.Config) error {
+	d, err := s.open(cfg)
+	for err == nil {
+		var next *successor
+		if next, err = s.until(ctx, d); err != nil || next == nil {
+			break
+		}
+		d, err = s.succeed(ctx, next, d.cfg)
 	}
+	lost := (*journal.Error)(nil)
+	if ctx.Err() != nil && errors.Is(err, supervise.ErrStuck) && !errors.As(err, &lost) {
+		s.log.Error("stopped without waiting any longer", "error", err)
+		return nil // what was taken in is on the disk
+	}
+	return err
+}
+
+// open opens a gateway.
+func (s *service) open(cfg *config.Config) (*daemon, error) {
+	opening := s.systemd.Pulse("opening")
+	opening.Beat(openPatience)
+	defer opening.Beat(-1)
+	return newDaemon(cfg, s.log, extras{systemd: s.systemd})
+}
+
+// successor is the gateway that takes the place of one that runs.
+type successor struct {
+	cfg    *config.Config
+	daemon *daemon // open already; nil: it can only be opened in the other's place
+}
+
+// until runs a gateway. It returns the one that is to take its place, which has
+// the same configuration where the disk has come back, or nil where the context
+// ended it.
+func (s *service) until(ctx context.Context, d *daemon) (*successor, error) {
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
-	reloaded := make(chan *config.Config, 1)
+	defer context.AfterFunc(ctx, s.systemd.Stopping)()
+	reloaded := make(chan *successor, 1)
 	go func() {
 		for {
 			select {
 			case <-running.Done():
-				if ctx.Err() != nil {
-					systemd.Stopping()
-				}
 				reloaded <- nil
 				return
-			case <-hup:
+			case <-s.hup:
 			}
-			systemd.Reloading()
-			if next := reread(path, cfg, log); next != nil {
+			ready := d.isReady()
+			if ready {
+				s.systemd.Reloading()
+			}
+			if next := s.reread(d.cfg); next != nil {
+				d.leave()
 				reloaded <- next
 				cancel()
 				return
 			}
-			systemd.Ready()
+			if ready {
+				s.systemd.Ready()
+			}
 		}
 	}()
-	err = d.run(running)
+	err := d.run(running)
 	cancel()
-	next := <-reloaded
+	var next *successor
+	select {
+	case next = <-reloaded:
+	case <-ctx.Done(): // a journal that is just being opened is left to the end of the process
+	}
 	if errors.Is(err, errOpens) {
 		if err = nil; next == nil && ctx.Err() == nil {
-			next = cfg
+			next = &successor{cfg: d.cfg}
 		}
+	}
+	if next != nil && next.daemon != nil && (err != nil || ctx.Err() != nil) {
+		err, next = errors.Join(err, next.daemon.close()), nil
 	}
 	return next, err
 }
 
-// reread loads the configuration again; nil where the old one goes on.
-func reread(path string, old *config.Config, log *slog.Logger) *config.Config {
-	next, err := config.Load(path)
+// takeOverTries is how often a gateway is opened in the place of another one, and
+// takeOverPause how long is waited in between: whoever reads the journal at that
+// moment will soon be through.
+const (
+	takeOverTries = 5
+	takeOverPause = time.Second
+)
+
+// succeed puts a gateway in the place of one that has stopped. Where that fails
+// although nothing was found wrong before, the old one goes on.
+func (s *service) succeed(ctx context.Context, next *successor, old *config.Config) (*daemon, error) {
+	if next.daemon != nil {
+		return next.daemon, nil
+	}
+	d, err := s.open(next.cfg)
+	for try := 1; err != nil && try < takeOverTries; try++ {
+		s.log.Error("the gateway cannot be opened, the configuration before it goes on", "error", err)
+		if try > 1 && !backoff.Sleep(ctx, takeOverPause) {
+			break
+		}
+		d, err = s.open(old)
+	}
+	return d, err
+}
+
+// reread loads the configuration again, and goes as far with it as is possible
+// beside the gateway that runs; nil where that one goes on.
+func (s *service) reread(old *config.Config) *successor {
+	next, err := config.Load(s.path)
+	if err == nil && next.Digest == old.Digest && next.FilesDigest == old.FilesDigest {
+		s.log.Info("configuration is unchanged")
+		return nil
+	}
+	var ready *successor
+	if err == nil {
+		ready, err = s.prepare(next, old)
+	}
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
 		for _, p := range problems {
-			log.Error("configuration is wrong, the old one stays in force", "problem", p.String())
+			s.log.Error("configuration is wrong, the old one stays in force", "problem", p.String())
 		}
 		return nil
 	case err != nil:
-		log.Error("configuration cannot be read, the old one stays in force", "error", err)
+		s.log.Error("no gateway can be opened with the configuration, the old one stays in force", "error", err)
 		return nil
 	}
-	doubts, wrong := checkFence(next)
-	for _, p := range wrong {
-		log.Error("configuration is wrong, the old one stays in force", "problem", p.String())
-	}
-	for _, p := range doubts {
-		log.Warn("configuration is doubtful", "problem", p.String())
-	}
-	switch {
-	case len(wrong) > 0:
-		return nil
-	case next.Digest == old.Digest && sameKeys(next, old):
-		log.Info("configuration is unchanged")
-		return nil
-	}
-	log.Info("configuration has changed, starting over with it", "digest", next.Digest)
-	return next
+	s.log.Info("configuration has changed, starting over with it", "digest", next.Digest)
+	return ready
 }
 
-// sameKeys tells whether the keys in files that the daemon keeps are the same.
-func sameKeys(a, b *config.Config) bool {
-	if (a.Badges.Key == nil) != (b.Badges.Key == nil) || a.Badges.Key != nil && *a.Badges.Key != *b.Badges.Key {
-		return false
+// prepare finds out whether a gateway can be opened. One with a place of its own
+// on the disk is opened: nothing that it has is in use. One that takes over
+// journal and socket of the gateway that runs can only be tried as far as these.
+func (s *service) prepare(next, old *config.Config) (*successor, error) {
+	doubts, wrong := checkFence(next)
+	for _, p := range doubts {
+		s.log.Warn("configuration is doubtful", "problem", p.String())
 	}
-	return a.Tags.RosterKey.Equal(b.Tags.RosterKey)
+	if _, err := os.Stat(next.Tags.RosterFile); err == nil { // it may be missing for a while
+		wrong = append(wrong, checkRoster(next)...)
+	}
+	if len(wrong) > 0 {
+		return nil, wrong
+	}
+	if err := (&daemon{cfg: next}).openClock(); err != nil {
+		return nil, err
+	}
+	if sameFolder(next.Gateway.StateDir, old.Gateway.StateDir) {
+		return &successor{cfg: next}, nil
+	}
+	d, err := s.open(next)
+	if err != nil {
+		return nil, err
+	}
+	if refused := d.journal.Refused(); refused != nil {
+		return nil, errors.Join(refused, d.close())
+	}
+	return &successor{cfg: next, daemon: d}, nil
+}
+
+// sameFolder reports whether two paths lead to one folder.
+func sameFolder(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
 // journalPath is where a gateway keeps its journal.

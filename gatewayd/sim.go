@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"time"
 
 	"presence/config"
 	"presence/drivers/card"
+	"presence/gatewayd/internal/backoff"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
@@ -60,42 +62,97 @@ func (t simTapCmd) Run(ctx context.Context, c *cli, con console) error {
 	if t.Count < 1 {
 		return usageError{fmt.Errorf("count %d: want at least 1", t.Count)}
 	}
-	d, err := daemonOf(c)
+	body, err := postTap(ctx, c, tap)
 	if err != nil {
 		return err
 	}
-	body, err := control.Post(ctx, d, "/sim/tap", tap)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	enc := json.NewEncoder(con.out)
-	good, answers := true, 0
-	for dec := json.NewDecoder(body); ; {
-		var line sim.Line
-		if err := dec.Decode(&line); errors.Is(err, io.EOF) {
+	p := tapping{console: con, good: true}
+	for rest := []sim.Tap{tap}; ; {
+		done, reloads, err := p.read(body)
+		if err != nil {
+			return err
+		}
+		part := rest[0]
+		rest = rest[1:]
+		if reloads {
+			left, err := part.Rest(done)
+			if err != nil {
+				return err
+			}
+			rest = append(left, rest...)
+		} else if want := part.Count * len(part.UIDs); len(done) != want {
+			return fmt.Errorf("gatewayd went away after %d of %d answers", len(done), want)
+		}
+		if len(rest) == 0 {
 			break
-		} else if err != nil {
-			return fmt.Errorf("read answer: %w", err)
 		}
-		if line.Error != "" {
-			return errors.New(line.Error)
-		}
-		answers++
-		if line.Outcome != string(presence.Accepted) && line.Outcome != string(presence.Repeat) {
-			good = false
-		}
-		if err := enc.Encode(line.Result); err != nil {
-			return fmt.Errorf("print answer: %w", err)
+		if body, err = postTapAgain(ctx, c, rest[0]); err != nil {
+			return err
 		}
 	}
-	if want := t.Count * len(t.UID); answers != want {
-		return fmt.Errorf("gatewayd went away after %d of %d answers", answers, want)
-	}
-	if !good {
+	if !p.good {
 		return exitStatus(exitFailed)
 	}
 	return nil
+}
+
+// tapping prints the answers to taps.
+type tapping struct {
+	console console
+	good    bool // all so far were accepted or repeats
+}
+
+// read reads the answer to a tap. Where the daemon reloads before the end, done is
+// what it did before.
+func (p *tapping) read(body io.ReadCloser) (done []sim.Result, reloads bool, err error) {
+	defer body.Close()
+	enc := json.NewEncoder(p.console.out)
+	for dec := json.NewDecoder(body); ; {
+		var line sim.Line
+		switch err := dec.Decode(&line); {
+		case errors.Is(err, io.EOF):
+			return done, false, nil
+		case err != nil:
+			return done, false, fmt.Errorf("read answer: %w", err)
+		case line.Error != "":
+			return done, false, errors.New(line.Error)
+		case line.Reload:
+			return done, true, nil
+		}
+		done = append(done, line.Result)
+		if line.Outcome != string(presence.Accepted) && line.Outcome != string(presence.Repeat) {
+			p.good = false
+		}
+		if err := enc.Encode(line.Result); err != nil {
+			return done, false, fmt.Errorf("print answer: %w", err)
+		}
+	}
+}
+
+// postTap asks the daemon for a tap.
+func postTap(ctx context.Context, c *cli, tap sim.Tap) (io.ReadCloser, error) {
+	d, err := daemonOf(c)
+	if err != nil {
+		return nil, err
+	}
+	return control.Post(ctx, d, "/sim/tap", tap)
+}
+
+// reloadPatience is how long a daemon that reloads is waited for.
+const reloadPatience = 5 * time.Second
+
+// postTapAgain is postTap after the daemon has said that it reloads: until it is
+// there again, also where the new configuration gives it another place.
+func postTapAgain(ctx context.Context, c *cli, tap sim.Tap) (io.ReadCloser, error) {
+	deadline := time.Now().Add(reloadPatience)
+	for {
+		body, err := postTap(ctx, c, tap)
+		var gone *url.Error // no answer, or half of one: the old daemon leaves
+		away := errors.Is(err, control.ErrNotRunning) || errors.As(err, &gone)
+		if !away || time.Now().After(deadline) || !backoff.Sleep(ctx, 100*time.Millisecond) {
+			return body, err
+		}
+	}
 }
 
 type simReaderCmd struct {

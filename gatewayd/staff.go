@@ -4,10 +4,10 @@ import (
 	"presence/gatewayd/internal/staff"
 )
 
-// newStaff says who is where, nil where nobody can tell: without a fence nothing
-// is inside, and who hears no tags or reads no badges knows only half of it.
+// newStaff says who is where, nil where nobody can tell: without a fence, and with
+// one that is wrong, nothing is inside, and who hears no tags or reads no badges knows only half of it.
 func (d *daemon) newStaff() *staff.Staff {
-	if d.cfg.Office == nil || len(d.cfg.Readers) == 0 || len(d.cfg.Receivers) == 0 {
+	if d.cfg.Office == nil || d.fenceFault != nil || len(d.cfg.Readers) == 0 || len(d.cfg.Receivers) == 0 {
 		return nil
 	}
 	return staff.New(staff.Options{

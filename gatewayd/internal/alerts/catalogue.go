@@ -50,6 +50,7 @@ const (
 	RosterFileWrong
 	RosterRefused
 	HoursRefused
+	FenceWrong
 
 	kinds // how many there are
 )
@@ -300,6 +301,12 @@ func (k Kind) row() row {
 			code: "sd-errors", level: Warn,
 			id: "Sistem berkas mencatat galat pada kartu SD. Segera ganti kartu SD.",
 			en: "The file system has recorded errors of the SD card. Replace the SD card soon.",
+		}
+	case FenceWrong:
+		return row{
+			code: "fence", level: Warn,
+			id: "Berkas pagar {name} salah atau tidak terbaca: gateway berjalan tanpa pagar, jadi tidak diketahui siapa yang ada di kantor. Perbaiki, periksa dengan gatewayd check, lalu: sudo systemctl reload gatewayd. ({error})",
+			en: "The fence's file {name} is wrong or cannot be read: the gateway runs without a fence, so nobody knows who is in the office. Correct it, try gatewayd check, then: sudo systemctl reload gatewayd. ({error})",
 		}
 	case RosterFileWrong:
 		return row{

@@ -204,3 +204,21 @@ func FuzzControl(f *testing.F) {
 		}
 	})
 }
+
+// A tap that a reload cuts off is to be asked for again; one that a stop cuts off
+// has failed.
+func TestTapThatTheDaemonsEndCutsOff(t *testing.T) {
+	for _, reloading := range []bool{true, false} {
+		d := simulated()
+		d.Reloading = func() bool { return reloading }
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		w := httptest.NewRecorder()
+		body := strings.NewReader(`{"reader":"door","uids":["01020304"],"card":"mifare-classic-1k"}`)
+		control.Handler(d).ServeHTTP(w, httptest.NewRequest("POST", "/sim/tap", body).WithContext(ctx))
+		var line sim.Line
+		if err := json.Unmarshal(w.Body.Bytes(), &line); err != nil || line.Reload != reloading || (line.Error == "") != reloading {
+			t.Errorf("reloading %v: %s %v", reloading, w.Body, err)
+		}
+	}
+}

@@ -33,6 +33,9 @@ type Daemon struct {
 	// Verify writes what `gatewayd verify` prints, and reports whether the
 	// journal is whole.
 	Verify func(ctx context.Context, w io.Writer) (bool, error)
+	// Reloading, if set, reports that the daemon ends because another with another
+	// configuration takes its place.
+	Reloading func() bool
 	// Hardware is nil unless the configuration names a sim bus, Clock unless
 	// it names the sim clock.
 	Hardware *sim.Hardware
@@ -230,8 +233,14 @@ func (d Daemon) tap(w http.ResponseWriter, r *http.Request) {
 		_ = enc.Encode(sim.Line{Result: res})
 		_ = flush()
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+	case r.Context().Err() == nil:
 		_ = enc.Encode(sim.Line{Error: err.Error()})
+	case d.Reloading != nil && d.Reloading():
+		_ = enc.Encode(sim.Line{Reload: true})
+	default:
+		_ = enc.Encode(sim.Line{Error: "the gateway stops"})
 	}
 }
 

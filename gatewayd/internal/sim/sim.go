@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -109,6 +110,49 @@ type Result struct {
 type Line struct {
 	Result
 	Error string `json:"error,omitempty"`
+	// Reload says that the gateway starts over with another configuration, and
+	// will do what is left of the tap if it is asked again.
+	Reload bool `json:"reload,omitempty"`
+}
+
+// Rest is what is left to do of a tap after these results, in the order in which
+// it is to be asked for: the cards of the round that has begun, then the rounds
+// after it.
+func (t Tap) Rest(done []Result) ([]Tap, error) {
+	perRound := len(t.UIDs)
+	rounds := len(done) / perRound
+	answered := make(map[string]bool)
+	for _, r := range done[rounds*perRound:] {
+		answered[r.UID] = true
+	}
+	current, next := make([]string, perRound), make([]string, perRound)
+	for i, s := range t.UIDs {
+		uid, err := card.ParseUID(s)
+		if err != nil {
+			return nil, err
+		}
+		for range rounds {
+			uid = countUp(uid)
+		}
+		current[i], next[i] = uid.String(), countUp(uid).String()
+	}
+	left := max(t.Count, 1) - rounds
+	if left <= 0 {
+		return nil, nil
+	}
+	if len(answered) == 0 {
+		rest := t
+		rest.UIDs, rest.Count = current, left
+		return []Tap{rest}, nil
+	}
+	begun := t
+	begun.UIDs, begun.Count = slices.DeleteFunc(current, func(uid string) bool { return answered[uid] }), 1
+	if left == 1 {
+		return []Tap{begun}, nil
+	}
+	rest := t
+	rest.UIDs, rest.Count = next, left-1
+	return []Tap{begun, rest}, nil
 }
 
 // ReaderFault is what `gatewayd sim reader` asks for.

@@ -101,3 +101,44 @@ func TestDeafReaderGivesNoAnswerAndHeals(t *testing.T) {
 		}
 	})
 }
+
+// What is left of a tap, done bit by bit by gateways that go away, is what one
+// gateway would have done, in the same order.
+func TestRestOfATapThatWasCutOff(t *testing.T) {
+	all := func(tap sim.Tap) (uids []string) {
+		for rest := []sim.Tap{tap}; len(rest) > 0; {
+			left, err := rest[0].Rest(nil)
+			if err != nil || len(left) != 1 {
+				t.Fatalf("%+v, %v", left, err)
+			}
+			uids = append(uids, left[0].UIDs[0]) // one card at a time
+			if left, err = rest[0].Rest([]sim.Result{{UID: left[0].UIDs[0]}}); err != nil {
+				t.Fatal(err)
+			}
+			rest = append(left, rest[1:]...)
+		}
+		return uids
+	}
+	for _, tc := range []struct {
+		tap  sim.Tap
+		want []string
+	}{
+		{sim.Tap{UIDs: []string{"010203FE"}, Count: 1}, []string{"010203FE"}},
+		{sim.Tap{UIDs: []string{"010203fe"}, Count: 3}, []string{"010203FE", "010203FF", "01020400"}},
+		{sim.Tap{UIDs: []string{"01020304", "11020304"}, Count: 2}, []string{"01020304", "11020304", "01020305", "11020305"}},
+	} {
+		if got := all(tc.tap); !slices.Equal(got, tc.want) {
+			t.Errorf("%+v: %v", tc.tap, got)
+		}
+	}
+	// The cards of one round need not be answered in their order.
+	tap := sim.Tap{Reader: "door", UIDs: []string{"01020304", "11020304"}, Count: 2, Hold: time.Second}
+	rest, err := tap.Rest([]sim.Result{{UID: "11020304"}})
+	if err != nil || len(rest) != 2 || !slices.Equal(rest[0].UIDs, []string{"01020304"}) || rest[0].Count != 1 ||
+		!slices.Equal(rest[1].UIDs, []string{"01020305", "11020305"}) || rest[1].Count != 1 || rest[1].Hold != time.Second {
+		t.Errorf("%+v, %v", rest, err)
+	}
+	if rest, err := tap.Rest(make([]sim.Result, 4)); err != nil || len(rest) != 0 {
+		t.Errorf("%+v, %v", rest, err)
+	}
+}

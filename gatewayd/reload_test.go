@@ -1,0 +1,431 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"presence/drivers/beacon/beacontest"
+	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/supervise/supervisetest"
+)
+
+// hup is systemctl reload: the service manager waits until it is ready again.
+func (g *gateway) hup(m *supervisetest.Manager) {
+	g.t.Helper()
+	if err := g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		g.t.Fatal(err)
+	}
+	m.Await("RELOADING=1")
+	m.Await("READY=1")
+}
+
+// write writes a file beside the configuration.
+func (g *gateway) write(name, content string) {
+	g.t.Helper()
+	if err := os.WriteFile(filepath.Join(g.dir, name), []byte(content), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+const (
+	soundFence = `{"type":"Polygon","coordinates":[[[112.63,-7.98],[112.64,-7.98],[112.64,-7.97],[112.63,-7.97],[112.63,-7.98]]]}`
+	otherFence = `{"type":"Polygon","coordinates":[[[112.63,-7.98],[112.65,-7.98],[112.65,-7.97],[112.63,-7.97],[112.63,-7.98]]]}`
+	badFence   = `{"type":"Polygon","coordinates":[]}`
+	fenced     = "[office]\nfence_file = \"office.geojson\"\n"
+)
+
+// TestReloadThatCannotBeTakenUpLeavesTheGatewayRunning: whatever is wrong with
+// the new configuration, or with what it names, people go on tapping.
+func TestReloadThatCannotBeTakenUpLeavesTheGatewayRunning(t *testing.T) {
+	other := newGateway(t, "tcp://127.0.0.1:1", "")
+	other.start()
+	for _, tc := range []struct {
+		name  string
+		more  string
+		spoil func(g *gateway)
+		says  string
+	}{
+		{"a fence that is none", fenced, func(g *gateway) { g.write("office.geojson", badFence) }, "office.geojson"},
+		{"a fence that is gone", fenced, func(g *gateway) { os.Remove(filepath.Join(g.dir, "office.geojson")) }, "office.fence_file"},
+		{"a badge key that is gone", "", func(g *gateway) { os.Remove(filepath.Join(g.dir, "badge.key")) }, "badges.key_file"},
+		{"a badge key that is none", "", func(g *gateway) { g.write("badge.key", "abcd") }, "badges.key_file"},
+		{"a roster that is none", "", func(g *gateway) {
+			g.write("roster.csv", "badge,tag\nwho,knows\n")
+			g.configure(g.text() + "[tags]\nroster_file = \"roster.csv\"\n")
+		}, "roster.csv"},
+		{"a CA that is none", "", func(g *gateway) {
+			g.write("ca.pem", "nobody")
+			g.configure(strings.Replace(g.text(), "tcp://127.0.0.1:1", "tls://127.0.0.1:1", 1) + "ca_file = \"ca.pem\"\n")
+		}, "mqtt.ca_file"},
+		{"the place of another gateway", "", func(g *gateway) {
+			g.configure(strings.Replace(g.text(), filepath.Join(g.dir, "state"), filepath.Join(other.dir, "state"), 1))
+		}, "another gatewayd is running"},
+		{"a place that is a file", "", func(g *gateway) {
+			g.write("no-folder", "")
+			g.configure(strings.Replace(g.text(), filepath.Join(g.dir, "state"), filepath.Join(g.dir, "no-folder"), 1))
+		}, "no-folder"},
+		{"a journal that is a folder", "", func(g *gateway) {
+			if err := os.MkdirAll(filepath.Join(g.dir, "elsewhere/journal.db.new/x"), 0o755); err != nil {
+				g.t.Fatal(err)
+			}
+			if err := os.MkdirAll(filepath.Join(g.dir, "elsewhere/journal.db/x"), 0o755); err != nil {
+				g.t.Fatal(err)
+			}
+			if err := os.MkdirAll(filepath.Join(g.dir, "elsewhere/control.sock/x"), 0o755); err != nil {
+				g.t.Fatal(err)
+			}
+			g.configure(strings.Replace(g.text(), filepath.Join(g.dir, "state"), filepath.Join(g.dir, "elsewhere"), 1))
+		}, "elsewhere"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g, m := underSystemd(t, "tcp://127.0.0.1:1", time.Minute, tc.more)
+			g.write("office.geojson", soundFence)
+			g.start()
+			m.Await("READY=1")
+			first := g.tap("--uid", "5A000001")[0]
+			healthy := g.text()
+			tc.spoil(g)
+			g.hup(m)
+			spoilt := g.text()
+			g.configure(healthy) // for the commands, which find the gateway by it
+			second := g.tap("--uid", "5A000002")[0]
+			if second.Outcome != "accepted" || second.Stream != first.Stream || second.Seq != first.Seq+1 {
+				t.Errorf("after %+v came %+v", first, second)
+			}
+			g.configure(spoilt)
+			g.stop() // also of an exit code of 0
+			if log := g.log.String(); !strings.Contains(log, "the old one stays in force") || !strings.Contains(log, tc.says) {
+				t.Errorf("the log does not name %s:\n%s", tc.says, log)
+			}
+		})
+	}
+}
+
+// TestReloadNoticesEveryFileThatTheConfigurationNames, also where only its content
+// has changed, and nothing where nothing has.
+func TestReloadNoticesEveryFileThatTheConfigurationNames(t *testing.T) {
+	ca := brokertest.NewCA(t)
+	cert, key := ca.Issue("dinkes-01", time.Now().Add(time.Hour))
+	content := func(path string) string {
+		t.Helper()
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	g, m := underSystemd(t, "tls://127.0.0.1:1", time.Minute,
+		"ca_file = \"ca.pem\"\ncert_file = \"gw.pem\"\nkey_file = \"gw.key\"\nusername = \"u\"\npassword_file = \"password\"\n"+
+			fenced+"[tags]\nroster_file = \"roster.csv\"\n")
+	g.write("ca.pem", content(ca.File))
+	g.write("gw.pem", content(cert))
+	g.write("gw.key", content(key))
+	g.write("password", "rahasia")
+	g.write("office.geojson", soundFence)
+	g.write("roster.csv", "5A000000,kenwood:100-1001\n")
+	g.start()
+	m.Await("READY=1")
+	stream := func(uid string) string {
+		t.Helper()
+		a := g.tap("--uid", uid)[0]
+		if a.Outcome != "accepted" {
+			t.Fatalf("%+v", a)
+		}
+		return a.Stream
+	}
+	before := stream("5A000000")
+	for i, tc := range []struct{ name, content string }{
+		{"badge.key", strings.Repeat("fedcba9876543210", 4)},
+		{"office.geojson", otherFence},
+		{"password", "lebih rahasia"},
+		{"roster.csv", "5A000000,kenwood:100-1002\n"},
+		{"ca.pem", content(ca.File) + content(cert)},
+		{"gw.pem", content(cert) + "\n"},
+		{"gw.key", content(key) + "\n"},
+	} {
+		g.write(tc.name, tc.content)
+		g.hup(m)
+		now := stream(fmt.Sprintf("5A0001%02X", i))
+		if now == before {
+			t.Errorf("%s has changed, and nobody has noticed", tc.name)
+		}
+		before = now
+		g.hup(m)
+		if again := stream(fmt.Sprintf("5A0002%02X", i)); again != before {
+			t.Errorf("nothing has changed since %s, and it starts over", tc.name)
+		}
+	}
+	// The new key is in use: a badge from before is another one.
+	if a := g.tap("--uid", "5A000000")[0]; a.Outcome != "accepted" {
+		t.Errorf("with another badge key: %+v", a)
+	}
+	g.stop()
+}
+
+// TestReloadMovesToAnotherPlace: the journal that it leaves ends well.
+func TestReloadMovesToAnotherPlace(t *testing.T) {
+	g, m := underSystemd(t, "tcp://127.0.0.1:1", time.Minute, "")
+	g.start()
+	m.Await("READY=1")
+	first := g.tap("--uid", "5A000001")[0]
+	old := g.text()
+	g.configure(strings.Replace(old, filepath.Join(g.dir, "state"), filepath.Join(g.dir, "moved"), 1))
+	g.hup(m)
+	if a := g.tap("--uid", "5A000001")[0]; a.Outcome != "accepted" || a.Stream == first.Stream {
+		t.Errorf("in the new place: %+v", a)
+	}
+	g.stop()
+	for _, text := range []string{g.text(), old} {
+		g.configure(text)
+		if out := g.must("verify"); !strings.Contains(out, "journal: ok") {
+			t.Errorf("verify says %s", out)
+		}
+	}
+	// It was closed and not cut off.
+	g.start()
+	if out := g.must("export"); !strings.Contains(out, `"clean":true`) {
+		t.Errorf("the journal that was left says %s", out)
+	}
+}
+
+// TestReloadThatFailsHalfwayBringsTheOldConfigurationBack: somebody holds the
+// journal at the very moment at which nobody else does.
+func TestReloadThatFailsHalfwayBringsTheOldConfigurationBack(t *testing.T) {
+	g, m := underSystemd(t, "tcp://127.0.0.1:1", time.Minute, "")
+	g.start()
+	m.Await("READY=1")
+	if a := g.tap("--uid", "5A000001")[0]; a.Outcome != "accepted" {
+		t.Fatalf("%+v", a)
+	}
+	file, err := os.Open(filepath.Join(g.dir, "state", "journal.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	held := make(chan error, 1)
+	go func() {
+		// The kernel gives it to whoever waits already.
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX)
+		<-time.After(2 * time.Second) // longer than a gateway waits for it
+		held <- errors.Join(err, unix.Flock(int(file.Fd()), unix.LOCK_UN))
+	}()
+	<-time.After(100 * time.Millisecond)
+	old := g.text()
+	g.configure(strings.Replace(old, `name = "door"`, `name = "gate"`, 1))
+	g.hup(m)
+	if err := <-held; err != nil {
+		t.Fatal(err)
+	}
+	if a := g.tap("--uid", "5A000002"); len(a) != 1 || a[0].Outcome != "accepted" {
+		t.Errorf("at the old reader: %+v", a)
+	}
+	// What was asked for is still wanted.
+	g.hup(m)
+	g.await("the new reader", func() bool {
+		out, _ := g.try("sim", "tap", "--reader", "gate", "--uid", "5A000003")
+		return strings.Contains(out, "accepted")
+	})
+	g.stop()
+	if !strings.Contains(g.log.String(), "the configuration before it goes on") {
+		t.Errorf("the log does not say what happened:\n%s", g.log.String())
+	}
+}
+
+// TestReloadIsTold: the city sees a reload, and no loss of a line.
+func TestReloadIsTold(t *testing.T) {
+	b := brokertest.Start(t)
+	seen := b.Subscribe("presence/v1/+/+/status")
+	g, m := underSystemd(t, b.URL(), time.Minute, "")
+	g.start()
+	m.Await("READY=1")
+	g.await("the line", func() bool { return g.health().MQTT.Connected })
+	g.configure(g.text() + "[health]\ninterval = \"50s\"\n")
+	g.hup(m)
+	g.await("the line", func() bool { return g.health().MQTT.Connected })
+	g.stop()
+	var told []presence.Status
+	for _, m := range seen.Await("all of it", func(all []brokertest.Message) bool {
+		return slices.ContainsFunc(all, func(m brokertest.Message) bool { return strings.Contains(string(m.Payload), `"stop"`) })
+	}) {
+		var s presence.Status
+		if err := json.Unmarshal(m.Payload, &s); err != nil {
+			t.Fatal(err)
+		}
+		told = append(told, s)
+		if err := validator(t).Validate(m.Topic, m.Payload); err != nil {
+			t.Error(err)
+		}
+	}
+	var words []string
+	for _, s := range told {
+		words = append(words, s.State+" "+s.Reason)
+	}
+	if want := []string{"online start", "offline reload", "online start", "offline stop"}; !slices.Equal(words, want) {
+		t.Fatalf("the city is told %v, want %v", words, want)
+	}
+	if told[0].Session != told[1].Session || told[1].Session == told[2].Session {
+		t.Errorf("sessions %v", told)
+	}
+}
+
+// TestTapsGoOnOverAReload: `sim tap` is asked for many, and the gateway starts
+// over in the middle.
+func TestTapsGoOnOverAReload(t *testing.T) {
+	g, m := underSystemd(t, "tcp://127.0.0.1:1", time.Minute, "")
+	g.start()
+	m.Await("READY=1")
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rounds = 30
+	cmd := exec.Command(path, "--config", g.config, "sim", "tap", "--reader", "door", "--uid", "5A000000", "--uid", "6A000000",
+		"--count", fmt.Sprint(rounds), "--hold", "0s", "--every", "100ms")
+	var out, problems bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problems
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		<-time.After(700 * time.Millisecond)
+		g.configure(g.text() + fmt.Sprintf("# %d\n", i))
+		g.hup(m)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("sim tap ended with %v: %s", err, problems.String())
+	}
+	uids, streams := make(map[string]bool), make(map[string]bool)
+	for dec := json.NewDecoder(&out); ; {
+		var a answer
+		if err := dec.Decode(&a); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if uids[a.UID] {
+			t.Errorf("%s was answered twice", a.UID)
+		}
+		uids[a.UID], streams[a.Stream] = true, true
+	}
+	if len(uids) != 2*rounds || len(streams) != 3 {
+		t.Errorf("%d of %d cards answered, by %d gateways", len(uids), 2*rounds, len(streams))
+	}
+	g.stop()
+}
+
+// TestGatewayWhoseFenceBecameBadStarts without one, and says so; a corrected one is
+// taken up by a reload.
+func TestGatewayWhoseFenceBecameBadStarts(t *testing.T) {
+	b := brokertest.Start(t)
+	seen := b.Subscribe("presence/v1/#")
+	radio, port := openTTY(t)
+	g, m := underSystemd(t, b.URL(), time.Minute, everyTag+receiver(port)+fenced)
+	g.write("office.geojson", soundFence)
+	if out, code := g.try("check"); code != 0 {
+		t.Fatalf("check: %s", out)
+	}
+	for i, spoil := range []func(){
+		func() { os.Remove(filepath.Join(g.dir, "office.geojson")) },
+		func() { g.write("office.geojson", "lat,lon") },
+		func() { g.write("office.geojson", badFence) },
+	} {
+		if i > 0 {
+			g.stop()
+		}
+		spoil()
+		g.start()
+		m.Await("READY=1")
+		if a := g.tap("--uid", fmt.Sprintf("5A00000%d", i))[0]; a.Outcome != "accepted" {
+			t.Errorf("%+v", a)
+		}
+	}
+	tag := func(i int) (zone *string) {
+		t.Helper()
+		line := beacontest.PKLDS(100, 1000+i, -7.975, 112.635, time.Now())
+		if _, err := io.WriteString(radio, line); err != nil {
+			t.Fatal(err)
+		}
+		id := fmt.Sprintf("kenwood:100-%d", 1000+i)
+		var e struct {
+			Tag  string
+			Zone *string
+		}
+		seen.Await("the tag "+id, func(all []brokertest.Message) bool {
+			return slices.ContainsFunc(all, func(m brokertest.Message) bool {
+				return strings.HasSuffix(m.Topic, "/event/tag") && json.Unmarshal(m.Payload, &e) == nil && e.Tag == id
+			})
+		})
+		return e.Zone
+	}
+	if zone := tag(1); zone != nil {
+		t.Errorf("without a fence the zone is %s", *zone)
+	}
+	alert := func(stands bool) func(all []brokertest.Message) bool {
+		return func(all []brokertest.Message) bool {
+			for _, m := range slices.Backward(all) {
+				if strings.HasSuffix(m.Topic, "/alert/fence") {
+					return len(m.Payload) > 0 == stands
+				}
+			}
+			return false
+		}
+	}
+	messages := seen.Await("the alert", alert(true))
+	g.write("office.geojson", soundFence)
+	g.hup(m)
+	if zone := tag(2); zone == nil || *zone != "inside" {
+		t.Errorf("with its fence the zone is %v", zone)
+	}
+	seen.Await("the alert to go", alert(false))
+	for _, m := range messages {
+		if err := validator(t).Validate(m.Topic, m.Payload); err != nil {
+			t.Error(err)
+		}
+	}
+	g.stop()
+}
+
+// TestGoodbyeComesAfterWhatWasTakenIn: a tag that waits in memory for its commit
+// when the gateway is stopped is with the city before the goodbye.
+func TestGoodbyeComesAfterWhatWasTakenIn(t *testing.T) {
+	b := brokertest.Start(t)
+	seen := b.Subscribe("presence/v1/#")
+	radio, port := openTTY(t)
+	g := newGateway(t, b.URL(), everyTag+receiver(port)+"[journal]\ncommit_interval = \"10s\"\n")
+	g.start()
+	g.await("the line", func() bool { return g.health().MQTT.Connected })
+	const tags = 50
+	for i := range tags {
+		if _, err := io.WriteString(radio, beacontest.PKLDS(100, 1000+i, -7.975, 112.635, time.Now())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.await("the tags to be heard", func() bool { return g.health().Receivers[0].Frames == tags })
+	if n := count(seen.Messages(), "tag"); n != 0 {
+		t.Fatalf("%d tags are with the city already", n)
+	}
+	g.stop()
+	messages := seen.Await("goodbye", func(all []brokertest.Message) bool {
+		return slices.ContainsFunc(all, func(m brokertest.Message) bool { return strings.Contains(string(m.Payload), `"reason":"stop"`) })
+	})
+	if n := count(messages, "tag"); n != tags {
+		t.Errorf("%d of %d tags came before the goodbye", n, tags)
+	}
+	if last := messages[len(messages)-1]; !strings.HasSuffix(last.Topic, "/status") {
+		t.Errorf("after the goodbye came %s", last.Topic)
+	}
+}
