@@ -33,6 +33,7 @@ type Config struct {
 	Tags      Tags       `toml:"tags"`
 	Hours     Hours      `toml:"hours"`
 	Office    *Office    `toml:"office"` // nil: no fence
+	City      City       `toml:"city"`
 	Clock     Clock      `toml:"clock"`
 	Journal   Journal    `toml:"journal"`
 	MQTT      MQTT       `toml:"mqtt"`
@@ -95,11 +96,15 @@ type Tags struct {
 	Coordinates string        `toml:"coordinates"` // "full", "coarse" or "none"
 	// RosterFile is a CSV file; only Check looks at it, since it may change or
 	// be missing for a while.
-	RosterFile    string `toml:"roster_file"`
-	RosterKeyFile string `toml:"roster_key_file"`
-	// RosterKey is the content of RosterKeyFile: the city's key for signed
-	// documents. Only Load sets it; nil without a RosterKeyFile.
-	RosterKey ed25519.PublicKey
+	RosterFile string `toml:"roster_file"`
+}
+
+// City says by what the city is known.
+type City struct {
+	KeyFile string `toml:"key_file"`
+	// Key is the content of KeyFile: with it, what the city says counts only
+	// signed. Only Load sets it; nil without a KeyFile.
+	Key ed25519.PublicKey
 }
 
 // Office is the fence: a circle, or the polygons of FenceFile.

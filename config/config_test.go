@@ -362,7 +362,7 @@ func wrongFiles() []wrong {
 		{"infinite", "", "[tags]\nmin_move_m = +inf", []string{"16 tags.min_move_m: out of range"}},
 		{"coordinates", "", "[tags]\ncoordinates = \"rough\"", []string{"16 tags.coordinates: full, coarse, none"}},
 		{"roster without a badge key", base[strings.Index(base, "[[reader]]"):], "[[receiver]]\nname=\"r\"\nprotocol=\"reyax\"\nport=\"/dev/ttyUSB1\"\n[mqtt]\nbroker=\"tcp://localhost\"\n[tags]\nroster_file = \"r.csv\"\nroster_key_file = \"r.pem\"", []string{
-			"11 tags.roster_file: what badges are called", "12 tags.roster_key_file: what badges are called",
+			"11 tags.roster_file: what badges are called", "12 tags.roster_key_file: below [city]",
 		}},
 
 		// Hours.

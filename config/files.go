@@ -34,13 +34,13 @@ func (d *document) checkFiles(c *Config) {
 		c.Badges.Key = key
 	}
 
-	tags := d.root.table("tags")
-	if data, ok := tags.read("roster_key_file", c.Tags.RosterKeyFile); ok {
+	city := d.root.table("city")
+	if data, ok := city.read("key_file", c.City.KeyFile); ok {
 		key, err := parsePublicKey(data)
 		if err != nil {
-			tags.problem("roster_key_file", "%s: %v", show(c.Tags.RosterKeyFile), err)
+			city.problem("key_file", "%s: %v", show(c.City.KeyFile), err)
 		}
-		c.Tags.RosterKey = key
+		c.City.Key = key
 	}
 
 	if data, ok := mqtt.read("ca_file", c.MQTT.CAFile); ok && !x509.NewCertPool().AppendCertsFromPEM(data) {

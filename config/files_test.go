@@ -192,7 +192,7 @@ func TestLoadWrongFiles(t *testing.T) {
 // cityKey is a public key as openssl writes it.
 const cityKey = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"
 
-func TestRosterKey(t *testing.T) {
+func TestCityKey(t *testing.T) {
 	private, err := x509.MarshalPKCS8PrivateKey(ed25519.NewKeyFromSeed(make([]byte, 32)))
 	if err != nil {
 		t.Fatal(err)
@@ -222,13 +222,13 @@ func TestRosterKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "gatewayd.toml")
-			write(t, path, base+"[tags]\nroster_key_file = \"city.pem\"\n")
+			write(t, path, base+"[city]\nkey_file = \"city.pem\"\n")
 			if tc.content != "-" {
 				write(t, filepath.Join(dir, "city.pem"), tc.content)
 			}
 			c, err := Load(path)
 			if tc.want == "" {
-				if err != nil || !bytes.HasPrefix(c.Tags.RosterKey, []byte{0x19, 0xbf, 0x44, 0x09}) {
+				if err != nil || !bytes.HasPrefix(c.City.Key, []byte{0x19, 0xbf, 0x44, 0x09}) {
 					t.Errorf("read as %v, %v", c, err)
 				}
 				return
@@ -237,7 +237,7 @@ func TestRosterKey(t *testing.T) {
 			if !errors.As(err, &got) {
 				t.Fatalf("error %v, want Problems", err)
 			}
-			matchProblems(t, got, []string{"16 tags.roster_key_file: " + tc.want})
+			matchProblems(t, got, []string{"16 city.key_file: " + tc.want})
 		})
 	}
 }

@@ -27,6 +27,7 @@ func (d *document) config() *Config {
 	if office := root.table("office"); root.has("office") {
 		c.Office = readOffice(office)
 	}
+	c.City = readCity(root.table("city"))
 	c.Clock = readClock(root.table("clock"), c.Simulated())
 	c.Journal = readJournal(root.table("journal"))
 	c.MQTT = readMQTT(root.table("mqtt"))
@@ -173,19 +174,20 @@ func (t *table) broken(keys ...string) bool {
 
 func readTags(t *table, badges Badges) Tags {
 	tags := Tags{
-		MinInterval:   t.duration("min_interval", 30*time.Second, 0, day),
-		MinMoveM:      t.number("min_move_m", 25, 0, 100_000),
-		Heartbeat:     t.duration("heartbeat", 10*time.Minute, 0, day),
-		Coordinates:   t.choice("coordinates", "full", "full", "coarse", "none"),
-		RosterFile:    t.file("roster_file", ""),
-		RosterKeyFile: t.file("roster_key_file", ""),
+		MinInterval: t.duration("min_interval", 30*time.Second, 0, day),
+		MinMoveM:    t.number("min_move_m", 25, 0, 100_000),
+		Heartbeat:   t.duration("heartbeat", 10*time.Minute, 0, day),
+		Coordinates: t.choice("coordinates", "full", "full", "coarse", "none"),
+		RosterFile:  t.file("roster_file", ""),
+	}
+	if old := "roster_key_file"; t.has(old) {
+		t.known = append(t.known, old)
+		t.problem(old, "has moved: write it as key_file below [city]; receipts and the time have to be signed with that key too")
 	}
 	// Raw card numbers in a roster could be neither hashed nor kept.
 	if badges.KeyFile == "" && !badges.PlainUID && !t.doc.root.table("badges").broken("key_file", "plain_uid") {
-		for key, file := range map[string]string{"roster_file": tags.RosterFile, "roster_key_file": tags.RosterKeyFile} {
-			if file != "" {
-				t.problem(key, "needs to know what badges are called: write badges.key_file, or badges.plain_uid = true")
-			}
+		if tags.RosterFile != "" {
+			t.problem("roster_file", "needs to know what badges are called: write badges.key_file, or badges.plain_uid = true")
 		}
 	}
 	return tags
@@ -210,6 +212,10 @@ func (t *table) degreesHint() {
 	case lat > 90 && lat <= 180 && lon <= 90:
 		t.problem("lat", "and lon look swapped: exchange the two")
 	}
+}
+
+func readCity(t *table) City {
+	return City{KeyFile: t.file("key_file", "")}
 }
 
 func readOffice(t *table) *Office {

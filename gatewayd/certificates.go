@@ -26,6 +26,7 @@ type certificate struct {
 	mu   sync.Mutex
 	file os.FileInfo       // as it was when it was read
 	cert *x509.Certificate // nil: not to be read, which the line's own error says
+	last time.Time         // when the last of the certificates in the file ends
 }
 
 func newCertificates(m config.MQTT) (all certificates) {
@@ -55,26 +56,59 @@ func (c *certificate) load() *x509.Certificate {
 	defer c.mu.Unlock()
 	file, err := os.Stat(c.path)
 	if err != nil {
-		c.file, c.cert = nil, nil
+		c.file, c.cert, c.last = nil, nil, time.Time{}
 		return nil
 	}
 	if c.file == nil || !os.SameFile(c.file, file) || !c.file.ModTime().Equal(file.ModTime()) || c.file.Size() != file.Size() {
 		c.file = file
-		c.cert, _ = readCertificate(c.path)
+		c.cert, c.last, _ = readCertificate(c.path)
 	}
 	return c.cert
 }
 
-func readCertificate(path string) (*x509.Certificate, error) {
+// caEnd is when the last of the city's CAs ends, zero where none is known: the
+// city cannot say that it is later.
+func (all certificates) caEnd() time.Time {
+	for _, c := range all {
+		if c.expired == alerts.CAExpired && c.load() != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.last
+		}
+	}
+	return time.Time{}
+}
+
+// readCertificate reads the first certificate of a file, and when the last of all
+// that are in it ends.
+func readCertificate(path string) (first *x509.Certificate, last time.Time, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read certificate: %w", err)
+		return nil, last, fmt.Errorf("read certificate: %w", err)
 	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, errors.New("read certificate: it is no PEM file")
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, last, fmt.Errorf("read certificate: %w", err)
+		}
+		if first == nil {
+			first = cert
+		}
+		if cert.NotAfter.After(last) {
+			last = cert.NotAfter
+		}
 	}
-	return x509.ParseCertificate(block.Bytes)
+	if first == nil {
+		return nil, last, errors.New("read certificate: it is no PEM file")
+	}
+	return first, last, nil
 }
 
 // conditions tells which certificates have ended, or will soon.

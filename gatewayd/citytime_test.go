@@ -1,12 +1,17 @@
 package main_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +35,13 @@ func secureGateway(t testing.TB, ca *brokertest.CA, address string) *gateway {
 // answerTime runs the city's responder over TLS until the test ends.
 func answerTime(t testing.TB, ca *brokertest.CA, address string) {
 	t.Helper()
+	answerTimeAs(t, ca, address, time.Now, nil)
+}
+
+// answerTimeAs runs a responder that has a clock and may have a key, until it is
+// stopped.
+func answerTimeAs(t testing.TB, ca *brokertest.CA, address string, now func() time.Time, key ed25519.PrivateKey) (stop func()) {
+	t.Helper()
 	pem, err := os.ReadFile(ca.File)
 	if err != nil {
 		t.Fatal(err)
@@ -43,22 +55,155 @@ func answerTime(t testing.TB, ca *brokertest.CA, address string) {
 	ready := make(chan string, 16)
 	r := city.Responder{
 		Broker: "tls://" + address, TLS: &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12},
-		Now: time.Now, Report: func(what string) { ready <- what },
+		Now: now, Key: key, Report: func(what string) { ready <- what },
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(stop)
 	select {
 	case <-ready:
 	case <-time.After(brokertest.Wait):
 		t.Fatal("the responder does not come to the broker")
 	}
+	return stop
+}
+
+// ahead is a clock that is so far ahead.
+func ahead(by time.Duration) func() time.Time {
+	return func() time.Time { return time.Now().Add(by) }
+}
+
+// withCityKey lets a gateway know the city by its key.
+func (g *gateway) withCityKey(s signer) {
+	g.t.Helper()
+	g.configure(g.text() + fmt.Sprintf("[city]\nkey_file = %q\n", s.key+".pem"))
+}
+
+// private reads a signer's key.
+func (s signer) private() ed25519.PrivateKey {
+	s.t.Helper()
+	text, err := os.ReadFile(s.key)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return key.(ed25519.PrivateKey)
+}
+
+// TestAWrongTimeCutsNobodyOff: a broker tells another time, once. It opens no
+// hours, and ends no certificate, also not after a restart.
+func TestAWrongTimeCutsNobodyOff(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		by      time.Duration
+		counted bool // as the time of events
+	}{
+		"after the end of the certificates": {20 * time.Hour, true},
+		"after the end of the CA":           {73 * 365 * 24 * time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ca := brokertest.NewCA(t)
+			_, address := brokertest.StartTLS(t, ca, time.Now().Add(time.Hour))
+			answerTimeAs(t, ca, address, ahead(tc.by), nil)
+			g := secureGateway(t, ca, address)
+			g.start()
+			if tc.counted {
+				g.await("the time to be heard", func() bool { return g.health().Clock.State == "holdover" })
+			} else {
+				g.await("the time to be refused", func() bool { return g.health().MQTT.Refused > 0 })
+				if c := g.health().Clock; c.State != "unsynced" {
+					t.Errorf("the clock is %+v", c)
+				}
+			}
+			if h := g.health().Hours; h.Open != nil {
+				t.Errorf("the hours are said to be open: %v", *h.Open)
+			}
+			heard := g.health().UptimeS
+			g.await("it to be on the disk", func() bool { return g.health().UptimeS >= heard+3 }) // it is saved within a second
+			for range 2 {
+				g.kill()
+				g.start()
+				g.await("the line", func() bool { return g.health().MQTT.Connected })
+			}
+			if status := g.must("status"); strings.Contains(status, "expired") {
+				t.Errorf("a certificate has ended:\n%s", status)
+			}
+		})
+	}
+}
+
+// TestOnlyASignedTimeCounts where the gateway has the city's key, also over a line
+// without TLS; and then for working hours too.
+func TestOnlyASignedTimeCounts(t *testing.T) {
+	t.Parallel()
+	cityKey, forger := newSigner(t), newSigner(t)
+	ca := brokertest.NewCA(t)
+	_, address := brokertest.StartTLS(t, ca, time.Now().Add(time.Hour))
+	g := secureGateway(t, ca, address)
+	g.withCityKey(cityKey)
+	for name, key := range map[string]ed25519.PrivateKey{"unsigned": nil, "forged": forger.private()} {
+		stop := answerTimeAs(t, ca, address, time.Now, key)
+		g.start()
+		g.await("a time that is "+name+" to be refused", func() bool { return g.health().MQTT.Refused > 0 })
+		if h := g.health(); h.Clock.State != "unsynced" || h.Hours.Open != nil {
+			t.Errorf("%s: the clock is %+v, the hours are %+v", name, h.Clock, h.Hours)
+		}
+		g.kill()
+		stop()
+	}
+	answerTimeAs(t, ca, address, time.Now, cityKey.private())
+	g.start()
+	g.await("the time", func() bool { h := g.health(); return h.Clock.State == "holdover" && h.Hours.Open != nil })
+}
+
+// TestOnlyASignedReceiptCounts where the gateway has the city's key.
+func TestOnlyASignedReceiptCounts(t *testing.T) {
+	t.Parallel()
+	cityKey, forger := newSigner(t), newSigner(t)
+	b := brokertest.Start(t)
+	seen := b.Subscribe("presence/v1/#")
+	g := newGateway(t, b.URL(), "receipts = true\n")
+	g.withCityKey(cityKey)
+	g.start()
+	tap := g.tap("--uid", ownUID)[0]
+	seen.Await("the tap", func(m []brokertest.Message) bool { return lastOn(m, "event/badge") != nil })
+	receipt := func(s signer, gateway string) []byte {
+		return s.run("../scripts/city/sign.sh", "-k", s.key, "-d", "dinkes", "-g", gateway, "receipt", tap.Stream, strconv.FormatUint(tap.Seq, 10))
+	}
+	genuine := receipt(cityKey, "dinkes-01")
+	if err := validator(t).Validate(prefix+"receipt", genuine); err != nil {
+		t.Error(err)
+	}
+	v := func(old, to string) []byte { return bytes.Replace(genuine, []byte(old), []byte(to), 1) }
+	for name, message := range map[string][]byte{
+		"unsigned":            fmt.Appendf(nil, `{"stream":%q,"upto":%d}`, tap.Stream, tap.Seq),
+		"forged":              receipt(forger, "dinkes-01"),
+		"for another gateway": receipt(cityKey, "dinkes-02"),
+		"changed":             v(fmt.Sprintf(`"upto":%d`, tap.Seq), `"upto":1`),
+		"given a link":        v(`"sig"`, `"link":"00112233445566778899aabbccddeeff","sig"`),
+	} {
+		refused := g.health().MQTT.Refused
+		seen.Publish(prefix+"receipt", false, message)
+		g.await("a receipt that is "+name+" to be refused", func() bool { return g.health().MQTT.Refused == refused+1 })
+		if n := g.health().MQTT.ReceivedReceipt; n != 0 {
+			t.Errorf("%s: %d events count as received", name, n)
+		}
+	}
+	seen.Publish(prefix+"receipt", false, genuine)
+	g.await("the receipt to count", func() bool {
+		return g.health().MQTT.ReceivedReceipt == int64(tap.Seq) && g.health().Journal.Pending == 0
+	})
 }
 
 // TestTimeOverTheBroker has NTP never: the taps get their time from the city's

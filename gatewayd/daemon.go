@@ -39,6 +39,7 @@ import (
 	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/roster"
+	"presence/gatewayd/internal/signed"
 	"presence/gatewayd/internal/sim"
 	"presence/gatewayd/internal/staff"
 	"presence/gatewayd/internal/supervise"
@@ -209,9 +210,9 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 		return err
 	}
 	d.staff = d.newStaff()
+	d.papers = newCertificates(d.cfg.MQTT)
 	d.uplink = d.newUplink(with.line, local)
 	d.power = pi.NewPower(d.board)
-	d.papers = newCertificates(d.cfg.MQTT)
 	d.monitor = d.newMonitor()
 	return nil
 }
@@ -391,9 +392,13 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 	}
 	if d.cfg.Clock.Source != "trust" {
 		o.Anchor = func(at presence.Reading, utc time.Time, within time.Duration) {
-			d.clock.AddAnchor(clock.SourceBroker, at, utc, within)
+			d.clock.AddAnchor(d.cityClock(), at, utc, within)
 		}
 	}
+	if key := d.cfg.City.Key; key != nil {
+		o.City = signed.City{Key: key, Dinas: d.cfg.Gateway.Dinas, Gateway: d.cfg.Gateway.ID}
+	}
+	o.CityTime = func() (from, to time.Time) { return buildTime(), d.papers.caEnd() }
 	o.Commands = d.commands()
 	o.Documents = d.signed.topics()
 	o.Log = log
@@ -402,6 +407,15 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 	o.Limits = limits
 	o.Dial = d.around.dial
 	return uplink.New(o)
+}
+
+// cityClock is what the city's clock is as a source: it counts for working hours
+// only where the city can show that it is the city.
+func (d *daemon) cityClock() string {
+	if d.cfg.City.Key != nil {
+		return clock.SourceCity
+	}
+	return clock.SourceBroker
 }
 
 // commands are what the city may ask of a gateway.

@@ -29,10 +29,14 @@ type documents struct {
 
 // topics says who reads which retained topic of the city.
 func (d documents) topics() map[string]func([]byte) {
-	if d.roster == nil {
-		return nil
+	topics := make(map[string]func([]byte))
+	if d.roster != nil {
+		topics[topicRoster] = d.roster.Receive
 	}
-	return map[string]func([]byte){topicRoster: d.roster.Receive, topicHours: d.hours.Receive}
+	if d.hours != nil {
+		topics[topicHours] = d.hours.Receive
+	}
+	return topics
 }
 
 // openRoster puts the roster in force that the file or the city gives.
@@ -41,6 +45,9 @@ func (d *daemon) openRoster() {
 	badges := identitiesOf(d.cfg)
 	if file := d.cfg.Tags.RosterFile; file != "" {
 		d.rosterFile = roster.Follow(file, badges, d.roster, d.log)
+	}
+	if d.cfg.Badges.Key == nil && !d.cfg.Badges.PlainUID {
+		return // nobody knows here what badges are called
 	}
 	d.signed.roster = d.keeper("roster", "entries", func(body []byte) (keep []byte, use func(), err error) {
 		pairs, err := roster.ParseEntries(body, badges)
@@ -72,12 +79,12 @@ func (d *daemon) openHours() {
 
 // keeper keeps a kind of document, nil where there is no key.
 func (d *daemon) keeper(kind, body string, judge func([]byte) ([]byte, func(), error)) *signed.Keeper {
-	if d.cfg.Tags.RosterKey == nil {
+	if d.cfg.City.Key == nil {
 		return nil
 	}
 	return signed.New(signed.Options{
 		Form: signed.Form{Kind: kind, Body: body, Dinas: d.cfg.Gateway.Dinas, Gateway: d.cfg.Gateway.ID},
-		Key:  d.cfg.Tags.RosterKey,
+		Key:  d.cfg.City.Key,
 		Path: filepath.Join(d.cfg.Gateway.StateDir, kind+".json"), Judge: judge, Log: d.log,
 	})
 }

@@ -95,7 +95,7 @@ func TestSignedRoster(t *testing.T) {
 	cityKey, forger := newSigner(t), newSigner(t)
 	b := brokertest.Start(t)
 	city := b.Subscribe("presence/v1/#")
-	g := newGateway(t, b.URL(), fmt.Sprintf("[hours]\nalways = true\n[tags]\nroster_key_file = %q\n", cityKey.key+".pem"))
+	g := newGateway(t, b.URL(), fmt.Sprintf("[hours]\nalways = true\n[city]\nkey_file = %q\n", cityKey.key+".pem"))
 	g.start()
 	roster := func(serial int) func() bool {
 		return func() bool {
@@ -191,7 +191,7 @@ func TestSignedHours(t *testing.T) {
 	b := brokertest.Start(t)
 	city := b.Subscribe("presence/v1/#")
 	radio, port := openTTY(t)
-	g := newGateway(t, b.URL(), everyTag+fmt.Sprintf("roster_key_file = %q\n", cityKey.key+".pem")+receiver(port))
+	g := newGateway(t, b.URL(), everyTag+fmt.Sprintf("[city]\nkey_file = %q\n", cityKey.key+".pem")+receiver(port))
 	g.start()
 	fixes := 0
 	send := func(unit int) {

@@ -2,6 +2,7 @@ package city
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
 	"fmt"
 	"time"
@@ -15,6 +16,7 @@ type Responder struct {
 	Broker string      // tls://host:port
 	TLS    *tls.Config // nil for tcp://
 	Now    func() time.Time
+	Key    ed25519.PrivateKey // the city's, to sign with; nil: gateways without city.key_file alone believe it
 	// Report, if set, is told what the line does.
 	Report func(what string)
 }
@@ -31,7 +33,7 @@ func (r Responder) Run(ctx context.Context) error {
 		report = func(string) {}
 	}
 	answer := func(c mqtt.Client, m mqtt.Message) {
-		if reply, payload, ok := AnswerTime(m.Topic(), m.Payload(), r.Now()); ok && !m.Retained() {
+		if reply, payload, ok := AnswerTimeSigned(m.Topic(), m.Payload(), r.Now(), r.Key); ok && !m.Retained() {
 			c.Publish(reply, 0, false, payload)
 		}
 	}

@@ -1,16 +1,18 @@
 #!/bin/sh
-# Signs a roster or working hours for the gateways and prints the message that
-# is to be published, retained. It needs openssl 3 and a shell.
+# Signs a roster, working hours or a receipt for the gateways and prints the
+# message that is to be published, retained. It needs openssl 3 and a shell.
 #
 # Once, in the city, where nobody else can read it:
 #   openssl genpkey -algorithm ed25519 -out city.key
-# For the gateways (tags.roster_key_file):
+# For the gateways (city.key_file):
 #   openssl pkey -in city.key -pubout -out city.pem
 # Then, for one gateway, for all of a department (-g '*') or of the city
 # (-d '*' -g '*'):
 #   sign.sh -k city.key -d dinkes -g dinkes-01 roster roster.csv >roster.json
 #   sign.sh -k city.key -d dinkes -g '*' hours hours.json >policy.json
 #   mosquitto_pub ... -r -q 1 -t presence/v1/dinkes/dinkes-01/roster -f roster.json
+# And that the city's database has all events of a stream up to one:
+#   sign.sh -k city.key -d dinkes -g dinkes-01 receipt 019ab2c3-... 123 >receipt.json
 #
 # roster.csv has lines "badge,tag" as for tags.roster_file, without quotes.
 # hours.json is a JSON object with the keys of [hours]:
@@ -20,7 +22,7 @@
 set -eu
 
 usage() {
-	echo "usage: sign.sh -k KEY -d DINAS -g GATEWAY [-s SERIAL] roster FILE.csv | hours FILE.json" >&2
+	echo "usage: sign.sh -k KEY -d DINAS -g GATEWAY [-s SERIAL] roster FILE.csv | hours FILE.json | receipt STREAM UPTO" >&2
 	exit 2
 }
 fail() {
@@ -39,11 +41,15 @@ while getopts k:d:g:s: option; do
 	esac
 done
 shift $((OPTIND - 1))
-if [ $# != 2 ] || [ -z "$key" ] || [ -z "$dinas" ] || [ -z "$gateway" ]; then
+case ${1-} in
+receipt) [ $# = 3 ] || usage ;;
+*) [ $# = 2 ] || usage ;;
+esac
+if [ -z "$key" ] || [ -z "$dinas" ] || [ -z "$gateway" ]; then
 	usage
 fi
-kind=$1 file=$2
-[ -r "$file" ] || fail "cannot read $file"
+kind=$1 file=$2 upto=${3-}
+[ "$kind" = receipt ] || [ -r "$file" ] || fail "cannot read $file"
 [ -r "$key" ] || fail "cannot read the key $key"
 
 for name in "$dinas" "$gateway"; do
@@ -95,6 +101,31 @@ entries() {
 
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+
+# signature signs a file.
+signature() {
+	openssl pkeyutl -sign -rawin -inkey "$key" -in "$1" -out "$dir/signature"
+	[ "$(wc -c <"$dir/signature")" -eq 64 ] || fail "$key is no Ed25519 key"
+	openssl base64 -A -in "$dir/signature"
+}
+
+# A receipt is signed as text, a line for each part, without a line feed at the end.
+if [ "$kind" = receipt ]; then
+	stream=$file
+	case $dinas$gateway in
+	*'*'*) fail "a receipt is for one gateway" ;;
+	esac
+	case $stream in
+	*[!0-9a-f-]* | '') fail "\"$stream\" is no stream: it stands in each event" ;;
+	esac
+	case $upto in
+	0* | *[!0-9]* | '') fail "\"$upto\" is no number of an event" ;;
+	esac
+	printf 'gatewayd receipt v1\n%s\n%s\n%s\n%s' "$dinas" "$gateway" "$stream" "$upto" >"$dir/payload"
+	sig=$(signature "$dir/payload")
+	printf '{"stream":"%s","upto":%s,"sig":"%s"}\n' "$stream" "$upto" "$sig"
+	exit
+fi
 case $kind in
 roster)
 	entries "$file" >"$dir/body" || exit 1
@@ -106,9 +137,8 @@ esac
 printf '{"kind":"%s","dinas":"%s","gateway":"%s","serial":%s,"issued":"%s",%s}' \
 	"$kind" "$dinas" "$gateway" "$serial" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$body" >"$dir/payload"
 
-openssl pkeyutl -sign -rawin -inkey "$key" -in "$dir/payload" -out "$dir/signature"
-[ "$(wc -c <"$dir/signature")" -eq 64 ] || fail "$key is no Ed25519 key"
+sig=$(signature "$dir/payload")
 printf '{"v":1,"payload":"%s","signature":"%s"}\n' \
-	"$(openssl base64 -A -in "$dir/payload")" "$(openssl base64 -A -in "$dir/signature")" >"$dir/message"
+	"$(openssl base64 -A -in "$dir/payload")" "$sig" >"$dir/message"
 [ "$(wc -c <"$dir/message")" -le 500000 ] || fail "$file is too large: a gateway takes 500,000 bytes"
 cat "$dir/message"

@@ -162,6 +162,7 @@ func (c *Clock) Recall(tail func(func(presence.Entry) bool) error) error {
 		// first event on.
 		if now := c.source.Now(); now.State != presence.ClockTrusted {
 			c.book.See(now.Boot, now.Boottime)
+			c.passed = c.book.NotBefore(now)
 		}
 	}
 	return nil

@@ -213,9 +213,15 @@ type Reply struct {
 
 // Receipt is the payload of `receipt`: the city's database has all events of
 // the stream up to and including Upto.
+//
+// Where the gateway has the city's key, Sig signs "gatewayd receipt v1" and the
+// department, the gateway, the stream, Upto in decimal and, if there is one, Link
+// (see signed.City).
 type Receipt struct {
 	Stream ID     `json:"stream"`
 	Upto   uint64 `json:"upto"`
+	Link   string `json:"link,omitempty"` // of the last event, 32 hex digits
+	Sig    string `json:"sig,omitempty"`  // base64 of an Ed25519 signature
 }
 
 // TimeRequest is the payload of `time/request`.
@@ -225,9 +231,14 @@ type TimeRequest struct {
 }
 
 // TimeReply is the payload of `time/reply`.
+//
+// Where the gateway has the city's key, Sig signs "gatewayd time v1" and the
+// department, the gateway, TX and UTC as they are printed here (see
+// signed.Statement).
 type TimeReply struct {
-	TX  string `json:"tx"`
-	UTC string `json:"utc"` // RFC 3339, down to nanoseconds
+	TX  string `json:"tx"`            // the question's: a nonce
+	UTC string `json:"utc"`           // RFC 3339, down to nanoseconds
+	Sig string `json:"sig,omitempty"` // base64 of an Ed25519 signature
 }
 
 // LogLine is the payload of `log`: a warning or an error, QoS 0.

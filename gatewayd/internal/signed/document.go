@@ -57,10 +57,10 @@ func Open(message []byte, key ed25519.PublicKey, form Form) (Document, error) {
 		return Document{}, errors.New(`is no signed document: it is not {"v":1,"payload":...,"signature":...} with base64 in both`)
 	}
 	if len(e.Signature) == 0 {
-		return Document{}, errors.New("is not signed")
+		return Document{}, errUnsigned
 	}
 	if len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, e.Payload, e.Signature) {
-		return Document{}, errors.New("is not signed by the city's key, or was changed afterwards")
+		return Document{}, errForged
 	}
 	d, err := read(e.Payload, form.Body)
 	if err != nil {

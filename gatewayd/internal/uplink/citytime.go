@@ -32,14 +32,34 @@ const (
 	maxReply = 1 << 10 // bytes
 )
 
-// asksTime tells whether the city is asked for the time: over a line on which
-// nobody else can answer.
-func (o Options) asksTime() bool { return o.TLS && o.Anchor != nil }
+// asksTime tells whether the city is asked for the time: where it signs its answer,
+// or over a line on which nobody but the broker can answer.
+func (o Options) asksTime() bool { return (o.TLS || o.City != nil) && o.Anchor != nil }
+
+// believe tells why the city cannot have said this time, nil if it can.
+func (o Options) believe(r timeReply) error {
+	if o.City != nil {
+		if err := o.City.Time(r.TimeReply); err != nil {
+			return fmt.Errorf("time %w", err)
+		}
+	}
+	if o.CityTime == nil {
+		return nil
+	}
+	switch from, to := o.CityTime(); {
+	case r.utc.Before(from):
+		return fmt.Errorf("time %.40q is before this gateway's program was built", r.UTC)
+	case !to.IsZero() && r.utc.After(to):
+		return fmt.Errorf("time %.40q is after the end of the city's CA", r.UTC)
+	}
+	return nil
+}
 
 // cityTime asks the city for the time, one question after the other. It belongs
 // to one connection.
 type cityTime struct {
 	now     func() presence.Reading
+	believe func(timeReply) error
 	answers chan answer // has room for one: nobody waits for more
 
 	mu    sync.Mutex
@@ -97,6 +117,10 @@ func (c *cityTime) take(m mqtt.Message) error {
 	}
 	if reply.TX != c.open {
 		return nil
+	}
+	// Whoever cannot show that he is the city does not end the question either.
+	if err := c.believe(reply); err != nil {
+		return err
 	}
 	c.open = ""
 	c.answers <- answer{reply.utc, at} // ask has made room

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ func (n note) Ack()              {}
 // newCityTime asks on the clock of a synctest bubble.
 func newCityTime() *cityTime {
 	start := time.Now()
-	return &cityTime{answers: make(chan answer, 1), now: func() presence.Reading {
+	return &cityTime{believe: Options{}.believe, answers: make(chan answer, 1), now: func() presence.Reading {
 		return presence.Reading{Boot: presence.ID{1}, Boottime: time.Since(start)}
 	}}
 }
@@ -121,6 +122,61 @@ func FuzzTimeReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if r, err := parseTimeReply(payload); err == nil && (r.TX == "" || r.UTC == "") {
 			t.Errorf("%q was taken as %+v", payload, r)
+		}
+	})
+}
+
+// forger finds nothing signed that has no "good" in it.
+type forger struct{}
+
+func (forger) Receipt(presence.Receipt) error { return nil }
+
+func (forger) Time(r presence.TimeReply) error {
+	if r.Sig != "good" {
+		return errors.New("is not signed")
+	}
+	return nil
+}
+
+// TestNobodyElseTellsTheTime: a time that cannot be the city's is refused, and
+// does not end the question.
+func TestNobodyElseTellsTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		o := Options{City: forger{}, CityTime: func() (from, to time.Time) { return now.Add(-time.Hour), now.Add(time.Hour) }}
+		c := newCityTime()
+		c.believe = o.believe
+		request, _ := c.ask()
+		say := func(utc time.Time, sig string) error {
+			return c.take(note{payload: fmt.Sprintf(`{"tx":%q,"utc":%q,"sig":%q}`, request.TX, utc.UTC().Format(time.RFC3339Nano), sig)})
+		}
+		for name, tc := range map[string]struct {
+			utc       time.Time
+			sig, want string
+		}{
+			"unsigned":           {now, "", "not signed"},
+			"forged":             {now, "bad", "not signed"},
+			"before the build":   {now.Add(-time.Hour - 1), "good", "built"},
+			"after the CA's end": {now.Add(time.Hour + 1), "good", "CA"},
+		} {
+			if err := say(tc.utc, tc.sig); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if len(c.answers) > 0 {
+			t.Error("one of them counts")
+		}
+		if err := say(now, "good"); err != nil || len(c.answers) != 1 {
+			t.Errorf("the city's own: %v", err)
+		}
+		for tls, want := range map[bool]bool{true: true, false: false} {
+			anchor := func(presence.Reading, time.Time, time.Duration) {}
+			if got := (Options{TLS: tls, Anchor: anchor}).asksTime(); got != want {
+				t.Errorf("with TLS %v: asks %v", tls, got)
+			}
+			if !(Options{TLS: tls, Anchor: anchor, City: forger{}}).asksTime() {
+				t.Errorf("with TLS %v and a key: does not ask", tls)
+			}
 		}
 	})
 }

@@ -245,6 +245,11 @@ func (u *Uplink) receipt(payload []byte, now bool) error {
 	if err != nil {
 		return err
 	}
+	if u.opt.City != nil {
+		if err := u.opt.City.Receipt(r); err != nil {
+			return fmt.Errorf("receipt %w", err)
+		}
+	}
 	pos, found := u.opt.Journal.Place(r.Stream, r.Upto)
 	if !found {
 		return fmt.Errorf("receipt for %s-%d, which is not in the journal", r.Stream, r.Upto)

@@ -75,7 +75,7 @@ func (u *Uplink) session(ctx context.Context) error {
 		commands:  make(chan mqtt.Message, inboundRoom),
 		notes:     make(chan mqtt.Message, inboundRoom),
 		documents: make(chan mqtt.Message, documentRoom),
-		time:      &cityTime{now: u.opt.Now, answers: make(chan answer, 1)},
+		time:      &cityTime{now: u.opt.Now, believe: u.opt.believe, answers: make(chan answer, 1)},
 		lost:      make(chan error, 1),
 		places:    make(chan struct{}, max(u.opt.Window, 1)),
 	}

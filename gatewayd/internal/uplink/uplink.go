@@ -81,6 +81,12 @@ type Times interface {
 	Changed() <-chan struct{}
 }
 
+// City knows what the city says. The errors tell why it did not say it.
+type City interface {
+	Receipt(presence.Receipt) error
+	Time(presence.TimeReply) error
+}
+
 // CommandFunc answers one command. Commands run one after the other; while one
 // runs, a few others wait and more are refused. The context ends with the
 // connection.
@@ -106,6 +112,12 @@ type Options struct {
 	Times    Times
 	Now      func() presence.Reading
 	Commands map[string]CommandFunc
+	// City, if set, knows what the city says by its signature: then receipts and
+	// the time count only signed.
+	City City
+	// CityTime, if set, bounds what the city can say that the time is; a zero
+	// instant bounds nothing.
+	CityTime func() (from, to time.Time)
 	// NotBefore, if set, is an instant that has certainly passed, for while the
 	// time is unknown; zero where none is known.
 	NotBefore func() time.Time

@@ -7,8 +7,10 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"os"
@@ -25,16 +27,42 @@ func main() {
 	ca := flag.String("ca", "", "file with the broker's CA certificate; the system's if empty")
 	cert := flag.String("cert", "", "file with this machine's certificate")
 	key := flag.String("key", "", "file with the key of it")
+	sign := flag.String("sign", "", "file with the city's key (Ed25519, PEM) to sign with: gateways that have city.key_file believe nothing else")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *broker, *ca, *cert, *key); err != nil {
+	if err := run(ctx, *broker, *ca, *cert, *key, *sign); err != nil {
 		fmt.Fprintln(os.Stderr, "cityclock:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, broker, ca, cert, key string) error {
+// readKey reads the city's private key as "openssl genpkey" writes it; nil without
+// a file.
+func readKey(file string) (ed25519.PrivateKey, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the city's key: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("read the city's key %s: it is no PEM file", file)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read the city's key %s: %w", file, err)
+	}
+	signer, ok := key.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("read the city's key %s: it is no Ed25519 key", file)
+	}
+	return signer, nil
+}
+
+func run(ctx context.Context, broker, ca, cert, key, sign string) error {
 	if !strings.HasPrefix(broker, "tls://") {
 		return fmt.Errorf("-broker %q: want tls://host:port, gateways believe no other line", broker)
 	}
@@ -56,8 +84,12 @@ func run(ctx context.Context, broker, ca, cert, key string) error {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
+	signer, err := readKey(sign)
+	if err != nil {
+		return err
+	}
 	return city.Responder{
-		Broker: broker, TLS: config, Now: time.Now,
+		Broker: broker, TLS: config, Now: time.Now, Key: signer,
 		Report: func(what string) { fmt.Fprintln(os.Stderr, "cityclock:", what) },
 	}.Run(ctx)
 }
