@@ -1,9 +1,12 @@
 package journal
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -26,7 +29,7 @@ type Damage struct {
 	Waiting    int              // of them not delivered
 	Lost       int              // events known to be lost without delivery
 	Missing    []presence.Range // numbers of which nothing is left, delivered or not
-	EndUnknown bool             // more may be missing at the end, of which nothing is known
+	EndUnknown bool             // more may be missing at the end; Missing has open ranges then
 }
 
 const (
@@ -71,7 +74,7 @@ func (j *Journal) rescue(l loss) (*Damage, error) {
 	}
 	d.Quarantine = name
 	for _, choice := range s.choices() {
-		d.describe(s, choice)
+		d.describe(s, choice, l.mark.Stream)
 		err = j.rebuild(path+".new", choice, l, d)
 		if !errors.Is(err, syscall.ENOSPC) {
 			break
@@ -109,8 +112,9 @@ func (s salvaged) choices() []salvaged {
 }
 
 // describe says what becomes of all when choice is what is put into the new
-// file.
-func (d *Damage) describe(all, choice salvaged) {
+// file. The last stream that began, as far as is known, began with a start that
+// may be missing.
+func (d *Damage) describe(all, choice salvaged, began presence.ID) {
 	waiting := func(s salvaged) (n int) {
 		for _, p := range s.records {
 			if p.pos > s.state.Cursor {
@@ -122,20 +126,52 @@ func (d *Damage) describe(all, choice salvaged) {
 	d.Salvaged, d.Waiting = len(choice.records), waiting(choice)
 	d.Lost = all.lost + waiting(all) - d.Waiting
 	d.Missing, d.EndUnknown = all.missing, !choice.endSure || len(choice.records) == 0
+	if d.EndUnknown {
+		d.Missing = append(slices.Clone(all.missing), choice.ends(all, began)...)
+	}
+}
+
+// ends are the ends of streams that may be missing behind what is put into the
+// new file; where nothing is put there, behind what was delivered. The stream
+// that began last may be known by its name alone.
+func (s salvaged) ends(all salvaged, began presence.ID) []presence.Range {
+	after := all.state.Cursor
+	if n := len(s.records); n > 0 {
+		after = s.records[n-1].pos
+	}
+	firsts := make(map[presence.ID]uint64) // stream -> position of its number 1
+	for id, info := range all.streams {
+		firsts[id] = info.First
+	}
+	for _, p := range all.records {
+		firsts[p.stream] = p.pos - p.seq + 1
+	}
+	streams := slices.SortedFunc(maps.Keys(firsts), func(a, b presence.ID) int {
+		return cmp.Or(cmp.Compare(firsts[a], firsts[b]), bytes.Compare(a[:], b[:]))
+	})
+	var ends []presence.Range
+	for i, id := range streams {
+		first := firsts[id]
+		r := presence.Range{Stream: id, From: max(after+1, first) - first + 1}
+		if i+1 < len(streams) {
+			// The next stream began where this one ended.
+			if r.To = firsts[streams[i+1]] - first; r.From > r.To {
+				continue
+			}
+		}
+		ends = append(ends, r)
+	}
+	if _, known := firsts[began]; !known && !began.IsZero() {
+		ends = append(ends, presence.Range{Stream: began, From: 1})
+	}
+	return ends
 }
 
 // gaps are the drafts that name what is gone.
 func (j *Journal) gaps(d *Damage, l loss, s salvaged) []presence.Draft {
 	comment := d.Problem
 	if d.EndUnknown {
-		comment += "; what was newest may be missing beyond that"
-		switch {
-		case len(s.records) > 0:
-			last := s.records[len(s.records)-1]
-			comment += fmt.Sprintf(", from seq %d of stream %s on", last.seq+1, last.stream)
-		case !l.mark.Stream.IsZero():
-			comment += fmt.Sprintf(", all of stream %s", l.mark.Stream)
-		}
+		comment += "; what was newest may be missing beyond what is known"
 	}
 	if s.nameless > 0 {
 		comment += fmt.Sprintf("; %d events of streams of which nothing is left are missing too", s.nameless)

@@ -102,6 +102,7 @@ func (s sample) survives(t testing.TB, o journal.Options, file []byte) (*journal
 		seq    uint64
 	}
 	there, named := make(map[id]presence.Entry), make(map[id]bool)
+	ends := make(map[presence.ID]uint64) // from this number on to the stream's end
 	var last uint64
 	gaps := 0
 	for _, e := range got {
@@ -118,9 +119,17 @@ func (s sample) survives(t testing.TB, o journal.Options, file []byte) (*journal
 		}
 		gaps++
 		for _, r := range e.Gap.Ranges {
+			if r.Open() {
+				ends[r.Stream] = r.From
+			}
 			for seq := r.From; seq <= r.To; seq++ {
 				named[id{r.Stream, seq}] = true
 			}
+		}
+	}
+	for k := range there {
+		if from, ok := ends[k.stream]; ok && k.seq >= from {
+			t.Errorf("seq %d is there, and named as missing", k.seq)
 		}
 	}
 	d := j.Damage()
@@ -139,6 +148,13 @@ func (s sample) survives(t testing.TB, o journal.Options, file []byte) (*journal
 		// It may be missing only if no whole record of it was left.
 		if at := bytes.Index(file, recordOf(want)); at >= 0 && !torn(s, file, at) {
 			t.Errorf("event %d was whole at %d and was not salvaged", want.Pos, at)
+		}
+		if from, ok := ends[k.stream]; ok && k.seq >= from {
+			continue
+		}
+		// Without the mark and without any record there is nothing to tell by.
+		if d != nil && d.EndUnknown && !named[k] && want.Pos > s.cursor && k.stream == s.events[len(s.events)-1].Stream && s.mark != nil {
+			t.Errorf("event %d (seq %d) of the last stream is missing and no gap names it", want.Pos, want.Seq)
 		}
 		if !named[k] && (d == nil || !d.EndUnknown) {
 			t.Errorf("event %d (seq %d) is missing and no gap names it", want.Pos, want.Seq)
@@ -657,4 +673,59 @@ func TestOldDamagedFilesGo(t *testing.T) {
 	if names := quarantined(t, o); len(names) != 3 {
 		t.Errorf("kept: %v", names)
 	}
+}
+
+// TestAnUnknownTailIsAnOpenRange: where nobody knows how many of the newest
+// events there were, the gap names all from the first missing number to the end
+// of the stream.
+func TestAnUnknownTailIsAnOpenRange(t *testing.T) {
+	s := newSample(t, 100)
+	newest := s.events[len(s.events)-1].Stream
+	ranges := func(t *testing.T, file []byte) (open, last uint64) {
+		t.Helper()
+		j, err := journal.Open(s.place(t, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.Close()
+		if d := j.Damage(); d == nil || !d.EndUnknown {
+			t.Fatalf("damage: %+v", d)
+		}
+		for _, e := range all(t, j, 0) {
+			if e.Stream == newest {
+				last = e.Seq
+			}
+			if e.Gap == nil {
+				continue
+			}
+			for _, r := range e.Gap.Ranges {
+				if !r.Open() {
+					continue
+				}
+				if open != 0 || r.Stream != newest {
+					t.Errorf("another open range: %+v", r)
+				}
+				open = r.From
+			}
+		}
+		return open, last
+	}
+	t.Run("all of it", func(t *testing.T) {
+		if open, _ := ranges(t, bytes.Repeat([]byte{0xA5}, len(s.file))); open != 1 {
+			t.Errorf("the open range begins at %d", open)
+		}
+	})
+	t.Run("both meta pages and the newest events", func(t *testing.T) {
+		file := bytes.Clone(s.file)
+		clear(file[:2*pageSize])
+		gone := s.events[len(s.events)-3:]
+		for _, e := range gone {
+			for at := bytes.Index(file, recordOf(e)); at >= 0; at = bytes.Index(file, recordOf(e)) {
+				file[at+20] ^= 0xFF
+			}
+		}
+		if open, last := ranges(t, file); open != gone[0].Seq || last != gone[0].Seq-1 {
+			t.Errorf("the open range begins at %d behind %d, want %d", open, last, gone[0].Seq)
+		}
+	})
 }

@@ -317,8 +317,8 @@ func (s *salvaged) account(r io.ReaderAt, c codec, pieces []piece, from uint64) 
 			firsts[e.Start.Previous.Stream] = p.pos - e.Start.Previous.Seq
 		case e.Gap != nil:
 			for _, g := range e.Gap.Ranges {
-				if g.From <= g.To {
-					named[g.Stream] = named[g.Stream].add(span{g.From, g.To})
+				if numbers, ok := numbersOf(g); ok {
+					named[g.Stream] = named[g.Stream].add(numbers)
 				}
 			}
 		}

@@ -90,6 +90,17 @@ func smallChecksum(key, payload []byte) uint32 {
 // span is a run of positions, both ends included.
 type span struct{ from, to uint64 }
 
+// noEnd is above all positions and numbers.
+const noEnd = 1 << 62
+
+// numbersOf are the numbers that a range names, false where it makes no sense.
+func numbersOf(r presence.Range) (span, bool) {
+	if r.Open() {
+		return span{r.From, noEnd}, r.From > 0 && r.From < noEnd
+	}
+	return span{r.From, r.To}, r.From <= r.To && r.To < noEnd
+}
+
 // spans are positions where no record is: in order, neither overlapping nor
 // touching. There are few: salvage and a full disk make them.
 type spans []span

@@ -201,8 +201,8 @@ func (a *audit) record(c codec, key, value []byte) {
 			r.Gaps = append(r.Gaps, describeGap(e.Gap))
 		}
 		for _, g := range e.Gap.Ranges {
-			if g.From <= g.To {
-				a.named[g.Stream] = a.named[g.Stream].add(span{g.From, g.To})
+			if numbers, ok := numbersOf(g); ok {
+				a.named[g.Stream] = a.named[g.Stream].add(numbers)
 			}
 		}
 	}

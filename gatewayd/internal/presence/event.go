@@ -264,7 +264,11 @@ func (j *object) gap(g *Gap, loc *time.Location) {
 			j.dst = append(j.dst, '{')
 			j.id("stream", r.Stream)
 			j.int("from", int64(r.From))
-			j.int("to", int64(r.To))
+			if r.Open() {
+				j.null("to")
+			} else {
+				j.int("to", int64(r.To))
+			}
 			j.close()
 		}
 		j.dst = append(j.dst, ']')

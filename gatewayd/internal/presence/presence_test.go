@@ -61,7 +61,7 @@ func bodies() map[string]presence.Draft {
 		}},
 		"gap": {Kind: presence.KindGap, At: at, Gap: &presence.Gap{
 			Reason: presence.GapJournalFull, Kinds: map[string]int{"tag": 120}, First: &at,
-			Ranges: []presence.Range{{Stream: stream, From: 5, To: 124}},
+			Ranges: []presence.Range{{Stream: stream, From: 5, To: 124}, {Stream: stream, From: 200}},
 		}},
 		"bare gap": {Kind: presence.KindGap, At: at, Gap: &presence.Gap{Reason: presence.GapWriteFailed, Kinds: map[string]int{}}},
 	}

@@ -243,8 +243,11 @@ type Gap struct {
 type Range struct {
 	Stream ID     `cbor:"1,keyasint"`
 	From   uint64 `cbor:"2,keyasint"`
-	To     uint64 `cbor:"3,keyasint"`
+	To     uint64 `cbor:"3,keyasint"` // 0: to the end of the stream, wherever that was
 }
+
+// Open reports whether the range goes to the end of its stream.
+func (r Range) Open() bool { return r.To == 0 }
 
 // GapReason says why events are missing.
 type GapReason string
