@@ -297,7 +297,7 @@ func TestEveryNamedFileCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, path, string(text)+"[tags]\nroster_file = \"roster.csv\"\nroster_key_file = \"city.pem\"\n")
+	write(t, path, string(text)+"[tags]\nroster_file = \"roster.csv\"\n[city]\nkey_file = \"city.pem\"\n")
 	write(t, filepath.Join(dir, "city.pem"), cityKey)
 	write(t, filepath.Join(dir, "roster.csv"), "badge,tag\n")
 	digest := func() string {

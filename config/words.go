@@ -235,6 +235,8 @@ func indonesian(format string) string {
 		return "tidak ada: tulis berkas kunci kartu dari kota, atau plain_uid = true untuk mengirim UID apa adanya"
 	case "needs to know what badges are called: write badges.key_file, or badges.plain_uid = true":
 		return "perlu mengetahui nama kartu: tulis badges.key_file, atau badges.plain_uid = true"
+	case "has moved: write it as key_file below [city]; receipts and the time have to be signed with that key too":
+		return "pindah: tulis sebagai key_file di bawah [city]; resi dan waktu juga harus ditandatangani dengan kunci itu"
 	case "stands beside fence_file: keep lat, lon and radius_m, or fence_file":
 		return "ada di samping fence_file: pertahankan lat, lon dan radius_m, atau fence_file"
 	case "and lon look like metres (UTM): write degrees (WGS 84), such as -7.9778 and 112.634":
