@@ -44,6 +44,8 @@ const (
 // Commands and bits, by register.
 const (
 	commandIdle       = 0x00
+	commandMem        = 0x01 // moves the FIFO to the internal buffer
+	commandCalcCRC    = 0x03
 	commandTransceive = 0x0C
 	commandSoftReset  = 0x0F
 	commandPowerDown  = 0x10 // reads as 1 until the chip has started
@@ -65,6 +67,9 @@ const (
 
 	fifoFlush = 0x80
 	fifoSize  = 64
+
+	internalSize = 25   // bytes of the internal buffer
+	autoTestOn   = 0x09 // SelfTest of AutoTestReg
 
 	rxLastBits = 0x07 // of ControlReg
 
