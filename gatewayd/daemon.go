@@ -18,8 +18,6 @@ import (
 
 	"github.com/google/uuid"
 	"periph.io/x/conn/v3/gpio"
-	"periph.io/x/conn/v3/physic"
-	"periph.io/x/conn/v3/spi"
 
 	"presence/config"
 	"presence/drivers/bus"
@@ -654,46 +652,19 @@ func (d *daemon) openReader(r config.Reader) func(context.Context) (card.Reader,
 	if d.around.reader != nil {
 		return func(ctx context.Context) (card.Reader, error) { return d.around.reader(ctx, r) }
 	}
-	opt := mfrc522.Options{
-		Speed:  physic.Frequency(r.SpeedHz) * physic.Hertz,
-		GainDB: r.GainDB,
-		Log:    d.log.With("reader", r.Name),
-	}
 	if r.Bus == config.SimBus {
 		chip := d.hardware.Add(r.Name, r.Poll).Chip
-		return func(context.Context) (card.Reader, error) { return mfrc522.New(chip.Port(), opt) }
+		return func(context.Context) (card.Reader, error) {
+			return mfrc522.New(chip.Port(), chipOptions(r, d.log))
+		}
 	}
 	return func(context.Context) (card.Reader, error) {
-		if r.ResetPin != "" {
-			pin, err := bus.Pin(r.ResetPin)
-			if err != nil {
-				return nil, err
-			}
-			opt.Reset = pin
-		}
-		if r.IRQPin != "" {
-			// Only ever a hint: without it the reader is as good.
-			if pin, err := bus.Pin(r.IRQPin); err != nil {
-				opt.Log.Warn("cannot open the interrupt pin, the reader works without it", "error", err)
-			} else {
-				opt.IRQ = pin
-			}
-		}
-		port, err := bus.OpenSPI(r.Bus)
+		chip, err := openChip(r, d.log)
 		if err != nil {
-			return nil, err
+			return nil, err // and no reader that is a nil chip
 		}
-		return newReader(port, opt)
+		return chip, nil
 	}
-}
-
-// newReader makes the driver own the port.
-func newReader(port spi.PortCloser, opt mfrc522.Options) (card.Reader, error) {
-	reader, err := mfrc522.New(port, opt)
-	if err != nil {
-		return nil, errors.Join(err, port.Close())
-	}
-	return reader, nil
 }
 
 // info says what this gateway is.

@@ -26,6 +26,7 @@ import (
 
 type doctorCmd struct {
 	JSON bool `name:"json" help:"Print one JSON document."`
+	Gain bool `name:"gain" help:"Find the gain at which each reader hears a badge best: lay one where people hold theirs. Only while the gateway is stopped."`
 }
 
 // diagnosis is the document that `gatewayd doctor --json` prints.
@@ -38,6 +39,9 @@ type diagnosis struct {
 
 // Run examines this machine and its configuration.
 func (d doctorCmd) Run(ctx context.Context, c *cli, con console) error {
+	if d.Gain {
+		return d.sweepGains(ctx, c.Config, con)
+	}
 	found, err := examine(ctx, c.Config)
 	if err != nil {
 		return err
@@ -106,6 +110,13 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 		found.Gateway = opt.Config.Gateway.ID
 		line := lineOptions(opt.Config)
 		line.Log, line.Now, line.Session = slog.New(slog.DiscardHandler), source.Now, presence.ID(uuid.New())
+		opt.Chip = func(r config.Reader) (doctor.Chip, error) {
+			chip, err := openChip(r, slog.New(slog.DiscardHandler))
+			if err != nil {
+				return nil, err
+			}
+			return chip, nil
+		}
 		opt.Try = func(ctx context.Context, reach bool) uplink.Probe { return uplink.Try(ctx, line, reach) }
 	}
 	found.Checks = doctor.Examine(ctx, opt)

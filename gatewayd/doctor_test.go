@@ -85,3 +85,16 @@ func TestDoctorSpeaksTheTechniciansLanguage(t *testing.T) {
 		t.Errorf("with a wrong configuration, in Indonesian: exit %d\n%s", code, out)
 	}
 }
+
+// The gain can only be tried out while nobody else uses the reader, and of one
+// that is there.
+func TestDoctorLeavesTheReaderToTheGateway(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	if out, code := g.try("doctor", "--gain"); code != 2 || !strings.Contains(out, `reader "door" is mocked`) {
+		t.Errorf("of a mocked reader: exit %d\n%s", code, out)
+	}
+	g.start()
+	if out, code := g.try("doctor", "--gain"); code != 1 || !strings.Contains(out, "sudo systemctl stop gatewayd") {
+		t.Errorf("while it runs: exit %d\n%s", code, out)
+	}
+}

@@ -59,6 +59,8 @@ type Options struct {
 	Now  func() presence.Reading
 	// Try takes the way to the broker; with reach, not beyond TLS.
 	Try func(ctx context.Context, reach bool) uplink.Probe
+	// Chip opens the chip of a reader. Nil where none may be opened.
+	Chip func(config.Reader) (Chip, error)
 	// Health is that of the gateway that runs here, nil where none does.
 	Health *presence.Health
 	// Unasked: one may run here, but the caller is not permitted to ask it.
@@ -75,7 +77,7 @@ func Examine(ctx context.Context, opt Options) []Finding {
 	e.configuration()
 	e.running()
 	if e.Config != nil {
-		e.readers()
+		e.readers(ctx)
 		e.pins()
 		e.receivers()
 		e.secrets()
@@ -89,6 +91,14 @@ func Examine(ctx context.Context, opt Options) []Finding {
 		e.broker(ctx)
 	}
 	return e.findings
+}
+
+// Chip is a reader's chip, opened for the time of the examination.
+type Chip interface {
+	// SelfTest has the chip test itself; see mfrc522.Reader.
+	SelfTest(ctx context.Context) error
+	Version() string
+	Close() error
 }
 
 // exam is one examination.

@@ -2,7 +2,9 @@ package doctor_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,6 +13,9 @@ import (
 	"time"
 
 	"presence/config"
+	"presence/drivers/cardtest"
+	"presence/drivers/mfrc522"
+	"presence/drivers/mfrc522/mfrc522test"
 	"presence/drivers/pi"
 	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/doctor"
@@ -90,7 +95,25 @@ broker = %q
 		},
 		Try: func(context.Context, bool) uplink.Probe { return uplink.Probe{} },
 	}
+	o.chip(mfrc522test.FaultNone)
 	return o
+}
+
+// chip wires a chip with a fault to the reader. It is not to be touched while a
+// gateway runs.
+func (o *office) chip(f mfrc522test.Fault, opts ...mfrc522test.Option) {
+	chip := mfrc522test.New(cardtest.NewField(), opts...)
+	chip.SetFault(f)
+	o.opt.Chip = func(config.Reader) (doctor.Chip, error) {
+		if o.opt.Health != nil || o.opt.Unasked || o.opt.Silent {
+			o.t.Error("the chip of a gateway that runs was opened")
+		}
+		r, err := mfrc522.New(chip.Port(), mfrc522.Options{})
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
+	}
 }
 
 func (o *office) parse(text string) *config.Config {
@@ -288,7 +311,30 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) {
 				o.write("etc/group", fmt.Sprintf("spi:x:%d:\ngpio:x:%d:\ndialout:x:%d:\ngatewayd:x:%d:\n", os.Getgid(), os.Getgid(), os.Getgid(), os.Getgid()))
 			}, doctor.Warn, "badge-key", "sudo chown gatewayd: /etc/gatewayd/badge.key && sudo chmod 600",
 		},
-		"user unknown":  {func(o *office) { o.write("etc/passwd", "root:x:0:0::/root:/bin/sh\n") }, doctor.Fail, "service", "sudo systemd-sysusers"},
+		"user unknown":           {func(o *office) { o.write("etc/passwd", "root:x:0:0::/root:/bin/sh\n") }, doctor.Fail, "service", "sudo systemd-sysusers"},
+		"chip broken":            {func(o *office) { o.chip(mfrc522test.FaultSelfTest) }, doctor.Fail, "self-test", "sudo poweroff"},
+		"chip deaf":              {func(o *office) { o.chip(mfrc522test.FaultDeaf) }, doctor.Fail, "self-test", "sudo poweroff"},
+		"chip not wired":         {func(o *office) { o.chip(mfrc522test.FaultBusHigh) }, doctor.Fail, "self-test", "sudo poweroff"},
+		"chip copied":            {func(o *office) { o.chip(mfrc522test.FaultNone, mfrc522test.Version(0xB2)) }, "", "", ""},
+		"chip tested as it runs": {func(o *office) { o.opt.Health = running("ok", true); o.chip(mfrc522test.FaultBusHigh) }, "", "", ""},
+		"chip of root": {
+			func(o *office) {
+				o.opt.Chip = func(config.Reader) (doctor.Chip, error) {
+					return nil, &fs.PathError{Op: "open", Path: "/dev/spidev0.0", Err: fs.ErrPermission}
+				}
+			}, doctor.Warn, "self-test", "sudo gatewayd doctor",
+		},
+		"chip without its pin": {
+			func(o *office) {
+				o.opt.Chip = func(config.Reader) (doctor.Chip, error) { return nil, errors.New("no such pin\nat all") }
+			}, doctor.Fail, "self-test", "gatewayd check",
+		},
+		"chip in use": {
+			func(o *office) {
+				o.write("proc/77/comm", "python3\n")
+				o.link("/dev/spidev0.0", "proc/77/fd/5")
+			}, doctor.Warn, "self-test", "sudo kill 77",
+		},
 		"reader broken": {func(o *office) { o.opt.Health = running("bus-dead", true) }, doctor.Fail, "reader", "gatewayd watch"},
 		"broker away":   {func(o *office) { o.opt.Health = running("ok", false) }, doctor.Fail, "broker", "gatewayd status"},
 		"topics denied while it runs": {

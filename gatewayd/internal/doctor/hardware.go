@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,11 +10,13 @@ import (
 	"strings"
 
 	"presence/config"
+	"presence/drivers/card"
+	"presence/drivers/mfrc522"
 	"presence/drivers/pi"
 )
 
 // readers looks at the SPI devices that the readers are wired to.
-func (e *exam) readers() {
+func (e *exam) readers(ctx context.Context) {
 	for _, r := range e.Config.Readers {
 		if r.Bus == config.SimBus {
 			e.ok("spi", r.Name, say("reader %q is mocked", "pembaca %q disimulasikan", r.Name))
@@ -25,6 +28,7 @@ func (e *exam) readers() {
 		}
 		if e.device("spi", r.Name, r.Bus, "spi") {
 			e.ok("spi", r.Name, say("%s is there for user %s", "%s tersedia bagi pengguna %s", r.Bus, e.account.Name))
+			e.selfTest(ctx, r)
 		}
 	}
 	if e.Health == nil {
@@ -38,6 +42,54 @@ func (e *exam) readers() {
 		e.fail("reader", r.Name, "gatewayd watch", say(
 			"reader %q is %s: check its wiring and its 3.3 V supply (%s)",
 			"pembaca %q berstatus %s: periksa kabel dan catu daya 3,3 V (%s)", r.Name, r.State, r.Error))
+	}
+}
+
+// selfTest has a reader's chip test itself. That is only possible while no
+// gateway runs: it holds the chip.
+func (e *exam) selfTest(ctx context.Context, r config.Reader) {
+	if e.Chip == nil || e.Health != nil || e.Unasked || e.Silent {
+		return
+	}
+	if holders := e.Board.Holders(r.Bus); len(holders) > 0 {
+		e.warn("self-test", r.Name, fmt.Sprintf("sudo kill %d", holders[0].PID), say(
+			"the chip of reader %q cannot be tested: %s is held by %s (process %d)",
+			"cip pembaca %q tidak dapat diuji: %s dipakai oleh %s (proses %d)", r.Name, r.Bus, holders[0].Name, holders[0].PID))
+		return
+	}
+	chip, err := e.Chip(r)
+	if err == nil {
+		err = chip.SelfTest(ctx)
+		if closing := chip.Close(); err == nil {
+			err = closing
+		}
+	}
+	why := ""
+	if err != nil {
+		why = strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	switch {
+	case err == nil:
+		e.ok("self-test", r.Name, say(
+			"the chip of reader %q, version %s, passes its self test", "cip pembaca %q, versi %s, lulus uji mandiri", r.Name, chip.Version()))
+	case errors.Is(err, mfrc522.ErrNoReference):
+		e.ok("self-test", r.Name, say(
+			"the chip of reader %q answers; it is a copy, version %s, of which nobody knows what its self test must find",
+			"cip pembaca %q menjawab; cip ini tiruan, versi %s, yang hasil uji mandirinya tidak diketahui", r.Name, chip.Version()))
+	case errors.Is(err, fs.ErrPermission):
+		e.warn("self-test", r.Name, asRoot, say(
+			"user %s may not test the chip of reader %q", "pengguna %s tidak boleh menguji cip pembaca %q", e.Self.Name, r.Name))
+	case errors.Is(err, card.ErrBusDead):
+		e.fail("self-test", r.Name, "sudo poweroff", say(
+			"the chip of reader %q does not answer: check its wires and its 3.3 V with the Pi switched off (%s)",
+			"cip pembaca %q tidak menjawab: matikan Pi, lalu periksa kabel dan catu daya 3,3 V (%s)", r.Name, why))
+	case errors.Is(err, card.ErrDeaf):
+		e.fail("self-test", r.Name, "sudo poweroff", say(
+			"the chip of reader %q does not work: change the board with the Pi switched off (%s)",
+			"cip pembaca %q tidak berfungsi: matikan Pi, lalu ganti papannya (%s)", r.Name, why))
+	default:
+		e.fail("self-test", r.Name, "gatewayd check", say(
+			"the chip of reader %q cannot be tested: %s", "cip pembaca %q tidak dapat diuji: %s", r.Name, why))
 	}
 }
 

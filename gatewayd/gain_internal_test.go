@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"presence/config"
+	"presence/drivers/card"
+	"presence/drivers/cardtest"
+	"presence/drivers/mfrc522/mfrc522test"
+)
+
+// The sweep over a real driver, and what the technician reads of it.
+func TestGainThatIsBestIsNamed(t *testing.T) {
+	field := cardtest.NewField()
+	chip := mfrc522test.New(field)
+	r := config.Reader{Name: "door", SpeedHz: 1_000_000, GainDB: 48}
+	open := func() (sweeper, error) { return newChip(chip.Port(), chipOptions(r, slog.New(slog.DiscardHandler))) }
+	read := func(indonesian bool, list ...readerGains) string {
+		var b strings.Builder
+		if err := (gains{V: 1, Readers: list}).print(&b, indonesian); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+
+	none, err := sweepGain(t.Context(), r, open)
+	if err != nil || none.Best != 0 || len(none.Tried) != 6 {
+		t.Fatalf("without a badge: %+v, %v", none, err)
+	}
+	uid, err := card.ParseUID("04A1B2C3D4E5F6")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cardtest.New(uid, card.ISO14443_4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	field.Put(c)
+	found, err := sweepGain(t.Context(), r, open)
+	if err != nil || found.Best != 33 || found.Set != 48 {
+		t.Fatalf("with a badge: %+v, %v", found, err)
+	}
+	for _, text := range []struct{ got, want string }{
+		{read(false, none), "no badge was seen at any gain"},
+		{read(true, none), "tidak ada kartu yang terlihat"},
+		{read(false, found), "  18 dB: 100 of 100 looks saw a badge, 0 attempts failed\n"},
+		{read(false, found), "the best is gain_db = 33; 48 is set"},
+		{read(true, found), "yang terbaik gain_db = 33; yang dipakai 48"},
+		{read(false, readerGains{Name: "door", Set: 33, Best: 33}), "gain_db = 33 is the best, and is set"},
+	} {
+		if !strings.Contains(text.got, text.want) {
+			t.Errorf("%q does not say %q", text.got, text.want)
+		}
+	}
+	if field.RF() {
+		t.Error("the chip was left open")
+	}
+
+	chip.SetFault(mfrc522test.FaultDeaf)
+	if _, err := sweepGain(t.Context(), r, open); !errors.Is(err, card.ErrDeaf) {
+		t.Errorf("of a deaf reader: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	chip.SetFault(mfrc522test.FaultNone)
+	if _, err := sweepGain(ctx, r, open); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
