@@ -1,8 +1,11 @@
 package main_test
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,9 +99,50 @@ func TestCorrectionsReachTheCity(t *testing.T) {
 	g.start()
 	fifth := g.timedTap("5A000005")
 	got = seen.Await("the fifth tap", arrived(fifth, 0, "corrected"))
-	for id, revs := range revisions(t, v, got) {
+	all = revisions(t, v, got)
+	for id, revs := range all {
 		if len(revs) > 2 {
 			t.Errorf("%s came under %d revs", id, len(revs))
 		}
+	}
+	g.recapAgrees(all)
+	g.stop()
+	g.recapAgrees(all)
+}
+
+// recapAgrees checks that the recap of each day on which the city has taps says
+// of each badge what the city was told last.
+func (g *gateway) recapAgrees(city map[string]map[int]event) {
+	g.t.Helper()
+	last := make(map[string]string)
+	days := make(map[string]bool)
+	for id, revs := range city {
+		e := revs[slices.Max(slices.Collect(maps.Keys(revs)))]
+		if e.Kind == "badge" && e.Time != nil {
+			last[id] = *e.Time
+			days[(*e.Time)[:10]] = true
+		}
+	}
+	checked := 0
+	for day := range days {
+		rows, err := csv.NewReader(strings.NewReader(g.must("export", "--day", day, "--format", "csv"))).ReadAll()
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		column := func(row []string, name string) string { return row[slices.Index(rows[0], name)] }
+		for _, r := range rows[1:] {
+			if r[0] != "badge" {
+				continue
+			}
+			for id, at := range map[string]string{column(r, "event"): column(r, "first"), column(r, "last_event"): column(r, "last")} {
+				checked++
+				if last[id] != at {
+					g.t.Errorf("the city was told %s of %s, the recap says %s", last[id], id, at)
+				}
+			}
+		}
+	}
+	if checked < 5 {
+		g.t.Errorf("%d taps were in the recaps of %v", checked, days)
 	}
 }

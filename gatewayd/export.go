@@ -112,7 +112,8 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err := times.Read(file); err != nil {
 		fmt.Fprintln(con.err, "gatewayd: times are less well known than they could be:", err)
 	}
-	from := exportFrom{origin: originOf(cfg), times: times, answers: lookUp(file, times), journal: file, outages: outages}
+	told := lookUp(file, times)
+	from := exportFrom{origin: originOf(cfg), times: times, answers: told, guess: told, journal: file, outages: outages}
 	if known {
 		from.off = &off{since: alive, what: offSince(alive, clean)}
 	}
@@ -190,7 +191,8 @@ func lookUp(told interface {
 type exportFrom struct {
 	origin  presence.Origin
 	times   timer
-	answers answers // for events
+	answers answers // what is told of events
+	guess   answers // the same but for a little, without telling it
 	journal scanner
 	outages []outage.Outage
 	off     *off // nil: the gateway runs
@@ -225,8 +227,9 @@ func export(ctx context.Context, w io.Writer, x control.Export, from exportFrom)
 // exportDay writes the recap of a day.
 func exportDay(ctx context.Context, w io.Writer, x control.Export, from exportFrom) error {
 	day := recap.New(from.origin, x.Day, from.times)
-	err := from.journal.Scan(ctx, func(e presence.Entry) error {
-		day.Entry(e)
+	since, until := day.Span()
+	err := from.each(ctx, since, until, func(e presence.Entry, t presence.Timing) error {
+		day.Entry(e, t)
 		return nil
 	})
 	if err != nil {
@@ -249,6 +252,71 @@ func exportDay(ctx context.Context, w io.Writer, x control.Export, from exportFr
 
 // exportPage is of how many events at a time the times are asked.
 const exportPage = 256
+
+// atEdges is how far from a span of time an event may lie, by what is known
+// without asking, and be asked for all the same: what is told of it then is what
+// decides.
+const atEdges = time.Hour
+
+// each passes the journal's events in order. Of those that may lie in a span it
+// tells what the city is told of their times, so that all exports agree with it
+// and with each other; of the others, what will do to see that they lie elsewhere.
+func (from exportFrom) each(ctx context.Context, since, until time.Time, fn func(presence.Entry, presence.Timing) error) error {
+	var page []presence.Entry
+	flush := func() error {
+		if len(page) == 0 {
+			return nil
+		}
+		about, err := from.guess(ctx, page)
+		if err != nil {
+			return err
+		}
+		var wanted []presence.Entry
+		var places []int // of wanted in the page
+		for i, s := range about {
+			if mayLie(s.Timing, since, until) {
+				wanted, places = append(wanted, page[i]), append(places, i)
+			}
+		}
+		if len(wanted) > 0 {
+			said, err := from.answers(ctx, wanted)
+			if err != nil {
+				return err
+			}
+			for i, s := range said {
+				about[places[i]] = s
+			}
+		}
+		for i, e := range page {
+			if err := fn(e, about[i].Timing); err != nil {
+				return err
+			}
+		}
+		page = page[:0]
+		return nil
+	}
+	err := from.journal.Scan(ctx, func(e presence.Entry) error {
+		page = append(page, e)
+		if len(page) < exportPage {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// mayLie tells whether an event of a time may lie in a span, or close to it; a
+// zero end is no bound.
+func mayLie(t presence.Timing, since, until time.Time) bool {
+	if t.Time.IsZero() {
+		return true
+	}
+	first, last := t.Time.Add(-t.Error-atEdges), t.Time.Add(t.Error+atEdges)
+	return !last.Before(since) && (until.IsZero() || first.Before(until))
+}
 
 // exportEvents writes the wanted events. One whose time is unknown is always
 // wanted: it may have happened in the span asked for.
@@ -276,37 +344,12 @@ func exportEvents(ctx context.Context, w io.Writer, x control.Export, from expor
 		}
 		table.Flush()
 	}
-	var page []presence.Entry
-	flush := func() error {
-		if len(page) == 0 {
+	err := from.each(ctx, x.Since, x.Until, func(e presence.Entry, t presence.Timing) error {
+		if at := t.Time; !at.IsZero() && (at.Before(x.Since) || !x.Until.IsZero() && !at.Before(x.Until)) {
 			return nil
 		}
-		said, err := from.answers(ctx, page)
-		if err != nil {
-			return err
-		}
-		for i, e := range page {
-			if err := write(e, said[i].Timing); err != nil {
-				return err
-			}
-		}
-		page = page[:0]
-		return nil
-	}
-	err := from.journal.Scan(ctx, func(e presence.Entry) error {
-		t := from.times.Timing(e.At).Time
-		if !t.IsZero() && (t.Before(x.Since) || !x.Until.IsZero() && !t.Before(x.Until)) {
-			return nil
-		}
-		page = append(page, e)
-		if len(page) < exportPage {
-			return nil
-		}
-		return flush()
+		return write(e, t)
 	})
-	if err == nil {
-		err = flush()
-	}
 	if err != nil {
 		return fmt.Errorf("write export: %w", err)
 	}

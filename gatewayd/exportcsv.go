@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/spreadsheet"
 )
 
 // csvHeader names the columns of exported events, as the fields of the events
@@ -116,7 +117,7 @@ func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) []string {
 	}
 	row := make([]string, len(csvHeader))
 	for i, column := range csvHeader {
-		row[i] = plainCell(cells[column])
+		row[i] = spreadsheet.Cell(cells[column])
 	}
 	return row
 }
@@ -138,16 +139,4 @@ func csvGap(cells map[string]string, g *presence.Gap) {
 		ranges = append(ranges, fmt.Sprintf("%s %d-%s", r.Stream, r.From, to))
 	}
 	cells["ranges"], cells["comment"] = strings.Join(ranges, ", "), g.Comment
-}
-
-// plainCell makes a cell that a spreadsheet would take for a formula text: names
-// in it come from the radio. A negative number stays one.
-func plainCell(cell string) string {
-	if cell == "" || !strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
-		return cell
-	}
-	if _, err := strconv.ParseFloat(cell, 64); err == nil {
-		return cell
-	}
-	return "'" + cell
 }

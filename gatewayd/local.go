@@ -27,7 +27,10 @@ func (d *daemon) control() control.Daemon {
 		},
 		Export: func(ctx context.Context, w io.Writer, x control.Export, who int) error {
 			d.note(exportLine(x, who))
-			return export(ctx, w, x, exportFrom{d.origin, d.clock, d.shownTimes, d.journal, d.outages.All(), nil})
+			return export(ctx, w, x, exportFrom{
+				origin: d.origin, times: d.clock, answers: d.shownTimes, guess: lookUp(d.journal, d.clock),
+				journal: d.journal, outages: d.outages.All(),
+			})
 		},
 		Forget: func(ctx context.Context, p control.Person) (control.Forgotten, error) {
 			d.note(lookLine{Action: lookForget, UID: control.Caller(ctx)})

@@ -189,6 +189,7 @@ func (o *office) sheet(from, to time.Time) []sheetLine {
 	if o.d != nil {
 		x.times, x.journal, x.outages = o.d.clock, o.d.journal, o.d.outages.All()
 		x.answers = lookUp(o.d.journal, o.d.clock)
+		x.guess = x.answers
 	} else {
 		file, err := journal.OpenReadOnly(journalPath(o.cfg))
 		if err != nil {
@@ -197,6 +198,7 @@ func (o *office) sheet(from, to time.Time) []sheetLine {
 		defer file.Close()
 		x.times, x.journal = clock.New(nil), file
 		x.answers = lookUp(file, x.times)
+		x.guess = x.answers
 		alive, clean, ok := file.Ended()
 		if !ok {
 			o.t.Fatal("nobody knows how the last process ended")

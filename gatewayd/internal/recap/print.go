@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/spreadsheet"
 )
 
 var csvHeader = []string{
 	"row", "badge", "reader",
 	"first", "first_quality", "first_error_ms", "last", "last_quality", "last_error_ms", "taps",
 	"what", "from", "from_quality", "to", "to_quality", "detail", "event",
+	"first_rev", "last_rev", "last_event",
 }
 
 // CSV writes the sheet as one table. The column row tells what a line is:
@@ -29,7 +31,7 @@ func (s Sheet) CSV(w io.Writer) error {
 	line := func(cells map[string]string) {
 		row := make([]string, len(csvHeader))
 		for i, key := range csvHeader {
-			row[i] = cells[key]
+			row[i] = spreadsheet.Cell(cells[key])
 		}
 		_ = table.Write(row) // kept by the writer, see Error below
 	}
@@ -39,12 +41,13 @@ func (s Sheet) CSV(w io.Writer) error {
 			"row": "badge", "badge": b.Badge, "reader": b.First.Reader, "taps": strconv.Itoa(b.Taps),
 			"first": s.stamp(b.First.At.Time), "first_quality": string(b.First.At.Quality), "first_error_ms": errorMS(b.First.At),
 			"last": s.stamp(b.Last.At.Time), "last_quality": string(b.Last.At.Quality), "last_error_ms": errorMS(b.Last.At),
-			"event": eventID(b.First.Event),
+			"event": eventID(b.First.Event), "last_event": eventID(b.Last.Event),
+			"first_rev": strconv.Itoa(b.First.At.Rev), "last_rev": strconv.Itoa(b.Last.At.Rev),
 		})
 	}
 	for _, t := range s.Uncertain {
 		line(map[string]string{
-			"row": "uncertain", "badge": t.Badge, "reader": t.Reader, "event": eventID(t.Event),
+			"row": "uncertain", "badge": t.Badge, "reader": t.Reader, "event": eventID(t.Event), "first_rev": strconv.Itoa(t.At.Rev),
 			"first_quality": string(t.At.Quality), "from": s.stamp(t.Earliest), "to": s.stamp(t.Latest),
 		})
 	}

@@ -87,9 +87,12 @@ func New(o presence.Origin, day time.Time, times Times) *Collector {
 	}
 }
 
-// Entry takes the journal's next entry, oldest first.
-func (c *Collector) Entry(e presence.Entry) {
-	t := c.times.Timing(e.At)
+// Span is the day: from its beginning until just before the next one's.
+func (c *Collector) Span() (from, to time.Time) { return c.sheet.From, c.sheet.To }
+
+// Entry takes the journal's next entry, oldest first, with what the city was told
+// last of its time: a sheet that says something else would be no evidence.
+func (c *Collector) Entry(e presence.Entry, t presence.Timing) {
 	if lo, hi, ok := bounds(t); ok {
 		for _, i := range c.undated {
 			c.sheet.Uncertain[i].Latest = hi

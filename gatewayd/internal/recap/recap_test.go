@@ -75,7 +75,7 @@ func (d *diary) tap(r presence.Reading, badge string) {
 func (d *diary) sheet(times recap.Times, outages ...func(*recap.Collector)) recap.Sheet {
 	c := recap.New(origin, day.Add(12*time.Hour), times)
 	for _, e := range d.entries {
-		c.Entry(e)
+		c.Entry(e, times.Timing(e.At))
 	}
 	for _, o := range outages {
 		o(c)
@@ -264,5 +264,65 @@ func TestHTMLSaysItInBothLanguages(t *testing.T) {
 				t.Errorf("%s: %q is not in\n%s", lang, w, b.String())
 			}
 		}
+	}
+}
+
+// Badges, readers, names and what damage left of them are text, whatever they
+// look like.
+func TestNoCellOfARecapIsAFormula(t *testing.T) {
+	for _, formula := range []string{"=HYPERLINK(\"http://x\")", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1+1", "\r=1+1"} {
+		var d diary
+		d.start(at(1, "2026-11-22 06:00:00"), true)
+		d.add(at(1, "2026-11-23 07:31:00"), presence.Draft{Kind: presence.KindBadge, Badge: &presence.Badge{Reader: formula, Badge: formula}})
+		d.add(nowhen(9), presence.Draft{Kind: presence.KindBadge, Badge: &presence.Badge{Reader: formula, Badge: formula}})
+		d.add(at(1, "2026-11-23 12:00:00"), presence.Draft{Kind: presence.KindGap, Gap: &presence.Gap{
+			Reason: presence.GapReason(formula), Kinds: map[string]int{formula: 2},
+		}})
+		s := d.sheet(readings{}, func(c *recap.Collector) {
+			c.Outage(alerts.Outage{Failure: alerts.Failure(formula)}, at(1, "2026-11-23 10:00:00"), nil, 1, 0)
+		})
+		var b bytes.Buffer
+		if err := s.CSV(&b); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(&b).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		escaped := 0
+		for _, row := range rows {
+			for _, cell := range row {
+				switch {
+				case cell == formula || cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])):
+					t.Errorf("a cell of %q is %q", row, cell)
+				case cell == "'"+formula:
+					escaped++
+				}
+			}
+		}
+		if escaped != 6 { // badge and reader twice, the outage and the gap's reason
+			t.Errorf("%q stands in %d cells", formula, escaped)
+		}
+	}
+}
+
+// The sheet goes by what the city was told, not by what is known meanwhile.
+func TestTheSheetGoesByWhatWasTold(t *testing.T) {
+	var d diary
+	d.start(at(1, "2026-11-23 06:00:00"), true)
+	d.tap(at(1, "2026-11-23 07:29:59"), "h:aa")
+	d.tap(at(1, "2026-11-24 00:00:01"), "h:bb")
+	c := recap.New(origin, day, readings{})
+	told := []string{"2026-11-23 06:00:00", "2026-11-23 07:30:01", "2026-11-23 23:59:59"}
+	for i, e := range d.entries {
+		r := at(1, told[i])
+		c.Entry(e, presence.Timing{Quality: presence.QualityCorrected, Time: r.WallTime(), Error: time.Second, Rev: 2})
+	}
+	s := c.Sheet()
+	if len(s.Badges) != 1 || s.Badges[0].First.At.Time.In(wib).Format("15:04:05") != "07:30:01" || s.Badges[0].First.At.Rev != 2 {
+		t.Errorf("badges: %+v", s.Badges)
+	}
+	if len(s.Uncertain) != 1 || s.Uncertain[0].Badge != "h:bb" {
+		t.Errorf("uncertain: %+v", s.Uncertain)
 	}
 }

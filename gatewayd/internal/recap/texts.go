@@ -62,7 +62,7 @@ var indonesian = texts{
 	What: "Gangguan", From: "Mulai", To: "Selesai",
 	Gaps: "Data yang hilang", NoGaps: "Tidak ada data yang hilang.", Lost: "Hilang",
 	Between: "antara %s dan %s", GoesOn: "masih berlangsung", Flapping: "putus-sambung %d kali, seluruhnya %s", Unknown: "tidak diketahui",
-	Legend:    "Waktu setempat. Tanda ± menyatakan ketelitian waktu; waktu yang dihitung kemudian ditandai \"dikoreksi\". \"Mulai\" pada perangkat mati adalah tanda hidup terakhir yang tercatat, jadi gangguan tidak lebih lama daripada yang tertulis.",
+	Legend:    "Waktu setempat, seperti yang terakhir disampaikan ke kota. Tanda ± menyatakan ketelitian waktu; waktu yang dihitung kemudian ditandai \"dikoreksi\". \"Mulai\" pada perangkat mati adalah tanda hidup terakhir yang tercatat, jadi gangguan tidak lebih lama daripada yang tertulis.",
 	Signature: "Mengetahui", Date: "Tanggal", Event: "Nomor data",
 	qualities: map[presence.Quality]string{
 		presence.QualityCorrected: "dikoreksi", presence.QualityBounded: "perkiraan", presence.QualityTrusted: "jam sistem",
@@ -88,7 +88,7 @@ var english = texts{
 	What: "Failure", From: "From", To: "To",
 	Gaps: "Lost data", NoGaps: "Nothing was lost.", Lost: "Lost",
 	Between: "between %s and %s", GoesOn: "goes on", Flapping: "on and off %d times, altogether %s", Unknown: "unknown",
-	Legend:    "Local time. ± says how exactly a time is known; a time that was worked out afterwards is marked \"corrected\". \"From\" of a device that was off is its last recorded sign of life, so the failure was no longer than it says.",
+	Legend:    "Local time, as the city was told last. ± says how exactly a time is known; a time that was worked out afterwards is marked \"corrected\". \"From\" of a device that was off is its last recorded sign of life, so the failure was no longer than it says.",
 	Signature: "Confirmed by", Date: "Date", Event: "Event",
 	qualities: map[presence.Quality]string{
 		presence.QualityCorrected: "corrected", presence.QualityBounded: "estimated", presence.QualityTrusted: "system clock",

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"slices"
+	"testing"
+	"time"
+
+	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/presence"
+)
+
+// shelf is a journal of some entries.
+type shelf []presence.Entry
+
+func (s shelf) Scan(_ context.Context, fn func(presence.Entry) error) error {
+	for _, e := range s {
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// offBy is a clock that is so far off what was told.
+type offBy time.Duration
+
+func (o offBy) Timing(r presence.Reading) presence.Timing {
+	t := presence.Raw(r)
+	t.Time = t.Time.Add(time.Duration(o))
+	return t
+}
+
+// TestRecapAndEventsSayTheSame: late or not, of which day or not, every export
+// goes by what the city was told last, whatever the clock makes of it by now.
+func TestRecapAndEventsSayTheSame(t *testing.T) {
+	day := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	told := []time.Time{
+		day.Add(-30 * time.Millisecond), day.Add(30 * time.Millisecond),
+		day.Add(7*time.Hour + 30*time.Minute - 40*time.Millisecond), day.Add(7*time.Hour + 30*time.Minute + 60*time.Millisecond),
+		day.Add(24*time.Hour - 30*time.Millisecond), day.Add(24*time.Hour + 30*time.Millisecond), day.Add(24*time.Hour + 50*time.Minute),
+	}
+	for _, by := range []offBy{0, offBy(90 * time.Millisecond), offBy(-90 * time.Millisecond), offBy(50 * time.Minute)} {
+		var journal shelf
+		said := make(map[uint64]presence.Said)
+		for i, at := range told {
+			pos := uint64(i + 1)
+			journal = append(journal, presence.Entry{Pos: pos, Record: presence.Record{Stream: presence.ID{1}, Seq: pos, Draft: presence.Draft{
+				Kind: presence.KindBadge, At: presence.Reading{Boot: presence.ID{1}, Boottime: time.Duration(pos) * time.Second, Wall: at.UnixNano(), State: presence.ClockSynced},
+				Badge: &presence.Badge{Reader: "door", Badge: string(rune('a' + i)), Card: "unknown", Assurance: "uid"},
+			}}})
+			said[pos] = presence.Said{Pos: pos, Timing: presence.Timing{Quality: presence.QualityCorrected, Time: at, Error: 5 * time.Millisecond, Rev: 1}}
+		}
+		answer := func(of func(presence.Entry) presence.Said) answers {
+			return func(_ context.Context, entries []presence.Entry) ([]presence.Said, error) {
+				var all []presence.Said
+				for _, e := range entries {
+					all = append(all, of(e))
+				}
+				return all, nil
+			}
+		}
+		from := exportFrom{
+			origin: csvOrigin, times: by, journal: journal,
+			answers: answer(func(e presence.Entry) presence.Said { return said[e.Pos] }),
+			guess:   answer(func(e presence.Entry) presence.Said { return presence.Said{Pos: e.Pos, Timing: by.Timing(e.At)} }),
+		}
+		table := func(x control.Export) [][]string {
+			t.Helper()
+			var text bytes.Buffer
+			if err := export(t.Context(), &text, x, from); err != nil {
+				t.Fatal(err)
+			}
+			rows, err := csv.NewReader(&text).ReadAll()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return rows
+		}
+		events, recap, want := make(map[string]string), make(map[string]string), make(map[string]string)
+		for i, at := range told {
+			if !at.Before(day) && at.Before(day.AddDate(0, 0, 1)) {
+				want[string(rune('a'+i))] = at.Format(presence.TimeLayout)
+			}
+		}
+		rows := table(control.Export{Format: "csv", Since: day, Until: day.AddDate(0, 0, 1)})
+		for _, r := range rows[1:] {
+			events[r[slices.Index(rows[0], "badge")]] = r[slices.Index(rows[0], "time")]
+		}
+		rows = table(control.Export{Format: "csv", Day: day})
+		for _, r := range rows[1:] {
+			switch r[0] {
+			case "badge":
+				recap[r[slices.Index(rows[0], "badge")]] = r[slices.Index(rows[0], "first")]
+			case "uncertain":
+				t.Errorf("off by %v: what was told is certain: %v", time.Duration(by), r)
+			}
+		}
+		for badge, at := range want {
+			if events[badge] != at || recap[badge] != at {
+				t.Errorf("off by %v: the city was told %s of %s, the events say %q, the recap %q", time.Duration(by), at, badge, events[badge], recap[badge])
+			}
+		}
+		if len(events) != len(want) || len(recap) != len(want) {
+			t.Errorf("off by %v: %d taps of the day, %d events, %d in the recap", time.Duration(by), len(want), len(events), len(recap))
+		}
+	}
+}
