@@ -71,12 +71,12 @@ func checkRoster(cfg *config.Config) (problems config.Problems) {
 	var wrong roster.Problems
 	if !errors.As(err, &wrong) {
 		if err != nil {
-			return config.Problems{{File: file, Text: err.Error()}}
+			return config.Problems{{File: file, Text: err.Error(), ID: roster.Indonesian(err.Error())}}
 		}
 		return nil
 	}
 	for _, p := range wrong {
-		problems = append(problems, config.Problem{File: file, Line: p.Line, Text: p.Text})
+		problems = append(problems, config.Problem{File: file, Line: p.Line, Text: p.Text, ID: p.Indonesian()})
 	}
 	return problems
 }

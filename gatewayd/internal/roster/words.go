@@ -1,0 +1,52 @@
+package roster
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Indonesian is what is wrong and what to do in Indonesian, without the line; the
+// English text where none is known.
+func (p Problem) Indonesian() string { return Indonesian(p.Text) }
+
+// Indonesian is the Indonesian form of an error of this package, as Problem.Text
+// or an error from ReadFile has it in English.
+func Indonesian(text string) string {
+	for _, w := range translations() {
+		if w.en == text {
+			return w.id
+		}
+		if before, ok := strings.CutSuffix(w.en, "%s"); ok {
+			if rest, ok := strings.CutPrefix(text, before); ok {
+				return fmt.Sprintf(w.id, rest)
+			}
+		}
+		var n int
+		if _, err := fmt.Sscanf(text, w.en, &n); err == nil && strings.Contains(w.en, "%d") && fmt.Sprintf(w.en, n) == text {
+			return fmt.Sprintf(w.id, n)
+		}
+	}
+	return text
+}
+
+// translation is a text with at most one number, or with something behind it.
+type translation struct{ en, id string }
+
+func translations() []translation {
+	return []translation{
+		{`is not UTF-8 text: save it as "CSV UTF-8"`, `bukan teks UTF-8: simpan sebagai "CSV UTF-8"`},
+		{"has the badge of line %d again: keep one of the two", "memuat kartu dari baris %d lagi: pertahankan salah satu"},
+		{"has more than %d lines: this is no roster of an office", "lebih dari %d baris: ini bukan roster sebuah kantor"},
+		{"has no pair: write a line badge,tag for each badge, or leave roster_file out", "tidak memuat pasangan: tulis satu baris kartu,tag untuk setiap kartu, atau hapus roster_file"},
+		{"has %d columns: write badge,tag and nothing else, no names", "mempunyai %d kolom: tulis kartu,tag saja, tanpa nama"},
+		{"is no CSV: %s", "bukan CSV: %s"},
+		{"cannot be read: %s", "tidak dapat dibaca: %s"},
+		{"is no ordinary file", "bukan berkas biasa"},
+		{"is larger than %d bytes: this is no roster of an office", "lebih besar dari %d bita: ini bukan roster sebuah kantor"},
+		{"it changes while it is read", "berubah saat dibaca"},
+		{"has a hashed badge, but this gateway uses plain UIDs (plain_uid): write the UID", "memuat kartu yang di-hash, padahal gateway ini memakai UID apa adanya (plain_uid): tulis UID-nya"},
+		{`has no badge: write "h:" and 32 hex digits, or the UID as 8, 14 or 20 hex digits (a spreadsheet drops leading zeros unless the column is text)`, `tidak memuat kartu: tulis "h:" dan 32 digit heksadesimal, atau UID sebagai 8, 14 atau 20 digit heksadesimal (lembar kerja menghapus nol di depan kecuali kolomnya teks)`},
+		{"has the UID of a card that shows a random one each time (4 bytes, beginning with 08): such a card cannot be in a roster", "memuat UID kartu yang berganti setiap kali (4 bita, diawali 08): kartu seperti itu tidak dapat masuk roster"},
+		{"has no tag: write it as events do, such as " + TagForms, "tidak memuat tag: tulis seperti pada data, misalnya " + TagForms},
+	}
+}
