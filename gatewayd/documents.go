@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -85,8 +87,19 @@ func (d *daemon) keeper(kind, body string, judge func([]byte) ([]byte, func(), e
 	return signed.New(signed.Options{
 		Form: signed.Form{Kind: kind, Body: body, Dinas: d.cfg.Gateway.Dinas, Gateway: d.cfg.Gateway.ID},
 		Key:  d.cfg.City.Key,
-		Path: filepath.Join(d.cfg.Gateway.StateDir, kind+".json"), Judge: judge, Log: d.log,
+		Path: filepath.Join(d.cfg.Gateway.StateDir, kind+".json"), Secret: d.documentSecret(kind), Judge: judge, Log: d.log,
 	})
+}
+
+// documentSecret seals a kept roster: the city may have written card numbers into
+// it, which only the badge key turns into badges. Working hours are no secret.
+func (d *daemon) documentSecret(kind string) *[32]byte {
+	if kind != "roster" || d.cfg.Badges.Key == nil {
+		return nil
+	}
+	mac := hmac.New(sha256.New, d.cfg.Badges.Key[:])
+	mac.Write([]byte("gatewayd kept roster v2"))
+	return (*[32]byte)(mac.Sum(nil))
 }
 
 func (d *daemon) rosterHealth() presence.RosterHealth {

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -259,6 +260,65 @@ func TestSignedHours(t *testing.T) {
 	}
 	g.stop()
 	nowhere(t, g, "100-2002") // heard while the hours were closed
+}
+
+// TestEditedDocumentsAreNotInForce: somebody writes into the state folder while the
+// gateway is off. What the configuration says is in force then, which is told, and
+// the city's documents are taken again under the serials that they had.
+func TestEditedDocumentsAreNotInForce(t *testing.T) {
+	t.Parallel()
+	cityKey := newSigner(t)
+	b := brokertest.Start(t)
+	city := b.Subscribe("presence/v1/#")
+	g := newGateway(t, b.URL(), fmt.Sprintf("[hours]\nmon = \"00:00-00:01\"\n[city]\nkey_file = %q\n", cityKey.key+".pem"))
+	g.start()
+	roster, hours := cityKey.sign("roster", 4, ownUID+",reyax:1\n"), cityKey.sign("hours", 5, `{"tue":"00:00-00:01"}`)
+	publish := func() {
+		t.Helper()
+		city.Publish(prefix+"roster", true, roster)
+		city.Publish(prefix+"policy/hours", true, hours)
+		g.await("the city's documents", func() bool {
+			h := g.health()
+			return h.Roster.Source == "topic" && h.Roster.Serial == 4 && h.Hours.Source == "topic" && h.Hours.Serial == 5
+		})
+	}
+	publish()
+	g.stop()
+	city.Publish(prefix+"roster", true, nil)
+	city.Publish(prefix+"policy/hours", true, nil)
+	for name, body := range map[string]string{"roster": `[]`, "hours": `{"always":true}`} {
+		path := filepath.Join(g.dir, "state", name+".json")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kept map[string]any
+		if err := json.Unmarshal(data, &kept); err != nil {
+			t.Fatal(err)
+		}
+		for key, value := range map[string]any{
+			"v": 1, "kind": name, "dinas": "dinkes", "gateway": "dinkes-01", "serial": 5, "issued": "2026-11-23T08:00:00+07:00", "body": json.RawMessage(body),
+		} {
+			kept[key] = value
+		}
+		if data, err = json.Marshal(kept); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.start()
+	city.Await("the alert on the roster", raised("roster-refused"))
+	city.Await("the alert on the hours", raised("hours-refused"))
+	if h := g.health(); h.Roster.Source != "none" || h.Roster.Entries != 0 || h.Hours.Source != "file" || h.Hours.Open == nil || *h.Hours.Open {
+		t.Errorf("in force are %+v and %+v", h.Roster, h.Hours)
+	}
+	publish()
+	city.Await("the end of the alert on the roster", cleared("roster-refused"))
+	city.Await("the end of the alert on the hours", cleared("hours-refused"))
+	g.stop()
+	nowhere(t, g, ownUID)
 }
 
 // TestRosterFile: the file is read again when it changes; a wrong one changes

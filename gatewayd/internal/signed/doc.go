@@ -6,7 +6,9 @@
 // who carries which tag. A document counts only if the city's Ed25519 key signed
 // it, for this kind of document and for this gateway, and with a higher serial
 // than the one in force. That one is kept on the disk, so that neither a restart
-// nor a broker that lost it, or repeats an old one, changes anything.
+// nor a broker that lost it, or repeats an old one, changes anything. It is kept
+// with its signature and checked again when it is read: who can write to the disk
+// is not the city either.
 //
 // On the wire a document is an envelope around the exact bytes that were signed:
 //

@@ -106,13 +106,16 @@ func read(payload []byte, body string) (Document, error) {
 	return d, nil
 }
 
+// errAddress means that a document is for another gateway.
+var errAddress = errors.New("not for this one")
+
 // check tells whether a document is of the form.
 func (f Form) check(d Document) error {
 	switch {
 	case d.Kind != f.Kind:
 		return fmt.Errorf("is of kind %.40q, not %q", d.Kind, f.Kind)
 	case !f.addressed(d):
-		return fmt.Errorf("is for gateway %.40q of %.40q, not for this one", d.Gateway, d.Dinas)
+		return fmt.Errorf("is for gateway %.40q of %.40q, %w", d.Gateway, d.Dinas, errAddress)
 	case d.Serial == 0 || d.Serial > maxSerial:
 		return fmt.Errorf("has serial %d: it must be from 1 to %d", d.Serial, uint64(maxSerial))
 	}

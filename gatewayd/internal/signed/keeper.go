@@ -2,6 +2,8 @@ package signed
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
@@ -21,10 +23,14 @@ type Options struct {
 	Key  ed25519.PublicKey // the city's
 	Path string            // where the document in force is kept
 
-	// Judge reads a body. What it returns to keep goes to the disk instead of
-	// the body, is what two documents are compared by, and is judged again at
-	// the next start; use puts the body in force.
-	Judge func(body []byte) (keep []byte, use func(), err error)
+	// Secret, if set, seals the kept document: it is kept as it was signed, and what
+	// the city wrote into it may be personal. Nobody can read it who has only the
+	// disk's folder.
+	Secret *[32]byte
+
+	// Judge reads a body. What it returns as the content is what two documents are
+	// compared by; use puts the body in force.
+	Judge func(body []byte) (content []byte, use func(), err error)
 	Log   *slog.Logger
 }
 
@@ -43,31 +49,39 @@ type Keeper struct {
 	opt Options
 
 	mu      sync.Mutex
-	current *kept // nil: there is none
+	current *document // nil: there is none
 	refused int64
 	problem error
 }
 
-// kept is a document on the disk. It has no signature: what was personal in the
-// body is not kept as it was signed.
-type kept struct {
-	V   int    `json:"v"`
-	Key string `json:"key"` // the SHA-256 of the key that signed it
+// document is one that may be in force.
+type document struct {
 	Document
-	Body json.RawMessage `json:"body"`
+	content []byte // see Judge
+	use     func()
 }
 
-// New makes a keeper and puts the kept document in force, if there is one.
+// kept is a document on the disk, with its signature: whoever can write to the
+// folder is not the city.
+type kept struct {
+	V        int             `json:"v"`                  // 2
+	Key      string          `json:"key"`                // the SHA-256 of the key that signed it
+	Envelope json.RawMessage `json:"envelope,omitempty"` // as it came
+	Sealed   []byte          `json:"sealed,omitempty"`   // the same, under Options.Secret
+}
+
+// New makes a keeper and puts the kept document in force, if there is one that the
+// city signed.
 func New(opt Options) *Keeper {
 	k := &Keeper{opt: opt}
-	doc, use, err := k.load()
+	doc, err := k.load()
 	switch {
 	case err != nil:
 		k.problem = fmt.Errorf("the kept document cannot be used, publish it again: %w", err)
-		opt.Log.Error("kept document cannot be used", "kind", opt.Form.Kind, "file", opt.Path, "error", err)
+		opt.Log.Error("kept document cannot be used, the configuration is in force until it comes again", "kind", opt.Form.Kind, "file", opt.Path, "error", err)
 	case doc != nil:
 		k.current = doc
-		use()
+		doc.use()
 		opt.Log.Info("kept document is in force", "kind", opt.Form.Kind, "serial", doc.Serial)
 	}
 	return k
@@ -92,32 +106,41 @@ func (k *Keeper) Receive(message []byte) {
 }
 
 func (k *Keeper) receive(message []byte) error {
-	d, err := Open(message, k.opt.Key, k.opt.Form)
+	next, err := k.open(message)
 	if err != nil {
 		return err
 	}
-	if k.current != nil && d.Serial < k.current.Serial {
-		return fmt.Errorf("has serial %d, older than %d, which is in force: sign it with a higher one", d.Serial, k.current.Serial)
-	}
-	keep, use, err := k.opt.Judge(d.Body)
-	if err != nil {
-		return err
-	}
-	next := &kept{V: 1, Key: k.keyName(), Document: d, Body: keep}
-	if k.current != nil && d.Serial == k.current.Serial {
-		if !bytes.Equal(keep, k.current.Body) {
-			return fmt.Errorf("has serial %d, which is in force with another content: sign it with a higher one", d.Serial)
-		}
+	switch now := k.current; {
+	case now == nil:
+	case next.Serial < now.Serial:
+		return fmt.Errorf("has serial %d, older than %d, which is in force: sign it with a higher one", next.Serial, now.Serial)
+	case next.Serial == now.Serial && !bytes.Equal(next.content, now.content):
+		return fmt.Errorf("has serial %d, which is in force with another content: sign it with a higher one", next.Serial)
+	case next.Serial == now.Serial:
 		return nil // a retained message comes at each connection
 	}
 	// Not in force before it is durable: after a restart the serial must hold.
-	if err := k.store(next); err != nil {
+	if err := k.store(message); err != nil {
 		return fmt.Errorf("cannot be kept: %w", err)
 	}
 	k.current = next
-	use()
-	k.opt.Log.Info("document is in force", "kind", d.Kind, "serial", d.Serial, "issued", d.Issued)
+	next.use()
+	k.opt.Log.Info("document is in force", "kind", next.Kind, "serial", next.Serial, "issued", next.Issued)
 	return nil
+}
+
+// open reads a message and judges it.
+func (k *Keeper) open(message []byte) (*document, error) {
+	d, err := Open(message, k.opt.Key, k.opt.Form)
+	if err != nil {
+		return nil, err
+	}
+	content, use, err := k.opt.Judge(d.Body)
+	if err != nil {
+		return nil, err
+	}
+	d.Body = nil // it may be personal
+	return &document{d, content, use}, nil
 }
 
 // State is how the keeper fares.
@@ -137,45 +160,80 @@ func (k *Keeper) keyName() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// load reads the kept document. There is none for a new key or another gateway:
-// then serials begin anew.
-func (k *Keeper) load() (*kept, func(), error) {
+// load reads the kept document and checks it as if it came from the broker. There
+// is none for a new key or another gateway: then serials begin anew.
+func (k *Keeper) load() (*document, error) {
 	data, err := os.ReadFile(k.opt.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read: %w", err)
+		return nil, fmt.Errorf("read: %w", err)
 	}
-	var doc kept
-	if err := json.Unmarshal(data, &doc); err != nil || doc.V != 1 {
-		return nil, nil, errors.New("it is damaged")
+	var on kept
+	if err := json.Unmarshal(data, &on); err != nil {
+		return nil, errors.New("it is damaged")
 	}
-	if doc.Key != k.keyName() || !k.opt.Form.addressed(doc.Document) {
-		k.opt.Log.Warn("kept document is of another key or gateway, it is not used", "kind", k.opt.Form.Kind, "file", k.opt.Path)
-		return nil, nil, nil
+	if on.Key != k.keyName() {
+		k.opt.Log.Warn("kept document is of another key, it is not used", "kind", k.opt.Form.Kind, "file", k.opt.Path)
+		return nil, nil
 	}
-	if err := k.opt.Form.check(doc.Document); err != nil {
-		return nil, nil, err
-	}
-	keep, use, err := k.opt.Judge(doc.Body)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !bytes.Equal(keep, doc.Body) {
-		// Judged otherwise than before: what may not be kept any more goes.
-		doc.Body = keep
-		if err := k.store(&doc); err != nil {
-			return nil, nil, err
+	message := []byte(on.Envelope)
+	switch {
+	case on.V == 1:
+		return nil, errors.New("it was kept without its signature, by an earlier version or by somebody else")
+	case on.V != 2:
+		return nil, errors.New("it is damaged")
+	case len(on.Sealed) > 0 && k.opt.Secret == nil:
+		return nil, errors.New("it is sealed, and the badge key is gone")
+	case len(on.Sealed) > 0:
+		if message, err = k.seal().Open(nil, nil, on.Sealed, k.sealedFor()); err != nil {
+			return nil, errors.New("it is sealed with another badge key, or was changed")
 		}
 	}
-	return &doc, use, nil
+	doc, err := k.open(message)
+	if errors.Is(err, errAddress) {
+		k.opt.Log.Warn("kept document is of another gateway, it is not used", "kind", k.opt.Form.Kind, "file", k.opt.Path)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if (k.opt.Secret != nil) != (len(on.Sealed) > 0) {
+		// What may not be read any more goes.
+		if err := k.store(message); err != nil {
+			return nil, err
+		}
+	}
+	return doc, nil
 }
 
-// store writes a document durably: after a power cut the file is the old one or
-// the new one.
-func (k *Keeper) store(doc *kept) error {
-	data, err := json.Marshal(doc)
+// seal is what seals a kept document. The cipher picks a random nonce for each.
+func (k *Keeper) seal() cipher.AEAD {
+	block, err := aes.NewCipher(k.opt.Secret[:])
+	if err != nil {
+		panic(err) // 32 bytes are a key
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err) // AES has the right block size
+	}
+	return aead
+}
+
+// sealedFor is what a seal is good for.
+func (k *Keeper) sealedFor() []byte { return []byte("gatewayd kept " + k.opt.Form.Kind + " v2") }
+
+// store keeps a message durably: after a power cut the file is the old one or the
+// new one.
+func (k *Keeper) store(message []byte) error {
+	on := kept{V: 2, Key: k.keyName()}
+	if k.opt.Secret != nil {
+		on.Sealed = k.seal().Seal(nil, nil, message, k.sealedFor())
+	} else {
+		on.Envelope = message
+	}
+	data, err := json.Marshal(on)
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}

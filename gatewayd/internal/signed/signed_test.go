@@ -46,6 +46,8 @@ type office struct {
 	path  string
 	key   ed25519.PublicKey
 	force string // the body in force
+
+	secret *[32]byte
 	log   bytes.Buffer
 }
 
@@ -60,7 +62,7 @@ func newOffice(t testing.TB) *office {
 func (o *office) restart() {
 	o.force = ""
 	o.Keeper = New(Options{
-		Form: here, Key: o.key, Path: o.path,
+		Form: here, Key: o.key, Path: o.path, Secret: o.secret,
 		Judge: func(body []byte) ([]byte, func(), error) {
 			var b bytes.Buffer
 			if err := json.Compact(&b, body); err != nil {
@@ -284,19 +286,72 @@ func TestPowerCutWhileKeeping(t *testing.T) {
 	}
 }
 
-// TestWhatMayNotBeKeptAnyMoreGoes: a body that is judged otherwise after a
-// change of the configuration is kept as it is judged now.
-func TestWhatMayNotBeKeptAnyMoreGoes(t *testing.T) {
+// TestWhatMayNotBeReadAnyMoreGoes: a document that was kept open is sealed after a
+// change of the configuration, and is in force all the same.
+func TestWhatMayNotBeReadAnyMoreGoes(t *testing.T) {
 	o := newOffice(t)
 	o.Receive(seal(keyOf(1), payload(7, `["raw"]`)))
-	options := o.opt
-	options.Judge = func([]byte) ([]byte, func(), error) { return []byte(`["hashed"]`), func() {}, nil }
-	if s := New(options).State(); s.Serial != 7 || s.Problem != nil {
-		t.Errorf("%+v", s)
+	raw := []byte(base64.StdEncoding.EncodeToString([]byte(`["raw"]`))[:6])
+	o.secret = &[32]byte{1}
+	for range 2 {
+		o.restart()
+		if s := o.State(); s.Serial != 7 || s.Problem != nil || o.force != `["raw"]` {
+			t.Errorf("%+v, in force %q", s, o.force)
+		}
+		data, err := os.ReadFile(o.path)
+		if err != nil || bytes.Contains(data, raw) || bytes.Contains(data, []byte("payload")) {
+			t.Errorf("kept: %s, %v", data, err)
+		}
 	}
-	data, err := os.ReadFile(o.path)
-	if err != nil || bytes.Contains(data, []byte("raw")) || !bytes.Contains(data, []byte("hashed")) {
-		t.Errorf("kept: %s, %v", data, err)
+	for name, secret := range map[string]*[32]byte{"another": {2}, "none": nil} {
+		o.secret = secret
+		o.restart()
+		if s := o.State(); s.Problem == nil || o.force != "" {
+			t.Errorf("with %s secret: %+v, in force %q", name, s, o.force)
+		}
+	}
+}
+
+// TestAnEditedDocumentIsNotInForce: who writes to the disk is not the city. The
+// city's own comes again under the same serial, and heals it.
+func TestAnEditedDocumentIsNotInForce(t *testing.T) {
+	for _, secret := range []*[32]byte{nil, {1}} {
+		o := newOffice(t)
+		o.secret = secret
+		o.restart()
+		genuine := seal(keyOf(1), payload(7, `[1]`))
+		o.Receive(genuine)
+		good, err := os.ReadFile(o.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keyName := o.keyName()
+		edit := func(old, to string) string { return strings.Replace(string(good), old, to, 1) }
+		for name, text := range map[string]string{
+			"as it was kept once": fmt.Sprintf(`{"v":1,"key":%q,"kind":"roster","dinas":"dinkes","gateway":"dinkes-01","serial":7,"issued":"2026-11-23T08:00:00+07:00","body":[9]}`, keyName),
+			"signed by another":   fmt.Sprintf(`{"v":2,"key":%q,"envelope":%s}`, keyName, seal(keyOf(2), payload(7, `[9]`))),
+			"without a signature": fmt.Sprintf(`{"v":2,"key":%q,"envelope":%s}`, keyName, wrap(payload(7, `[9]`), nil)),
+			"without a document":  fmt.Sprintf(`{"v":2,"key":%q}`, keyName),
+			"of the other kind":   fmt.Sprintf(`{"v":2,"key":%q,"envelope":%s}`, keyName, seal(keyOf(1), strings.Replace(payload(7, `[9]`), "roster", "hours", 1))),
+			"sealed by nobody":    fmt.Sprintf(`{"v":2,"key":%q,"sealed":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`, keyName),
+			"changed":             edit(`"sealed":"`, `"sealed":"AAAA`) + edit(`"payload":"`, `"payload":"AAAA`),
+		} {
+			if err := os.WriteFile(o.path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			o.restart()
+			if s := o.State(); s.Problem == nil || s.Serial != 0 || o.force != "" {
+				t.Errorf("%s: %+v, in force %q", name, s, o.force)
+			}
+			o.Receive(genuine)
+			if s := o.State(); s.Problem != nil || s.Serial != 7 || o.force != "[1]" {
+				t.Errorf("%s: the city's own does not heal it: %+v, in force %q", name, s, o.force)
+			}
+			o.restart()
+			if s := o.State(); s.Problem != nil || o.force != "[1]" {
+				t.Errorf("%s: after another restart %+v, in force %q", name, s, o.force)
+			}
+		}
 	}
 }
 
