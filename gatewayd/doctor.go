@@ -134,7 +134,7 @@ func healthOf(ctx context.Context, stateDir string) (*presence.Health, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := d.Get(ctx, "/report")
+	body, err := d.Report(ctx)
 	if err != nil {
 		return nil, err
 	}

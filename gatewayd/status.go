@@ -24,11 +24,11 @@ func (s statusCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err != nil {
 		return err
 	}
-	what := "/report"
+	ask := d.Report
 	if s.JSON {
-		what = "/status"
+		ask = func(ctx context.Context) (io.ReadCloser, error) { return d.Get(ctx, "/status") }
 	}
-	body, err := d.Get(ctx, what)
+	body, err := ask(ctx)
 	if err != nil {
 		return err
 	}

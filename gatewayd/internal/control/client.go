@@ -107,6 +107,9 @@ func (c *Client) do(ctx context.Context, method, target string, body []byte) (*h
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		if resp.StatusCode == http.StatusNotFound {
+			return nil, fmt.Errorf("gatewayd says: %s: %w", bytes.TrimSpace(text), ErrUnknown)
+		}
 		return nil, fmt.Errorf("gatewayd says: %s", bytes.TrimSpace(text))
 	}
 	return resp, nil
@@ -119,6 +122,20 @@ const (
 	patience   = 3500 * time.Millisecond
 	pulseEvery = time.Second
 )
+
+// ErrUnknown means that a daemon does not know what it was asked for: it may be
+// of an earlier version than the command.
+var ErrUnknown = errors.New("not found")
+
+// Report asks for the health document with its alerts in words. A daemon of an
+// earlier version has the words in its status. The caller closes the body.
+func (c *Client) Report(ctx context.Context) (io.ReadCloser, error) {
+	body, err := c.Get(ctx, "/report")
+	if errors.Is(err, ErrUnknown) {
+		return c.Get(ctx, "/status")
+	}
+	return body, err
+}
 
 // ErrSilent means that a daemon holds the socket and does not answer: it hangs,
 // was stopped by a signal, or is still opening its journal.

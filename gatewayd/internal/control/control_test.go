@@ -132,6 +132,75 @@ func TestClient(t *testing.T) {
 	}
 }
 
+// TestReportOfAnEarlierVersion: while an upgrade is on trial, command and daemon
+// may differ.
+func TestReportOfAnEarlierVersion(t *testing.T) {
+	dir := t.TempDir()
+	l, err := control.Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("words")) })
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- control.Serve(ctx, l, mux, slog.New(slog.DiscardHandler)) }()
+	t.Cleanup(func() { cancel(); <-done })
+	c, err := control.Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := c.Report(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if text, err := io.ReadAll(body); err != nil || string(text) != "words" {
+		t.Errorf("report %q, %v", text, err)
+	}
+}
+
+// TestASilentDaemonIsNotWaitedFor: it holds its socket, and answers nothing.
+func TestASilentDaemonIsNotWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	l, err := control.Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() // nobody accepts
+	c, err := control.Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if _, err := c.Get(t.Context(), "/status"); !errors.Is(err, control.ErrSilent) || time.Since(began) > 5*time.Second {
+		t.Errorf("after %s: %v", time.Since(began), err)
+	}
+}
+
+// TestASlowAnswerIsWaitedFor: a daemon that works for longer than a silent one
+// may keep anybody waiting.
+func TestASlowAnswerIsWaitedFor(t *testing.T) {
+	d := fake()
+	d.Verify = func(ctx context.Context, w io.Writer) (bool, error) {
+		select {
+		case <-time.After(6 * time.Second):
+			_, err := fmt.Fprintln(w, "journal: ok")
+			return true, err
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	c, err := control.Dial(serve(t, d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if damaged, err := c.Copy(t.Context(), &out, "/verify"); err != nil || damaged || out.String() != "journal: ok\n" {
+		t.Errorf("%q, damaged %v, %v", out.String(), damaged, err)
+	}
+}
+
 // simulated is a daemon whose mocks can be reached.
 func simulated() control.Daemon {
 	d := fake()

@@ -45,7 +45,7 @@ func TestEveryProblemIsSaidInIndonesian(t *testing.T) {
 			continue
 		}
 		texts := []string{err.Error()}
-		if list := (Problems)(nil); errors.As(err, &list) {
+		if list := Problems(nil); errors.As(err, &list) {
 			texts = nil
 			for _, p := range list {
 				texts = append(texts, p.Text)
