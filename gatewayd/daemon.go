@@ -426,7 +426,9 @@ func (d *daemon) commands() map[string]uplink.CommandFunc {
 			return json.Marshal(d.monitor.Look())
 		},
 		"identify": func(context.Context, json.RawMessage) (json.RawMessage, error) {
-			d.lamp.Show(lamp.Identify)
+			if !d.lamp.Identify() {
+				return nil, errors.New("the lamp shows it at most once in 10 s")
+			}
 			return json.RawMessage(`{}`), nil
 		},
 	}

@@ -320,8 +320,9 @@ func TestPackageProvisionedWithTheKit(t *testing.T) {
 			}
 		}
 		arrived(t, seen, ours.tap("04A1B2C3D41000", 3))
-		seen.Publish("presence/v1/dinkes/dinkes-01/cmd/ping", false, []byte(`{"tx":"1","expires":"2099-01-01T00:00:00+07:00"}`))
-		seen.Publish("presence/v1/dinkes/dinkes-02/cmd/ping", false, []byte(`{"tx":"2","expires":"2099-01-01T00:00:00+07:00"}`))
+		soon := time.Now().Add(time.Minute).Format(time.RFC3339)
+		seen.Publish("presence/v1/dinkes/dinkes-01/cmd/ping", false, fmt.Appendf(nil, `{"tx":"1","expires":%q}`, soon))
+		seen.Publish("presence/v1/dinkes/dinkes-02/cmd/ping", false, fmt.Appendf(nil, `{"tx":"2","expires":%q}`, soon))
 		for _, m := range intruder.Await("its own command", func(m []brokertest.Message) bool {
 			return slices.ContainsFunc(m, func(m brokertest.Message) bool { return m.Topic == "presence/v1/dinkes/dinkes-02/cmd/ping" })
 		}) {

@@ -76,9 +76,11 @@ type Lamp struct {
 	log  *slog.Logger
 	wake chan struct{} // holds a token while Run has news to look at
 
-	mu    sync.Mutex
-	queue []Signal // at most a refusal, and the newest signal behind it
-	idle  Signal   // dark or trouble
+	mu         sync.Mutex
+	queue      []Signal  // at most a refusal, and the newest signal behind it
+	idle       Signal    // dark or trouble
+	identify   bool      // to be shown when there is nothing else
+	identified time.Time // when somebody last asked for it and was heard
 
 	complain sync.Once // a broken pin is told once, not at each tap
 }
@@ -90,8 +92,13 @@ func New(pins Pins, log *slog.Logger) *Lamp {
 
 // Show has a signal shown in place of what is shown now, at once or after the
 // refusals that came before it. It never blocks. A signal that could not be
-// shown before the next came is not shown, unless it is a refusal.
+// shown before the next came is not shown, unless it is a refusal. Identify is
+// shown as by the method of that name.
 func (l *Lamp) Show(s Signal) {
+	if s == Identify {
+		l.Identify()
+		return
+	}
 	l.mu.Lock()
 	if n := len(l.queue); n > 0 && l.queue[n-1] != Refused {
 		l.queue = l.queue[:n-1]
@@ -101,6 +108,28 @@ func (l *Lamp) Show(s Signal) {
 	}
 	l.mu.Unlock()
 	l.nudge()
+}
+
+// apart keeps Identify from running into the answer before it.
+const apart = 500 * time.Millisecond
+
+// identifyEvery is how often Identify is shown at most: who asks for it without end
+// must not keep people at the door from seeing their answer.
+const identifyEvery = 10 * time.Second
+
+// Identify has Identify shown as soon as nobody waits for an answer, and reports
+// whether it will be. Answers end it.
+func (l *Lamp) Identify() bool {
+	l.mu.Lock()
+	now := time.Now()
+	if !l.identified.IsZero() && now.Sub(l.identified) < identifyEvery {
+		l.mu.Unlock()
+		return false
+	}
+	l.identified, l.identify = now, true
+	l.mu.Unlock()
+	l.nudge()
+	return true
 }
 
 // Trouble says whether people at the door must see, between taps, that it does
@@ -128,9 +157,15 @@ func (l *Lamp) Run(ctx context.Context) error {
 	defer l.set(step{})
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	before := dark
 	for ctx.Err() == nil {
 		s := l.next()
-		for _, step := range s.pattern() {
+		steps := s.pattern()
+		if s == Identify && before != dark && before != trouble {
+			steps = append([]step{{lasting: apart}}, steps...)
+		}
+		before = s
+		for _, step := range steps {
 			l.set(step)
 			if !l.wait(ctx, timer, s, step) {
 				break
@@ -144,6 +179,10 @@ func (l *Lamp) Run(ctx context.Context) error {
 func (l *Lamp) next() Signal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.queue) == 0 && l.identify {
+		l.identify = false
+		return Identify
+	}
 	if len(l.queue) == 0 {
 		return l.idle
 	}
@@ -177,7 +216,7 @@ func (l *Lamp) replaced(s Signal) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	idle := s == dark || s == trouble
-	return len(l.queue) > 0 || idle && s != l.idle
+	return len(l.queue) > 0 || idle && (s != l.idle || l.identify)
 }
 
 // set sets the pins that are there.

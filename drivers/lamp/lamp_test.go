@@ -184,6 +184,40 @@ func TestShowNeverBlocks(t *testing.T) {
 	}
 }
 
+// TestIdentifyNeverHidesAnAnswer: however often somebody asks for it, each answer
+// is shown as if nobody did, and it comes at most once in 10 s.
+func TestIdentifyNeverHidesAnAnswer(t *testing.T) {
+	for _, s := range []lamp.Signal{lamp.Accepted, lamp.Repeat, lamp.Refused} {
+		alone := make([]string, 3)
+		alone[0], alone[1], alone[2] = watch(t, func(l *lamp.Lamp) { l.Show(s) })
+		green, red, buzzer := watch(t, func(l *lamp.Lamp) {
+			l.Show(s)
+			for range 40 {
+				time.Sleep(50 * time.Millisecond)
+				l.Show(lamp.Identify)
+			}
+		})
+		for i, flooded := range []string{green, red, buzzer} {
+			if !strings.HasPrefix(flooded, alone[i]) || len(flooded) == len(alone[i]) {
+				t.Errorf("signal %d on pin %d: %q, and %q while somebody asks where the box is", s, i, alone[i], flooded)
+			}
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := lamp.New(lamp.Pins{}, slog.New(slog.DiscardHandler))
+		shown := 0
+		for range 20 * 60 { // for a minute
+			if l.Identify() {
+				shown++
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if shown != 6 {
+			t.Errorf("%d times in a minute", shown)
+		}
+	})
+}
+
 func TestAnySubsetOfPins(t *testing.T) {
 	for mask := range 8 {
 		synctest.Test(t, func(t *testing.T) {

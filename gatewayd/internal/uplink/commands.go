@@ -18,6 +18,7 @@ import (
 const (
 	maxCommand = 16 << 10
 	maxTX      = 128
+	maxName    = 64 // that is answered
 )
 
 // command is a parsed `cmd/<name>`.
@@ -26,18 +27,33 @@ type command struct {
 	expires time.Time
 }
 
+// onlyTX is a command of which nothing is left but the transaction id, if there
+// is one.
+func onlyTX(payload []byte) []byte {
+	var c struct {
+		TX string `json:"tx"`
+	}
+	if json.Unmarshal(payload, &c) != nil || len(c.TX) > maxTX {
+		return nil
+	}
+	rest, err := json.Marshal(c)
+	if err != nil {
+		return nil
+	}
+	return rest
+}
+
 // parseCommand reads a command. With an error it still returns the transaction
 // id, if that could be read, so that the sender can be told.
 func parseCommand(payload []byte) (command, error) {
 	var c command
-	if len(payload) > maxCommand {
-		return c, fmt.Errorf("command of %d bytes: at most %d", len(payload), maxCommand)
-	}
 	if !utf8.Valid(payload) {
 		return c, errors.New("command is not UTF-8")
 	}
 	if err := json.Unmarshal(payload, &c.Command); err != nil {
-		return command{}, fmt.Errorf("command is not as it should be: %w", err)
+		c = command{}
+		_ = json.Unmarshal(onlyTX(payload), &c.Command) // as far as that goes
+		return c, fmt.Errorf("command is not as it should be: %w", err)
 	}
 	if c.TX == "" || len(c.TX) > maxTX {
 		return command{}, fmt.Errorf("tx: want 1 to %d bytes", maxTX)
@@ -163,11 +179,11 @@ type resyncResult struct {
 // reply answers a command, and waits until the broker has the answer: whoever
 // sends commands without end must not have answers gather without end.
 func (s *session) reply(ctx context.Context, name string, r presence.Reply) error {
-	if strings.ContainsAny(name, "+#") || name == "" {
+	if strings.ContainsAny(name, "+#") || name == "" || len(name) > maxName {
 		return nil // nothing can be published there
 	}
 	if len(r.Result) == 0 {
-		r.Result = json.RawMessage("null")
+		r.Result = json.RawMessage("{}")
 	}
 	b, err := json.Marshal(r)
 	if err != nil {
@@ -178,7 +194,7 @@ func (s *session) reply(ctx context.Context, name string, r presence.Reply) erro
 	case byItself:
 		return s.postAlone(ctx, topic, false, b)
 	case notNow:
-		short := presence.Reply{TX: r.TX, Result: json.RawMessage("null"), Error: fmt.Sprintf("the broker hangs up over an answer of %d bytes here", len(b))}
+		short := presence.Reply{TX: r.TX, Result: json.RawMessage("{}"), Error: fmt.Sprintf("the broker hangs up over an answer of %d bytes here", len(b))}
 		if b, err = json.Marshal(short); err != nil {
 			return fmt.Errorf("encode reply: %w", err)
 		}

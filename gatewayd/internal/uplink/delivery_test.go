@@ -125,7 +125,7 @@ func TestNewEventsDoNotWaitForAResync(t *testing.T) {
 	await(t, "the first delivery", func() bool { return j.Cursor() == n })
 	city.Await("the city to have it", func(m []brokertest.Message) bool { return len(seqs(m)) >= n })
 	line.spoil("slow", "bandwidth", "upstream", `"rate":100`) // KB/s
-	city.Publish(prefix+"cmd/resync", false, fmt.Appendf(nil, `{"tx":"r","expires":"2099-01-01T00:00:00Z","args":{"stream":"%s","seq":1}}`, stream))
+	city.Publish(prefix+"cmd/resync", false, fmt.Appendf(nil, `{"tx":"r","expires":%q,"args":{"stream":"%s","seq":1}}`, inAnHour(), stream))
 	city.Await("the resync to begin", func(m []brokertest.Message) bool {
 		return len(seqs(m)) > n && replied(m, "r", fmt.Sprintf(`"events":%d`, n))
 	})

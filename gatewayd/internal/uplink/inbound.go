@@ -15,6 +15,14 @@ import (
 
 var errCrowded = errors.New("too many at once")
 
+// message is one that came from the broker and waits to be read.
+type message struct {
+	topic    string // behind the gateway's prefix
+	payload  []byte
+	retained bool
+	size     int // of the payload, of which no more is kept than is read of its kind
+}
+
 // sort puts a message from the broker where it will be read. paho calls it for
 // one message after the other, and reads on only afterwards, so it never waits.
 //
@@ -39,21 +47,29 @@ func (s *session) sort(m mqtt.Message) {
 		}
 		return
 	}
-	queue := s.notes
+	queue, most := s.notes, maxCommand
 	if strings.HasPrefix(topic, "cmd/") {
 		queue = s.commands
 	} else if s.u.opt.Documents[topic] != nil {
-		queue = s.documents
+		queue, most = s.documents, maxPacket
+	}
+	waits := message{topic: topic, payload: m.Payload(), retained: m.Retained(), size: len(m.Payload())}
+	if waits.size > most {
+		if queue != s.commands {
+			s.u.refused(m.Topic(), fmt.Errorf("%d bytes: at most %d", waits.size, most))
+			return
+		}
+		waits.payload = onlyTX(m.Payload()) // so that the sender can be told
 	}
 	select {
-	case queue <- m:
+	case queue <- waits:
 	default:
 		s.u.refused(m.Topic(), errCrowded)
 	}
 }
 
 // listen handles messages, one after the other. An error ends the connection.
-func (s *session) listen(ctx context.Context, queue <-chan mqtt.Message, handle func(context.Context, mqtt.Message) error) error {
+func (s *session) listen(ctx context.Context, queue <-chan message, handle func(context.Context, message) error) error {
 	for {
 		select {
 		case m := <-queue:
@@ -79,35 +95,32 @@ func (s *session) readNotes() {
 }
 
 // takeNote handles what is no command.
-func (s *session) takeNote(_ context.Context, m mqtt.Message) error {
+func (s *session) takeNote(_ context.Context, m message) error {
 	s.note(m)
 	return nil
 }
 
-func (s *session) note(m mqtt.Message) {
+func (s *session) note(m message) {
 	if err := s.readNote(m); err != nil {
-		s.u.refused(m.Topic(), err)
+		s.u.refused(m.topic, err)
 	}
 }
 
 // readNote reads a note. The error says why it was refused.
-func (s *session) readNote(m mqtt.Message) error {
-	topic, ours := strings.CutPrefix(m.Topic(), s.u.prefix)
+func (s *session) readNote(m message) error {
 	switch {
-	case !ours:
-		return errors.New("not our topic")
-	case topic == "status":
+	case m.topic == "status":
 		return s.ownStatus(m)
-	case strings.HasPrefix(topic, "alert/"):
-		s.ownAlert(topic, m)
+	case strings.HasPrefix(m.topic, "alert/"):
+		s.ownAlert(m)
 		return nil
 	}
 	return errors.New("not a topic that a gateway reads")
 }
 
 // document hands over a document.
-func (s *session) document(_ context.Context, m mqtt.Message) error {
-	s.u.opt.Documents[strings.TrimPrefix(m.Topic(), s.u.prefix)](m.Payload())
+func (s *session) document(_ context.Context, m message) error {
+	s.u.opt.Documents[m.topic](m.payload)
 	return nil
 }
 
@@ -118,20 +131,20 @@ func (s *session) document(_ context.Context, m mqtt.Message) error {
 // another session is a sign of a second gateway with the same id, if it is said
 // now, or if it stands there when this one comes back to a broker where it was
 // the last to speak. At the first connection it is only the process before.
-func (s *session) ownStatus(m mqtt.Message) error {
+func (s *session) ownStatus(m message) error {
 	u := s.u
-	status, err := parseStatus(m.Payload())
+	status, err := parseStatus(m.payload)
 	if err != nil {
 		return err
 	}
 	foreign := status.Session != u.opt.Session
-	if !foreign && !m.Retained() {
+	if !foreign && !m.retained {
 		u.mu.Lock()
 		u.heard = true
 		u.mu.Unlock()
 	}
 	switch {
-	case m.Retained():
+	case m.retained:
 		if foreign && s.again {
 			u.rivalSeen(status.Session)
 		}
@@ -146,8 +159,12 @@ func (s *session) ownStatus(m mqtt.Message) error {
 
 func (u *Uplink) rivalSeen(session presence.ID) {
 	u.mu.Lock()
+	again := time.Since(u.rival) < refusalInterval
 	u.rival = time.Now()
 	u.mu.Unlock()
+	if again {
+		return // it says nothing new, and a broker may say it without end
+	}
 	u.opt.Log.Error("another gateway uses this gateway's id", "id", u.opt.Origin.Gateway, "session", session.String())
 }
 
@@ -162,15 +179,15 @@ const (
 // ownAlert notices an alert that is not this gateway's: one that an earlier
 // process left behind, which is cleared, or one that somebody put there or
 // cleared, which is set right the next time.
-func (s *session) ownAlert(topic string, m mqtt.Message) {
-	u := s.u
+func (s *session) ownAlert(m message) {
+	u, topic := s.u, m.topic
 	if len(topic) > longestAlert {
 		return
 	}
 	u.mu.Lock()
 	ours := u.retained[topic]
-	differs := !bytes.Equal(ours, m.Payload())
-	left := m.Retained() && differs && len(ours) == 0 && s.cleared < mostContested
+	differs := !bytes.Equal(ours, m.payload)
+	left := m.retained && differs && len(ours) == 0 && s.cleared < mostContested
 	if left {
 		s.cleared++
 	} else if differs && len(u.contested) < mostContested {
@@ -182,35 +199,33 @@ func (s *session) ownAlert(topic string, m mqtt.Message) {
 	}
 }
 
-// command answers a command, or refuses it.
-func (s *session) command(ctx context.Context, m mqtt.Message) error {
+// command answers a command, or refuses it: with a reply where that can be, and in
+// the log. An error ends the connection.
+func (s *session) command(ctx context.Context, m message) error {
 	u := s.u
-	name := strings.TrimPrefix(m.Topic(), u.prefix+"cmd/")
-	if m.Retained() {
-		u.refused(m.Topic(), errors.New("a retained command would come again at each connection"))
-		return nil
-	}
-	c, err := parseCommand(m.Payload())
-	if err != nil {
-		u.refused(m.Topic(), err)
+	name := strings.TrimPrefix(m.topic, "cmd/")
+	c, err := parseCommand(m.payload)
+	refuse := func(why error) error {
+		u.refused(m.topic, why)
 		if c.TX == "" {
 			return nil
 		}
-		return s.reply(ctx, name, presence.Reply{TX: c.TX, Error: err.Error()})
+		return s.reply(ctx, name, presence.Reply{TX: c.TX, Error: why.Error()})
 	}
-	refuse := func(why string) error {
-		u.refused(m.Topic(), errors.New(why))
-		return s.reply(ctx, name, presence.Reply{TX: c.TX, Error: why})
+	switch {
+	case m.size > maxCommand:
+		return refuse(fmt.Errorf("command of %d bytes: at most %d", m.size, maxCommand))
+	case err != nil:
+		return refuse(err)
+	case m.retained:
+		return refuse(errors.New("a retained command would come again at each connection"))
 	}
 	if before, again := u.answers.find(name, c.TX); again {
 		return s.reply(ctx, name, before)
 	}
-	if u.past().After(c.expires) {
-		return refuse("the command has expired")
-	}
-	run, known := u.commands[name]
-	if !known {
-		return refuse("unknown command")
+	run, err := u.may(name, c)
+	if err != nil {
+		return refuse(err)
 	}
 	answer := presence.Reply{TX: c.TX, OK: true}
 	if answer.Result, err = run(ctx, c.Args); err != nil {
@@ -221,15 +236,50 @@ func (s *session) command(ctx context.Context, m mqtt.Message) error {
 	return s.reply(ctx, name, answer)
 }
 
+// reads tells whether a command only asks, so that nothing comes of it when it is
+// answered twice.
+func reads(name string) bool { return name == "ping" || name == "report" }
+
+// may says how to carry out a command, or why it must not be. From then on it
+// counts as carried out.
+//
+// While the time is unknown nobody can say whether a command has expired, unless
+// it certainly has. Those that only ask are answered all the same: they harm
+// nobody, and this is when somebody wants to know how the gateway is. Those that
+// do something are not: anybody may have kept them to send them again.
+func (u *Uplink) may(name string, c command) (CommandFunc, error) {
+	past, known := u.past()
+	run, exists := u.commands[name]
+	switch {
+	case past.After(c.expires):
+		return nil, errors.New("the command has expired")
+	case known && c.expires.After(past.Add(latest+leeway)):
+		return nil, errors.New("expires: want at most an hour ahead")
+	case !exists:
+		return nil, errors.New("unknown command")
+	case !known && !reads(name):
+		return nil, errors.New("the gateway does not know the time, and so not whether the command has expired: it only answers ping and report")
+	case u.spent.has(name, c.TX):
+		return nil, errors.New("the command was carried out already: a tx runs once")
+	}
+	if err := u.spent.add(name, c.TX, c.expires, past, !reads(name)); err != nil && !reads(name) {
+		return nil, err
+	}
+	return run, nil
+}
+
 // past is an instant that has passed: the present where it is known. While it is
 // not, no more is refused than what is certainly too old; a broker keeps no
 // command for a gateway that is not there.
-func (u *Uplink) past() time.Time {
-	t := u.opt.Times.Timing(u.opt.Now())
-	if known := !t.Time.IsZero() && t.Quality != presence.QualityBounded; !known && u.opt.NotBefore != nil {
-		return u.opt.NotBefore()
+func (u *Uplink) past() (t time.Time, present bool) {
+	now := u.opt.Times.Timing(u.opt.Now())
+	if !now.Time.IsZero() && now.Quality != presence.QualityBounded {
+		return now.Time, true
 	}
-	return t.Time
+	if u.opt.NotBefore != nil {
+		t = u.opt.NotBefore()
+	}
+	return t, false
 }
 
 // receipt notes what the city's database has. It counts only up to what was sent:

@@ -52,12 +52,12 @@ func TestFloodOfCommandsIsDroppedAndCounted(t *testing.T) {
 	await(t, "the line", func() bool { return u.Stats().Connected })
 	const sent, most = 300, 64 + 1 // that wait, and the one that runs
 	for i := range sent {
-		city.Publish(prefix+"cmd/slow", false, fmt.Appendf(nil, `{"tx":"%d","expires":"2099-01-01T00:00:00Z"}`, i))
+		city.Publish(prefix+"cmd/slow", false, fmt.Appendf(nil, `{"tx":"%d","expires":%q}`, i, inAnHour()))
 	}
 	await(t, "the rest to be refused", func() bool { return u.Stats().Refused == sent-most })
 	close(release)
 	city.Await("the others' replies", func(m []brokertest.Message) bool { return len(m) == most })
-	city.Publish(prefix+"cmd/ping", false, []byte(`{"tx":"after","expires":"2099-01-01T00:00:00Z"}`))
+	city.Publish(prefix+"cmd/ping", false, fmt.Appendf(nil, `{"tx":"after","expires":%q}`, inAnHour()))
 	city.Await("a reply after the flood", func(m []brokertest.Message) bool { return replied(m, "after", `"ok":true`) })
 }
 

@@ -24,9 +24,9 @@ import (
 type session struct {
 	u         *Uplink
 	client    mqtt.Client
-	commands  chan mqtt.Message // on cmd/<name>
-	notes     chan mqtt.Message // on the gateway's own topics
-	documents chan mqtt.Message // on topics of Options.Documents
+	commands  chan message // on cmd/<name>
+	notes     chan message // on the gateway's own topics
+	documents chan message // on topics of Options.Documents
 	time      *cityTime
 	lost      chan error
 	again     bool // this process was connected before
@@ -72,9 +72,9 @@ const closedSoon = time.Second
 func (u *Uplink) session(ctx context.Context) error {
 	s := &session{
 		u:         u,
-		commands:  make(chan mqtt.Message, inboundRoom),
-		notes:     make(chan mqtt.Message, inboundRoom),
-		documents: make(chan mqtt.Message, documentRoom),
+		commands:  make(chan message, inboundRoom),
+		notes:     make(chan message, inboundRoom),
+		documents: make(chan message, documentRoom),
 		time:      &cityTime{now: u.opt.Now, believe: u.opt.believe, answers: make(chan answer, 1)},
 		lost:      make(chan error, 1),
 		places:    make(chan struct{}, max(u.opt.Window, 1)),

@@ -47,6 +47,8 @@ func (n *notebook) Settled() uint64     { return n.now.settled }
 func (n *notebook) Settle(pos uint64)   { n.now.settled = max(n.now.settled, pos) }
 
 func (n *notebook) Place(presence.ID, uint64) (uint64, bool) { return 0, false }
+func (n *notebook) Save(string, []byte) error                { return nil }
+func (n *notebook) Load(string) ([]byte, error)              { return nil, nil }
 func (n *notebook) Oldest() uint64                           { return 1 }
 func (n *notebook) Sent() uint64                             { return 0 }
 func (n *notebook) NoteSent(uint64)                          {}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,10 @@ type Journal interface {
 	Ack(pos uint64)
 	// Stream is the stream to which new events are added.
 	Stream() presence.ID
+	// Save makes a small note durable in place of the one of the same name, and Load
+	// returns it, nothing if there is none.
+	Save(name string, data []byte) error
+	Load(name string) ([]byte, error)
 	// Place is the position that a stream's event has or had: it may have been
 	// forgotten, or be gone because its time was over. False where there never
 	// was such an event, or nothing of its stream is left.
@@ -89,7 +94,7 @@ type City interface {
 
 // CommandFunc answers one command. Commands run one after the other; while one
 // runs, a few others wait and more are refused. The context ends with the
-// connection.
+// connection. A command runs once for each transaction id.
 type CommandFunc func(ctx context.Context, args json.RawMessage) (json.RawMessage, error)
 
 // Options is what an uplink needs.
@@ -204,6 +209,7 @@ type Uplink struct {
 	filters   map[string]byte // what to subscribe to, and at which QoS
 	ledger    *ledger
 	answers   answers
+	spent     *spent
 	tellings  *tellings
 	revision  revision
 	refusals  *refusals
@@ -229,6 +235,7 @@ type Uplink struct {
 	askAfter  time.Time     // nobody is asked for the time before
 	progress  chan struct{} // closed and replaced when the cursor moves
 	refusal   time.Time     // when a refusal was last logged
+	telling   bucket        // of refusals to the city
 	quiet     int64         // refusals that were not logged since
 	early     uint64        // taps up to here were sent ahead of their turn
 	learnt    bool          // the next connection may get further than the last one
@@ -259,6 +266,10 @@ func New(opt Options) *Uplink {
 	patient := patience{u.limits.Receipt, u.limits.ReceiptMax}
 	if j := opt.Journal; j != nil { // a probe has none
 		u.ledger = newLedger(patient, j.Sent(), j.Unanswered())
+		var err error
+		if u.spent, err = newSpent(j); err != nil {
+			opt.Log.Error("a command may be carried out once more", "error", err)
+		}
 	}
 	if u.commands == nil {
 		u.commands = make(map[string]CommandFunc)
@@ -281,6 +292,11 @@ func New(opt Options) *Uplink {
 
 // Run keeps the line up until the context ends, and then says goodbye.
 func (u *Uplink) Run(ctx context.Context) error {
+	defer func() {
+		if err := u.spent.save(); err != nil {
+			u.opt.Log.Warn("a command may be answered once more", "error", err)
+		}
+	}()
 	wait := backoff.Backoff{Min: u.limits.RetryMin, Max: u.limits.RetryMax}
 	for {
 		u.beat(0)
@@ -439,8 +455,16 @@ func (u *Uplink) delivered(pos uint64) {
 // floods the line shall not flood the log as well.
 const refusalInterval = 5 * time.Second
 
-// refused counts a message of the broker that was not as it should be.
+// How often the city is told of refused messages: so many at once, and one each
+// interval after that.
+const toldAtOnce = 20
+
+// refused counts a message of the broker that was not as it should be, and tells
+// the city, if there is a connection.
 func (u *Uplink) refused(topic string, why error) {
+	if u.telling.take(time.Now()) {
+		u.Log(u.logLine(topic, why))
+	}
 	u.mu.Lock()
 	u.stats.Refused++
 	u.quiet++
@@ -455,14 +479,53 @@ func (u *Uplink) refused(topic string, why error) {
 	u.opt.Log.Warn("refused a message from the broker", "topic", fmt.Sprintf("%.80q", topic), "reason", why, "refused", n)
 }
 
+// logLine is a line of the log about a refused message.
+func (u *Uplink) logLine(topic string, why error) []byte {
+	b, err := json.Marshal(presence.LogLine{
+		Time: u.now(), Level: slog.LevelWarn.String(), Text: "refused a message from the broker",
+		Details: map[string]string{"topic": fmt.Sprintf("%.80q", strings.TrimPrefix(topic, u.prefix)), "reason": fmt.Sprintf("%.200s", why)},
+	})
+	if err != nil {
+		panic("encode log: " + err.Error()) // it holds nothing that JSON cannot say
+	}
+	return b
+}
+
+// bucket lets a few things through at once, and more only as time passes.
+type bucket struct {
+	mu    sync.Mutex
+	spent int       // of toldAtOnce
+	since time.Time // when the oldest of those comes back
+}
+
+func (b *bucket) take(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if back := int(now.Sub(b.since) / refusalInterval); back > 0 {
+		b.spent, b.since = max(b.spent-back, 0), now
+	}
+	if b.spent >= toldAtOnce {
+		return false
+	}
+	b.spent++
+	return true
+}
+
+// now prints the present time as the documents do, nil while it is unknown.
+func (u *Uplink) now() *string {
+	t := u.opt.Times.Timing(u.opt.Now())
+	if t.Time.IsZero() || t.Quality == presence.QualityBounded {
+		return nil
+	}
+	text := t.Time.In(u.opt.Origin.Location).Format(presence.TimeLayout)
+	return &text
+}
+
 // status is the retained document of the topic `status`.
 func (u *Uplink) status(state, reason string, withTime bool) []byte {
 	s := presence.Status{State: state, Session: u.opt.Session, Reason: reason}
 	if withTime {
-		if t := u.opt.Times.Timing(u.opt.Now()); !t.Time.IsZero() && t.Quality != presence.QualityBounded {
-			text := t.Time.In(u.opt.Origin.Location).Format(presence.TimeLayout)
-			s.Time = &text
-		}
+		s.Time = u.now()
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
