@@ -107,8 +107,8 @@ func (c *Client) do(ctx context.Context, method, target string, body []byte) (*h
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-		if resp.StatusCode == http.StatusNotFound {
-			return nil, fmt.Errorf("gatewayd says: %s: %w", bytes.TrimSpace(text), ErrUnknown)
+		if resp.StatusCode == http.StatusNotFound && string(bytes.TrimSpace(text)) == "404 page not found" { // as http.NotFound says it
+			return nil, fmt.Errorf("%w: %s; it may be of an earlier version than this command", ErrUnknown, req.URL.Path)
 		}
 		return nil, fmt.Errorf("gatewayd says: %s", bytes.TrimSpace(text))
 	}
@@ -125,7 +125,7 @@ const (
 
 // ErrUnknown means that a daemon does not know what it was asked for: it may be
 // of an earlier version than the command.
-var ErrUnknown = errors.New("not found")
+var ErrUnknown = errors.New("gatewayd does not know this question")
 
 // Report asks for the health document with its alerts in words. A daemon of an
 // earlier version has the words in its status. The caller closes the body.
