@@ -91,6 +91,18 @@ func TestHelpNamesTheCards(t *testing.T) {
 	}
 }
 
+// TestWrongNamesAreSaidPlainly, without what the transport thinks of them.
+func TestWrongNamesAreSaidPlainly(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	if out, code := g.try("sim", "tap", "--reader", "door", "--uid", "04A1B2C3", "--card", "paper"); code != 2 || !strings.Contains(out, `card "paper": want one of mifare-ultralight `) {
+		t.Errorf("a card of paper: exit %d, %s", code, out)
+	}
+	if out, code := g.try("sim", "tap", "--reader", "gate", "--uid", "04A1B2C3"); code != 1 || !strings.HasSuffix(out, "in the configuration\n") {
+		t.Errorf("a reader that is not there: exit %d, %s", code, out)
+	}
+}
+
 // TestShortDemo takes no longer than it was told, and loses nothing.
 func TestShortDemo(t *testing.T) {
 	g := newGateway(t, "tcp://127.0.0.1:1", "")

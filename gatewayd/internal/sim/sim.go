@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -186,7 +187,7 @@ func (t *Tap) Check() error {
 		}
 		seen[uid.String()] = true
 		if _, err := cardtest.New(uid, card.Technology(t.Card)); err != nil {
-			return err
+			return fmt.Errorf("card %.40q: want one of %s", t.Card, strings.Trim(fmt.Sprint(card.Technologies()), "[]"))
 		}
 	}
 	if t.Hold < 0 || t.Hold > time.Hour || t.Every < 0 || t.Every > time.Hour {
