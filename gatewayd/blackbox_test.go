@@ -26,10 +26,16 @@ import (
 )
 
 // binary builds gatewayd once for all tests, as a technician would run it: a
-// static binary without the race detector.
+// static binary without the race detector. Where COVER_PROCESSES
+// names a folder (see make cover), what is run of it is counted there; a process
+// that is killed does not tell.
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(os.TempDir(), fmt.Sprintf("gatewayd-test-%d", os.Getpid()))
-	cmd := exec.Command("go", "build", "-trimpath", "-o", path, ".")
+	args := []string{"build", "-trimpath", "-o", path}
+	if os.Getenv(coverProcesses) != "" {
+		args = append(args, "-cover", "-coverpkg=presence/...")
+	}
+	cmd := exec.Command("go", append(args, ".")...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -38,7 +44,15 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+const coverProcesses = "COVER_PROCESSES"
+
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(coverProcesses); dir != "" {
+		// go test has given GOCOVERDIR another value for itself.
+		if err := os.Setenv("GOCOVERDIR", dir); err != nil {
+			panic(err)
+		}
+	}
 	code := m.Run()
 	if path, err := binary(); err == nil {
 		_ = os.Remove(path)

@@ -2,6 +2,12 @@ package main_test
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -34,12 +40,34 @@ func (g *gateway) doctor() (d diagnosis, levels map[string]string) {
 	return d, levels
 }
 
+// giveKey gives the badge key to the user that the doctor judges by, where this
+// machine has one, and returns what the doctor should find then.
+func (g *gateway) giveKey() (level string) {
+	g.t.Helper()
+	account, err := user.Lookup("gatewayd")
+	if err != nil {
+		return "ok" // it judges by whoever runs the test
+	}
+	uid, err := strconv.Atoi(account.Uid)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	switch err := os.Chown(filepath.Join(g.dir, "badge.key"), uid, -1); {
+	case errors.Is(err, fs.ErrPermission):
+		return "fail" // the test's own user is not that one
+	case err != nil:
+		g.t.Fatal(err)
+	}
+	return "ok"
+}
+
 func TestDoctorAsksTheGatewayThatRuns(t *testing.T) {
 	b := brokertest.Start(t)
 	g := newGateway(t, b.URL(), "")
+	key := g.giveKey()
 	d, levels := g.doctor()
 	if d.V != 1 || d.Gateway != "dinkes-01" || levels["config"] != "ok" || levels["running"] != "warn" ||
-		levels["broker"] != "ok" || levels["topics"] != "ok" || levels["clock"] != "ok" || levels["badge-key"] != "ok" {
+		levels["broker"] != "ok" || levels["topics"] != "ok" || levels["clock"] != "ok" || levels["badge-key"] != key {
 		t.Errorf("before the start: %+v", d)
 	}
 	g.start()

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs what the tests need beside Go: mosquitto, the broker that they talk
 # to, with its tools, a C compiler for Go's race detector, openssl to sign as the
-# city does, what the lint needs for scripts, and what judges and installs the
-# package: systemd's tools (not as the init system), make, git, groff, curl. Does
-# nothing where all are there, and asks for sudo only where it has to install
-# something and is not root.
+# city does, what the lint needs for scripts, an emulator of a Pi's processor, and
+# what judges and installs the package: systemd's tools (not as the init system),
+# make, git, groff, curl. Does nothing where all are there, and asks for sudo only
+# where it has to install something and is not root.
 set -eu
 
 PATH=$PATH:/usr/sbin # where Debian puts mosquitto
@@ -19,6 +19,7 @@ command -v groff >/dev/null || missing="$missing groff-base"
 command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
 command -v openssl >/dev/null || missing="$missing openssl"
 command -v shellcheck >/dev/null || missing="$missing shellcheck"
+command -v qemu-arm-static >/dev/null || missing="$missing qemu-user-static"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
