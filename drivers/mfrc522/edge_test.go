@@ -3,6 +3,7 @@ package mfrc522_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -398,5 +399,42 @@ func TestSeveralVisitsAtTheEdgeOfTheField(t *testing.T) {
 				t.Errorf("%d taps of %d cards, and %+v", taps, len(uids), b.Counts())
 			}
 		})
+	}
+}
+
+// Whichever bit on the way to the chip is flipped while it is set up: the reader
+// is not there at all, or it hears or says that it does not.
+func TestNoFlippedBitOfTheSetUpDeafensInSilence(t *testing.T) {
+	for _, warm := range []bool{false, true} { // whether an earlier reader has left its settings
+		for n, end := 1, 1; n <= end; n++ {
+			synctest.Test(t, func(t *testing.T) {
+				b := &bench{TB: t, field: cardtest.NewField(), log: new(strings.Builder)}
+				b.chip = mfrc522test.New(b.field)
+				if warm {
+					b.open(mfrc522.Options{GainDB: 18})
+					b.chip.Upset(0x17, 0x40) // RxSel
+				}
+				b.chip.FlipMOSI(n)
+				b.wire = &wire{PortCloser: b.chip.Port()}
+				r, err := mfrc522.New(b.wire, mfrc522.Options{})
+				if n == 1 {
+					end = 8 * b.wire.bytes
+				}
+				if err != nil {
+					return
+				}
+				b.Reader = r
+				c := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
+				b.field.Put(c)
+				started()
+				b.mustHear(c)
+				if got := b.chip.Register(0x26); got != 0x48 {
+					t.Errorf("RFCfgReg %02X", got)
+				}
+				if t.Failed() {
+					t.Fatalf("bit %d of the set-up, settings left: %v", n, warm)
+				}
+			})
+		}
 	}
 }

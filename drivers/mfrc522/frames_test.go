@@ -327,7 +327,16 @@ func (c *confirming) saw(frame []byte, lastBits byte, a *reply) {
 	if frame[0] == selCommand(0) {
 		c.id = nil
 	}
-	if a == nil || a.stuck || a.errors != 0 || a.lastBits != 0 || len(a.data) != 3 {
+	if a == nil || a.stuck || a.lastBits != 0 || len(a.data) != 3 {
+		return
+	}
+	if a.errors&^errorParity == errorColl && frame[0] != selCommand(2) && frame[2] == cascadeTag {
+		// Several SAKs at once, at a level that is not the last. What the next
+		// level confirms has taken this one's bytes for its own.
+		c.id = append(c.id, frame[3:6]...)
+		return
+	}
+	if a.errors != 0 {
 		return
 	}
 	if lo, hi := crcA(a.data[:1]); a.data[1] != lo || a.data[2] != hi {

@@ -14,6 +14,42 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
+// One badge that lies at the edge of the field is one tap and not one repeat: the
+// lamp lights up once.
+func TestBadgeAtTheEdgeOfTheFieldIsOneTap(t *testing.T) {
+	for _, lost := range []float64{0.01, 0.02, 0.05, 0.10} {
+		synctest.Test(t, func(t *testing.T) {
+			g := build(t, 30*time.Second, clock(), "front")
+			field := cardtest.NewField()
+			chip := mfrc522test.New(field)
+			chip.SetNoise(mfrc522test.Noise{Seed: 5, Lost: lost})
+			ctx, cancel := context.WithCancel(t.Context())
+			g.cancel = cancel
+			g.tasks.Go(func() {
+				_ = g.door.Run(ctx, door.Reader{Name: "front", Poll: poll, Open: func(context.Context) (card.Reader, error) {
+					return mfrc522.New(chip.Port(), mfrc522.Options{})
+				}})
+			})
+			defer g.close()
+			c, err := cardtest.New(badge(1).UID, card.ISO14443_4)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			field.Put(c)
+			time.Sleep(15 * time.Minute)
+			field.Remove(c)
+			time.Sleep(time.Minute)
+			if got := g.outcomes(); got != "c" {
+				t.Errorf("%.0f %% of answers lost: %s, want one tap", 100*lost, got)
+			}
+			if h := g.door.Health()[0]; h.State != "ok" || h.Errors != 0 {
+				t.Errorf("%.0f %% of answers lost: %+v", 100*lost, h)
+			}
+		})
+	}
+}
+
 // What the real driver counts is told in health, also over a reader that was
 // closed and opened again.
 func TestHealthTellsHowWellAReaderHears(t *testing.T) {
