@@ -176,3 +176,25 @@ func TestRulesAreWellFormed(t *testing.T) {
 		}
 	}
 }
+
+// A gateway that takes too much memory is ended and started again, before the
+// kernel ends something else.
+func TestMemoryOfTheUnitIsBounded(t *testing.T) {
+	var high, most int
+	for key, to := range map[string]*int{"MemoryHigh": &high, "MemoryMax": &most} {
+		values := directive(t, "gatewayd.service", key)
+		if len(values) != 1 {
+			t.Fatalf("%s is %v", key, values)
+		}
+		if _, err := fmt.Sscanf(values[0], "%dM", to); err != nil {
+			t.Fatalf("%s=%s: %v", key, values[0], err)
+		}
+	}
+	// A Zero has 512 MB, and other things to do.
+	if high < 64 || high >= most || most > 256 {
+		t.Errorf("MemoryHigh=%dM, MemoryMax=%dM", high, most)
+	}
+	if !slices.Equal(directive(t, "gatewayd.service", "Restart"), []string{"always"}) {
+		t.Error("it is not started again")
+	}
+}

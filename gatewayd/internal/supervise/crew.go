@@ -30,9 +30,9 @@ const (
 
 	// again is how many failures within the window are no accident any more, and
 	// hopeless how many leave only a new process to be tried. With the pauses
-	// between the starts that is a few seconds and some three minutes.
+	// between the starts that is a few seconds, and a minute or more.
 	again    = 3
-	hopeless = 12
+	hopeless = 10
 )
 
 // Crew keeps tasks running and knows how each of them fares. Its methods may be
