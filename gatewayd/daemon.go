@@ -401,6 +401,7 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 	o.Documents = d.signed.topics()
 	o.Log = log
 	o.Restate = d.cfg.Health.Interval
+	o.Greeted = func() { d.monitor.Refresh() }
 	o.Beat = d.systemd.Pulse("uplink").Beat
 	o.Limits = limits
 	o.Dial = d.around.dial
@@ -439,8 +440,9 @@ func (d *daemon) newMonitor() *health.Monitor {
 	return health.New(health.Options{
 		Interval: d.cfg.Health.Interval, Simulated: d.cfg.Simulated(),
 		Boot: d.clock.Now().Boot, Boots: j.Boots, Unclean: j.UncleanBoots,
-		Time: d.now, Retain: d.uplink.Retain,
-		Beat: d.systemd.Pulse("health").Beat, Watch: d.noteOutages,
+		Time: d.now, Now: d.clock.Now, Timing: d.clock.Timing, Location: d.origin.Location,
+		Retain: d.uplink.Retain,
+		Beat:   d.systemd.Pulse("health").Beat, Watch: d.noteOutages,
 		Sources: health.Sources{
 			Clock:      d.clockHealth,
 			Journal:    d.journalHealth,

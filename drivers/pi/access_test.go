@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"presence/drivers/pi"
@@ -116,5 +117,30 @@ func TestMountOf(t *testing.T) {
 	}
 	if _, known := (pi.Board{Root: t.TempDir()}).MountOf("/"); known {
 		t.Error("a mount out of nothing")
+	}
+}
+
+// What a sandbox shows a service is not how the machine is.
+func TestRootReadonlyIsTheMachines(t *testing.T) {
+	const (
+		writable = "21 1 179:2 / / rw,noatime shared:1 - ext4 /dev/root rw\n"
+		sandbox  = "21 1 179:2 / / ro,noatime shared:1 - ext4 /dev/root rw\n"
+		failed   = "21 1 179:2 / / rw,noatime shared:1 - ext4 /dev/root ro,emergency_ro\n"
+	)
+	for name, tc := range map[string]struct {
+		files map[string]string
+		want  bool
+	}{
+		"writable":                        {map[string]string{"proc/self/mountinfo": writable}, false},
+		"sandbox":                         {map[string]string{"proc/self/mountinfo": sandbox}, false},
+		"sandbox, the machine is seen":    {map[string]string{"proc/self/mountinfo": sandbox, "proc/1/mountinfo": writable}, false},
+		"mounted so":                      {map[string]string{"proc/self/mountinfo": sandbox, "proc/1/mountinfo": sandbox}, true},
+		"failed":                          {map[string]string{"proc/self/mountinfo": failed}, true},
+		"failed, in the sandbox":          {map[string]string{"proc/self/mountinfo": strings.Replace(sandbox, "root rw", "root ro", 1)}, true},
+		"failed, and the machine is seen": {map[string]string{"proc/self/mountinfo": sandbox, "proc/1/mountinfo": failed}, true},
+	} {
+		if got, known := scratch(t, tc.files).RootReadonly(); !known || got != tc.want {
+			t.Errorf("%s: read-only %v, known %v", name, got, known)
+		}
 	}
 }

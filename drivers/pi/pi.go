@@ -88,11 +88,20 @@ func (b Board) StorageErrors() (int64, bool) {
 	return sum, known
 }
 
-// RootReadonly reports whether the root file system is mounted read-only;
-// false where unknown.
+// RootReadonly reports whether the machine's root file system cannot be written;
+// known is false where that cannot be found out.
+//
+// What counts is not how this process sees it: systemd's ProtectSystem=strict
+// shows a service every file system as read-only. Where the first process can be
+// looked at, its mounts are the machine's; elsewhere the super options of our
+// own mount tell, which belong to the file system itself and are what a kernel
+// changes that finds errors on it.
 func (b Board) RootReadonly() (readonly, known bool) {
-	m, known := b.MountOf("/")
-	return m.Readonly, known
+	if m, known := mountOf("/", b.read("proc/1/mountinfo")); known {
+		return m.Readonly, true
+	}
+	m, known := mountOf("/", b.read("proc/self/mountinfo"))
+	return m.super, known
 }
 
 // The bits of Throttled (vcgencmd get_throttled): what is now, and what has been

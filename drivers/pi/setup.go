@@ -153,8 +153,20 @@ func (b Board) OverlayRoot() bool {
 
 // MountOf finds the mount that holds an absolute path; false where unknown.
 func (b Board) MountOf(path string) (m Mount, known bool) {
+	found, known := mountOf(path, b.read("proc/self/mountinfo"))
+	return found.Mount, known
+}
+
+// mount is a line of mountinfo.
+type mount struct {
+	Mount
+	super bool // the file system itself is read-only
+}
+
+// mountOf finds the mount that holds an absolute path in a mountinfo.
+func mountOf(path string, info []byte) (m mount, known bool) {
 	path = filepath.Clean(path)
-	for line := range strings.Lines(string(b.read("proc/self/mountinfo"))) {
+	for line := range strings.Lines(string(info)) {
 		// proc_pid_mountinfo(5): id, parent, major:minor, root, mount point,
 		// options, optional fields, "-", type, source, super options.
 		f := strings.Fields(line)
@@ -167,11 +179,12 @@ func (b Board) MountOf(path string) (m Mount, known bool) {
 			continue
 		}
 		// Later mounts lie on top of earlier ones.
-		m, known = Mount{Point: point, Readonly: hasOption(f[5], "ro")}, true
+		m, known = mount{Mount: Mount{Point: point, Readonly: hasOption(f[5], "ro")}}, true
 		for i := 6; i+1 < len(f); i++ {
 			if f[i] == "-" {
 				m.Type = f[i+1]
-				m.Readonly = m.Readonly || i+3 < len(f) && hasOption(f[i+3], "ro")
+				m.super = i+3 < len(f) && hasOption(f[i+3], "ro")
+				m.Readonly = m.Readonly || m.super
 				break
 			}
 		}

@@ -64,8 +64,9 @@ type Door struct {
 	sights   map[tapID]presence.Reading // of an earlier process, whose taps are not remembered yet
 	beyond   int                        // records remembered that the window does not ask for
 	readers  []presence.ReaderHealth
-	refusing bool // the journal refused the last tap
-	troubled bool // as last told
+	inside   map[string]time.Time // readers whose driver works, and since when
+	refusing bool                 // the journal refused the last tap
+	troubled bool                 // as last told
 }
 
 // tapID names an accepted tap in the journal.
@@ -83,7 +84,7 @@ type visit struct {
 
 // New makes a door for readers with these names.
 func New(opt Options, readers ...string) *Door {
-	d := &Door{opt: opt, recent: make(map[string]visit), pending: make(map[string]chan struct{})}
+	d := &Door{opt: opt, recent: make(map[string]visit), pending: make(map[string]chan struct{}), inside: make(map[string]time.Time)}
 	for _, name := range readers {
 		d.readers = append(d.readers, presence.ReaderHealth{Name: name, State: stateOK})
 	}

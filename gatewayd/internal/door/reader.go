@@ -61,7 +61,9 @@ func (d *Door) Run(ctx context.Context, r Reader) error {
 	defer d.keepSights()
 	for {
 		r.beat(0)
+		d.enter(r.Name)
 		chip, err := r.Open(ctx)
+		d.leave(r.Name)
 		if err == nil {
 			d.health(r.Name, func(h *presence.ReaderHealth) { h.Version = chip.Version() })
 			// A card that lay there before a short fault and lies there still
@@ -97,7 +99,9 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 	for {
 		r.beat(0)
 		started := time.Now()
+		d.enter(r.Name)
 		seen, err := chip.Poll(ctx)
+		d.leave(r.Name)
 		d.heard(r.Name, chip, f)
 		switch {
 		case ctx.Err() != nil:
@@ -144,11 +148,44 @@ func (f *field) stayed(seen []card.Card) []string {
 	return badges
 }
 
-// Health says how the readers fare.
+// hungAfter is how long a reader's driver may take before it is said to hang:
+// its own waits end within a second.
+const hungAfter = 5 * time.Second
+
+// enter and leave frame what may hang: a bus that does not come back holds the
+// driver for ever, and then nobody else can say so.
+func (d *Door) enter(reader string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inside[reader] = time.Now()
+}
+
+func (d *Door) leave(reader string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.inside, reader)
+}
+
+// hangs reports whether a reader's driver has not come back for too long. The
+// caller holds the mutex.
+func (d *Door) hangs(reader string) bool {
+	since, inside := d.inside[reader]
+	return inside && time.Since(since) >= hungAfter
+}
+
+// Health says how the readers fare. It is asked every few seconds: a reader that
+// hangs shows by that alone.
 func (d *Door) Health() []presence.ReaderHealth {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Clone(d.readers)
+	d.tellTrouble()
+	list := slices.Clone(d.readers)
+	for i := range list {
+		if h := &list[i]; d.hangs(h.Name) {
+			h.State, h.Error, h.LooksPerS = stateBusDead, "the bus does not come back: the reader hangs", 0
+		}
+	}
+	return list
 }
 
 // health changes what is known of a reader and returns what was known before.
@@ -170,7 +207,7 @@ func (d *Door) tellTrouble() {
 	if d.opt.Refusing != nil {
 		d.refusing = d.opt.Refusing()
 	}
-	broken := func(h presence.ReaderHealth) bool { return h.State != stateOK }
+	broken := func(h presence.ReaderHealth) bool { return h.State != stateOK || d.hangs(h.Name) }
 	troubled := d.refusing || slices.ContainsFunc(d.readers, broken)
 	if troubled != d.troubled && d.opt.Trouble != nil {
 		d.opt.Trouble(troubled)

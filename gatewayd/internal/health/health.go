@@ -39,6 +39,13 @@ type Options struct {
 	Simulated bool
 	// Time prints the present time for the documents, nil while it is unknown.
 	Time func() *string
+	// Now reads the clocks, and Timing says what is known of the instant of a
+	// reading: an alert that began before anybody knew the time says later when
+	// that was. Without them it says when it was first seen, if that was known.
+	Now    func() presence.Reading
+	Timing func(presence.Reading) presence.Timing
+	// Location is the office's, for the times of alerts.
+	Location *time.Location
 	// Retain hands a document on: the topic behind the gateway's prefix
 	// ("health", "alert/<code>") and its JSON, empty to clear.
 	Retain func(topic string, payload []byte)
@@ -58,13 +65,29 @@ type Monitor struct {
 	disk    trend         // of the free bytes
 	gates   alerts.Gates  // of the alerts that come from the document's numbers
 
+	telling sync.Mutex // held from looking until the document is handed on
+	last    presence.Health
+
 	mu     sync.Mutex
-	alerts map[string]presence.Alert // that stand
+	alerts map[string]*standing // by code
+}
+
+// standing is an alert that stands.
+type standing struct {
+	told  presence.Alert   // as handed on
+	began presence.Reading // when it was first seen
+	since presence.Timing  // of began, as said last
 }
 
 // New makes a monitor; Run makes it work.
 func New(opt Options) *Monitor {
-	return &Monitor{opt: opt, started: time.Now(), alerts: make(map[string]presence.Alert)}
+	if opt.Location == nil {
+		opt.Location = time.UTC
+	}
+	if opt.Interval <= 0 {
+		opt.Interval = lookEvery
+	}
+	return &Monitor{opt: opt, started: time.Now(), alerts: make(map[string]*standing)}
 }
 
 // Look is the document as of now, with the texts of the alerts. It may be called
@@ -140,58 +163,147 @@ func worse(a, b presence.Level) presence.Level {
 // lookEvery is how soon a change of level or an alert is noticed.
 const lookEvery = time.Second
 
-// Run hands on a document at every interval, and at once when the level or the
-// standing alerts change, until the context ends.
+// Run hands on a document at every interval, and at once when the level, the
+// standing alerts or the state of something change, until the context ends.
+//
+// The intervals are counted from the start: a look that comes late delays no
+// later document.
 func (m *Monitor) Run(ctx context.Context) error {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	var last presence.Health
-	var sent time.Time
 	beat := m.opt.Beat
 	if beat == nil {
 		beat = func(time.Duration) {}
 	}
+	next, due := time.Now(), time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		beat(0)
-		doc, standing := m.look()
-		m.settle(standing, doc.Time)
-		if m.opt.Watch != nil {
-			m.opt.Watch(doc, standing)
-		}
-		if sent.IsZero() || time.Since(sent) >= m.opt.Interval ||
-			doc.Level != last.Level || !slices.Equal(doc.Alerts, last.Alerts) {
-			doc.Seq = m.seq.Add(1)
-			m.opt.Retain("health", encode(doc))
-			last, sent = doc, time.Now()
-		}
-		beat(lookEvery)
+		m.tell(&due)
+		now := time.Now()
+		next = after(next, lookEvery, now)
+		pause := max(0, min(next.Sub(now), due.Sub(now)))
+		beat(pause)
+		timer.Reset(pause)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-tick.C:
+		case <-timer.C:
 		}
 	}
+}
+
+// after is the first of a sequence of instants, so far apart, that lies after
+// now.
+func after(at time.Time, apart time.Duration, now time.Time) time.Time {
+	if behind := now.Sub(at); behind >= 0 {
+		at = at.Add((behind/apart + 1) * apart)
+	}
+	return at
+}
+
+// tell looks once and hands on what is due or has changed.
+func (m *Monitor) tell(due *time.Time) {
+	doc, standing := m.tellNow(due)
+	if m.opt.Watch != nil {
+		m.opt.Watch(doc, standing)
+	}
+}
+
+func (m *Monitor) tellNow(due *time.Time) (presence.Health, []alerts.Alert) {
+	m.telling.Lock()
+	defer m.telling.Unlock()
+	doc, standing := m.look()
+	m.settle(standing, doc.Time)
+	now := time.Now()
+	regular := !now.Before(*due)
+	if regular {
+		*due = after(*due, m.opt.Interval, now)
+	}
+	if regular || changed(doc, m.last) {
+		m.handOn(doc)
+	}
+	return doc, standing
+}
+
+// Refresh hands on a document as of now. Whoever is about to publish the last one
+// calls it first: after a silence, what that says of the line is surely wrong.
+func (m *Monitor) Refresh() {
+	m.telling.Lock()
+	defer m.telling.Unlock()
+	doc, _ := m.look()
+	m.handOn(doc)
+}
+
+// handOn hands on a document. The caller holds telling.
+func (m *Monitor) handOn(doc presence.Health) {
+	doc.Seq = m.seq.Add(1)
+	m.opt.Retain("health", encode(doc))
+	m.last = doc
+}
+
+// changed tells whether a document says something new that cannot wait for the
+// next interval.
+func changed(doc, last presence.Health) bool {
+	if doc.Level != last.Level || !slices.Equal(doc.Alerts, last.Alerts) || doc.MQTT.Connected != last.MQTT.Connected {
+		return true
+	}
+	return !slices.EqualFunc(doc.Readers, last.Readers, func(a, b presence.ReaderHealth) bool {
+		return a.State == b.State && a.Version == b.Version
+	}) || !slices.EqualFunc(doc.Receivers, last.Receivers, func(a, b presence.ReceiverHealth) bool {
+		return a.State == b.State
+	})
 }
 
 // settle raises the alerts that came and clears those that went.
 func (m *Monitor) settle(as []alerts.Alert, now *string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	standing := make(map[string]bool, len(as))
-	for _, a := range m.messages(as, now) {
-		standing[a.Code] = true
-		old, known := m.alerts[a.Code]
-		if !known || !reflect.DeepEqual(a, old) {
-			m.alerts[a.Code] = a
-			m.opt.Retain("alert/"+a.Code, encode(a))
+	stands := make(map[string]bool, len(as))
+	for _, a := range as {
+		if stands[a.Code()] = true; m.alerts[a.Code()] == nil {
+			s := &standing{}
+			if m.opt.Now != nil {
+				s.began = m.opt.Now()
+			}
+			m.alerts[a.Code()] = s
 		}
 	}
 	for code := range m.alerts {
-		if !standing[code] {
+		if !stands[code] {
 			delete(m.alerts, code)
 			m.opt.Retain("alert/"+code, nil)
 		}
 	}
+	for _, a := range m.messages(as, now) {
+		if s := m.alerts[a.Code]; !reflect.DeepEqual(a, s.told) {
+			s.told = a
+			m.opt.Retain("alert/"+a.Code, encode(a))
+		}
+	}
+}
+
+// since prints when an alert began, "" while nobody knows. What was said once
+// changes only where the instant is known much better. The caller holds the
+// mutex.
+func (m *Monitor) since(code string, now *string) string {
+	s := m.alerts[code]
+	if s == nil { // it was not there at the last look
+		if now == nil {
+			return ""
+		}
+		return *now
+	}
+	if m.opt.Now == nil || m.opt.Timing == nil {
+		if s.told.Since == "" && now != nil {
+			return *now
+		}
+		return s.told.Since
+	}
+	s.since = presence.Best(s.since, m.opt.Timing(s.began))
+	if s.since.Time.IsZero() {
+		return ""
+	}
+	return s.since.Time.In(m.opt.Location).Format(presence.TimeLayout)
 }
 
 // messages are the documents of alerts, by code. Alerts that share a code are
@@ -201,11 +313,8 @@ func (m *Monitor) messages(as []alerts.Alert, now *string) []presence.Alert {
 	byCode := make(map[string]presence.Alert)
 	for _, a := range as {
 		next := presence.Alert{
-			Code: a.Code(), Level: presence.Level(a.Level()), Since: m.alerts[a.Code()].Since,
+			Code: a.Code(), Level: presence.Level(a.Level()), Since: m.since(a.Code(), now),
 			About: a.About(), ID: a.ID(), EN: a.EN(),
-		}
-		if next.Since == "" && now != nil {
-			next.Since = *now
 		}
 		if before, ok := byCode[a.Code()]; ok {
 			next.Level = worse(before.Level, next.Level)

@@ -277,6 +277,11 @@ func (s *session) greet(ctx context.Context) error {
 		u.stats.Reconnects++
 	}
 	u.greeted++
+	u.mu.Unlock()
+	if u.opt.Greeted != nil {
+		u.opt.Greeted()
+	}
+	u.mu.Lock()
 	topics := slices.Collect(maps.Keys(u.retained))
 	u.mu.Unlock()
 	for _, topic := range topics {

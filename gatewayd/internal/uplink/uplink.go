@@ -139,6 +139,9 @@ type Options struct {
 	// Restate is how often what is retained is said once more, for somebody may
 	// have cleared or overwritten it at the broker; 0 for never.
 	Restate time.Duration
+	// Greeted, if set, is called at the start of each connection, before what is
+	// retained is published: what says that there is none is renewed by then.
+	Greeted func()
 
 	// Beat, if set, is told at each step within what time the next one comes:
 	// 0 before work, the bound of a wait before the wait, less than 0 before
