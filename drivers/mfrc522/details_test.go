@@ -2,6 +2,7 @@ package mfrc522
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -354,4 +355,48 @@ func TestResetPulse(t *testing.T) {
 			t.Errorf("pulses %v", pin.pulses)
 		}
 	})
+}
+
+// A register that is stuck at a wrong value makes a genuine chip deaf, now and
+// when it is opened again. A copy of the chip may have a mind of its own, but
+// not where the driver's own settings are concerned.
+func TestStuckRegisterIsTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		version byte
+		reg     register
+		value   byte
+		hears   bool
+	}{
+		"genuine, RxSel":      {0x92, regRxSel, 0xC4, false},
+		"genuine, GsN":        {0x91, regGsN, 0x08, false},
+		"genuine, ModWidth":   {0x92, regModWidth, 0x27, false},
+		"genuine, as it is":   {0x92, regRxSel, 0x84, true},
+		"copy, RxThreshold":   {0xB2, regRxThresh, 0x55, true},
+		"copy, AutoTest":      {0x12, regAutoTest, 0x00, true},
+		"copy, TxASK":         {0xB2, regTxASK, 0x00, false},
+		"copy, ModWidth":      {0x88, regModWidth, 0x27, false},
+		"copy, reserved bits": {0xB2, regMfTx, 0x02, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScript(t, single([][]byte{{0xDE, 0xAD, 0xBE, 0xEF}}, 0x08))
+				s.regs[regVersion] = c.version
+				r := open(t, s)
+				s.frozen = map[register]byte{c.reg: c.value}
+				for range 3 {
+					seen, err := r.Poll(t.Context())
+					if c.hears && (err != nil || len(seen) != 1) || !c.hears && !errors.Is(err, card.ErrDeaf) {
+						t.Errorf("saw %v, %v", seen, err)
+					}
+				}
+				start := time.Now()
+				if _, err := New(s, Options{}); c.hears && err != nil || !c.hears && !errors.Is(err, card.ErrDeaf) {
+					t.Errorf("opened again: %v", err)
+				}
+				if took := time.Since(start); took > 200*time.Millisecond {
+					t.Errorf("took %v", took)
+				}
+			})
+		})
+	}
 }

@@ -30,6 +30,9 @@ const (
 	// logEvery keeps a supply that dips all the time from filling the log.
 	logEvery = time.Minute
 
+	// setUps is how often a chip that does not take its settings is set up.
+	setUps = 3
+
 	// flapping is how many resets without a look between them that needed none
 	// make an empty field unbelievable.
 	flapping = 3
@@ -50,8 +53,9 @@ func (r *Reader) reset(ctx context.Context) error {
 		}
 	}
 	err := r.setUp(ctx)
-	if errors.Is(err, errSettings) {
-		// One of the writes was lost on the bus.
+	for n := 1; n < setUps && errors.Is(err, errSettings); n++ {
+		// One of the writes was lost on the bus, or the chip is an odd one.
+		r.tolerate(err)
 		err = r.setUp(ctx)
 	}
 	r.ready = err == nil
@@ -83,9 +87,31 @@ func (r *Reader) setUp(ctx context.Context) error {
 	return r.check()
 }
 
+// tolerate gives up on registers of a copy of the chip that do not take the data
+// sheet's values: copies differ, and work all the same. They are still watched,
+// with the values that they have. What the driver itself must set has to hold in
+// a copy too, and in a genuine chip everything.
+func (r *Reader) tolerate(err error) {
+	var lost *lostError
+	if genuine(r.version) || !errors.As(err, &lost) {
+		return
+	}
+	for _, w := range lost.wrong {
+		i := slices.IndexFunc(r.keeps, func(k kept) bool { return k.reg == w.reg && k.tuned })
+		if i < 0 {
+			continue
+		}
+		r.keeps[i].writes, r.keeps[i].value = 0, 0
+		r.log.Warn("a register of the reader chip does not take the data sheet's value; it is left as it is",
+			"register", fmt.Sprintf("%02X", byte(w.reg)), "value", fmt.Sprintf("%02X", w.is))
+	}
+}
+
+// genuine reports a version of NXP's own chips.
+func genuine(version byte) bool { return version == 0x91 || version == 0x92 }
+
 // readDefaults reads what a reset left in the registers that are kept, and
-// works out from it what they shall be. The chip's own values count, not the
-// data sheet's: copies of the chip differ from it, and work.
+// works out from it what they shall be: the reserved bits are the chip's own.
 func (r *Reader) readDefaults() error {
 	regs := make([]register, len(r.keeps))
 	for i, k := range r.keeps {
@@ -106,19 +132,11 @@ func (r *Reader) readDefaults() error {
 			return err
 		}
 	}
-	var odd []string
 	for i, k := range r.keeps {
 		if k.leftBy(now[i]) {
 			return fmt.Errorf("%w: %w: it was not reset", card.ErrDeaf, errSettings)
 		}
-		if now[i] != k.sheet {
-			odd = append(odd, fmt.Sprintf("%02X=%02X", k.reg, now[i]))
-		}
 		r.defaults[i] = now[i]
-	}
-	if len(odd) > 0 && !r.oddLogged {
-		r.oddLogged = true
-		r.log.Info("the reader chip's registers are not those of the data sheet after a reset; they are left so", "registers", odd)
 	}
 	return nil
 }
@@ -183,10 +201,9 @@ func (r *Reader) meet(version byte) {
 		return
 	}
 	r.met, r.version = true, version
-	switch version {
-	case 0x91, 0x92:
+	if genuine(version) {
 		r.log.Debug("reader chip found", "version", r.Version())
-	default:
+	} else {
 		r.log.Warn("the reader chip is a copy of the MFRC522, or an unknown version; it is used all the same", "version", r.Version())
 	}
 }

@@ -88,8 +88,8 @@ type Reader struct {
 	regs     [maxChecked]register
 	values   [maxChecked]byte
 
-	pinWarned, irqWarned, oddLogged bool
-	mendLogged                      time.Time
+	pinWarned, irqWarned bool
+	mendLogged           time.Time
 
 	last []known // who was there before this look, and may still be
 }

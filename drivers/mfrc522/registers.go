@@ -93,54 +93,63 @@ const (
 	tPrescaler  = 0xA9 // 13.56 MHz / (2*169+1): ticks of 25 µs
 )
 
-// kept is a register that must stay as it is between two looks. Of what the
-// driver changes only the bits that the data sheet defines are written; its
-// reserved ones stay as the reset left them, as do whole registers of which a
-// wrong value makes the chip deaf or the cards unable to understand it.
+// kept is a register that must stay as it is between two looks, because a wrong
+// value makes the chip deaf or the cards unable to understand it. Only the bits
+// that the data sheet defines are written; reserved ones stay as the reset left
+// them.
 type kept struct {
 	reg    register
 	sheet  byte // after a reset (data sheet, 9.3)
 	writes byte // bits that the driver sets
 	value  byte // what it sets them to
+
+	// tuned is a register that the driver leaves at its value of after a reset.
+	// It is written all the same: what does not take a value is broken.
+	tuned bool
+}
+
+// tuning is a register that keeps the data sheet's value in the bits given.
+func tuning(reg register, sheet, bits byte) kept {
+	return kept{reg: reg, sheet: sheet, writes: bits, value: sheet & bits, tuned: true}
 }
 
 // keeps lists what is kept. gain is RxGain, pin whether the interrupt pin is
 // wired.
 func keeps(gain byte, pin bool) []kept {
 	list := []kept{
-		{regMode, 0x3F, 0xAB, 0x29}, // TxWaitRF, PolMFin, CRC preset 6363
-		{regTxMode, 0x00, 0xF8, 0},  // 106 kBd, CRC by software
-		{regRxMode, 0x00, 0xFC, 0},
-		{regTxASK, 0x00, txASK100, txASK100},
-		{regModWidth, 0x26, 0xFF, 0x26}, // of type A at 106 kBd
-		{regRFCfg, 0x48, rxGain, gain << rxGainShift},
-		{regTMode, 0x00, 0xFF, tModeAuto},
-		{regTPrescaler, 0x00, 0xFF, tPrescaler},
-		{regTReloadH, 0x00, 0xFF, 0},
-		{reg: regTxSel, sheet: 0x10},
-		{reg: regRxSel, sheet: 0x84},
-		{reg: regRxThresh, sheet: 0x84},
-		{reg: regDemod, sheet: 0x4D},
-		{reg: regMfTx, sheet: 0x62},
-		{reg: regMfRx, sheet: 0x00},
-		{reg: regGsN, sheet: 0x88},
-		{reg: regCWGsP, sheet: 0x20},
-		{reg: regModGsP, sheet: 0x20},
-		{reg: regTestSel2, sheet: 0x00},
-		{reg: regTestPinEn, sheet: 0x80},
-		{reg: regAutoTest, sheet: 0x40},
-		{reg: regComIEn, sheet: 0x80},
-		{reg: regDivIEn, sheet: 0x00},
+		{reg: regMode, sheet: 0x3F, writes: 0xAB, value: 0x29}, // TxWaitRF, PolMFin, CRC preset 6363
+		{reg: regTxMode, sheet: 0x00, writes: 0xF8},            // 106 kBd, CRC by software
+		{reg: regRxMode, sheet: 0x00, writes: 0xFC},
+		{reg: regTxASK, sheet: 0x00, writes: txASK100, value: txASK100},
+		{reg: regModWidth, sheet: 0x26, writes: 0xFF, value: 0x26}, // of type A at 106 kBd
+		{reg: regRFCfg, sheet: 0x48, writes: rxGain, value: gain << rxGainShift},
+		{reg: regTMode, sheet: 0x00, writes: 0xFF, value: tModeAuto},
+		{reg: regTPrescaler, sheet: 0x00, writes: 0xFF, value: tPrescaler},
+		{reg: regTReloadH, sheet: 0x00, writes: 0xFF},
+		tuning(regTxSel, 0x10, 0x3F),
+		tuning(regRxSel, 0x84, 0xFF),
+		tuning(regRxThresh, 0x84, 0xF7),
+		tuning(regDemod, 0x4D, 0xFF),
+		tuning(regMfTx, 0x62, 0x03),
+		tuning(regMfRx, 0x00, 0x10),
+		tuning(regGsN, 0x88, 0xFF),
+		tuning(regCWGsP, 0x20, 0x3F),
+		tuning(regModGsP, 0x20, 0x3F),
+		tuning(regTestSel2, 0x00, 0xFF),
+		tuning(regTestPinEn, 0x80, 0xFE),
+		tuning(regAutoTest, 0x40, 0x4F),
+		tuning(regComIEn, 0x80, 0xFF),
+		tuning(regDivIEn, 0x00, 0x94),
 		// The field comes on last, when all else is set.
-		{regTxControl, txControlReset, 0xFB, txControlReset | txControlField},
+		{reg: regTxControl, sheet: txControlReset, writes: 0xFB, value: txControlReset | txControlField},
 	}
 	if pin {
 		for i := range list {
 			switch list[i].reg {
 			case regComIEn:
-				list[i].writes, list[i].value = 0xFF, comIEnPin
+				list[i].value = comIEnPin
 			case regDivIEn:
-				list[i].writes, list[i].value = 0x94, divIEnPin
+				list[i].value = divIEnPin
 			}
 		}
 	}
@@ -161,5 +170,5 @@ func (k kept) leftBy(value byte) bool {
 // chip may have lost everything. A field that is off is as bad: cards have lost
 // their state.
 func (k kept) cleared(value, afterReset byte) bool {
-	return k.writes != 0 && value == afterReset || k.reg == regTxControl && value&txControlField != txControlField
+	return value == afterReset || k.reg == regTxControl && value&txControlField != txControlField
 }

@@ -26,6 +26,7 @@ type script struct {
 	resets    int
 	hot       bool // TempErr stays set
 	speed     physic.Frequency
+	frozen    map[register]byte // registers that no write and no reset changes
 }
 
 // reply is a scripted answer.
@@ -96,6 +97,9 @@ func (s *script) Tx(w, r []byte) error {
 }
 
 func (s *script) read(reg register) byte {
+	if v, ok := s.frozen[reg]; ok {
+		return v
+	}
 	switch reg {
 	case regFIFOLevel:
 		return byte(len(s.fifo))

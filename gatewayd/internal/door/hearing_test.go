@@ -37,7 +37,7 @@ func TestBadgeAtTheEdgeOfTheFieldIsOneTap(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			field.Put(c)
-			time.Sleep(15 * time.Minute)
+			time.Sleep(5 * time.Minute)
 			field.Remove(c)
 			time.Sleep(time.Minute)
 			if got := g.outcomes(); got != "c" {
