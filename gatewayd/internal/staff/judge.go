@@ -35,21 +35,26 @@ type person struct {
 
 	outside time.Duration // CLOCK_BOOTTIME of the first fix that proves it
 
+	// The first and the newest sighting since the badge was shown last that found
+	// the tag outside, with none in between that found it elsewhere; zero: none.
+	turn, newest presence.EventID
+
 	known  bool                   // something was said on an earlier day
 	before presence.PresenceState // and that was the last
 }
 
 // showing is one badge event.
 type showing struct {
-	id presence.EventID
-	at time.Time // the latest that it can have been; zero: there is none
+	id      presence.EventID
+	at      time.Time        // the latest that it can have been; zero: there is none
+	reading presence.Reading // zero where the record is gone
 }
 
 // trail is what today's records tell of a tag.
 type trail struct {
 	zone   presence.Zone
-	turn   presence.EventID // the sighting that found it in the zone first
 	newest presence.EventID
+	people []*person // who carry it
 }
 
 // take puts a record in its place, if it is of today.
@@ -62,22 +67,39 @@ func (s *Staff) take(e *presence.Entry, today int) {
 	switch {
 	case e.Badge != nil:
 		if p := s.byBadge[e.Badge.Badge]; p != nil {
-			p.last = showing{id, latest(t)}
+			p.last = showing{id, latest(t), e.At}
+			p.turn, p.newest = presence.EventID{}, presence.EventID{}
 			if p.first.at.IsZero() {
 				p.first = p.last
 			}
 		}
 	case e.Tag != nil && e.Tag.Fix == presence.FixLive:
 		if tr := s.trails[e.Tag.Tag]; tr != nil {
-			if tr.zone != e.Tag.Zone {
-				tr.zone, tr.turn = e.Tag.Zone, id
+			tr.zone, tr.newest = e.Tag.Zone, id
+			for _, p := range tr.people {
+				p.sight(id, e)
 			}
-			tr.newest = id
 		}
 	case e.Person != nil:
 		if p := s.byBadge[e.Person.Badge]; p != nil {
 			p.hear(e.Person, latest(t))
 		}
+	}
+}
+
+// sight takes a live sighting of the person's tag. What was before the badge was
+// shown last says nothing of where the person went afterwards: a tag that was
+// heard before a tap may be recorded after it.
+func (p *person) sight(id presence.EventID, e *presence.Entry) {
+	passed, known := e.At.Since(p.last.reading)
+	switch {
+	case e.Tag.Zone != presence.ZoneOutside:
+		p.turn, p.newest = presence.EventID{}, presence.EventID{}
+	case known && passed < 0:
+	case p.turn.Seq == 0:
+		p.turn, p.newest = id, id
+	default:
+		p.newest = id
 	}
 }
 
@@ -89,7 +111,7 @@ func (p *person) hear(body *presence.Person, at time.Time) {
 	}
 	// The badge event that this rests on went when the journal was full.
 	if body.State != presence.OffSite && p.first.at.IsZero() && len(body.Events) > 0 {
-		p.first = showing{body.Events[0], at}
+		p.first = showing{id: body.Events[0], at: at}
 		p.last = p.first
 	}
 }
@@ -117,7 +139,9 @@ func (s *Staff) judge(p *person, now moment) *presence.Person {
 		if tr.zone != presence.ZoneOutside || s.proven(p, w, now) < provenAfter {
 			return nil
 		}
-		body := p.say(presence.Contradiction, tr.turn, tr.newest)
+		// Of a tag that stays where it was before, there may be no record yet from
+		// after the badge was shown: then there is none to name.
+		body := p.say(presence.Contradiction, p.turn, p.newest)
 		if body != nil {
 			body.Distance = w.Distance
 		}

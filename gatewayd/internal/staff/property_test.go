@@ -72,6 +72,9 @@ func (w *witness) judgeOne(t *rapid.T, e presence.Entry, before []presence.Entry
 	}
 	for i, id := range p.Events {
 		o := before[id.Seq-1]
+		if when := o.At.WallTime(); p.State == presence.Contradiction && o.Tag != nil && (when.Before(taps[len(taps)-1]) || o.Tag.Zone != out) {
+			t.Fatalf("%s: rests on %+v, the badge was shown last at %v", what, o, taps[len(taps)-1])
+		}
 		if i == 0 && (o.Badge == nil || !o.At.WallTime().Equal(taps[0])) || o.Badge == nil && (o.Tag == nil || o.Tag.Tag != p.Tag) {
 			t.Fatalf("%s: rests on %+v", what, o)
 		}

@@ -243,7 +243,10 @@ func (s *Staff) begin(ctx context.Context, today int) error {
 		p := &person{badge: badge, tag: tag}
 		s.people = append(s.people, p)
 		s.byBadge[badge] = p
-		s.trails[tag] = &trail{}
+		if s.trails[tag] == nil {
+			s.trails[tag] = &trail{}
+		}
+		s.trails[tag].people = append(s.trails[tag].people, p)
 	}
 	slices.SortFunc(s.people, func(a, b *person) int { return cmp.Compare(a.badge, b.badge) })
 
