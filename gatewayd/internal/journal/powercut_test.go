@@ -505,6 +505,7 @@ func (w *told) holds(o journal.Options, thoroughly bool) error {
 // was promised holds.
 func TestEveryCut(t *testing.T) {
 	t.Parallel()
+	mountDisk(t, nil) // without one there is nothing to cut, and to count
 	var mu sync.Mutex
 	boundaries, gaps, kinds := 0, 0, make(map[cutKind]int)
 	t.Run("lives", func(t *testing.T) {
