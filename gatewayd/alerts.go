@@ -22,6 +22,7 @@ func (d *daemon) conditions() []alerts.Alert {
 		d.lineConditions,
 		d.cityTimeConditions,
 		d.clockConditions,
+		d.tagConditions,
 		d.certificateConditions,
 		d.boardConditions,
 		d.documentConditions,
@@ -96,6 +97,15 @@ func (d *daemon) cityTimeConditions() []alerts.Alert {
 		kind = alerts.ClockBehind
 	}
 	return []alerts.Alert{kind.Raise(alerts.Values{"off": ahead.Abs().Round(100 * time.Millisecond).String()})}
+}
+
+// tagConditions name the tags that somebody copied.
+func (d *daemon) tagConditions() []alerts.Alert {
+	names := d.tags.Conflicts()
+	if len(names) == 0 {
+		return nil
+	}
+	return []alerts.Alert{alerts.TagConflict.Raise(nil, names...)}
 }
 
 // clockConditions tell that the clock contradicts what was known before.

@@ -177,3 +177,62 @@ roster_file = "roster.csv"
 		}
 	}
 }
+
+// TestACopiedTagAccusesNobody: a second transmitter says that the tag is a kilometre
+// away, and the tag itself that it is in the office.
+func TestACopiedTagAccusesNobody(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	city := b.Subscribe("presence/v1/#")
+	radio, port := openTTY(t)
+	g := newGateway(t, b.URL(), receiver(port)+`
+[hours]
+always = true
+[office]
+lat = -7.9778
+lon = 112.6340
+radius_m = 100
+[tags]
+roster_file = "roster.csv"
+`)
+	const tag = "kenwood:100-1001"
+	if err := os.WriteFile(filepath.Join(g.dir, "roster.csv"), []byte(ownUID+","+tag+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.start()
+	at := time.Now()
+	for i, lat := range []float64{-7.9777, -7.9677, -7.9777, -7.9677, -7.9777, -7.9677} {
+		if _, err := io.WriteString(radio, beacontest.PKLDS(100, 1001, lat, 112.6341, at.Add(time.Duration(i)*time.Second))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.await("all six", func() bool { return g.health().Receivers[0].Frames >= 6 })
+	g.tap("--uid", ownUID)
+	city.Await("the tap with its check", func(m []brokertest.Message) bool {
+		return strings.Contains(string(lastOn(m, "event/badge")), `"tag_check":{"tag":"`+tag+`","state":"conflict","distance_m":null`)
+	})
+	city.Await("a tag event that says so", func(m []brokertest.Message) bool {
+		last := string(lastOn(m, "event/tag"))
+		return strings.Contains(last, `"zone":"uncertain"`) && strings.Contains(last, `"conflict":true`)
+	})
+	city.Await("the alert that names the tag", func(m []brokertest.Message) bool {
+		return strings.Contains(string(lastOn(m, "alert/tag-conflict")), `"about":["`+tag+`"]`)
+	})
+	g.kill()
+	g.start()
+	g.await("the alert after kill -9", func() bool { return strings.Contains(g.must("status"), "tag-conflict") })
+	day := at.In(jakarta(t)).Format(time.DateOnly)
+	if sheet := g.must("export", "--day", day, "--format", "csv"); !strings.Contains(sheet, "\ntag-conflict,") || !strings.Contains(sheet, ","+tag+",") {
+		t.Errorf("the recap:\n%s", sheet)
+	}
+	if sheet := g.must("export", "--day", day, "--format", "html"); !strings.Contains(sheet, "Tag yang disalin") || !strings.Contains(sheet, tag) {
+		t.Errorf("the recap does not show it:\n%s", sheet)
+	}
+	g.stop()
+	events(t, validator(t), city.Messages()) // each is valid
+	for _, m := range city.Messages() {
+		if m.Topic == prefix+"event/presence" && !strings.Contains(string(m.Payload), `"badge_only"`) {
+			t.Errorf("said of the person: %s", m.Payload)
+		}
+	}
+}

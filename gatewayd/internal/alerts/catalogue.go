@@ -32,6 +32,7 @@ const (
 	ClockBehind
 	ClockJumped
 	ClockJumpedBack
+	TagConflict
 	NoClockChip
 	CertificateExpired
 	CertificateDay
@@ -231,6 +232,12 @@ func (k Kind) row() row {
 			code: "clock-jumped", level: Warn,
 			id: "Jam sistem menunjukkan waktu yang salah untuk sementara. Mana yang benar kini diketahui, dan waktu tap dikoreksi. Periksa server NTP gateway ini.",
 			en: "The system's clock showed a wrong time for a while. It is known by now which was right, and the times of taps are corrected. Check this gateway's NTP server.",
+		}
+	case TagConflict:
+		return row{
+			code: "tag-conflict", level: Warn,
+			id: "Tag {name} terdengar bergantian di dua tempat yang tidak mungkin dicapai satu orang: ada pemancar lain yang memakai nomornya. Posisinya dianggap tidak pasti, dan tidak dipakai untuk atau terhadap siapa pun. Cari pemancar itu, atau ganti nomor tag.",
+			en: "Tag {name} is heard in turn at two places that one person cannot both be at: another transmitter uses its id. Where it is counts as uncertain, for nobody and against nobody. Look for that transmitter, or give the tag another id.",
 		}
 	case NoClockChip:
 		return row{

@@ -230,6 +230,9 @@ func (j *object) tag(t *Tag, loc *time.Location) {
 		j.int("rssi", int64(*t.RSSI))
 	}
 	j.floatOrNull("snr", t.SNR)
+	if t.Conflict {
+		j.bool("conflict", true)
+	}
 }
 
 func (j *object) start(s *Start) {

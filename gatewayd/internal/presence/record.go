@@ -141,6 +141,8 @@ const (
 	TagSilent TagState = 0 // nobody heard it lately
 	TagNear   TagState = 1 // heard lately, and not surely outside
 	TagFar    TagState = 2 // heard lately, live and surely outside
+	// TagConflict: heard at two places in turn, at both of which nobody can be.
+	TagConflict TagState = 3
 )
 
 // String names the state as in the events.
@@ -150,6 +152,8 @@ func (s TagState) String() string {
 		return "near"
 	case TagFar:
 		return "far"
+	case TagConflict:
+		return "conflict"
 	}
 	return "silent"
 }
@@ -207,6 +211,9 @@ type Tag struct {
 	Zone     Zone     `cbor:"8,keyasint,omitempty"`
 	RSSI     *int     `cbor:"9,keyasint,omitempty"`  // dBm
 	SNR      *float64 `cbor:"10,keyasint,omitempty"` // dB
+	// Conflict is true while the tag is heard at two places in turn, at both of
+	// which nobody can be.
+	Conflict bool `cbor:"11,keyasint,omitempty"`
 }
 
 // Start is the body of a KindStart event.

@@ -16,6 +16,12 @@ type Whereabouts struct {
 	// Silent is true where the tag was not heard for twice as long as it usually
 	// takes. What else is told is of the past then.
 	Silent bool
+	// Conflict is true where the tag was heard at two places that nobody can be at
+	// in turn: somebody else sends with its id. The zone is uncertain then.
+	Conflict bool
+	// Restless is true where the tag went to and fro between two places lately, as
+	// nobody goes to work: its being outside is not to be held against anybody.
+	Restless bool
 	// Distance from the middle of the office in metres, nil where it is not
 	// known or must not be told. It is as coarse as the coordinates are.
 	Distance *float64

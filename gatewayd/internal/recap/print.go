@@ -24,7 +24,8 @@ var csvHeader = []string{
 }
 
 // CSV writes the sheet as one table. The column row tells what a line is:
-// badge, uncertain (a tap that may have been on another day), outage or gap.
+// badge, uncertain (a tap that may have been on another day), outage, gap or
+// tag-conflict (of the tag in the column what).
 // Its words are codes, the same in every language.
 func (s Sheet) CSV(w io.Writer) error {
 	table := csv.NewWriter(w)
@@ -73,6 +74,13 @@ func (s Sheet) CSV(w io.Writer) error {
 			"row": "gap", "what": string(g.Reason), "detail": lost(g), "event": eventID(g.Event),
 			"from": s.stamp(g.First.Time), "from_quality": string(g.First.Quality),
 			"to": s.stamp(g.Last.Time), "to_quality": string(g.Last.Quality),
+		})
+	}
+	for _, x := range s.Conflicts {
+		line(map[string]string{
+			"row": "tag-conflict", "what": x.Tag, "event": eventID(x.Event),
+			"from": s.stamp(x.First.Time), "from_quality": string(x.First.Quality),
+			"to": s.stamp(x.Last.Time), "to_quality": string(x.Last.Quality),
 		})
 	}
 	table.Flush()

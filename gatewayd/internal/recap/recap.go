@@ -19,6 +19,15 @@ type Sheet struct {
 	Uncertain []Tap     // may have been on this day or on another
 	Outages   []Outage  // by their beginning
 	Gaps      []Gap
+	Conflicts []Conflict // by tag
+}
+
+// Conflict is a tag that was heard at two places in turn on the day, at both of
+// which nobody can be: what it says is no evidence.
+type Conflict struct {
+	Tag         string
+	First, Last presence.Timing // of the events that say so
+	Event       presence.EventID
 }
 
 // Badge is what a badge did on the day.
@@ -103,8 +112,13 @@ func (c *Collector) Entry(e presence.Entry, t presence.Timing) {
 		}
 	}
 	switch {
+	case e.Tag != nil && e.Tag.Conflict:
+		c.conflict(e, t, e.Tag.Tag)
 	case e.Badge != nil:
 		c.tap(e, t)
+		if check := e.Badge.Check; check != nil && check.State == presence.TagConflict {
+			c.conflict(e, t, check.Tag)
+		}
 	case e.Start != nil:
 		c.start(e, t)
 	case e.Gap != nil:
@@ -123,6 +137,20 @@ func bounds(t presence.Timing) (lo, hi time.Time, ok bool) {
 		return lo, hi, false
 	}
 	return t.Time.Add(-t.Error), t.Time.Add(t.Error), true
+}
+
+// conflict notes a tag that is in conflict, by an event that is surely of the day.
+func (c *Collector) conflict(e presence.Entry, t presence.Timing, tag string) {
+	lo, hi, ok := bounds(t)
+	if !ok || lo.Before(c.sheet.From) || !hi.Before(c.sheet.To) {
+		return
+	}
+	i, known := slices.BinarySearchFunc(c.sheet.Conflicts, tag, func(one Conflict, tag string) int { return cmp.Compare(one.Tag, tag) })
+	if !known {
+		id := presence.EventID{Stream: e.Stream, Seq: e.Seq}
+		c.sheet.Conflicts = slices.Insert(c.sheet.Conflicts, i, Conflict{Tag: tag, First: t, Event: id})
+	}
+	c.sheet.Conflicts[i].Last = t
 }
 
 func (c *Collector) tap(e presence.Entry, t presence.Timing) {

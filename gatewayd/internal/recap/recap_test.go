@@ -326,3 +326,29 @@ func TestTheSheetGoesByWhatWasTold(t *testing.T) {
 		t.Errorf("uncertain: %+v", s.Uncertain)
 	}
 }
+
+func TestCopiedTagsAreShown(t *testing.T) {
+	var d diary
+	sighting := func(clock, tag string, conflict bool) {
+		d.add(at(1, clock), presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: tag, Conflict: conflict}})
+	}
+	sighting("2026-11-22 23:59:59", "reyax:1", true)
+	sighting("2026-11-23 08:00:00", "reyax:2", true)
+	sighting("2026-11-23 09:00:00", "reyax:2", false)
+	sighting("2026-11-23 10:00:00", "mesh:1c2f13fc", false)
+	d.add(at(1, "2026-11-23 11:00:00"), presence.Draft{Kind: presence.KindBadge, Badge: &presence.Badge{
+		Reader: "door", Badge: "h:aa", Check: &presence.TagCheck{Tag: "reyax:2", State: presence.TagConflict},
+	}})
+	s := d.sheet(readings{})
+	if len(s.Conflicts) != 1 || s.Conflicts[0].Tag != "reyax:2" || s.Conflicts[0].Event.Seq != 2 ||
+		s.Conflicts[0].First.Time.In(wib).Hour() != 8 || s.Conflicts[0].Last.Time.In(wib).Hour() != 11 {
+		t.Fatalf("%+v", s.Conflicts)
+	}
+	var page, table bytes.Buffer
+	if err := s.HTML(&page, recap.English); err != nil || !strings.Contains(page.String(), "Copied tags") || !strings.Contains(page.String(), "reyax:2") {
+		t.Errorf("%v\n%s", err, page.String())
+	}
+	if err := s.CSV(&table); err != nil || !strings.Contains(table.String(), "\ntag-conflict,") {
+		t.Errorf("%v\n%s", err, table.String())
+	}
+}

@@ -17,39 +17,43 @@ const (
 
 // texts are the words of the sheet for people.
 type texts struct {
-	Lang       Language
-	Title      string
-	Gateway    string
-	Dinas      string
-	Day        string
-	Simulated  string
-	Badges     string
-	NoBadges   string
-	Badge      string
-	First      string
-	Last       string
-	Taps       string
-	Reader     string
-	Uncertain  string
-	Outages    string
-	NoOutages  string
-	What       string
-	From       string
-	To         string
-	Gaps       string
-	NoGaps     string
-	Lost       string
-	Between    string
-	GoesOn     string
-	Flapping   string
-	Unknown    string
-	Legend     string
-	Signature  string
-	Date       string
-	Event      string
-	qualities  map[presence.Quality]string
-	reasons    map[presence.GapReason]string
-	dateLayout func(day, month, year int) string
+	Lang      Language
+	Title     string
+	Gateway   string
+	Dinas     string
+	Day       string
+	Simulated string
+	Badges    string
+	NoBadges  string
+	Badge     string
+	First     string
+	Last      string
+	Taps      string
+	Reader    string
+	Uncertain string
+	Outages   string
+	NoOutages string
+	What      string
+	From      string
+	To        string
+	Conflicts string
+	Tag       string
+	Gaps      string
+	NoGaps    string
+
+	ConflictsMean string
+	Lost          string
+	Between       string
+	GoesOn        string
+	Flapping      string
+	Unknown       string
+	Legend        string
+	Signature     string
+	Date          string
+	Event         string
+	qualities     map[presence.Quality]string
+	reasons       map[presence.GapReason]string
+	dateLayout    func(day, month, year int) string
 }
 
 var indonesian = texts{
@@ -60,7 +64,9 @@ var indonesian = texts{
 	Uncertain: "Tap yang waktunya belum pasti (mungkin pada hari ini)",
 	Outages:   "Gangguan perangkat", NoOutages: "Tidak ada gangguan yang tercatat pada hari ini.",
 	What: "Gangguan", From: "Mulai", To: "Selesai",
-	Gaps: "Data yang hilang", NoGaps: "Tidak ada data yang hilang.", Lost: "Hilang",
+	Conflicts: "Tag yang disalin", Tag: "Tag",
+	ConflictsMean: "Tag ini terdengar bergantian di dua tempat yang tidak mungkin dicapai satu orang: ada pemancar lain yang memakai nomornya. Apa yang dikatakannya bukan bukti, untuk atau terhadap siapa pun.",
+	Gaps:          "Data yang hilang", NoGaps: "Tidak ada data yang hilang.", Lost: "Hilang",
 	Between: "antara %s dan %s", GoesOn: "masih berlangsung", Flapping: "putus-sambung %d kali, seluruhnya %s", Unknown: "tidak diketahui",
 	Legend:    "Waktu setempat, seperti yang terakhir disampaikan ke kota. Tanda ± menyatakan ketelitian waktu; waktu yang dihitung kemudian ditandai \"dikoreksi\". \"Mulai\" pada perangkat mati adalah tanda hidup terakhir yang tercatat, jadi gangguan tidak lebih lama daripada yang tertulis.",
 	Signature: "Mengetahui", Date: "Tanggal", Event: "Nomor data",
@@ -86,7 +92,9 @@ var english = texts{
 	Uncertain: "Taps whose time is not certain (they may belong to this day)",
 	Outages:   "Device failures", NoOutages: "No failure was noted on this day.",
 	What: "Failure", From: "From", To: "To",
-	Gaps: "Lost data", NoGaps: "Nothing was lost.", Lost: "Lost",
+	Conflicts: "Copied tags", Tag: "Tag",
+	ConflictsMean: "These tags were heard in turn at two places that one person cannot both be at: another transmitter uses their id. What they say is no evidence, for or against anybody.",
+	Gaps:          "Lost data", NoGaps: "Nothing was lost.", Lost: "Lost",
 	Between: "between %s and %s", GoesOn: "goes on", Flapping: "on and off %d times, altogether %s", Unknown: "unknown",
 	Legend:    "Local time, as the city was told last. ± says how exactly a time is known; a time that was worked out afterwards is marked \"corrected\". \"From\" of a device that was off is its last recorded sign of life, so the failure was no longer than it says.",
 	Signature: "Confirmed by", Date: "Date", Event: "Event",

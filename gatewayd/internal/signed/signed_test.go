@@ -48,7 +48,7 @@ type office struct {
 	force string // the body in force
 
 	secret *[32]byte
-	log   bytes.Buffer
+	log    bytes.Buffer
 }
 
 func newOffice(t testing.TB) *office {

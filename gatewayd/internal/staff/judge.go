@@ -136,7 +136,7 @@ func (s *Staff) judge(p *person, now moment) *presence.Person {
 		}
 		return nil
 	case presence.ZoneOutside:
-		if tr.zone != presence.ZoneOutside || s.proven(p, w, now) < provenAfter {
+		if w.Restless || tr.zone != presence.ZoneOutside || s.proven(p, w, now) < provenAfter {
 			return nil
 		}
 		// Of a tag that stays where it was before, there may be no record yet from

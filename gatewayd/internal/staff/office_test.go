@@ -52,6 +52,13 @@ import (
 //     errand, outside.
 //   - Once in the week the gateway is killed and started again.
 //
+// Two tags are copied: somebody else sends with their id, every 5 s, every 20 s or as
+// often as the tag, with the true time or one that is up to 100 s ahead. The one copy
+// is 400 to 2,400 m away, 1,000 if it sends as seldom as the tag, and is switched on each day at some time while the tag
+// itself is heard, and its owner is at the desk: a copy that begins while the tag is
+// silent cannot be told from a person who leaves. The other copy lies at the desk on
+// Thursday, while the owner goes home with the tag after lunch.
+//
 // And three are not where their badges say. One shows it and leaves for an hour
 // or two, one shows it and leaves for good after lunch, and the badge of one is
 // shown every morning by a colleague, while the tag is at home.
@@ -63,7 +70,9 @@ const (
 	leaves   = 2
 	goesHome = 3
 	proxied  = 4
-	ordinary = 5 // and all others
+	copied   = 5
+	covered  = 6
+	ordinary = 7 // and all others
 
 	lookSeconds = 10 // of the simulation; a real gateway looks each second
 
@@ -108,6 +117,9 @@ type worker struct {
 	last        point // the last fix, and when it was taken
 	lastAt      time.Time
 	wakes, dies time.Time
+
+	copy     point // where somebody else sends with the tag's id
+	copyFrom time.Time
 }
 
 // stop is where a worker is at an instant; between two it is a straight way.
@@ -129,7 +141,7 @@ func newWorker(n int, r *rand.Rand) *worker {
 		w.tag = fmt.Sprintf("reyax:%d", n+1)
 	}
 	switch n {
-	case leaves, goesHome, proxied: // within the radio's range: else their tags are silent
+	case leaves, goesHome, proxied, covered: // within the radio's range: else their tags are silent
 		w.home = w.home.scale(between(r, 800, 2000) / w.home.far())
 	}
 	return w
@@ -179,6 +191,7 @@ func (w *worker) plan(day time.Time) {
 	}
 	w.path, w.taps, w.heard, w.dropouts = []stop{{at(5 * time.Hour), w.home}}, nil, nil, nil
 	w.wakes, w.dies, w.lastAt = time.Time{}, time.Time{}, time.Time{}
+	w.copyFrom = time.Time{}
 	door := w.desk.scale(0.8)
 	arrives := lasting(r, 6*time.Hour+50*time.Minute, 7*time.Hour+25*time.Minute)
 	if w.n >= ordinary && r.IntN(10) == 0 {
@@ -227,7 +240,7 @@ func (w *worker) plan(day time.Time) {
 		w.away(begin, at(lasting(r, 12*time.Hour+45*time.Minute, 13*time.Hour+3*time.Minute)), to, speed)
 	}
 	home := lasting(r, closes-3*time.Minute, closes+time.Hour)
-	if w.n == goesHome && day5 == 3 {
+	if (w.n == goesHome || w.n == covered) && day5 == 3 {
 		home = lasting(r, 13*time.Hour+10*time.Minute, 14*time.Hour+30*time.Minute)
 	}
 	w.goTo(at(home), w.home, onMotorbike)
@@ -303,6 +316,51 @@ func (w *worker) beacons(day time.Time) (all []report) {
 		}
 	}
 	return all
+}
+
+// copies are the reports of a day by whoever copied the tag.
+func (w *worker) copies(day time.Time) (all []report) {
+	day5 := int(day.Weekday()) - int(time.Monday)
+	switch {
+	case w.n == copied:
+		w.copy = polar(w.r.Float64()*2*math.Pi, between(w.r, 400, 2400))
+		w.copyFrom = w.heardFrom(day.Add(lasting(w.r, 7*time.Hour+40*time.Minute, 14*time.Hour)))
+	case w.n == covered && day5 == 3:
+		w.copy, w.copyFrom = w.desk, day.Add(6*time.Hour+30*time.Minute)
+	default:
+		return nil
+	}
+	if w.copyFrom.IsZero() {
+		return nil
+	}
+	every := []time.Duration{5 * time.Second, 20 * time.Second, w.interval}[w.r.IntN(3)]
+	if every == w.interval && w.n == copied {
+		w.copy = w.copy.scale(max(1, 1000/w.copy.far()))
+	}
+	ahead := time.Duration(w.r.IntN(2)*w.r.IntN(100)) * time.Second
+	for t := w.copyFrom; t.Before(day.Add(17 * time.Hour)); t = t.Add(every) {
+		p := w.copy.add(point{5 * w.r.NormFloat64(), 5 * w.r.NormFloat64()})
+		all = append(all, report{t, w.receiver(), w.frame(p, t.Add(ahead)), true})
+	}
+	return all
+}
+
+// heardFrom is the first instant from one on behind which the tag is heard four
+// times within the working hours, with no more than 4 minutes in between; zero if
+// there is none.
+func (w *worker) heardFrom(from time.Time) time.Time {
+	const most = 4 * time.Minute
+	open := week().Open
+	for i := 1; i+4 < len(w.heard); i++ {
+		in := true
+		for k := range 5 {
+			in = in && w.heard[i+k].Sub(w.heard[i+k-1]) <= most && w.at(w.heard[i+k]) == w.desk && open(w.heard[i+k-1])
+		}
+		if start := w.heard[i-1].Add(time.Second); in && !start.Before(from) {
+			return start
+		}
+	}
+	return time.Time{}
 }
 
 // resum corrects the checksum of a sentence that was changed.
@@ -467,6 +525,8 @@ type result struct {
 	events     int
 	most       int // events of one person on one day
 	personDays int
+	copies     int      // switched on
+	unnoticed  []string // of those, what nobody was told of
 	digest     string
 }
 
@@ -516,6 +576,7 @@ func (o *office) runDay(day time.Time, staff []*worker, killed time.Time) {
 	for _, w := range staff {
 		w.plan(day)
 		reports = append(reports, w.beacons(day)...)
+		reports = append(reports, w.copies(day)...)
 		for _, at := range w.taps {
 			taps = append(taps, tap{at, w.badge})
 		}
@@ -574,11 +635,18 @@ func (res *result) judge(entries []presence.Entry, staff []*worker, day time.Tim
 	for _, w := range staff {
 		byBadge[w.badge] = w
 	}
+	conflict := make(map[string]time.Time) // by tag, when it was told first
 	for _, e := range entries {
 		if e.Person != nil {
 			w := byBadge[e.Person.Badge]
 			said[w] = append(said[w], e)
 		}
+		if e.Tag != nil && e.Tag.Conflict && conflict[e.Tag.Tag].IsZero() {
+			conflict[e.Tag.Tag] = e.At.WallTime()
+		}
+	}
+	for _, w := range staff {
+		res.judgeCopy(w, said[w], conflict[w.tag], day)
 	}
 	const looks = lookSeconds * time.Second
 	for _, w := range staff {
@@ -608,11 +676,33 @@ func (res *result) judge(entries []presence.Entry, staff []*worker, day time.Tim
 		}
 		res.truths = append(res.truths, truths...)
 		res.personDays++
-		if !onSite && w.n != tagFlat && w.n != proxied && (w.n != tagDies || day.Weekday() == time.Monday) {
+		if !onSite && w.n != tagFlat && w.n != proxied && w.copyFrom.IsZero() && (w.n != tagDies || day.Weekday() == time.Monday) {
 			res.unseen++
 		}
 		res.events += len(list)
 		res.most = max(res.most, len(list))
+	}
+}
+
+// judgeCopy holds what was told of a tag that was copied, or was not, against the
+// script.
+func (res *result) judgeCopy(w *worker, said []presence.Entry, told, day time.Time) {
+	name := fmt.Sprintf("worker %d on %s", w.n, day.Weekday())
+	if w.copyFrom.IsZero() {
+		if !told.IsZero() {
+			res.unnoticed = append(res.unnoticed, name+": a copy was told of, and there is none")
+		}
+		return
+	}
+	res.copies++
+	if told.IsZero() {
+		res.unnoticed = append(res.unnoticed, name+": nobody was told of the copy")
+		return
+	}
+	for _, e := range said {
+		if e.Person.State == presence.OnSite && e.At.WallTime().After(told.Add(lookSeconds*time.Second)) {
+			res.unnoticed = append(res.unnoticed, name+": on site by a tag that is copied")
+		}
 	}
 }
 
@@ -699,6 +789,9 @@ func TestOffice(t *testing.T) {
 		for _, what := range res.accused {
 			t.Errorf("seed %d: falsely accused: %s", first+seed, what)
 		}
+		for _, what := range res.unnoticed {
+			t.Errorf("seed %d: %s", first+seed, what)
+		}
 		for _, what := range res.late {
 			t.Errorf("seed %d: not found in time: %s", first+seed, what)
 		}
@@ -722,6 +815,8 @@ func tabulate(results []result) string {
 		sum.accused = append(sum.accused, res.accused...)
 		sum.latencies = append(sum.latencies, res.latencies...)
 		sum.prompt = append(sum.prompt, res.prompt...)
+		sum.copies += res.copies
+		sum.unnoticed = append(sum.unnoticed, res.unnoticed...)
 		sum.broken += res.broken
 		sum.takenBack = max(sum.takenBack, res.takenBack)
 		sum.unseen += res.unseen
@@ -736,6 +831,7 @@ func tabulate(results []result) string {
 	row("weeks, people, person-days", "%d, %d, %d", len(results), people, sum.personDays)
 	row("contradictions in the script, found", "%d, %d", truths, truths-never)
 	row("false positives (people accused who were there)", "%d", len(sum.accused))
+	row("copied tags, not told of or believed", "%d, %d", sum.copies, len(sum.unnoticed))
 	row("false negatives (never found)", "%d", never)
 	row("found too late", "%d", len(sum.late)-never)
 	row("from leaving to the event: median, max", "%v, %v", median(sum.latencies), longest(sum.latencies))

@@ -39,6 +39,7 @@ type trace struct {
 	place    place         // where it was last recorded
 	zone     presence.Zone // of the last record
 	track    track         // where it is
+	rivals   rivals        // whether it is heard at two places
 }
 
 // zoneNotSeen is the zone of a tag of which only old positions are known, so
@@ -75,6 +76,9 @@ type judgement struct {
 	verdict verdict
 	zone    presence.Zone
 	jumped  bool // nobody can have come there
+
+	conflict bool // it was heard at two places, of which nobody can be at both
+	news     bool // and that is new
 }
 
 func newMemory() memory {
@@ -103,6 +107,26 @@ func (m *memory) hash(tag uint64, what, detail int64) uint64 {
 // newest, in ms since 1970.
 func (m *memory) take(s sighting, newest int64, opt Options) judgement {
 	tr, known := m.traces[s.tag]
+	before := tr.rivals.stands(s.at)
+	if s.live {
+		// Before anything else: a copy may have said the same time first, or a later
+		// one, and its place is heard all the same.
+		tr.rivals.hear(s)
+		if known {
+			m.traces[s.tag] = tr
+		}
+	}
+	conflict := tr.rivals.stands(s.at)
+	j := m.judge(s, tr, known, newest, opt)
+	j.conflict, j.news = conflict, conflict && !before
+	if s.live && conflict {
+		j.zone = tr.shows(s)
+	}
+	return j
+}
+
+// judge is take once it is known whether the tag is heard at two places.
+func (m *memory) judge(s sighting, tr trace, known bool, newest int64, opt Options) judgement {
 	if s.ordered && tr.fixTime > newest {
 		tr.fixTime, tr.track.fixTime = 0, 0 // the clock was wrong when they were believed
 	}
@@ -119,7 +143,10 @@ func (m *memory) take(s sighting, newest int64, opt Options) judgement {
 			tr.recorded, tr.zone = s.at, zoneNotSeen
 		}
 		if !s.stale && tr.track.begun {
-			j.zone = tr.track.zone
+			j.zone = tr.shows(s)
+			if s.live {
+				tr.track.veto(s)
+			}
 		}
 		tr.fixTime = max(tr.fixTime, s.fixTime)
 		m.traces[s.tag] = tr
@@ -134,7 +161,7 @@ func (m *memory) take(s sighting, newest int64, opt Options) judgement {
 	if s.ordered {
 		tr.fixTime = s.fixTime
 	}
-	s.zone = tr.track.zone
+	s.zone = tr.shows(s)
 	j.zone = s.zone
 	if known && !tr.news(s, opt) {
 		m.traces[s.tag] = tr
@@ -147,6 +174,14 @@ func (m *memory) take(s sighting, newest int64, opt Options) judgement {
 	tr.recorded, tr.place, tr.zone = s.at, s.place, s.zone
 	m.traces[s.tag] = tr
 	return j
+}
+
+// shows is the zone that is told of a tag.
+func (tr trace) shows(s sighting) presence.Zone {
+	if s.fenced && tr.rivals.stands(s.at) {
+		return presence.ZoneUncertain
+	}
+	return tr.track.zone
 }
 
 // forget takes back that a sighting was recorded: the journal refused it, and
@@ -225,6 +260,12 @@ func (t *Tags) Remember(e presence.Entry) bool {
 		s.place = placeOf(*e.Tag.Lat, *e.Tag.Lon)
 	}
 	m.restore(s, t.opt)
+	if e.Tag.Conflict {
+		tr := m.traces[s.tag]
+		tr.rivals.contradict(s.at, s.at)
+		m.traces[s.tag] = tr
+		t.conflicts.note(e.Tag.Tag)
+	}
 	return true
 }
 

@@ -87,7 +87,8 @@ type Tags struct {
 	mu     sync.Mutex // never held while something waits: a tap asks where a tag is
 	memory memory     // changed only by who holds turn as well
 
-	health healths
+	health    healths
+	conflicts conflicts
 }
 
 // heldFix is a fix that came while nobody knew the time.
@@ -210,6 +211,15 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 	if j.jumped {
 		t.health.count(receiver, badJump)
 	}
+	if j.conflict && s.live {
+		t.conflicts.note(fix.Tag)
+	}
+	if j.news {
+		t.opt.Log.Warn("a tag is heard at two places, nobody can be at both", "tag", fix.Tag, "receiver", receiver)
+		// That it is so is recorded, whatever the fix tells otherwise: a restart must
+		// not forget it.
+		j.verdict = record
+	}
 	switch j.verdict {
 	case duplicate:
 		t.health.change(receiver, func(h *receiverHealth) { h.Duplicates++ })
@@ -219,7 +229,7 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 		return nil
 	}
 	body := t.body(receiver, fix, j.zone)
-	body.FixTime, body.Fix = s.fixTime, worth
+	body.FixTime, body.Fix, body.Conflict = s.fixTime, worth, j.conflict
 	err := t.opt.Journal.Enqueue(ctx, presence.Draft{Kind: presence.KindTag, At: at, Simulated: t.opt.Simulated, Tag: body})
 	if err == nil {
 		return nil

@@ -119,6 +119,7 @@ func (k *track) follow(s sighting) bool {
 	}
 	if s.live && k.impossible(s) {
 		if !k.believe(s) {
+			k.veto(s)
 			return false
 		}
 		began := k.jumpedAt
@@ -193,6 +194,21 @@ func (k *track) settle(s sighting, e float32) {
 	k.zone, k.since, k.doubts = zone, s.at, 0
 	if zone != presence.ZoneUncertain {
 		k.since = k.turned
+	}
+}
+
+// veto takes a fix that came just now and moves the tag nowhere, since it is older
+// than the newest or nobody can have come there: but where it is not sure that the
+// tag is outside, nothing is.
+func (k *track) veto(s sighting) {
+	if !s.fenced {
+		return
+	}
+	if side := sideOf(s.evidence(k.scatter)); side < k.side {
+		if side == inside {
+			k.turned = s.at
+		}
+		k.side = side
 	}
 }
 

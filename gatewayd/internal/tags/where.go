@@ -21,13 +21,23 @@ func (t *Tags) Where(tag string) (presence.Whereabouts, bool) {
 
 func (t *Tags) where(tag string, now time.Duration) (presence.Whereabouts, place, bool) {
 	t.mu.Lock()
-	k := t.memory.traces[t.memory.key(tag)].track
+	tr := t.memory.traces[t.memory.key(tag)]
 	t.mu.Unlock()
+	k := tr.track
 	w := presence.Whereabouts{Zone: k.zone, For: max(now-k.since, 0), Age: max(now-k.heard, 0)}
 	if !k.live || w.Age > lookBack {
 		return presence.Whereabouts{}, nowhere, false
 	}
 	w.Silent = k.silentAfter(w.Age)
+	w.Restless = tr.rivals.uneasy(now)
+	if tr.rivals.stands(now) {
+		// It is at one of two places, and nobody knows at which.
+		w.Conflict, w.For, w.Silent = true, max(now-tr.rivals.since, 0), false
+		if w.Zone != presence.ZoneNone {
+			w.Zone = presence.ZoneUncertain
+		}
+		return w, nowhere, true
+	}
 	if k.zone == presence.ZoneOutside {
 		// That is held against somebody: each fix must be sure of it.
 		w.For = max(now-max(k.since, k.sure), 0)
@@ -77,9 +87,12 @@ func (t *Tags) Check(tag string, tap presence.Reading) *presence.TagCheck {
 	}
 	c.Age = &w.Age
 	switch {
+	case w.Conflict:
+		c.State = presence.TagConflict
+		return c
 	case w.Silent:
 		return c
-	case w.Zone == presence.ZoneOutside && t.surelyAway(at, w.Age):
+	case w.Zone == presence.ZoneOutside && !w.Restless && t.surelyAway(at, w.Age):
 		c.State = presence.TagFar
 	default:
 		c.State = presence.TagNear
