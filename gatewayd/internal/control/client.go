@@ -119,7 +119,7 @@ func (c *Client) do(ctx context.Context, method, target string, body []byte) (*h
 // rightly take minutes: a moment after each sign of life, and patience without
 // one is too long. Together they stay below the 5 s that a command may wait.
 const (
-	patience   = 3500 * time.Millisecond
+	patience   = 3 * time.Second
 	pulseEvery = time.Second
 )
 
