@@ -70,16 +70,39 @@ type gateway struct {
 	user   *syscall.Credential // that the daemon runs as; nil: whoever tests
 
 	cmd  *exec.Cmd
-	log  *bytes.Buffer
+	log  *logBuffer
 	done chan error
 }
+
+// logBuffer holds what a daemon logs; it may be read while the daemon writes.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String is the log so far.
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Bytes is a copy of the log so far.
+func (l *logBuffer) Bytes() []byte { return []byte(l.String()) }
 
 // newGateway writes a configuration for a simulated reader and the given
 // further tables. The broker's address may be one where nobody listens.
 func newGateway(t testing.TB, broker string, more string) *gateway {
 	t.Helper()
 	dir := t.TempDir()
-	g := &gateway{t: t, dir: dir, config: filepath.Join(dir, "gatewayd.toml"), log: new(bytes.Buffer)}
+	g := &gateway{t: t, dir: dir, config: filepath.Join(dir, "gatewayd.toml"), log: new(logBuffer)}
 	t.Cleanup(func() {
 		g.kill()
 		if t.Failed() {
@@ -149,7 +172,7 @@ func (g *gateway) launch() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	g.log = new(bytes.Buffer)
+	g.log = new(logBuffer)
 	g.cmd = exec.Command(path, "--config", g.config, "run")
 	g.cmd.Stderr = g.log
 	g.cmd.Env = append(os.Environ(), g.env...)
