@@ -152,7 +152,7 @@ func certTime(wall, notBefore, build time.Time) time.Time {
 // unknown.
 func (d *daemon) certificateConditions() []alerts.Alert {
 	now := d.clock.NotBefore()
-	if t := d.clock.Proven(d.clock.Now()); !t.Time.IsZero() && t.Quality != presence.QualityBounded {
+	if t := d.clock.Proven(d.clock.Now()); t.Within(presence.Roughly) {
 		now = t.Time
 	}
 	return d.papers.conditions(now, d.origin.Location)

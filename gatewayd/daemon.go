@@ -292,7 +292,7 @@ func (d *daemon) recallTime() error {
 // now prints the present time as the documents do, nil while it is unknown.
 func (d *daemon) now() *string {
 	t := d.clock.Timing(d.clock.Now())
-	if t.Time.IsZero() || t.Quality == presence.QualityBounded {
+	if !t.Within(presence.Roughly) {
 		return nil
 	}
 	s := t.Time.In(d.origin.Location).Format(presence.TimeLayout)

@@ -122,8 +122,7 @@ func (d *daemon) hoursHealth() presence.HoursHealth {
 		}
 	}
 	t := d.clock.Proven(d.clock.Now())
-	known := !t.Time.IsZero() && t.Quality != presence.QualityBounded
-	if open := d.hours.Open(t.Time); known || d.hours.Always() {
+	if open := d.hours.Open(t.Time); t.Within(presence.Roughly) || d.hours.Always() {
 		h.Open = &open
 	}
 	return h

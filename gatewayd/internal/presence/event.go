@@ -48,6 +48,13 @@ func Raw(r Reading) Timing {
 	return Timing{Quality: QualityUnsynced}
 }
 
+// Within reports whether it is known when it was, give or take so much.
+func (t Timing) Within(d time.Duration) bool { return !t.Time.IsZero() && t.Error <= d }
+
+// Roughly is how well the present must be known to be told, or to be held against
+// a date.
+const Roughly = 10 * time.Minute
+
 // Improves reports whether the answer is worth sending after an older one: it
 // must lie within what was said before, and say clearly more. Answers that do
 // not are never sent, so what the city has of an event only gets narrower.

@@ -31,3 +31,20 @@ func TestAnAnswerOnlyEverNarrows(t *testing.T) {
 		}
 	}
 }
+
+func TestWithin(t *testing.T) {
+	at := time.Unix(1_800_000_000, 0)
+	for _, tc := range []struct {
+		timing presence.Timing
+		want   bool
+	}{
+		{presence.Timing{Quality: presence.QualityUnsynced}, false},
+		{presence.Timing{Quality: presence.QualitySynced, Time: at}, true},
+		{presence.Timing{Quality: presence.QualityBounded, Time: at, Error: time.Second, Min: at.Add(-time.Second), Max: at.Add(time.Second)}, true},
+		{presence.Timing{Quality: presence.QualityBounded, Time: at, Error: time.Hour, Min: at.Add(-time.Hour), Max: at.Add(time.Hour)}, false},
+	} {
+		if got := tc.timing.Within(presence.Roughly); got != tc.want {
+			t.Errorf("%+v: %v", tc.timing, got)
+		}
+	}
+}

@@ -175,7 +175,7 @@ func (s *Staff) now() (moment, bool) {
 	r := s.opt.Now()
 	t := s.opt.Timing(r)
 	date, known := s.dateOf(t)
-	if !known || t.Quality == presence.QualityBounded || t.Error > maxDoubt {
+	if !known || !t.Within(maxDoubt) {
 		return moment{}, false
 	}
 	m := moment{

@@ -8,5 +8,6 @@
 // kept as the configuration allows.
 //
 // It also knows where each tag is now, for who asks at a tap. Fixes under a roof
-// jump, so that is settled over several of them: see track.go for how.
+// jump, so that is settled over several of them: see track.go for how. Anybody can
+// send with a tag's id: see rivals.go for how that shows.
 package tags

@@ -131,9 +131,7 @@ func (t *Tags) Receive(ctx context.Context, receiver string, fix beacon.Fix) err
 
 // certain tells whether a time is known well enough to be held against the
 // working hours.
-func certain(t presence.Timing) bool {
-	return !t.Time.IsZero() && t.Quality != presence.QualityBounded && t.Error <= maxDoubt
-}
+func certain(t presence.Timing) bool { return t.Within(maxDoubt) }
 
 // Release judges the fixes that were held back, once the time is known, until
 // the context ends.

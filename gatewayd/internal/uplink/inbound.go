@@ -273,7 +273,7 @@ func (u *Uplink) may(name string, c command) (CommandFunc, error) {
 // command for a gateway that is not there.
 func (u *Uplink) past() (t time.Time, present bool) {
 	now := u.opt.Times.Timing(u.opt.Now())
-	if !now.Time.IsZero() && now.Quality != presence.QualityBounded {
+	if now.Within(presence.Roughly) {
 		return now.Time, true
 	}
 	if u.opt.NotBefore != nil {

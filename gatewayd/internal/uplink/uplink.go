@@ -517,7 +517,7 @@ func (b *bucket) take(now time.Time) bool {
 // now prints the present time as the documents do, nil while it is unknown.
 func (u *Uplink) now() *string {
 	t := u.opt.Times.Timing(u.opt.Now())
-	if t.Time.IsZero() || t.Quality == presence.QualityBounded {
+	if !t.Within(presence.Roughly) {
 		return nil
 	}
 	text := t.Time.In(u.opt.Origin.Location).Format(presence.TimeLayout)
