@@ -92,7 +92,10 @@ It is put back if the new one is not ready within three minutes.
 .Sh SIGNALS
 SIGTERM and SIGINT stop
 .Cm run
-within five seconds, SIGHUP has it read the configuration again.
+within five seconds; a second one ends it at once.
+SIGHUP has it read the configuration again, and all files that it names: where
+something has changed the gateway starts over with it, and one that is wrong, or
+with which no gateway could be opened, is logged and ignored.
 .Sh EXAMPLES
 .Dl sudo gatewayd doctor
 .Dl gatewayd export --since 24h --format csv
