@@ -90,6 +90,7 @@ type extras struct {
 	systemd *supervise.Systemd    // told how the process is; nil in a demonstration
 	observe func(presence.Answer) // is told of every tap's outcome
 	line    uplink.Limits         // how patient the uplink is
+	socket  net.Listener          // of the daemon before, whose place this one takes; nil: there was none
 	around  surroundings
 }
 
@@ -124,7 +125,10 @@ func newDaemon(cfg *config.Config, log *slog.Logger, with extras) (*daemon, erro
 	if with.around.listen != nil {
 		listen = with.around.listen
 	}
-	if unwritable == nil {
+	switch {
+	case with.socket != nil:
+		d.socket = with.socket
+	case unwritable == nil:
 		if d.socket, unwritable = listen(cfg.Gateway.StateDir); errors.Is(unwritable, control.ErrRunning) {
 			return nil, unwritable
 		}

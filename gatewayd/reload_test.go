@@ -327,6 +327,55 @@ func TestTapsGoOnOverAReload(t *testing.T) {
 	g.stop()
 }
 
+// TestWhoeverAsksDuringAReloadIsAnswered: status waits for the next gateway a
+// moment, and does not say that none is there.
+func TestWhoeverAsksDuringAReloadIsAnswered(t *testing.T) {
+	g, m := underSystemd(t, silentBroker(t), time.Minute, "") // over which a stop takes long
+	g.start()
+	m.Await("READY=1")
+	reloaded := make(chan struct{})
+	go func() {
+		defer close(reloaded)
+		text := g.text()
+		for i := range 3 {
+			g.write("next.toml", text+fmt.Sprintf("# %d\n", i))
+			// Whole at any moment, for the commands that read it meanwhile.
+			if err := os.Rename(filepath.Join(g.dir, "next.toml"), g.config); err != nil {
+				t.Error(err)
+				return
+			}
+			g.hup(m)
+		}
+	}()
+	asked, sessions := 0, make(map[string]bool)
+	for asking := true; asking; asked++ {
+		select {
+		case <-reloaded:
+			asking = false
+		default:
+		}
+		out, code := g.try("status", "--json")
+		var h struct{ Boots int }
+		if code != 0 || json.Unmarshal([]byte(out), &h) != nil {
+			<-reloaded
+			t.Fatalf("status: exit %d: %s", code, out)
+		}
+		a := g.tap("--uid", fmt.Sprintf("5A%06X", asked))
+		if len(a) != 1 || a[0].Outcome != "accepted" {
+			<-reloaded
+			t.Fatalf("sim tap: %+v", a)
+		}
+		sessions[a[0].Stream] = true
+	}
+	if len(sessions) < 2 {
+		t.Errorf("%d questions were answered by %d gateways", asked, len(sessions))
+	}
+	g.stop()
+	if _, err := os.Stat(filepath.Join(g.dir, "state", "control.sock")); !os.IsNotExist(err) {
+		t.Errorf("the socket is left behind: %v", err)
+	}
+}
+
 // TestGatewayWhoseFenceBecameBadStarts without one, and says so; a corrected one is
 // taken up by a reload.
 func TestGatewayWhoseFenceBecameBadStarts(t *testing.T) {

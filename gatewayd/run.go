@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"presence/config"
 	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/supervise"
 )
@@ -72,7 +74,7 @@ type service struct {
 // run runs a configuration, and the good ones that come after it, until the
 // context ends or nothing can go on.
 func (s *service) run(ctx context.Context, cfg *config.Config) error {
-	d, err := s.open(cfg)
+	d, err := s.open(cfg, nil)
 	for err == nil {
 		var next *successor
 		if next, err = s.until(ctx, d); err != nil || next == nil {
@@ -88,18 +90,31 @@ func (s *service) run(ctx context.Context, cfg *config.Config) error {
 	return err
 }
 
-// open opens a gateway.
-func (s *service) open(cfg *config.Config) (*daemon, error) {
+// open opens a gateway. The socket is that of the gateway before it, nil where it
+// makes its own.
+func (s *service) open(cfg *config.Config, socket net.Listener) (*daemon, error) {
 	opening := s.systemd.Pulse("opening")
 	opening.Beat(openPatience)
 	defer opening.Beat(-1)
-	return newDaemon(cfg, s.log, extras{systemd: s.systemd})
+	return newDaemon(cfg, s.log, extras{systemd: s.systemd, socket: socket})
 }
 
 // successor is the gateway that takes the place of one that runs.
 type successor struct {
 	cfg    *config.Config
-	daemon *daemon // open already; nil: it can only be opened in the other's place
+	daemon *daemon      // open already; nil: it can only be opened in the other's place
+	socket net.Listener // of the other, where it could be kept
+}
+
+// close gives back what the successor has already.
+func (n *successor) close() error {
+	switch {
+	case n.daemon != nil:
+		return n.daemon.close()
+	case n.socket != nil:
+		return n.socket.Close()
+	}
+	return nil
 }
 
 // until runs a gateway. It returns the one that is to take its place, which has
@@ -123,6 +138,7 @@ func (s *service) until(ctx context.Context, d *daemon) (*successor, error) {
 				s.systemd.Reloading()
 			}
 			if next := s.reread(d.cfg); next != nil {
+				next.socket = s.keepSocket(d, next)
 				d.leave()
 				reloaded <- next
 				cancel()
@@ -145,10 +161,25 @@ func (s *service) until(ctx context.Context, d *daemon) (*successor, error) {
 			next = &successor{cfg: d.cfg}
 		}
 	}
-	if next != nil && next.daemon != nil && (err != nil || ctx.Err() != nil) {
-		err, next = errors.Join(err, next.daemon.close()), nil
+	if next != nil && (err != nil || ctx.Err() != nil) {
+		err, next = errors.Join(err, next.close()), nil
 	}
 	return next, err
+}
+
+// keepSocket keeps the control socket for the gateway that takes the place of one
+// that runs: whoever asks meanwhile waits a moment and is not told that nobody is
+// there. It is nil where the other has a socket of its own.
+func (s *service) keepSocket(d *daemon, next *successor) net.Listener {
+	if d.socket == nil || next.daemon != nil {
+		return nil
+	}
+	socket, err := control.Keep(d.socket)
+	if err != nil {
+		s.log.Warn("nobody answers on the control socket for a moment", "error", err)
+		return nil
+	}
+	return socket
 }
 
 // takeOverTries is how often a gateway is opened in the place of another one, and
@@ -165,13 +196,13 @@ func (s *service) succeed(ctx context.Context, next *successor, old *config.Conf
 	if next.daemon != nil {
 		return next.daemon, nil
 	}
-	d, err := s.open(next.cfg)
+	d, err := s.open(next.cfg, next.socket)
 	for try := 1; err != nil && try < takeOverTries; try++ {
 		s.log.Error("the gateway cannot be opened, the configuration before it goes on", "error", err)
 		if try > 1 && !backoff.Sleep(ctx, takeOverPause) {
 			break
 		}
-		d, err = s.open(old)
+		d, err = s.open(old, nil)
 	}
 	return d, err
 }
@@ -223,7 +254,7 @@ func (s *service) prepare(next, old *config.Config) (*successor, error) {
 	if sameFolder(next.Gateway.StateDir, old.Gateway.StateDir) {
 		return &successor{cfg: next}, nil
 	}
-	d, err := s.open(next)
+	d, err := s.open(next, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -51,6 +51,30 @@ func Listen(stateDir string) (net.Listener, error) {
 	return l, nil
 }
 
+// Keep makes another listener on the same socket, which stays when the first is
+// closed: whoever asks in between waits, and is answered by the daemon that serves
+// the other one.
+func Keep(l net.Listener) (net.Listener, error) {
+	first, ok := l.(*net.UnixListener)
+	if !ok {
+		return nil, fmt.Errorf("keep control socket: it is a %T", l)
+	}
+	file, err := first.File()
+	if err != nil {
+		return nil, fmt.Errorf("keep control socket: %w", err)
+	}
+	defer file.Close() // the second listener has a copy of its own
+	second, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("keep control socket: %w", err)
+	}
+	first.SetUnlinkOnClose(false)
+	if kept, ok := second.(*net.UnixListener); ok {
+		kept.SetUnlinkOnClose(true)
+	}
+	return second, nil
+}
+
 // Serve answers on the listener until the context ends.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	s := &http.Server{
