@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"os"
 	"reflect"
@@ -306,6 +307,9 @@ func checkFence(data []byte) error {
 	}
 	data = bytes.TrimPrefix(data, utf8Mark)
 	if err := json.Unmarshal(data, &object); err != nil {
+		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+			return say("is no GeoJSON (there is a JSON %s where none belongs): export the office's outline as GeoJSON", wrong.Value)
+		}
 		return say("is no GeoJSON (%s): export the office's outline as GeoJSON", oneLine(err.Error()))
 	}
 	switch object.Type {

@@ -355,6 +355,8 @@ func indonesian(format string) string {
 		return "%s lebih dari satu baris: letakkan hanya kata sandi broker di sana"
 	case "%s is longer than 65535 bytes: put the broker's password there, alone":
 		return "%s lebih panjang dari 65535 bita: letakkan hanya kata sandi broker di sana"
+	case "is no GeoJSON (there is a JSON %s where none belongs): export the office's outline as GeoJSON":
+		return "bukan GeoJSON (ada JSON %s di tempat yang salah): ekspor garis batas kantor sebagai GeoJSON"
 	case "is no GeoJSON (%s): export the office's outline as GeoJSON":
 		return "bukan GeoJSON (%s): ekspor garis batas kantor sebagai GeoJSON"
 	case "is GeoJSON of type %s: a fence is a Polygon or a MultiPolygon":

@@ -145,6 +145,11 @@ func TestGeoJSONThatIsNoFence(t *testing.T) {
 		{"null feature", `{"type":"FeatureCollection","features":[null]}`, "no type"},
 		{"empty collection of geometries", `{"type":"GeometryCollection","geometries":[]}`, `"GeometryCollection"`},
 		{"empty multipolygon", `{"type":"MultiPolygon","coordinates":[]}`, "no polygon"},
+		{"text numbers over several lines", "{\"type\":\"Polygon\",\"coordinates\":[[[\n\t\"112.63\",\n\t\"-7.98\"\n]]]}", "is text: write numbers without quotes"},
+		{"a system over several lines", "{\"type\":\"FeatureCollection\",\"crs\":{\n\t\"name\":\n\"EPSG:23830\"},\"features\":[]}", "EPSG:23830"},
+		{"an object for coordinates", `{"type":"Polygon","coordinates":{"x":1}}`, "a JSON object where none belongs"},
+		{"a list of nothing known", `[]`, "a JSON array where none belongs"},
+		{"a number for a type", `{"type":7}`, "a JSON number where none belongs"},
 		{"UTF-16", "\xff\xfe{\x00", "save the file as UTF-8"},
 		{"something behind it", `{"type":"Polygon","coordinates":[` + square + `]} x`, "no GeoJSON"},
 		{"half a position", `{"type":"Polygon","coordinates":[[[1],[2,1],[2,2],[1]]]}`, "longitude, latitude"},
@@ -157,6 +162,9 @@ func TestGeoJSONThatIsNoFence(t *testing.T) {
 			continue
 		}
 		var wrong *tags.FenceError
+		if strings.ContainsAny(err.Error(), "\n\r\t") || strings.Contains(err.Error(), "Go ") {
+			t.Errorf("%s: it tells our types: %v", tc.name, err)
+		}
 		if !errors.As(err, &wrong) || wrong.ID == "" || wrong.ID == wrong.EN || strings.Contains(wrong.ID+wrong.EN, "%!") {
 			t.Errorf("%s: in Indonesian %+v", tc.name, wrong)
 		}

@@ -33,7 +33,9 @@ func wrongFence(en, id string, args ...any) *FenceError {
 			args[i], inID[i] = w.EN, w.ID
 		}
 	}
-	return &FenceError{fmt.Sprintf(en, args...), fmt.Sprintf(id, inID...)}
+	// What is quoted of the file may go over several lines.
+	oneLine := func(s string) string { return strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ") }
+	return &FenceError{oneLine(fmt.Sprintf(en, args...)), oneLine(fmt.Sprintf(id, inID...))}
 }
 
 // in puts in front of an error where in the file it is.
@@ -65,7 +67,7 @@ func ParseGeoJSON(text []byte) (*Fence, error) {
 		if w := (*FenceError)(nil); errors.As(err, &w) {
 			return nil, w
 		}
-		return nil, wrongFence("this is no GeoJSON: %v", "ini bukan GeoJSON: %v", err)
+		return nil, wrongFence("this is no GeoJSON: %s", "ini bukan GeoJSON: %s", jsonError(err))
 	}
 	polygons, err := doc.polygons()
 	if err != nil {
@@ -90,6 +92,17 @@ func ParseGeoJSON(text []byte) (*Fence, error) {
 	}
 	fence.middle = middleOf(fence.area)
 	return &fence, nil
+}
+
+// jsonError says what is wrong with JSON without the names of our types.
+func jsonError(err error) *FenceError {
+	if w := (*FenceError)(nil); errors.As(err, &w) {
+		return w
+	}
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return wrongFence("there is a JSON %s where none belongs", "ada JSON %s di tempat yang salah", wrong.Value)
+	}
+	return &FenceError{err.Error(), err.Error()}
 }
 
 // geoJSON is any object of RFC 7946, as far as a fence can be made of it. The
@@ -171,11 +184,8 @@ func (g *geoJSON) polygons() (all [][][]position, err error) {
 	default:
 		return nil, wrongFence("a fence cannot be a %.40q: want Polygon or MultiPolygon", "pagar tidak bisa berupa %.40q: perlu Polygon atau MultiPolygon", g.Type)
 	}
-	if w := (*FenceError)(nil); errors.As(err, &w) {
-		return nil, wrongFence("coordinates of a %s: %s", "coordinates dari %s: %s", g.Type, w)
-	}
 	if err != nil {
-		return nil, wrongFence("coordinates of a %s: %v", "coordinates dari %s: %v", g.Type, err)
+		return nil, wrongFence("coordinates of a %s: %s", "coordinates dari %s: %s", g.Type, jsonError(err))
 	}
 	return all, nil
 }
