@@ -211,7 +211,7 @@ func (j *Journal) rebuild(path string, s salvaged, l loss, d *Damage) error {
 		return err
 	}
 	db, err := bolt.Open(path, fileMode, &bolt.Options{
-		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType,
+		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, OpenFile: openInFolder,
 		NoSync:          true, // it is synced as a whole
 		InitialMmapSize: int(min(j.opt.MaxBytes, math.MaxInt32/2)),
 	})

@@ -486,9 +486,8 @@ func fill(rng *rand.Rand, b []byte) {
 func TestThingsThatAreNoFile(t *testing.T) {
 	s := newSample(t, 10)
 	for name, make := range map[string]func(path string) error{
-		"directory":      func(path string) error { return os.Mkdir(path, 0o700) },
-		"pipe":           func(path string) error { return unix.Mkfifo(path, 0o600) },
-		"link to itself": func(path string) error { return os.Symlink(path, path) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"pipe":      func(path string) error { return unix.Mkfifo(path, 0o600) },
 		"another bbolt file": func(path string) error {
 			db, err := bbolt.Open(path, 0o600, &bbolt.Options{PageSize: 16384})
 			if err != nil {
@@ -524,8 +523,9 @@ func TestAnEmptyFileWhereNoneWasIsNoDamage(t *testing.T) {
 	}
 }
 
-// TestNoPermission opens as a user who must not read the old file.
-func TestNoPermission(t *testing.T) {
+// TestPermissionIsNoDamage: what keeps a journal from being opened, and says
+// nothing of it, never puts it aside. It is there again when its cause is gone.
+func TestPermissionIsNoDamage(t *testing.T) {
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("only root can become another user")
@@ -533,40 +533,67 @@ func TestNoPermission(t *testing.T) {
 		t.Skip("only root can become another user")
 	}
 	s := newSample(t, 10)
-	for name, mode := range map[string]os.FileMode{"unreadable": 0o000, "read-only": 0o444} {
+	for name, c := range map[string]struct {
+		spoil, mend func(path string) error
+		says        string
+	}{
+		"unreadable": {
+			func(path string) error { return os.Chmod(path, 0o000) },
+			func(path string) error { return os.Chmod(path, 0o666) }, "permission denied",
+		},
+		"read-only": {
+			func(path string) error { return os.Chmod(path, 0o444) },
+			func(path string) error { return os.Chmod(path, 0o666) }, "permission denied",
+		},
+		"immutable folder": {
+			func(path string) error {
+				return errors.Join(os.Chmod(path, 0o666), os.Chmod(filepath.Dir(path), 0o666))
+			},
+			func(path string) error { return os.Chmod(filepath.Dir(path), 0o777) }, "permission denied",
+		},
+		"link to itself": {
+			func(path string) error { return errors.Join(os.Rename(path, path+".there"), os.Symlink(path, path)) },
+			func(path string) error { return errors.Join(os.Rename(path+".there", path), os.Chmod(path, 0o666)) }, "too many levels",
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
 			o := s.place(t, s.file)
-			if err := os.Chmod(o.Path, mode); err != nil {
+			dir := filepath.Dir(o.Path)
+			exe := filepath.Join(fastDir(t), "test")
+			if err := errors.Join(
+				os.Chmod(dir, 0o777), os.Chmod(filepath.Dir(exe), 0o755), os.WriteFile(exe, read(t, os.Args[0]), 0o755), c.spoil(o.Path),
+			); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Chmod(filepath.Dir(o.Path), 0o777); err != nil {
-				t.Fatal(err)
+			asNobody := func() ([]byte, error) {
+				cmd := exec.Command(exe)
+				cmd.Env = append(os.Environ(), "JOURNAL_TEST_PROCESS=damaged", "JOURNAL_TEST_DIR="+dir)
+				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+				return cmd.CombinedOutput()
 			}
-			exe := filepath.Join(filepath.Dir(o.Path), "test")
-			if err := os.WriteFile(exe, read(t, os.Args[0]), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			cmd := exec.Command(exe)
-			cmd.Env = append(os.Environ(), "JOURNAL_TEST_PROCESS=damaged", "JOURNAL_TEST_DIR="+filepath.Dir(o.Path))
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-			out, err := cmd.CombinedOutput()
-			if err != nil || !bytes.Contains(out, []byte("permission denied")) {
+			out, err := asNobody()
+			if err == nil || !bytes.Contains(out, []byte(c.says)) {
 				t.Fatalf("%v: %s", err, out)
 			}
-			if len(quarantined(t, o)) != 1 {
-				t.Errorf("kept: %v", quarantined(t, o))
+			if q := quarantined(t, o); len(q) > 0 {
+				t.Errorf("put aside: %v", q)
 			}
-			r := whole(t, o.Path)
-			want := map[string]int64{"unreadable": 2, "read-only": int64(len(s.events)) + 2}[name]
-			if r.Events != want {
-				t.Errorf("%d events, want %d", r.Events, want)
+			if err := c.mend(o.Path); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(read(t, o.Path), s.file) {
+				t.Error("the journal is another")
+			}
+			if out, err := asNobody(); err != nil || bytes.Contains(out, []byte("damage")) {
+				t.Errorf("when its cause is gone: %v: %s", err, out)
+			}
+			if r := whole(t, o.Path); r.Events < int64(len(s.events)) {
+				t.Errorf("%d events, want %d", r.Events, len(s.events))
 			}
 		})
 	}
 }
 
-// TestDamageWhileRunning: what is damaged under a running daemon is not passed
-// over; the daemon is told to leave, and the next start accounts for it.
 func TestDamageWhileRunning(t *testing.T) {
 	for _, where := range []string{"value", "page"} {
 		t.Run(where, func(t *testing.T) {

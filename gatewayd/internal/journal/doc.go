@@ -79,6 +79,9 @@
 //
 // Where Open fails, there is a journal that refuses everything (refuse.go), so
 // that the door is red with a reason until the disk can be written.
+// What keeps a file from being opened or read and says nothing of what is in it
+// (permission, a disk that does not answer, too little memory) makes Open fail;
+// it is never taken for damage.
 //
 // # When the file is damaged
 //

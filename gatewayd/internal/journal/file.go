@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -35,7 +36,7 @@ var errGone = damagedf("it is gone")
 // none it is created, unless there was one.
 func openLocked(path string, expected bool) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		f, err := openInFolder(path, os.O_RDWR, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			if err := finish(path); err == nil {
 				continue
@@ -72,10 +73,12 @@ func openLocked(path string, expected bool) (*os.File, error) {
 	}
 }
 
-// unusable tells errors of opening that belong to this file, and would come
-// again with it for ever.
+// unusable tells errors of opening after which there is certainly no journal in
+// its place: nothing, or something that is no file. All others (no permission, a
+// link that is not followed, a disk that does not answer, too little memory) may
+// keep a good journal from being opened, and say nothing of it.
 func unusable(err error) bool {
-	for _, e := range []error{errGone, fs.ErrPermission, unix.EISDIR, unix.ELOOP, unix.ENXIO, unix.ENODEV, unix.EIO} {
+	for _, e := range []error{errGone, unix.EISDIR, unix.ENXIO, unix.ENODEV} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -83,9 +86,36 @@ func unusable(err error) bool {
 	return false
 }
 
+// unread tells whether an error of reading says nothing of the journal: it is
+// not one of a bad place on the disk, or nothing at all can be read. A bad place
+// is damage: it stays, and what is around it can be saved.
+func unread(f *os.File, errno unix.Errno) bool {
+	if !slices.Contains([]unix.Errno{unix.EIO, unix.ENODATA, unix.EBADMSG, unix.EILSEQ, unix.EUCLEAN}, errno) {
+		return true
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return true
+	}
+	// A disk that is gone may take its time over each page.
+	const samples = 32
+	page := make([]byte, pageSize)
+	pages := info.Size() / pageSize
+	for i := range min(pages, samples) {
+		at := i
+		if pages > samples {
+			at = pages * i / samples
+		}
+		if _, err := f.ReadAt(page, at*pageSize); err == nil {
+			return false
+		}
+	}
+	return pages > 0
+}
+
 // finish puts a rebuilt journal in its place where a power cut came between.
 func finish(path string) error {
-	f, err := os.Open(path + ".new")
+	f, err := openInFolder(path+".new", os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -102,7 +132,7 @@ func reopened(f *os.File) *os.File {
 	if _, err := f.Stat(); err == nil {
 		return f
 	}
-	again, err := os.Open(f.Name())
+	again, err := openInFolder(f.Name(), os.O_RDONLY, 0)
 	if err != nil {
 		return nil
 	}
@@ -165,7 +195,7 @@ func createAt(path string, c codec) error {
 		return err
 	}
 	db, err := bolt.Open(path, fileMode, &bolt.Options{
-		Timeout: lockTimeout, PageSize: pageSize, FreelistType: bolt.FreelistMapType,
+		Timeout: lockTimeout, PageSize: pageSize, FreelistType: bolt.FreelistMapType, OpenFile: openInFolder,
 		NoSync: true, // it is synced as a whole
 	})
 	if err != nil {
@@ -195,7 +225,7 @@ func publish(temporary, path string) error {
 
 // syncFile makes what a closed file holds durable.
 func syncFile(path string) error {
-	f, err := os.Open(path)
+	f, err := openInFolder(path, os.O_RDONLY, 0)
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}

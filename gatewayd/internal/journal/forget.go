@@ -127,7 +127,7 @@ func (j *Journal) newCopy(match func(*presence.Record) bool) (*fileCopy, error) 
 	if err := createAt(c.path, j.codec); err != nil {
 		return nil, err
 	}
-	if c.file, err = os.OpenFile(c.path, os.O_RDWR, 0); err != nil {
+	if c.file, err = openInFolder(c.path, os.O_RDWR, 0); err != nil {
 		return nil, err
 	}
 	if c.db, err = j.openFile(c.file); err != nil {

@@ -3,8 +3,10 @@
 package journal_test
 
 import (
+	"bytes"
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -13,6 +15,8 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"presence/gatewayd/internal/journal"
 )
 
 // disk is a file system with one directory that remembers every operation, and
@@ -32,6 +36,9 @@ type diskFile struct {
 	d    *disk
 	id   int
 	data []byte
+	// unread, if set, may have a read fail; nothing is cached then. It is called
+	// under the mutex.
+	unread func(off int64) syscall.Errno
 }
 
 var (
@@ -146,6 +153,9 @@ func (d *disk) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
 }
 
 func (f *diskFile) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
+	if f.unread != nil {
+		return nil, fuse.FOPEN_DIRECT_IO, 0
+	}
 	return nil, fuse.FOPEN_KEEP_CACHE, 0
 }
 
@@ -154,6 +164,11 @@ func (f *diskFile) Flush(context.Context, fs.FileHandle) syscall.Errno { return 
 func (f *diskFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
+	if f.unread != nil {
+		if errno := f.unread(off); errno != 0 {
+			return nil, errno
+		}
+	}
 	if off >= int64(len(f.data)) {
 		return fuse.ReadResultData(nil), 0
 	}
@@ -210,3 +225,51 @@ func (f *diskFile) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
 	defer f.d.mu.Unlock()
 	return f.d.do(op{kind: opSync, file: f.id})
 }
+
+// TestADiskThatDoesNotAnswerIsNoDamage: of a journal of which nothing can be
+// read nobody knows that it is damaged.
+func TestADiskThatDoesNotAnswerIsNoDamage(t *testing.T) {
+	s := newSample(t, 100)
+	for name, c := range map[string]struct {
+		errno  syscall.Errno
+		unread func(n int, page int64) bool // whether the n-th read of the file, of this page, fails
+		fails  bool
+		closed bool // it is left alone
+	}{
+		"nothing can be read":       {syscall.EIO, func(int, int64) bool { return true }, true, true},
+		"no permission any more":    {syscall.EACCES, func(n int, _ int64) bool { return n > 3 }, true, true},
+		"the first look is in vain": {syscall.EIO, func(n int, _ int64) bool { return n == 0 }, false, false},
+		"a bad place":               {syscall.EIO, func(_ int, page int64) bool { return page == 7 }, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, dir := mountDisk(t, nil)
+			file := &diskFile{d: d, id: 1, data: bytes.Clone(s.file)}
+			n := 0
+			file.unread = func(off int64) syscall.Errno {
+				n++
+				if c.unread(n-1, off/pageSize) {
+					return c.errno
+				}
+				return 0
+			}
+			d.AddChild("journal.db", d.NewInode(t.Context(), file, fs.StableAttr{Mode: syscall.S_IFREG | 0o600}), true)
+			f, err := os.Open(filepath.Join(dir, "journal.db"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			closed, err := journal.LookAt(f)
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if n == 0 {
+				t.Fatal("nothing was read")
+			}
+			if closed != c.closed || (err != nil) != c.fails {
+				t.Errorf("it is left alone: %t; %v", closed, err)
+			}
+		})
+	}
+}
+
+// TestDamageWhileRunning: what is damaged under a running daemon is not passed
+// over; the daemon is told to leave, and the next start accounts for it.

@@ -138,16 +138,13 @@ func (j *Journal) start() (*loss, error) {
 			return nil, err
 		}
 		l := &loss{mark: m}
-		if readable, openErr := os.Open(j.opt.Path); openErr == nil {
+		if readable, openErr := openInFolder(j.opt.Path, os.O_RDONLY|unix.O_NONBLOCK, 0); openErr == nil {
 			l.file = readable // it only cannot be written
 		}
 		return l, err
 	}
-	look := survey{codec: j.codec, newest: quickLook}
-	if m.Suspect != "" {
-		look.newest = 0
-	}
-	if err = look.file(f); err == nil {
+	partial, err := j.look(f, m.Suspect == "")
+	if err == nil {
 		err = j.use(f)
 	}
 	if err == nil {
@@ -157,7 +154,7 @@ func (j *Journal) start() (*loss, error) {
 		if err := os.Remove(j.opt.Path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			j.opt.Log.Warn("a half-made journal cannot be removed", "error", err)
 		}
-		if look.partial {
+		if partial {
 			j.readers.Go(j.scrub)
 		}
 		return nil, nil
@@ -166,6 +163,26 @@ func (j *Journal) start() (*loss, error) {
 		return nil, errors.Join(err, ignoreClosed(f.Close()))
 	}
 	return &loss{file: reopened(f), mark: m}, err
+}
+
+// look looks through the file, all of it or what a quick look takes, and tells
+// whether there is more. What cannot be read is tried once more: a disk that is
+// plugged in anew, or a bus that was reset, is no damage.
+func (j *Journal) look(f *os.File, quick bool) (partial bool, err error) {
+	var errno unix.Errno
+	for range 2 {
+		s := survey{codec: j.codec}
+		if quick {
+			s.newest = quickLook
+		}
+		if err = s.file(f); !errors.As(err, &errno) {
+			return s.partial, err
+		}
+	}
+	if unread(f, errno) {
+		return false, fmt.Errorf("the disk does not let it be read: %w", errno)
+	}
+	return false, err
 }
 
 // use hands the file to bbolt and begins the stream.
@@ -504,8 +521,8 @@ type Error struct {
 	err    error
 }
 
-// Reason is a word for machines: "journal-full", "disk-full", "read-only",
-// "write-failed", "journal-damaged" or "stopping".
+// Reason is a word for machines: "journal-full", "journal-closed", "disk-full",
+// "read-only", "write-failed", "journal-damaged" or "stopping".
 func (e *Error) Reason() string { return e.reason }
 
 func (e *Error) Error() string { return "record event: " + e.err.Error() }
@@ -515,6 +532,7 @@ func (e *Error) Unwrap() error { return e.err }
 const (
 	reasonFailed  = "write-failed"
 	reasonDamaged = "journal-damaged"
+	reasonClosed  = "journal-closed"
 )
 
 var (

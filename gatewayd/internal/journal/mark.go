@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"presence/gatewayd/internal/presence"
 )
@@ -76,9 +79,14 @@ func markPath(path string) string {
 // readMark reads the mark. One that cannot be read still says that there was a
 // journal.
 func readMark(path string) (m mark, there bool) {
-	text, err := os.ReadFile(markPath(path))
+	var text []byte
+	f, err := openInFolder(markPath(path), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return mark{}, false
+	}
+	if err == nil {
+		text, err = io.ReadAll(io.LimitReader(f, maxNote))
+		err = errors.Join(err, f.Close())
 	}
 	if err == nil {
 		err = json.Unmarshal(text, &m)
@@ -96,7 +104,7 @@ func writeMark(path string, m mark) error {
 		return fmt.Errorf("write mark: %w", err)
 	}
 	name := markPath(path)
-	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	f, err := openInFolder(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
 		return fmt.Errorf("write mark: %w", err)
 	}

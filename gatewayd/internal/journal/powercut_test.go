@@ -53,7 +53,9 @@ func process(what, dir string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("damage: %+v\n", *j.Damage())
+		if d := j.Damage(); d != nil {
+			fmt.Printf("damage: %+v\n", *d)
+		}
 		return j.Close()
 	case "ends", "dies", "full", "mends":
 		return newOffice(dir, what).run()

@@ -38,13 +38,13 @@ func refusalReason(err error) string {
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return "disk-full"
 	}
-	return reasonFailed
+	return reasonClosed
 }
 
 // Writable tells whether the disk would let Open have a journal here, as far as
 // that can be told without opening it.
 func Writable(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := openInFolder(path, os.O_RDWR, 0)
 	if err == nil {
 		err = f.Close()
 	}
@@ -52,7 +52,7 @@ func Writable(path string) error {
 		return fmt.Errorf("try to write: %w", err)
 	}
 	probe := path + ".probe"
-	f, err = os.Create(probe)
+	f, err = openInFolder(probe, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("try to write: %w", err)
 	}

@@ -19,7 +19,7 @@ import (
 func TestAJournalThatRefuses(t *testing.T) {
 	c := newClock()
 	for errno, reason := range map[error]string{
-		syscall.EROFS: "read-only", syscall.ENOSPC: "disk-full", syscall.EACCES: "write-failed",
+		syscall.EROFS: "read-only", syscall.ENOSPC: "disk-full", syscall.EACCES: "journal-closed",
 	} {
 		why := fmt.Errorf("open journal: %w", &os.PathError{Op: "open", Path: "x", Err: errno})
 		j, err := journal.Refuse(options(newPath(t), c), why)

@@ -26,7 +26,7 @@ type Reader struct {
 
 // OpenReadOnly opens a journal that no daemon holds.
 func OpenReadOnly(path string) (*Reader, error) {
-	f, err := os.Open(path)
+	f, err := openInFolder(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
