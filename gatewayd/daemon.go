@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -239,6 +241,7 @@ func (d *daemon) openJournal() error {
 	opt := journalOptions(d.cfg, d.clock.Now, d.log)
 	opt.Age = d.clock.Age
 	opt.Beat = d.systemd.Pulse("journal").Beat
+	opt.Rescue = d.rescue()
 	var err error
 	if d.journal, err = journal.Open(opt); err == nil || errors.Is(err, journal.ErrHeld) {
 		return err
@@ -246,6 +249,32 @@ func (d *daemon) openJournal() error {
 	d.log.Error("nothing can be recorded until the journal can be opened", "error", err)
 	d.journal, err = journal.Refuse(opt, err)
 	return err
+}
+
+// rescuePatience is how long the service manager is to wait from each sign of
+// progress of a rescue: one step is short, but a bad place on a card may be read
+// for a long time.
+const rescuePatience = 2 * time.Minute
+
+// rescue sees to it that a damaged journal can be replaced in peace: the service
+// manager waits, and the heap is as large as it has to be. Under the limit of
+// every day the time would go into collecting garbage that is none.
+func (d *daemon) rescue() func(done float64) {
+	limit := int64(-1)
+	opening := d.systemd.Pulse("opening")
+	return func(done float64) {
+		switch {
+		case done >= 1:
+			debug.SetMemoryLimit(limit)
+			debug.FreeOSMemory()
+			opening.Beat(openPatience) // the rest is not done yet
+			return
+		case done == 0:
+			limit = debug.SetMemoryLimit(math.MaxInt64)
+		}
+		d.systemd.Extend(rescuePatience)
+		opening.Beat(rescuePatience)
+	}
 }
 
 // errOpens means that a journal which could not be opened can be by now.

@@ -57,6 +57,8 @@ type loss struct {
 // that a power cut leaves one of the two.
 func (j *Journal) rescue(l loss) (*Damage, error) {
 	path := j.opt.Path
+	p := newProgress(j.opt)
+	defer p.end()
 	d := &Damage{Problem: l.problem.Error(), EndUnknown: true}
 	var s salvaged
 	if l.file != nil {
@@ -65,7 +67,8 @@ func (j *Journal) rescue(l loss) (*Damage, error) {
 			return nil, err
 		}
 		if info.Mode().IsRegular() {
-			s = salvage(l.file, info.Size(), j.codec)
+			p.of(info.Size())
+			s = salvage(l.file, info.Size(), j.codec, p.read)
 		}
 	}
 	name, err := quarantineName(path, j.opt.Now().WallTime())
@@ -75,7 +78,7 @@ func (j *Journal) rescue(l loss) (*Damage, error) {
 	d.Quarantine = name
 	for _, choice := range s.choices() {
 		d.describe(s, choice, l.mark.Stream)
-		err = j.rebuild(path+".new", choice, l, d)
+		err = j.rebuild(path+".new", choice, l, d, p)
 		if !errors.Is(err, syscall.ENOSPC) {
 			break
 		}
@@ -206,7 +209,7 @@ func (j *Journal) gapDrafts(g presence.Gap) []presence.Draft {
 }
 
 // rebuild writes a new journal file.
-func (j *Journal) rebuild(path string, s salvaged, l loss, d *Damage) error {
+func (j *Journal) rebuild(path string, s salvaged, l loss, d *Damage, p *progress) error {
 	if err := createAt(path, j.codec); err != nil {
 		return err
 	}
@@ -219,7 +222,10 @@ func (j *Journal) rebuild(path string, s salvaged, l loss, d *Damage) error {
 		return err
 	}
 	err = guard(func() error {
-		if err := j.copyRecords(db, s, l.file); err != nil {
+		if err := j.copyRecords(db, s, l.file, p); err != nil {
+			return err
+		}
+		if err := j.copyAnswers(db, s.said); err != nil {
 			return err
 		}
 		return db.Update(func(tx *bolt.Tx) error { return j.putOrder(tx, s, j.gaps(d, l, s)) })
@@ -231,7 +237,7 @@ func (j *Journal) rebuild(path string, s salvaged, l loss, d *Damage) error {
 }
 
 // copyRecords copies records as they are, some thousand to a transaction.
-func (j *Journal) copyRecords(db *bolt.DB, s salvaged, from *os.File) error {
+func (j *Journal) copyRecords(db *bolt.DB, s salvaged, from *os.File, p *progress) error {
 	const step = 4096
 	for records := s.records; len(records) > 0; {
 		n := min(len(records), step)
@@ -253,11 +259,26 @@ func (j *Journal) copyRecords(db *bolt.DB, s salvaged, from *os.File) error {
 			return err
 		}
 		records = records[n:]
+		p.copied(len(s.records)-len(records), len(s.records))
 	}
 	return nil
 }
 
-// putOrder writes what is not records.
+// copyAnswers copies what was said of the records that are copied.
+func (j *Journal) copyAnswers(db *bolt.DB, all answers) error {
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(all)), copyStep) {
+		some := make(answers, len(part))
+		for _, pos := range part {
+			some[pos] = all[pos]
+		}
+		if err := db.Update(func(tx *bolt.Tx) error { return j.codec.putSaid(tx, some) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putOrder writes what is neither records nor said of any.
 func (j *Journal) putOrder(tx *bolt.Tx, s salvaged, gaps []presence.Draft) error {
 	streams := tx.Bucket([]byte(bucketStreams))
 	for _, p := range s.records {
@@ -282,9 +303,6 @@ func (j *Journal) putOrder(tx *bolt.Tx, s salvaged, gaps []presence.Draft) error
 		return err
 	}
 	if err := j.codec.putNotes(tx, s.notes); err != nil {
-		return err
-	}
-	if err := j.codec.putSaid(tx, s.said); err != nil {
 		return err
 	}
 	// The file says nothing of positions that it has not: they will be used.

@@ -319,7 +319,7 @@ func FuzzSalvage(f *testing.F) {
 			file = append(file, patch...)
 		}
 		c := newCodec()
-		s := salvage(bytes.NewReader(file), int64(len(file)), c)
+		s := salvage(bytes.NewReader(file), int64(len(file)), c, func(int64) {})
 		last := uint64(0)
 		for _, p := range s.records {
 			if p.pos <= last {

@@ -19,7 +19,8 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// Options is what a journal needs. All but Age, Simulated and Beat must be set.
+// Options is what a journal needs. All but Age, Simulated, Beat and Rescue must
+// be set.
 type Options struct {
 	Path           string        // .../journal.db
 	Keep           time.Duration // delivered events stay this long
@@ -36,6 +37,11 @@ type Options struct {
 	// Beat is told at each step of the writer within what time the next one
 	// comes: 0 before work, the length of a pause before a pause.
 	Beat func(next time.Duration)
+	// Rescue is told how much is done while a damaged journal is replaced: 0
+	// before the work, then every second or so, and 1 after it, whatever came of
+	// it. The work takes memory for every record of the file, and time to read
+	// it from end to end.
+	Rescue func(done float64)
 }
 
 // Journal is an open journal. Its methods may be called from any goroutine.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sort"
 	"time"
@@ -292,7 +293,10 @@ func (c codec) putSaid(tx *bolt.Tx, all answers) error {
 	if err != nil {
 		return err
 	}
-	for pos, s := range all {
+	// In order: bbolt keeps what a transaction adds to a page in one list, and
+	// an insertion into the middle of it moves all that is behind.
+	for _, pos := range slices.Sorted(maps.Keys(all)) {
+		s := all[pos]
 		if _, there := get(tx, pos); !there {
 			continue
 		}

@@ -41,8 +41,9 @@ type piece struct {
 
 // salvage looks for records in a file of which nothing is certain. It looks at
 // every byte, since every part of the structure around a record may be gone;
-// that a record is one, its checksum says.
-func salvage(r io.ReaderAt, size int64, c codec) salvaged {
+// that a record is one, its checksum says. How far it has read it tells now and
+// then.
+func salvage(r io.ReaderAt, size int64, c codec, read func(upto int64)) salvaged {
 	var s salvaged
 	var im *image
 	var oldest uint64
@@ -56,7 +57,7 @@ func salvage(r io.ReaderAt, size int64, c codec) salvaged {
 	}
 	pieces := scanRecords(r, size, func(off int64) bool {
 		return im != nil && im.isUsed(uint64(off)/pageSize)
-	})
+	}, read)
 	var known bool
 	s.state, known = scanStates(r, size, c)
 	pieces = choose(pieces)
@@ -123,10 +124,11 @@ const scanChunk = 1 << 20
 const maxPiece = 8 + recordHeader + maxPayload
 
 // scanRecords finds every record, wherever it starts.
-func scanRecords(r io.ReaderAt, size int64, linked func(off int64) bool) []piece {
+func scanRecords(r io.ReaderAt, size int64, linked func(off int64) bool, read func(upto int64)) []piece {
 	var found []piece
 	buf := make([]byte, scanChunk+maxPiece)
 	for base := int64(0); base < size; base += scanChunk {
+		read(base)
 		b := buf[:min(int64(len(buf)), size-base)]
 		readAround(r, b, base)
 		limit := min(len(b), scanChunk)

@@ -80,6 +80,13 @@ func (s *Systemd) Reloading() {
 	s.notify(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, now.Nano()/1000))
 }
 
+// Extend says that a start or a stop goes on, and has the manager wait for its
+// end for at least this long from now (EXTEND_TIMEOUT_USEC). It is said again
+// before that is over.
+func (s *Systemd) Extend(by time.Duration) {
+	s.notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", by.Microseconds()))
+}
+
 // Stopping says that the process is about to leave.
 func (s *Systemd) Stopping() { s.notify(daemon.SdNotifyStopping) }
 
