@@ -18,6 +18,7 @@ func (d *daemon) conditions() []alerts.Alert {
 	for _, look := range []func() []alerts.Alert{
 		d.taskConditions,
 		d.lampConditions,
+		d.silentReaders,
 		d.journalConditions,
 		d.lineConditions,
 		d.cityTimeConditions,

@@ -63,6 +63,7 @@ type daemon struct {
 	journal *journal.Journal
 	outages *outage.Log
 
+	silence        silence      // of the readers
 	gates          alerts.Gates // of the alerts that come from numbers of the rooms
 	outagesUnsaved bool         // as last said in the log
 	lamp           *lamp.Lamp
@@ -213,6 +214,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 	}); err != nil {
 		return err
 	}
+	d.recallCards()
 	d.staff = d.newStaff()
 	d.papers = newCertificates(d.cfg.MQTT)
 	d.uplink = d.newUplink(with.line, local)

@@ -142,6 +142,37 @@ func TestNoiseIsJudgedByWhatWasHeardLast(t *testing.T) {
 	}
 }
 
+// A reader that loses the cards that lie there is weak; one whose cards come and
+// go is not.
+func TestAReaderThatLosesCardsIsWeak(t *testing.T) {
+	gates, now := new(alerts.Gates), time.Now()
+	r := presence.ReaderHealth{Name: "door", State: "ok"}
+	look := func(seen, misses int64, passed time.Duration) bool {
+		r.Seen += seen
+		r.Misses += misses
+		now = now.Add(passed)
+		as := health.Judge(presence.Health{Readers: []presence.ReaderHealth{r}}, now, gates)
+		return len(as) == 1 && as[0].Code() == "reader-weak-door" && as[0].Level() == alerts.Warn
+	}
+	for i, step := range []struct {
+		seen, misses int64
+		passed       time.Duration
+		want         bool
+	}{
+		{0, 0, 0, false},
+		{3000, 40, 30 * time.Minute, false}, // a busy morning: a look at the edge now and then
+		{10, 5, 31 * time.Minute, false},    // few looks prove nothing
+		{400, 60, 40 * time.Minute, true},
+		{400, 4, 30 * time.Minute, true},    // the hour is still bad
+		{4000, 20, 61 * time.Minute, false}, // and is over
+		{0, 0, 2 * time.Hour, false},
+	} {
+		if got := look(step.seen, step.misses, step.passed); got != step.want {
+			t.Errorf("step %d: weak %v", i, got)
+		}
+	}
+}
+
 // desk collects what the monitor hands on.
 type desk struct {
 	mu  sync.Mutex

@@ -25,6 +25,9 @@ func Judge(h presence.Health, now time.Time, gates *alerts.Gates) []alerts.Alert
 		case "deaf":
 			add(alerts.ReaderDeaf, why, r.Name)
 		}
+		if bad, all, weak := gates.Share(alerts.ReaderWeak, r.Name, now, r.Misses, r.Misses+r.Seen); weak && r.State == "ok" {
+			add(alerts.ReaderWeak, alerts.Values{"bad": number(bad), "all": number(all)}, r.Name)
+		}
 	}
 	for _, r := range h.Receivers {
 		if r.State == "gone" {
