@@ -3,7 +3,6 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -211,19 +210,31 @@ func TestReloadThatFailsHalfwayBringsTheOldConfigurationBack(t *testing.T) {
 	if a := g.tap("--uid", "5A000001")[0]; a.Outcome != "accepted" {
 		t.Fatalf("%+v", a)
 	}
-	file, err := os.Open(filepath.Join(g.dir, "state", "journal.db"))
+	// A copy that is held already takes the journal's place: the gateway that runs
+	// keeps its own until it stops.
+	path := filepath.Join(g.dir, "state", "journal.db")
+	journal, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".copy", journal, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path + ".copy")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".copy", path); err != nil {
+		t.Fatal(err)
+	}
 	held := make(chan error, 1)
-	go func() {
-		// The kernel gives it to whoever waits already.
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX)
-		<-time.After(2 * time.Second) // longer than a gateway waits for it
-		held <- errors.Join(err, unix.Flock(int(file.Fd()), unix.LOCK_UN))
-	}()
-	<-time.After(100 * time.Millisecond)
+	time.AfterFunc(2*time.Second, func() { // longer than a gateway waits for it
+		held <- unix.Flock(int(file.Fd()), unix.LOCK_UN)
+	})
 	old := g.text()
 	g.configure(strings.Replace(old, `name = "door"`, `name = "gate"`, 1))
 	g.hup(m)
