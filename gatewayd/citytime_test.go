@@ -101,6 +101,40 @@ func (s signer) private() ed25519.PrivateKey {
 	return key.(ed25519.PrivateKey)
 }
 
+// TestALyingServerEndsAndRevivesNoCertificate: NTP was right, and says another time
+// then. What had ended has still ended, and nothing has ended that had not.
+func TestALyingServerEndsAndRevivesNoCertificate(t *testing.T) {
+	t.Parallel()
+	ca := brokertest.NewCA(t)
+	for name, tc := range map[string]struct {
+		until  time.Duration
+		offset string
+	}{
+		"an ended one, a day back":    {-time.Hour, "-24h"},
+		"a good one, ten years ahead": {time.Hour, "87600h"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, address := brokertest.StartTLS(t, ca, time.Now().Add(tc.until))
+			b.Stop()
+			g := secureGateway(t, ca, address)
+			g.start()
+			g.must("sim", "clock", "--synced=true")
+			g.await("the time", func() bool { return g.health().Clock.State == "synced" })
+			g.must("sim", "clock", "--synced=true", "--offset="+tc.offset)
+			g.await("the alert", func() bool { return strings.Contains(g.must("status"), "clock-jumped") })
+			b.Restart()
+			if tc.until > 0 {
+				g.await("the line", func() bool { return g.health().MQTT.Connected })
+				return
+			}
+			g.await("the refusal", func() bool { return strings.Contains(g.health().MQTT.LastError, "expired") })
+			if g.health().MQTT.Connected {
+				t.Error("it is connected all the same")
+			}
+		})
+	}
+}
+
 // TestAWrongTimeCutsNobodyOff: a broker tells another time, once. It opens no
 // hours, and ends no certificate, also not after a restart.
 func TestAWrongTimeCutsNobodyOff(t *testing.T) {
