@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -104,6 +105,10 @@ func TestDoorThatPanicsIsNeitherReadyNorWell(t *testing.T) {
 	for _, m := range messages {
 		if err := v.Validate(m.Topic, m.Payload); err != nil {
 			t.Error(err)
+		}
+		var a presence.Alert
+		if strings.HasSuffix(m.Topic, "/alert/"+code) && (json.Unmarshal(m.Payload, &a) != nil || !slices.Equal(a.About, []string{"reader door"})) {
+			t.Errorf("the alert does not name the task: %s", m.Payload)
 		}
 	}
 	h := d.monitor.Look()

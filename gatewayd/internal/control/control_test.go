@@ -291,3 +291,40 @@ func TestTapThatTheDaemonsEndCutsOff(t *testing.T) {
 		}
 	}
 }
+
+// Whoever asks between two daemons on one socket is answered by the second.
+func TestSocketThatIsKeptOutlivesItsFirstDaemon(t *testing.T) {
+	dir := t.TempDir()
+	first, err := control.Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := control.Keep(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := control.Dial(dir) // nobody serves it yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() {
+		served <- control.Serve(ctx, second, control.Handler(fake()), slog.New(slog.DiscardHandler))
+	}()
+	body, err := c.Get(t.Context(), "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := body.Close(); err != nil {
+		t.Error(err)
+	}
+	stop()
+	<-served
+	if _, err := os.Stat(filepath.Join(dir, control.SocketName)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left behind: %v", err)
+	}
+}
