@@ -58,6 +58,7 @@ type counting struct {
 	mu    sync.Mutex
 	data  []byte
 	saves int
+	tries int
 	fail  bool
 }
 
@@ -72,11 +73,24 @@ func (s *counting) Load(string) ([]byte, error) {
 func (s *counting) Save(_ string, b []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.tries++
 	if s.fail {
 		return errDisk
 	}
 	s.data, s.saves = b, s.saves+1
 	return nil
+}
+
+func (s *counting) mend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = false
+}
+
+func (s *counting) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tries
 }
 
 func (s *counting) count() int {

@@ -168,9 +168,13 @@ func (c *Clock) Recall(tail func(func(presence.Entry) bool) error) error {
 	return nil
 }
 
+// saveAgain is how long to wait after what is known could not be saved.
+const saveAgain = time.Minute
+
 // Run watches the clocks until the context ends: it notes anchors while the
-// system's clock is disciplined, and how long the boot has lasted. It fails if
-// that cannot be saved; started again, it tries again.
+// system's clock is disciplined, and how long the boot has lasted. What cannot be
+// saved is no reason to stop: it is tried again every minute, and why it fails is
+// the store's to say.
 func (c *Clock) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	wake := make(chan struct{}, 1)
@@ -189,10 +193,11 @@ func (c *Clock) Run(ctx context.Context) error {
 
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	var again time.Time
 	for {
 		c.look()
-		if err := c.save(); err != nil {
-			return err
+		if now := time.Now(); !now.Before(again) && c.save() != nil {
+			again = now.Add(saveAgain)
 		}
 		select {
 		case <-ctx.Done():

@@ -21,8 +21,9 @@ type Journal interface {
 	Next(ctx context.Context, after uint64, max int) ([]presence.Entry, error)
 	// Tail passes the records newest first until fn returns false.
 	Tail(fn func(presence.Entry) bool) error
-	// Append returns after the commit that holds the draft.
-	Append(ctx context.Context, d presence.Draft) (presence.Entry, error)
+	// Enqueue takes a draft that may wait for the disk. One for which there is no
+	// room it drops and accounts for, so that nobody offers it twice.
+	Enqueue(ctx context.Context, d presence.Draft) error
 }
 
 // Options is what Staff needs.
@@ -141,7 +142,7 @@ func (s *Staff) look(ctx context.Context) error {
 		if body == nil {
 			continue
 		}
-		_, err := s.opt.Journal.Append(ctx, presence.Draft{
+		err := s.opt.Journal.Enqueue(ctx, presence.Draft{
 			Kind: presence.KindPresence, At: now.reading, Simulated: s.opt.Simulated, Person: body,
 		})
 		if err != nil {
