@@ -260,3 +260,49 @@ func TestTheFirstHealthOfAConnectionSaysSo(t *testing.T) {
 		t.Errorf("%d documents for one start", n)
 	}
 }
+
+// TestANoisyReceiverIsNotGone: damaged frames are an alert of their own, which is
+// over when whole ones come again, and no outage on a sheet that decides pay.
+func TestANoisyReceiverIsNotGone(t *testing.T) {
+	b := brokertest.Start(t)
+	seen := b.Subscribe("presence/v1/+/+/alert/+")
+	radio, port := openTTY(t)
+	g := newGateway(t, b.URL(), everyTag+receiver(port))
+	g.start()
+	send := func(n int, damage bool) {
+		t.Helper()
+		for i := range n {
+			line := beacontest.PKLDS(100, 1000+i%40, -7.9, 112.6, time.Now())
+			if damage {
+				line = strings.Replace(line, "*", "0*", 1)
+			}
+			if _, err := io.WriteString(radio, line); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	g.await("the receiver", func() bool { return g.health().Receivers[0].State != "gone" })
+	send(40, false)
+	send(150, true)
+	messages := seen.Await("the alert", func(m []brokertest.Message) bool {
+		return slices.ContainsFunc(m, func(m brokertest.Message) bool { return strings.HasSuffix(m.Topic, "/alert/receiver-noisy-yard") })
+	})
+	v := validator(t)
+	for _, m := range messages {
+		if err := v.Validate(m.Topic, m.Payload); err != nil {
+			t.Error(err)
+		}
+		if strings.HasSuffix(m.Topic, "/alert/receiver-noisy-yard") && !strings.Contains(string(m.Payload), `"about":["yard"]`) {
+			t.Errorf("the alert is %s", m.Payload)
+		}
+	}
+	time.Sleep(6 * time.Second) // longer than what is too brief for a sheet
+	for range 6 {
+		send(50, false)
+		time.Sleep(100 * time.Millisecond)
+	}
+	g.await("its end", func() bool { return len(g.health().Alerts) == 0 })
+	if out := g.must("export", "--day", time.Now().In(jakarta(t)).Format(time.DateOnly), "--format", "csv"); strings.Contains(out, "outage,") {
+		t.Errorf("the sheet says\n%s", out)
+	}
+}
