@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -120,5 +121,65 @@ func TestDoorThatPanicsIsNeitherReadyNorWell(t *testing.T) {
 	}
 	if m.Hears("READY=1", 3*time.Second) {
 		t.Error("the service manager is told that it is ready")
+	}
+}
+
+// TestVersionWhoseDoorIsDeadIsRolledBack: the script of the package judges by what
+// the service manager has heard, on a root of its own.
+func TestVersionWhoseDoorIsDeadIsRolledBack(t *testing.T) {
+	for _, dead := range []bool{true, false} {
+		t.Run(fmt.Sprintf("dead %v", dead), func(t *testing.T) {
+			root := t.TempDir()
+			write := func(path, content string) {
+				t.Helper()
+				path = filepath.Join(root, path)
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rollback := func(step string) {
+				t.Helper()
+				cmd := exec.Command("../scripts/deb/rollback", step)
+				cmd.Env = append(os.Environ(), "GATEWAYD_ROOT="+root, "GATEWAYD_EXE="+filepath.Join(root, "usr/bin/gatewayd"),
+					"PATH="+filepath.Join(root, "bin")+":"+os.Getenv("PATH"))
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("rollback %s: %v\n%s", step, err, out)
+				}
+			}
+			write("bin/systemctl", "#!/bin/sh\n[ \"$1\" != is-active ] || cat \"$GATEWAYD_ROOT/state\"\n")
+			write("var/lib/gatewayd-rollback/.keep", "")
+			write("usr/bin/gatewayd", "#!/bin/sh\necho old\n")
+			rollback("ready") // it worked here
+			rollback("keep")
+			write("usr/bin/gatewayd", "#!/bin/sh\necho new\n")
+			rollback("trial")
+
+			m := supervisetest.Listen(t, time.Minute)
+			cfg := simulated(t, "tcp://127.0.0.1:1", "")
+			if dead {
+				cfg.Readers[0].Poll = 0 // the door panics at its first look
+			}
+			live(t, cfg, extras{systemd: watchedBy(t, m)})
+			state, bound := "activating", 3*time.Second
+			if !dead {
+				bound = supervisetest.Wait
+			}
+			if m.Hears("READY=1", bound) {
+				state = "active"
+				rollback("ready") // the unit's ExecStartPost
+			}
+			write("state", state+"\n")
+			rollback("judge")
+			out, err := exec.Command(filepath.Join(root, "usr/bin/gatewayd")).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := map[bool]string{true: "old\n", false: "new\n"}[dead]; string(out) != want {
+				t.Errorf("the version that is there is %s", out)
+			}
+		})
 	}
 }
