@@ -1,11 +1,16 @@
 package uplink_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -216,4 +221,102 @@ func TestBrokerThatIsStartedAnewBlamesNobody(t *testing.T) {
 	if d, e := u.Refused(); len(d)+len(e) > 0 {
 		t.Errorf("refused: %v %v", d, e)
 	}
+}
+
+// TestBrokerThatForbidsTopics: some hang up over what their access list forbids,
+// whatever its size; the status of the gateway may be among it.
+func TestBrokerThatForbidsTopics(t *testing.T) {
+	for _, forbidden := range []string{"health", "status", "alert/a"} {
+		t.Run(forbidden, func(t *testing.T) {
+			b := brokertest.Start(t)
+			address := forbidding(t, b.Address(), prefix+forbidden)
+			city := b.Subscribe(prefix + "#")
+			j := newMemory(6)
+			o := options(address, j)
+			o.Limits.PubAck = time.Second
+			u := uplink.New(o)
+			for _, topic := range []string{"info", "health", "alert/a"} {
+				u.Retain(topic, document(100))
+			}
+			run(t, u)
+			await(t, "the events and what is refused", func() bool {
+				d, _ := u.Refused()
+				return j.Cursor() == 6 && slices.Equal(names(d), []string{forbidden}) && u.Stats().Connected
+			})
+			city.Await("what is allowed", func(m []brokertest.Message) bool { return lastOn(m, "info") != "" })
+			if forbidden == "status" {
+				<-time.After(1500 * time.Millisecond)
+				if u.Unheard() {
+					t.Error("it waits to hear what it could not say")
+				}
+			}
+		})
+	}
+}
+
+// forbidding is a way to a broker that closes a connection as soon as something is
+// published on a topic.
+func forbidding(t *testing.T, broker, topic string) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", broker)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			serving.Go(func() {
+				defer near.Close()
+				_, _ = io.Copy(near, far)
+			})
+			serving.Go(func() {
+				defer far.Close()
+				defer near.Close()
+				for in := bufio.NewReader(near); ; {
+					packet, err := readPacket(in)
+					if err != nil || packet[0]>>4 == 3 && bytes.Contains(packet, append([]byte{0, byte(len(topic))}, topic...)) {
+						return
+					}
+					if _, err := far.Write(packet); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); serving.Wait() })
+	return l.Addr().String()
+}
+
+// readPacket reads a packet of MQTT with its header.
+func readPacket(in *bufio.Reader) ([]byte, error) {
+	packet, length := []byte{0}, 0
+	head, err := in.ReadByte()
+	packet[0] = head
+	for shift := 0; err == nil; shift += 7 {
+		var digit byte
+		if digit, err = in.ReadByte(); err != nil {
+			break
+		}
+		packet = append(packet, digit)
+		length |= int(digit&0x7F) << shift
+		if digit&0x80 == 0 {
+			break
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	body := make([]byte, length)
+	_, err = io.ReadFull(in, body)
+	return append(packet, body...), err
 }

@@ -268,6 +268,10 @@ func (s *session) greet(ctx context.Context) error {
 			return fmt.Errorf("publish status (does the broker's ACL allow it?): %w", err)
 		}
 		u.refusals.tookTopic(p.topic, p.size)
+	} else {
+		u.mu.Lock()
+		u.spoke = time.Time{}
+		u.mu.Unlock()
 	}
 	s.readNotes() // a retained receipt saves sending what the city has
 	u.mu.Lock()

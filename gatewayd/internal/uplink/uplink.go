@@ -229,7 +229,7 @@ type Uplink struct {
 	since     time.Time // when the line went, or the uplink was made
 	greeted   int       // connections so far
 	denied    []string
-	spoke     time.Time // when this connection said that the gateway is online
+	spoke     time.Time // when this connection said that the gateway is online; zero: it may not
 	heard     bool      // the broker has passed that on
 	stats     presence.MQTTHealth
 	oldest    time.Time     // when the oldest event in flight was sent
@@ -418,7 +418,7 @@ func (u *Uplink) Denied() []string {
 func (u *Uplink) Unheard() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.connected && !u.heard && time.Since(u.spoke) > u.limits.PubAck
+	return u.connected && !u.heard && !u.spoke.IsZero() && time.Since(u.spoke) > u.limits.PubAck
 }
 
 // Drained waits until everything in the journal is delivered, or the context
