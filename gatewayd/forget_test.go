@@ -128,3 +128,19 @@ func traces(t *testing.T, g *gateway, name string) {
 		t.Fatal(err)
 	}
 }
+
+// TestTapAfterForgetIsRecorded: green means that the tap is on the disk, also
+// right after the one before was removed.
+func TestTapAfterForgetIsRecorded(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	const uid = "04A1B2C3D4E5F6"
+	g.tap("--uid", uid)
+	g.must("forget", "--badge", uid)
+	if out := g.must("sim", "tap", "--reader", "door", "--uid", uid); !strings.Contains(out, `"outcome":"accepted"`) {
+		t.Errorf("the lamp said %s", out)
+	}
+	if out := g.must("export"); strings.Count(out, `"kind":"badge"`) != 1 {
+		t.Errorf("the journal has\n%s", out)
+	}
+}

@@ -38,6 +38,10 @@ func (d *daemon) control() control.Daemon {
 			if err != nil {
 				return control.Forgotten{}, err
 			}
+			d.door.Forgotten(func(stream presence.ID, seq uint64) bool {
+				_, found := d.journal.Find(stream, seq)
+				return found
+			})
 			if d.staff != nil {
 				d.staff.Reread()
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -210,6 +211,25 @@ func (d *Door) settle(a *presence.Answer, seen presence.Reading) {
 	delete(d.pending, a.Badge)
 	d.refusing = a.Outcome == presence.Refused
 	d.tellTrouble()
+}
+
+// Forgotten ends the visits whose tap is not in the journal any more, as has says:
+// somebody had it removed, and the next tap must not be answered as recorded
+// already.
+func (d *Door) Forgotten(has func(stream presence.ID, seq uint64) bool) {
+	d.mu.Lock()
+	visits := maps.Clone(d.recent)
+	d.mu.Unlock()
+	for badge, v := range visits {
+		if has(v.tap.stream, v.tap.seq) {
+			continue
+		}
+		d.mu.Lock()
+		if d.recent[badge].tap == v.tap {
+			delete(d.recent, badge)
+		}
+		d.mu.Unlock()
+	}
 }
 
 // held notes that badges which have been answered still lie on a reader.

@@ -409,6 +409,20 @@ func TestRefusedTapSlidesNothing(t *testing.T) {
 	})
 }
 
+// A tap that was removed from the journal is recorded anew, and nobody else's is.
+func TestForgottenTapIsNoVisit(t *testing.T) {
+	bubble(t, 30*time.Second, func(g *gate, c *chip) {
+		c.visit(badge(1), badge(2))
+		forgotten := g.answers[0]
+		g.door.Forgotten(func(_ presence.ID, seq uint64) bool { return seq != forgotten.Seq })
+		c.visit(badge(1))
+		c.visit(badge(2))
+		want := map[string]string{badge(1).UID.String(): "p", badge(2).UID.String(): "p"}
+		want[forgotten.UID] = "c"
+		g.expect("cc" + want[badge(1).UID.String()] + want[badge(2).UID.String()])
+	})
+}
+
 // A badge that lies on a reader while the gateway starts over is on one visit,
 // and what is kept for that does not say whose badge it is.
 func TestHeldBadgeOutlivesARestart(t *testing.T) {
