@@ -264,7 +264,7 @@ func (t *Tags) Remember(e presence.Entry) bool {
 		tr := m.traces[s.tag]
 		tr.rivals.contradict(s.at, s.at)
 		m.traces[s.tag] = tr
-		t.conflicts.note(e.Tag.Tag)
+		t.noteConflict(e.Tag.Tag)
 	}
 	return true
 }

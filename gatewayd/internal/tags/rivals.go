@@ -2,7 +2,6 @@ package tags
 
 import (
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -130,22 +129,13 @@ func (r rivals) stands(at time.Duration) bool {
 }
 
 // maxConflicts bounds the tags that are named as being in conflict.
-const maxConflicts = 64
+const maxConflicts = 32
 
-// conflicts are the names of the tags that are, or were lately, at two places.
-type conflicts struct {
-	mu    sync.Mutex
-	names map[string]struct{}
-}
-
-func (c *conflicts) note(tag string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.names == nil {
-		c.names = make(map[string]struct{})
-	}
-	if len(c.names) < maxConflicts {
-		c.names[tag] = struct{}{}
+// noteConflict remembers the name of a tag that is at two places. The caller holds
+// the mutex.
+func (t *Tags) noteConflict(tag string) {
+	if len(t.conflicts) < maxConflicts {
+		t.conflicts[tag] = struct{}{}
 	}
 }
 
@@ -153,17 +143,14 @@ func (c *conflicts) note(tag string) {
 // both of which nobody can be, in order.
 func (t *Tags) Conflicts() []string {
 	now := t.opt.Now().Boottime
-	t.conflicts.mu.Lock()
-	defer t.conflicts.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	var names []string
-	for tag := range t.conflicts.names {
-		t.mu.Lock()
-		stands := t.memory.traces[t.memory.key(tag)].rivals.stands(now)
-		t.mu.Unlock()
-		if stands {
+	for tag := range t.conflicts {
+		if t.memory.traces[t.memory.key(tag)].rivals.stands(now) {
 			names = append(names, tag)
 		} else {
-			delete(t.conflicts.names, tag)
+			delete(t.conflicts, tag)
 		}
 	}
 	slices.Sort(names)

@@ -87,8 +87,9 @@ type Tags struct {
 	mu     sync.Mutex // never held while something waits: a tap asks where a tag is
 	memory memory     // changed only by who holds turn as well
 
-	health    healths
-	conflicts conflicts
+	conflicts map[string]struct{} // names of tags that are, or were, at two places; under mu
+
+	health healths
 }
 
 // heldFix is a fix that came while nobody knew the time.
@@ -100,7 +101,7 @@ type heldFix struct {
 
 // New makes a memory without tags, for receivers with these names.
 func New(opt Options, receivers ...string) *Tags {
-	t := &Tags{opt: opt, memory: newMemory()}
+	t := &Tags{opt: opt, memory: newMemory(), conflicts: make(map[string]struct{})}
 	for _, name := range receivers {
 		t.health.add(name)
 	}
@@ -205,12 +206,12 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 	t.mu.Lock()
 	before, traced := t.memory.traces[s.tag]
 	j := t.memory.take(s, instant.Add(liveWithin).UnixMilli(), t.opt)
+	if j.conflict && s.live {
+		t.noteConflict(fix.Tag)
+	}
 	t.mu.Unlock()
 	if j.jumped {
 		t.health.count(receiver, badJump)
-	}
-	if j.conflict && s.live {
-		t.conflicts.note(fix.Tag)
 	}
 	if j.news {
 		t.opt.Log.Warn("a tag is heard at two places, nobody can be at both", "tag", fix.Tag, "receiver", receiver)
