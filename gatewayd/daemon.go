@@ -241,7 +241,7 @@ func journalOptions(cfg *config.Config, now func() presence.Reading, log *slog.L
 // runs all the same: the door is red and says why, and so does an alert.
 func (d *daemon) openJournal() error {
 	opt := journalOptions(d.cfg, d.clock.Now, d.log)
-	opt.Age = d.clock.Age
+	opt.Age, opt.Learned = d.clock.Age, d.clock.Changed
 	opt.Beat = d.systemd.Pulse("journal").Beat
 	opt.Rescue = d.rescue()
 	var err error

@@ -17,12 +17,24 @@ import (
 // journal is therefore looked through from its oldest event on, past those of
 // which nothing is known, until one comes that is surely young; the last that is
 // surely old says how far the old ones go. A pass like this begins anew every
-// pruneEvery, since events age and more becomes known of them.
+// pruneEvery, since events age, and as soon as more becomes known of them: a
+// machine may run for less than that after it has learned the time.
 type ages struct {
-	old   uint64        // all events up to here are older than Keep
-	next  uint64        // the pass goes on here
-	ended bool          // the pass met an event that is young, or the newest
-	began time.Duration // boot clock when the pass began
+	old   uint64          // all events up to here are older than Keep
+	next  uint64          // the pass goes on here
+	ended bool            // the pass met an event that is young, or the newest
+	began time.Duration   // boot clock when the pass began
+	news  <-chan struct{} // closed when more is known than when the pass began; nil: nobody tells
+}
+
+// outdated tells whether more is known of events' ages than when the pass began.
+func (a *ages) outdated() bool {
+	select {
+	case <-a.news:
+		return true
+	default:
+		return false
+	}
 }
 
 // lookAtAges goes on with a pass, or begins one where it is time, and looks at
@@ -30,8 +42,15 @@ type ages struct {
 func (w *writer) lookAtAges(tx *bolt.Tx, p place, most int) error {
 	a := &w.ages
 	now := w.j.opt.Now().Boottime
-	if a.next == 0 || a.ended && now-a.began >= pruneEvery {
+	outdated := a.outdated()
+	if a.next == 0 || a.ended && now-a.began >= pruneEvery || outdated {
 		a.next, a.ended, a.began = 1, false, now
+		if w.j.opt.Learned != nil {
+			a.news = w.j.opt.Learned() // before any age is asked for
+		}
+	}
+	if outdated {
+		w.nextPrune = time.Time{} // what is old by that goes now, step by step
 	}
 	if a.ended {
 		return nil
@@ -83,6 +102,7 @@ func (w *writer) tidy(now time.Time) {
 	err := w.j.view(func(tx *bolt.Tx) error { return w.lookAtAges(tx, p, pruneStep) })
 	if err != nil {
 		_ = w.j.unreadable(err) // makes the journal fail where that is called for
+		w.ages.news = nil       // what was learned is worth no second try before the next pass
 		w.nextPrune = now.Add(pruneEvery)
 		return
 	}

@@ -135,3 +135,54 @@ func TestDeliveredEventsGoWithoutAClockChip(t *testing.T) {
 type moment struct{ p *pi }
 
 func (c *moment) badge(n int) presence.Draft { return badge(&clock{at: c.p.Now()}, n) }
+
+// TestOldEventsGoOnShortDays: a machine that runs for a quarter of an hour each day,
+// and learns the time a minute after it has started, lets old events go as soon as it
+// knows how old they are, although nobody comes after that.
+func TestOldEventsGoOnShortDays(t *testing.T) {
+	const keep = 7 * day
+	path := newPath(t)
+	synctest.Test(t, func(t *testing.T) {
+		p := &pi{now: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC), starts: make(map[presence.ID]time.Time)}
+		for boot := range 20 {
+			p.reboot()
+			p.pass(8 * time.Second)
+			times := realclock.New(p)
+			o := options(path, newClock())
+			o.Now, o.Age, o.Learned, o.Keep = p.Now, times.Age, times.Changed, keep
+			j, err := journal.Open(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := times.Attach(j); err != nil {
+				t.Fatal(err)
+			}
+			if err := times.Recall(j.Tail); err != nil {
+				t.Fatal(err)
+			}
+			for n := range 6 {
+				appended(t, j, (&moment{p}).badge(n))
+			}
+			j.Ack(j.End())
+			p.pass(time.Minute)
+			p.learn(true)
+			running, stop := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() { defer close(done); _ = times.Run(running) }()
+			time.Sleep(10 * time.Minute)
+			synctest.Wait()
+			stop()
+			<-done
+			for _, e := range all(t, j, 0) {
+				if age := p.now.Sub(p.happened(e.At)); age > keep+time.Hour {
+					t.Fatalf("in boot %d a %s is %v old", boot+1, e.Kind, age)
+				}
+			}
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			p.pass(p.starts[p.boot].Add(day).Sub(p.now))
+		}
+	})
+	whole(t, path)
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -469,6 +470,132 @@ func TestAFileBeyondItsSizeTakesWhatHasRoomInIt(t *testing.T) {
 	accepts(j)
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestANoteIsNoRoom: what is noted while a journal is full lives off its reserve, and
+// nobody may take it for room that is there again.
+func TestANoteIsNoRoom(t *testing.T) {
+	now := presence.Reading{Boot: presence.ID{1}}
+	j, err := Open(Options{
+		Path: filepath.Join(t.TempDir(), "journal.db"), Keep: time.Hour, MaxBytes: 1 << 20, CommitInterval: time.Second,
+		Now: func() presence.Reading { return now }, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tap := presence.Draft{Kind: presence.KindBadge, At: now, Badge: &presence.Badge{Reader: "door", Card: strings.Repeat("x", 7000)}}
+	for err == nil {
+		_, err = j.Append(t.Context(), tap)
+	}
+	if !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	// Once the writer has tried again, which it does every second, it is as full as
+	// before; nothing that large has room, but a tap of the usual size may.
+	tap.Badge.Card = "x"
+	for err = nil; err == nil; {
+		_, err = j.Append(t.Context(), tap)
+	}
+	if err := j.Save("note", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if s := j.Stats(); !s.Refusing || !s.Full || s.FreeBytes != 0 {
+		t.Errorf("after a note: refusing %v, full %v, %d bytes free", s.Refusing, s.Full, s.FreeBytes)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAnswersMakeNoFileGrow: a full journal whose events are all delivered at once, each
+// with a time that was worked out, has no room for all those answers together.
+func TestAnswersMakeNoFileGrow(t *testing.T) {
+	now := presence.Reading{Boot: presence.ID{1}}
+	o := Options{
+		Path: filepath.Join(t.TempDir(), "journal.db"), Keep: time.Hour, MaxBytes: 1 << 20, CommitInterval: time.Millisecond,
+		Now: func() presence.Reading { return now }, Log: slog.New(slog.DiscardHandler),
+	}
+	j, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; !j.Stats().Full; i++ {
+		tag := presence.Draft{Kind: presence.KindTag, At: now, Tag: &presence.Tag{Tag: "kenwood:" + strconv.Itoa(i)}}
+		if err := j.Enqueue(t.Context(), tag); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var said []presence.Said
+	for pos := uint64(1); pos <= j.End(); pos++ {
+		said = append(said, presence.Said{Pos: pos, Timing: presence.Timing{
+			Quality: presence.QualityCorrected, Time: time.Unix(int64(pos), 0), Error: time.Second, Rev: 1,
+		}})
+	}
+	j.SayLater(said)
+	j.Ack(j.End())
+	tap := presence.Draft{Kind: presence.KindBadge, At: now, Badge: &presence.Badge{Reader: "door"}}
+	if _, err := j.Append(t.Context(), tap); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if size := mustStat(t, o.Path); size > o.MaxBytes {
+		t.Errorf("%d answers: the file has %d bytes, and may have %d", len(said), size, o.MaxBytes)
+	}
+	if r, err := Verify(t.Context(), o.Path); err != nil || !r.Whole() {
+		t.Errorf("%v, %s", err, r)
+	}
+}
+
+// TestReadersMakeNoFileGrow: what commits free while somebody reads cannot be used
+// again before that reader has ended. A full file must not grow for it.
+func TestReadersMakeNoFileGrow(t *testing.T) {
+	now := presence.Reading{Boot: presence.ID{1}}
+	o := Options{
+		Path: filepath.Join(t.TempDir(), "journal.db"), Keep: time.Hour, MaxBytes: 1 << 20, CommitInterval: time.Second,
+		Now: func() presence.Reading { return now }, Log: slog.New(slog.DiscardHandler),
+	}
+	j, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = j.Append(t.Context(), presence.Draft{Kind: presence.KindBadge, At: now, Badge: &presence.Badge{Card: strings.Repeat("x", 7000)}})
+	}
+	if !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	for range 10 {
+		begun, saved := make(chan struct{}), make(chan struct{})
+		read := make(chan error, 1)
+		go func() {
+			read <- j.view(func(*bolt.Tx) error {
+				close(begun)
+				select {
+				case <-saved: // no commit needed this reader's pages
+				case <-time.After(100 * time.Millisecond):
+				}
+				return nil
+			})
+		}()
+		<-begun
+		for range 100 {
+			if err := j.Save("note", make([]byte, 4000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(saved)
+		if err := <-read; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if size := mustStat(t, o.Path); size > o.MaxBytes {
+		t.Errorf("the file has %d bytes, and may have %d", size, o.MaxBytes)
 	}
 }
 

@@ -19,8 +19,8 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// Options is what a journal needs. All but Age, Simulated, Beat and Rescue must
-// be set.
+// Options is what a journal needs. All but Age, Learned, Simulated, Beat and Rescue
+// must be set.
 type Options struct {
 	Path           string        // .../journal.db
 	Keep           time.Duration // delivered events stay this long
@@ -30,7 +30,10 @@ type Options struct {
 	// Age says between which bounds the age of a reading surely lies, 0 and
 	// math.MaxInt64 where nothing is known. Delivered events go once they are
 	// surely older than Keep. Without it ages rest on Now and the reading alone.
-	Age       func(presence.Reading) (least, most time.Duration)
+	Age func(presence.Reading) (least, most time.Duration)
+	// Learned is closed as soon as Age may know more than before: take the channel
+	// first, then ask.
+	Learned   func() <-chan struct{}
 	Version   string // of gatewayd, for the start event
 	Simulated bool   // marks the start event
 	Log       *slog.Logger

@@ -123,7 +123,7 @@ func (w *writer) probe() {
 	if err == nil {
 		_, err = w.store(change{}, false)
 	}
-	w.account(batch{}, nil, err)
+	w.account(batch{probe: true}, nil, err)
 }
 
 // usualTap is how large a tap is as a rule, in its form on disk.

@@ -112,6 +112,27 @@ func (j *Journal) sizes() (used, freePages int64, err error) {
 	return used, int64(s.FreePageN + s.PendingPageN), err
 }
 
+// bound sees to it that the next commit does not make the file larger than it may
+// be, and tells whether it is near that.
+//
+// What commits have freed while somebody reads stays as it was for that reader, and
+// cannot be used: where it is needed, everybody who reads now has read first. A page
+// of records is read in milliseconds.
+func (w *writer) bound() (near bool, err error) {
+	size, _, err := w.j.sizes()
+	if err != nil {
+		return false, w.fatal(err)
+	}
+	near = size > w.j.opt.MaxBytes-2*growStep
+	s := w.j.db.Stats()
+	usable := int64(s.FreePageN)
+	if s.PendingPageN > 0 && usable < reservePages && size+(reservePages-usable)*pageSize > w.j.opt.MaxBytes {
+		w.j.using.Lock()
+		defer w.j.using.Unlock() // those who come then see the newest commit
+	}
+	return near, nil
+}
+
 // back takes the blocks for a file of this size from the disk ahead of time: a
 // disk that is full is noticed before a commit, while there is still enough to
 // make room with.

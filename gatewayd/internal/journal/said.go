@@ -32,6 +32,26 @@ func (a answers) written(done answers) {
 	}
 }
 
+// first are the n with the lowest positions, all where there are no more.
+func (a answers) first(n int) answers {
+	if len(a) <= n {
+		return a
+	}
+	some := make(answers, n)
+	for _, pos := range slices.Sorted(maps.Keys(a))[:n] {
+		some[pos] = a[pos]
+	}
+	return some
+}
+
+// last is the highest position, 0 where there is none.
+func (a answers) last() (last uint64) {
+	for pos := range a {
+		last = max(last, pos)
+	}
+	return last
+}
+
 // onDiskSaid is an answer's form on disk. The position is its key.
 type onDiskSaid struct {
 	_       struct{} `cbor:",toarray"`

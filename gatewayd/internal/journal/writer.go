@@ -42,6 +42,7 @@ type writer struct {
 	thinned thinning
 	evicted evicting
 	ages    ages
+	behind  bool // the last commit left answers for the next one
 
 	arena   []byte // records of one commit
 	records []sealedRecord
@@ -102,6 +103,7 @@ func (w *writer) run() {
 			timer.Reset(b.wait)
 			select {
 			case <-w.j.wake:
+			case <-w.ages.news:
 			case <-timer.C:
 			}
 			continue
@@ -152,11 +154,11 @@ func (w *writer) next(now time.Time) batch {
 		return batch{notes: q.takeNotes()}
 	case j.closing:
 		return batch{final: true}
-	case !j.acked.IsZero() && now.Sub(j.acked) >= ackAfter, j.pulse:
+	case !j.acked.IsZero() && now.Sub(j.acked) >= ackAfter, j.pulse, w.behind && !waiting:
 		return batch{notes: q.takeNotes()}
 	case q.full && !waiting:
 		return batch{probe: true}
-	case !now.Before(w.nextPrune):
+	case !now.Before(w.nextPrune), w.ages.outdated():
 		return batch{tidy: true}
 	}
 	due := w.nextPrune.Sub(now)
@@ -226,7 +228,10 @@ func (w *writer) account(b batch, outcomes []outcome, err error) {
 	q.taken = 0
 	q.settle(b.ride, nil)
 	if err == nil {
-		q.full, q.refusing = false, false
+		// Notes live off the reserve: that they found room says nothing.
+		if b.probe || b.ride > 0 || len(b.urgent) > 0 {
+			q.full, q.refusing = false, false
+		}
 		j.mu.Unlock()
 		return
 	}
@@ -310,7 +315,17 @@ func (w *writer) commit(c change) error {
 	w.attempt++
 	before, said := j.snapshotSaid()
 	after := before
+	near, err := w.bound()
+	if err != nil {
+		return err
+	}
 	c.said, c.lost = said, w.unnamed(c.rides)
+	if near && !c.ends {
+		// No more goes in than goes out: a commit removes as many events.
+		if c.said = said.first(pruneStep); len(c.said) < len(said) {
+			after.cursor = max(before.state.Cursor, min(before.cursor, c.said.last()))
+		}
+	}
 	after.end += uint64(len(c.items))
 	w.seal(c.items, before.end+1)
 
@@ -318,7 +333,7 @@ func (w *writer) commit(c change) error {
 	tailBytes := 0
 	j.db.NoFreelistSync = !c.ends && j.db.Stats().FreePageN > maxFreelist
 	started := time.Now()
-	err := guard(func() error {
+	err = guard(func() error {
 		tx, err := j.db.Begin(true)
 		if err != nil {
 			return err
@@ -331,10 +346,10 @@ func (w *writer) commit(c change) error {
 		return tx.Commit()
 	})
 	if err != nil {
-		w.tailBytes = -1
+		w.tailBytes, w.behind = -1, false
 		return w.failed(err, txid)
 	}
-	w.tailBytes, w.noted = tailBytes, c.lost
+	w.tailBytes, w.noted, w.behind = tailBytes, c.lost, len(c.said) < len(said)
 	took := time.Since(started)
 
 	j.mu.Lock()
