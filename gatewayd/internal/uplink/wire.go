@@ -139,10 +139,11 @@ func (b *bounded) next() error {
 // an event counts as delivered at its PUBACK and not before.
 type coalescing struct {
 	net.Conn
-	raw  io.Reader // what comes in, past whoever else reads
-	room int       // bytes that may wait
-	end  func() error
-	done chan struct{} // the goroutine that writes has ended
+	raw    io.Reader     // what comes in, past whoever else reads
+	room   int           // bytes that may wait
+	done   chan struct{} // the goroutine that writes has ended
+	ended  chan struct{} // Close has ended
+	endErr error         // what Close found; read it when ended is closed
 
 	mu     sync.Mutex
 	change sync.Cond
@@ -162,9 +163,8 @@ func (u *Uplink) backlog() int { return 1<<20 + max(u.opt.Window, 1)<<12 }
 var errBacklog = errors.New("the line does not take what is sent")
 
 func newCoalescing(c net.Conn, room int) *coalescing {
-	w := &coalescing{Conn: c, raw: c, room: room, done: make(chan struct{})}
+	w := &coalescing{Conn: c, raw: c, room: room, done: make(chan struct{}), ended: make(chan struct{})}
 	w.change.L = &w.mu
-	w.end = sync.OnceValue(w.shut)
 	if b, ok := c.(*bounded); ok {
 		w.raw = b.Conn
 	}
@@ -235,8 +235,21 @@ func (w *coalescing) SetWriteDeadline(time.Time) error { return nil }
 // SetDeadline implements net.Conn.
 func (w *coalescing) SetDeadline(t time.Time) error { return w.Conn.SetReadDeadline(t) }
 
-// Close implements net.Conn. It may be called more than once.
-func (w *coalescing) Close() error { return w.end() }
+// Close implements net.Conn. It may be called more than once: whoever comes later
+// waits for the first, on a channel and not in a sync.Once, so that it can be waited
+// for in virtual time too.
+func (w *coalescing) Close() error {
+	w.mu.Lock()
+	first := !w.closed
+	w.closed = true
+	w.mu.Unlock()
+	if first {
+		w.endErr = w.shut()
+		close(w.ended)
+	}
+	<-w.ended
+	return w.endErr
+}
 
 // linger has Close wait until the other side has closed, at most so long. A
 // broker does that at a DISCONNECT. A socket that is closed while something is
@@ -248,9 +261,9 @@ func (w *coalescing) linger(most time.Duration) {
 	w.wait = most
 }
 
+// shut ends the connection, which is marked as closed.
 func (w *coalescing) shut() error {
 	w.mu.Lock()
-	w.closed = true
 	w.change.Broadcast()
 	w.mu.Unlock()
 	_ = w.Conn.SetWriteDeadline(time.Now().Add(lastWords)) // fails only when closed
