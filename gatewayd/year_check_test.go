@@ -48,6 +48,7 @@ func (w *world) checkHealth() {
 		}
 	}
 	about := func(what string, got, want, by int64) {
+		by += want / 10_000 // the crystal
 		if got < want-by || got > want+by {
 			tr.wrong("health."+what, "says %d, is %d", got, want)
 		}
@@ -208,6 +209,8 @@ func (w *world) scan() (events int, old []string) {
 	d := w.life.daemon
 	cursor := d.journal.Cursor()
 	tr := w.truth
+	keep := w.cfg.Journal.Keep
+	var unproven []string // too old, and nothing after them is known to be so
 	err := d.journal.Scan(context.Background(), func(e presence.Entry) error {
 		events++
 		if !w.pruned() || e.Pos > cursor {
@@ -219,9 +222,16 @@ func (w *world) scan() (events int, old []string) {
 			return nil
 		}
 		age := w.now().Sub(m.trueTime(e.At))
-		tr.total.oldest = max(tr.total.oldest, age)
-		if age > w.cfg.Journal.Keep+24*time.Hour {
-			old = append(old, e.Kind.String()+" is "+age.String()+" old")
+		if age > keep+24*time.Hour {
+			unproven = append(unproven, e.Kind.String()+" is "+age.String()+" old")
+		}
+		// What came before a record that is known to be old is old.
+		if e.At.State == presence.ClockSynced {
+			if age > keep+time.Hour {
+				old = append(old, unproven...)
+				unproven = nil
+			}
+			tr.total.oldest = max(tr.total.oldest, age)
 		}
 		return nil
 	})
@@ -437,10 +447,23 @@ func (w *world) checkOutages(day, end time.Time, rows []map[string]string, insta
 			}
 		}
 	}
+	// Of several that a row may be, the one that must be there.
+	better := func(a, b outageTruth) bool {
+		if touches(a) != touches(b) {
+			return touches(a)
+		}
+		lasted := func(o outageTruth) time.Duration {
+			if o.to.IsZero() {
+				return w.now().Sub(o.from)
+			}
+			return o.to.Sub(o.from)
+		}
+		return lasted(a) > lasted(b)
+	}
 	for _, row := range outages {
 		best := -1
 		for i, o := range tr.outages {
-			if !found[i] && o.what == row["what"] && fits(row, o) && (best < 0 || touches(o) && !touches(tr.outages[best])) {
+			if !found[i] && o.what == row["what"] && fits(row, o) && (best < 0 || better(o, tr.outages[best])) {
 				best = i
 			}
 		}
@@ -466,6 +489,11 @@ func (w *world) checkOutages(day, end time.Time, rows []map[string]string, insta
 		if o.from.Before(end.Add(-lifeSign)) && to.After(day.Add(lifeSign)) {
 			tr.wrong("sheet.missing."+o.what, "%s: %s from %s to %s", name, o.what,
 				o.from.In(w.office).Format(presence.TimeLayout), to.In(w.office).Format(presence.TimeLayout))
+			for _, row := range rows {
+				if row["row"] == "outage" {
+					w.t.Logf("%s has %s from %s (%s) to %s (%s) %s", name, row["what"], row["from"], row["from_quality"], row["to"], row["to_quality"], row["detail"])
+				}
+			}
 
 		}
 	}

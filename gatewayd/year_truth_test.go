@@ -559,5 +559,7 @@ func (tr *truth) forget(before time.Time) {
 	}
 	tr.outages = outages
 	maps.DeleteFunc(tr.streams, func(_ presence.ID, s *stream) bool { return s.last != 0 && s.since.Before(before) })
+	maps.DeleteFunc(tr.sights, func(_ string, s sight) bool { return s.at.Before(before) })
+	maps.DeleteFunc(tr.tags, func(_ string, t tagTrace) bool { return t.at.Before(before) })
 	maps.DeleteFunc(tr.boots, func(_ presence.ID, m *machineClock) bool { return m != tr.w.machine && m.born.Before(before) })
 }

@@ -350,6 +350,7 @@ type line struct {
 	silent   bool // what is sent goes nowhere, and nothing comes back
 	conn     net.Conn
 	life     *life     // who is connected
+	online   bool      // the gateway has said that it is, over this connection
 	greeted  time.Time // when somebody last said to be online
 	retained map[string][]byte
 	problems []string
@@ -414,6 +415,9 @@ func (l *line) serve(conn net.Conn, of *life) {
 		if err != nil {
 			return
 		}
+		if _, ends := p.(*packets.DisconnectPacket); ends && !l.quiet() {
+			return
+		}
 		l.mu.Lock()
 		for _, answer := range l.take(p, of) {
 			out <- answer
@@ -422,10 +426,17 @@ func (l *line) serve(conn net.Conn, of *life) {
 	}
 }
 
+func (l *line) quiet() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.silent
+}
+
 // take is what the broker does with a packet.
 func (l *line) take(p packets.ControlPacket, of *life) (answers []packets.ControlPacket) {
 	switch p := p.(type) {
 	case *packets.ConnectPacket:
+		l.online = false
 		answers = append(answers, packets.NewControlPacket(packets.Connack))
 	case *packets.PingreqPacket:
 		answers = append(answers, packets.NewControlPacket(packets.Pingresp))
@@ -457,7 +468,8 @@ func (l *line) take(p packets.ControlPacket, of *life) (answers []packets.Contro
 		if heard(topic) {
 			answers = append(answers, publishing(topic, p.Payload, false))
 		}
-		if topic == "status" && bytes.Contains(p.Payload, []byte(`"online"`)) {
+		if topic == "status" && bytes.Contains(p.Payload, []byte(`"online"`)) && !l.online {
+			l.online = true
 			of.greeted++
 			l.greeted = l.w.now()
 		}
