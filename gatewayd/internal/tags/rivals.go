@@ -25,6 +25,7 @@ const (
 	// apart, at shuttleSpeed or more in m/s, so many times. Somebody may; but it is no
 	// tag to hold against somebody.
 	restlessTurns = 5
+	endlessTurns  = 30 // nobody does it so often
 	farApart      = 350
 	shuttleSpeed  = 5
 
@@ -99,12 +100,12 @@ func (r *rivals) turn(s sighting) {
 		r.leaps = min(r.leaps+1, conflictTurns)
 	}
 	if r.shuttles(s) {
-		r.wide = min(r.wide+1, restlessTurns)
+		r.wide = min(r.wide+1, endlessTurns)
 	}
-	if r.wide == restlessTurns {
+	if r.wide >= restlessTurns {
 		r.restless, r.unrest = s.at, true
 	}
-	if r.quick == nearTurns || r.leaps == conflictTurns {
+	if r.quick == nearTurns || r.wide == endlessTurns || r.leaps == conflictTurns {
 		r.contradict(s.at, s.at)
 	}
 }

@@ -135,3 +135,21 @@ func TestACopyNextDoorAccusesNobody(t *testing.T) {
 		}
 	}
 }
+
+// TestATagThatGoesToAndFro: a copy that sends as seldom as the tag, where
+// somebody on a motorbike could just be as fast. It is not held against anybody,
+// and when nobody would have gone on like that it is a conflict.
+func TestATagThatGoesToAndFro(t *testing.T) {
+	y := office(t, tags.Options{})
+	for leg := range 40 {
+		y.time = y.time.Add(time.Minute)
+		y.from(t, float64(leg%2)*900, 0)
+		w, _ := y.Where(theTag)
+		if w.Restless != (leg >= 5) || w.Conflict != (leg >= 30) {
+			t.Errorf("after %d ways: %+v", leg, w)
+		}
+		if c := y.Check(theTag, y.now()); leg >= 5 && c.State == presence.TagFar {
+			t.Errorf("after %d ways a tap gets %+v", leg, c)
+		}
+	}
+}
