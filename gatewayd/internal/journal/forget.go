@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -398,13 +397,4 @@ func (j *Journal) removeQuarantined() error {
 		}
 	}
 	return nil
-}
-
-// Total is how many events were removed.
-func (f Forgotten) Total() int {
-	n := 0
-	for k := range maps.Values(f.Kinds) {
-		n += k
-	}
-	return n
 }

@@ -282,9 +282,6 @@ func (j *Journal) begin() (*writer, error) {
 	now := j.opt.Now()
 	unclean := previous != nil && !previous.Clean
 	j.state.Starts++
-	if unclean {
-		j.state.Unclean++
-	}
 	if j.state.Boot != now.Boot {
 		j.state.Boots++
 		if unclean {

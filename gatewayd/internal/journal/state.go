@@ -31,9 +31,8 @@ const (
 type state struct {
 	// Cursor is the position up to which everything is delivered.
 	Cursor uint64 `cbor:"1,keyasint"`
-	// Starts counts the streams, Unclean those that were not ended on purpose.
-	Starts  int `cbor:"2,keyasint"`
-	Unclean int `cbor:"3,keyasint"`
+	// Starts counts the streams. Number 3 was used by the first gateways.
+	Starts int `cbor:"2,keyasint"`
 	// Boots counts the kernel's boots, UncleanBoots those in which the last
 	// stream was not ended on purpose: a power cut, as a rule.
 	Boots        int `cbor:"4,keyasint"`

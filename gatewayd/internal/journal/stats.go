@@ -27,8 +27,6 @@ type Stats struct {
 	// WrittenBytesDay is what this process has caused to be written to storage
 	// within the last 24 hours, or since it began (proc(5), write_bytes).
 	WrittenBytesDay int64
-	Starts          int // of the daemon, since the journal exists
-	UncleanStarts   int // starts before which the stream was not ended on purpose
 	Boots           int // of the machine
 	UncleanBoots    int // boots before which the stream was not ended on purpose
 }
@@ -41,8 +39,7 @@ func (j *Journal) Stats() Stats {
 		Events:  int64(j.end + 1 - j.oldest - j.holes.count(j.oldest, j.end)),
 		Waiting: len(j.queue.patient), Full: j.queue.full, Refusing: j.queue.refusing,
 		Commits: int64(j.commits.n),
-		Starts:  j.state.Starts, UncleanStarts: j.state.Unclean,
-		Boots: j.state.Boots, UncleanBoots: j.state.UncleanBoots,
+		Boots:   j.state.Boots, UncleanBoots: j.state.UncleanBoots,
 	}
 	s.CommitP50, s.CommitP99 = j.commits.quantiles()
 	cursor, end := j.cursor, j.end
