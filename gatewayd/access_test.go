@@ -350,6 +350,13 @@ func TestTheLogOfExportsFollowsNoLink(t *testing.T) {
 		}
 	}
 	_ = os.Remove(log)
+	if err := os.Link(other, log); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := g.try("export"); !strings.Contains(out, "write log of exports") {
+		t.Errorf("with a hard link: %s", out)
+	}
+	_ = os.Remove(log)
 	if err := syscall.Mkfifo(log, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -94,6 +95,9 @@ func (l lookLine) write(stateDir string) (err error) {
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%s is no ordinary file", exportsFile)
+	}
+	if s, ok := info.Sys().(*syscall.Stat_t); err == nil && ok && s.Nlink > 1 {
+		err = fmt.Errorf("%s is another file's second name", exportsFile)
 	}
 	if owner, ok := ownerOf(stateDir); err == nil && ok && os.Geteuid() == 0 {
 		err = f.Chown(owner.uid, owner.gid)
