@@ -345,7 +345,7 @@ func (o *office) busy(w stretch) bool {
 // stretch, or in it.
 func (o *office) cutLater(w stretch) bool {
 	return slices.ContainsFunc(o.truth.off, func(off stretch) bool {
-		return off.cut && !off.from.Before(w.to) && off.from.Sub(w.to) < 75*time.Minute
+		return off.cut && !off.from.Before(w.to) && off.from.Sub(w.to) < 105*time.Minute
 	})
 }
 
@@ -500,7 +500,7 @@ func TestFlappingCostsLittle(t *testing.T) {
 			alerts.ReaderDeaf.Raise(nil, "door"), alerts.ReaderDead.Raise(nil, "back"),
 			alerts.ReceiverGone.Raise(nil, "yard"), alerts.ReceiverGone.Raise(nil, "gate"), alerts.JournalFull.Raise(nil),
 		}
-		book := make([]byte, 1500) // of a clock that has seen some boots
+		book := make([]byte, 6000) // of a clock that knows as many boots as it keeps
 		for s := range 24 * 3600 {
 			// Each has a period of its own: a loose contact every 12 s, one that
 			// rests for longer than counts as flapping, and others.

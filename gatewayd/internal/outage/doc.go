@@ -21,6 +21,6 @@
 //
 // Each outage is a small note of its own in the store. Beginning and end of an
 // outage are saved at once as long as there are few of them; what flaps all day
-// is saved with what is written anyway, once an hour. After a power cut the
-// last hour of it may be missing, and is never invented.
+// is saved with what is written anyway, every hour and a half. After a power cut that
+// much of it may be missing, and is never invented.
 package outage

@@ -65,9 +65,9 @@ const (
 	// promptEvery. The rest is saved every rideEvery with what is written anyway.
 	// Together with a heartbeat every ten minutes and the clock's notes that is
 	// less than 3 MB a day, whatever flaps.
-	maxPrompt   = 12
-	promptEvery = 3 * time.Hour
-	rideEvery   = time.Hour
+	maxPrompt   = 10
+	promptEvery = 4 * time.Hour
+	rideEvery   = 90 * time.Minute
 )
 
 // note is an outage in its form on disk, and what the next process needs of it.
