@@ -34,7 +34,7 @@ COVER      ?= $(CURDIR)/cover
 COVER_PKGS ?= ./...
 cover: test-deps
 	rm -rf $(COVER) && mkdir -p $(COVER)/tests $(COVER)/processes
-	COVER_PROCESSES=$(COVER)/processes $(GO) test -count=1 -coverpkg=presence/... $(COVER_PKGS) -args -test.gocoverdir=$(COVER)/tests >$(COVER)/log || { cat $(COVER)/log; exit 1; }
+	COVER_PROCESSES=$(COVER)/processes $(GO) test -count=1 -timeout 30m -coverpkg=presence/... $(COVER_PKGS) -args -test.gocoverdir=$(COVER)/tests >$(COVER)/log || { cat $(COVER)/log; exit 1; }
 	$(GO) tool covdata percent -i=$(COVER)/tests,$(COVER)/processes
 	@echo "package main, what the tests themselves call:"
 	@$(GO) tool covdata percent -i=$(COVER)/tests -pkg=presence/gatewayd
