@@ -115,6 +115,9 @@ func (j *Journal) sizes() (used, freePages int64, err error) {
 // bound sees to it that the next commit does not make the file larger than it may
 // be, and tells whether it is near that.
 //
+// There the file grows by what is needed and no more. bbolt cuts off then what was
+// taken from the disk ahead of time, so that it has to be taken again.
+//
 // What commits have freed while somebody reads stays as it was for that reader, and
 // cannot be used: where it is needed, everybody who reads now has read first. A page
 // of records is read in milliseconds.
@@ -123,7 +126,11 @@ func (w *writer) bound() (near bool, err error) {
 	if err != nil {
 		return false, w.fatal(err)
 	}
-	near = size > w.j.opt.MaxBytes-2*growStep
+	w.j.db.AllocSize = growStep
+	if near = size > w.j.opt.MaxBytes-2*growStep; near {
+		w.j.db.AllocSize = 0
+		w.backed = min(w.backed, size)
+	}
 	s := w.j.db.Stats()
 	usable := int64(s.FreePageN)
 	if s.PendingPageN > 0 && usable < reservePages && size+(reservePages-usable)*pageSize > w.j.opt.MaxBytes {

@@ -150,7 +150,7 @@ func (w *writer) next(now time.Time) batch {
 		(j.closing || len(q.flushes) > 0 || len(q.patient) >= maxBatch || now.Sub(q.patient[0].came) >= j.opt.CommitInterval):
 		q.taken = min(len(q.patient), maxBatch)
 		return batch{ride: q.taken, notes: q.takeNotes()}
-	case len(q.notes.waiting) > 0, j.closing && len(q.notes.data) > 0, len(j.said) >= maxUnwritten && !waiting:
+	case len(q.notes.waiting) > 0, j.closing && (len(q.notes.data) > 0 || w.behind), len(j.said) >= maxUnwritten && !waiting:
 		return batch{notes: q.takeNotes()}
 	case j.closing:
 		return batch{final: true}
