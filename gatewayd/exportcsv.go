@@ -24,6 +24,7 @@ var csvHeader = []string{
 	"tag_check", "tag_check_tag", "tag_check_age_s", "distance_m",
 	"state", "events", "version", "previous", "reason", "kinds", "first", "last", "ranges", "comment",
 	"v", "gateway", "dinas", "stream", "seq",
+	"conflict",
 }
 
 // csvRow is one event in the columns of csvHeader. The distance of a badge event
@@ -88,6 +89,9 @@ func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) []string {
 		cells["fix"], cells["zone"] = r.Tag.Fix.String(), r.Tag.Zone.String()
 		if r.Tag.FixTime != 0 {
 			at("fix_time", time.UnixMilli(r.Tag.FixTime))
+		}
+		if r.Tag.Conflict {
+			cells["conflict"] = "true"
 		}
 		if r.Tag.RSSI != nil {
 			cells["rssi"] = strconv.Itoa(*r.Tag.RSSI)
