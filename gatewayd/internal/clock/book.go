@@ -500,15 +500,15 @@ func (b *Book) find(id presence.ID) int {
 
 // forget drops the boot that is missed least. That is the oldest, unless it is
 // the one known instant that the boots after it are bounded by (a gateway that
-// starts over and over in a brownout); then it is the shortest of the boots
-// without an anchor.
+// starts over and over in a brownout); then it is the shortest of those boots. One
+// without an anchor that comes later is bounded by others, and young.
 func (b *Book) forget() {
 	anchored := func(k int) bool { return len(b.boots[k].anchors) > 0 }
 	drop := 0
 	if anchored(0) && !anchored(1) {
 		drop = 1
-		for k := 2; k < len(b.boots)-1; k++ {
-			if !anchored(k) && b.boots[k].mark < b.boots[drop].mark {
+		for k := 2; k < len(b.boots)-1 && !anchored(k); k++ {
+			if b.boots[k].mark < b.boots[drop].mark {
 				drop = k
 			}
 		}

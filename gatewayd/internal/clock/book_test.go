@@ -739,3 +739,28 @@ func TestALieOfTheNightBefore(t *testing.T) {
 		t.Errorf("certificates are judged at %v", got)
 	}
 }
+
+// TestTheOldestBootIsForgottenFirst: that some old boot never learned the time is no
+// reason to forget one of yesterday that did not either, however short it was.
+func TestTheOldestBootIsForgottenFirst(t *testing.T) {
+	var b Book
+	began := time.Unix(1_795_000_000, 0)
+	id := func(n int) presence.ID { return presence.ID{byte(n), 1} }
+	for n := range 100 {
+		b.See(id(n), 10*time.Hour-time.Duration(n)*time.Minute)
+		if n%3 != 1 {
+			b.Add(id(n), Anchor{Boottime: time.Hour, UTC: began.AddDate(0, 0, n).Add(time.Hour), Error: time.Second, Source: SourceSystem})
+		}
+		// The last boot may still learn more; those of the last three weeks are known.
+		for k := max(0, n-20); k < n-1; k++ {
+			at := presence.Reading{Boot: id(k), Boottime: 2 * time.Hour}
+			got := b.Timing(at)
+			if k > 1 && got.Time.IsZero() {
+				t.Fatalf("after boot %d nothing is known of boot %d", n, k)
+			}
+			if truth := began.AddDate(0, 0, k).Add(2 * time.Hour); !got.Time.IsZero() && got.Time.Sub(truth).Abs() > got.Error {
+				t.Fatalf("boot %d: %v ± %v, was %v", k, got.Time, got.Error, truth)
+			}
+		}
+	}
+}
