@@ -81,6 +81,7 @@ func TestWhatWaitsWithoutRoomIsNamed(t *testing.T) {
 			enqueue(t, j, lone(c, i))
 		}
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		if s := j.Stats(); !s.Full || s.Waiting < 1000 {
 			t.Fatalf("there is no full journal with tags that wait: %+v", s)
 		}
@@ -115,12 +116,14 @@ func TestWhatFindsRoomAfterAllIsNotLost(t *testing.T) {
 			enqueue(t, j, lone(c, i))
 		}
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		before := ledgerOf(t, j)
 		if before.there["tag"] >= frames {
 			t.Fatal("all of them fit")
 		}
 		j.Ack(j.End()) // delivered, they make room for the rest
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		if s := j.Stats(); s.Full || s.Waiting > 0 {
 			t.Errorf("%d tags wait although there is room", s.Waiting)
 		}
@@ -238,11 +241,13 @@ func TestRoomIsNoticed(t *testing.T) {
 		j := open(t, o)
 		fillUp(t, j, c)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if s := j.Stats(); !s.Full || !j.Refusing() || s.FreeBytes != 0 {
 			t.Errorf("after a refused tap: %+v", s)
 		}
 		j.Ack(j.End() / 2)
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		if s := j.Stats(); s.Full || j.Refusing() || s.FreeBytes == 0 {
 			t.Errorf("after there is room: %+v", s)
 		}
