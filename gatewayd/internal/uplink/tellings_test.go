@@ -257,7 +257,7 @@ func TestNoTimeIsToldTwice(t *testing.T) {
 		m.s = nil
 		m.times.doubt(decided)
 		for range 3 {
-			m.work(3 + len(m.journal.entries)/8)
+			m.work(10 + 4*len(m.journal.entries))
 			m.acknowledge(len(m.flying))
 		}
 		m.judge()
