@@ -98,6 +98,10 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	if known {
 		end = &alive
 	}
+	report, err := journal.Verify(ctx, journalPath(cfg))
+	if err != nil {
+		return noJournal(cfg.Gateway.StateDir, err)
+	}
 	outages, err := outage.Read(file, end)
 	if err != nil {
 		fmt.Fprintln(con.err, "gatewayd: not all outages can be read:", err)
@@ -113,11 +117,20 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 		fmt.Fprintln(con.err, "gatewayd: times are less well known than they could be:", err)
 	}
 	told := lookUp(file, times)
-	from := exportFrom{origin: originOf(cfg), times: times, answers: told, guess: told, journal: file, outages: outages}
+	from := exportFrom{
+		origin: originOf(cfg), times: times, answers: told, guess: told, journal: file, outages: outages,
+		damaged: !report.Whole(),
+	}
 	if known {
 		from.off = &off{since: alive, what: offSince(alive, clean)}
 	}
-	return export(ctx, con.out, x, from)
+	if err := export(ctx, con.out, x, from); err != nil {
+		return err
+	}
+	if from.damaged {
+		return errors.New("the journal is damaged, and what cannot be read is not printed: gatewayd verify says what is wrong; a gateway that is started saves what it can and names the rest")
+	}
+	return nil
 }
 
 // noJournal says what it means that a journal cannot be opened for reading.
@@ -196,6 +209,7 @@ type exportFrom struct {
 	journal scanner
 	outages []outage.Outage
 	off     *off // nil: the gateway runs
+	damaged bool // not all of the journal can be read
 }
 
 // off is a gateway that does not run.
@@ -240,6 +254,9 @@ func exportDay(ctx context.Context, w io.Writer, x control.Export, from exportFr
 	}
 	if o := from.off; o != nil {
 		day.Outage(alerts.Outage{Failure: o.what}, o.since, nil, 1, 0)
+	}
+	if from.damaged {
+		day.Damaged()
 	}
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	if x.Format == "html" {

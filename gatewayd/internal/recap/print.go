@@ -102,8 +102,15 @@ func errorMS(t presence.Timing) string {
 	return strconv.FormatFloat(float64(t.Error.Microseconds())/1000, 'f', -1, 64)
 }
 
-func eventID(e presence.EventID) string { return fmt.Sprintf("%s-%d", e.Stream, e.Seq) }
+// eventID is the id of an event as it is published; empty where there is none.
+func eventID(e presence.EventID) string {
+	if e == (presence.EventID{}) {
+		return ""
+	}
+	return fmt.Sprintf("%s-%d", e.Stream, e.Seq)
+}
 
+// lost counts what was lost, in codes; empty where nobody knows.
 func lost(g Gap) string {
 	var parts []string
 	for _, kind := range slices.Sorted(maps.Keys(g.Kinds)) {
@@ -218,7 +225,12 @@ func (v view) End(o Outage) string {
 func (v view) Reason(g Gap) string { return v.T.reason(g.Reason) }
 
 // Count is how much was lost.
-func (v view) Count(g Gap) string { return lost(g) }
+func (v view) Count(g Gap) string {
+	if len(g.Kinds) == 0 {
+		return v.T.Unknown
+	}
+	return lost(g)
+}
 
 // ID is the id of an event.
 func (v view) ID(e presence.EventID) string { return eventID(e) }

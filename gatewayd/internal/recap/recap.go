@@ -15,6 +15,7 @@ type Sheet struct {
 	Origin    presence.Origin
 	From, To  time.Time // the day: from midnight until just before the next
 	Simulated bool      // events of mocked hardware are among them
+	Damaged   bool      // not all of the journal could be read: the sheet is not complete
 	Badges    []Badge   // by identity
 	Uncertain []Tap     // may have been on this day or on another
 	Outages   []Outage  // by their beginning
@@ -58,7 +59,7 @@ type Outage struct {
 
 // Gap is what was lost.
 type Gap struct {
-	Event       presence.EventID
+	Event       presence.EventID // zero: no event names it
 	Reason      presence.GapReason
 	Kinds       map[string]int
 	First, Last presence.Timing
@@ -258,6 +259,13 @@ func (c *Collector) gap(e presence.Entry, t presence.Timing) {
 		return
 	}
 	c.sheet.Gaps = append(c.sheet.Gaps, g)
+}
+
+// Damaged notes that a part of the journal cannot be read. Nobody knows what is in
+// it, so it may be of the day.
+func (c *Collector) Damaged() {
+	c.sheet.Damaged = true
+	c.sheet.Gaps = append(c.sheet.Gaps, Gap{Reason: presence.GapJournalDamaged})
 }
 
 // Sheet is the day as far as the entries went.

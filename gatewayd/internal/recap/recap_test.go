@@ -352,3 +352,48 @@ func TestCopiedTagsAreShown(t *testing.T) {
 		t.Errorf("%v\n%s", err, table.String())
 	}
 }
+
+// TestADamagedJournalMakesNoCompleteSheet: what nobody can read may be of the day,
+// and both forms of the sheet name it as lost.
+func TestADamagedJournalMakesNoCompleteSheet(t *testing.T) {
+	var d diary
+	d.start(at(1, "2026-11-23 07:00:00"), false)
+	d.tap(at(1, "2026-11-23 07:30:00"), "h:01")
+	s := d.sheet(readings{}, func(c *recap.Collector) { c.Damaged() })
+	var table, page bytes.Buffer
+	if err := s.CSV(&table); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&table).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := rows[len(rows)-1]; last[0] != "gap" || last[10] != "journal-damaged" || last[16] != "" {
+		t.Errorf("the table ends with %q", last)
+	}
+	if err := s.HTML(&page, recap.English); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"this sheet is not complete", "<tr><td>data file damaged</td><td>unknown</td><td>unknown</td><td>unknown</td></tr>"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page does not say %q:\n%s", want, page.String())
+		}
+	}
+}
+
+// TestEveryReasonOfALossHasWords: the sheet is read by people who know no codes.
+func TestEveryReasonOfALossHasWords(t *testing.T) {
+	for _, r := range []presence.GapReason{presence.GapJournalFull, presence.GapJournalDamaged, presence.GapWriteFailed, presence.GapForgotten} {
+		var d diary
+		d.add(at(1, "2026-11-23 07:00:00"), presence.Draft{Kind: presence.KindGap, Gap: &presence.Gap{Reason: r, Kinds: map[string]int{"badge": 1}}})
+		for _, lang := range []recap.Language{recap.Indonesian, recap.English} {
+			var page bytes.Buffer
+			if err := d.sheet(readings{}).HTML(&page, lang); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(page.String(), "<td>"+string(r)+"</td>") {
+				t.Errorf("%s in %q is a code", r, lang)
+			}
+		}
+	}
+}

@@ -23,6 +23,7 @@ type texts struct {
 	Dinas     string
 	Day       string
 	Simulated string
+	Damaged   string
 	Badges    string
 	NoBadges  string
 	Badge     string
@@ -59,6 +60,7 @@ type texts struct {
 var indonesian = texts{
 	Lang: Indonesian, Title: "Rekap kehadiran harian", Gateway: "Gateway", Dinas: "Dinas", Day: "Hari",
 	Simulated: "Sebagian data berasal dari perangkat simulasi: lembar ini bukan bukti.",
+	Damaged:   "Penyimpanan data rusak dan tidak seluruhnya dapat dibaca: lembar ini tidak lengkap. Tap yang tidak ada di sini mungkin tetap terjadi.",
 	Badges:    "Tap kartu", NoBadges: "Tidak ada tap pada hari ini.",
 	Badge: "Kartu", First: "Tap pertama", Last: "Tap terakhir", Taps: "Jumlah", Reader: "Pembaca",
 	Uncertain: "Tap yang waktunya belum pasti (mungkin pada hari ini)",
@@ -75,6 +77,7 @@ var indonesian = texts{
 	},
 	reasons: map[presence.GapReason]string{
 		presence.GapJournalFull: "penyimpanan penuh", presence.GapJournalDamaged: "berkas data rusak", presence.GapWriteFailed: "gagal menulis",
+		presence.GapForgotten: "dihapus atas permintaan",
 	},
 	dateLayout: func(day, month, year int) string {
 		return fmt.Sprintf("%d %s %d", day, [...]string{
@@ -87,6 +90,7 @@ var indonesian = texts{
 var english = texts{
 	Lang: English, Title: "Attendance recap of one day", Gateway: "Gateway", Dinas: "Department", Day: "Day",
 	Simulated: "Some of this comes from simulated hardware: this sheet proves nothing.",
+	Damaged:   "The stored data is damaged and not all of it can be read: this sheet is not complete. A tap that is not on it may have happened all the same.",
 	Badges:    "Badge taps", NoBadges: "No taps on this day.",
 	Badge: "Badge", First: "First tap", Last: "Last tap", Taps: "Taps", Reader: "Reader",
 	Uncertain: "Taps whose time is not certain (they may belong to this day)",
@@ -103,6 +107,7 @@ var english = texts{
 	},
 	reasons: map[presence.GapReason]string{
 		presence.GapJournalFull: "storage full", presence.GapJournalDamaged: "data file damaged", presence.GapWriteFailed: "write failed",
+		presence.GapForgotten: "removed on request",
 	},
 	dateLayout: func(day, month, year int) string {
 		return fmt.Sprintf("%d %s %d", day, [...]string{
