@@ -268,9 +268,6 @@ func (w *world) sheet(day time.Time) (rows []map[string]string) {
 	return rows
 }
 
-// exact is how well a time must be known to be compared with another.
-const exact = 5 * time.Second
-
 // checkSheet holds the recap of a day against what happened on it.
 func (w *world) checkSheet(day time.Time) {
 	rows := w.sheet(day)

@@ -177,9 +177,6 @@ func (m *machineClock) step() {
 	}
 }
 
-// knows tells whether the system's clock is disciplined.
-func (m *machineClock) knows() bool { return m.Now().State == presence.ClockSynced }
-
 // field is a badge reader and what lies on it.
 type field struct {
 	w *world
