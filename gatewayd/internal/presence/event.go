@@ -65,10 +65,22 @@ func (t Timing) Improves(old Timing) bool {
 	if old.Time.IsZero() {
 		return true
 	}
-	// Middle and half of an interval are each rounded to a nanosecond.
-	const rounding = 2 * time.Nanosecond
-	outside := t.Time.Sub(old.Time).Abs() + t.Error - old.Error
-	return outside <= rounding && old.Error-t.Error >= worthSaying && t.Error <= old.Error/2
+	return t.beside(old) <= rounding && t.clearer(old)
+}
+
+// rounding is what intervals may differ by: middle and half of one are each rounded
+// to a nanosecond.
+const rounding = 2 * time.Nanosecond
+
+// beside is how far an answer reaches out of an older one; negative inside of it.
+func (t Timing) beside(old Timing) time.Duration {
+	return t.Time.Sub(old.Time).Abs() + t.Error - old.Error
+}
+
+// clearer reports whether an answer says so much more than an older one that it is
+// worth a word.
+func (t Timing) clearer(old Timing) bool {
+	return old.Error-t.Error >= worthSaying && t.Error <= old.Error/2
 }
 
 // Withdraws reports whether an older answer that was sent cannot stand, so that
@@ -78,7 +90,14 @@ func (t Timing) Withdraws(old Timing) bool {
 	if !t.Disputed || old.Time.IsZero() {
 		return false
 	}
-	return t.Time.IsZero() || t.Time.Sub(old.Time).Abs()+t.Error-old.Error >= worthSaying
+	if t.Time.IsZero() {
+		return true
+	}
+	// Most of what lies beside an older answer by little is noise. But one that says
+	// clearly more has to be told, as it is no improvement: the older one may be the
+	// hours that lay between two clocks.
+	beside := t.beside(old)
+	return beside >= worthSaying || beside > rounding && t.clearer(old)
 }
 
 // Final reports whether no answer can improve on this one, unless it has to be

@@ -48,3 +48,26 @@ func TestWithin(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatTwoClocksLeftOpenIsClosed: between two clocks that are a day apart nothing
+// is known; once it is, the answer is told however it lies to the wide one before.
+// The anchors that both rest on are not the same, so it may stick out a little.
+func TestWhatTwoClocksLeftOpenIsClosed(t *testing.T) {
+	const half = 13 * time.Hour
+	old := presence.Timing{Quality: presence.QualityBounded, Time: noon, Error: half, Min: noon.Add(-half), Max: noon.Add(half), Rev: 1}
+	for _, outside := range []time.Duration{-time.Hour, -1, 0, 1, 2, 3, 30, 1e6, 249e6, 250e6 - 1, 250e6, 250e6 + 1, 1e9, time.Hour} {
+		for _, side := range []time.Duration{-1, 1} {
+			const sharp = 27 * time.Millisecond
+			now := presence.Timing{Quality: presence.QualityCorrected, Time: noon.Add(side * (half - sharp + outside)), Error: sharp, Disputed: true}
+			if got := presence.Best(old, now); got.Rev != 2 || !got.Says(now) {
+				t.Errorf("%v beside what was said, on side %d: %+v", outside, side, got)
+			}
+		}
+	}
+	// The noise of a clock is worth no word, also then.
+	told := presence.Timing{Quality: presence.QualityCorrected, Time: noon, Error: 100 * time.Millisecond}
+	now := presence.Timing{Quality: presence.QualityCorrected, Time: noon.Add(150 * time.Millisecond), Error: time.Millisecond, Disputed: true}
+	if got := presence.Best(told, now); !got.Says(told) {
+		t.Errorf("noise is told: %+v", got)
+	}
+}
