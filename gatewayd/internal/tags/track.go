@@ -51,8 +51,14 @@ const (
 )
 
 // walkOut is how long the way from the border to where a fix is surely outside
-// may take to count as outside as well.
-const walkOut = time.Minute
+// may take to count as outside as well. Nobody heard the tag on that way. So it
+// only counts for a tag that is heard walkedAway metres beyond the border, farther
+// than the wildest fixes from a desk at the border that were seen: nearer, the fix
+// before may have been one of that desk, and the next ones reflections.
+const (
+	walkOut    = time.Minute
+	walkedAway = 400
+)
 
 // Nobody at an office moves faster than maxSpeed, in m/s. A fix that says so is
 // not believed; jumpsToMove of them that agree with each other are. Closer than
@@ -76,7 +82,8 @@ type track struct {
 	heard    time.Duration // the newest fix that counts
 	since    time.Duration // the first fix that put the tag into its zone
 	turned   time.Duration // the first of the newest fixes that are on the same side
-	sure     time.Duration // since when the newest fixes are surely outside
+	sure     time.Duration // the first of the newest fixes that are surely outside
+	walked   time.Duration // since when the tag is outside if it is away: no later than sure
 	interval time.Duration // what to expect between two fixes; 0: not known
 	fixTime  int64         // of the newest fix, ms since 1970; 0: unknown
 	place    place         // of the newest fix
@@ -92,6 +99,7 @@ type track struct {
 	doubts  uint8 // fixes since one was sure of the zone
 	jumps   uint8 // fixes in a row that are not believed
 	learned uint8 // fixes that went into the scatter, as far as that matters
+	away    bool  // one of the fixes since sure is walkedAway
 	begun   bool  // there was a fix
 	live    bool  // it rests on live fixes, not on ones of unknown age
 
@@ -124,7 +132,7 @@ func (k *track) follow(s sighting) bool {
 		}
 		began := k.jumpedAt
 		k.startOver(s)
-		k.since, k.turned, k.sure = began, began, began
+		k.since, k.turned, k.sure, k.walked = began, began, began, began
 		return true
 	}
 	if !k.restored {
@@ -168,8 +176,11 @@ func (k *track) settle(s sighting, e float32) {
 	if k.side == 0 || (side < 0) != (k.side < 0) {
 		k.turned = s.at
 	}
-	if side == surelyOutside && k.side != surelyOutside {
-		k.sure = max(k.turned, s.at-walkOut)
+	if side == surelyOutside {
+		if k.side != surelyOutside {
+			k.sure, k.walked, k.away = s.at, max(k.turned, s.at-walkOut), false
+		}
+		k.away = k.away || s.beyond >= max(walkedAway, s.accuracy)
 	}
 	k.side = side
 	if k.zone == presence.ZoneInside && e <= -enter || k.zone == presence.ZoneOutside && e >= enter {
@@ -227,6 +238,14 @@ func sideOf(evidence float32) int8 {
 		return outside
 	}
 	return inside
+}
+
+// surelySince is since when the tag is outside, of which each fix since was sure.
+func (k *track) surelySince() time.Duration {
+	if k.away {
+		return max(k.since, k.walked)
+	}
+	return max(k.since, k.sure)
 }
 
 // step remembers the fix as the newest.
@@ -331,7 +350,7 @@ func (k *track) restore(s sighting, heartbeat time.Duration) {
 		return
 	}
 	*k = track{
-		heard: s.at, since: s.at, turned: s.at, sure: s.at, fixTime: s.fixTime, place: s.place, mean: s.place,
+		heard: s.at, since: s.at, turned: s.at, sure: s.at, walked: s.at, fixTime: s.fixTime, place: s.place, mean: s.place,
 		scatter: guestScatter, zone: s.zone, begun: true, live: s.live, restored: true,
 	}
 	switch s.zone {
@@ -352,7 +371,8 @@ func (k *track) extend(s sighting, silence time.Duration) {
 		k.complete = true
 		return
 	}
-	k.since, k.turned, k.sure = min(k.since, s.at), min(k.turned, s.at), min(k.sure, s.at)
+	k.since, k.turned = min(k.since, s.at), min(k.turned, s.at)
+	k.sure, k.walked = min(k.sure, s.at), min(k.walked, s.at)
 }
 
 // near is the distance in metres between two places that are not far from each

@@ -40,7 +40,7 @@ func (t *Tags) where(tag string, now time.Duration) (presence.Whereabouts, place
 	}
 	if k.zone == presence.ZoneOutside {
 		// That is held against somebody: each fix must be sure of it.
-		w.For = max(now-max(k.since, k.sure), 0)
+		w.For = max(now-k.surelySince(), 0)
 		if k.side != surelyOutside {
 			w.Zone = presence.ZoneUncertain
 		}

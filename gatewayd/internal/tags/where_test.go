@@ -584,5 +584,34 @@ func TestOutsideOnlyWhileEachFixIsSure(t *testing.T) {
 	}
 }
 
+// Somebody at a desk at the border sees one fix a little beyond it, then for 4
+// minutes a reflection, and then one wild fix. The way that would lead there was
+// not heard, and is not held against anybody: it only counts once the tag is farther
+// away than such fixes are.
+func TestWayOutCountsOnlyForWhoIsAway(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		every time.Duration
+		north []float64 // from the first fix that is beyond the border, at 100 m
+		want  time.Duration
+	}{
+		{"a reflection and a wild fix", 2 * time.Minute, []float64{122, 235, 235, 331}, 4 * time.Minute},
+		{"the wildest fix", 2 * time.Minute, []float64{122, 235, 235, 495}, 4 * time.Minute},
+		{"a wild fix, then the reflection", 2 * time.Minute, []float64{122, 495, 235, 235}, 4 * time.Minute},
+		{"twice as often", time.Minute, []float64{122, 235, 235, 235, 235, 331}, 4 * time.Minute},
+		{"somebody leaves", 2 * time.Minute, []float64{122, 290, 460, 630}, 4*time.Minute + walkOut},
+		{"somebody leaves faster", 2 * time.Minute, []float64{122, 960, 1000, 1000}, 4*time.Minute + walkOut},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			y := office(t, tags.Options{})
+			y.walk(t, tc.every, 70, 70, 70, 70)
+			y.walk(t, tc.every, tc.north...)
+			if w, _ := y.Where(theTag); w.Zone != out || w.For != tc.want {
+				t.Errorf("%+v, want outside for %v", w, tc.want)
+			}
+		})
+	}
+}
+
 // walkOut is what the way from the border to where a fix is sure counts for.
 const walkOut = time.Minute
