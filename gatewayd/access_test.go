@@ -19,6 +19,7 @@ import (
 // TestABrokenFileDoesNotSilenceAHealthyGateway: while somebody edits the
 // configuration, or moves its key files, the gateway that runs can be asked.
 func TestABrokenFileDoesNotSilenceAHealthyGateway(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	good := g.text()
@@ -188,6 +189,7 @@ const (
 // not read keys, forget people, make recaps or drive the mocks; and who looked
 // is written down and told to the city.
 func TestWhatTheGroupMay(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("takes root to become other users")
 	}

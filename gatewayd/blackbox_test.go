@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -52,6 +53,11 @@ func TestMain(m *testing.M) {
 		if err := os.Setenv("GOCOVERDIR", dir); err != nil {
 			panic(err)
 		}
+	}
+	// These tests wait for daemons, brokers and clocks most of the time, so more of
+	// them at once than there are processors. The command line has the last word.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
 	}
 	code := m.Run()
 	if path, err := binary(); err == nil {
@@ -392,6 +398,7 @@ func count(messages []brokertest.Message, kind string) int {
 }
 
 func TestTapsOfAllUIDSizesArriveOnceAndValid(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/#")
 	g := newGateway(t, b.URL(), "")
@@ -467,6 +474,7 @@ func TestRepeatsAreRepeatsAlsoAfterARestart(t *testing.T) {
 }
 
 func TestKillAfterGreenLosesNothing(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/+/+/event/#")
 	b.Stop() // so that the kill always falls between green and delivery

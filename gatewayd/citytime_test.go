@@ -243,6 +243,7 @@ func TestOnlyASignedReceiptCounts(t *testing.T) {
 // TestTimeOverTheBroker has NTP never: the taps get their time from the city's
 // clock, within what they say, also those before it was asked.
 func TestTimeOverTheBroker(t *testing.T) {
+	t.Parallel()
 	ca := brokertest.NewCA(t)
 	b, address := brokertest.StartTLS(t, ca, time.Now().Add(time.Hour))
 	seen := b.Subscribe("presence/v1/#")
@@ -293,6 +294,7 @@ func TestTimeOverTheBroker(t *testing.T) {
 // TestPiIn1970ConnectsOverTLS: certificates are judged by what is known to have
 // passed, and an expired one stays expired.
 func TestPiIn1970ConnectsOverTLS(t *testing.T) {
+	t.Parallel()
 	ca := brokertest.NewCA(t)
 	for name, until := range map[string]time.Duration{"good": time.Hour, "expired": -time.Hour} {
 		t.Run(name, func(t *testing.T) {

@@ -221,6 +221,7 @@ func TestUnsyncedTapsGetTheirTime(t *testing.T) {
 // TestALyingClockIsTakenBack: NTP says another time for a while. What was sent as
 // synced is sent again, over both readings, and again when a third agrees with one.
 func TestALyingClockIsTakenBack(t *testing.T) {
+	t.Parallel()
 	for name, lie := range map[string]string{"years ahead": "87600h", "a month back": "-720h"} {
 		t.Run(name, func(t *testing.T) {
 			b := brokertest.Start(t, "allow_anonymous true")

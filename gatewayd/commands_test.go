@@ -105,6 +105,7 @@ func TestWrongNamesAreSaidPlainly(t *testing.T) {
 
 // TestShortDemo takes no longer than it was told, and loses nothing.
 func TestShortDemo(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	for _, length := range []string{"10ms", "1s"} {
 		began := time.Now()

@@ -50,6 +50,7 @@ func revisions(t testing.TB, v *city.Validator, messages []brokertest.Message) m
 // it, under the same id and rev 1: to the same process, after kill -9, and when
 // the line was away. Each export says the same as the city has.
 func TestCorrectionsReachTheCity(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t, "allow_anonymous true", "persistence true", "persistence_location "+t.TempDir()+"/")
 	seen := b.Subscribe("presence/v1/+/+/event/#", func(o *mqtt.ClientOptions) {
 		o.SetClientID("city").SetCleanSession(false).SetResumeSubs(true)

@@ -11,6 +11,7 @@ import (
 // TestASheetOfADamagedJournalSaysSo: what cannot be read may be the tap that is
 // asked for, so no export of a stopped gateway passes for a complete one.
 func TestASheetOfADamagedJournalSaysSo(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	g.tap("--uid", "5A000001", "--count", "3")

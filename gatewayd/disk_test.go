@@ -34,6 +34,7 @@ func mounted(t *testing.T, source, at, kind string, flags uintptr, data string) 
 // written. It runs all the same, says so, answers red, and when the disk can be
 // written again it is as if it had always been.
 func TestADiskThatTakesNothingAtTheStart(t *testing.T) {
+	t.Parallel()
 	const before, meanwhile = "5A000001", "5A000002"
 	for name, spoil := range map[string]func(t *testing.T, state string) (reason string, mend func()){
 		"the whole disk is read-only": func(t *testing.T, state string) (string, func()) {

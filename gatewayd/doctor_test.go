@@ -62,6 +62,7 @@ func (g *gateway) giveKey() (level string) {
 }
 
 func TestDoctorAsksTheGatewayThatRuns(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	g := newGateway(t, b.URL(), "")
 	key := g.giveKey()

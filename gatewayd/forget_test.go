@@ -14,6 +14,7 @@ import (
 // badge, with the daemon running or not, and the ledger says that something
 // went.
 func TestForgetLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	b.Stop()
 	g := newGateway(t, b.URL(), "")
@@ -65,6 +66,7 @@ func TestForgetLeavesNoTrace(t *testing.T) {
 // TestForgetRefusesWhatCannotBeOne: an id that no card and no tag can have is a
 // mistake in writing, and "nothing was found" would hide it.
 func TestForgetRefusesWhatCannotBeOne(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	id := g.must("badge", "04:A1:B2:C3:D4:E5:F6")
@@ -132,6 +134,7 @@ func traces(t *testing.T, g *gateway, name string) {
 // TestTapAfterForgetIsRecorded: green means that the tap is on the disk, also
 // right after the one before was removed.
 func TestTapAfterForgetIsRecorded(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	const uid = "04A1B2C3D4E5F6"

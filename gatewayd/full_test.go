@@ -16,6 +16,7 @@ import (
 // what is heard, taps go on, and after a kill as after a stop every tag is either
 // delivered or named in a gap.
 func TestWhatAFullJournalDoesNotTakeIsNamed(t *testing.T) {
+	t.Parallel()
 	const tags, taps = 9_000, 40
 	for name, end := range map[string]func(*gateway){"kill": (*gateway).kill, "stop": (*gateway).stop} {
 		t.Run(name, func(t *testing.T) {

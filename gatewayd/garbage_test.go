@@ -38,6 +38,7 @@ func noise(r *rand.Rand, valid string) []byte {
 // control socket and from the broker, all at once, and every tap still turns
 // green.
 func TestGarbageOnEveryInputLeavesTheDoorAlone(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/+/+/event/#")
 	radio, port := openTTY(t)

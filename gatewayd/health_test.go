@@ -18,6 +18,7 @@ import (
 
 // TestAlertsReachTheCityAndClearByThemselves: cause, alert, gone.
 func TestAlertsReachTheCityAndClearByThemselves(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/+/+/alert/+")
 	_, tty := openTTY(t)
@@ -245,6 +246,7 @@ func TestEveryFigureOfHealth(t *testing.T) {
 // TestTheFirstHealthOfAConnectionSaysSo: not what was known before it, for as long
 // as an interval lasts.
 func TestTheFirstHealthOfAConnectionSaysSo(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/+/+/health")
 	g := newGateway(t, b.URL(), "[health]\ninterval = \"1h\"\n")
@@ -264,6 +266,7 @@ func TestTheFirstHealthOfAConnectionSaysSo(t *testing.T) {
 // TestANoisyReceiverIsNotGone: damaged frames are an alert of their own, which is
 // over when whole ones come again, and no outage on a sheet that decides pay.
 func TestANoisyReceiverIsNotGone(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/+/+/alert/+")
 	radio, port := openTTY(t)

@@ -264,6 +264,7 @@ func (g *installed) renew() {
 }
 
 func TestPackageProvisionedWithTheKit(t *testing.T) {
+	t.Parallel()
 	deb := debtest.Build(t, "..", "1.0.0")
 	k := newKit(t)
 	ours, other := k.install(deb, "dinkes-01"), k.install(deb, "dinkes-02")

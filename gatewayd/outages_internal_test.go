@@ -492,6 +492,7 @@ func TestARestartAtNoon(t *testing.T) {
 // TestFlappingCostsLittle: at most 3 MB of writes a day, whatever flaps, the
 // heartbeat and the clock's own notes among them.
 func TestFlappingCostsLittle(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		o := newOffice(t)
 		o.start()

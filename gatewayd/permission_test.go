@@ -49,6 +49,7 @@ func putAside(t *testing.T, state string) []string {
 // TestForgettingAsRootLosesNothing: what root rewrites on a stopped gateway is the
 // gateway's, and the next start goes on with it.
 func TestForgettingAsRootLosesNothing(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	b.Stop()
 	g, state := serviceGateway(t, b.URL())
@@ -89,6 +90,7 @@ func TestForgettingAsRootLosesNothing(t *testing.T) {
 // TestAJournalThatMayNotBeOpenedIsKept: the door is red and an alert says why, and
 // once the permission is there again all goes on where it was.
 func TestAJournalThatMayNotBeOpenedIsKept(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	b.Stop()
 	g, state := serviceGateway(t, b.URL())

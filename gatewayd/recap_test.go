@@ -14,6 +14,7 @@ import (
 // TestTheRecapProvesADeviceFailure: a tap, a reader that is deaf for a while, a
 // kill -9, and one sheet that says so, whether the gateway runs or not.
 func TestTheRecapProvesADeviceFailure(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	g.tap("--uid", "04A1B2C3D4E5F6", "--count", "2")
@@ -124,6 +125,7 @@ func jakarta(t *testing.T) *time.Location {
 // stopped was deaf until then, however often it is started afterwards, and the
 // time in between is the gateway's own.
 func TestRestartsDoNotLengthenAnOutage(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	g.tap("--uid", "04A1B2C3D4E5F6")

@@ -11,6 +11,7 @@ import (
 // TestBrokerThatTakesNoLargeMessage hangs up over the health document: taps
 // arrive all the same, and everybody is told why it is missing.
 func TestBrokerThatTakesNoLargeMessage(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t, "allow_anonymous true", "max_packet_size 1024")
 	seen := b.Subscribe("presence/v1/#")
 	g := newGateway(t, b.URL(), strings.Repeat("[[reader]]\nname = \"NAME\"\nbus = \"sim\"\n", 4))

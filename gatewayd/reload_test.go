@@ -50,6 +50,7 @@ const (
 // TestReloadThatCannotBeTakenUpLeavesTheGatewayRunning: whatever is wrong with
 // the new configuration, or with what it names, people go on tapping.
 func TestReloadThatCannotBeTakenUpLeavesTheGatewayRunning(t *testing.T) {
+	t.Parallel()
 	other := newGateway(t, "tcp://127.0.0.1:1", "")
 	other.start()
 	for _, tc := range []struct {
@@ -117,6 +118,7 @@ func TestReloadThatCannotBeTakenUpLeavesTheGatewayRunning(t *testing.T) {
 // TestReloadNoticesEveryFileThatTheConfigurationNames, also where only its content
 // has changed, and nothing where nothing has.
 func TestReloadNoticesEveryFileThatTheConfigurationNames(t *testing.T) {
+	t.Parallel()
 	ca := brokertest.NewCA(t)
 	cert, key := ca.Issue("dinkes-01", time.Now().Add(time.Hour))
 	content := func(path string) string {
@@ -177,6 +179,7 @@ func TestReloadNoticesEveryFileThatTheConfigurationNames(t *testing.T) {
 
 // TestReloadMovesToAnotherPlace: the journal that it leaves ends well.
 func TestReloadMovesToAnotherPlace(t *testing.T) {
+	t.Parallel()
 	g, m := underSystemd(t, "tcp://127.0.0.1:1", time.Minute, "")
 	g.start()
 	m.Await("READY=1")
@@ -204,6 +207,7 @@ func TestReloadMovesToAnotherPlace(t *testing.T) {
 // TestReloadThatFailsHalfwayBringsTheOldConfigurationBack: somebody holds the
 // journal at the very moment at which nobody else does.
 func TestReloadThatFailsHalfwayBringsTheOldConfigurationBack(t *testing.T) {
+	t.Parallel()
 	g, m := underSystemd(t, "tcp://127.0.0.1:1", time.Minute, "")
 	g.start()
 	m.Await("READY=1")
@@ -258,6 +262,7 @@ func TestReloadThatFailsHalfwayBringsTheOldConfigurationBack(t *testing.T) {
 
 // TestReloadIsTold: the city sees a reload, and no loss of a line.
 func TestReloadIsTold(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/+/+/status")
 	g, m := underSystemd(t, b.URL(), time.Minute, "")
@@ -296,6 +301,7 @@ func TestReloadIsTold(t *testing.T) {
 // TestTapsGoOnOverAReload: `sim tap` is asked for many, and the gateway starts
 // over in the middle.
 func TestTapsGoOnOverAReload(t *testing.T) {
+	t.Parallel()
 	g, m := underSystemd(t, "tcp://127.0.0.1:1", time.Minute, "")
 	g.start()
 	m.Await("READY=1")
@@ -341,6 +347,7 @@ func TestTapsGoOnOverAReload(t *testing.T) {
 // TestWhoeverAsksDuringAReloadIsAnswered: status waits for the next gateway a
 // moment, and does not say that none is there.
 func TestWhoeverAsksDuringAReloadIsAnswered(t *testing.T) {
+	t.Parallel()
 	g, m := underSystemd(t, silentBroker(t), time.Minute, "") // over which a stop takes long
 	g.start()
 	m.Await("READY=1")
@@ -390,6 +397,7 @@ func TestWhoeverAsksDuringAReloadIsAnswered(t *testing.T) {
 // TestGatewayWhoseFenceBecameBadStarts without one, and says so; a corrected one is
 // taken up by a reload.
 func TestGatewayWhoseFenceBecameBadStarts(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/#")
 	radio, port := openTTY(t)
@@ -462,6 +470,7 @@ func TestGatewayWhoseFenceBecameBadStarts(t *testing.T) {
 // TestGoodbyeComesAfterWhatWasTakenIn: a tag that waits in memory for its commit
 // when the gateway is stopped is with the city before the goodbye.
 func TestGoodbyeComesAfterWhatWasTakenIn(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/#")
 	radio, port := openTTY(t)

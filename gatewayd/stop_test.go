@@ -180,6 +180,7 @@ func TestSecondSignalEndsAnythingAtOnce(t *testing.T) {
 // TestDemoInterruptedWhileTheLineIsDown ends at once, and calls nothing lost that
 // waits in the journal.
 func TestDemoInterruptedWhileTheLineIsDown(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)

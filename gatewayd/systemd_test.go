@@ -24,6 +24,7 @@ func underSystemd(t *testing.T, broker string, interval time.Duration, more stri
 }
 
 func TestServiceManagerIsToldOfTheGatewaysLife(t *testing.T) {
+	t.Parallel()
 	_, port := openTTY(t)
 	// Nobody listens at the broker's address: that keeps nothing from being ready.
 	g, m := underSystemd(t, "tcp://127.0.0.1:1", 2*time.Second, receiver(port)+
@@ -47,6 +48,7 @@ func TestServiceManagerIsToldOfTheGatewaysLife(t *testing.T) {
 }
 
 func TestHungReaderStopsTheWatchdogsFeeding(t *testing.T) {
+	t.Parallel()
 	const interval = 2 * time.Second
 	g, m := underSystemd(t, "tcp://127.0.0.1:1", interval, "")
 	g.start()

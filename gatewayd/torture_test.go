@@ -41,6 +41,7 @@ import (
 // of a run, though not its timing; an odd seed has the city confirm by receipts,
 // an even one leaves that to PUBACKs. `make torture` runs it for five minutes.
 func TestTorture(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("it takes half a minute")
 	}

@@ -69,6 +69,7 @@ var (
 //
 // Under make year it is a whole year.
 func TestYear(t *testing.T) {
+	t.Parallel()
 	p := someWeeks
 	if os.Getenv("YEAR") != "" {
 		p = wholeYear
