@@ -60,6 +60,13 @@ const (
 	walkedAway = 400
 )
 
+// Where a report was lost, a gap of lostBeats times the usual or more, nobody knows
+// where the tag was meanwhile. If the fixes before and after it are more than
+// outsideError apart, which fixes of one place under a roof seldom are, the gap does
+// not count as outside for a tag that is not away: one of the two is perhaps a wild
+// fix, and the other a reflection.
+const lostBeats = 1.5
+
 // Nobody at an office moves faster than maxSpeed, in m/s. A fix that says so is
 // not believed; jumpsToMove of them that agree with each other are. Closer than
 // jumpSlack metres it may be the errors of two fixes.
@@ -85,6 +92,7 @@ type track struct {
 	sure     time.Duration // the first of the newest fixes that are surely outside
 	walked   time.Duration // since when the tag is outside if it is away: no later than sure
 	interval time.Duration // what to expect between two fixes; 0: not known
+	beat     time.Duration // the time between two fixes where none is lost; 0: not known
 	fixTime  int64         // of the newest fix, ms since 1970; 0: unknown
 	place    place         // of the newest fix
 	mean     place         // where the tag is on average
@@ -177,8 +185,11 @@ func (k *track) settle(s sighting, e float32) {
 		k.turned = s.at
 	}
 	if side == surelyOutside {
-		if k.side != surelyOutside {
+		switch {
+		case k.side != surelyOutside:
 			k.sure, k.walked, k.away = s.at, max(k.turned, s.at-walkOut), false
+		case k.lost(s) && k.place.far(s.place, outsideError):
+			k.sure += s.at - k.heard
 		}
 		k.away = k.away || s.beyond >= max(walkedAway, s.accuracy)
 	}
@@ -248,6 +259,11 @@ func (k *track) surelySince() time.Duration {
 	return max(k.since, k.sure)
 }
 
+// lost reports whether a report was lost between the newest fix and this one.
+func (k *track) lost(s sighting) bool {
+	return k.beat > 0 && float64(s.at-k.heard) >= lostBeats*float64(k.beat)
+}
+
 // step remembers the fix as the newest.
 func (k *track) step(s sighting) {
 	k.heard, k.fixTime, k.jumps, k.restored = s.at, s.fixTime, 0, false
@@ -313,6 +329,17 @@ func (k *track) expect(gap time.Duration) {
 	if gap > longestInterval {
 		return // it was away
 	}
+	// A lost report makes a gap longer, and none makes it shorter: so the beat follows
+	// a shorter gap fast, and a longer one slowly.
+	switch {
+	case k.beat == 0:
+		k.beat = gap
+	case gap < k.beat:
+		k.beat -= (k.beat - gap) / 2
+	default:
+		k.beat += min(gap-k.beat, k.beat/8)
+	}
+	k.beat = max(k.beat, shortestInterval)
 	switch {
 	case k.interval == 0:
 		k.interval = gap

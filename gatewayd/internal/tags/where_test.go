@@ -3,6 +3,7 @@ package tags_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -606,6 +607,41 @@ func TestWayOutCountsOnlyForWhoIsAway(t *testing.T) {
 			y := office(t, tags.Options{})
 			y.walk(t, tc.every, 70, 70, 70, 70)
 			y.walk(t, tc.every, tc.north...)
+			if w, _ := y.Where(theTag); w.Zone != out || w.For != tc.want {
+				t.Errorf("%+v, want outside for %v", w, tc.want)
+			}
+		})
+	}
+}
+
+// Where a report was lost between two fixes that do not agree, nobody knows where
+// the tag was meanwhile: of a reflection and a wild fix, that makes no 5 minutes
+// outside. It is nothing to a tag whose fixes agree, or that is away.
+func TestLostReportsBetweenPlacesAreNotOutside(t *testing.T) {
+	lost := math.NaN()
+	for _, tc := range []struct {
+		name  string
+		every time.Duration
+		north []float64
+		want  time.Duration
+	}{
+		{"a reflection and a wild fix", 2 * time.Minute, []float64{235, 235, lost, 420}, 2 * time.Minute},
+		{"a wild fix and a reflection", 2 * time.Minute, []float64{420, lost, 235, 235}, 2 * time.Minute},
+		{"two are lost", time.Minute, []float64{185, lost, 185, 185, lost, 344}, 3 * time.Minute},
+		{"at one place", 2 * time.Minute, []float64{235, 235, lost, 250}, 6 * time.Minute},
+		{"nothing lost", 2 * time.Minute, []float64{235, 235, 300, 420}, 6 * time.Minute},
+		{"somebody leaves", 2 * time.Minute, []float64{235, lost, 420, 600}, 6 * time.Minute},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			y := office(t, tags.Options{})
+			y.walk(t, tc.every, 70, 70, 70, 70)
+			for _, north := range tc.north {
+				if math.IsNaN(north) {
+					y.time = y.time.Add(tc.every)
+					continue
+				}
+				y.walk(t, tc.every, north)
+			}
 			if w, _ := y.Where(theTag); w.Zone != out || w.For != tc.want {
 				t.Errorf("%+v, want outside for %v", w, tc.want)
 			}
