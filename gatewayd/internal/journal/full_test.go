@@ -258,3 +258,81 @@ func TestRoomIsNoticed(t *testing.T) {
 		whole(t, o.Path)
 	})
 }
+
+// TestAFullJournalSaysSoFromItsStart: whether a tap would be refused is known
+// before anybody taps, after a kill as after a stop, and nothing that waits is
+// given up for the question.
+func TestAFullJournalSaysSoFromItsStart(t *testing.T) {
+	c := newClock()
+	o := options(newPath(t), c)
+	o.MaxBytes = 1 << 20
+	j := open(t, o)
+	// Where it is almost full, each copy is as near to that as the one before it
+	// and a tap.
+	refused := 0
+	for n := 0; refused < 3; n++ {
+		_, err := j.Append(t.Context(), badge(c, n))
+		if errors.Is(err, journal.ErrFull) {
+			refused++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if j.Stats().FreeBytes > 8<<10 {
+			continue
+		}
+		after := open(t, killed(t, o))
+		says := after.Refusing()
+		if s := after.Stats(); s.Refusing != says || s.Full != says || says && s.FreeBytes != 0 {
+			t.Errorf("after %d taps: refusing %v, and %+v", n, says, s)
+		}
+		if refused > 0 && !says {
+			t.Errorf("taps were refused, and after a kill they are not")
+		}
+		if _, err := after.Append(t.Context(), badge(c, n)); says != errors.Is(err, journal.ErrFull) {
+			t.Errorf("after %d taps a journal refuses taps from its start: %v; and then a tap: %v", n, says, err)
+		}
+		closed(t, after)
+	}
+	closed(t, j)
+	j = open(t, o)
+	if !j.Refusing() {
+		t.Error("taps were refused, and after a stop they are not")
+	}
+	j.Ack(j.End())
+	closed(t, j)
+	if j = open(t, o); j.Refusing() || j.Stats().Full {
+		t.Error("all is delivered, and taps are refused")
+	}
+}
+
+// TestTheStartGivesUpNoTags: a journal that is full of tags takes taps, which is
+// no reason to give tags up before one comes.
+func TestTheStartGivesUpNoTags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClock()
+		o := options(newPath(t), c)
+		o.MaxBytes = 1 << 20
+		j := open(t, o)
+		for i := range 9_000 {
+			enqueue(t, j, lone(c, i))
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		before := ledgerOf(t, j)
+		for range 5 {
+			o = killed(t, o)
+			j := open(t, o)
+			if s := j.Stats(); s.Refusing {
+				t.Errorf("taps are refused though there are tags: %+v", s)
+			}
+			if now := ledgerOf(t, j); now.there["tag"] < before.there["tag"] {
+				t.Fatalf("%d tags were given up at the start", before.there["tag"]-now.there["tag"])
+			}
+			closed(t, j)
+		}
+		j = open(t, o)
+		if _, err := j.Append(t.Context(), badge(c, 1)); err != nil {
+			t.Error(err)
+		}
+	})
+}

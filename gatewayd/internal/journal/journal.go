@@ -202,6 +202,9 @@ func (j *Journal) use(f *os.File) error {
 		return err
 	}
 	w, err := j.begin()
+	if err == nil {
+		err = w.judgeRoom()
+	}
 	if err != nil {
 		return errors.Join(err, j.release())
 	}

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"maps"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -124,6 +125,37 @@ func (w *writer) probe() {
 		_, err = w.store(change{}, false)
 	}
 	w.account(batch{probe: true}, nil, err)
+}
+
+// judgeRoom finds out at the start whether a tap has room, before anybody taps:
+// a journal that was full when its process died still is. Room is made as by
+// probe, but nothing is evicted: it is enough to know that there is something
+// which would go for a tap.
+func (w *writer) judgeRoom() error {
+	err := w.makeRoom([]item{{payload: make([]byte, usualTap)}}, false)
+	if err == nil {
+		return nil
+	}
+	if w.j.Err() != nil {
+		return err
+	}
+	refusing := true
+	for which := range yielding {
+		victims, err := w.victims(which, 1)
+		if err != nil {
+			return err
+		}
+		if len(victims) > 0 {
+			refusing = false
+			break
+		}
+	}
+	w.j.opt.Log.Error("the journal has no room", "error", err, "refuses_taps", refusing)
+	w.retry = time.Now().Add(retryAfter)
+	w.j.mu.Lock()
+	defer w.j.mu.Unlock()
+	w.j.queue.full, w.j.queue.refusing = true, refusing
+	return nil
 }
 
 // usualTap is how large a tap is as a rule, in its form on disk.

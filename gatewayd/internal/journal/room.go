@@ -358,6 +358,20 @@ type evicting [len(yielding)]uint64
 // evict removes the oldest waiting events of a kind, and names them in a gap. It
 // tells whether there were any.
 func (w *writer) evict(which int) (bool, error) {
+	victims, err := w.victims(which, thinStep)
+	if err != nil || len(victims) == 0 {
+		return false, err
+	}
+	removed, err := w.removeWaiting(victims)
+	if err != nil {
+		return false, err
+	}
+	w.evicted[which] = victims[removed-1].Pos + 1
+	return true, nil
+}
+
+// victims are the oldest waiting events of a kind, so many at most.
+func (w *writer) victims(which, most int) ([]presence.Entry, error) {
 	p := w.j.snapshot()
 	next := &w.evicted[which]
 	*next = max(*next, p.cursor+1)
@@ -376,22 +390,16 @@ func (w *writer) evict(which int) (bool, error) {
 				return false, err
 			}
 			victims = append(victims, e)
-			return len(victims) < thinStep, nil
+			return len(victims) < most, nil
 		})
 	})
 	if err != nil {
-		return false, w.fatal(err)
+		return nil, w.fatal(err)
 	}
 	if len(victims) == 0 {
 		*next = p.end + 1
-		return false, nil
 	}
-	removed, err := w.removeWaiting(victims)
-	if err != nil {
-		return false, err
-	}
-	*next = victims[removed-1].Pos + 1
-	return true, nil
+	return victims, nil
 }
 
 // removeWaiting removes events, or the first of them where their numbers are in
