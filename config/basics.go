@@ -51,6 +51,21 @@ func Basics(path string) (Gateway, error) {
 	return g, nil
 }
 
+// Unsaid tells why no state_dir could be made out in a file, so that Basics names
+// the usual one: the error is of type Problems, and names what is wrong with the
+// file. It is nil where the file says another, or is right without saying one.
+func Unsaid(path string) error {
+	data, err := readLimited(path)
+	if err != nil {
+		return unreadable(path, err)
+	}
+	if gatewayKeys(bytes.TrimPrefix(data, utf8Mark))["state_dir"] != "" {
+		return nil
+	}
+	_, err = Parse(path, data)
+	return err
+}
+
 // gatewayKeys are the texts in the table [gateway], as far as they can be made
 // out.
 func gatewayKeys(data []byte) map[string]string {

@@ -103,6 +103,35 @@ func TestWrongNamesAreSaidPlainly(t *testing.T) {
 	}
 }
 
+// TestUnreadableConfigurationIsNamed where the gateway is looked for in vain
+// because of it.
+func TestUnreadableConfigurationIsNamed(t *testing.T) {
+	const usual = "/var/lib/gatewayd"
+	if _, err := os.Stat(usual); err == nil {
+		t.Skip("a gateway is installed here")
+	}
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	sound := g.text()
+	for text, named := range map[string]string{
+		"garbage\n":                      g.config + ":1:",
+		"[gateway]\nstate_dir = 3\n":     "gateway.state_dir",
+		"[gatewai]\nstate_dir = \"x\"\n": g.config,
+		"[gateway]\nstate_dri = \"x\"\n": g.config,
+		"":                               g.config,
+	} {
+		g.configure(text)
+		for _, command := range [][]string{{"status"}, {"watch"}, {"verify"}, {"sim", "tap", "--reader", "door", "--uid", "5A000001"}} {
+			if out, code := g.try(command...); code != 1 || !strings.Contains(out, named) || !strings.Contains(out, usual) {
+				t.Errorf("%s with %q: exit %d, %s", command, text, code, out)
+			}
+		}
+	}
+	g.configure(sound)
+	if out, code := g.try("status"); code != 1 || strings.Contains(out, "another folder") {
+		t.Errorf("with a sound configuration: exit %d, %s", code, out)
+	}
+}
+
 // TestShortDemo takes no longer than it was told, and loses nothing.
 func TestShortDemo(t *testing.T) {
 	t.Parallel()

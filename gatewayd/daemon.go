@@ -94,6 +94,7 @@ type extras struct {
 	observe func(presence.Answer) // is told of every tap's outcome
 	line    uplink.Limits         // how patient the uplink is
 	socket  net.Listener          // of the daemon before, whose place this one takes; nil: there was none
+	beside  bool                  // another daemon runs, and goes on where this one's journal cannot be opened
 	around  surroundings
 }
 
@@ -172,7 +173,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 	if d.cfg.Simulated() {
 		d.hardware = sim.New()
 	}
-	if err := d.openJournal(); err != nil {
+	if err := d.openJournal(with.beside); err != nil {
 		return err
 	}
 	if err := d.recallTime(); err != nil {
@@ -238,14 +239,15 @@ func journalOptions(cfg *config.Config, now func() presence.Reading, log *slog.L
 }
 
 // openJournal opens the journal. Where the disk does not let it, the gateway
-// runs all the same: the door is red and says why, and so does an alert.
-func (d *daemon) openJournal() error {
+// runs all the same: the door is red and says why, and so does an alert. One that
+// is opened beside another does not: the other records better.
+func (d *daemon) openJournal(beside bool) error {
 	opt := journalOptions(d.cfg, d.clock.Now, d.log)
 	opt.Age, opt.Learned = d.clock.Age, d.clock.Changed
 	opt.Beat = d.systemd.Pulse("journal").Beat
 	opt.Rescue = d.rescue()
 	var err error
-	if d.journal, err = journal.Open(opt); err == nil || errors.Is(err, journal.ErrHeld) {
+	if d.journal, err = journal.Open(opt); err == nil || beside || errors.Is(err, journal.ErrHeld) {
 		return err
 	}
 	d.log.Error("nothing can be recorded until the journal can be opened", "error", err)

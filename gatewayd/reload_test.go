@@ -78,6 +78,9 @@ func TestReloadThatCannotBeTakenUpLeavesTheGatewayRunning(t *testing.T) {
 			g.write("no-folder", "")
 			g.configure(strings.Replace(g.text(), filepath.Join(g.dir, "state"), filepath.Join(g.dir, "no-folder"), 1))
 		}, "no-folder"},
+		{"a place that takes nothing", "", func(g *gateway) {
+			g.configure(strings.Replace(g.text(), filepath.Join(g.dir, "state"), "/proc/gatewayd", 1))
+		}, "/proc/gatewayd"},
 		{"a journal that is a folder", "", func(g *gateway) {
 			if err := os.MkdirAll(filepath.Join(g.dir, "elsewhere/journal.db.new/x"), 0o755); err != nil {
 				g.t.Fatal(err)
@@ -110,6 +113,8 @@ func TestReloadThatCannotBeTakenUpLeavesTheGatewayRunning(t *testing.T) {
 			g.stop() // also of an exit code of 0
 			if log := g.log.String(); !strings.Contains(log, "the old one stays in force") || !strings.Contains(log, tc.says) {
 				t.Errorf("the log does not name %s:\n%s", tc.says, log)
+			} else if strings.Contains(log, "nothing can be recorded") {
+				t.Errorf("the gateway goes on, and its log says that nothing can be recorded:\n%s", log)
 			}
 		})
 	}
@@ -342,6 +347,49 @@ func TestTapsGoOnOverAReload(t *testing.T) {
 		t.Errorf("%d of %d cards answered, by %d gateways", len(uids), 2*rounds, len(streams))
 	}
 	g.stop()
+}
+
+// TestWatchGoesOnOverAReload, also to another place, and ends with the gateway.
+func TestWatchGoesOnOverAReload(t *testing.T) {
+	g, m := underSystemd(t, "tcp://127.0.0.1:1", time.Minute, "")
+	g.start()
+	m.Await("READY=1")
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "--config", g.config, "watch")
+	var seen logBuffer
+	cmd.Stdout, cmd.Stderr = &seen, &seen
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	states := func() int { return strings.Count(seen.String(), "reader door ") }
+	watched := func(uid string, n int) {
+		t.Helper()
+		g.await("the watcher to be shown the state", func() bool { return states() >= n })
+		g.tap("--uid", uid)
+		g.await("the tap", func() bool { return strings.Count(seen.String(), "accepted") == n })
+	}
+	watched("5A000001", 1)
+	g.configure(g.text() + "# another\n")
+	g.hup(m)
+	watched("5A000002", 2)
+	g.configure(strings.Replace(g.text(), filepath.Join(g.dir, "state"), filepath.Join(g.dir, "state2"), 1))
+	g.hup(m)
+	watched("5A000003", 3)
+	g.stop()
+	select {
+	case err := <-ended:
+		if err == nil || !strings.Contains(seen.String(), "gatewayd has stopped") {
+			t.Errorf("after the stop: %v\n%s", err, seen.String())
+		}
+	case <-time.After(brokertest.Wait):
+		t.Errorf("it goes on after the stop:\n%s", seen.String())
+	}
 }
 
 // TestWhoeverAsksDuringAReloadIsAnswered: status waits for the next gateway a

@@ -74,7 +74,7 @@ type service struct {
 // run runs a configuration, and the good ones that come after it, until the
 // context ends or nothing can go on.
 func (s *service) run(ctx context.Context, cfg *config.Config) error {
-	d, err := s.open(cfg, nil)
+	d, err := s.open(cfg, extras{})
 	for err == nil {
 		var next *successor
 		if next, err = s.until(ctx, d); err != nil || next == nil {
@@ -90,13 +90,13 @@ func (s *service) run(ctx context.Context, cfg *config.Config) error {
 	return err
 }
 
-// open opens a gateway. The socket is that of the gateway before it, nil where it
-// makes its own.
-func (s *service) open(cfg *config.Config, socket net.Listener) (*daemon, error) {
+// open opens a gateway, with what there is of another one.
+func (s *service) open(cfg *config.Config, with extras) (*daemon, error) {
 	opening := s.systemd.Pulse("opening")
 	opening.Beat(openPatience)
 	defer opening.Beat(-1)
-	return newDaemon(cfg, s.log, extras{systemd: s.systemd, socket: socket})
+	with.systemd = s.systemd
+	return newDaemon(cfg, s.log, with)
 }
 
 // successor is the gateway that takes the place of one that runs.
@@ -196,13 +196,13 @@ func (s *service) succeed(ctx context.Context, next *successor, old *config.Conf
 	if next.daemon != nil {
 		return next.daemon, nil
 	}
-	d, err := s.open(next.cfg, next.socket)
+	d, err := s.open(next.cfg, extras{socket: next.socket})
 	for try := 1; err != nil && try < takeOverTries; try++ {
 		s.log.Error("the gateway cannot be opened, the configuration before it goes on", "error", err)
 		if try > 1 && !backoff.Sleep(ctx, takeOverPause) {
 			break
 		}
-		d, err = s.open(old, nil)
+		d, err = s.open(old, extras{})
 	}
 	return d, err
 }
@@ -254,12 +254,9 @@ func (s *service) prepare(next, old *config.Config) (*successor, error) {
 	if sameFolder(next.Gateway.StateDir, old.Gateway.StateDir) {
 		return &successor{cfg: next}, nil
 	}
-	d, err := s.open(next, nil)
+	d, err := s.open(next, extras{beside: true})
 	if err != nil {
 		return nil, err
-	}
-	if refused := d.journal.Refused(); refused != nil {
-		return nil, errors.Join(refused, d.close())
 	}
 	return &successor{cfg: next, daemon: d}, nil
 }

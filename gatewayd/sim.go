@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,23 @@ func daemonOf(c *cli) (*control.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return control.Dial(gateway.StateDir)
+	d, err := control.Dial(gateway.StateDir)
+	return d, elsewhere(c.Config, gateway.StateDir, err)
+}
+
+// elsewhere adds to an error of a gateway that was looked for in vain that it may
+// well run in another folder, where the configuration could not say which.
+func elsewhere(path, stateDir string, err error) error {
+	var wrong config.Problems
+	if err == nil || !errors.As(config.Unsaid(path), &wrong) || len(wrong) == 0 {
+		return err
+	}
+	why := wrong[0]
+	if i := slices.IndexFunc(wrong, func(p config.Problem) bool { return p.Key == "gateway.state_dir" }); i >= 0 {
+		why = wrong[i]
+	}
+	return fmt.Errorf("%w; the gateway may run in another folder: %s was asked because the configuration names none that can be read (%s); gatewayd check names all that is wrong",
+		err, stateDir, why)
 }
 
 type simTapCmd struct {
@@ -86,7 +103,8 @@ func (t simTapCmd) Run(ctx context.Context, c *cli, con console) error {
 		if len(rest) == 0 {
 			break
 		}
-		if body, err = postTapAgain(ctx, c, rest[0]); err != nil {
+		body, err = afterReload(ctx, func() (io.ReadCloser, error) { return postTap(ctx, c, rest[0]) })
+		if err != nil {
 			return err
 		}
 	}
@@ -141,12 +159,12 @@ func postTap(ctx context.Context, c *cli, tap sim.Tap) (io.ReadCloser, error) {
 // reloadPatience is how long a daemon that reloads is waited for.
 const reloadPatience = 5 * time.Second
 
-// postTapAgain is postTap after the daemon has said that it reloads: until it is
-// there again, also where the new configuration gives it another place.
-func postTapAgain(ctx context.Context, c *cli, tap sim.Tap) (io.ReadCloser, error) {
+// afterReload asks a daemon that has said that it reloads: until it is there
+// again, also where the new configuration gives it another place.
+func afterReload(ctx context.Context, ask func() (io.ReadCloser, error)) (io.ReadCloser, error) {
 	deadline := time.Now().Add(reloadPatience)
 	for {
-		body, err := postTap(ctx, c, tap)
+		body, err := ask()
 		var gone *url.Error // no answer, or half of one: the old daemon leaves
 		away := errors.Is(err, control.ErrNotRunning) || errors.As(err, &gone)
 		if !away || time.Now().After(deadline) || !backoff.Sleep(ctx, 100*time.Millisecond) {

@@ -27,7 +27,7 @@ func (verifyCmd) Run(ctx context.Context, c *cli, con console) error {
 	case errors.Is(err, control.ErrNotRunning):
 		var r journal.Report
 		if r, err = journal.Verify(ctx, journalIn(gateway.StateDir)); err != nil {
-			return noJournal(gateway.StateDir, err)
+			return elsewhere(c.Config, gateway.StateDir, noJournal(gateway.StateDir, err))
 		}
 		damaged = !r.Whole()
 		err = printReport(con.out, r)

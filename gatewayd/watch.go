@@ -16,26 +16,45 @@ type watchCmd struct{}
 
 // Run prints what happens until it is interrupted.
 func (watchCmd) Run(ctx context.Context, c *cli, con console) error {
-	d, err := daemonOf(c)
-	if err != nil {
-		return err
+	ask := func() (io.ReadCloser, error) {
+		d, err := daemonOf(c)
+		if err != nil {
+			return nil, err
+		}
+		return d.Get(ctx, "/watch")
 	}
-	body, err := d.Get(ctx, "/watch")
-	if err != nil {
-		return err
-	}
-	defer body.Close()
 	p := printer{w: con.out, ink: inkFor(con.out)}
+	body, err := ask()
+	for err == nil {
+		var reloads bool
+		if reloads, err = p.watch(ctx, body); err == nil && reloads {
+			body, err = afterReload(ctx, ask)
+		} else if err == nil {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		return nil // whoever watched has seen enough
+	}
+	return err
+}
+
+// watch prints an answer to its end, and tells whether that is a reload: then the
+// gateway goes on.
+func (p printer) watch(ctx context.Context, body io.ReadCloser) (reloads bool, err error) {
+	defer body.Close()
 	for dec := json.NewDecoder(body); ; {
 		var l control.WatchLine
 		err := dec.Decode(&l)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return false, nil
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return errors.New("gatewayd has stopped")
+			return false, errors.New("gatewayd has stopped")
 		case err != nil:
-			return fmt.Errorf("read answer: %w", err)
+			return false, fmt.Errorf("read answer: %w", err)
+		case l.Reload:
+			return true, nil
 		}
 		p.watchLine(l)
 	}

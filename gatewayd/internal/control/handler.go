@@ -49,6 +49,7 @@ type WatchLine struct {
 	Tap    *WatchTap        `json:"tap,omitempty"`
 	Event  json.RawMessage  `json:"event,omitempty"`
 	Health *presence.Health `json:"health,omitempty"`
+	Reload bool             `json:"reload,omitempty"` // the last line: the daemon reloads, and can be asked again
 }
 
 // WatchTap is what became of one tap.
@@ -140,13 +141,16 @@ const (
 func (d Daemon) watch(w http.ResponseWriter, r *http.Request) {
 	flush := streaming(w, "application/x-ndjson")
 	enc := json.NewEncoder(w)
-	// An error here is the watcher who went away.
+	// An error here is the watcher who went away, or the end of the daemon.
 	_ = d.Watch(r.Context(), func(l WatchLine) error {
 		if err := enc.Encode(l); err != nil {
 			return err
 		}
 		return flush()
 	})
+	if r.Context().Err() != nil && d.Reloading != nil && d.Reloading() {
+		_ = enc.Encode(WatchLine{Reload: true})
+	}
 }
 
 func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
