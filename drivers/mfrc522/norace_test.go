@@ -1,0 +1,5 @@
+//go:build !race
+
+package mfrc522_test
+
+const raceDetector = false
