@@ -119,7 +119,7 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	told := lookUp(file, times)
 	from := exportFrom{
 		origin: originOf(cfg), times: times, answers: told, guess: told, journal: file, outages: outages,
-		damaged: !report.Whole(),
+		damaged: !report.Whole(), now: func() presence.Timing { return present(cfg, times) },
 	}
 	if known {
 		from.off = &off{since: alive, what: offSince(alive, clean)}
@@ -208,8 +208,9 @@ type exportFrom struct {
 	guess   answers // the same but for a little, without telling it
 	journal scanner
 	outages []outage.Outage
-	off     *off // nil: the gateway runs
-	damaged bool // not all of the journal can be read
+	off     *off                   // nil: the gateway runs
+	damaged bool                   // not all of the journal can be read
+	now     func() presence.Timing // nil: nobody knows
 }
 
 // off is a gateway that does not run.
@@ -228,6 +229,25 @@ func offSince(alive presence.Reading, clean bool) alerts.Failure {
 		return alerts.PowerOff
 	}
 	return alerts.Crashed
+}
+
+// present is what is known of the present where no gateway runs that could be
+// asked: nothing where its clock cannot be read, or is mocked, since only the gateway
+// knows that clock.
+func present(cfg *config.Config, times timer) presence.Timing {
+	unknown := presence.Timing{Quality: presence.QualityUnsynced}
+	newClock := clock.NewKernel
+	switch cfg.Clock.Source {
+	case "sim":
+		return unknown
+	case "trust":
+		newClock = clock.NewTrusted
+	}
+	source, err := newClock()
+	if err != nil {
+		return unknown
+	}
+	return times.Timing(source.Now())
 }
 
 // export writes what is wanted.
@@ -257,6 +277,9 @@ func exportDay(ctx context.Context, w io.Writer, x control.Export, from exportFr
 	}
 	if from.damaged {
 		day.Damaged()
+	}
+	if from.now != nil {
+		day.Now(from.now())
 	}
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	if x.Format == "html" {

@@ -30,6 +30,7 @@ func (d *daemon) control() control.Daemon {
 			return export(ctx, w, x, exportFrom{
 				origin: d.origin, times: d.clock, answers: d.shownTimes, guess: lookUp(d.journal, d.clock),
 				journal: d.journal, outages: d.outages.All(),
+				now: func() presence.Timing { return d.clock.Timing(d.clock.Now()) },
 			})
 		},
 		Forget: func(ctx context.Context, p control.Person) (control.Forgotten, error) {

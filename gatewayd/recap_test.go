@@ -176,3 +176,31 @@ func TestRestartsDoNotLengthenAnOutage(t *testing.T) {
 		t.Errorf("of a stopped gateway the sheet says %v", found)
 	}
 }
+
+// TestADayThatHasNotBegunHasNoOutage: what goes on now is no failure of a day to
+// come, whether the gateway runs or not.
+func TestADayThatHasNotBegunHasNoOutage(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	g.start()
+	g.must("sim", "reader", "--reader", "door", "--fault", "deaf")
+	sheet := func(days int) string {
+		t.Helper()
+		day := time.Now().In(jakarta(t)).AddDate(0, 0, days)
+		return g.must("export", "--day", day.Format(time.DateOnly), "--format", "csv")
+	}
+	g.awaitFor(20*time.Second, "the outage to be noted", func() bool { return strings.Contains(sheet(0), "reader-door") })
+	check := func(when, what string) {
+		t.Helper()
+		if today := sheet(0); !strings.Contains(today, what) {
+			t.Errorf("%s today's sheet is\n%s", when, today)
+		}
+		for _, days := range []int{2, 1000} {
+			if later := sheet(days); strings.Count(later, "\n") != 1 {
+				t.Errorf("%s the sheet in %d days is\n%s", when, days, later)
+			}
+		}
+	}
+	check("while the gateway runs", "reader-door")
+	g.stop()
+	check("while it does not", "stopped")
+}

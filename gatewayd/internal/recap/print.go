@@ -16,16 +16,21 @@ import (
 	"presence/gatewayd/internal/spreadsheet"
 )
 
+// csvHeader names the columns of the sheet. The order of columns that were there
+// before never changes; new ones come last.
 var csvHeader = []string{
 	"row", "badge", "reader",
 	"first", "first_quality", "first_error_ms", "last", "last_quality", "last_error_ms", "taps",
 	"what", "from", "from_quality", "to", "to_quality", "detail", "event",
 	"first_rev", "last_rev", "last_event",
+	"from_min", "from_max", "to_min", "to_max",
 }
 
 // CSV writes the sheet as one table. The column row tells what a line is:
 // badge, uncertain (a tap that may have been on another day), outage, gap or
-// tag-conflict (of the tag in the column what).
+// tag-conflict (of the tag in the column what). Of a from or to that is only known
+// to lie between two instants (bounded) it is the middle; the instants themselves
+// are in from_min and from_max, to_min and to_max, which else are empty.
 // Its words are codes, the same in every language.
 func (s Sheet) CSV(w io.Writer) error {
 	table := csv.NewWriter(w)
@@ -53,15 +58,13 @@ func (s Sheet) CSV(w io.Writer) error {
 		})
 	}
 	for _, o := range s.Outages {
-		cells := map[string]string{
-			"row": "outage", "what": o.What.Code(),
-			"from": s.stamp(o.From.Time), "from_quality": string(o.From.Quality),
-		}
+		cells := map[string]string{"row": "outage", "what": o.What.Code()}
+		s.put(cells, "from", o.From)
 		var detail []string
 		if o.Open {
 			detail = append(detail, "open")
 		} else {
-			cells["to"], cells["to_quality"] = s.stamp(o.To.Time), string(o.To.Quality)
+			s.put(cells, "to", o.To)
 		}
 		if o.Times > 1 {
 			detail = append(detail, fmt.Sprintf("flapping %d times", o.Times), fmt.Sprintf("down %d s", int(o.Down.Round(time.Second).Seconds())))
@@ -70,24 +73,30 @@ func (s Sheet) CSV(w io.Writer) error {
 		line(cells)
 	}
 	for _, g := range s.Gaps {
-		line(map[string]string{
-			"row": "gap", "what": string(g.Reason), "detail": lost(g), "event": eventID(g.Event),
-			"from": s.stamp(g.First.Time), "from_quality": string(g.First.Quality),
-			"to": s.stamp(g.Last.Time), "to_quality": string(g.Last.Quality),
-		})
+		cells := map[string]string{"row": "gap", "what": string(g.Reason), "detail": lost(g), "event": eventID(g.Event)}
+		s.put(cells, "from", g.First)
+		s.put(cells, "to", g.Last)
+		line(cells)
 	}
 	for _, x := range s.Conflicts {
-		line(map[string]string{
-			"row": "tag-conflict", "what": x.Tag, "event": eventID(x.Event),
-			"from": s.stamp(x.First.Time), "from_quality": string(x.First.Quality),
-			"to": s.stamp(x.Last.Time), "to_quality": string(x.Last.Quality),
-		})
+		cells := map[string]string{"row": "tag-conflict", "what": x.Tag, "event": eventID(x.Event)}
+		s.put(cells, "from", x.First)
+		s.put(cells, "to", x.Last)
+		line(cells)
 	}
 	table.Flush()
 	if err := table.Error(); err != nil {
 		return fmt.Errorf("write recap: %w", err)
 	}
 	return nil
+}
+
+// put fills the columns of one end of a stretch: from or to.
+func (s Sheet) put(cells map[string]string, end string, t presence.Timing) {
+	cells[end], cells[end+"_quality"] = s.stamp(t.Time), string(t.Quality)
+	if t.Quality == presence.QualityBounded {
+		cells[end+"_min"], cells[end+"_max"] = s.stamp(t.Min), s.stamp(t.Max)
+	}
 }
 
 // stamp is a time as the events print it, empty while unknown.

@@ -78,8 +78,9 @@ type Collector struct {
 	badges map[string]*Badge
 
 	last    presence.Entry // the one before
-	before  time.Time      // the newest instant that is known to lie before the next entry
-	undated []int          // in sheet.Uncertain: taps that wait for an entry with a time
+	now     presence.Timing
+	before  time.Time // the newest instant that is known to lie before the next entry
+	undated []int     // in sheet.Uncertain: taps that wait for an entry with a time
 }
 
 // New begins the sheet of the day that holds an instant, by the office's wall
@@ -265,7 +266,18 @@ func (c *Collector) gap(e presence.Entry, t presence.Timing) {
 // it, so it may be of the day.
 func (c *Collector) Damaged() {
 	c.sheet.Damaged = true
-	c.sheet.Gaps = append(c.sheet.Gaps, Gap{Reason: presence.GapJournalDamaged})
+}
+
+// Now notes when the sheet is made, after all that it is made of has happened: a
+// day that has not begun by then has no failures. Without it, or of an unknown
+// time, nothing is known of that.
+func (c *Collector) Now(t presence.Timing) { c.now = t }
+
+// begun reports whether the day may have begun. An event that lies on the day or
+// after it contradicts a clock that says it has not, and is no less worth.
+func (c *Collector) begun() bool {
+	_, latest, known := bounds(c.now)
+	return !known || latest.After(c.sheet.From) || !c.before.Before(c.sheet.From)
 }
 
 // Sheet is the day as far as the entries went.
@@ -273,6 +285,12 @@ func (c *Collector) Sheet() Sheet {
 	s := c.sheet
 	for _, id := range slices.Sorted(maps.Keys(c.badges)) {
 		s.Badges = append(s.Badges, *c.badges[id])
+	}
+	if !c.begun() {
+		s.Uncertain, s.Outages, s.Gaps = nil, nil, nil
+	}
+	if s.Damaged { // where the journal cannot be read, no sheet is complete
+		s.Gaps = append(slices.Clone(s.Gaps), Gap{Reason: presence.GapJournalDamaged})
 	}
 	s.Uncertain = slices.DeleteFunc(slices.Clone(s.Uncertain), func(t Tap) bool {
 		return !t.Earliest.IsZero() && !t.Earliest.Before(s.To) || !t.Latest.IsZero() && !t.Latest.After(s.From)

@@ -397,3 +397,95 @@ func TestEveryReasonOfALossHasWords(t *testing.T) {
 		}
 	}
 }
+
+// TestAnEndBetweenTwoInstantsIsNoInstant: the middle alone would read as one that
+// is known. The columns that were there before stay where they were.
+func TestAnEndBetweenTwoInstantsIsNoInstant(t *testing.T) {
+	const early, late = 7, 8
+	about := func(hour int) presence.Timing {
+		at := day.Add(time.Duration(hour) * time.Hour)
+		return presence.Timing{Quality: presence.QualityBounded, Time: at, Error: time.Minute, Min: at.Add(-time.Minute), Max: at.Add(time.Minute)}
+	}
+	times := readings{presence.ID{early}: about(8), presence.ID{late}: about(10)}
+	from, to := nowhen(early), nowhen(late)
+	var d diary
+	d.start(at(1, "2026-11-22 06:00:00"), true)
+	d.add(at(1, "2026-11-23 12:00:00"), presence.Draft{Kind: presence.KindGap, Gap: &presence.Gap{
+		Reason: presence.GapJournalFull, Kinds: map[string]int{"tag": 1}, First: &from, Last: &to,
+	}})
+	d.add(from, presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: "reyax:2", Conflict: true}})
+	d.add(to, presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: "reyax:2", Conflict: true}})
+	s := d.sheet(times, func(c *recap.Collector) {
+		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "both"}, from, &to, 1, 0)
+		known := at(1, "2026-11-23 09:00:00")
+		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "from"}, from, &known, 1, 0)
+		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "to"}, known, &to, 1, 0)
+		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "open"}, from, nil, 1, 0)
+	})
+	var table bytes.Buffer
+	if err := s.CSV(&table); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&table).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := "row,badge,reader,first,first_quality,first_error_ms,last,last_quality,last_error_ms,taps,what,from,from_quality,to,to_quality,detail,event,first_rev,last_rev,last_event"
+	if got := strings.Join(rows[0], ","); got != old+",from_min,from_max,to_min,to_max" {
+		t.Errorf("the columns are %s", got)
+	}
+	eight := [2]string{"2026-11-23T07:59:00.000+07:00", "2026-11-23T08:01:00.000+07:00"}
+	ten := [2]string{"2026-11-23T09:59:00.000+07:00", "2026-11-23T10:01:00.000+07:00"}
+	want := map[string][2][2]string{
+		"reader-both": {eight, ten}, "reader-from": {eight}, "reader-to": {{}, ten}, "reader-open": {eight},
+		"journal-full": {eight, ten}, "reyax:2": {eight, ten},
+	}
+	for _, row := range rows[1:] {
+		what := row[10]
+		if got := [2][2]string{{row[20], row[21]}, {row[22], row[23]}}; got != want[what] {
+			t.Errorf("%s lies %q, want %q", what, got, want[what])
+		}
+		delete(want, what)
+	}
+	if len(want) > 0 {
+		t.Errorf("no lines of %v", want)
+	}
+}
+
+// TestADayThatHasNotBegunHasNoFailures: what goes on now, or has no end that is
+// known, goes on until now and no further, as far as now is known.
+func TestADayThatHasNotBegunHasNoFailures(t *testing.T) {
+	about := func(clock string, give time.Duration) presence.Timing {
+		return presence.Timing{Quality: presence.QualityCorrected, Time: at(1, clock).WallTime(), Error: give}
+	}
+	for name, tc := range map[string]struct {
+		now    presence.Timing
+		events string // the newest event
+		want   bool
+	}{
+		"the day before":                 {about("2026-11-22 12:00:00", time.Second), "2026-11-22 11:00:00", false},
+		"years before":                   {about("2024-01-01 00:00:00", time.Second), "2023-12-31 07:00:00", false},
+		"perhaps the day":                {about("2026-11-22 23:00:00", 2*time.Hour), "2026-11-22 11:00:00", true},
+		"the day itself":                 {about("2026-11-23 00:00:01", 0), "2026-11-22 11:00:00", true},
+		"years later":                    {about("2030-01-01 00:00:00", 0), "2026-11-22 11:00:00", true},
+		"nobody knows":                   {presence.Timing{Quality: presence.QualityUnsynced}, "2026-11-22 11:00:00", true},
+		"the events say that it is over": {about("2026-11-22 12:00:00", time.Second), "2026-11-23 11:00:00", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			began, asleep := at(1, "2023-12-31 06:00:00"), nowhen(7)
+			var d diary
+			d.start(began, true)
+			d.tap(at(1, tc.events), "h:aa")
+			d.tap(asleep, "h:bb")
+			d.add(asleep, presence.Draft{Kind: presence.KindGap, Gap: &presence.Gap{Reason: presence.GapWriteFailed}})
+			s := d.sheet(readings{}, func(c *recap.Collector) {
+				c.Outage(alerts.Outage{Failure: alerts.ReceiverLost, Name: "yard"}, began, nil, 1, 0)
+				c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, began, &asleep, 1, 0)
+				c.Now(tc.now)
+			})
+			if got := [3]int{len(s.Outages), len(s.Gaps), len(s.Uncertain)}; tc.want && got != [3]int{2, 1, 1} || !tc.want && got != [3]int{} {
+				t.Errorf("outages, gaps and uncertain taps: %v", got)
+			}
+		})
+	}
+}
