@@ -136,7 +136,8 @@ func (l *ledger) begin(cursor uint64) uint64 {
 	r := &l.again
 	silent := r.tries > 0
 	outstanding := l.taken > l.cursor
-	if !l.begun {
+	first := !l.begun
+	if first {
 		l.begun = true
 		silent = outstanding // as the process before found out
 		outstanding = max(l.sent, l.taken) > l.cursor
@@ -146,6 +147,12 @@ func (l *ledger) begin(cursor uint64) uint64 {
 		*r = repetition{tries: max(r.tries, 1), at: r.at}
 		if r.at.IsZero() || !silent {
 			r.at = now
+		}
+		if first && silent {
+			// Nobody knows for how long this gateway was off, and the city may be
+			// back: a few are asked for at once. That costs little even if the
+			// gateway starts over and over.
+			r.at = now.Add(-l.patient.pause(r.tries))
 		}
 	}
 	if silent && l.taken > l.cursor {
