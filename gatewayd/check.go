@@ -24,9 +24,17 @@ func (checkCmd) Run(c *cli, con console) error {
 	if len(problems) > 0 {
 		return problems
 	}
-	fmt.Fprintf(con.out, "%s: ok (gateway %s of %s, %d readers, %d receivers)\n",
-		c.Config, cfg.Gateway.ID, cfg.Gateway.Dinas, len(cfg.Readers), len(cfg.Receivers))
+	fmt.Fprintf(con.out, "%s: ok (gateway %s of %s, %s, %s)\n",
+		c.Config, cfg.Gateway.ID, cfg.Gateway.Dinas, countOf(len(cfg.Readers), "reader"), countOf(len(cfg.Receivers), "receiver"))
 	return nil
+}
+
+// countOf says how many of a thing there are, as in "1 reader".
+func countOf(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // checkContents looks into the files that only the rooms understand. Doubts are

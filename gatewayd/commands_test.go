@@ -2,9 +2,13 @@ package main_test
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -129,6 +133,87 @@ func TestUnreadableConfigurationIsNamed(t *testing.T) {
 	g.configure(sound)
 	if out, code := g.try("status"); code != 1 || strings.Contains(out, "another folder") {
 		t.Errorf("with a sound configuration: exit %d, %s", code, out)
+	}
+}
+
+// TestWhatCannotBePrintedIsAnError of every command that prints.
+func TestWhatCannotBePrintedIsAnError(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"version"}, {"check"}, {"config"}, {"--help"}} {
+		cmd := exec.Command(path, append([]string{"--config", g.config}, args...)...)
+		var said bytes.Buffer
+		cmd.Stdout, cmd.Stderr = full, &said
+		if err := cmd.Run(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(said.String(), "no space left") {
+			t.Errorf("%s: %v, %s", args, err, said.String())
+		}
+	}
+}
+
+// TestPlainWords: a person reads them.
+func TestPlainWords(t *testing.T) {
+	g := newGateway(t, "tcp://127.0.0.1:1", "")
+	if out := g.must("check"); !strings.Contains(out, "1 reader, 0 receivers)") {
+		t.Errorf("check says %s", out)
+	}
+	for _, span := range [][]string{{"--since", "7d", "--until", "9d"}, {"--since", "2026-11-23", "--until", "2026-11-23"}} {
+		if out, code := g.try(append([]string{"export"}, span...)...); code != 2 || !strings.Contains(out, "nothing can lie between") {
+			t.Errorf("export %s: exit %d, %s", span, code, out)
+		}
+	}
+	for _, uid := range []string{"zz", "04A", "04A1B2C", "04 A1"} {
+		out, code := g.try("sim", "tap", "--reader", "door", "--uid", uid)
+		if code != 2 || strings.Contains(out, "encoding/hex") || !strings.Contains(out, "want hex digits") {
+			t.Errorf("sim tap --uid %q: exit %d, %s", uid, code, out)
+		}
+	}
+}
+
+// TestImpatientDemoLeavesNothing: whoever asks twice, closes the terminal or stops
+// reading has no folder left behind.
+func TestImpatientDemoLeavesNothing(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, end := range map[string]func(p *os.Process, out io.Closer) error{
+		"twice": func(p *os.Process, _ io.Closer) error {
+			return errors.Join(p.Signal(syscall.SIGINT), p.Signal(syscall.SIGTERM))
+		},
+		"hang up":      func(p *os.Process, _ io.Closer) error { return p.Signal(syscall.SIGHUP) },
+		"nobody reads": func(_ *os.Process, out io.Closer) error { return out.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			cmd := exec.Command(path, "demo", "--for", "20s")
+			cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(out, make([]byte, 200)); err != nil {
+				t.Fatal(err)
+			}
+			if err := end(cmd.Process, out); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, out) // to its end
+			_ = cmd.Wait()
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("it left %v, %v", left, err)
+			}
+		})
 	}
 }
 

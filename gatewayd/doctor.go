@@ -96,7 +96,7 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 	}
 	opt.Now = source.Now
 	if gateway, err := config.Basics(path); err == nil {
-		opt.Health, err = healthOf(ctx, gateway.StateDir)
+		opt.Health, opt.PID, err = healthOf(ctx, gateway.StateDir)
 		switch {
 		case errors.Is(err, fs.ErrPermission):
 			opt.Unasked = true
@@ -128,22 +128,23 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 	return found, nil
 }
 
-// healthOf asks the gateway that runs on a state directory.
-func healthOf(ctx context.Context, stateDir string) (*presence.Health, error) {
+// healthOf asks the gateway that runs on a state directory. Its process is known
+// also where it does not answer.
+func healthOf(ctx context.Context, stateDir string) (*presence.Health, int, error) {
 	d, err := control.Dial(stateDir)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	body, err := d.Report(ctx)
 	if err != nil {
-		return nil, err
+		return nil, d.PID(), err
 	}
 	defer body.Close()
 	var h presence.Health
 	if err := json.NewDecoder(body).Decode(&h); err != nil {
-		return nil, fmt.Errorf("read answer: %w", err)
+		return nil, d.PID(), fmt.Errorf("read answer: %w", err)
 	}
-	return &h, nil
+	return &h, d.PID(), nil
 }
 
 // self is the account that asks.

@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/creack/pty"
 
 	"presence/gatewayd/internal/brokertest"
 )
@@ -125,5 +128,27 @@ func TestDoctorLeavesTheReaderToTheGateway(t *testing.T) {
 	g.start()
 	if out, code := g.try("doctor", "--gain"); code != 1 || !strings.Contains(out, "sudo systemctl stop gatewayd") {
 		t.Errorf("while it runs: exit %d\n%s", code, out)
+	}
+}
+
+// TestDoctorKnowsTheGatewayByItsProcess, whatever the program is called: it may hold
+// its own port.
+func TestDoctorKnowsTheGatewayByItsProcess(t *testing.T) {
+	radio, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer radio.Close()
+	g := newGateway(t, "tcp://127.0.0.1:1", fmt.Sprintf("[[receiver]]\nname = \"yard\"\nprotocol = \"kenwood\"\nport = %q\n[hours]\nalways = true\n", tty.Name()))
+	g.start()
+	g.await("the port to be open", func() bool { return g.health().Receivers[0].State == "silent" })
+	if err := tty.Close(); err != nil { // else this test holds it too
+		t.Fatal(err)
+	}
+	d, _ := g.doctor()
+	for _, c := range d.Checks {
+		if strings.Contains(c.Mend, "kill") {
+			t.Errorf("it advises %+v", c)
+		}
 	}
 }

@@ -38,6 +38,9 @@ func (e exportCmd) wanted(now time.Time, loc *time.Location) (x control.Export, 
 	if x.Until, err = parseInstant(e.Until, now, loc); err != nil {
 		return x, fmt.Errorf("--until: %w", err)
 	}
+	if !x.Since.IsZero() && !x.Until.IsZero() && !x.Since.Before(x.Until) {
+		return x, fmt.Errorf("--since %s is not before --until %s: nothing can lie between", e.Since, e.Until)
+	}
 	if e.Day == "" {
 		if e.Format == "html" {
 			return x, errors.New("--format html: only the recap of a day is printed so; say --day 2026-11-23")

@@ -46,7 +46,7 @@ func (d doctorCmd) sweepGains(ctx context.Context, path string, con console) err
 	if err != nil {
 		return err
 	}
-	switch _, err := healthOf(ctx, cfg.Gateway.StateDir); {
+	switch _, _, err := healthOf(ctx, cfg.Gateway.StateDir); {
 	case err == nil, errors.Is(err, fs.ErrPermission), errors.Is(err, control.ErrSilent):
 		return errors.New("the gateway runs and holds the readers; stop it first: sudo systemctl stop gatewayd")
 	case !errors.Is(err, control.ErrNotRunning):

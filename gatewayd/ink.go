@@ -12,6 +12,9 @@ type ink bool
 
 // inkFor tells whether w is a terminal that wants colour (no-color.org).
 func inkFor(w io.Writer) ink {
+	if o, ok := w.(*output); ok {
+		w = o.Writer
+	}
 	f, ok := w.(*os.File)
 	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return false

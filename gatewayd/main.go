@@ -64,6 +64,34 @@ func main() {
 
 // command parses and runs one command line and returns the exit code.
 func command(ctx context.Context, args []string, con console) int {
+	out := &output{Writer: con.out}
+	con.out = out
+	code := run(ctx, args, con, out)
+	if code == exitDone && out.err != nil {
+		return exitCode(fmt.Errorf("print output: %w", out.err), con.err)
+	}
+	return code
+}
+
+// output remembers that something could not be printed: a command that prints a
+// few lines need not look at each.
+type output struct {
+	io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// run parses and runs one command line and returns the exit code, as if all could
+// be printed.
+func run(ctx context.Context, args []string, con console, out *output) int {
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c,
@@ -83,6 +111,9 @@ func command(ctx context.Context, args []string, con console) int {
 	parsed, err := parser.Parse(args)
 	if exited >= 0 { // --help
 		return exited
+	}
+	if err != nil && out.err != nil { // it is the help that could not be printed
+		return exitDone
 	}
 	if err != nil {
 		fmt.Fprintf(con.err, "gatewayd: %v; see gatewayd --help\n", err)

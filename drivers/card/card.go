@@ -33,7 +33,7 @@ func NewUID(b []byte) (UID, error) {
 func ParseUID(s string) (UID, error) {
 	b, err := hex.DecodeString(s)
 	if err != nil {
-		return UID{}, fmt.Errorf("parse uid %q: %w", s, err)
+		return UID{}, fmt.Errorf("parse uid %q: want hex digits, two for each of 4, 7 or 10 bytes", s)
 	}
 	u, err := NewUID(b)
 	if err != nil {

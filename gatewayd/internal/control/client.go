@@ -22,15 +22,24 @@ var ErrNotRunning = errors.New("gatewayd is not running here")
 type Client struct {
 	http *http.Client
 	path string
+	pid  int
 }
+
+// PID is the process that listens on the socket, 0 where the kernel does not tell
+// (unix(7), SO_PEERCRED).
+func (c *Client) PID() int { return c.pid }
 
 // Dial finds the daemon of a state directory. ErrNotRunning tells that there is
 // none.
 func Dial(stateDir string) (*Client, error) {
 	path := filepath.Join(stateDir, SocketName)
+	pid := 0
 	conn, err := net.DialTimeout("unix", path, patience)
 	switch {
 	case err == nil:
+		if cred := peer(conn); cred != nil {
+			pid = int(cred.Pid)
+		}
 		_ = conn.Close()
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("open %s: %w; run as root or join the group that owns it", path, os.ErrPermission)
@@ -39,7 +48,7 @@ func Dial(stateDir string) (*Client, error) {
 	default:
 		return nil, fmt.Errorf("%w (no answer on %s); start it with: systemctl start gatewayd", ErrNotRunning, path)
 	}
-	return &Client{path: path, http: &http.Client{Transport: &http.Transport{
+	return &Client{path: path, pid: pid, http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
 		},

@@ -108,19 +108,32 @@ type peerKey struct{}
 // Nobody is the user id of an end that the kernel does not name.
 const Nobody = -1
 
-// withPeer asks the kernel who is on the other end (unix(7), SO_PEERCRED).
+// withPeer notes who is on the other end.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	who := Nobody
-	if u, ok := c.(*net.UnixConn); ok {
-		if raw, err := u.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) {
-				if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-					who = int(cred.Uid)
-				}
-			})
-		}
+	if cred := peer(c); cred != nil {
+		who = int(cred.Uid)
 	}
 	return context.WithValue(ctx, peerKey{}, who)
+}
+
+// peer asks the kernel who is on the other end (unix(7), SO_PEERCRED), nil where it
+// does not tell.
+func peer(c net.Conn) (cred *unix.Ucred) {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return nil
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if got, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			cred = got
+		}
+	})
+	return cred
 }
 
 // Caller is the user id on the other end of the socket over which a request came

@@ -63,6 +63,8 @@ type Options struct {
 	Chip func(config.Reader) (Chip, error)
 	// Health is that of the gateway that runs here, nil where none does.
 	Health *presence.Health
+	// PID is the process of the gateway that runs here, 0 where it is not known.
+	PID int
 	// Unasked: one may run here, but the caller is not permitted to ask it.
 	Unasked bool
 	// Silent: one holds its socket here and does not answer.

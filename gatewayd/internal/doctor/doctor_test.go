@@ -250,6 +250,15 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) {
 				o.link("/dev/ttyUSB0", "proc/812/fd/9")
 			}, doctor.Fail, "serial", "systemctl disable --now ModemManager",
 		},
+		"port held by another than the gateway": {
+			func(o *office) {
+				o.opt.PID = 811
+				o.write("proc/811/comm", "gatewayd-arm64\n")
+				o.link("/dev/ttyUSB0", "proc/811/fd/9")
+				o.write("proc/812/comm", "minicom\n")
+				o.link("/dev/ttyUSB0", "proc/812/fd/9")
+			}, doctor.Fail, "serial", "sudo kill 812",
+		},
 		"console on the header": {
 			func(o *office) {
 				o.write("dev/ttyAMA0", "")

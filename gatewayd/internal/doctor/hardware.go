@@ -244,7 +244,7 @@ func (e *exam) noPort(r config.Receiver) {
 // held reports whether another program has the port open.
 func (e *exam) held(r config.Receiver) bool {
 	for _, h := range e.Board.Holders(r.Port) {
-		if h.Name == "gatewayd" {
+		if h.Name == "gatewayd" || h.PID == e.PID {
 			continue
 		}
 		mend := fmt.Sprintf("sudo kill %d", h.PID)

@@ -9,6 +9,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"presence/gatewayd/internal/presence"
 )
 
 const (
@@ -86,7 +88,7 @@ func strictly(data []byte, into *envelope) error {
 func read(payload []byte, body string) (Document, error) {
 	var parts map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &parts); err != nil {
-		return Document{}, fmt.Errorf("has a payload that is no JSON object: %w", err)
+		return Document{}, fmt.Errorf("has a payload that is no JSON object: %w", presence.PlainJSON(err))
 	}
 	header := []string{"kind", "dinas", "gateway", "serial", "issued"}
 	for _, name := range append(header, body) {
@@ -101,7 +103,7 @@ func read(payload []byte, body string) (Document, error) {
 		}
 	}
 	if err := json.Unmarshal(payload, &d); err != nil {
-		return Document{}, fmt.Errorf("has a wrong header: %w", err)
+		return Document{}, fmt.Errorf("has a wrong header: %w", presence.PlainJSON(err))
 	}
 	return d, nil
 }

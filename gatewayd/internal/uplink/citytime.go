@@ -275,7 +275,7 @@ func parseTimeReply(payload []byte) (timeReply, error) {
 		return r, fmt.Errorf("time of %d bytes: at most %d", len(payload), maxReply)
 	}
 	if err := json.Unmarshal(payload, &r.TimeReply); err != nil {
-		return timeReply{}, fmt.Errorf("time is not as it should be: %w", err)
+		return timeReply{}, fmt.Errorf("time is not as it should be: %w", presence.PlainJSON(err))
 	}
 	var err error
 	if r.utc, err = time.Parse(time.RFC3339Nano, r.UTC); err != nil {

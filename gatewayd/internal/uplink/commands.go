@@ -53,7 +53,7 @@ func parseCommand(payload []byte) (command, error) {
 	if err := json.Unmarshal(payload, &c.Command); err != nil {
 		c = command{}
 		_ = json.Unmarshal(onlyTX(payload), &c.Command) // as far as that goes
-		return c, fmt.Errorf("command is not as it should be: %w", err)
+		return c, fmt.Errorf("command is not as it should be: %w", presence.PlainJSON(err))
 	}
 	if c.TX == "" || len(c.TX) > maxTX {
 		return command{}, fmt.Errorf("tx: want 1 to %d bytes", maxTX)
@@ -103,7 +103,7 @@ func (a *answers) add(command string, r presence.Reply) {
 func parseStatus(payload []byte) (presence.Status, error) {
 	var s presence.Status
 	if err := json.Unmarshal(payload, &s); err != nil {
-		return presence.Status{}, fmt.Errorf("status is not as it should be: %w", err)
+		return presence.Status{}, fmt.Errorf("status is not as it should be: %w", presence.PlainJSON(err))
 	}
 	if s.State != "online" && s.State != "offline" {
 		return presence.Status{}, fmt.Errorf("status of state %.20q", s.State)
@@ -119,7 +119,7 @@ func parseReceipt(payload []byte) (presence.Receipt, error) {
 		return r, fmt.Errorf("receipt of %d bytes: at most %d", len(payload), maxCommand)
 	}
 	if err := strict(payload, &r); err != nil {
-		return presence.Receipt{}, fmt.Errorf("receipt is not as it should be: %w", err)
+		return presence.Receipt{}, fmt.Errorf("receipt is not as it should be: %w", presence.PlainJSON(err))
 	}
 	if r.Stream.IsZero() || r.Upto == 0 {
 		return presence.Receipt{}, errors.New("receipt without stream or upto")
@@ -146,7 +146,7 @@ func strict[T presence.Receipt | resyncArgs](b []byte, to *T) error {
 func (u *Uplink) resync(_ context.Context, args json.RawMessage) (json.RawMessage, error) {
 	var from resyncArgs
 	if err := strict(args, &from); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf(`args: want {"stream","seq"}: %w`, err)
+		return nil, fmt.Errorf(`args: want {"stream","seq"}: %w`, presence.PlainJSON(err))
 	}
 	var missing []string
 	if from.Stream.IsZero() {

@@ -2,12 +2,15 @@ package uplink
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"slices"
 	"strings"
 	"testing"
+
+	"presence/gatewayd/internal/presence"
 )
 
 // FuzzCommand reads anything as a command: what is accepted has a transaction
@@ -62,7 +65,7 @@ func FuzzPackets(f *testing.F) {
 
 // readPackets is what comes through of a stream that arrives in chunks.
 func readPackets(stream []byte, chunk int, passed func(error)) ([]byte, error) {
-	return io.ReadAll(newBounded(chunks{r: bytes.NewReader(stream), n: chunk}, 4, passed))
+	return io.ReadAll(newBounded(chunks{r: bytes.NewReader(stream), n: chunk}, 4, func(_ string, why error) { passed(why) }))
 }
 
 // chunks is a connection that delivers a few bytes at a time.
@@ -192,3 +195,69 @@ func TestResyncNamesWhatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+// TestPassedOverMessageIsNamed: whoever sent it learns which one it was.
+func TestPassedOverMessageIsNamed(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	for topic, want := range map[string]string{"cmd/ping": "cmd/ping", "": "", long: long[:longestName]} {
+		head := []byte{byte(len(topic) >> 8), byte(len(topic))}
+		for kind, size := range map[byte]int{0x30: maxPacket + 1, 0x34: 2 + len(topic)} {
+			body := append(slices.Concat(head, []byte(topic)), make([]byte, size-2-len(topic))...)
+			packet := slices.Concat([]byte{kind, byte(size)&0x7F | 0x80, byte(size>>7)&0x7F | 0x80, byte(size >> 14)}, body)
+			var named []string
+			b := newBounded(chunks{r: bytes.NewReader(packet), n: 7}, 4, func(topic string, _ error) { named = append(named, topic) })
+			if _, err := io.ReadAll(b); err != nil || !slices.Equal(named, []string{want}) {
+				t.Errorf("%.20s at %x: %d named, %.20s, %v", topic, kind, len(named), named, err)
+			}
+		}
+	}
+	// What the message has no room for is not read.
+	var named []string
+	for _, short := range [][]byte{{0x34, 0}, {0x34, 1, 0}, {0x34, 3, 0, 9, 'a', 0x30, 2, 0, 0}} {
+		b := newBounded(chunks{r: bytes.NewReader(short), n: 1}, 4, func(topic string, _ error) { named = append(named, topic) })
+		if _, err := io.ReadAll(b); err != nil {
+			t.Error(err)
+		}
+	}
+	if !slices.Equal(named, []string{"", "", "a"}) {
+		t.Errorf("named %q", named)
+	}
+}
+
+// TestRefusalsAreInPlainWords, with the topic as it was sent.
+func TestRefusalsAreInPlainWords(t *testing.T) {
+	u := &Uplink{prefix: "presence/v1/dinkes/dinkes-01/"}
+	u.opt.Now, u.opt.Times = func() presence.Reading { return presence.Reading{} }, nobodyKnows{}
+	for payload, want := range map[string]string{
+		`{"tx":3}`:       "tx is a JSON number: want text in quotes",
+		`[]`:             "it is a JSON array: want an object",
+		`{"tx":"1"`:      "it is no JSON",
+		`nothing`:        "it is no JSON",
+		`{"expires":{}}`: "expires is a JSON object: want text in quotes",
+	} {
+		_, err := parseCommand([]byte(payload))
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "Go ") {
+			t.Errorf("%s: %v", payload, err)
+			continue
+		}
+		var line presence.LogLine
+		if err := json.Unmarshal(u.logLine(u.prefix+"cmd/ping", err), &line); err != nil || line.Details["topic"] != "cmd/ping" {
+			t.Errorf("the log says %+v, %v", line, err)
+		}
+	}
+	for payload, want := range map[string]string{
+		`{"stream":3}`: "stream is a JSON number: want text in quotes",
+		`{"upto":-1}`:  "upto is a JSON number -1: want a whole number from 0 on",
+		`{"sum":1}`:    `unknown field "sum"`,
+		``:             "ends too early",
+	} {
+		if _, err := parseReceipt([]byte(payload)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "json: ") {
+			t.Errorf("%s: %v", payload, err)
+		}
+	}
+}
+
+// nobodyKnows is a clock that knows no time.
+type nobodyKnows struct{ Times }
+
+func (nobodyKnows) Timing(presence.Reading) presence.Timing { return presence.Timing{} }

@@ -51,7 +51,7 @@ func (u *Uplink) dialer(ctx context.Context, opened func(*coalescing)) (mqtt.Ope
 			}
 			conn = secure
 		}
-		line := newCoalescing(newBounded(conn, len(u.filters), func(why error) { u.refused("", why) }), u.backlog())
+		line := newCoalescing(newBounded(conn, len(u.filters), u.refused), u.backlog())
 		opened(line)
 		return line, nil
 	}, nil

@@ -479,14 +479,20 @@ func (u *Uplink) refused(topic string, why error) {
 	n := u.quiet
 	u.refusal, u.quiet = now, 0
 	u.mu.Unlock()
-	u.opt.Log.Warn("refused a message from the broker", "topic", fmt.Sprintf("%.80q", topic), "reason", why, "refused", n)
+	u.opt.Log.Warn("refused a message from the broker", "topic", clip(topic), "reason", why, "refused", n)
+}
+
+// clip is a topic as the log names it: whoever sends may have made it as long as a
+// topic can be.
+func clip(topic string) string {
+	return fmt.Sprintf("%.80s", strings.ToValidUTF8(topic, "\uFFFD"))
 }
 
 // logLine is a line of the log about a refused message.
 func (u *Uplink) logLine(topic string, why error) []byte {
 	b, err := json.Marshal(presence.LogLine{
 		Time: u.now(), Level: slog.LevelWarn.String(), Text: "refused a message from the broker",
-		Details: map[string]string{"topic": fmt.Sprintf("%.80q", strings.TrimPrefix(topic, u.prefix)), "reason": fmt.Sprintf("%.200s", why)},
+		Details: map[string]string{"topic": clip(strings.TrimPrefix(topic, u.prefix)), "reason": fmt.Sprintf("%.200s", why)},
 	})
 	if err != nil {
 		panic("encode log: " + err.Error()) // it holds nothing that JSON cannot say

@@ -60,12 +60,12 @@ var (
 type bounded struct {
 	net.Conn
 	ahead   *bufio.Reader
-	filters int             // subscriptions, all in one SUBSCRIBE
-	passed  func(why error) // is told of each message that was passed over
-	rest    int             // bytes of the packet still to come
+	filters int                           // subscriptions, all in one SUBSCRIBE
+	passed  func(topic string, why error) // is told of each message that was passed over
+	rest    int                           // bytes of the packet still to come
 }
 
-func newBounded(c net.Conn, filters int, passed func(why error)) *bounded {
+func newBounded(c net.Conn, filters int, passed func(topic string, why error)) *bounded {
 	return &bounded{Conn: c, ahead: bufio.NewReaderSize(c, 4<<10), filters: filters, passed: passed}
 }
 
@@ -121,9 +121,29 @@ func (b *bounded) next() error {
 		b.rest = n + length
 		return nil
 	}
+	topic := b.topic(n, length)
 	_, err = b.ahead.Discard(n + length)
-	b.passed(why)
+	b.passed(topic, why)
 	return err
+}
+
+// longestName is how much of the topic of a message is read that is passed over, in
+// bytes.
+const longestName = 1 << 10
+
+// topic is that of a message whose header has n bytes, length behind it (MQTT 3.1.1,
+// 3.3.2.1: two bytes with its own length, then the topic), as far as it is there.
+func (b *bounded) topic(n, length int) string {
+	if length < 2 {
+		return ""
+	}
+	head, err := b.ahead.Peek(n + 2)
+	if err != nil {
+		return ""
+	}
+	size := int(head[n])<<8 | int(head[n+1])
+	head, _ = b.ahead.Peek(n + 2 + min(size, length-2, longestName)) // less where the line broke
+	return string(head[min(n+2, len(head)):])
 }
 
 // coalescing is a connection whose writes go out together: paho writes each
