@@ -55,6 +55,9 @@ func (d *daemon) journalConditions() (as []alerts.Alert) {
 	if d.journal.Stats().Refusing {
 		as = append(as, alerts.JournalFull.Raise(nil))
 	}
+	if ago, ever := d.journal.Yielded(); ever && ago < alerts.TagsDropped.Limit().Window {
+		as = append(as, alerts.TagsDropped.Raise(nil))
+	}
 	return as
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,14 @@ func TestWhatAFullJournalDoesNotTakeIsNamed(t *testing.T) {
 					t.Fatalf("tap %d: %+v", i, a)
 				}
 			}
+			warns := func() bool {
+				h := g.health()
+				return h.Level == "warn" && slices.Contains(h.Alerts, "tags-dropped")
+			}
+			g.await("the alert that tags are dropped", warns)
+			end(g)
+			g.start()
+			g.await("the alert that tags were dropped before the restart", warns)
 			end(g)
 			b.Restart()
 			seen := b.Subscribe("presence/v1/+/+/event/#")

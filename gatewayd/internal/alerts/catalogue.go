@@ -18,6 +18,7 @@ const (
 	JournalDamaged
 	JournalClosed
 	JournalFull
+	TagsDropped
 	BrokerAway
 	DeliveryUnconfirmed
 	DeliveryOffline
@@ -149,6 +150,13 @@ func (k Kind) row() row {
 			code: "journal-full", level: Fault, outage: JournalNoRoom,
 			id: "Tidak ada tempat untuk mencatat: disk atau jurnal penuh. Tap ditolak (lampu merah). Kosongkan disk atau pulihkan sambungan ke kota.",
 			en: "There is no room to record anything: the disk or the journal is full. Taps are refused (red lamp). Free the disk or restore the line to the city.",
+		}
+	case TagsDropped:
+		return row{
+			// Taps still fit. It stands for the window after the last loss.
+			code: "tags-dropped", level: Warn, limit: Limit{Window: time.Hour},
+			id: "Jurnal atau disk hampir penuh: data tag yang belum terkirim dibuang agar tap tetap muat (jumlahnya di event/gap). Pulihkan sambungan ke kota, kosongkan disk, atau naikkan max_mb.",
+			en: "The journal or the disk is almost full: tag events not delivered yet were dropped to keep room for taps (event/gap counts them). Restore the line to the city, free the disk, or raise max_mb.",
 		}
 	case BrokerAway:
 		return row{

@@ -3,6 +3,7 @@ package journal_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -334,5 +335,67 @@ func TestTheStartGivesUpNoTags(t *testing.T) {
 		if _, err := j.Append(t.Context(), badge(c, 1)); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// TestTagsThatYieldAreKnownForAnHour: when waiting tags last went for want of room
+// is known, after a kill and a reboot as well, and it passes.
+func TestTagsThatYieldAreKnownForAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClock()
+		o := options(newPath(t), c)
+		o.MaxBytes = 1 << 20
+		j := open(t, o)
+		if _, ever := j.Yielded(); ever {
+			t.Error("tags went from an empty journal")
+		}
+		n := 0
+		for ; !j.Stats().Full; n++ {
+			enqueue(t, j, lone(c, n))
+		}
+		if _, ever := j.Yielded(); ever {
+			t.Error("tags went while they fitted")
+		}
+		for {
+			if _, err := j.Append(t.Context(), badge(c, 1)); err != nil {
+				t.Fatalf("a tap was refused, and no tag went: %v", err)
+			}
+			if _, ever := j.Yielded(); ever {
+				break
+			}
+		}
+		within := func(j *journal.Journal, least, most time.Duration) {
+			t.Helper()
+			if ago, ever := j.Yielded(); !ever || ago < least || ago > most {
+				t.Errorf("tags went %v ago, %v; want %v to %v", ago, ever, least, most)
+			}
+		}
+		within(j, 0, time.Minute)
+		c.pass(10 * time.Minute)
+		within(j, 10*time.Minute, 11*time.Minute)
+		after := open(t, killed(t, o))
+		within(after, 0, 11*time.Minute) // what waited in memory was lost with the process
+		closed(t, after)
+		// What waits in memory without room goes as well.
+		for range 5_000 {
+			enqueue(t, j, lone(c, n))
+			n++
+		}
+		within(j, 0, time.Minute)
+		j.Ack(j.End())
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		closed(t, j)
+		c.pass(time.Hour)
+		j = open(t, o)
+		within(j, time.Hour, 2*time.Hour)
+		closed(t, j)
+		// Of the boot before nothing is known but that it was before this one.
+		c.reboot()
+		o.Age = func(presence.Reading) (least, most time.Duration) { return 0, math.MaxInt64 }
+		j = open(t, o)
+		within(j, 0, 30*time.Minute)
+		c.pass(time.Hour)
+		within(j, time.Hour, 2*time.Hour)
 	})
 }

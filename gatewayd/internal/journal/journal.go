@@ -65,19 +65,20 @@ type Journal struct {
 
 	mu      sync.Mutex
 	queue   queue
-	grown   chan struct{} // closed and replaced at each commit
-	oldest  uint64        // oldest position in the file
-	end     uint64        // newest durable position
-	holes   spans         // between oldest and end
-	cursor  uint64        // all up to here is delivered
-	acked   time.Time     // when the cursor left what is on disk; zero: it did not
-	settled uint64        // up to here no time can be told better
-	sending sending       // how far the city was told
-	said    answers       // not yet on disk
-	state   state         // as on disk
-	wrote   time.Time     // when the writer last tried to write
-	pulse   bool          // it is to write that the process runs
-	err     error         // why failed is closed
+	grown   chan struct{}     // closed and replaced at each commit
+	oldest  uint64            // oldest position in the file
+	end     uint64            // newest durable position
+	holes   spans             // between oldest and end
+	cursor  uint64            // all up to here is delivered
+	acked   time.Time         // when the cursor left what is on disk; zero: it did not
+	settled uint64            // up to here no time can be told better
+	sending sending           // how far the city was told
+	said    answers           // not yet on disk
+	yielded *presence.Reading // see state; never changed in place
+	state   state             // as on disk
+	wrote   time.Time         // when the writer last tried to write
+	pulse   bool              // it is to write that the process runs
+	err     error             // why failed is closed
 	closing bool
 
 	commits latencies
@@ -261,6 +262,10 @@ func (j *Journal) begin() (*writer, error) {
 		j.oldest, j.end = first.pos, last.pos
 		j.cursor = min(j.state.Cursor, j.end)
 		j.settled = min(j.state.Settled, j.end)
+		j.yielded = j.state.Yielded
+		if lost.yielding() > 0 { // of the process before
+			j.yielded = &lost.last
+		}
 		j.sending = sending{min(j.state.Sent, j.end), min(j.state.Unanswered, j.end)}
 		if last.pos != 0 {
 			previous = &presence.Previous{Stream: last.stream, Seq: last.seq}

@@ -53,6 +53,14 @@ func (l *losses) between(first, last presence.Reading) {
 	}
 }
 
+// yielding is how many there are of the kinds that yield.
+func (l losses) yielding() (n int) {
+	for _, kind := range yielding {
+		n += l.kinds[kind.String()]
+	}
+	return n
+}
+
 func (l losses) equal(o losses) bool {
 	return maps.Equal(l.kinds, o.kinds) && l.first == o.first && l.last == o.last
 }

@@ -93,6 +93,7 @@ func (j *Journal) pushPatient(it item) (room <-chan struct{}, err error) {
 	q := &j.queue
 	if len(q.patient) >= maxPatient && q.full {
 		q.drop()
+		j.noteYield()
 	}
 	if len(q.patient) >= maxPatient {
 		return q.room, nil

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"io/fs"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
@@ -402,6 +403,30 @@ func (w *writer) victims(which, most int) ([]presence.Entry, error) {
 	return victims, nil
 }
 
+// noteYield notes that events which waited for delivery go for want of room. The
+// caller holds the mutex.
+func (j *Journal) noteYield() {
+	now := j.opt.Now()
+	j.yielded = &now
+}
+
+// Yielded is how long ago, at least, tags or what was said of persons went for
+// want of room before they were delivered, by this process or one before it;
+// false where that never happened.
+func (j *Journal) Yielded() (ago time.Duration, ever bool) {
+	j.mu.Lock()
+	at := j.yielded
+	j.mu.Unlock()
+	if at == nil {
+		return 0, false
+	}
+	ago, _ = j.age(*at)
+	if now := j.opt.Now(); now.Boot != at.Boot {
+		ago = max(ago, now.Boottime) // whatever is known of the time, this boot came after it
+	}
+	return ago, true
+}
+
 // removeWaiting removes events, or the first of them where their numbers are in
 // more places than one gap can name, and appends the gap. It tells how many.
 func (w *writer) removeWaiting(victims []presence.Entry) (int, error) {
@@ -432,6 +457,9 @@ func (w *writer) removeWaiting(victims []presence.Entry) (int, error) {
 	}
 	j.opt.Log.Warn("no room: waiting events were removed", "events", len(victims),
 		"from", victims[0].Pos, "to", victims[len(victims)-1].Pos)
+	j.mu.Lock()
+	j.noteYield() // goes to the disk with what it is about
+	j.mu.Unlock()
 	return len(victims), w.commit(change{items: []item{it}, removes: gone})
 }
 

@@ -52,6 +52,9 @@ type state struct {
 	// Alive is the reading of the commit that wrote this: the process ran then.
 	// Zero where only the first versions wrote.
 	Alive presence.Reading `cbor:"11,keyasint"`
+	// Yielded is when events that waited for delivery last went for want of room;
+	// nil: none ever did.
+	Yielded *presence.Reading `cbor:"12,keyasint,omitempty"`
 }
 
 // streamInfo says where a stream lies.

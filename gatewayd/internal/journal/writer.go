@@ -394,6 +394,7 @@ func (j *Journal) snapshotSaid() (place, answers) {
 	defer j.mu.Unlock()
 	state := j.state
 	state.Sent, state.Unanswered = j.sending.sent, j.sending.unanswered
+	state.Yielded = j.yielded
 	return place{
 		oldest: j.oldest, end: j.end, cursor: j.cursor, settled: j.settled, holes: j.holes, state: state,
 	}, maps.Clone(j.said)
