@@ -154,7 +154,9 @@ func TestRestartsDoNotLengthenAnOutage(t *testing.T) {
 	g.awaitFor(20*time.Second, "the outage to be noted", func() bool { lines, _ := outages(); return len(lines) > 0 })
 	stopped := time.Now()
 	g.stop()
-	for range 3 {
+	over := time.Now().Add(5 * time.Second) // from then on the stop is worth a line
+	g.awaitFor(10*time.Second, "the stop to be worth a line", func() bool { return time.Now().After(over) })
+	for range 3 { // after the first time it is over at once, and no line
 		g.start() // the reader is well
 		started := time.Now()
 		g.tap("--uid", "04A1B2C3D4E5F7")
@@ -168,6 +170,9 @@ func TestRestartsDoNotLengthenAnOutage(t *testing.T) {
 		}
 		if n := strings.Count(strings.Join(lines, "\n"), "reader-door"); n != 1 {
 			t.Errorf("%d outages of the reader", n)
+		}
+		if n := strings.Count(strings.Join(lines, "\n"), "stopped"); n != 1 {
+			t.Errorf("it was stopped for long once, the sheet says %d times\n%s", n, strings.Join(lines, "\n"))
 		}
 		g.stop()
 	}

@@ -477,7 +477,7 @@ func (w *world) checkOutages(day, end time.Time, rows []map[string]string, insta
 		}
 		lasted := to.Sub(o.from)
 		off := o.what == powerOff || o.what == crashed || o.what == stopped
-		if found[i] || lasted < 15*time.Second && !off || o.vague && lasted < lifeSign && !off {
+		if found[i] || lasted < 15*time.Second && (!off || o.what == stopped) || o.vague && lasted < lifeSign && !off {
 			continue
 		}
 		if to.Before(tr.dated) {

@@ -48,10 +48,11 @@ type Outage struct {
 	Down  time.Duration
 }
 
-const (
-	// brief outages are not worth a line: a reader that is opened again.
-	brief = 5 * time.Second
+// Brief is how short an outage is not worth a line: a reader that is opened again,
+// a program that is started anew for another configuration.
+const Brief = 5 * time.Second
 
+const (
 	// A thing flaps that fails for the next time within an hour after as many
 	// outages, and goes on flapping while it rests for less than calm.
 	flapsAfter  = 5
@@ -310,7 +311,7 @@ func (l *Log) Look(now presence.Reading, broken []alerts.Outage, keep time.Durat
 			k.Seen = now
 			continue
 		}
-		if lasted, ok := now.Since(since); ok && lasted >= brief {
+		if lasted, ok := now.Since(since); ok && lasted >= Brief {
 			l.begin(what, since, now)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -208,7 +209,23 @@ func (c *Collector) start(e presence.Entry, t presence.Timing) {
 	case alive.Boot != e.At.Boot:
 		what = alerts.PowerOff
 	}
-	c.outage(Outage{What: alerts.Outage{Failure: what}, From: c.times.Timing(*alive), To: t, Times: 1})
+	o := Outage{What: alerts.Outage{Failure: what}, From: c.times.Timing(*alive), To: t, Times: 1}
+	if what == alerts.Stopped && isBrief(*alive, e.At, o) {
+		return
+	}
+	c.outage(o)
+}
+
+// isBrief reports whether what is between two readings was over too soon for a
+// line: by the clock of one boot, and unless the times that were told say otherwise.
+func isBrief(from, to presence.Reading, o Outage) bool {
+	d, ok := to.Since(from)
+	if !ok || from.Boot != to.Boot || d < 0 || d >= outage.Brief {
+		return false
+	}
+	_, begun, known := bounds(o.From)
+	ended, _, also := bounds(o.To)
+	return !known || !also || ended.Sub(begun) < outage.Brief
 }
 
 // isAfter reports whether a is surely after b.

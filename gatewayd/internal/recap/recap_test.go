@@ -489,3 +489,48 @@ func TestADayThatHasNotBegunHasNoFailures(t *testing.T) {
 		})
 	}
 }
+
+// TestABriefRestartIsNoFailure: a new configuration starts the program anew, which
+// is over before anybody stands at the door. All else that ends it is worth a line.
+func TestABriefRestartIsNoFailure(t *testing.T) {
+	up := func(boot byte, after time.Duration) presence.Reading {
+		began := at(boot, "2026-11-23 06:00:00")
+		began.Boottime = time.Hour + after
+		began.Wall += int64(after)
+		return began
+	}
+	moved := up(1, time.Hour+time.Second)
+	moved.Wall += int64(time.Hour)
+	asleep := func(r presence.Reading) presence.Reading {
+		r.State = presence.ClockUnsynced
+		return r
+	}
+	for name, tc := range map[string]struct {
+		alive, start presence.Reading
+		clean        bool
+		want         string
+	}{
+		"a reload":                   {up(1, time.Hour), up(1, time.Hour+200*time.Millisecond), true, ""},
+		"just under five seconds":    {up(1, time.Hour), up(1, time.Hour+4999*time.Millisecond), true, ""},
+		"five seconds":               {up(1, time.Hour), up(1, time.Hour+5*time.Second), true, "stopped"},
+		"a crash":                    {up(1, time.Hour), up(1, time.Hour+200*time.Millisecond), false, "crashed"},
+		"another boot":               {up(1, time.Hour), up(2, time.Hour+200*time.Millisecond), true, "stopped"},
+		"the sheet's times say so":   {up(1, time.Hour), moved, true, "stopped"},
+		"the stop's time is unknown": {asleep(up(1, time.Hour)), up(1, time.Hour+time.Second), true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var d diary
+			d.start(up(1, 0), true)
+			d.start(tc.start, tc.clean)
+			d.entries[1].Start.Alive = &tc.alive
+			s := d.sheet(readings{})
+			var got string
+			for _, o := range s.Outages {
+				got += o.What.Code()
+			}
+			if got != tc.want {
+				t.Errorf("outages %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
