@@ -474,8 +474,9 @@ func addRange(ranges []presence.Range, stream presence.ID, seq uint64) []presenc
 
 // freeBytes is how large the file is, and how many bytes of events the journal
 // can still take (as they lie in it, some 60 bytes more each than their
-// content) without giving up any: by its own size and by the disk, less the
-// reserve. Delivered events and tags that would make room for more do not count.
+// content) without giving up any, delivered or not: by its own size and by the
+// disk, less the reserve. Delivered events and tags that would make room for more
+// are not part of it.
 func (j *Journal) freeBytes(used, freePages int64) (size, free int64) {
 	j.using.RLock()
 	defer j.using.RUnlock()
