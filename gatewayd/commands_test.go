@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -184,12 +185,20 @@ func TestImpatientDemoLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, end := range map[string]func(p *os.Process, out io.Closer) error{
-		"twice": func(p *os.Process, _ io.Closer) error {
-			return errors.Join(p.Signal(syscall.SIGINT), p.Signal(syscall.SIGTERM))
+	for name, end := range map[string]func(p *os.Process, out io.ReadCloser) error{
+		"twice": func(p *os.Process, out io.ReadCloser) error {
+			if err := p.Signal(syscall.SIGINT); err != nil {
+				return err
+			}
+			for lines := bufio.NewScanner(out); lines.Scan(); {
+				if strings.Contains(lines.Text(), "interrupted") {
+					return p.Signal(syscall.SIGINT) // while it stops
+				}
+			}
+			return errors.New("it does not say that it was interrupted")
 		},
-		"hang up":      func(p *os.Process, _ io.Closer) error { return p.Signal(syscall.SIGHUP) },
-		"nobody reads": func(_ *os.Process, out io.Closer) error { return out.Close() },
+		"hang up":      func(p *os.Process, _ io.ReadCloser) error { return p.Signal(syscall.SIGHUP) },
+		"nobody reads": func(_ *os.Process, out io.ReadCloser) error { return out.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -53,8 +53,8 @@ func (c demoCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return fmt.Errorf("make a place for the demo: %w", err)
 	}
-	defer os.RemoveAll(dir)
 	defer leaveNothing(dir)()
+	defer os.RemoveAll(dir)
 	d := &demonstration{stage: stage{out: con.out, ink: inkFor(con.out), started: time.Now()}, dir: dir}
 	return d.run(ctx, c.For)
 }
