@@ -553,7 +553,7 @@ func runWeek(t testing.TB, seed uint64) (res result) {
 		day := monday.AddDate(0, 0, d)
 		first := len(o.book.entries)
 		o.runDay(day, staff, killed)
-		res.judge(o.book.entries[first:], staff, day)
+		res.judge(o.book.entries[first:], staff, day, killed)
 	}
 	var digest strings.Builder
 	for _, e := range o.book.entries {
@@ -629,7 +629,7 @@ func (o *office) runDay(day time.Time, staff []*worker, killed time.Time) {
 }
 
 // judge holds what was said on a day against the script.
-func (res *result) judge(entries []presence.Entry, staff []*worker, day time.Time) {
+func (res *result) judge(entries []presence.Entry, staff []*worker, day, killed time.Time) {
 	byBadge := make(map[string]*worker)
 	said := make(map[*worker][]presence.Entry)
 	for _, w := range staff {
@@ -672,7 +672,7 @@ func (res *result) judge(entries []presence.Entry, staff []*worker, day time.Tim
 			}
 		}
 		for _, t := range truths {
-			res.measure(w, t)
+			res.measure(w, t, killed)
 		}
 		res.truths = append(res.truths, truths...)
 		res.personDays++
@@ -708,8 +708,9 @@ func (res *result) judgeCopy(w *worker, said []presence.Entry, told, day time.Ti
 
 // measure tells how soon a contradiction was found. Allowed are 5 minutes and
 // two intervals or, where reports were lost or had no fix, one interval after
-// the first 5 minutes without a silence.
-func (res *result) measure(w *worker, t truth) {
+// the first 5 minutes without a silence. What was heard before the gateway was killed
+// is held against nobody, so the 5 minutes begin again there.
+func (res *result) measure(w *worker, t truth, killed time.Time) {
 	from := t.from.In(wib).Format("Mon 15:04:05")
 	if t.found.IsZero() {
 		res.late = append(res.late, fmt.Sprintf("worker %d from %s: never", w.n, from))
@@ -720,7 +721,7 @@ func (res *result) measure(w *worker, t truth) {
 	const looks = lookSeconds * time.Second
 	interval := w.interval * 105 / 100
 	limit := provenAfter + 2*interval + looks
-	if whole, ok := w.heardWhole(t.from); !ok || whole.Sub(t.from) > limit-interval {
+	if whole, ok := w.heardWhole(t.from, killed); !ok || whole.Sub(t.from) > limit-interval {
 		res.broken++
 		limit = whole.Sub(t.from) + interval + looks
 	} else {
@@ -732,14 +733,15 @@ func (res *result) measure(w *worker, t truth) {
 }
 
 // heardWhole is when a worker's reports had told for 5 minutes, without a
-// silence, where the tag was.
-func (w *worker) heardWhole(from time.Time) (time.Time, bool) {
+// silence and to one process of the gateway, where the tag was.
+func (w *worker) heardWhole(from, killed time.Time) (time.Time, bool) {
 	var begin, last time.Time
 	for _, t := range w.heard {
 		if t.Before(from) {
 			continue
 		}
-		if t.Sub(last) > 2*w.interval*105/100 { // more than one was lost
+		lost := t.Sub(last) > 2*w.interval*105/100 // more than one
+		if lost || last.Before(killed) && !t.Before(killed) {
 			begin = t
 		}
 		if last = t; t.Sub(begin) >= provenAfter {
