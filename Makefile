@@ -11,7 +11,8 @@ COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 # The commit's time, so that two builds of one commit are identical to the byte.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 BUILT   ?= $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
-LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(BUILT)
+BUILD_VARIABLES := presence/gatewayd/internal/build
+LDFLAGS := -s -w -X $(BUILD_VARIABLES).version=$(VERSION) -X $(BUILD_VARIABLES).commit=$(COMMIT) -X $(BUILD_VARIABLES).built=$(BUILT)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 

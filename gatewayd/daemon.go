@@ -30,6 +30,7 @@ import (
 	"presence/drivers/serial"
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/build"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/door"
@@ -232,7 +233,7 @@ func journalOptions(cfg *config.Config, now func() presence.Reading, log *slog.L
 		MaxBytes:       int64(cfg.Journal.MaxMB) << 20,
 		CommitInterval: cfg.Journal.CommitInterval,
 		Now:            now,
-		Version:        buildVersion(),
+		Version:        build.Version(),
 		Simulated:      cfg.Simulated(),
 		Log:            log,
 	}
@@ -423,7 +424,7 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 	o.Now = d.clock.Now
 	o.NotBefore = d.clock.NotBefore
 	o.CertTime = func() time.Time {
-		return certTime(d.clock.CertTime(), d.clock.NotBefore(), buildTime())
+		return certTime(d.clock.CertTime(), d.clock.NotBefore(), build.Time())
 	}
 	if d.cfg.Clock.Source != "trust" {
 		o.Anchor = func(at presence.Reading, utc time.Time, within time.Duration) {
@@ -433,7 +434,7 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 	if key := d.cfg.City.Key; key != nil {
 		o.City = signed.City{Key: key, Dinas: d.cfg.Gateway.Dinas, Gateway: d.cfg.Gateway.ID}
 	}
-	o.CityTime = func() (from, to time.Time) { return buildTime(), d.papers.caEnd() }
+	o.CityTime = func() (from, to time.Time) { return build.Time(), d.papers.caEnd() }
 	o.Commands = d.commands()
 	o.Documents = d.signed.topics()
 	o.Log = log
@@ -520,7 +521,7 @@ func (d *daemon) run(ctx context.Context) error {
 		if !d.crew.Await(intake, slices.Concat(serving, taking)...) {
 			return
 		}
-		d.log.Info("gateway is ready", "gateway", d.origin.Gateway, "version", buildVersion(), "stream", d.journal.Stream().String())
+		d.log.Info("gateway is ready", "gateway", d.origin.Gateway, "version", build.Version(), "stream", d.journal.Stream().String())
 		close(d.ready)
 		d.systemd.Ready()
 	})
@@ -712,7 +713,7 @@ func (d *daemon) openReader(r config.Reader) func(context.Context) (card.Reader,
 func (d *daemon) info() []byte {
 	i := presence.Info{
 		V: 1, Gateway: d.origin.Gateway, Dinas: d.origin.Dinas,
-		Version: buildVersion(), Commit: buildCommit(), Go: runtime.Version(),
+		Version: build.Version(), Commit: build.Commit(), Go: runtime.Version(),
 		Model: d.board.Model(), OS: d.board.OS(), Kernel: d.board.Kernel(),
 		Boot: d.clock.Now().Boot, Session: d.session, Stream: d.journal.Stream(),
 		ConfigDigest: d.cfg.Digest, Schema: 1, Simulated: d.cfg.Simulated(),
