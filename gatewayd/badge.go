@@ -6,6 +6,7 @@ import (
 
 	"presence/config"
 	"presence/drivers/card"
+	"presence/gatewayd/internal/configured"
 )
 
 type badgeCmd struct {
@@ -29,7 +30,7 @@ func (b badgeCmd) Run(c *cli, con console) error {
 	if uid.Random() {
 		fmt.Fprintln(con.err, "gatewayd: a UID of 4 bytes that begins with 08 is made up anew each time: this id names nobody")
 	}
-	if _, err := fmt.Fprintln(con.out, identitiesOf(cfg).Identity(uid.Bytes())); err != nil {
+	if _, err := fmt.Fprintln(con.out, configured.Badges(cfg).Identity(uid.Bytes())); err != nil {
 		return fmt.Errorf("print badge: %w", err)
 	}
 	return nil

@@ -32,6 +32,7 @@ import (
 	"presence/gatewayd/internal/backoff"
 	"presence/gatewayd/internal/build"
 	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/door"
 	"presence/gatewayd/internal/health"
@@ -117,7 +118,7 @@ func newDaemon(cfg *config.Config, log *slog.Logger, with extras) (*daemon, erro
 	d := &daemon{
 		cfg: cfg, log: slog.New(toCity), around: with.around, systemd: with.systemd,
 		board:   pi.Board{Root: cmp.Or(with.around.board, "/")},
-		origin:  originOf(cfg),
+		origin:  configured.Origin(cfg),
 		session: presence.ID(uuid.New()),
 		ready:   make(chan struct{}),
 	}
@@ -186,7 +187,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 	d.openHours()
 	d.door = door.New(door.Options{
 		RepeatWindow: d.cfg.Badges.RepeatWindow,
-		Badges:       identitiesOf(d.cfg),
+		Badges:       configured.Badges(d.cfg),
 		Journal:      d.journal,
 		Lamp:         signals{d.lamp},
 		Trouble:      d.lamp.Trouble,
@@ -225,25 +226,11 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 	return nil
 }
 
-// journalOptions are how a gateway's journal is opened.
-func journalOptions(cfg *config.Config, now func() presence.Reading, log *slog.Logger) journal.Options {
-	return journal.Options{
-		Path:           journalPath(cfg),
-		Keep:           cfg.Journal.Keep,
-		MaxBytes:       int64(cfg.Journal.MaxMB) << 20,
-		CommitInterval: cfg.Journal.CommitInterval,
-		Now:            now,
-		Version:        build.Version(),
-		Simulated:      cfg.Simulated(),
-		Log:            log,
-	}
-}
-
 // openJournal opens the journal. Where the disk does not let it, the gateway
 // runs all the same: the door is red and says why, and so does an alert. One that
 // is opened beside another does not: the other records better.
 func (d *daemon) openJournal(beside bool) error {
-	opt := journalOptions(d.cfg, d.clock.Now, d.log)
+	opt := configured.Journal(d.cfg, d.clock.Now, d.log)
 	opt.Age, opt.Learned = d.clock.Age, d.clock.Changed
 	opt.Beat = d.systemd.Pulse("journal").Beat
 	opt.Rescue = d.rescue()
@@ -290,7 +277,7 @@ var errOpens = errors.New("the journal can be opened again")
 func (d *daemon) awaitDisk(ctx context.Context) error {
 	wait := backoff.Backoff{Min: time.Second, Max: 15 * time.Second}
 	for backoff.Sleep(ctx, wait.Next()) {
-		if journal.Writable(journalPath(d.cfg)) == nil {
+		if journal.Writable(configured.JournalPath(d.cfg)) == nil {
 			return supervise.Fatal(errOpens)
 		}
 	}
@@ -337,14 +324,6 @@ func (d *daemon) now() *string {
 	return &s
 }
 
-// identitiesOf is how this city names its badges.
-func identitiesOf(cfg *config.Config) presence.Badges {
-	if cfg.Badges.Key == nil {
-		return presence.PlainBadges()
-	}
-	return presence.HashedBadges(*cfg.Badges.Key)
-}
-
 // openLamp takes the pins that are there. A lamp that cannot be lit is no
 // reason to record nothing: it becomes an alert.
 func (d *daemon) openLamp() {
@@ -369,7 +348,7 @@ func (d *daemon) openLamp() {
 func (d *daemon) newTags() *tags.Tags {
 	t := d.cfg.Tags
 	var fence *tags.Fence
-	if fence, d.fenceFault = fenceOf(d.cfg.Office); d.fenceFault != nil {
+	if fence, d.fenceFault = configured.Fence(d.cfg.Office); d.fenceFault != nil {
 		d.log.Error("there is no fence until its file is right and the gateway is reloaded", "error", d.fenceFault)
 	}
 	return tags.New(tags.Options{
@@ -403,21 +382,8 @@ func names[T any](all []T, name func(T) string) []string {
 	return list
 }
 
-// lineOptions are those that the configuration has for an uplink.
-func lineOptions(cfg *config.Config) uplink.Options {
-	m := cfg.MQTT
-	return uplink.Options{
-		Origin:  originOf(cfg),
-		Address: m.Broker.Address(), TLS: m.Broker.TLS,
-		CAFile: m.CAFile, CertFile: m.CertFile, KeyFile: m.KeyFile,
-		Username: m.Username, PasswordFile: m.PasswordFile,
-		Window:   m.Window,
-		Receipts: m.Receipts,
-	}
-}
-
 func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplink {
-	o := lineOptions(d.cfg)
+	o := configured.Line(d.cfg)
 	o.Session = d.session
 	o.Journal = d.journal
 	o.Times = d.clock
@@ -697,11 +663,11 @@ func (d *daemon) openReader(r config.Reader) func(context.Context) (card.Reader,
 	if r.Bus == config.SimBus {
 		chip := d.hardware.Add(r.Name, r.Poll).Chip
 		return func(context.Context) (card.Reader, error) {
-			return mfrc522.New(chip.Port(), chipOptions(r, d.log))
+			return mfrc522.New(chip.Port(), configured.ChipOptions(r, d.log))
 		}
 	}
 	return func(context.Context) (card.Reader, error) {
-		chip, err := openChip(r, d.log)
+		chip, err := configured.OpenChip(r, d.log)
 		if err != nil {
 			return nil, err // and no reader that is a nil chip
 		}
@@ -745,9 +711,4 @@ func (s signals) Show(o presence.Outcome) {
 	case presence.Refused:
 		s.lamp.Show(lamp.Refused)
 	}
-}
-
-// originOf is what all events of a gateway have in common.
-func originOf(cfg *config.Config) presence.Origin {
-	return presence.Origin{Gateway: cfg.Gateway.ID, Dinas: cfg.Gateway.Dinas, Location: cfg.Gateway.Timezone}
 }

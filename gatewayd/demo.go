@@ -25,6 +25,7 @@ import (
 	"presence/drivers/beacon/beacontest"
 	"presence/drivers/card"
 	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
@@ -468,7 +469,7 @@ func (d *demonstration) summary(interrupted bool) error {
 
 // kept are the ids of the events in the journal of a gateway that has stopped.
 func (d *demonstration) kept() (map[string]bool, error) {
-	file, err := journal.OpenReadOnly(journalPath(d.daemon.cfg))
+	file, err := journal.OpenReadOnly(configured.JournalPath(d.daemon.cfg))
 	if err != nil {
 		return nil, err
 	}

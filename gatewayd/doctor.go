@@ -18,6 +18,7 @@ import (
 	"presence/config"
 	"presence/drivers/pi"
 	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/doctor"
 	"presence/gatewayd/internal/presence"
@@ -81,7 +82,7 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 		// Where only files are missing, all else can still be looked at.
 		opt.Config, err = config.LoadOnly(path)
 	} else if err == nil {
-		opt.Doubts, opt.Problems = checkContents(opt.Config)
+		opt.Doubts, opt.Problems = configured.Check(opt.Config)
 	}
 	if problems := (config.Problems{}); err != nil && !errors.As(err, &problems) {
 		return diagnosis{}, err
@@ -108,10 +109,10 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 	}
 	if opt.Config != nil {
 		found.Gateway = opt.Config.Gateway.ID
-		line := lineOptions(opt.Config)
+		line := configured.Line(opt.Config)
 		line.Log, line.Now, line.Session = slog.New(slog.DiscardHandler), source.Now, presence.ID(uuid.New())
 		opt.Chip = func(r config.Reader) (doctor.Chip, error) {
-			chip, err := openChip(r, slog.New(slog.DiscardHandler))
+			chip, err := configured.OpenChip(r, slog.New(slog.DiscardHandler))
 			if err != nil {
 				return nil, err
 			}

@@ -10,6 +10,7 @@ import (
 
 	"presence/config"
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/hours"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/roster"
@@ -44,7 +45,7 @@ func (d documents) topics() map[string]func([]byte) {
 // openRoster puts the roster in force that the file or the city gives.
 func (d *daemon) openRoster() {
 	d.roster = roster.New()
-	badges := identitiesOf(d.cfg)
+	badges := configured.Badges(d.cfg)
 	if file := d.cfg.Tags.RosterFile; file != "" {
 		d.rosterFile = roster.Follow(file, badges, d.roster, d.log)
 	}
@@ -64,7 +65,7 @@ func (d *daemon) openRoster() {
 // openHours puts the working hours in force that the file or the city gives.
 func (d *daemon) openHours() {
 	zone := d.cfg.Gateway.Timezone
-	d.hours = hours.NewPolicy(calendarOf(zone, d.cfg.Hours))
+	d.hours = hours.NewPolicy(configured.Calendar(zone, d.cfg.Hours))
 	d.signed.hours = d.keeper("hours", "hours", func(body []byte) (keep []byte, use func(), err error) {
 		h, err := config.ParseHours("policy", body)
 		var wrong config.Problems
@@ -75,7 +76,7 @@ func (d *daemon) openHours() {
 			return nil, nil, err
 		}
 		keep, err = json.Marshal(json.RawMessage(body)) // without spaces
-		return keep, func() { d.hours.Set(calendarOf(zone, h)) }, err
+		return keep, func() { d.hours.Set(configured.Calendar(zone, h)) }, err
 	})
 }
 

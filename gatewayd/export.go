@@ -14,6 +14,7 @@ import (
 	"presence/config"
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/outage"
@@ -91,7 +92,7 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 			return err
 		}
 	}
-	file, err := journal.OpenReadOnly(journalPath(cfg))
+	file, err := journal.OpenReadOnly(configured.JournalPath(cfg))
 	if err != nil {
 		return noJournal(cfg.Gateway.StateDir, err)
 	}
@@ -101,7 +102,7 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	if known {
 		end = &alive
 	}
-	report, err := journal.Verify(ctx, journalPath(cfg))
+	report, err := journal.Verify(ctx, configured.JournalPath(cfg))
 	if err != nil {
 		return noJournal(cfg.Gateway.StateDir, err)
 	}
@@ -121,7 +122,7 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	}
 	told := lookUp(file, times)
 	from := exportFrom{
-		origin: originOf(cfg), times: times, answers: told, guess: told, journal: file, outages: outages,
+		origin: configured.Origin(cfg), times: times, answers: told, guess: told, journal: file, outages: outages,
 		damaged: !report.Whole(), now: func() presence.Timing { return present(cfg, times) },
 	}
 	if known {

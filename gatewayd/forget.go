@@ -14,6 +14,7 @@ import (
 
 	"presence/config"
 	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
@@ -37,7 +38,7 @@ func (f forgetCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err := cfg.Badges.ReadKey(); err != nil {
 		return err
 	}
-	person, err := f.person(identitiesOf(cfg))
+	person, err := f.person(configured.Badges(cfg))
 	if err != nil {
 		return usageError{err}
 	}
@@ -52,7 +53,7 @@ func (f forgetCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(journalPath(cfg)); err != nil {
+	if _, err := os.Stat(configured.JournalPath(cfg)); err != nil {
 		return noJournal(cfg.Gateway.StateDir, err)
 	}
 	line := lookLine{Action: lookForget, UID: os.Getuid()}
@@ -63,7 +64,7 @@ func (f forgetCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err := line.write(cfg.Gateway.StateDir); err != nil {
 		fmt.Fprintf(con.err, "gatewayd: %v\n", err)
 	}
-	o := journalOptions(cfg, source.Now, slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	o := configured.Journal(cfg, source.Now, slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	j, err := journal.Open(o)
 	if err != nil {
 		return err

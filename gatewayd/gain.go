@@ -12,6 +12,7 @@ import (
 
 	"presence/config"
 	"presence/drivers/mfrc522"
+	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
 )
 
@@ -57,7 +58,7 @@ func (d doctorCmd) sweepGains(ctx context.Context, path string, con console) err
 		if r.Bus == config.SimBus {
 			return usageError{fmt.Errorf("reader %q is mocked and has no gain to be found", r.Name)}
 		}
-		g, err := sweepGain(ctx, r, func() (sweeper, error) { return openChip(r, slog.New(slog.DiscardHandler)) })
+		g, err := sweepGain(ctx, r, func() (sweeper, error) { return configured.OpenChip(r, slog.New(slog.DiscardHandler)) })
 		if err != nil {
 			return fmt.Errorf("find the gain of reader %q: %w", r.Name, err)
 		}

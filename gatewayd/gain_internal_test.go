@@ -11,6 +11,7 @@ import (
 	"presence/drivers/card"
 	"presence/drivers/cardtest"
 	"presence/drivers/mfrc522/mfrc522test"
+	"presence/gatewayd/internal/configured"
 )
 
 // The sweep over a real driver, and what the technician reads of it.
@@ -18,7 +19,9 @@ func TestGainThatIsBestIsNamed(t *testing.T) {
 	field := cardtest.NewField()
 	chip := mfrc522test.New(field)
 	r := config.Reader{Name: "door", SpeedHz: 1_000_000, GainDB: 48}
-	open := func() (sweeper, error) { return newChip(chip.Port(), chipOptions(r, slog.New(slog.DiscardHandler))) }
+	open := func() (sweeper, error) {
+		return configured.NewChip(chip.Port(), configured.ChipOptions(r, slog.New(slog.DiscardHandler)))
+	}
 	read := func(indonesian bool, list ...readerGains) string {
 		var b strings.Builder
 		if err := (gains{V: 1, Readers: list}).print(&b, indonesian); err != nil {

@@ -8,12 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"presence/config"
 	"presence/drivers/pi"
 	"presence/gatewayd/internal/control"
-	"presence/gatewayd/internal/hours"
 	"presence/gatewayd/internal/presence"
-	"presence/gatewayd/internal/tags"
 )
 
 // control is what the daemon answers on its socket.
@@ -247,44 +244,4 @@ func (d *daemon) piHealth() presence.PiHealth {
 		h.SDErrors = &v
 	}
 	return h
-}
-
-// fenceOf makes the fence of the configuration, nil where there is none.
-func fenceOf(o *config.Office) (*tags.Fence, error) {
-	switch {
-	case o == nil:
-		return nil, nil
-	case o.FenceFile == "":
-		return tags.NewCircle(o.Lat, o.Lon, o.RadiusM)
-	}
-	text, err := os.ReadFile(o.FenceFile)
-	if err != nil {
-		return nil, fmt.Errorf("read fence: %w", err)
-	}
-	f, err := tags.ParseGeoJSON(text)
-	if err != nil {
-		return nil, fmt.Errorf("read fence %s: %w", o.FenceFile, err)
-	}
-	return f, nil
-}
-
-// calendarOf makes working hours of the configuration or of the city.
-func calendarOf(zone *time.Location, h config.Hours) hours.Calendar {
-	c := hours.Calendar{Location: zone, Always: h.Always, Week: weekOf(h.Week)}
-	for _, day := range h.Holidays {
-		c.Holidays = append(c.Holidays, hours.Date(day))
-	}
-	for _, p := range h.Periods {
-		c.Periods = append(c.Periods, hours.Period{From: hours.Date(p.From), To: hours.Date(p.To), Week: weekOf(p.Week)})
-	}
-	return c
-}
-
-func weekOf(w config.Week) (week hours.Week) {
-	for day, spans := range w {
-		for _, s := range spans {
-			week[day] = append(week[day], hours.Span(s))
-		}
-	}
-	return week
 }

@@ -19,6 +19,7 @@ import (
 	"presence/config"
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/outage"
@@ -94,9 +95,9 @@ func (o *office) start() {
 	o.lives++
 	log := slog.New(slog.DiscardHandler)
 	c := clock.New(&o.machine)
-	d := &daemon{cfg: o.cfg, log: log, clock: c, origin: originOf(o.cfg)}
+	d := &daemon{cfg: o.cfg, log: log, clock: c, origin: configured.Origin(o.cfg)}
 	var err error
-	if d.journal, err = journal.Open(journalOptions(o.cfg, c.Now, log)); err != nil {
+	if d.journal, err = journal.Open(configured.Journal(o.cfg, c.Now, log)); err != nil {
 		o.t.Fatal(err)
 	}
 	d.openOutages()
@@ -150,7 +151,7 @@ func (o *office) end(clean bool) {
 	}
 	clear(o.truth.open)
 	what := alerts.Stopped
-	path := journalPath(o.cfg)
+	path := configured.JournalPath(o.cfg)
 	if !clean {
 		what = alerts.Crashed
 		text, err := os.ReadFile(path)
@@ -185,13 +186,13 @@ type sheetLine struct {
 // or of its file.
 func (o *office) sheet(from, to time.Time) []sheetLine {
 	o.t.Helper()
-	x := exportFrom{origin: originOf(o.cfg)}
+	x := exportFrom{origin: configured.Origin(o.cfg)}
 	if o.d != nil {
 		x.times, x.journal, x.outages = o.d.clock, o.d.journal, o.d.outages.All()
 		x.answers = lookUp(o.d.journal, o.d.clock)
 		x.guess = x.answers
 	} else {
-		file, err := journal.OpenReadOnly(journalPath(o.cfg))
+		file, err := journal.OpenReadOnly(configured.JournalPath(o.cfg))
 		if err != nil {
 			o.t.Fatal(err)
 		}

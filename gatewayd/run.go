@@ -15,6 +15,7 @@ import (
 
 	"presence/config"
 	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/supervise"
@@ -238,12 +239,12 @@ func (s *service) reread(old *config.Config) *successor {
 // on the disk is opened: nothing that it has is in use. One that takes over
 // journal and socket of the gateway that runs can only be tried as far as these.
 func (s *service) prepare(next, old *config.Config) (*successor, error) {
-	doubts, wrong := checkFence(next)
+	doubts, wrong := configured.CheckFence(next)
 	for _, p := range doubts {
 		s.log.Warn("configuration is doubtful", "problem", p.String())
 	}
 	if _, err := os.Stat(next.Tags.RosterFile); err == nil { // it may be missing for a while
-		wrong = append(wrong, checkRoster(next)...)
+		wrong = append(wrong, configured.CheckRoster(next)...)
 	}
 	if len(wrong) > 0 {
 		return nil, wrong
@@ -270,8 +271,3 @@ func sameFolder(a, b string) bool {
 	infoB, errB := os.Stat(b)
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
-
-// journalPath is where a gateway keeps its journal.
-func journalPath(cfg *config.Config) string { return journalIn(cfg.Gateway.StateDir) }
-
-func journalIn(stateDir string) string { return filepath.Join(stateDir, "journal.db") }

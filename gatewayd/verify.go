@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"presence/config"
+	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/journal"
 )
@@ -26,7 +27,7 @@ func (verifyCmd) Run(ctx context.Context, c *cli, con console) error {
 		damaged, err = d.Copy(ctx, con.out, "/verify")
 	case errors.Is(err, control.ErrNotRunning):
 		var r journal.Report
-		if r, err = journal.Verify(ctx, journalIn(gateway.StateDir)); err != nil {
+		if r, err = journal.Verify(ctx, configured.JournalIn(gateway.StateDir)); err != nil {
 			return elsewhere(c.Config, gateway.StateDir, noJournal(gateway.StateDir, err))
 		}
 		damaged = !r.Whole()

@@ -1,4 +1,4 @@
-package main
+package configured
 
 import (
 	"encoding/json"
@@ -122,7 +122,7 @@ func TestHoursAsWritten(t *testing.T) {
 		}
 		judged++
 		policy := hours.NewPolicy(hours.Calendar{})
-		policy.Set(calendarOf(zone, h))
+		policy.Set(Calendar(zone, h))
 
 		edges := slices.Concat(usual.edges(), ramadan.edges())
 		for range 40 {

@@ -1,4 +1,4 @@
-package main
+package configured
 
 import (
 	"errors"
@@ -12,8 +12,8 @@ import (
 	"presence/drivers/mfrc522"
 )
 
-// chipOptions are what the configuration says of a reader's chip, pins aside.
-func chipOptions(r config.Reader, log *slog.Logger) mfrc522.Options {
+// ChipOptions are what the configuration says of a reader's chip, pins aside.
+func ChipOptions(r config.Reader, log *slog.Logger) mfrc522.Options {
 	return mfrc522.Options{
 		Speed:  physic.Frequency(r.SpeedHz) * physic.Hertz,
 		GainDB: r.GainDB,
@@ -21,10 +21,10 @@ func chipOptions(r config.Reader, log *slog.Logger) mfrc522.Options {
 	}
 }
 
-// openChip opens the chip of a reader that is wired to this machine, with its
+// OpenChip opens the chip of a reader that is wired to this machine, with its
 // pins.
-func openChip(r config.Reader, log *slog.Logger) (*mfrc522.Reader, error) {
-	opt := chipOptions(r, log)
+func OpenChip(r config.Reader, log *slog.Logger) (*mfrc522.Reader, error) {
+	opt := ChipOptions(r, log)
 	if r.ResetPin != "" {
 		pin, err := bus.Pin(r.ResetPin)
 		if err != nil {
@@ -44,11 +44,11 @@ func openChip(r config.Reader, log *slog.Logger) (*mfrc522.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newChip(port, opt)
+	return NewChip(port, opt)
 }
 
-// newChip makes the driver own the port.
-func newChip(port spi.PortCloser, opt mfrc522.Options) (*mfrc522.Reader, error) {
+// NewChip makes the driver own the port.
+func NewChip(port spi.PortCloser, opt mfrc522.Options) (*mfrc522.Reader, error) {
 	reader, err := mfrc522.New(port, opt)
 	if err != nil {
 		return nil, errors.Join(err, port.Close())
