@@ -2,8 +2,6 @@ package main_test
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -15,18 +13,16 @@ import (
 	"testing"
 	"time"
 
-	mqtt "github.com/eclipse/paho.mqtt.golang"
-
 	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/kittest"
 	"presence/gatewayd/internal/presence"
 	"presence/scripts/deb/debtest"
 )
 
 // kit is what a city and a technician have: the authority, its broker, a stick.
 type kit struct {
+	*kittest.City
 	t      *testing.T
-	ca     string // the authority's folder
-	stick  string
 	broker *brokertest.Broker
 }
 
@@ -35,7 +31,7 @@ func sh(t *testing.T, dir string, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "CA_PASSPHRASE=of the city", "BADGE_PASSPHRASE=of the technician")
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "CA_PASSPHRASE="+kittest.Passphrase, "BADGE_PASSPHRASE="+kittest.BadgePassphrase)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
@@ -46,82 +42,25 @@ func sh(t *testing.T, dir string, name string, args ...string) string {
 // newKit does what BROKER.md says, with the broker on this machine.
 func newKit(t *testing.T) *kit {
 	t.Helper()
-	k := &kit{t: t, ca: t.TempDir(), stick: t.TempDir()}
-	k.authority("init", "Kota Malang")
-	k.authority("broker", "127.0.0.1", "mqtt.example.go.id")
-	k.authority("client", "city")
-	conf := debtest.Read(t, "../scripts/city/mosquitto.conf")
-	for from, to := range map[string]string{
-		"listener 8883\n":                      "", // brokertest's own
-		"/etc/mosquitto/gatewayd/city-ca.pem":  filepath.Join(k.ca, "ca.pem"),
-		"/etc/mosquitto/gatewayd/broker.":      filepath.Join(k.ca, "own/broker."),
-		"/etc/mosquitto/gatewayd/crl.pem":      filepath.Join(k.ca, "crl.pem"),
-		"/etc/mosquitto/gatewayd/gatewayd.acl": k.acl(),
-		"persistence true\n":                   "persistence true\npersistence_location " + t.TempDir() + "/\n",
-	} {
-		if !strings.Contains(conf, from) {
-			t.Fatalf("mosquitto.conf has no %q", from)
-		}
-		conf = strings.ReplaceAll(conf, from, to)
-	}
-	k.broker = brokertest.Start(t, strings.Split(conf, "\n")...)
-
-	template := debtest.Read(t, "../scripts/city/dinas.toml")
-	for from, to := range map[string]string{
+	k := &kit{City: kittest.New(t, "..", "city"), t: t}
+	k.broker = k.Broker()
+	template := k.Edit(debtest.Read(t, "../scripts/city/dinas.toml"), map[string]string{
 		`bus  = "/dev/spidev0.0"`: `bus = "sim"`,
 		`reset_pin = "GPIO25"`:    `poll = "10ms"`,
 		"mqtt.example.go.id:8883": k.broker.Address(),
 		"[feedback]\ngreen  = \"GPIO17\"\nred    = \"GPIO27\"\nbuzzer = \"GPIO22\"\n": "[clock]\nsource = \"trust\"\n",
-	} {
-		if !strings.Contains(template, from) {
-			t.Fatalf("dinas.toml has no %q", from)
-		}
-		template = strings.Replace(template, from, to, 1)
-	}
-	debtest.Write(t, filepath.Join(k.ca, "dinkes.toml"), template, 0o644)
+	})
+	debtest.Write(t, filepath.Join(k.CA, "dinkes.toml"), template, 0o644)
 	key := filepath.Join(t.TempDir(), "badge.key")
-	debtest.Write(t, key, strings.Repeat("0123456789abcdef", 4)+"\n", 0o600)
-	k.authority("bundle", k.stick, key)
+	debtest.Write(t, key, kittest.BadgeKey+"\n", 0o600)
+	k.Authority("bundle", k.Stick, key)
 	return k
-}
-
-// authority runs ca.sh.
-func (k *kit) authority(args ...string) {
-	k.t.Helper()
-	script, err := filepath.Abs("../scripts/city/ca.sh")
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	sh(k.t, k.ca, script, args...)
-}
-
-func (k *kit) acl() string {
-	path, err := filepath.Abs("../scripts/city/gatewayd.acl")
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	return path
-}
-
-// client makes a connection's TLS from a certificate and key.
-func (k *kit) client(cert, key string) func(*mqtt.ClientOptions) {
-	k.t.Helper()
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM([]byte(debtest.Read(k.t, filepath.Join(k.ca, "ca.pem"))))
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	return func(o *mqtt.ClientOptions) {
-		o.Servers = nil
-		o.AddBroker("ssl://" + k.broker.Address()).SetTLSConfig(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}})
-	}
 }
 
 // city listens with the city's own certificate.
 func (k *kit) city() *brokertest.City {
 	k.t.Helper()
-	return k.broker.Subscribe("presence/v1/#", k.client(filepath.Join(k.ca, "own/city.pem"), filepath.Join(k.ca, "own/city.key")))
+	return k.broker.Subscribe("presence/v1/#", k.AsProgram(k.broker, "city"))
 }
 
 // installed is a scratch root with the package, provisioned from the stick, and
@@ -144,11 +83,11 @@ func (k *kit) install(deb, id string) *installed {
 	if err := os.MkdirAll(g.Path("proc"), 0o755); err != nil {
 		k.t.Fatal(err)
 	}
-	g.provision("usb", k.stick, id, "dinkes") // leaves the request
-	k.authority("sign", filepath.Join(k.stick, "requests", id+".csr"))
-	sh(k.t, "", "cp", filepath.Join(k.ca, "issued", id+".pem"), filepath.Join(k.stick, "issued"))
-	g.provision("usb", k.stick, id, "dinkes") // takes the certificate
-	g.provision("renew-url", "file://"+filepath.Join(k.ca, "issued"))
+	g.provision("usb", k.Stick, id, "dinkes") // leaves the request
+	k.Authority("sign", filepath.Join(k.Stick, "requests", id+".csr"))
+	sh(k.t, "", "cp", filepath.Join(k.CA, "issued", id+".pem"), filepath.Join(k.Stick, "issued"))
+	g.provision("usb", k.Stick, id, "dinkes") // takes the certificate
+	g.provision("renew-url", "file://"+filepath.Join(k.CA, "issued"))
 	return g
 }
 
@@ -246,10 +185,10 @@ func (g *installed) expire(k *kit) {
 	conf := filepath.Join(g.t.TempDir(), "conf")
 	debtest.Write(g.t, conf, fmt.Sprintf("[ca]\ndefault_ca = city\n[city]\ndatabase = %s/index.txt\nnew_certs_dir = %[2]s\nprivate_key = %[1]s/ca.key\ncertificate = %[1]s/ca.pem\n"+
 		"default_md = sha256\nrand_serial = yes\nunique_subject = no\npolicy = p\nx509_extensions = x\n[p]\ncommonName = supplied\n[x]\nextendedKeyUsage = clientAuth\n",
-		k.ca, g.t.TempDir()), 0o600)
-	old := filepath.Join(k.ca, "issued", g.id+".pem")
+		k.CA, g.t.TempDir()), 0o600)
+	old := filepath.Join(k.CA, "issued", g.id+".pem")
 	sh(g.t, "", "openssl", "ca", "-batch", "-notext", "-config", conf, "-passin", "env:CA_PASSPHRASE",
-		"-in", filepath.Join(k.ca, "requests", g.id+".csr"), "-startdate", "20240101000000Z", "-enddate", "20240401000000Z", "-out", old)
+		"-in", filepath.Join(k.CA, "requests", g.id+".csr"), "-startdate", "20240101000000Z", "-enddate", "20240401000000Z", "-out", old)
 	g.provision("accept", old)
 }
 
@@ -284,8 +223,8 @@ func TestPackageProvisionedWithTheKit(t *testing.T) {
 		}
 		// Neither of them is on the stick, nor with the authority.
 		key := strings.Split(debtest.Read(t, ours.Path("var/lib/gatewayd/tls/gateway.key")), "\n")
-		for _, secret := range []string{strings.Repeat("0123456789abcdef", 4), key[1]} {
-			if out, err := exec.Command("grep", "-rlF", "-e", secret, k.stick, k.ca).Output(); err == nil {
+		for _, secret := range []string{kittest.BadgeKey, key[1]} {
+			if out, err := exec.Command("grep", "-rlF", "-e", secret, k.Stick, k.CA).Output(); err == nil {
 				t.Errorf("a secret lies in %s", out)
 			}
 		}
@@ -297,14 +236,12 @@ func TestPackageProvisionedWithTheKit(t *testing.T) {
 	arrived(t, seen, green)
 
 	t.Run("another gateway can neither write nor read ours", func(t *testing.T) {
-		as := k.client(other.Path("var/lib/gatewayd/tls/gateway.pem"), other.Path("var/lib/gatewayd/tls/gateway.key"))
-		intruder := k.broker.Subscribe("presence/v1/#", as)
 		const forged = `{"forged":true}`
 		// mosquitto 2.0.11 hangs up on who says what is forbidden: each message has a
 		// connection of its own.
 		forge := func(topic, payload string) {
 			t.Helper()
-			sh(t, "", "mosquitto_pub", "-h", "127.0.0.1", "-p", fmt.Sprint(k.broker.Port), "--cafile", filepath.Join(k.ca, "ca.pem"),
+			sh(t, "", "mosquitto_pub", "-h", "127.0.0.1", "-p", fmt.Sprint(k.broker.Port), "--cafile", filepath.Join(k.CA, "ca.pem"),
 				"--cert", other.Path("var/lib/gatewayd/tls/gateway.pem"), "--key", other.Path("var/lib/gatewayd/tls/gateway.key"),
 				"-t", topic, "-m", payload)
 		}
@@ -321,6 +258,10 @@ func TestPackageProvisionedWithTheKit(t *testing.T) {
 			}
 		}
 		arrived(t, seen, ours.tap("04A1B2C3D41000", 3))
+		// After the forgeries: a certificate has one connection at a time.
+		intruder := k.broker.Subscribe("presence/v1/#", k.As(k.broker,
+			other.Path("var/lib/gatewayd/tls/gateway.pem"), other.Path("var/lib/gatewayd/tls/gateway.key")))
+		defer intruder.Disconnect()
 		soon := time.Now().Add(time.Minute).Format(time.RFC3339)
 		seen.Publish("presence/v1/dinkes/dinkes-01/cmd/ping", false, fmt.Appendf(nil, `{"tx":"1","expires":%q}`, soon))
 		seen.Publish("presence/v1/dinkes/dinkes-02/cmd/ping", false, fmt.Appendf(nil, `{"tx":"2","expires":%q}`, soon))
@@ -336,11 +277,11 @@ func TestPackageProvisionedWithTheKit(t *testing.T) {
 	})
 
 	t.Run("a renewed certificate is taken up while people tap", func(t *testing.T) {
-		k.authority("sign", filepath.Join(k.ca, "requests/dinkes-01.csr"))
+		k.Authority("sign", filepath.Join(k.CA, "requests/dinkes-01.csr"))
 		before := debtest.Read(t, ours.Path("var/lib/gatewayd/tls/gateway.pem"))
 		// A second later it ends a second later.
 		ours.await("a later certificate", func() bool {
-			k.authority("sign", filepath.Join(k.ca, "requests/dinkes-01.csr"))
+			k.Authority("sign", filepath.Join(k.CA, "requests/dinkes-01.csr"))
 			ours.renew()
 			return debtest.Read(t, ours.Path("var/lib/gatewayd/tls/gateway.pem")) != before
 		})
@@ -363,7 +304,7 @@ func TestPackageProvisionedWithTheKit(t *testing.T) {
 		if h := other.health(); h.MQTT.Connected || h.MQTT.Acked != 0 {
 			t.Errorf("the broker let it in: %+v", h.MQTT)
 		}
-		k.authority("renew")
+		k.Authority("renew")
 		other.renew()
 		arrived(t, seen, ids)
 	})

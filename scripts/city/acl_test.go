@@ -29,6 +29,27 @@ func rules(t *testing.T, text string, words ...string) (topics []string) {
 	return topics
 }
 
+// section is the part of an acl_file that is about one of the city's programs.
+func section(t *testing.T, acl, program string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(acl, "\nuser "+program+"\n")
+	if !found {
+		t.Fatalf("the ACL has no user %s", program)
+	}
+	lines, _, _ := strings.Cut(rest, "\nuser ")
+	return lines
+}
+
+// programs are the users of an acl_file.
+func programs(acl string) (names []string) {
+	for line := range strings.Lines(acl) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "user "); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // covered reports whether one of some filters takes in a topic.
 func covered(filters []string, topic string) bool {
 	return slices.ContainsFunc(filters, func(filter string) bool {
@@ -80,9 +101,34 @@ func TestACLFollowsAsyncAPI(t *testing.T) {
 			t.Errorf("the city may not write %s", topic)
 		}
 	}
-	for _, secret := range []string{"event/badge", "reply/resync", "roster"} {
-		if covered(rules(t, string(acl), "topic read"), secret) {
-			t.Errorf("monitoring may read %s", secret)
+	for _, name := range programs(string(acl)) {
+		if name == "recorder" || name == "city" {
+			continue
 		}
+		for _, secret := range []string{"event/badge", "event/tag", "roster"} {
+			if covered(rules(t, section(t, string(acl), name), "topic read"), secret) {
+				t.Errorf("%s may read %s", name, secret)
+			}
+		}
+	}
+	for _, name := range programs(string(acl)) {
+		if monitors := name == "monitor" || strings.HasPrefix(name, "telegraf-"); monitors &&
+			len(rules(t, section(t, string(acl), name), "topic write")) > 0 {
+			t.Errorf("%s may write", name)
+		}
+	}
+}
+
+// The authority makes certificates for the programs that the ACL knows, and a
+// program for each input of Telegraf is among them.
+func TestAuthorityAndACLKnowTheSamePrograms(t *testing.T) {
+	acl := programs(read(t, "gatewayd.acl"))
+	_, rest, found := strings.Cut(read(t, "ca.sh"), "\nprograms=\"")
+	list, _, _ := strings.Cut(rest, "\"")
+	authority := strings.Fields(list)
+	slices.Sort(acl)
+	slices.Sort(authority)
+	if !found || !slices.Equal(acl, authority) {
+		t.Errorf("the ACL has %v, ca.sh %v", acl, authority)
 	}
 }

@@ -4,8 +4,8 @@
 #   ca.sh init CITY             makes the authority in this folder (or $CA_DIR)
 #   ca.sh broker NAME...        key and certificate for the broker; NAME: host names
 #                               and IP addresses by which gateways call it
-#   ca.sh client NAME           key and certificate for a program of the city, such
-#                               as city or monitor: see gatewayd.acl
+#   ca.sh client NAME...        keys and certificates for programs of the city, such
+#                               as recorder or monitor: see gatewayd.acl
 #   ca.sh sign REQUEST.csr...   certificates for gateways, for 90 days
 #   ca.sh renew                 new certificates for all gateways whose own ends
 #                               within 45 days or has ended; their keys stay
@@ -37,7 +37,15 @@ need_ca() { [ -f "$dir/ca.key" ] || fail "there is no authority in $dir: run: ca
 new_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1" 2>/dev/null; }
 
 # Names of the city's own programs in gatewayd.acl: no gateway gets them.
-reserved="city monitor admin broker"
+programs="recorder clock admin city monitor telegraf-health telegraf-parts telegraf-status telegraf-alerts"
+
+# of_the_city NAME: whether no gateway may have it.
+of_the_city() {
+	case " $programs broker " in
+	*" $1 "*) return 0 ;;
+	esac
+	[[ $1 = telegraf-* ]]
+}
 
 # common_name FILE KIND prints the name that a request or certificate is for.
 common_name() {
@@ -115,12 +123,14 @@ subjectAltName = ${names#,}"
 }
 
 make_client() {
-	local name=${1:?ca.sh client: a name is missing}
-	case " $reserved " in
-	*" $name "*) ;;
-	*) fail "\"$name\" is not one of the city's own names in gatewayd.acl: $reserved" ;;
-	esac
-	make_own "$name" $broker_days "$client_extensions"
+	local name
+	[ $# -gt 0 ] || fail "ca.sh client: a name is missing: $programs"
+	for name in "$@"; do
+		case " $programs " in
+		*" $name "*) make_own "$name" $broker_days "$client_extensions" ;;
+		*) fail "\"$name\" is not one of the city's programs in gatewayd.acl: $programs" ;;
+		esac
+	done
 }
 
 sign() {
@@ -130,9 +140,7 @@ sign() {
 		openssl req -in "$request" -noout -verify >/dev/null 2>&1 || fail "$request is no certificate request, or was changed on its way"
 		name=$(common_name "$request" req)
 		[[ $name =~ ^[a-z0-9-]{1,32}$ ]] || fail "$request is for \"$name\": a gateway's id has 1 to 32 of a-z, 0-9 and -"
-		case " $reserved " in
-		*" $name "*) fail "$request is for \"$name\", which is a name of the city itself" ;;
-		esac
+		! of_the_city "$name" || fail "$request is for \"$name\", which is a name of the city itself"
 		if [ -f "$dir/requests/$name.csr" ] && [ "${REPLACE:-}" != "$name" ] &&
 			[ "$(openssl req -in "$request" -noout -pubkey)" != "$(openssl req -in "$dir/requests/$name.csr" -noout -pubkey)" ]; then
 			fail "$name has a certificate for another key. If its Pi was replaced, revoke the old one and run: REPLACE=$name ca.sh sign $request"

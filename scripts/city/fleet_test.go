@@ -53,10 +53,10 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// monitored are the topics that monitoring may read.
-func monitored(t *testing.T) []string {
+// monitored are the topics that a program of monitoring may read.
+func monitored(t *testing.T, program string) []string {
 	t.Helper()
-	return rules(t, read(t, "gatewayd.acl"), "topic read")
+	return rules(t, section(t, read(t, "gatewayd.acl"), program), "topic read")
 }
 
 func TestTelegrafNamesWhatThereIs(t *testing.T) {
@@ -64,6 +64,9 @@ func TestTelegrafNamesWhatThereIs(t *testing.T) {
 		Inputs struct {
 			MQTT []struct {
 				Topics       []string
+				ClientID     string   `toml:"client_id"`
+				Cert         string   `toml:"tls_cert"`
+				Key          string   `toml:"tls_key"`
 				StringFields []string `toml:"json_string_fields"`
 				Parsing      []struct {
 					Topic string
@@ -85,9 +88,15 @@ func TestTelegrafNamesWhatThereIs(t *testing.T) {
 	if len(conf.Inputs.MQTT) == 0 {
 		t.Fatal("it reads nothing")
 	}
+	connections := make(map[string]bool)
 	for _, in := range conf.Inputs.MQTT {
+		const dir = "/etc/telegraf/"
+		if in.Cert != dir+in.ClientID+".pem" || in.Key != dir+in.ClientID+".key" || connections[in.ClientID] {
+			t.Errorf("%s shows %s with %s, or is there twice: each input is a client of its own", in.ClientID, in.Cert, in.Key)
+		}
+		connections[in.ClientID] = true
 		for _, topic := range in.Topics {
-			if !slices.Contains(monitored(t), strings.TrimPrefix(topic, "presence/v1/+/+/")) {
+			if !slices.Contains(monitored(t, in.ClientID), strings.TrimPrefix(topic, "presence/v1/+/+/")) {
 				t.Errorf("it may not read %s", topic)
 			}
 			if len(in.Parsing) != 1 || in.Parsing[0].Topic != topic {
@@ -225,7 +234,7 @@ func TestZabbixNamesWhatThereIs(t *testing.T) {
 		}
 		topic, master := strings.CutPrefix(item.Key, base)
 		if master {
-			if topic = strings.TrimSuffix(topic, `"]`); !slices.Contains(monitored(t), topic) {
+			if topic = strings.TrimSuffix(topic, `"]`); !slices.Contains(monitored(t, "monitor"), topic) {
 				t.Errorf("%s: it may not read %s", item.Name, topic)
 			}
 			continue

@@ -38,7 +38,7 @@ func (r Responder) Run(ctx context.Context) error {
 		}
 	}
 	o := mqtt.NewClientOptions().AddBroker(r.Broker).SetTLSConfig(r.TLS).
-		SetClientID("city-clock").SetCleanSession(true).
+		SetClientID("clock").SetCleanSession(true).
 		SetAutoReconnect(true).SetConnectRetry(true).
 		SetConnectRetryInterval(time.Second).SetMaxReconnectInterval(time.Minute).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) { report(fmt.Sprintf("the line is lost: %v", err)) }).

@@ -1,8 +1,7 @@
 // Command cityclock answers gateways that ask for the time where NTP is blocked.
 // It runs on the city's side, on a machine whose own clock is disciplined, and
-// takes part in nothing else: its access list needs `read
-// presence/v1/+/+/time/request` and `write presence/v1/+/+/time/reply`, and
-// nobody else may write the latter.
+// takes part in nothing else. It shows the certificate of "clock" (ca.sh client
+// clock), which may read the questions and write the answers: see gatewayd.acl.
 package main
 
 import (

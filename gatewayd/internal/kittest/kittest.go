@@ -1,0 +1,147 @@
+package kittest
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/deb/debtest"
+)
+
+// The passphrases of a test's city: of its authority, and of the badge key on the
+// stick.
+const (
+	Passphrase      = "of the city"
+	BadgePassphrase = "of the technician"
+)
+
+// BadgeKey is the badge key of a test's city.
+const BadgeKey = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// City is a test's city. Its files go with the test.
+type City struct {
+	CA    string // the authority's folder
+	Stick string // where a technician's stick is mounted
+
+	t    testing.TB
+	tree string // the top of the source tree
+}
+
+// New makes an authority with certificates for the broker and for some programs of
+// the city; tree is the top of the source tree. Where openssl is not installed the
+// test is skipped, or fails under CI=true.
+func New(t testing.TB, tree string, programs ...string) *City {
+	t.Helper()
+	if _, err := exec.LookPath("openssl"); err != nil {
+		debtest.Skip(t, "openssl is not installed: run scripts/install-test-deps.sh")
+	}
+	tree, err := filepath.Abs(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &City{CA: t.TempDir(), Stick: t.TempDir(), t: t, tree: tree}
+	c.Authority("init", "Kota Malang")
+	c.Authority("broker", "127.0.0.1", "mqtt.example.go.id")
+	for _, name := range programs {
+		c.Authority("client", name)
+	}
+	return c
+}
+
+// Authority runs ca.sh, which has to succeed, and returns what it said.
+func (c *City) Authority(args ...string) string {
+	c.t.Helper()
+	out, err := c.TryAuthority(args...)
+	if err != nil {
+		c.t.Fatalf("ca.sh %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// TryAuthority runs ca.sh and returns what it said.
+func (c *City) TryAuthority(args ...string) (string, error) {
+	cmd := exec.Command(c.Path("scripts/city/ca.sh"), args...)
+	cmd.Dir = c.CA
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "CA_PASSPHRASE="+Passphrase, "BADGE_PASSPHRASE="+BadgePassphrase)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// Path is a path in the source tree.
+func (c *City) Path(name string) string { return filepath.Join(c.tree, name) }
+
+// Own is the path of a file of the city's own, such as recorder.pem.
+func (c *City) Own(name string) string { return filepath.Join(c.CA, "own", name) }
+
+// Issue makes a key and a certificate for a gateway, as on a Pi without our
+// package, and returns the files that hold them.
+func (c *City) Issue(id string) (cert, key string) {
+	c.t.Helper()
+	dir := c.t.TempDir()
+	key = filepath.Join(dir, id+".key")
+	request := filepath.Join(dir, id+".csr")
+	out, err := exec.Command("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+		"-keyout", key, "-subj", "/CN="+id, "-out", request).CombinedOutput()
+	if err != nil {
+		c.t.Fatalf("openssl req: %v\n%s", err, out)
+	}
+	c.Authority("sign", request)
+	cert = filepath.Join(dir, id+".pem")
+	debtest.Write(c.t, cert, debtest.Read(c.t, filepath.Join(c.CA, "issued", id+".pem")), 0o644)
+	return cert, key
+}
+
+// Broker runs the city's mosquitto with the delivered configuration, at a port of
+// this machine.
+func (c *City) Broker() *brokertest.Broker {
+	c.t.Helper()
+	conf := c.Edit(debtest.Read(c.t, c.Path("scripts/city/mosquitto.conf")), map[string]string{
+		"listener 8883\n":                      "", // brokertest has its own
+		"/etc/mosquitto/gatewayd/city-ca.pem":  filepath.Join(c.CA, "ca.pem"),
+		"/etc/mosquitto/gatewayd/broker.":      c.Own("broker."),
+		"/etc/mosquitto/gatewayd/crl.pem":      filepath.Join(c.CA, "crl.pem"),
+		"/etc/mosquitto/gatewayd/gatewayd.acl": c.Path("scripts/city/gatewayd.acl"),
+		"persistence true\n":                   "persistence true\npersistence_location " + c.t.TempDir() + "/\n",
+	})
+	return brokertest.Start(c.t, strings.Split(conf, "\n")...)
+}
+
+// Edit replaces parts of a delivered file, which all have to be there.
+func (c *City) Edit(text string, changes map[string]string) string {
+	c.t.Helper()
+	for from, to := range changes {
+		if !strings.Contains(text, from) {
+			c.t.Fatalf("there is no %q in\n%s", from, text)
+		}
+		text = strings.ReplaceAll(text, from, to)
+	}
+	return text
+}
+
+// As lets a client of the broker show a certificate.
+func (c *City) As(b *brokertest.Broker, cert, key string) func(*mqtt.ClientOptions) {
+	c.t.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(debtest.Read(c.t, filepath.Join(c.CA, "ca.pem"))))
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return func(o *mqtt.ClientOptions) {
+		o.Servers = nil
+		o.AddBroker("ssl://" + b.Address()).SetTLSConfig(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}})
+	}
+}
+
+// AsProgram lets a client be a program of the city.
+func (c *City) AsProgram(b *brokertest.Broker, name string) func(*mqtt.ClientOptions) {
+	c.t.Helper()
+	return c.As(b, c.Own(name+".pem"), c.Own(name+".key"))
+}
