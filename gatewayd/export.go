@@ -120,9 +120,9 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err := times.Read(file); err != nil {
 		fmt.Fprintln(con.err, "gatewayd: times are less well known than they could be:", err)
 	}
-	told := lookUp(file, times)
+	told := readRevisions(file, times)
 	from := exportFrom{
-		origin: configured.Origin(cfg), times: times, answers: told, guess: told, journal: file, outages: outages,
+		origin: configured.Origin(cfg), times: times, revisions: told, estimates: told, journal: file, outages: outages,
 		damaged: !report.Whole(), now: func() presence.Timing { return present(cfg, times) },
 	}
 	if known {
@@ -178,26 +178,26 @@ type timer interface {
 }
 
 // answers says what to print of the times of events, which are in order.
-type answers func(context.Context, []presence.Entry) ([]presence.Said, error)
+type reviser func(context.Context, []presence.Entry) ([]presence.Revision, error)
 
 // lookUp answers with what the city was told, or better. Nobody notes that: the
 // daemon may tell more under the same rev later.
-func lookUp(told interface {
-	Said(from, to uint64) (map[uint64]presence.Said, error)
+func readRevisions(told interface {
+	Revisions(from, to uint64) (map[uint64]presence.Revision, error)
 }, times timer,
-) answers {
-	return func(_ context.Context, entries []presence.Entry) ([]presence.Said, error) {
-		said, err := told.Said(entries[0].Pos, entries[len(entries)-1].Pos)
+) reviser {
+	return func(_ context.Context, entries []presence.Entry) ([]presence.Revision, error) {
+		said, err := told.Revisions(entries[0].Pos, entries[len(entries)-1].Pos)
 		if err != nil {
 			return nil, err
 		}
-		all := make([]presence.Said, len(entries))
+		all := make([]presence.Revision, len(entries))
 		for i, e := range entries {
 			s, ok := said[e.Pos]
 			if !ok {
-				s = presence.Said{Pos: e.Pos, Timing: presence.Raw(e.At)}
+				s = presence.Revision{Pos: e.Pos, Timing: presence.Raw(e.At)}
 			}
-			s.Timing = presence.Best(s.Timing, times.Timing(e.At))
+			s.Timing = presence.Revise(s.Timing, times.Timing(e.At))
 			all[i] = s
 		}
 		return all, nil
@@ -206,15 +206,15 @@ func lookUp(told interface {
 
 // exportFrom is what an export is made of.
 type exportFrom struct {
-	origin  presence.Origin
-	times   timer
-	answers answers // what is told of events
-	guess   answers // the same but for a little, without telling it
-	journal scanner
-	outages []outage.Outage
-	off     *off                   // nil: the gateway runs
-	damaged bool                   // not all of the journal can be read
-	now     func() presence.Timing // nil: nobody knows
+	origin    presence.Origin
+	times     timer
+	revisions reviser // what is told of events
+	estimates reviser // the same but for a little, without telling it
+	journal   scanner
+	outages   []outage.Outage
+	off       *off                   // nil: the gateway runs
+	damaged   bool                   // not all of the journal can be read
+	now       func() presence.Timing // nil: nobody knows
 }
 
 // off is a gateway that does not run.
@@ -311,7 +311,7 @@ func (from exportFrom) each(ctx context.Context, since, until time.Time, fn func
 		if len(page) == 0 {
 			return nil
 		}
-		about, err := from.guess(ctx, page)
+		about, err := from.estimates(ctx, page)
 		if err != nil {
 			return err
 		}
@@ -323,7 +323,7 @@ func (from exportFrom) each(ctx context.Context, since, until time.Time, fn func
 			}
 		}
 		if len(wanted) > 0 {
-			said, err := from.answers(ctx, wanted)
+			said, err := from.revisions(ctx, wanted)
 			if err != nil {
 				return err
 			}

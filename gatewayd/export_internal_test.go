@@ -44,18 +44,18 @@ func TestRecapAndEventsSayTheSame(t *testing.T) {
 	}
 	for _, by := range []offBy{0, offBy(90 * time.Millisecond), offBy(-90 * time.Millisecond), offBy(50 * time.Minute)} {
 		var journal shelf
-		said := make(map[uint64]presence.Said)
+		said := make(map[uint64]presence.Revision)
 		for i, at := range told {
 			pos := uint64(i + 1)
 			journal = append(journal, presence.Entry{Pos: pos, Record: presence.Record{Stream: presence.ID{1}, Seq: pos, Draft: presence.Draft{
 				Kind: presence.KindBadge, At: presence.Reading{Boot: presence.ID{1}, Boottime: time.Duration(pos) * time.Second, Wall: at.UnixNano(), State: presence.ClockSynced},
 				Badge: &presence.Badge{Reader: "door", Badge: string(rune('a' + i)), Card: "unknown", Assurance: "uid"},
 			}}})
-			said[pos] = presence.Said{Pos: pos, Timing: presence.Timing{Quality: presence.QualityCorrected, Time: at, Error: 5 * time.Millisecond, Rev: 1}}
+			said[pos] = presence.Revision{Pos: pos, Timing: presence.Timing{Quality: presence.QualityCorrected, Time: at, Error: 5 * time.Millisecond, Rev: 1}}
 		}
-		answer := func(of func(presence.Entry) presence.Said) answers {
-			return func(_ context.Context, entries []presence.Entry) ([]presence.Said, error) {
-				var all []presence.Said
+		answer := func(of func(presence.Entry) presence.Revision) reviser {
+			return func(_ context.Context, entries []presence.Entry) ([]presence.Revision, error) {
+				var all []presence.Revision
 				for _, e := range entries {
 					all = append(all, of(e))
 				}
@@ -64,8 +64,10 @@ func TestRecapAndEventsSayTheSame(t *testing.T) {
 		}
 		from := exportFrom{
 			origin: csvOrigin, times: by, journal: journal,
-			answers: answer(func(e presence.Entry) presence.Said { return said[e.Pos] }),
-			guess:   answer(func(e presence.Entry) presence.Said { return presence.Said{Pos: e.Pos, Timing: by.Timing(e.At)} }),
+			revisions: answer(func(e presence.Entry) presence.Revision { return said[e.Pos] }),
+			estimates: answer(func(e presence.Entry) presence.Revision {
+				return presence.Revision{Pos: e.Pos, Timing: by.Timing(e.At)}
+			}),
 		}
 		table := func(x control.Export) [][]string {
 			t.Helper()

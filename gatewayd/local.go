@@ -25,7 +25,7 @@ func (d *daemon) control() control.Daemon {
 		Export: func(ctx context.Context, w io.Writer, x control.Export, who int) error {
 			d.note(exportLine(x, who))
 			return export(ctx, w, x, exportFrom{
-				origin: d.origin, times: d.clock, answers: d.shownTimes, guess: lookUp(d.journal, d.clock),
+				origin: d.origin, times: d.clock, revisions: d.exportRevisions, estimates: readRevisions(d.journal, d.clock),
 				journal: d.journal, outages: d.outages.All(),
 				now: func() presence.Timing { return d.clock.Timing(d.clock.Now()) },
 			})
@@ -77,13 +77,13 @@ func (d *daemon) note(l lookLine) {
 
 // shownTimes says what to print of the times of events: the city is told the
 // same. A full disk keeps that from being noted, and nobody from an export.
-func (d *daemon) shownTimes(ctx context.Context, entries []presence.Entry) ([]presence.Said, error) {
-	all, err := d.uplink.Answers(ctx, entries)
+func (d *daemon) exportRevisions(ctx context.Context, entries []presence.Entry) ([]presence.Revision, error) {
+	all, err := d.uplink.RevisionsOutOfTurn(ctx, entries)
 	if err == nil || ctx.Err() != nil {
 		return all, err
 	}
 	d.log.Warn("the city may be told other times than an export", "error", err)
-	return lookUp(d.journal, d.clock)(ctx, entries)
+	return readRevisions(d.journal, d.clock)(ctx, entries)
 }
 
 // hub passes taps to whoever watches. A watcher who does not keep up misses

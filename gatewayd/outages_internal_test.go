@@ -189,8 +189,8 @@ func (o *office) sheet(from, to time.Time) []sheetLine {
 	x := exportFrom{origin: configured.Origin(o.cfg)}
 	if o.d != nil {
 		x.times, x.journal, x.outages = o.d.clock, o.d.journal, o.d.outages.All()
-		x.answers = lookUp(o.d.journal, o.d.clock)
-		x.guess = x.answers
+		x.revisions = readRevisions(o.d.journal, o.d.clock)
+		x.estimates = x.revisions
 	} else {
 		file, err := journal.OpenReadOnly(configured.JournalPath(o.cfg))
 		if err != nil {
@@ -198,8 +198,8 @@ func (o *office) sheet(from, to time.Time) []sheetLine {
 		}
 		defer file.Close()
 		x.times, x.journal = clock.New(nil), file
-		x.answers = lookUp(file, x.times)
-		x.guess = x.answers
+		x.revisions = readRevisions(file, x.times)
+		x.estimates = x.revisions
 		alive, clean, ok := file.Ended()
 		if !ok {
 			o.t.Fatal("nobody knows how the last process ended")

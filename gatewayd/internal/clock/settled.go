@@ -5,7 +5,7 @@ import "presence/gatewayd/internal/presence"
 // Settled reports whether no more will ever be known of the instant of a
 // reading: its boot is over, and what the present one learns says nothing of
 // it.
-func (b *Book) Settled(r presence.Reading) bool {
+func (b *Book) Final(r presence.Reading) bool {
 	newest := len(b.boots) - 1
 	k := b.find(r.Boot)
 	switch {
@@ -26,8 +26,8 @@ func (b *Book) Settled(r presence.Reading) bool {
 
 // Settled reports whether no more will ever be known of the instant of a
 // reading.
-func (c *Clock) Settled(r presence.Reading) bool {
+func (c *Clock) Final(r presence.Reading) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.book.Settled(r)
+	return c.book.Final(r)
 }

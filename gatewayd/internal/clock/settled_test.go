@@ -21,7 +21,7 @@ func TestSettledIsWhatNoLaterAnchorCanTell(t *testing.T) {
 	check := func(when string, want map[byte]bool) {
 		t.Helper()
 		for boot, settled := range want {
-			if got := b.Settled(at(boot)); got != settled {
+			if got := b.Final(at(boot)); got != settled {
 				t.Errorf("%s: boot %d is settled: %v", when, boot, got)
 			}
 		}
@@ -38,7 +38,7 @@ func TestSettledIsWhatNoLaterAnchorCanTell(t *testing.T) {
 	check("after it", map[byte]bool{1: true, 2: true, 3: true, 4: false})
 	trusted := at(4)
 	trusted.State = presence.ClockTrusted
-	if !b.Settled(trusted) {
+	if !b.Final(trusted) {
 		t.Error("a trusted reading is not settled")
 	}
 }

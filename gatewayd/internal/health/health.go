@@ -299,7 +299,7 @@ func (m *Monitor) since(code string, now *string) string {
 		}
 		return s.told.Since
 	}
-	s.since = presence.Best(s.since, m.opt.Timing(s.began))
+	s.since = presence.Revise(s.since, m.opt.Timing(s.began))
 	if s.since.Time.IsZero() {
 		return ""
 	}

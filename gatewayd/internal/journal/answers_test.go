@@ -23,7 +23,7 @@ func corrected(t testing.TB, many, open int) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "journal.db")
-	j := answersJournal(t, path)
+	j := openToRead(t, path)
 	at := presence.Reading{Boot: presence.ID{1}}
 	for i := range many {
 		err := j.Enqueue(t.Context(), presence.Draft{Kind: presence.KindTag, At: at, Tag: &presence.Tag{Receiver: "yard", Tag: "reyax:50"}})
@@ -37,15 +37,15 @@ func corrected(t testing.TB, many, open int) string {
 		}
 	}
 	for first := uint64(1); first <= j.End(); first += 2000 {
-		var all []presence.Said
+		var all []presence.Revision
 		for pos := first; pos < first+2000 && pos <= j.End(); pos++ {
-			all = append(all, presence.Said{
+			all = append(all, presence.Revision{
 				Pos:    pos,
 				Timing: presence.Timing{Quality: presence.QualityCorrected, Time: time.Unix(1_795_417_200, int64(pos)), Error: time.Second, Rev: 1},
 				Open:   pos%uint64(open) == 0,
 			})
 		}
-		if err := j.Say(t.Context(), all); err != nil {
+		if err := j.SaveRevisions(t.Context(), all); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,7 +55,7 @@ func corrected(t testing.TB, many, open int) string {
 	return path
 }
 
-func answersJournal(t testing.TB, path string) *Journal {
+func openToRead(t testing.TB, path string) *Journal {
 	t.Helper()
 	j, err := Open(Options{
 		Path: path, Keep: time.Hour, MaxBytes: 256 << 20, CommitInterval: time.Hour,
@@ -71,11 +71,11 @@ func answersJournal(t testing.TB, path string) *Journal {
 // all that was ever said.
 func TestOpenCorrectionsComeInParts(t *testing.T) {
 	const many, open = 20_000, 100
-	j := answersJournal(t, corrected(t, many, open))
+	j := openToRead(t, corrected(t, many, open))
 	defer j.Close()
-	inMemory := presence.Said{Pos: 7777, Timing: presence.Timing{Quality: presence.QualityCorrected, Time: time.Unix(1, 0), Rev: 2}, Open: true}
-	closed := presence.Said{Pos: 8000, Timing: presence.Timing{Quality: presence.QualityCorrected, Time: time.Unix(1, 0), Rev: 2}}
-	j.SayLater([]presence.Said{inMemory, closed})
+	inMemory := presence.Revision{Pos: 7777, Timing: presence.Timing{Quality: presence.QualityCorrected, Time: time.Unix(1, 0), Rev: 2}, Open: true}
+	closed := presence.Revision{Pos: 8000, Timing: presence.Timing{Quality: presence.QualityCorrected, Time: time.Unix(1, 0), Rev: 2}}
+	j.QueueRevisions([]presence.Revision{inMemory, closed})
 	end, parts := j.End(), 0
 	found := make(map[uint64]bool)
 	for after := uint64(0); after < end; parts++ {
@@ -83,7 +83,7 @@ func TestOpenCorrectionsComeInParts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if looked <= after || looked > end || looked-after > 2*maxAnswers && looked != end {
+		if looked <= after || looked > end || looked-after > 2*maxRevisionsRead && looked != end {
 			t.Fatalf("a part goes from %d to %d", after, looked)
 		}
 		for _, s := range part {
@@ -97,7 +97,7 @@ func TestOpenCorrectionsComeInParts(t *testing.T) {
 	if want := int(end / open); len(found) != want { // one was acknowledged, and another is new
 		t.Errorf("%d corrections are open, want %d", len(found), want)
 	}
-	if want := many / maxAnswers; parts < want || parts > want+2 {
+	if want := many / maxRevisionsRead; parts < want || parts > want+2 {
 		t.Errorf("%d parts, want %d", parts, want)
 	}
 }
@@ -129,7 +129,7 @@ func TestAnOfflineExportReadsEachAnswerOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		count := &counter{ReaderAt: f}
-		index, err := newSaidIndex(count, info.Size())
+		index, err := newRevisionIndex(count, info.Size())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestAnswersGoWithTheirEvents(t *testing.T) {
 	}
 	answers, events := 0, j.Stats().Events
 	err = j.view(func(tx *bolt.Tx) error {
-		answers = tx.Bucket([]byte(bucketSaid)).Stats().KeyN
+		answers = tx.Bucket([]byte(bucketRevisions)).Stats().KeyN
 		return nil
 	})
 	if err != nil || events > 1 || answers > 0 {
@@ -181,7 +181,7 @@ func TestAnswersGoWithTheirEvents(t *testing.T) {
 // BenchmarkOpenCorrections is the first look at a journal in which something was
 // said of 100,000 events: all parts, and memory for one.
 func BenchmarkOpenCorrections(b *testing.B) {
-	j := answersJournal(b, corrected(b, 100_000, 1_000_000))
+	j := openToRead(b, corrected(b, 100_000, 1_000_000))
 	defer j.Close()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -206,7 +206,7 @@ func BenchmarkOfflineAnswers(b *testing.B) {
 			b.Fatal(err)
 		}
 		for from := uint64(1); from <= 100_000; from += 256 {
-			if _, err := r.Said(from, from+255); err != nil {
+			if _, err := r.Revisions(from, from+255); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -17,16 +17,16 @@ type survey struct {
 	// the newest; 0: all of them.
 	newest int
 
-	problem func(error)                    // is told what is wrong
-	state   func(state)                    // may be nil
-	note    func(name string, data []byte) // may be nil
-	said    func(presence.Said)            // may be nil
-	lost    losses                         // what no gap names yet
-	record  func(key, value []byte) bool   // for each record in order; false ends it
-	streams map[presence.ID]streamInfo     // what the file says of its streams
-	last    presence.ID                    // stream of the newest record
-	oldest  uint64                         // where the oldest record is or was; 0: not known
-	partial bool                           // not all records were looked at
+	problem  func(error)                    // is told what is wrong
+	state    func(state)                    // may be nil
+	note     func(name string, data []byte) // may be nil
+	revision func(presence.Revision)        // may be nil
+	lost     losses                         // what no gap names yet
+	record   func(key, value []byte) bool   // for each record in order; false ends it
+	streams  map[presence.ID]streamInfo     // what the file says of its streams
+	last     presence.ID                    // stream of the newest record
+	oldest   uint64                         // where the oldest record is or was; 0: not known
+	partial  bool                           // not all records were looked at
 
 	begun  bool // the oldest record has been looked at
 	broken bool // where the newest record should be, there is none
@@ -62,7 +62,7 @@ func (s *survey) all(r io.ReaderAt, size int64) {
 			s.problem(fmt.Errorf("bucket %q: %w", name, err))
 		}
 	}
-	for _, name := range []string{bucketNotes, bucketSaid} {
+	for _, name := range []string{bucketNotes, bucketRevisions} {
 		if b, ok := buckets[name]; ok {
 			if err := s.bucket(im, name, b); err != nil {
 				s.problem(fmt.Errorf("bucket %q: %w", name, err))
@@ -154,11 +154,11 @@ func (s *survey) bucket(im *image, name string, b bucket) error {
 			}
 			return err
 		})
-	case bucketSaid:
+	case bucketRevisions:
 		return im.each(b, func(e element) error {
-			a, err := s.codec.readSaid(e.key, e.value)
-			if err == nil && s.said != nil {
-				s.said(a)
+			a, err := s.codec.readRevision(e.key, e.value)
+			if err == nil && s.revision != nil {
+				s.revision(a)
 			}
 			return err
 		})

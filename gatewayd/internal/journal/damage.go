@@ -225,7 +225,7 @@ func (j *Journal) rebuild(path string, s salvaged, l loss, d *Damage, p *progres
 		if err := j.copyRecords(db, s, l.file, p); err != nil {
 			return err
 		}
-		if err := j.copyAnswers(db, s.said); err != nil {
+		if err := j.copyRevisions(db, s.revisions); err != nil {
 			return err
 		}
 		return db.Update(func(tx *bolt.Tx) error { return j.putOrder(tx, s, j.gaps(d, l, s)) })
@@ -265,13 +265,13 @@ func (j *Journal) copyRecords(db *bolt.DB, s salvaged, from *os.File, p *progres
 }
 
 // copyAnswers copies what was said of the records that are copied.
-func (j *Journal) copyAnswers(db *bolt.DB, all answers) error {
+func (j *Journal) copyRevisions(db *bolt.DB, all revisions) error {
 	for part := range slices.Chunk(slices.Sorted(maps.Keys(all)), copyStep) {
-		some := make(answers, len(part))
+		some := make(revisions, len(part))
 		for _, pos := range part {
 			some[pos] = all[pos]
 		}
-		if err := db.Update(func(tx *bolt.Tx) error { return j.codec.putSaid(tx, some) }); err != nil {
+		if err := db.Update(func(tx *bolt.Tx) error { return j.codec.putRevisions(tx, some) }); err != nil {
 			return err
 		}
 	}
@@ -307,10 +307,10 @@ func (j *Journal) putOrder(tx *bolt.Tx, s salvaged, gaps []presence.Draft) error
 	}
 	// The file says nothing of positions that it has not: they will be used.
 	kept := s.state
-	kept.Cursor, kept.Oldest, kept.Settled, kept.Sent, kept.Unanswered = 0, 0, 0, 0, 0
+	kept.Cursor, kept.Oldest, kept.FinalUpto, kept.Sent, kept.Unanswered = 0, 0, 0, 0, 0
 	if n := len(s.records); n > 0 {
 		last := s.records[n-1].pos
-		kept.Cursor, kept.Oldest, kept.Settled = min(s.state.Cursor, last), s.records[0].pos, min(s.state.Settled, last)
+		kept.Cursor, kept.Oldest, kept.FinalUpto = min(s.state.Cursor, last), s.records[0].pos, min(s.state.FinalUpto, last)
 		kept.Sent, kept.Unanswered = min(s.state.Sent, last), min(s.state.Unanswered, last)
 	}
 	return j.codec.putChecked(meta, []byte(keyState), kept)

@@ -202,7 +202,7 @@ func createAt(path string, c codec) error {
 		return err
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range []string{bucketEvents, bucketTail, bucketStreams, bucketHoles, bucketMeta, bucketNotes, bucketSaid} {
+		for _, name := range []string{bucketEvents, bucketTail, bucketStreams, bucketHoles, bucketMeta, bucketNotes, bucketRevisions} {
 			if _, err := tx.CreateBucket([]byte(name)); err != nil {
 				return err
 			}

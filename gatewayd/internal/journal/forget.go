@@ -341,7 +341,7 @@ func copyBuckets(from, to *bolt.Tx, streams map[presence.ID]bool) error {
 			if string(name) == bucketStreams && (len(k) != len(presence.ID{}) || !streams[presence.ID(k)]) {
 				return nil
 			}
-			if string(name) == bucketSaid {
+			if string(name) == bucketRevisions {
 				if len(k) != 8 {
 					return damagedf("an answer under a key of %d bytes", len(k))
 				}

@@ -530,7 +530,7 @@ func TestAnswersMakeNoFileGrow(t *testing.T) {
 	j.mu.Lock()
 	answered := j.end
 	for pos := uint64(1); pos <= answered; pos++ {
-		j.said[pos] = presence.Said{Pos: pos, Timing: presence.Timing{
+		j.unsaved[pos] = presence.Revision{Pos: pos, Timing: presence.Timing{
 			Quality: presence.QualityCorrected, Time: time.Unix(int64(pos), 0), Error: time.Second, Rev: 1,
 		}}
 	}

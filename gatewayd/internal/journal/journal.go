@@ -63,23 +63,23 @@ type Journal struct {
 	done   chan struct{} // the writer has ended
 	failed chan struct{} // the file cannot be used through this handle any more
 
-	mu      sync.Mutex
-	queue   queue
-	grown   chan struct{}     // closed and replaced at each commit
-	oldest  uint64            // oldest position in the file
-	end     uint64            // newest durable position
-	holes   spans             // between oldest and end
-	cursor  uint64            // all up to here is delivered
-	acked   time.Time         // when the cursor left what is on disk; zero: it did not
-	settled uint64            // up to here no time can be told better
-	sending sending           // how far the city was told
-	said    answers           // not yet on disk
-	yielded *presence.Reading // see state; never changed in place
-	state   state             // as on disk
-	wrote   time.Time         // when the writer last tried to write
-	pulse   bool              // it is to write that the process runs
-	err     error             // why failed is closed
-	closing bool
+	mu        sync.Mutex
+	queue     queue
+	grown     chan struct{}     // closed and replaced at each commit
+	oldest    uint64            // oldest position in the file
+	end       uint64            // newest durable position
+	holes     spans             // between oldest and end
+	cursor    uint64            // all up to here is delivered
+	acked     time.Time         // when the cursor left what is on disk; zero: it did not
+	finalUpto uint64            // up to here no time can be told better
+	sending   sending           // how far the city was told
+	unsaved   revisions         // not yet on disk
+	yielded   *presence.Reading // see state; never changed in place
+	state     state             // as on disk
+	wrote     time.Time         // when the writer last tried to write
+	pulse     bool              // it is to write that the process runs
+	err       error             // why failed is closed
+	closing   bool
 
 	commits latencies
 	daily   dailyCount
@@ -127,12 +127,12 @@ func newJournal(opt Options) (*Journal, error) {
 	}
 	return &Journal{
 		opt: opt, codec: newCodec(), stream: presence.ID(id),
-		wake:   make(chan struct{}, 1),
-		done:   make(chan struct{}),
-		failed: make(chan struct{}),
-		grown:  make(chan struct{}),
-		queue:  queue{room: make(chan struct{})},
-		said:   make(answers),
+		wake:    make(chan struct{}, 1),
+		done:    make(chan struct{}),
+		failed:  make(chan struct{}),
+		grown:   make(chan struct{}),
+		queue:   queue{room: make(chan struct{})},
+		unsaved: make(revisions),
 
 		wrote: time.Now(),
 	}, nil
@@ -261,7 +261,7 @@ func (j *Journal) begin() (*writer, error) {
 		}
 		j.oldest, j.end = first.pos, last.pos
 		j.cursor = min(j.state.Cursor, j.end)
-		j.settled = min(j.state.Settled, j.end)
+		j.finalUpto = min(j.state.FinalUpto, j.end)
 		j.yielded = j.state.Yielded
 		if lost.yielding() > 0 { // of the process before
 			j.yielded = &lost.last

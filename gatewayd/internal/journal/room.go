@@ -248,7 +248,7 @@ func del(tx *bolt.Tx, pos uint64) error {
 			return err
 		}
 	}
-	if said := tx.Bucket([]byte(bucketSaid)); said != nil {
+	if said := tx.Bucket([]byte(bucketRevisions)); said != nil {
 		return said.Delete(key[:])
 	}
 	return nil

@@ -18,13 +18,13 @@ import (
 )
 
 // maxUnwritten is how many answers wait in memory for a commit to ride on.
-const maxUnwritten = 4096
+const maxUnsaved = 4096
 
 // answers are what was last said of events, by position.
-type answers map[uint64]presence.Said
+type revisions map[uint64]presence.Revision
 
 // written takes those away that are on disk now.
-func (a answers) written(done answers) {
+func (a revisions) written(done revisions) {
 	for pos, s := range done {
 		if a[pos] == s {
 			delete(a, pos)
@@ -33,11 +33,11 @@ func (a answers) written(done answers) {
 }
 
 // first are the n with the lowest positions, all where there are no more.
-func (a answers) first(n int) answers {
+func (a revisions) first(n int) revisions {
 	if len(a) <= n {
 		return a
 	}
-	some := make(answers, n)
+	some := make(revisions, n)
 	for _, pos := range slices.Sorted(maps.Keys(a))[:n] {
 		some[pos] = a[pos]
 	}
@@ -45,7 +45,7 @@ func (a answers) first(n int) answers {
 }
 
 // last is the highest position, 0 where there is none.
-func (a answers) last() (last uint64) {
+func (a revisions) last() (last uint64) {
 	for pos := range a {
 		last = max(last, pos)
 	}
@@ -53,7 +53,7 @@ func (a answers) last() (last uint64) {
 }
 
 // onDiskSaid is an answer's form on disk. The position is its key.
-type onDiskSaid struct {
+type onDiskRevision struct {
 	_       struct{} `cbor:",toarray"`
 	Rev     int
 	Quality presence.Quality
@@ -66,25 +66,25 @@ type onDiskSaid struct {
 
 // Said returns what was last said of the events from..to, by position, where it
 // was not what their own clocks say.
-func (j *Journal) Said(from, to uint64) (map[uint64]presence.Said, error) {
-	found := make(answers)
+func (j *Journal) Revisions(from, to uint64) (map[uint64]presence.Revision, error) {
+	found := make(revisions)
 	// What is in memory goes to the disk, and not the other way.
 	j.mu.Lock()
-	for pos, s := range j.said {
+	for pos, s := range j.unsaved {
 		if from <= pos && pos <= to {
 			found[pos] = s
 		}
 	}
 	j.mu.Unlock()
 	err := j.view(func(tx *bolt.Tx) error {
-		b := tx.Bucket([]byte(bucketSaid))
+		b := tx.Bucket([]byte(bucketRevisions))
 		if b == nil {
 			return nil
 		}
 		c := b.Cursor()
 		start := posKey(from)
 		for k, v := c.Seek(start[:]); k != nil; k, v = c.Next() {
-			s, err := j.codec.readSaid(k, v)
+			s, err := j.codec.readRevision(k, v)
 			if err != nil {
 				return err
 			}
@@ -105,17 +105,17 @@ func (j *Journal) Said(from, to uint64) (map[uint64]presence.Said, error) {
 
 // maxAnswers is at how many answers one call of OpenCorrections looks at most:
 // there may be one of each event, and who asks has more to do.
-const maxAnswers = 1024
+const maxRevisionsRead = 1024
 
 // OpenCorrections are corrections of events behind a position, up to another,
 // that were said and not acknowledged, in the order of their events. It looks at
 // a part of them at a time, and says how far it looked; the next call goes on
 // from there.
-func (j *Journal) OpenCorrections(after, upto uint64) (open []presence.Said, looked uint64, err error) {
-	found := make(answers)
+func (j *Journal) OpenCorrections(after, upto uint64) (open []presence.Revision, looked uint64, err error) {
+	found := make(revisions)
 	// What is in memory goes to the disk, and not the other way.
 	j.mu.Lock()
-	for pos, s := range j.said {
+	for pos, s := range j.unsaved {
 		if after < pos && pos <= upto {
 			found[pos] = s
 		}
@@ -123,14 +123,14 @@ func (j *Journal) OpenCorrections(after, upto uint64) (open []presence.Said, loo
 	j.mu.Unlock()
 	looked = upto
 	err = j.view(func(tx *bolt.Tx) error {
-		b := tx.Bucket([]byte(bucketSaid))
+		b := tx.Bucket([]byte(bucketRevisions))
 		if b == nil {
 			return nil
 		}
 		c, rows := b.Cursor(), 0
 		start := posKey(after + 1)
 		for k, v := c.Seek(start[:]); k != nil; k, v = c.Next() {
-			s, err := j.codec.readSaid(k, v)
+			s, err := j.codec.readRevision(k, v)
 			if err != nil {
 				return err
 			}
@@ -140,7 +140,7 @@ func (j *Journal) OpenCorrections(after, upto uint64) (open []presence.Said, loo
 			if _, newer := found[s.Pos]; !newer && s.Open {
 				found[s.Pos] = s
 			}
-			if rows++; rows == maxAnswers {
+			if rows++; rows == maxRevisionsRead {
 				looked = s.Pos
 				return nil
 			}
@@ -155,18 +155,18 @@ func (j *Journal) OpenCorrections(after, upto uint64) (open []presence.Said, loo
 			open = append(open, s)
 		}
 	}
-	slices.SortFunc(open, func(a, b presence.Said) int { return cmp.Compare(a.Pos, b.Pos) })
+	slices.SortFunc(open, func(a, b presence.Revision) int { return cmp.Compare(a.Pos, b.Pos) })
 	return open, looked, nil
 }
 
 // Say makes durable what is about to be said. After an error it may become
 // durable all the same, and counts as said.
-func (j *Journal) Say(ctx context.Context, all []presence.Said) error {
+func (j *Journal) SaveRevisions(ctx context.Context, all []presence.Revision) error {
 	done := make(chan error, 1)
 	j.mu.Lock()
 	err := j.refusal()
 	if err == nil {
-		j.note(all)
+		j.keepRevisions(all)
 		j.queue.notes.waiting = append(j.queue.notes.waiting, done)
 		j.wakeWriter()
 	}
@@ -186,72 +186,72 @@ func (j *Journal) Say(ctx context.Context, all []presence.Said) error {
 
 // SayLater notes what is being said. It goes to the disk with the next commit,
 // and not later than the delivery of those events does (see Ack).
-func (j *Journal) SayLater(all []presence.Said) {
+func (j *Journal) QueueRevisions(all []presence.Revision) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.note(all)
-	if len(j.said) >= maxUnwritten {
+	j.keepRevisions(all)
+	if len(j.unsaved) >= maxUnsaved {
 		j.wakeWriter()
 	}
 }
 
 // note keeps answers in memory. The caller holds the mutex.
-func (j *Journal) note(all []presence.Said) {
+func (j *Journal) keepRevisions(all []presence.Revision) {
 	for _, s := range all {
 		if s.Pos >= j.oldest {
-			j.said[s.Pos] = s
+			j.unsaved[s.Pos] = s
 		}
 	}
 }
 
 // Settled is the position up to which no event's time can be told better.
-func (j *Journal) Settled() uint64 {
+func (j *Journal) FinalUpto() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.settled
+	return j.finalUpto
 }
 
 // Settle notes that no event's time up to a position can be told better. It
 // goes to the disk with some later commit.
-func (j *Journal) Settle(pos uint64) {
+func (j *Journal) SetFinalUpto(pos uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.settled = max(j.settled, min(pos, j.end))
+	j.finalUpto = max(j.finalUpto, min(pos, j.end))
 }
 
 // Said is Journal.Said of a journal that no daemon holds, as far as it can be
 // read. It reads the pages that hold the answers asked for, and no others.
-func (r *Reader) Said(from, to uint64) (map[uint64]presence.Said, error) {
-	if r.said == nil {
-		index, err := newSaidIndex(r.file, r.size)
+func (r *Reader) Revisions(from, to uint64) (map[uint64]presence.Revision, error) {
+	if r.revisions == nil {
+		index, err := newRevisionIndex(r.file, r.size)
 		if err != nil {
 			return nil, fmt.Errorf("read what was said: %w", err)
 		}
-		r.said = index
+		r.revisions = index
 	}
-	return r.said.read(r.codec, from, to), nil
+	return r.revisions.read(r.codec, from, to), nil
 }
 
 // saidIndex is where the answers lie in a file of which nothing is certain and
 // that does not change.
-type saidIndex struct {
+type revisionIndex struct {
 	im     *image
 	inline *bucket
 	leaves []leafRef
 }
 
 // newSaidIndex finds the pages. What cannot be found counts as not said.
-func newSaidIndex(file io.ReaderAt, size int64) (*saidIndex, error) {
+func newRevisionIndex(file io.ReaderAt, size int64) (*revisionIndex, error) {
 	im, err := openImage(file, size)
 	if im == nil {
 		return nil, err
 	}
-	index := &saidIndex{im: im}
+	index := &revisionIndex{im: im}
 	buckets, err := im.buckets()
 	if err != nil {
 		return index, nil
 	}
-	b, ok := buckets[bucketSaid]
+	b, ok := buckets[bucketRevisions]
 	switch {
 	case !ok:
 	case b.inline != nil:
@@ -265,10 +265,10 @@ func newSaidIndex(file io.ReaderAt, size int64) (*saidIndex, error) {
 }
 
 // read returns the answers of a range, by position, those that can be read.
-func (x *saidIndex) read(c codec, from, to uint64) answers {
-	found := make(answers)
+func (x *revisionIndex) read(c codec, from, to uint64) revisions {
+	found := make(revisions)
 	take := func(e element) error {
-		if s, err := c.readSaid(e.key, e.value); err == nil && from <= s.Pos && s.Pos <= to {
+		if s, err := c.readRevision(e.key, e.value); err == nil && from <= s.Pos && s.Pos <= to {
 			found[s.Pos] = s
 		}
 		return nil
@@ -289,27 +289,27 @@ func (x *saidIndex) read(c codec, from, to uint64) answers {
 
 // readSaid reads the answers of a file of which nothing is certain, as far as
 // they can be read.
-func readSaid(im *image, c codec) (answers, error) {
-	found := make(answers)
+func readRevisions(im *image, c codec) (revisions, error) {
+	found := make(revisions)
 	buckets, err := im.buckets()
 	if err != nil {
 		return found, err
 	}
-	b, ok := buckets[bucketSaid]
+	b, ok := buckets[bucketRevisions]
 	if !ok {
 		return found, nil
 	}
-	s := survey{codec: c, said: func(a presence.Said) { found[a.Pos] = a }}
-	return found, s.bucket(im, bucketSaid, b)
+	s := survey{codec: c, revision: func(a presence.Revision) { found[a.Pos] = a }}
+	return found, s.bucket(im, bucketRevisions, b)
 }
 
 // putSaid writes answers within a transaction, of those events that are still
 // there.
-func (c codec) putSaid(tx *bolt.Tx, all answers) error {
+func (c codec) putRevisions(tx *bolt.Tx, all revisions) error {
 	if len(all) == 0 {
 		return nil
 	}
-	b, err := tx.CreateBucketIfNotExists([]byte(bucketSaid))
+	b, err := tx.CreateBucketIfNotExists([]byte(bucketRevisions))
 	if err != nil {
 		return err
 	}
@@ -321,7 +321,7 @@ func (c codec) putSaid(tx *bolt.Tx, all answers) error {
 			continue
 		}
 		key, t := posKey(pos), s.Timing
-		d := onDiskSaid{Rev: t.Rev, Quality: t.Quality, Error: t.Error, Open: s.Open}
+		d := onDiskRevision{Rev: t.Rev, Quality: t.Quality, Error: t.Error, Open: s.Open}
 		if !t.Time.IsZero() {
 			d.Time = t.Time.UnixNano()
 		}
@@ -336,15 +336,15 @@ func (c codec) putSaid(tx *bolt.Tx, all answers) error {
 }
 
 // readSaid reads what putSaid wrote.
-func (c codec) readSaid(key, value []byte) (presence.Said, error) {
-	var d onDiskSaid
+func (c codec) readRevision(key, value []byte) (presence.Revision, error) {
+	var d onDiskRevision
 	if len(key) != 8 {
-		return presence.Said{}, damagedf("an answer under a key of %d bytes", len(key))
+		return presence.Revision{}, damagedf("an answer under a key of %d bytes", len(key))
 	}
 	if err := c.readChecked(key, value, &d); err != nil {
-		return presence.Said{}, err
+		return presence.Revision{}, err
 	}
-	s := presence.Said{
+	s := presence.Revision{
 		Pos:    binary.BigEndian.Uint64(key),
 		Timing: presence.Timing{Quality: d.Quality, Error: d.Error, Rev: d.Rev},
 		Open:   d.Open,

@@ -12,10 +12,10 @@ import (
 )
 
 // said makes answers for positions.
-func said(rev int, open bool, positions ...uint64) (all []presence.Said) {
+func revisionsOf(rev int, open bool, positions ...uint64) (all []presence.Revision) {
 	at := time.Date(2026, 11, 23, 7, 30, 0, 123456789, time.UTC)
 	for _, pos := range positions {
-		all = append(all, presence.Said{Pos: pos, Open: open, Timing: presence.Timing{
+		all = append(all, presence.Revision{Pos: pos, Open: open, Timing: presence.Timing{
 			Quality: presence.QualityBounded, Time: at, Error: time.Minute, Min: at.Add(-time.Minute), Max: at.Add(time.Minute), Rev: rev,
 		}})
 	}
@@ -23,16 +23,16 @@ func said(rev int, open bool, positions ...uint64) (all []presence.Said) {
 }
 
 // checkSaid compares what the journal says was said.
-func checkSaid(t *testing.T, from interface {
-	Said(from, to uint64) (map[uint64]presence.Said, error)
-}, want ...presence.Said,
+func checkRevisions(t *testing.T, from interface {
+	Revisions(from, to uint64) (map[uint64]presence.Revision, error)
+}, want ...presence.Revision,
 ) {
 	t.Helper()
-	got, err := from.Said(0, 1000)
+	got, err := from.Revisions(0, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wanted := make(map[uint64]presence.Said)
+	wanted := make(map[uint64]presence.Revision)
 	for _, s := range want {
 		wanted[s.Pos] = s
 	}
@@ -64,29 +64,29 @@ func TestWhatWasSaidOutlivesARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	j.SayLater(said(0, false, 2, 3))
-	checkSaid(t, j, said(0, false, 2, 3)...)
-	if err := j.Say(t.Context(), said(1, true, 3, 4)); err != nil {
+	j.QueueRevisions(revisionsOf(0, false, 2, 3))
+	checkRevisions(t, j, revisionsOf(0, false, 2, 3)...)
+	if err := j.SaveRevisions(t.Context(), revisionsOf(1, true, 3, 4)); err != nil {
 		t.Fatal(err)
 	}
-	want := append(said(0, false, 2), said(1, true, 3, 4)...)
-	checkSaid(t, j, want...)
-	j.Settle(2)
+	want := append(revisionsOf(0, false, 2), revisionsOf(1, true, 3, 4)...)
+	checkRevisions(t, j, want...)
+	j.SetFinalUpto(2)
 
 	// A copy of the file is what a power cut would leave now.
 	cut := o
 	cut.Path = copied(t, o.Path)
 	after := open(t, cut)
-	checkSaid(t, after, want...)
+	checkRevisions(t, after, want...)
 	corrections, _, err := after.OpenCorrections(0, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(said(1, true, 3, 4), corrections); diff != "" {
+	if diff := cmp.Diff(revisionsOf(1, true, 3, 4), corrections); diff != "" {
 		t.Errorf("open corrections (-want +got):\n%s", diff)
 	}
 
-	j.SayLater(said(1, false, 3, 4))
+	j.QueueRevisions(revisionsOf(1, false, 3, 4))
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestWhatWasSaidOutlivesARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	checkSaid(t, r, append(said(0, false, 2), said(1, false, 3, 4)...)...)
+	checkRevisions(t, r, append(revisionsOf(0, false, 2), revisionsOf(1, false, 3, 4)...)...)
 }
 
 // TestDeliveryNeverOvertakesWhatWasSaid: the cursor of a file never covers an
@@ -108,7 +108,7 @@ func TestDeliveryNeverOvertakesWhatWasSaid(t *testing.T) {
 		if _, err := j.Append(t.Context(), badge(c, 0)); err != nil {
 			t.Fatal(err)
 		}
-		j.SayLater(said(0, false, pos))
+		j.QueueRevisions(revisionsOf(0, false, pos))
 		j.Ack(pos)
 		if pos%7 != 0 {
 			continue
@@ -116,7 +116,7 @@ func TestDeliveryNeverOvertakesWhatWasSaid(t *testing.T) {
 		cut := o
 		cut.Path = copied(t, o.Path)
 		after := open(t, cut)
-		all, err := after.Said(0, 1000)
+		all, err := after.Revisions(0, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestWhatWasSaidGoesWithItsEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := j.Say(t.Context(), said(1, false, 2, 3, 4, 5)); err != nil {
+	if err := j.SaveRevisions(t.Context(), revisionsOf(1, false, 2, 3, 4, 5)); err != nil {
 		t.Fatal(err)
 	}
 	j.Ack(5)
@@ -148,9 +148,9 @@ func TestWhatWasSaidGoesWithItsEvents(t *testing.T) {
 	if _, err := j.Append(t.Context(), badge(c, 2)); err != nil {
 		t.Fatal(err)
 	}
-	checkSaid(t, j)
-	j.SayLater(said(2, false, 3)) // too late
-	checkSaid(t, j)
+	checkRevisions(t, j)
+	j.QueueRevisions(revisionsOf(2, false, 3)) // too late
+	checkRevisions(t, j)
 }
 
 func TestManyAnswersAreWrittenByThemselves(t *testing.T) {
@@ -162,11 +162,11 @@ func TestManyAnswersAreWrittenByThemselves(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var many []presence.Said
+	var many []presence.Revision
 	for pos := uint64(2); pos < 6000; pos++ {
-		many = append(many, said(0, false, pos)...) // most are of no event
+		many = append(many, revisionsOf(0, false, pos)...) // most are of no event
 	}
-	j.SayLater(many)
+	j.QueueRevisions(many)
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		cut := o
@@ -175,7 +175,7 @@ func TestManyAnswersAreWrittenByThemselves(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := r.Said(0, 10)
+		all, err := r.Revisions(0, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,12 +198,12 @@ func TestWhatWasSaidIsForgottenWithItsEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := j.Say(t.Context(), said(1, false, 2, 3, 4, 5)); err != nil {
+	if err := j.SaveRevisions(t.Context(), revisionsOf(1, false, 2, 3, 4, 5)); err != nil {
 		t.Fatal(err)
 	}
 	gone := badge(c, 1).Badge.Badge
 	if _, err := j.Forget(t.Context(), func(r *presence.Record) bool { return r.Badge.Badge == gone }); err != nil {
 		t.Fatal(err)
 	}
-	checkSaid(t, j, said(1, false, 2, 4, 5)...)
+	checkRevisions(t, j, revisionsOf(1, false, 2, 4, 5)...)
 }

@@ -13,12 +13,12 @@ import (
 
 // salvaged is what could be read of a damaged file.
 type salvaged struct {
-	records []piece // by position, each position once
-	state   state   // with the highest cursor that was found
-	streams map[presence.ID]streamInfo
-	notes   map[string][]byte
-	said    answers
-	unnamed losses // that no gap names yet
+	records   []piece // by position, each position once
+	state     state   // with the highest cursor that was found
+	streams   map[presence.ID]streamInfo
+	notes     map[string][]byte
+	revisions revisions
+	unnamed   losses // that no gap names yet
 
 	missing []presence.Range // numbers between others, of which nothing is left
 	lost    int              // how many events are missing that were not delivered
@@ -53,7 +53,7 @@ func salvage(r io.ReaderAt, size int64, c codec, read func(upto int64)) salvaged
 	}
 	if im != nil {
 		s.notes, _ = readNotes(im, c) // those that can be read
-		s.said, _ = readSaid(im, c)
+		s.revisions, _ = readRevisions(im, c)
 	}
 	pieces := scanRecords(r, size, func(off int64) bool {
 		return im != nil && im.isUsed(uint64(off)/pageSize)

@@ -14,13 +14,13 @@ import (
 
 // The buckets of the file and the keys of meta.
 const (
-	bucketEvents  = "events"
-	bucketTail    = "tail"
-	bucketStreams = "streams"
-	bucketHoles   = "holes"
-	bucketMeta    = "meta"
-	bucketNotes   = "notes" // not in files of the first gateways
-	bucketSaid    = "said"  // nor this
+	bucketEvents    = "events"
+	bucketTail      = "tail"
+	bucketStreams   = "streams"
+	bucketHoles     = "holes"
+	bucketMeta      = "meta"
+	bucketNotes     = "notes" // not in files of the first gateways
+	bucketRevisions = "said"  // nor this
 
 	keyState = "state"
 	keyGaps  = "gaps" // of a journal that was damaged, until the next start records them
@@ -43,7 +43,7 @@ type state struct {
 	// purpose, or named in a gap.
 	Oldest uint64 `cbor:"7,keyasint,omitempty"`
 	// Settled is the position up to which no event's time can be told better.
-	Settled uint64 `cbor:"8,keyasint,omitempty"`
+	FinalUpto uint64 `cbor:"8,keyasint,omitempty"`
 	// Sent is the newest position that is known to have been sent to the city,
 	// Unanswered the one up to which the broker has everything although the city
 	// did not answer when some of it went again; 0 where it did.

@@ -18,10 +18,10 @@ import (
 // Reader is a journal opened for reading while no daemon runs. It reads
 // damaged files too, as far as they go. It serves one goroutine at a time.
 type Reader struct {
-	file  *os.File
-	size  int64
-	codec codec
-	said  *saidIndex // nil until it is asked for
+	file      *os.File
+	size      int64
+	codec     codec
+	revisions *revisionIndex // nil until it is asked for
 }
 
 // OpenReadOnly opens a journal that no daemon holds.

@@ -60,15 +60,15 @@ func newWriter(j *Journal) *writer {
 
 // change is what one commit does.
 type change struct {
-	items   []item
-	starts  bool  // the stream begins
-	ends    bool  // the stream ends on purpose
-	removes spans // waiting events that have to go
-	prunes  int   // at most so many delivered events go
-	rides   int   // so many of the items are the first that wait in the queue
-	notes   map[string][]byte
-	said    answers
-	lost    losses // what is to be named if the process dies after this commit
+	items     []item
+	starts    bool  // the stream begins
+	ends      bool  // the stream ends on purpose
+	removes   spans // waiting events that have to go
+	prunes    int   // at most so many delivered events go
+	rides     int   // so many of the items are the first that wait in the queue
+	notes     map[string][]byte
+	revisions revisions
+	lost      losses // what is to be named if the process dies after this commit
 }
 
 // batch is what the writer does next.
@@ -150,7 +150,7 @@ func (w *writer) next(now time.Time) batch {
 		(j.closing || len(q.flushes) > 0 || len(q.patient) >= maxBatch || now.Sub(q.patient[0].came) >= j.opt.CommitInterval):
 		q.taken = min(len(q.patient), maxBatch)
 		return batch{ride: q.taken, notes: q.takeNotes()}
-	case len(q.notes.waiting) > 0, j.closing && (len(q.notes.data) > 0 || w.behind), len(j.said) >= maxUnwritten && !waiting:
+	case len(q.notes.waiting) > 0, j.closing && (len(q.notes.data) > 0 || w.behind), len(j.unsaved) >= maxUnsaved && !waiting:
 		return batch{notes: q.takeNotes()}
 	case j.closing:
 		return batch{final: true}
@@ -313,17 +313,17 @@ func (w *writer) store(c change, evict bool) (first uint64, err error) {
 func (w *writer) commit(c change) error {
 	j := w.j
 	w.attempt++
-	before, said := j.snapshotSaid()
+	before, said := j.snapshotRevisions()
 	after := before
 	near, err := w.bound()
 	if err != nil {
 		return err
 	}
-	c.said, c.lost = said, w.unnamed(c.rides)
+	c.revisions, c.lost = said, w.unnamed(c.rides)
 	if near && !c.ends {
 		// No more goes in than goes out: a commit removes as many events.
-		if c.said = said.first(pruneStep); len(c.said) < len(said) {
-			after.cursor = max(before.state.Cursor, min(before.cursor, c.said.last()))
+		if c.revisions = said.first(pruneStep); len(c.revisions) < len(said) {
+			after.cursor = max(before.state.Cursor, min(before.cursor, c.revisions.last()))
 		}
 	}
 	after.end += uint64(len(c.items))
@@ -349,13 +349,13 @@ func (w *writer) commit(c change) error {
 		w.tailBytes, w.behind = -1, false
 		return w.failed(err, txid)
 	}
-	w.tailBytes, w.noted, w.behind = tailBytes, c.lost, len(c.said) < len(said)
+	w.tailBytes, w.noted, w.behind = tailBytes, c.lost, len(c.revisions) < len(said)
 	took := time.Since(started)
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.settle(after)
-	j.said.written(c.said)
+	j.unsaved.written(c.revisions)
 	j.commits.add(took)
 	return nil
 }
@@ -377,27 +377,27 @@ func (j *Journal) settle(p place) {
 type place struct {
 	oldest, end uint64
 	cursor      uint64
-	settled     uint64
+	finalUpto   uint64
 	holes       spans
 	state       state
 }
 
 func (j *Journal) snapshot() place {
-	p, _ := j.snapshotSaid()
+	p, _ := j.snapshotRevisions()
 	return p
 }
 
 // snapshotSaid is the place together with the answers that belong to it: what
 // was said of an event is noted before its delivery is.
-func (j *Journal) snapshotSaid() (place, answers) {
+func (j *Journal) snapshotRevisions() (place, revisions) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	state := j.state
 	state.Sent, state.Unanswered = j.sending.sent, j.sending.unanswered
 	state.Yielded = j.yielded
 	return place{
-		oldest: j.oldest, end: j.end, cursor: j.cursor, settled: j.settled, holes: j.holes, state: state,
-	}, maps.Clone(j.said)
+		oldest: j.oldest, end: j.end, cursor: j.cursor, finalUpto: j.finalUpto, holes: j.holes, state: state,
+	}, maps.Clone(j.unsaved)
 }
 
 // seal brings items into their form on disk, from a position on.
@@ -439,10 +439,10 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 	if err := j.codec.putNotes(tx, c.notes); err != nil {
 		return 0, err
 	}
-	if err := j.codec.putSaid(tx, c.said); err != nil {
+	if err := j.codec.putRevisions(tx, c.revisions); err != nil {
 		return 0, err
 	}
-	p.state.Settled = p.settled
+	p.state.FinalUpto = p.finalUpto
 	p.state.Alive = j.opt.Now()
 	p.state.Cursor, p.state.Oldest = p.cursor, p.oldest
 	meta := tx.Bucket([]byte(bucketMeta))

@@ -35,7 +35,7 @@ type Timing struct {
 
 // worthSaying is the least gain for which an event is sent again: below the
 // second that lateness is counted in, above the noise of an NTP client.
-const worthSaying = 250 * time.Millisecond
+const worthCorrecting = 250 * time.Millisecond
 
 // Raw is what a reading says by itself, without any that came before or after.
 func Raw(r Reading) Timing {
@@ -80,7 +80,7 @@ func (t Timing) beside(old Timing) time.Duration {
 // clearer reports whether an answer says so much more than an older one that it is
 // worth a word.
 func (t Timing) clearer(old Timing) bool {
-	return old.Error-t.Error >= worthSaying && t.Error <= old.Error/2
+	return old.Error-t.Error >= worthCorrecting && t.Error <= old.Error/2
 }
 
 // Withdraws reports whether an older answer that was sent cannot stand, so that
@@ -97,21 +97,21 @@ func (t Timing) Withdraws(old Timing) bool {
 	// clearly more has to be told, as it is no improvement: the older one may be the
 	// hours that lay between two clocks.
 	beside := t.beside(old)
-	return beside >= worthSaying || beside > rounding && t.clearer(old)
+	return beside >= worthCorrecting || beside > rounding && t.clearer(old)
 }
 
 // Final reports whether no answer can improve on this one, unless it has to be
 // withdrawn.
-func (t Timing) Final() bool { return !t.Time.IsZero() && t.Error < worthSaying }
+func (t Timing) Final() bool { return !t.Time.IsZero() && t.Error < worthCorrecting }
 
 // Says reports whether two answers say the same, whatever their revs.
-func (t Timing) Says(o Timing) bool {
+func (t Timing) SameAs(o Timing) bool {
 	return t.Quality == o.Quality && t.Time.Equal(o.Time) && t.Error == o.Error && t.Min.Equal(o.Min) && t.Max.Equal(o.Max)
 }
 
 // Said is what was last said to the city of when an event happened, where that
 // was worked out and not read off the event's own clocks (see Raw).
-type Said struct {
+type Revision struct {
 	Pos    uint64 // of the event in the journal
 	Timing Timing
 	// Open marks a correction that the broker has not acknowledged.
@@ -120,7 +120,7 @@ type Said struct {
 
 // Best is the answer to give of an event now: what was said before, unless what
 // is known by now improves on it or takes it back.
-func Best(said, now Timing) Timing {
+func Revise(said, now Timing) Timing {
 	if !now.Improves(said) && !now.Withdraws(said) {
 		return said
 	}

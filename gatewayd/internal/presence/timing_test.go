@@ -59,7 +59,7 @@ func TestWhatTwoClocksLeftOpenIsClosed(t *testing.T) {
 		for _, side := range []time.Duration{-1, 1} {
 			const sharp = 27 * time.Millisecond
 			now := presence.Timing{Quality: presence.QualityCorrected, Time: noon.Add(side * (half - sharp + outside)), Error: sharp, Disputed: true}
-			if got := presence.Best(old, now); got.Rev != 2 || !got.Says(now) {
+			if got := presence.Revise(old, now); got.Rev != 2 || !got.SameAs(now) {
 				t.Errorf("%v beside what was said, on side %d: %+v", outside, side, got)
 			}
 		}
@@ -67,7 +67,7 @@ func TestWhatTwoClocksLeftOpenIsClosed(t *testing.T) {
 	// The noise of a clock is worth no word, also then.
 	told := presence.Timing{Quality: presence.QualityCorrected, Time: noon, Error: 100 * time.Millisecond}
 	now := presence.Timing{Quality: presence.QualityCorrected, Time: noon.Add(150 * time.Millisecond), Error: time.Millisecond, Disputed: true}
-	if got := presence.Best(told, now); !got.Says(told) {
+	if got := presence.Revise(told, now); !got.SameAs(told) {
 		t.Errorf("noise is told: %+v", got)
 	}
 }

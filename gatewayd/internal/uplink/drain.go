@@ -15,15 +15,15 @@ import (
 
 // sent is an event on its way.
 type sent struct {
-	pos    uint64
-	at     time.Time
-	said   presence.Said // of its time
-	why    purpose
-	first  bool   // this connection did not send it yet
-	resync int    // number of the resync that it is part of
-	size   int    // of the payload in bytes
-	name   string // the event's id
-	token  mqtt.Token
+	pos      uint64
+	at       time.Time
+	revision presence.Revision // of its time
+	why      purpose
+	first    bool   // this connection did not send it yet
+	resync   int    // number of the resync that it is part of
+	size     int    // of the payload in bytes
+	name     string // the event's id
+	token    mqtt.Token
 }
 
 // acknowledged tells whether the broker has it.
@@ -217,10 +217,10 @@ func (s *sender) first(ctx context.Context, entries []presence.Entry) error {
 			return s.aheadOf(ctx, after)
 		}
 	}
-	told := u.ledger.toldUpto()
+	told := u.ledger.publishedUpto()
 	rest, from, to := u.ledger.take(entries)
 	u.received(from, to)
-	all, err := u.tellings.decide(ctx, rest, told, better)
+	all, err := u.revisions.revise(ctx, rest, told, bestKnown)
 	if err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (s *sender) aheadOf(ctx context.Context, entries []presence.Entry) error {
 			taps = append(taps, e)
 		}
 	}
-	all, err := u.tellings.decide(ctx, taps, u.ledger.toldUpto(), elsewhere)
+	all, err := u.revisions.revise(ctx, taps, u.ledger.publishedUpto(), bestKnownOutOfTurn)
 	if err != nil {
 		return err
 	}
@@ -250,9 +250,9 @@ func (s *sender) aheadOf(ctx context.Context, entries []presence.Entry) error {
 }
 
 // send sends events with what is said of their times.
-func (s *sender) send(ctx context.Context, entries []presence.Entry, all []presence.Said, as sent) error {
+func (s *sender) send(ctx context.Context, entries []presence.Entry, all []presence.Revision, as sent) error {
 	for i := range entries {
-		as.said = all[i]
+		as.revision = all[i]
 		if err := s.publish(ctx, &entries[i], as); err != nil {
 			return err
 		}
@@ -299,7 +299,7 @@ func (s *sender) repeat(ctx context.Context, what span, why purpose, resync int)
 			s.vanish(span{what.from, entries[i].Pos - 1}, why)
 			what.from = entries[i].Pos + 1
 		}
-		all, err := s.u.tellings.decide(ctx, entries, everything, asBefore)
+		all, err := s.u.revisions.revise(ctx, entries, allPositions, lastPublished)
 		if err != nil {
 			return err
 		}
@@ -321,7 +321,7 @@ func (s *sender) vanish(gone span, why purpose) {
 // publish sends one event as soon as there is a place for it.
 func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error {
 	u := s.u
-	payload, err := u.opt.Origin.Event(&e.Record, as.said.Timing)
+	payload, err := u.opt.Origin.Event(&e.Record, as.revision.Timing)
 	if err != nil {
 		return err
 	}
@@ -376,13 +376,13 @@ type collector struct {
 	from  uint64 // an unbroken run of positions
 	to    uint64
 	count int64
-	open  []presence.Said // corrections
+	open  []presence.Revision // corrections
 }
 
 func (c *collector) add(e sent) {
 	c.u.refusals.tookEvents(e.pos, e.pos)
-	if e.said.Open {
-		c.open = append(c.open, e.said)
+	if e.revision.Open {
+		c.open = append(c.open, e.revision)
 	}
 	switch e.why {
 	case forResync:
@@ -415,7 +415,7 @@ func (c *collector) settle() {
 	c.u.mu.Lock()
 	c.u.stats.Acked += c.count
 	c.u.mu.Unlock()
-	c.u.tellings.acknowledged(c.open)
+	c.u.revisions.acknowledge(c.open)
 	switch {
 	case c.to == 0:
 	case c.u.opt.Receipts:

@@ -23,20 +23,20 @@ type ledger struct {
 	changed chan struct{} // has room for one: there is more to send, or room
 	patient patience
 
-	mu       sync.Mutex
-	begun    bool // there was a connection
-	cursor   uint64
-	moved    time.Time              // when the cursor last moved
-	position uint64                 // last new event that this connection looked at
-	sent     uint64                 // newest event that was ever sent, or is about to be
-	told     uint64                 // the same of this process
-	received map[presence.ID]uint64 // up to which position the city has a stream
-	runs     []run                  // what lies between cursor and position, by stream
-	taken    uint64                 // the broker acknowledged everything up to here
-	waiting  []waiting              // what lies between cursor and taken, in order
-	gaps     []span                 // positions behind the cursor that the journal does not have, in order
-	again    repetition
-	replay   replay
+	mu        sync.Mutex
+	begun     bool // there was a connection
+	cursor    uint64
+	moved     time.Time              // when the cursor last moved
+	position  uint64                 // last new event that this connection looked at
+	sent      uint64                 // newest event that was ever sent, or is about to be
+	published uint64                 // the same of this process
+	received  map[presence.ID]uint64 // up to which position the city has a stream
+	runs      []run                  // what lies between cursor and position, by stream
+	taken     uint64                 // the broker acknowledged everything up to here
+	waiting   []waiting              // what lies between cursor and taken, in order
+	gaps      []span                 // positions behind the cursor that the journal does not have, in order
+	again     repetition
+	replay    replay
 }
 
 // patience is how long nothing may come from the city before the oldest events
@@ -188,7 +188,7 @@ func (l *ledger) take(entries []presence.Entry) (rest []presence.Entry, from, to
 		entries = entries[1:]
 	}
 	if len(entries) > 0 {
-		l.told = max(l.told, l.position)
+		l.published = max(l.published, l.position)
 	}
 	return entries, from, l.cursor
 }
@@ -280,10 +280,10 @@ func (l *ledger) room(most int) bool {
 }
 
 // toldUpto is the newest position that this process ever sent.
-func (l *ledger) toldUpto() uint64 {
+func (l *ledger) publishedUpto() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.told
+	return l.published
 }
 
 // sentHere is the newest position that this connection sent, or that the cursor

@@ -9,7 +9,7 @@ import (
 
 // revision is how far the times of events that were sent have been looked at
 // since more is known. It outlives connections.
-type revision struct {
+type review struct {
 	changed <-chan struct{} // more is known than at the present look; nil before the first
 	left    []span          // still to be looked at
 	upto    uint64          // what is behind was sent with what is known now, or will be
@@ -19,14 +19,14 @@ type revision struct {
 
 // correction is an event whose time is told once more.
 type correction struct {
-	entry presence.Entry
-	said  presence.Said
+	entry    presence.Entry
+	revision presence.Revision
 }
 
 // begin starts a look at all events up to a position whose time may have become
 // better known: those that are in doubt and those sent since, or all of them when
 // it may have to be taken back what was said.
-func (r *revision) begin(changed <-chan struct{}, doubts, settled, upto uint64) {
+func (r *review) begin(changed <-chan struct{}, doubts, settled, upto uint64) {
 	if r.changed == nil {
 		r.upto = settled
 	}
@@ -43,7 +43,7 @@ func (r *revision) begin(changed <-chan struct{}, doubts, settled, upto uint64) 
 }
 
 // next is what to look at now, no further than a position.
-func (r *revision) next(upto uint64) span {
+func (r *review) next(upto uint64) span {
 	if len(r.left) == 0 || r.left[0].from > upto {
 		return span{}
 	}
@@ -52,7 +52,7 @@ func (r *revision) next(upto uint64) span {
 
 // looked notes that events were looked at, up to a position, and which of them
 // are in doubt.
-func (r *revision) looked(upto uint64, doubt []uint64) {
+func (r *review) reviewed(upto uint64, doubt []uint64) {
 	if r.left[0].from = upto + 1; r.left[0].empty() {
 		r.left = r.left[1:]
 	}
@@ -68,7 +68,7 @@ func (r *revision) looked(upto uint64, doubt []uint64) {
 
 // settled is the position up to which nothing is in doubt. It is known at the
 // end of a look.
-func (r *revision) settled() (pos uint64, known bool) {
+func (r *review) finalUpto() (pos uint64, known bool) {
 	switch {
 	case len(r.left) > 0:
 		return 0, false
@@ -97,9 +97,9 @@ func union(all []span) []span {
 // is known was asked.
 func (s *sender) correct(ctx context.Context, changed <-chan struct{}) (bool, error) {
 	position := s.u.ledger.sentHere()
-	r := &s.u.revision
+	r := &s.u.review
 	if changed != r.changed {
-		r.begin(changed, s.u.opt.Times.Doubts(), s.u.opt.Journal.Settled(), position)
+		r.begin(changed, s.u.opt.Times.Doubts(), s.u.opt.Journal.FinalUpto(), position)
 	}
 	if len(s.corrections) == 0 {
 		worked, err := s.findCorrections(ctx, position)
@@ -109,7 +109,7 @@ func (s *sender) correct(ctx context.Context, changed <-chan struct{}) (bool, er
 	}
 	few := s.corrections[:min(len(s.corrections), repeatAtOnce)]
 	for i := range few {
-		if err := s.publish(ctx, &few[i].entry, sent{said: few[i].said, why: forCorrection}); err != nil {
+		if err := s.publish(ctx, &few[i].entry, sent{revision: few[i].revision, why: forCorrection}); err != nil {
 			return false, err
 		}
 	}
@@ -124,7 +124,7 @@ func (s *sender) findCorrections(ctx context.Context, upto uint64) (worked bool,
 		return true, s.reopen(ctx)
 	}
 	if !s.again.empty() {
-		open, looked, err := s.u.tellings.unacknowledged(s.again.from-1, s.again.to)
+		open, looked, err := s.u.revisions.openCorrections(s.again.from-1, s.again.to)
 		if err != nil {
 			return false, err
 		}
@@ -134,7 +134,7 @@ func (s *sender) findCorrections(ctx context.Context, upto uint64) (worked bool,
 		s.again.from = looked + 1
 		return true, nil
 	}
-	r := &s.u.revision
+	r := &s.u.review
 	part := r.next(upto)
 	if part.empty() {
 		return false, nil
@@ -144,9 +144,9 @@ func (s *sender) findCorrections(ctx context.Context, upto uint64) (worked bool,
 		return false, err
 	}
 	if len(entries) == 0 {
-		r.looked(part.to, nil)
+		r.reviewed(part.to, nil)
 	} else {
-		all, err := s.u.tellings.decide(ctx, entries, everything, better)
+		all, err := s.u.revisions.revise(ctx, entries, allPositions, bestKnown)
 		if err != nil {
 			return false, err
 		}
@@ -155,14 +155,14 @@ func (s *sender) findCorrections(ctx context.Context, upto uint64) (worked bool,
 			if said.Open {
 				s.corrections = append(s.corrections, correction{entries[i], said})
 			}
-			if !said.Timing.Final() && !s.u.opt.Times.Settled(entries[i].At) {
+			if !said.Timing.Final() && !s.u.opt.Times.Final(entries[i].At) {
 				doubt = append(doubt, said.Pos)
 			}
 		}
-		r.looked(entries[len(entries)-1].Pos, doubt)
+		r.reviewed(entries[len(entries)-1].Pos, doubt)
 	}
-	if pos, known := r.settled(); known {
-		s.u.opt.Journal.Settle(pos)
+	if pos, known := r.finalUpto(); known {
+		s.u.opt.Journal.SetFinalUpto(pos)
 	}
 	return true, nil
 }
@@ -179,7 +179,7 @@ func (s *sender) reopen(ctx context.Context) error {
 	if len(entries) == 0 {
 		return nil // it is gone, and so is what was said of it
 	}
-	all, err := s.u.tellings.decide(ctx, entries, everything, asBefore)
+	all, err := s.u.revisions.revise(ctx, entries, allPositions, lastPublished)
 	if err != nil {
 		return err
 	}

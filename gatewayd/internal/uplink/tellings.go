@@ -15,57 +15,57 @@ import (
 // the event's delivery, and before the publish where it follows, or may follow,
 // something else. After a crash in between the next process does not know what
 // was told, and tells what it knows then under the next rev.
-type tellings struct {
+type revisions struct {
 	journal Journal
 	times   Times
 
-	deciding sync.Mutex // held from asking what was told until it is noted what will be
-	shown    uint64     // events up to here may have been told elsewhere than to the city
+	deciding  sync.Mutex // held from asking what was told until it is noted what will be
+	outOfTurn uint64     // events up to here may have been told elsewhere than to the city
 
 	mu     sync.Mutex
 	closed uint64 // of the events up to here no correction waits for a PUBACK
 	opened int    // how often there were more that wait
 }
 
-func newTellings(j Journal, t Times) *tellings {
-	return &tellings{journal: j, times: t}
+func newRevisions(j Journal, t Times) *revisions {
+	return &revisions{journal: j, times: t}
 }
 
 // everything is a position behind which no process has told anything.
-const everything = ^uint64(0)
+const allPositions = ^uint64(0)
 
 // manner is how to tell what was told before.
-type manner int
+type choice int
 
 const (
-	asBefore  manner = iota // as it was
-	better                  // better, where that is known by now
-	elsewhere               // better, and not to the city
+	lastPublished      choice = iota // as it was
+	bestKnown                        // better, where that is known by now
+	bestKnownOutOfTurn               // better, and not to the city
 )
 
 // decide says what to tell of events, which are in order, and notes it. This
 // process has told nothing of positions behind told.
-func (a *tellings) decide(ctx context.Context, entries []presence.Entry, told uint64, how manner) ([]presence.Said, error) {
+func (a *revisions) revise(ctx context.Context, entries []presence.Entry, told uint64, how choice) ([]presence.Revision, error) {
 	if len(entries) == 0 {
 		return nil, nil
 	}
 	a.deciding.Lock()
 	defer a.deciding.Unlock()
-	noted, err := a.journal.Said(entries[0].Pos, entries[len(entries)-1].Pos)
+	noted, err := a.journal.Revisions(entries[0].Pos, entries[len(entries)-1].Pos)
 	if err != nil {
 		return nil, err
 	}
-	told = max(told, a.shown)
-	if how == elsewhere {
-		a.shown = max(a.shown, entries[len(entries)-1].Pos)
+	told = max(told, a.outOfTurn)
+	if how == bestKnownOutOfTurn {
+		a.outOfTurn = max(a.outOfTurn, entries[len(entries)-1].Pos)
 	}
-	all := make([]presence.Said, len(entries))
-	var ahead, later []presence.Said
+	all := make([]presence.Revision, len(entries))
+	var ahead, later []presence.Revision
 	for i := range entries {
 		e := &entries[i]
 		s, known := noted[e.Pos]
 		if !known {
-			s = presence.Said{Pos: e.Pos, Timing: presence.Raw(e.At)}
+			s = presence.Revision{Pos: e.Pos, Timing: presence.Raw(e.At)}
 		}
 		first := !known && e.Stream == a.journal.Stream() && e.Pos > told
 		now := a.times.Timing(e.At)
@@ -73,13 +73,13 @@ func (a *tellings) decide(ctx context.Context, entries []presence.Entry, told ui
 		case first && now.Improves(s.Timing):
 			s.Timing = now
 			later = append(later, s)
-		case first && !now.Says(s.Timing):
+		case first && !now.SameAs(s.Timing):
 			// The next process could not tell this from what the reading says.
 			s.Timing = now
 			ahead = append(ahead, s)
 		case first:
-		case how != asBefore || !known:
-			if best := presence.Best(s.Timing, now); best.Rev > s.Timing.Rev {
+		case how != lastPublished || !known:
+			if best := presence.Revise(s.Timing, now); best.Rev > s.Timing.Rev {
 				s.Timing, s.Open = best, true
 				ahead = append(ahead, s)
 			}
@@ -87,11 +87,11 @@ func (a *tellings) decide(ctx context.Context, entries []presence.Entry, told ui
 		all[i] = s
 	}
 	if len(later) > 0 {
-		a.journal.SayLater(later)
+		a.journal.QueueRevisions(later)
 	}
 	if len(ahead) > 0 {
-		err = a.journal.Say(ctx, ahead)
-		a.keepOpen(ahead) // after an error they may be noted all the same
+		err = a.journal.SaveRevisions(ctx, ahead)
+		a.noteOpen(ahead) // after an error they may be noted all the same
 	}
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (a *tellings) decide(ctx context.Context, entries []presence.Entry, told ui
 }
 
 // keepOpen sees to it that those of these that wait for a PUBACK are found again.
-func (a *tellings) keepOpen(all []presence.Said) {
+func (a *revisions) noteOpen(all []presence.Revision) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, s := range all {
@@ -113,16 +113,16 @@ func (a *tellings) keepOpen(all []presence.Said) {
 
 // acknowledged notes that the broker has these corrections. Where what was noted
 // before cannot be read they stay open, and are sent once more.
-func (a *tellings) acknowledged(all []presence.Said) {
+func (a *revisions) acknowledge(all []presence.Revision) {
 	if len(all) == 0 {
 		return
 	}
 	// Nothing better is told meanwhile that this would overtake.
 	a.deciding.Lock()
 	defer a.deciding.Unlock()
-	closed := make([]presence.Said, 0, len(all))
+	closed := make([]presence.Revision, 0, len(all))
 	for _, s := range all {
-		noted, err := a.journal.Said(s.Pos, s.Pos)
+		noted, err := a.journal.Revisions(s.Pos, s.Pos)
 		if newest, ok := noted[s.Pos]; err != nil || !ok || !newest.Open || newest.Timing.Rev != s.Timing.Rev {
 			continue // a better one is on its way
 		}
@@ -130,14 +130,14 @@ func (a *tellings) acknowledged(all []presence.Said) {
 		closed = append(closed, s)
 	}
 	if len(closed) > 0 {
-		a.journal.SayLater(closed)
+		a.journal.QueueRevisions(closed)
 	}
 }
 
 // unacknowledged are the next corrections behind a position, up to another, that
 // are to be sent again at a new connection, in order. It looks at a part of what
 // there is at a time, and says how far.
-func (a *tellings) unacknowledged(after, upto uint64) (open []presence.Said, looked uint64, err error) {
+func (a *revisions) openCorrections(after, upto uint64) (open []presence.Revision, looked uint64, err error) {
 	a.mu.Lock()
 	from := max(after, min(a.closed, upto))
 	known, opened := from == a.closed, a.opened

@@ -22,11 +22,11 @@ type errCrash struct{}
 
 // kept is what a journal has on its disk.
 type kept struct {
-	cursor, settled uint64
-	said            map[uint64]presence.Said
+	cursor, finalUpto uint64
+	revisions         map[uint64]presence.Revision
 }
 
-func (k kept) clone() kept { return kept{k.cursor, k.settled, maps.Clone(k.said)} }
+func (k kept) clone() kept { return kept{k.cursor, k.finalUpto, maps.Clone(k.revisions)} }
 
 // notebook is a journal whose writes become durable when the test wants.
 type notebook struct {
@@ -39,12 +39,12 @@ type notebook struct {
 
 func (n *notebook) commit() { n.disk = n.now.clone() }
 
-func (n *notebook) Cursor() uint64      { return n.now.cursor }
-func (n *notebook) End() uint64         { return uint64(len(n.entries)) }
-func (n *notebook) Ack(pos uint64)      { n.now.cursor = max(n.now.cursor, pos) }
-func (n *notebook) Stream() presence.ID { return n.stream }
-func (n *notebook) Settled() uint64     { return n.now.settled }
-func (n *notebook) Settle(pos uint64)   { n.now.settled = max(n.now.settled, pos) }
+func (n *notebook) Cursor() uint64          { return n.now.cursor }
+func (n *notebook) End() uint64             { return uint64(len(n.entries)) }
+func (n *notebook) Ack(pos uint64)          { n.now.cursor = max(n.now.cursor, pos) }
+func (n *notebook) Stream() presence.ID     { return n.stream }
+func (n *notebook) FinalUpto() uint64       { return n.now.finalUpto }
+func (n *notebook) SetFinalUpto(pos uint64) { n.now.finalUpto = max(n.now.finalUpto, pos) }
 
 func (n *notebook) Place(presence.ID, uint64) (uint64, bool) { return 0, false }
 func (n *notebook) Save(string, []byte) error                { return nil }
@@ -60,20 +60,20 @@ func (n *notebook) Next(_ context.Context, after uint64, most int) ([]presence.E
 	return rest[:min(most, len(rest))], nil
 }
 
-func (n *notebook) Said(from, to uint64) (map[uint64]presence.Said, error) {
-	found := maps.Clone(n.now.said)
-	maps.DeleteFunc(found, func(pos uint64, _ presence.Said) bool { return pos < from || pos > to })
+func (n *notebook) Revisions(from, to uint64) (map[uint64]presence.Revision, error) {
+	found := maps.Clone(n.now.revisions)
+	maps.DeleteFunc(found, func(pos uint64, _ presence.Revision) bool { return pos < from || pos > to })
 	return found, nil
 }
 
-func (n *notebook) SayLater(all []presence.Said) {
+func (n *notebook) QueueRevisions(all []presence.Revision) {
 	for _, s := range all {
-		n.now.said[s.Pos] = s
+		n.now.revisions[s.Pos] = s
 	}
 }
 
-func (n *notebook) Say(_ context.Context, all []presence.Said) error {
-	n.SayLater(all)
+func (n *notebook) SaveRevisions(_ context.Context, all []presence.Revision) error {
+	n.QueueRevisions(all)
 	if n.crash() {
 		panic(errCrash{})
 	}
@@ -85,8 +85,8 @@ func (n *notebook) Say(_ context.Context, all []presence.Said) error {
 }
 
 // OpenCorrections looks at so few that there are several parts.
-func (n *notebook) OpenCorrections(after, upto uint64) (open []presence.Said, looked uint64, err error) {
-	for _, pos := range slices.Sorted(maps.Keys(n.now.said)) {
+func (n *notebook) OpenCorrections(after, upto uint64) (open []presence.Revision, looked uint64, err error) {
+	for _, pos := range slices.Sorted(maps.Keys(n.now.revisions)) {
 		if pos <= after || pos > upto {
 			continue
 		}
@@ -94,7 +94,7 @@ func (n *notebook) OpenCorrections(after, upto uint64) (open []presence.Said, lo
 			return open, looked, nil
 		}
 		looked = pos
-		if s := n.now.said[pos]; s.Open {
+		if s := n.now.revisions[pos]; s.Open {
 			open = append(open, s)
 		}
 	}
@@ -164,10 +164,10 @@ func (k *knowledge) doubt(to lied) {
 	k.learn()
 }
 
-func (k *knowledge) Settled(presence.Reading) bool { return false }
-func (k *knowledge) Doubts() uint64                { return k.doubts }
-func (k *knowledge) Changed() <-chan struct{}      { return k.changed }
-func (k *knowledge) learn()                        { close(k.changed); k.changed = make(chan struct{}) }
+func (k *knowledge) Final(presence.Reading) bool { return false }
+func (k *knowledge) Doubts() uint64              { return k.doubts }
+func (k *knowledge) Changed() <-chan struct{}    { return k.changed }
+func (k *knowledge) learn()                      { close(k.changed); k.changed = make(chan struct{}) }
 
 // wire is a client of a broker that takes what it is given, in order.
 type wire struct {
@@ -181,7 +181,7 @@ func (w *wire) Publish(_ string, _ byte, _ bool, payload any) mqtt.Token {
 }
 
 // told is what a city keeps of an event under one rev.
-type told struct {
+type publishedEvent struct {
 	Seq     uint64
 	Rev     int
 	Stream  string
@@ -260,7 +260,7 @@ func TestNoTimeIsToldTwice(t *testing.T) {
 			m.work(10 + 4*len(m.journal.entries))
 			m.acknowledge(len(m.flying))
 		}
-		m.judge()
+		m.check()
 	})
 }
 
@@ -273,7 +273,7 @@ func newTimesModel(t *rapid.T) *timesModel {
 		},
 		city: make(map[string]map[int]string), news: make(map[string]uint64),
 	}
-	m.journal = &notebook{now: kept{said: make(map[uint64]presence.Said)}, crash: func() bool {
+	m.journal = &notebook{now: kept{revisions: make(map[uint64]presence.Revision)}, crash: func() bool {
 		m.crashes--
 		return m.crashes == -1
 	}}
@@ -363,7 +363,7 @@ func (m *timesModel) arrive(n int) {
 		return
 	}
 	for ; n > 0 && m.taken < len(m.wire.published); n-- {
-		var e told
+		var e publishedEvent
 		if err := json.Unmarshal(m.wire.published[m.taken], &e); err != nil {
 			m.t.Fatal(err)
 		}
@@ -377,7 +377,7 @@ func (m *timesModel) arrive(n int) {
 }
 
 // keep is a city, or somebody with an export, that reads what it is told.
-func (m *timesModel) keep(e told) {
+func (m *timesModel) keep(e publishedEvent) {
 	text := e.Quality
 	if e.Time != nil {
 		text = fmt.Sprintf("%s %s %v", e.Quality, *e.Time, *e.Error)
@@ -407,7 +407,7 @@ func (m *timesModel) acknowledge(n int) {
 }
 
 func (m *timesModel) show(entries []presence.Entry) {
-	all, err := m.u.Answers(context.Background(), entries)
+	all, err := m.u.RevisionsOutOfTurn(context.Background(), entries)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -416,7 +416,7 @@ func (m *timesModel) show(entries []presence.Entry) {
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		var e told
+		var e publishedEvent
 		if err := json.Unmarshal(b, &e); err != nil {
 			m.t.Fatal(err)
 		}
@@ -425,12 +425,12 @@ func (m *timesModel) show(entries []presence.Entry) {
 }
 
 // judge looks at what the city has in the end.
-func (m *timesModel) judge() {
+func (m *timesModel) check() {
 	for _, e := range m.journal.entries {
 		revs := m.city[fmt.Sprintf("%s-%d", e.Stream, e.Seq)]
 		var last presence.Timing
 		for i, rev := range slices.Sorted(maps.Keys(revs)) {
-			now := parseTold(m.t, revs[rev])
+			now := parsePublished(m.t, revs[rev])
 			if i > 0 && !last.Time.IsZero() && m.times.lied[e.At.Boot] == 0 {
 				if out := now.Time.Sub(last.Time).Abs() + now.Error - last.Error; now.Time.IsZero() || out > 2*time.Millisecond {
 					m.t.Fatalf("position %d went from %q to %q", e.Pos, last.Time, revs[rev])
@@ -453,7 +453,7 @@ func (m *timesModel) judge() {
 // worthMore is a gain that must be told: what is, and the rounding of the wire.
 const worthMore = 252 * time.Millisecond
 
-func parseTold(t *rapid.T, text string) presence.Timing {
+func parsePublished(t *rapid.T, text string) presence.Timing {
 	var quality, at string
 	var ms float64
 	n, _ := fmt.Sscan(text, &quality, &at, &ms)
@@ -478,7 +478,7 @@ func TestUnionJoinsWhatTouches(t *testing.T) {
 
 // TestWhatMayBeUntrueIsLookedAtAgain: all that was sent, whatever was settled.
 func TestWhatMayBeUntrueIsLookedAtAgain(t *testing.T) {
-	var r revision
+	var r review
 	r.begin(make(chan struct{}), 0, 300, 300)
 	if s := r.next(300); !s.empty() {
 		t.Errorf("nothing is in doubt, and %v is looked at", s)
@@ -487,7 +487,7 @@ func TestWhatMayBeUntrueIsLookedAtAgain(t *testing.T) {
 	if s := r.next(300); s != (span{1, 300}) {
 		t.Errorf("when clocks contradict each other: %v", s)
 	}
-	r = revision{}
+	r = review{}
 	r.begin(make(chan struct{}), 1, 300, 320)
 	if s := r.next(320); s != (span{1, 320}) {
 		t.Errorf("after a restart: %v", s)
@@ -497,27 +497,27 @@ func TestWhatMayBeUntrueIsLookedAtAgain(t *testing.T) {
 // TestCorrectionsStayBehindTheLine: what this connection has not sent yet, it
 // sends in order, and with what is known then.
 func TestCorrectionsStayBehindTheLine(t *testing.T) {
-	var r revision
+	var r review
 	r.begin(make(chan struct{}), 0, 0, 300)
 	if s := r.next(100); s != (span{1, 100}) {
 		t.Errorf("at 100: %v", s)
 	}
-	r.looked(100, []uint64{40, 90})
+	r.reviewed(100, []uint64{40, 90})
 	if s := r.next(100); !s.empty() {
 		t.Errorf("at 100 again: %v", s)
 	}
-	if _, known := r.settled(); known {
+	if _, known := r.finalUpto(); known {
 		t.Error("it is settled before all was looked at")
 	}
-	r.looked(300, nil)
-	if pos, known := r.settled(); !known || pos != 39 {
+	r.reviewed(300, nil)
+	if pos, known := r.finalUpto(); !known || pos != 39 {
 		t.Errorf("settled up to %d, %v", pos, known)
 	}
 	r.begin(make(chan struct{}), 0, 39, 400)
 	if s := r.next(1000); s != (span{40, 90}) {
 		t.Errorf("what was in doubt: %v", s)
 	}
-	r.looked(90, nil)
+	r.reviewed(90, nil)
 	if s := r.next(1000); s != (span{301, 400}) {
 		t.Errorf("what is new: %v", s)
 	}
@@ -526,14 +526,14 @@ func TestCorrectionsStayBehindTheLine(t *testing.T) {
 // TestLatePUBACKClosesNoBetterCorrection: two corrections of an event are on
 // their way, and the PUBACK of the first comes.
 func TestLatePUBACKClosesNoBetterCorrection(t *testing.T) {
-	n := &notebook{now: kept{said: make(map[uint64]presence.Said)}, crash: func() bool { return false }}
+	n := &notebook{now: kept{revisions: make(map[uint64]presence.Revision)}, crash: func() bool { return false }}
 	times := &knowledge{within: make(map[presence.ID]time.Duration), wrong: make(map[presence.ID]bool), changed: make(chan struct{})}
 	event := presence.Entry{Pos: 1, Record: presence.Record{Draft: presence.Draft{At: presence.Reading{Boot: presence.ID{1}}}}}
-	a := newTellings(n, times)
-	correct := func(within time.Duration) presence.Said {
+	a := newRevisions(n, times)
+	correct := func(within time.Duration) presence.Revision {
 		t.Helper()
 		times.within[presence.ID{1}] = within
-		all, err := a.decide(t.Context(), []presence.Entry{event}, everything, better)
+		all, err := a.revise(t.Context(), []presence.Entry{event}, allPositions, bestKnown)
 		if err != nil || !all[0].Open {
 			t.Fatalf("%+v, %v", all, err)
 		}
@@ -541,15 +541,15 @@ func TestLatePUBACKClosesNoBetterCorrection(t *testing.T) {
 	}
 	first := correct(time.Hour)
 	second := correct(time.Second)
-	a.acknowledged([]presence.Said{first})
-	if s := n.now.said[1]; s != second {
+	a.acknowledge([]presence.Revision{first})
+	if s := n.now.revisions[1]; s != second {
 		t.Errorf("the journal has %+v", s)
 	}
-	if again, _, err := a.unacknowledged(0, 1); err != nil || len(again) != 1 {
+	if again, _, err := a.openCorrections(0, 1); err != nil || len(again) != 1 {
 		t.Errorf("to be sent again: %v, %v", again, err)
 	}
-	a.acknowledged([]presence.Said{second})
-	if again, _, err := a.unacknowledged(0, 1); err != nil || len(again) != 0 || n.now.said[1].Open {
-		t.Errorf("after all: %v, %v, %+v", again, err, n.now.said[1])
+	a.acknowledge([]presence.Revision{second})
+	if again, _, err := a.openCorrections(0, 1); err != nil || len(again) != 0 || n.now.revisions[1].Open {
+		t.Errorf("after all: %v, %v, %+v", again, err, n.now.revisions[1])
 	}
 }

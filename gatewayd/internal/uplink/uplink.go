@@ -53,21 +53,21 @@ type Journal interface {
 
 	// Said returns what was last said of the events from..to, by position,
 	// where it was noted.
-	Said(from, to uint64) (map[uint64]presence.Said, error)
+	Revisions(from, to uint64) (map[uint64]presence.Revision, error)
 	// Say makes durable what is about to be said. After an error it counts as
 	// said.
-	Say(ctx context.Context, all []presence.Said) error
+	SaveRevisions(ctx context.Context, all []presence.Revision) error
 	// SayLater notes what is being said. It becomes durable not later than the
 	// delivery of those events.
-	SayLater(all []presence.Said)
+	QueueRevisions(all []presence.Revision)
 	// OpenCorrections are those of events behind a position, up to another, that
 	// were noted as open, in order. It looks at a part of them at a time, and
 	// says how far.
-	OpenCorrections(after, upto uint64) (open []presence.Said, looked uint64, err error)
+	OpenCorrections(after, upto uint64) (open []presence.Revision, looked uint64, err error)
 	// Settled is the position up to which no event's time can be told better.
-	Settled() uint64
+	FinalUpto() uint64
 	// Settle notes how far that is by now.
-	Settle(pos uint64)
+	SetFinalUpto(pos uint64)
 }
 
 // Times says what is known, now, of when an event happened.
@@ -77,7 +77,7 @@ type Times interface {
 	Timing(presence.Reading) presence.Timing
 	// Settled reports whether no more will ever be known of it, unless Doubts
 	// rises.
-	Settled(presence.Reading) bool
+	Final(presence.Reading) bool
 	// Doubts is another number each time that what was said of any reading may
 	// turn out to be untrue. It is 0 in a new process only if that never was so.
 	Doubts() uint64
@@ -213,8 +213,8 @@ type Uplink struct {
 	ledger    *ledger
 	answers   answers
 	spent     *spent
-	tellings  *tellings
-	revision  revision
+	revisions *revisions
+	review    review
 	refusals  *refusals
 	dial      func(context.Context) (net.Conn, error)
 	published atomic.Int64
@@ -252,13 +252,13 @@ const logRoom = 32
 func New(opt Options) *Uplink {
 	u := &Uplink{
 		opt: opt, limits: opt.Limits.withDefaults(),
-		prefix:   "presence/v1/" + opt.Origin.Dinas + "/" + opt.Origin.Gateway + "/",
-		commands: maps.Clone(opt.Commands),
-		tellings: newTellings(opt.Journal, opt.Times),
-		changed:  make(chan struct{}, 1),
-		lines:    make(chan []byte, logRoom),
-		retained: make(map[string][]byte),
-		unsaid:   make(map[string]struct{}),
+		prefix:    "presence/v1/" + opt.Origin.Dinas + "/" + opt.Origin.Gateway + "/",
+		commands:  maps.Clone(opt.Commands),
+		revisions: newRevisions(opt.Journal, opt.Times),
+		changed:   make(chan struct{}, 1),
+		lines:     make(chan []byte, logRoom),
+		retained:  make(map[string][]byte),
+		unsaid:    make(map[string]struct{}),
 
 		contested: make(map[string]struct{}),
 		progress:  make(chan struct{}),
@@ -441,8 +441,8 @@ func (u *Uplink) Drained(ctx context.Context) {
 
 // Answers says what to show of the times of events, which are in order, outside
 // of the line: what the city has been told, or is going to be.
-func (u *Uplink) Answers(ctx context.Context, entries []presence.Entry) ([]presence.Said, error) {
-	return u.tellings.decide(ctx, entries, u.ledger.toldUpto(), elsewhere)
+func (u *Uplink) RevisionsOutOfTurn(ctx context.Context, entries []presence.Entry) ([]presence.Revision, error) {
+	return u.revisions.revise(ctx, entries, u.ledger.publishedUpto(), bestKnownOutOfTurn)
 }
 
 // delivered moves the cursor.

@@ -25,23 +25,23 @@ import (
 
 // memory is a journal without a disk.
 type memory struct {
-	mu      sync.Mutex
-	entries []presence.Entry
-	cursor  uint64
-	grown   chan struct{}
-	said    map[uint64]presence.Said
-	settled uint64
-	sent    uint64
-	silent  uint64
-	gone    map[uint64]bool // removed
-	notes   map[string][]byte
-	saves   int
+	mu        sync.Mutex
+	entries   []presence.Entry
+	cursor    uint64
+	grown     chan struct{}
+	revisions map[uint64]presence.Revision
+	finalUpto uint64
+	sent      uint64
+	silent    uint64
+	gone      map[uint64]bool // removed
+	notes     map[string][]byte
+	saves     int
 }
 
 var stream = presence.ID{1, 2, 3}
 
 func newMemory(n int) *memory {
-	m := &memory{grown: make(chan struct{}), said: make(map[uint64]presence.Said)}
+	m := &memory{grown: make(chan struct{}), revisions: make(map[uint64]presence.Revision)}
 	m.add(n)
 	return m
 }
@@ -170,55 +170,55 @@ func (m *memory) NoteUnanswered(pos uint64) {
 	m.silent = pos
 }
 
-func (m *memory) Said(from, to uint64) (map[uint64]presence.Said, error) {
+func (m *memory) Revisions(from, to uint64) (map[uint64]presence.Revision, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	found := maps.Clone(m.said)
-	maps.DeleteFunc(found, func(pos uint64, _ presence.Said) bool { return pos < from || pos > to })
+	found := maps.Clone(m.revisions)
+	maps.DeleteFunc(found, func(pos uint64, _ presence.Revision) bool { return pos < from || pos > to })
 	return found, nil
 }
 
-func (m *memory) Say(_ context.Context, all []presence.Said) error {
-	m.SayLater(all)
+func (m *memory) SaveRevisions(_ context.Context, all []presence.Revision) error {
+	m.QueueRevisions(all)
 	return nil
 }
 
-func (m *memory) SayLater(all []presence.Said) {
+func (m *memory) QueueRevisions(all []presence.Revision) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range all {
-		m.said[s.Pos] = s
+		m.revisions[s.Pos] = s
 	}
 }
 
-func (m *memory) OpenCorrections(after, upto uint64) (open []presence.Said, looked uint64, err error) {
+func (m *memory) OpenCorrections(after, upto uint64) (open []presence.Revision, looked uint64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, pos := range slices.Sorted(maps.Keys(m.said)) {
-		if s := m.said[pos]; s.Open && after < pos && pos <= upto {
+	for _, pos := range slices.Sorted(maps.Keys(m.revisions)) {
+		if s := m.revisions[pos]; s.Open && after < pos && pos <= upto {
 			open = append(open, s)
 		}
 	}
 	return open, upto, nil
 }
 
-func (m *memory) Settled() uint64 {
+func (m *memory) FinalUpto() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.settled
+	return m.finalUpto
 }
 
-func (m *memory) Settle(pos uint64) {
+func (m *memory) SetFinalUpto(pos uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.settled = max(m.settled, pos)
+	m.finalUpto = max(m.finalUpto, pos)
 }
 
 type trusted struct{}
 
 func (trusted) Changed() <-chan struct{} { return nil }
 
-func (trusted) Settled(presence.Reading) bool { return true }
+func (trusted) Final(presence.Reading) bool { return true }
 
 func (trusted) Doubts() uint64 { return 0 }
 
