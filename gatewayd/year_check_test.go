@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"testing/synctest"
@@ -499,10 +501,20 @@ func (w *world) checkOutages(day, end time.Time, rows []map[string]string, insta
 // known tells whether a time of this quality is exact enough to be compared.
 func known(quality string) bool { return quality == "synced" || quality == "corrected" }
 
-// memory is how much the whole test holds, the gateway in it included.
-func memory() int64 {
+// memory is how much the whole test holds, the gateway in it included. Where
+// YEAR_HEAP names a folder, a profile of it goes there.
+func (w *world) memory() int64 {
 	runtime.GC()
 	runtime.GC()
+	if dir := os.Getenv("YEAR_HEAP"); dir != "" {
+		f, err := os.Create(filepath.Join(dir, w.now().In(w.office).Format(time.DateOnly)+".pprof"))
+		if err == nil {
+			err = errors.Join(pprof.WriteHeapProfile(f), f.Close())
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)

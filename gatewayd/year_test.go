@@ -187,7 +187,7 @@ func (w *world) live(p plan) {
 				// The storm's own account takes room until it is forgotten.
 				stormy := !w.floodFrom.IsZero() && (w.floodTo.IsZero() || w.now().Sub(w.floodTo) < w.cfg.Journal.Keep+5*24*time.Hour)
 				if n/20 >= len(held) && !stormy && w.now().Sub(w.life.since) > 10*time.Minute {
-					held = append(held, memory())
+					held = append(held, w.memory())
 				}
 				if w.sure() {
 					w.checkLosses()

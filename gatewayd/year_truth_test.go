@@ -140,12 +140,15 @@ func newTruth(w *world) *truth {
 	}
 }
 
-// wrong notes that the gateway told something that is not so. The caller holds
-// the mutex.
+// wrong notes that the gateway told something that is not so. The first few of
+// each kind are printed at once, so that a long run can be stopped early. The
+// caller holds the mutex.
 func (tr *truth) wrong(what, format string, args ...any) {
 	tr.untrue[what]++
 	if len(tr.said[what]) < 5 {
-		tr.said[what] = append(tr.said[what], tr.w.stamp()+" "+fmt.Sprintf(format, args...))
+		line := tr.w.stamp() + " " + fmt.Sprintf(format, args...)
+		tr.said[what] = append(tr.said[what], line)
+		fmt.Printf("year: untrue: %s: %s\n", what, line)
 	}
 }
 
