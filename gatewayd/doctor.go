@@ -72,6 +72,47 @@ func (d doctorCmd) Run(ctx context.Context, c *cli, con console) error {
 	return nil
 }
 
+// sweepGains tries out the gains of all readers of the configuration.
+func (d doctorCmd) sweepGains(ctx context.Context, path string, con console) error {
+	cfg, err := config.LoadOnly(path)
+	if err != nil {
+		return err
+	}
+	switch _, _, err := healthOf(ctx, cfg.Gateway.StateDir); {
+	case err == nil, errors.Is(err, fs.ErrPermission), errors.Is(err, control.ErrSilent):
+		return errors.New("the gateway runs and holds the readers; stop it first: sudo systemctl stop gatewayd")
+	case !errors.Is(err, control.ErrNotRunning):
+		return err
+	}
+	found := doctor.Gains{V: 1, Readers: []doctor.ReaderGains{}}
+	for _, r := range cfg.Readers {
+		if r.Bus == config.SimBus {
+			return usageError{fmt.Errorf("reader %q is mocked and has no gain to be found", r.Name)}
+		}
+		g, err := doctor.SweepGain(ctx, r, func() (doctor.Sweeper, error) { return configured.OpenChip(r, slog.New(slog.DiscardHandler)) })
+		if err != nil {
+			return fmt.Errorf("find the gain of reader %q: %w", r.Name, err)
+		}
+		found.Readers = append(found.Readers, g)
+	}
+	if d.JSON {
+		enc := json.NewEncoder(con.out)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(found)
+	} else {
+		err = found.Print(con.out, speaksIndonesian(os.Getenv))
+	}
+	if err != nil {
+		return fmt.Errorf("print gains: %w", err)
+	}
+	for _, r := range found.Readers {
+		if r.Best == 0 {
+			return exitStatus(exitFailed)
+		}
+	}
+	return nil
+}
+
 func examine(ctx context.Context, path string) (diagnosis, error) {
 	opt := doctor.Options{
 		Path: path, Board: pi.Board{Root: "/"}, Self: self(), Disk: pi.DiskFree,

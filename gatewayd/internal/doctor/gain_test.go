@@ -1,4 +1,4 @@
-package main
+package doctor_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"presence/drivers/cardtest"
 	"presence/drivers/mfrc522/mfrc522test"
 	"presence/gatewayd/internal/configured"
+	"presence/gatewayd/internal/doctor"
 )
 
 // The sweep over a real driver, and what the technician reads of it.
@@ -19,18 +20,18 @@ func TestGainThatIsBestIsNamed(t *testing.T) {
 	field := cardtest.NewField()
 	chip := mfrc522test.New(field)
 	r := config.Reader{Name: "door", SpeedHz: 1_000_000, GainDB: 48}
-	open := func() (sweeper, error) {
+	open := func() (doctor.Sweeper, error) {
 		return configured.NewChip(chip.Port(), configured.ChipOptions(r, slog.New(slog.DiscardHandler)))
 	}
-	read := func(indonesian bool, list ...readerGains) string {
+	read := func(indonesian bool, list ...doctor.ReaderGains) string {
 		var b strings.Builder
-		if err := (gains{V: 1, Readers: list}).print(&b, indonesian); err != nil {
+		if err := (doctor.Gains{V: 1, Readers: list}).Print(&b, indonesian); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()
 	}
 
-	none, err := sweepGain(t.Context(), r, open)
+	none, err := doctor.SweepGain(t.Context(), r, open)
 	if err != nil || none.Best != 0 || len(none.Tried) != 6 {
 		t.Fatalf("without a badge: %+v, %v", none, err)
 	}
@@ -43,7 +44,7 @@ func TestGainThatIsBestIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	field.Put(c)
-	found, err := sweepGain(t.Context(), r, open)
+	found, err := doctor.SweepGain(t.Context(), r, open)
 	if err != nil || found.Best != 33 || found.Set != 48 {
 		t.Fatalf("with a badge: %+v, %v", found, err)
 	}
@@ -53,7 +54,7 @@ func TestGainThatIsBestIsNamed(t *testing.T) {
 		{read(false, found), "  18 dB: 100 of 100 looks saw a badge, 0 attempts failed\n"},
 		{read(false, found), "the best is gain_db = 33; 48 is set"},
 		{read(true, found), "yang terbaik gain_db = 33; yang dipakai 48"},
-		{read(false, readerGains{Name: "door", Set: 33, Best: 33}), "gain_db = 33 is the best, and is set"},
+		{read(false, doctor.ReaderGains{Name: "door", Set: 33, Best: 33}), "gain_db = 33 is the best, and is set"},
 	} {
 		if !strings.Contains(text.got, text.want) {
 			t.Errorf("%q does not say %q", text.got, text.want)
@@ -64,13 +65,13 @@ func TestGainThatIsBestIsNamed(t *testing.T) {
 	}
 
 	chip.SetFault(mfrc522test.FaultDeaf)
-	if _, err := sweepGain(t.Context(), r, open); !errors.Is(err, card.ErrDeaf) {
+	if _, err := doctor.SweepGain(t.Context(), r, open); !errors.Is(err, card.ErrDeaf) {
 		t.Errorf("of a deaf reader: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	chip.SetFault(mfrc522test.FaultNone)
-	if _, err := sweepGain(ctx, r, open); !errors.Is(err, context.Canceled) {
+	if _, err := doctor.SweepGain(ctx, r, open); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }

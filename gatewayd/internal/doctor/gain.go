@@ -1,0 +1,89 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"presence/config"
+	"presence/drivers/mfrc522"
+)
+
+// gainLooks is how often each gain is tried: enough to tell a gain at which one
+// look in twenty fails from one at which none does, and all six of them in a few
+// seconds.
+const gainLooks = 100
+
+// Gains is the document that `gatewayd doctor --gain --json` prints.
+type Gains struct {
+	V       int           `json:"v"`
+	Readers []ReaderGains `json:"readers"`
+}
+
+// ReaderGains is how well one reader hears a badge.
+type ReaderGains struct {
+	Name  string               `json:"name"`
+	Set   int                  `json:"gain_db"` // as configured
+	Best  int                  `json:"best_db"` // 0 where no badge was seen
+	Tried []mfrc522.GainResult `json:"tried"`
+}
+
+// Sweeper is a reader's chip whose gain can be tried out.
+type Sweeper interface {
+	SweepGain(ctx context.Context, looks int) ([]mfrc522.GainResult, error)
+	Close() error
+}
+
+// SweepGain tries out the gains of one reader. It closes the chip that open returns.
+func SweepGain(ctx context.Context, r config.Reader, open func() (Sweeper, error)) (ReaderGains, error) {
+	chip, err := open()
+	if err != nil {
+		return ReaderGains{}, err
+	}
+	g := ReaderGains{Name: r.Name, Set: r.GainDB}
+	g.Tried, err = chip.SweepGain(ctx, gainLooks)
+	if closing := chip.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return ReaderGains{}, err
+	}
+	g.Best, _ = mfrc522.BestGain(g.Tried)
+	return g, nil
+}
+
+// Print writes a table for the technician.
+func (g Gains) Print(w io.Writer, indonesian bool) error {
+	say := func(en, id string, args ...any) error {
+		text := en
+		if indonesian {
+			text = id
+		}
+		_, err := fmt.Fprintf(w, text+"\n", args...)
+		return err
+	}
+	for _, r := range g.Readers {
+		err := say("reader %s", "pembaca %s", r.Name)
+		for _, t := range r.Tried {
+			err = errors.Join(err, say(
+				"  %d dB: %3d of %d looks saw a badge, %d attempts failed",
+				"  %d dB: %3d dari %d pembacaan melihat kartu, %d percobaan gagal", t.DB, t.Seen, t.Looks, t.BadFrames))
+		}
+		switch {
+		case r.Best == 0:
+			err = errors.Join(err, say(
+				"  no badge was seen at any gain: lay one where people hold theirs, and try again",
+				"  tidak ada kartu yang terlihat: letakkan kartu di tempat orang menempelkannya, lalu ulangi"))
+		case r.Best == r.Set:
+			err = errors.Join(err, say("  gain_db = %d is the best, and is set", "  gain_db = %d yang terbaik, dan sudah dipakai", r.Best))
+		default:
+			err = errors.Join(err, say(
+				"  the best is gain_db = %d; %d is set", "  yang terbaik gain_db = %d; yang dipakai %d", r.Best, r.Set))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
