@@ -54,7 +54,7 @@ const SimBus = "sim"
 // Reader is one badge reader.
 type Reader struct {
 	Name     string        `toml:"name"`
-	Chip     string        `toml:"chip"`     // "mfrc522" or "pn532"
+	Chip     string        `toml:"chip"`     // one of Chips
 	Bus      string        `toml:"bus"`      // a device path, or SimBus
 	SpeedHz  int           `toml:"speed_hz"` // of the SPI clock
 	Poll     time.Duration `toml:"poll"`
@@ -66,7 +66,7 @@ type Reader struct {
 // Receiver is one radio receiver of tags.
 type Receiver struct {
 	Name     string `toml:"name"`
-	Protocol string `toml:"protocol"` // "meshtastic", "kenwood", "reyax" or "waypoint"
+	Protocol string `toml:"protocol"` // one of Protocols
 	Port     string `toml:"port"`     // a device path
 	Baud     int    `toml:"baud"`
 }

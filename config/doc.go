@@ -10,5 +10,6 @@
 // The way through the package: document.go reads TOML into tables that know
 // their lines, values.go takes single values out of them and reports what is
 // wrong with each, read.go and hours.go know the tables and the rules between
-// keys, files.go looks at the files that the configuration names.
+// keys, hardware.go the kinds of readers and receivers, files.go looks at the
+// files that the configuration names, machine.go at the machine it is checked on.
 package config

@@ -84,9 +84,10 @@ func readReaders(tables []*table, pins users) []Reader {
 	var list []Reader
 	names, buses := users{}, users{}
 	for _, t := range tables {
+		chip := t.hardware("chip", "mfrc522", chips())
 		r := Reader{
 			Name:     t.name("name", "door"),
-			Chip:     t.choice("chip", "mfrc522", "mfrc522", "pn532"),
+			Chip:     chip.name,
 			SpeedHz:  t.whole("speed_hz", 1_000_000, 10_000, 10_000_000),
 			Poll:     t.duration("poll", 50*time.Millisecond, 10*time.Millisecond, 5*time.Second),
 			ResetPin: t.pin("reset_pin"),
@@ -99,7 +100,7 @@ func readReaders(tables []*table, pins users) []Reader {
 			r.Bus = t.device("bus", "/dev/spidev0.0")
 			buses.claim(t, "bus", r.Bus, say("each reader has a bus of its own"))
 		}
-		if r.Chip != "mfrc522" {
+		if !chip.gain {
 			if t.has("gain_db") {
 				t.problem("gain_db", "is for chip mfrc522 only: delete it")
 			}
@@ -121,12 +122,11 @@ func readReceivers(tables []*table) []Receiver {
 			Name: t.name("name", "yard"),
 			Port: t.device("port", "/dev/serial/by-id/usb-..."),
 		}
-		if t.required("protocol", "kenwood") != "" {
-			r.Protocol = t.choice("protocol", "", "meshtastic", "kenwood", "reyax", "waypoint")
-		}
 		usual := 9600
-		if r.Protocol == "meshtastic" || r.Protocol == "reyax" {
-			usual = 115200
+		if t.required("protocol", "kenwood") != "" {
+			if p := t.hardware("protocol", "", protocols()); p.name != "" {
+				r.Protocol, usual = p.name, p.baud
+			}
 		}
 		r.Baud = t.oneOf("baud", usual, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
 		names.claim(t, "name", r.Name, say("each receiver has a name of its own"))

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -134,6 +135,33 @@ func TestReferenceMentionsEveryKey(t *testing.T) {
 		}
 		if !slices.Contains(mentioned, key) {
 			t.Errorf("the reference does not mention %s", key)
+		}
+	}
+}
+
+// TestReferenceNamesTheHardware: whoever writes the configuration finds each chip
+// and protocol there, which of them this version does not have, and the usual
+// speed of a receiver's port.
+func TestReferenceNamesTheHardware(t *testing.T) {
+	text := string(Reference())
+	_, speeds, _ := strings.Cut(text, "# Default: ")
+	speeds, _, _ = strings.Cut(speeds, "\n")
+	for key, table := range map[string][]hardware{"chip": chips(), "protocol": protocols()} {
+		for _, h := range table {
+			if !strings.Contains(text, strconv.Quote(h.name)) {
+				t.Errorf("the reference does not name %s = %q", key, h.name)
+			}
+			if said := strings.Contains(text, strconv.Quote(h.name)+" is not available in this version"); said == h.built {
+				t.Errorf("the reference says of %s = %q that it is not available: %v", key, h.name, said)
+			}
+			if key != "protocol" {
+				continue
+			}
+			_, names, found := strings.Cut(speeds, strconv.Itoa(h.baud)+" for ")
+			names, _, _ = strings.Cut(names, ",")
+			if !found || !slices.Contains(strings.Fields(strings.TrimSuffix(names, ".")), h.name) {
+				t.Errorf("the reference does not say that the usual speed of %s is %d", h.name, h.baud)
+			}
 		}
 	}
 }

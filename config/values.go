@@ -88,9 +88,6 @@ func (t *table) text(key, byDefault string) string {
 	case strings.ContainsFunc(v.text, unicode.IsControl):
 		t.problem(key, "has a line break or another control character: write it on one line")
 		return byDefault
-	case unbuilt(join(t.path, key), v.text):
-		t.problem(key, "%s is not available in this version: leave it out", show(v.text))
-		return byDefault
 	}
 	return v.text
 }
@@ -151,10 +148,6 @@ func (t *table) file(key, byDefault string) string {
 func (t *table) flag(key string) bool {
 	v := t.get(key, say("true or false, without quotes"), unstable.Bool)
 	if v == nil {
-		return false
-	}
-	if unbuilt(join(t.path, key), v.text) {
-		t.problem(key, "%s is not available in this version: leave it out", v.text)
 		return false
 	}
 	return v.text == "true"

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"presence/config"
+	"presence/drivers/beacon"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
@@ -99,9 +100,9 @@ func (f forgetCmd) person(badges presence.Badges) (control.Person, error) {
 		}
 	}
 	for _, t := range f.Tag {
-		name, err := roster.TagName(t)
-		if err != nil {
-			return p, fmt.Errorf("--tag %.60q: want it as in the events: %s", t, roster.TagForms)
+		name, ok := beacon.TagName(t)
+		if !ok {
+			return p, fmt.Errorf("--tag %.60q: want it as in the events: %s", t, roster.TagForms())
 		}
 		p.Tags = append(p.Tags, name)
 	}

@@ -1,11 +1,6 @@
 package beacon
 
-import (
-	"fmt"
-	"io"
-	"strings"
-	"time"
-)
+import "time"
 
 // Fix is one position report of one tag, as received.
 type Fix struct {
@@ -73,29 +68,4 @@ type Decoder interface {
 	// frames are counted through the function that the decoder was made with
 	// and skipped. The only errors are the stream's own.
 	Next() (Fix, error)
-}
-
-// The protocols that New knows.
-const (
-	Kenwood  = "kenwood"
-	Reyax    = "reyax"
-	Waypoint = "waypoint"
-)
-
-// Protocols names the protocols that New knows, in alphabetical order.
-func Protocols() []string { return []string{Kenwood, Reyax, Waypoint} }
-
-// New makes the decoder for a protocol by its name in the configuration.
-// Each rejected frame is passed to reject, once, on the goroutine that calls
-// Next; reject may be nil.
-func New(protocol string, r io.Reader, reject func(Reason)) (Decoder, error) {
-	switch protocol {
-	case Kenwood:
-		return NewKenwood(r, reject), nil
-	case Reyax:
-		return NewReyax(r, reject), nil
-	case Waypoint:
-		return NewWaypoint(r, reject), nil
-	}
-	return nil, fmt.Errorf("unknown protocol %q: want one of %s", protocol, strings.Join(Protocols(), ", "))
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"presence/drivers/beacon"
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/presence/presencetest"
@@ -170,5 +172,17 @@ func TestEveryAlertIsDescribed(t *testing.T) {
 	}
 	if err := v.Validate("presence/v1/dinkes/dinkes-01/alert/lunch", []byte(`{"code":"lunch","level":"warn","since":"","id":"x","en":"x"}`)); err == nil {
 		t.Error("any code passes")
+	}
+}
+
+// TestEveryTagNameIsDescribed: whatever a decoder calls a tag, a consumer that goes
+// by the document takes it.
+func TestEveryTagNameIsDescribed(t *testing.T) {
+	pattern, _ := describe(t).schema("tagName")["pattern"].(string)
+	form := regexp.MustCompile(pattern)
+	for _, name := range beacon.TagExamples() {
+		if !form.MatchString(name) {
+			t.Errorf("a tag can be named %s, which does not match the pattern of tagName in scripts/city/asyncapi.yaml", name)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"presence/drivers/beacon"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -28,7 +29,7 @@ func FuzzParseCSV(f *testing.F) {
 		}
 		seen := make(map[string]bool)
 		for _, p := range pairs {
-			if !presence.IsHashedBadge(p.Badge) || !tagForms.MatchString(p.Tag) || seen[p.Badge] {
+			if name, ok := beacon.TagName(p.Tag); !ok || name != p.Tag || !presence.IsHashedBadge(p.Badge) || seen[p.Badge] {
 				t.Fatalf("accepted: %+v", p)
 			}
 			seen[p.Badge] = true

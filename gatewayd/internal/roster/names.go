@@ -2,18 +2,12 @@ package roster
 
 import (
 	"errors"
-	"regexp"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"presence/drivers/beacon"
 	"presence/drivers/card"
 	"presence/gatewayd/internal/presence"
 )
-
-// maxTag is the longest tag name, in bytes.
-const maxTag = 128
 
 // pair makes a pair of what somebody wrote. Its errors name neither: a raw card
 // number must not reach a log.
@@ -22,9 +16,9 @@ func pair(badge, tag string, badges presence.Badges) (Pair, error) {
 	if err != nil {
 		return Pair{}, err
 	}
-	name, err := TagName(strings.TrimSpace(tag))
-	if err != nil {
-		return Pair{}, err
+	name, ok := beacon.TagName(strings.TrimSpace(tag))
+	if !ok {
+		return Pair{}, errors.New(wrongTag())
 	}
 	return Pair{Badge: identity, Tag: name}, nil
 }
@@ -48,27 +42,14 @@ func identify(s string, badges presence.Badges) (string, error) {
 	return badges.Identity(uid.Bytes()), nil
 }
 
-var tagForms = regexp.MustCompile(`^(mesh:[0-9a-f]{8}|kenwood:([0-9]{1,9}-[0-9]{1,9}|U?[0-9]{1,9})|reyax:(0|[1-9][0-9]{0,4})|waypoint:\S.*)$`)
+// wrongTag says that a pair has no tag, with a verb to follow the number of its line.
+func wrongTag() string {
+	return "has no tag: write it as events do, such as " + TagForms()
+}
 
 // TagForms shows how tags are named, for whoever wrote one that cannot be.
-const TagForms = "mesh:1c2f13fc, kenwood:100-1001, kenwood:U00002, reyax:50 or waypoint:NAME"
-
-// TagName is a tag as the receivers name it, or an error for a text that none of
-// them can ever send. It takes the digits of a Meshtastic node in either case.
-func TagName(s string) (string, error) {
-	// Meshtastic's own programs print the number in either case.
-	if strings.HasPrefix(s, "mesh:") {
-		s = strings.ToLower(s)
-	}
-	wrong := errors.New("has no tag: write it as events do, such as " + TagForms)
-	if len(s) > maxTag || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) || !tagForms.MatchString(s) || strings.TrimSpace(s) != s {
-		return "", wrong
-	}
-	// A LoRa address has 16 bits (RYLR998 AT command guide, AT+ADDRESS).
-	if address, ok := strings.CutPrefix(s, "reyax:"); ok {
-		if _, err := strconv.ParseUint(address, 10, 16); err != nil {
-			return "", wrong
-		}
-	}
-	return s, nil
+func TagForms() string {
+	examples := beacon.TagExamples()
+	last := len(examples) - 1
+	return strings.Join(examples[:last], ", ") + " or " + examples[last]
 }

@@ -47,6 +47,6 @@ func translations() []translation {
 		{"has a hashed badge, but this gateway uses plain UIDs (plain_uid): write the UID", "memuat kartu yang di-hash, padahal gateway ini memakai UID apa adanya (plain_uid): tulis UID-nya"},
 		{`has no badge: write "h:" and 32 hex digits, or the UID as 8, 14 or 20 hex digits (a spreadsheet drops leading zeros unless the column is text)`, `tidak memuat kartu: tulis "h:" dan 32 digit heksadesimal, atau UID sebagai 8, 14 atau 20 digit heksadesimal (lembar kerja menghapus nol di depan kecuali kolomnya teks)`},
 		{"has the UID of a card that shows a random one each time (4 bytes, beginning with 08): such a card cannot be in a roster", "memuat UID kartu yang berganti setiap kali (4 bita, diawali 08): kartu seperti itu tidak dapat masuk roster"},
-		{"has no tag: write it as events do, such as " + TagForms, "tidak memuat tag: tulis seperti pada data, misalnya " + TagForms},
+		{wrongTag(), "tidak memuat tag: tulis seperti pada data, misalnya " + TagForms()},
 	}
 }

@@ -1,0 +1,62 @@
+package config
+
+// hardware is a kind of device that a configuration names by one word.
+type hardware struct {
+	name  string
+	built bool // this version has the driver for it; else it is refused by name
+	gain  bool // of a reader chip: gain_db can be set
+	baud  int  // of a protocol: the usual speed of its receivers' serial ports
+}
+
+// chips is the table of reader chips. The drivers behind them are in the table
+// where the gateway opens its readers; a test compares the two.
+func chips() []hardware {
+	return []hardware{
+		{name: "mfrc522", built: true, gain: true},
+		{name: "pn532"},
+	}
+}
+
+// protocols is the table of the protocols that receivers of tags speak. The
+// decoders are in the table of presence/drivers/beacon; a test compares the two.
+func protocols() []hardware {
+	return []hardware{
+		{name: "meshtastic", baud: 115200},
+		{name: "kenwood", built: true, baud: 9600},
+		{name: "reyax", built: true, baud: 115200},
+		{name: "waypoint", built: true, baud: 9600},
+	}
+}
+
+// Chips names the reader chips that this version has a driver for.
+func Chips() []string { return builtOf(chips()) }
+
+// Protocols names the protocols of tags that this version has a decoder for.
+func Protocols() []string { return builtOf(protocols()) }
+
+func builtOf(table []hardware) (names []string) {
+	for _, h := range table {
+		if h.built {
+			names = append(names, h.name)
+		}
+	}
+	return names
+}
+
+// hardware is the row of a table that a key names. Where the word is wrong, or
+// of hardware that is not built, that is reported and the row of the default
+// returned: the zero row where there is no default.
+func (t *table) hardware(key, byDefault string, known []hardware) hardware {
+	var words []string
+	rows := make(map[string]hardware)
+	for _, h := range known {
+		words = append(words, h.name)
+		rows[h.name] = h
+	}
+	h := rows[t.choice(key, byDefault, words...)]
+	if h.name != "" && !h.built {
+		t.problem(key, "%s is not available in this version: leave it out", show(h.name))
+		return rows[byDefault]
+	}
+	return h
+}

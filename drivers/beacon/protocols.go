@@ -1,0 +1,124 @@
+package beacon
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The protocols, by their names in the configuration.
+const (
+	Meshtastic = "meshtastic" // its tags have a form already, its decoder is not built
+	Kenwood    = "kenwood"
+	Reyax      = "reyax"
+	Waypoint   = "waypoint"
+)
+
+// protocol is all that this package knows of one radio protocol.
+type protocol struct {
+	name string // in the configuration
+
+	// decoder makes its decoder, nil where this version has none.
+	decoder func(r io.Reader, reject func(Reason)) Decoder
+
+	// The name of a tag is this prefix, a colon and the id that the radio sends.
+	prefix   string
+	isID     func(id string) bool // whether a tag can have this id
+	examples []string             // of whole names, for whoever wrote one that cannot be
+}
+
+// protocols is the table of all protocols: a new one is a row here.
+func protocols() []protocol {
+	return []protocol{
+		{Meshtastic, nil, "mesh", isMeshID, []string{"mesh:1c2f13fc"}},
+		{Kenwood, NewKenwood, "kenwood", isKenwoodID, []string{"kenwood:100-1001", "kenwood:U00002"}},
+		{Reyax, NewReyax, "reyax", isReyaxID, []string{"reyax:50"}},
+		{Waypoint, NewWaypoint, "waypoint", isWaypointID, []string{"waypoint:NAME"}},
+	}
+}
+
+// Protocols names the protocols that New knows, in alphabetical order.
+func Protocols() []string {
+	var names []string
+	for _, p := range protocols() {
+		if p.decoder != nil {
+			names = append(names, p.name)
+		}
+	}
+	return names
+}
+
+// New makes the decoder for a protocol by its name in the configuration.
+// Each rejected frame is passed to reject, once, on the goroutine that calls
+// Next; reject may be nil.
+func New(protocol string, r io.Reader, reject func(Reason)) (Decoder, error) {
+	for _, p := range protocols() {
+		if p.name == protocol && p.decoder != nil {
+			return p.decoder(r, reject), nil
+		}
+	}
+	return nil, fmt.Errorf("unknown protocol %q: want one of %s", protocol, strings.Join(Protocols(), ", "))
+}
+
+// maxTagName is the longest name of a tag that a person may write, in bytes.
+const maxTagName = 128
+
+// TagName is the name of a tag as Fix.Tag has it, or false for a text that no
+// decoder can ever give. The digits of a Meshtastic node may be in either case,
+// as in Meshtastic's own programs; they are returned in lower case.
+func TagName(s string) (name string, ok bool) {
+	if len(s) > maxTagName || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) || strings.TrimSpace(s) != s {
+		return "", false
+	}
+	prefix, id, found := strings.Cut(s, ":")
+	if !found {
+		return "", false
+	}
+	for _, p := range protocols() {
+		if p.prefix != prefix {
+			continue
+		}
+		if p.name == Meshtastic {
+			id = strings.ToLower(id)
+		}
+		if p.isID(id) {
+			return prefix + ":" + id, true
+		}
+	}
+	return "", false
+}
+
+// TagExamples are names of tags, one or more of each protocol.
+func TagExamples() []string {
+	var all []string
+	for _, p := range protocols() {
+		all = append(all, p.examples...)
+	}
+	return all
+}
+
+// isMeshID takes the number of a Meshtastic node, 32 bits in hex.
+func isMeshID(id string) bool {
+	_, err := strconv.ParseUint(id, 16, 32)
+	return err == nil && len(id) == 8 && strings.ToLower(id) == id
+}
+
+// isKenwoodID takes fleet and unit, or the unit ID of a NEXEDGE radio.
+func isKenwoodID(id string) bool {
+	fleet, unit, fleetSync := strings.Cut(id, "-")
+	_, ok := kenwoodTag([]byte(fleet), []byte(unit), fleetSync)
+	return ok
+}
+
+// isReyaxID takes a LoRa address: 16 bits (RYLR998 AT command guide, AT+ADDRESS),
+// as decimal digits without leading zeros.
+func isReyaxID(id string) bool {
+	n, err := strconv.ParseUint(id, 10, 16)
+	return err == nil && strconv.FormatUint(n, 10) == id
+}
+
+// isWaypointID takes any name that is not empty and has no blank at its ends.
+func isWaypointID(id string) bool { return id != "" && id[0] != ' ' }
