@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -115,18 +116,20 @@ func TestProvisionKeepsTheKeyAndTakesItsCertificateOnly(t *testing.T) {
 func (d *desk) foreign(thief *desk, id string) string {
 	d.t.Helper()
 	thief.provision("", "request", id, thief.stick)
-	out, ok := run(d.t, append(secrets, "CA_DIR="+d.ca, "REPLACE="+id), "city/ca.sh", "sign", filepath.Join(thief.stick, id+".csr"))
-	if !ok {
+	return d.certified(filepath.Join(thief.stick, id+".csr"), 90)
+}
+
+// certified is a certificate of this city that its authority knows nothing of.
+func (d *desk) certified(request string, days int) (path string) {
+	d.t.Helper()
+	path = filepath.Join(d.t.TempDir(), "cert.pem")
+	ext := filepath.Join(d.t.TempDir(), "ext")
+	debtest.Write(d.t, ext, "extendedKeyUsage = clientAuth\n", 0o644)
+	if out, ok := run(d.t, secrets, "openssl", "x509", "-req", "-in", request, "-CA", filepath.Join(d.ca, "ca.pem"),
+		"-CAkey", filepath.Join(d.ca, "ca.key"), "-passin", "env:CA_PASSPHRASE", "-days", strconv.Itoa(days), "-set_serial", "7", "-extfile", ext, "-out", path); !ok {
 		d.t.Fatal(out)
 	}
-	foreign := filepath.Join(d.t.TempDir(), "foreign.pem")
-	issued := filepath.Join(d.ca, "issued", id+".pem")
-	debtest.Write(d.t, foreign, debtest.Read(d.t, issued), 0o644)
-	// The authority goes on with the right one.
-	if out, ok := run(d.t, append(secrets, "CA_DIR="+d.ca, "REPLACE="+id), "city/ca.sh", "sign", filepath.Join(d.stick, id+".csr")); !ok {
-		d.t.Fatal(out)
-	}
-	return foreign
+	return path
 }
 
 func TestProvisionBadgeKey(t *testing.T) {
@@ -250,9 +253,9 @@ func TestRenew(t *testing.T) {
 		ok          bool
 	}{
 		"the same":       {first, "", true},
-		"ends sooner":    {debtest.Read(t, d.short(cityCA)), "", true},
+		"ends sooner":    {debtest.Read(t, d.short()), "", true},
 		"another's key":  {debtest.Read(t, d.foreign(other, "dinkes-01")), "another key", false},
-		"another city's": {debtest.Read(t, other.countersigned(d, "dinkes-01")), "not valid", false},
+		"another city's": {debtest.Read(t, other.foreign(d, "dinkes-01")), "not valid", false},
 		"another name":   {d.renamed("dinkes-02"), "not for dinkes-01", false},
 		"not one":        {"<html>not found</html>", "", false},
 		"nothing":        {"", "", false},
@@ -282,7 +285,7 @@ func TestRenew(t *testing.T) {
 	if err := os.Remove(cert); err != nil { // so that it is made anew
 		t.Fatal(err)
 	}
-	d.shorten(cityCA)
+	d.shorten()
 	d.authority(true, "renew")
 	if out := d.renew(web.URL+"/issued", true, ""); !strings.Contains(out, "renewed: dinkes-01 until") {
 		t.Error(out)
@@ -297,32 +300,15 @@ func TestRenew(t *testing.T) {
 }
 
 // shorten puts a certificate of one day in place.
-func (d *desk) shorten(cityCA string) {
+func (d *desk) shorten() {
 	d.t.Helper()
-	d.provision("in place", "accept", d.short(cityCA))
+	d.provision("in place", "accept", d.short())
 }
 
 // short is a certificate of one day.
-func (d *desk) short(cityCA string) (path string) {
+func (d *desk) short() (path string) {
 	d.t.Helper()
-	short := filepath.Join(d.t.TempDir(), "short.pem")
-	ext := filepath.Join(d.t.TempDir(), "ext")
-	debtest.Write(d.t, ext, "extendedKeyUsage = clientAuth\n", 0o644)
-	if out, ok := run(d.t, secrets, "openssl", "x509", "-req", "-in", filepath.Join(d.stick, "dinkes-01.csr"), "-CA", cityCA,
-		"-CAkey", filepath.Join(d.ca, "ca.key"), "-passin", "env:CA_PASSPHRASE", "-days", "1", "-set_serial", "7", "-extfile", ext, "-out", short); !ok {
-		d.t.Fatal(out)
-	}
-	return short
-}
-
-// countersigned is a certificate of this authority for a key of another's gateway.
-func (d *desk) countersigned(of *desk, id string) string {
-	d.t.Helper()
-	out, ok := run(d.t, append(secrets, "CA_DIR="+d.ca, "REPLACE="+id), "city/ca.sh", "sign", filepath.Join(of.stick, id+".csr"))
-	if !ok {
-		d.t.Fatal(out)
-	}
-	return filepath.Join(d.ca, "issued", id+".pem")
+	return d.certified(filepath.Join(d.stick, "dinkes-01.csr"), 1)
 }
 
 // renamed is a certificate for this gateway's key under another name.
@@ -347,7 +333,7 @@ func TestRenewFromStepCA(t *testing.T) {
 	if out := d.renew(url, true, bin); out != "" {
 		t.Errorf("90 days before the end it says %s", out)
 	}
-	d.shorten(cityCA)
+	d.shorten()
 	if out := d.renew(url, true, bin); !strings.Contains(out, "renewed: dinkes-01") {
 		t.Error(out)
 	}

@@ -9,8 +9,12 @@
 #   ca.sh sign REQUEST.csr...   certificates for gateways, for 90 days
 #   ca.sh renew                 new certificates for all gateways whose own ends
 #                               within 45 days or has ended; their keys stay
-#   ca.sh revoke ID             takes a gateway's certificate back (stolen Pi)
+#   ca.sh revoke NAME           takes all certificates of a gateway back (stolen Pi),
+#                               or of a program of the city
 #   ca.sh bundle FOLDER BADGE.KEY   what a technician carries on a USB stick
+#
+# It asks for the authority's passphrase once. index.txt and certificates/ are the
+# record of all that was ever issued: back them up with the key.
 #
 # Keep the folder on a machine that is not on the network, or at least not on the
 # broker: who has ca.key can be any gateway. issued/ holds nothing secret: put it
@@ -32,7 +36,64 @@ fail() {
 	exit 1
 }
 
-need_ca() { [ -f "$dir/ca.key" ] || fail "there is no authority in $dir: run: ca.sh init \"NAME OF THE CITY\""; }
+# unlock asks for the passphrase, once for all that a command signs. openssl takes
+# it from the environment, which only the same user and root can look into.
+unlock() { # SAY-IT-AGAIN
+	local again
+	[ -z "${CA_PASSPHRASE+is set}" ] || return 0
+	IFS= read -rs -p "Passphrase of the authority: " CA_PASSPHRASE || fail "there is no passphrase"
+	echo >&2
+	if [ -n "${1:-}" ]; then
+		IFS= read -rs -p "Once more: " again && echo >&2
+		[ "$again" = "$CA_PASSPHRASE" ] || fail "the two differ"
+	fi
+	export CA_PASSPHRASE
+}
+
+need_ca() {
+	[ -f "$dir/ca.key" ] || fail "there is no authority in $dir: run: ca.sh init \"NAME OF THE CITY\""
+	unlock
+	# Two that write the index at the same time would lose what one of them wrote.
+	if command -v flock >/dev/null; then
+		exec 9>"$dir/lock"
+		flock 9
+	fi
+	check_index
+}
+
+# check_index: without the record of all certificates none can be taken back, so an
+# index that was lost, or is an old one, is not gone on with.
+check_index() {
+	local cert serial lost
+	[ -f "$dir/index.txt" ] || fail "$dir/index.txt is lost, the record of all certificates: restore it from the backup"
+	if [ ! -d "$dir/certificates" ]; then
+		adopt
+		return 0
+	fi
+	for cert in "$dir"/certificates/*.pem; do
+		serial=$(basename "$cert" .pem)
+		[ ! -e "$cert" ] || cut -f 4 "$dir/index.txt" | grep -qxF "$serial" ||
+			fail "$dir/index.txt does not know the certificate $serial: restore it from the backup. If ca.sh was interrupted just now, remove $cert, which nobody has"
+	done
+	lost=$(openssl crl -in "$dir/crl.pem" -noout -text | sed -n 's/^ *Serial Number: *//p' |
+		grep -vxF -f <(awk -F'\t' '$1 == "R" { print $4 } END { print "-" }' "$dir/index.txt") | head -n 1) || true
+	[ -z "$lost" ] || fail "$dir/index.txt does not know that $lost was revoked: restore it from the backup"
+}
+
+# adopt records what an earlier version issued, as far as it is still there.
+adopt() {
+	local cert serial
+	mkdir -p "$dir/certificates.new"
+	for cert in "$dir"/issued/*.pem "$dir"/own/*.pem; do
+		[ -e "$cert" ] || continue
+		serial=$(openssl x509 -in "$cert" -noout -serial)
+		cp "$cert" "$dir/certificates.new/${serial#serial=}.pem"
+		cut -f 4 "$dir/index.txt" | grep -qxF "${serial#serial=}" ||
+			openssl ca -valid "$cert" -config <(authority_config) -passin env:CA_PASSPHRASE 2>/dev/null ||
+			fail "openssl cannot record $cert: is the passphrase right?"
+	done
+	mv "$dir/certificates.new" "$dir/certificates"
+}
 
 new_key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1" 2>/dev/null; }
 
@@ -53,11 +114,11 @@ common_name() {
 		sed -n 's/^ *commonName *= //p'
 }
 
-# issue REQUEST NAME DAYS EXTENSIONS OUT signs; of the request only the key counts.
+# issue REQUEST NAME DAYS EXTENSIONS OUT signs, and records it in index.txt and
+# certificates/; of the request only the key counts.
 issue() {
-	openssl x509 -req -in "$1" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" ${CA_PASSPHRASE+-passin env:CA_PASSPHRASE} \
-		-out "$5.new" -sha256 \
-		-days "$3" -set_serial "0x01$(openssl rand -hex 15)" -extfile <(printf '%s\n' "$4") 2>/dev/null ||
+	openssl ca -batch -notext -config <(authority_config) -passin env:CA_PASSPHRASE -in "$1" -subj "/CN=$2" \
+		-days "$3" -extfile <(printf '%s\n' "$4") -out "$5.new" 2>/dev/null ||
 		fail "openssl cannot sign $1: is the passphrase right?"
 	chmod 644 "$5.new"
 	mv -f "$5.new" "$5"
@@ -71,12 +132,13 @@ extendedKeyUsage = clientAuth'
 make_authority() {
 	local name=${1:?ca.sh init: the name of the city is missing}
 	[ ! -e "$dir/ca.key" ] || fail "$dir/ca.key is there already: an authority is made once"
-	mkdir -p "$dir/requests" "$dir/issued" "$dir/own"
+	mkdir -p "$dir/requests" "$dir/issued" "$dir/own" "$dir/certificates"
 	chmod 755 "$dir/issued"
-	# CA_PASSPHRASE is for tests; without it openssl asks.
+	unlock again
+	[ -n "$CA_PASSPHRASE" ] || fail "an empty passphrase would let everybody be any gateway"
 	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes-256-cbc \
-		${CA_PASSPHRASE+-pass env:CA_PASSPHRASE} -out "$dir/ca.key"
-	openssl req -x509 -new -key "$dir/ca.key" ${CA_PASSPHRASE+-passin env:CA_PASSPHRASE} -sha256 -days $ca_days \
+		-pass env:CA_PASSPHRASE -out "$dir/ca.key"
+	openssl req -x509 -new -key "$dir/ca.key" -passin env:CA_PASSPHRASE -sha256 -days $ca_days \
 		-subj "/O=$name/CN=$name gatewayd CA" -addext 'basicConstraints = critical, CA:TRUE, pathlen:0' \
 		-addext 'keyUsage = critical, keyCertSign, cRLSign' -out "$dir/ca.pem"
 	chmod 644 "$dir/ca.pem"
@@ -88,14 +150,15 @@ make_authority() {
 # revocation_list writes crl.pem. mosquitto refuses everybody when its list has
 # ended, so it lasts as long as the authority.
 revocation_list() {
-	openssl ca -gencrl -config <(authority_config) ${CA_PASSPHRASE+-passin env:CA_PASSPHRASE} -out "$dir/crl.pem" 2>/dev/null ||
-		fail "openssl cannot write the revocation list"
+	openssl ca -gencrl -config <(authority_config) -passin env:CA_PASSPHRASE -out "$dir/crl.pem" 2>/dev/null ||
+		fail "openssl cannot write the revocation list: is the passphrase right?"
 	chmod 644 "$dir/crl.pem"
 }
 
 authority_config() {
 	printf '%s\n' '[ca]' 'default_ca = city' '[city]' "database = $dir/index.txt" "private_key = $dir/ca.key" \
-		"certificate = $dir/ca.pem" 'default_md = sha256' "default_crl_days = $ca_days" 'unique_subject = no'
+		"certificate = $dir/ca.pem" 'default_md = sha256' "default_crl_days = $ca_days" 'unique_subject = no' \
+		"new_certs_dir = $dir/certificates" 'rand_serial = yes' 'policy = name' '[name]' 'commonName = supplied'
 }
 
 make_own() { # NAME DAYS EXTENSIONS: with a key made here
@@ -133,6 +196,18 @@ make_client() {
 	done
 }
 
+key_of() { openssl req -in "$1" -noout -pubkey; }
+
+# fresh_key REQUEST refuses a key that was on a stolen Pi.
+fresh_key() {
+	local serial key
+	key=$(key_of "$1")
+	while read -r serial; do
+		[ ! -f "$dir/certificates/$serial.pem" ] || [ "$(openssl x509 -in "$dir/certificates/$serial.pem" -noout -pubkey)" != "$key" ] ||
+			fail "$1 is for a key whose certificate was revoked. On the Pi, make another: gatewayd-provision --new-key request ID"
+	done < <(awk -F'\t' '$1 == "R" { print $4 }' "$dir/index.txt")
+}
+
 sign() {
 	local request name
 	[ $# -gt 0 ] || fail "ca.sh sign: a request is missing (gatewayd-provision request makes it on the Pi)"
@@ -141,9 +216,11 @@ sign() {
 		name=$(common_name "$request" req)
 		[[ $name =~ ^[a-z0-9-]{1,32}$ ]] || fail "$request is for \"$name\": a gateway's id has 1 to 32 of a-z, 0-9 and -"
 		! of_the_city "$name" || fail "$request is for \"$name\", which is a name of the city itself"
-		if [ -f "$dir/requests/$name.csr" ] && [ "${REPLACE:-}" != "$name" ] &&
-			[ "$(openssl req -in "$request" -noout -pubkey)" != "$(openssl req -in "$dir/requests/$name.csr" -noout -pubkey)" ]; then
-			fail "$name has a certificate for another key. If its Pi was replaced, revoke the old one and run: REPLACE=$name ca.sh sign $request"
+		fresh_key "$request"
+		if [ -f "$dir/requests/$name.csr" ] && [ "$(key_of "$request")" != "$(key_of "$dir/requests/$name.csr")" ]; then
+			[ "${REPLACE:-}" = "$name" ] ||
+				fail "$name has a certificate for another key. If its Pi was replaced, run: REPLACE=$name ca.sh sign $request, which revokes those of the old one"
+			take_back "$name"
 		fi
 		[ "$request" -ef "$dir/requests/$name.csr" ] || cp "$request" "$dir/requests/$name.csr"
 		issue "$request" "$name" $days "$client_extensions" "$dir/issued/$name.pem"
@@ -162,14 +239,26 @@ renew() {
 	done
 }
 
-revoke() {
-	local name=${1:?ca.sh revoke: the id of a gateway is missing}
-	[ -f "$dir/issued/$name.pem" ] || fail "$name has no certificate"
-	openssl ca -revoke "$dir/issued/$name.pem" -config <(authority_config) ${CA_PASSPHRASE+-passin env:CA_PASSPHRASE} 2>/dev/null ||
-		fail "openssl cannot revoke the certificate of $name"
+# take_back NAME revokes all certificates of a name: those before the newest work
+# until their own end, too.
+take_back() {
+	local name=$1 count
+	count=$(awk -F'\t' -v name="/CN=$name" '$6 == name { n++ } END { print n + 0 }' "$dir/index.txt")
+	[ "$count" -gt 0 ] || fail "$name has no certificate that could be revoked"
+	awk -F'\t' -v OFS='\t' -v name="/CN=$name" -v now="$(date -u +%y%m%d%H%M%SZ)" \
+		'$1 == "V" && $6 == name { $1 = "R"; $3 = now } { print }' "$dir/index.txt" >"$dir/index.txt.new"
+	mv -f "$dir/index.txt.new" "$dir/index.txt"
 	revocation_list
 	rm -f "$dir/issued/$name.pem" "$dir/requests/$name.csr"
-	echo "$name is revoked: copy crl.pem to the broker and restart it (crlfile in mosquitto.conf)"
+	# The key of a program was where its certificate was: the next one gets another.
+	rm -f "$dir/own/$name.pem" "$dir/own/$name.csr" "$dir/own/$name.key"
+	echo "$name: revoked, with all $count certificates that it ever had: copy crl.pem to the broker and restart it (crlfile in mosquitto.conf)"
+}
+
+revoke() {
+	local name=${1:?ca.sh revoke: a name is missing}
+	take_back "$name"
+	[ "$name" != broker ] || echo "Gateways read no list: give the broker another certificate now: ca.sh broker NAME..."
 }
 
 bundle() {

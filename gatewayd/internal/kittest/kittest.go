@@ -66,12 +66,39 @@ func (c *City) Authority(args ...string) string {
 }
 
 // TryAuthority runs ca.sh and returns what it said.
-func (c *City) TryAuthority(args ...string) (string, error) {
+func (c *City) TryAuthority(args ...string) (string, error) { return c.run(nil, args) }
+
+// Replace signs a request for another key under a name that has a certificate.
+func (c *City) Replace(id, request string) {
+	c.t.Helper()
+	if out, err := c.run([]string{"REPLACE=" + id}, []string{"sign", request}); err != nil {
+		c.t.Fatalf("REPLACE=%s ca.sh sign: %v\n%s", id, err, out)
+	}
+}
+
+func (c *City) run(env, args []string) (string, error) {
 	cmd := exec.Command(c.Path("scripts/city/ca.sh"), args...)
 	cmd.Dir = c.CA
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "CA_PASSPHRASE="+Passphrase, "BADGE_PASSPHRASE="+BadgePassphrase)
+	cmd.Env = append(append(os.Environ(), "LC_ALL=C", "CA_PASSPHRASE="+Passphrase, "BADGE_PASSPHRASE="+BadgePassphrase), env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// Index is the authority's record of all certificates.
+func (c *City) Index() string {
+	c.t.Helper()
+	return debtest.Read(c.t, filepath.Join(c.CA, "index.txt"))
+}
+
+// SetIndex puts another in its place, or none.
+func (c *City) SetIndex(text *string) {
+	c.t.Helper()
+	path := filepath.Join(c.CA, "index.txt")
+	if text != nil {
+		debtest.Write(c.t, path, *text, 0o600)
+	} else if err := os.Remove(path); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // Path is a path in the source tree.
@@ -80,22 +107,35 @@ func (c *City) Path(name string) string { return filepath.Join(c.tree, name) }
 // Own is the path of a file of the city's own, such as recorder.pem.
 func (c *City) Own(name string) string { return filepath.Join(c.CA, "own", name) }
 
-// Issue makes a key and a certificate for a gateway, as on a Pi without our
+// Request makes a key and a request for a certificate, as on a Pi without our
 // package, and returns the files that hold them.
-func (c *City) Issue(id string) (cert, key string) {
+func (c *City) Request(id string) (request, key string) {
 	c.t.Helper()
 	dir := c.t.TempDir()
-	key = filepath.Join(dir, id+".key")
-	request := filepath.Join(dir, id+".csr")
+	request, key = filepath.Join(dir, id+".csr"), filepath.Join(dir, id+".key")
 	out, err := exec.Command("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
 		"-keyout", key, "-subj", "/CN="+id, "-out", request).CombinedOutput()
 	if err != nil {
 		c.t.Fatalf("openssl req: %v\n%s", err, out)
 	}
-	c.Authority("sign", request)
-	cert = filepath.Join(dir, id+".pem")
+	return request, key
+}
+
+// Issued is a copy of a gateway's newest certificate.
+func (c *City) Issued(id string) (cert string) {
+	c.t.Helper()
+	cert = filepath.Join(c.t.TempDir(), id+".pem")
 	debtest.Write(c.t, cert, debtest.Read(c.t, filepath.Join(c.CA, "issued", id+".pem")), 0o644)
-	return cert, key
+	return cert
+}
+
+// Issue makes a key and a certificate for a gateway, and returns the files that
+// hold them.
+func (c *City) Issue(id string) (cert, key string) {
+	c.t.Helper()
+	request, key := c.Request(id)
+	c.Authority("sign", request)
+	return c.Issued(id), key
 }
 
 // Broker runs the city's mosquitto with the delivered configuration, at a port of
