@@ -2,7 +2,7 @@ package clock
 
 import "presence/gatewayd/internal/presence"
 
-// Settled reports whether no more will ever be known of the instant of a
+// Final reports whether no more will ever be known of the instant of a
 // reading: its boot is over, and what the present one learns says nothing of
 // it.
 func (b *Book) Final(r presence.Reading) bool {
@@ -24,7 +24,7 @@ func (b *Book) Final(r presence.Reading) bool {
 	return false
 }
 
-// Settled reports whether no more will ever be known of the instant of a
+// Final reports whether no more will ever be known of the instant of a
 // reading.
 func (c *Clock) Final(r presence.Reading) bool {
 	c.mu.Lock()

@@ -156,9 +156,9 @@ func (s *survey) bucket(im *image, name string, b bucket) error {
 		})
 	case bucketRevisions:
 		return im.each(b, func(e element) error {
-			a, err := s.codec.readRevision(e.key, e.value)
+			r, err := s.codec.readRevision(e.key, e.value)
 			if err == nil && s.revision != nil {
-				s.revision(a)
+				s.revision(r)
 			}
 			return err
 		})

@@ -264,7 +264,7 @@ func (j *Journal) copyRecords(db *bolt.DB, s salvaged, from *os.File, p *progres
 	return nil
 }
 
-// copyAnswers copies what was said of the records that are copied.
+// copyRevisions copies the revisions of the records that are copied.
 func (j *Journal) copyRevisions(db *bolt.DB, all revisions) error {
 	for part := range slices.Chunk(slices.Sorted(maps.Keys(all)), copyStep) {
 		some := make(revisions, len(part))
@@ -278,7 +278,7 @@ func (j *Journal) copyRevisions(db *bolt.DB, all revisions) error {
 	return nil
 }
 
-// putOrder writes what is neither records nor said of any.
+// putOrder writes what is neither a record nor a revision of one.
 func (j *Journal) putOrder(tx *bolt.Tx, s salvaged, gaps []presence.Draft) error {
 	streams := tx.Bucket([]byte(bucketStreams))
 	for _, p := range s.records {

@@ -326,7 +326,7 @@ func removeSpan(tx *bolt.Tx, s span) error {
 }
 
 // copyBuckets copies everything but events and holes; of the streams, those that
-// have events, and of what was said, what is about one.
+// have events, and of the revisions those of an event that is there.
 func copyBuckets(from, to *bolt.Tx, streams map[presence.ID]bool) error {
 	return from.ForEach(func(name []byte, b *bolt.Bucket) error {
 		switch string(name) {

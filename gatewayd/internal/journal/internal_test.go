@@ -508,9 +508,9 @@ func TestANoteIsNoRoom(t *testing.T) {
 	}
 }
 
-// TestAnswersMakeNoFileGrow: a full journal whose events are all delivered at once, each
-// with a time that was worked out, has no room for all those answers together.
-func TestAnswersMakeNoFileGrow(t *testing.T) {
+// TestRevisionsMakeNoFileGrow: a full journal whose events are all delivered at once,
+// each with a time that was computed, has no room for all those revisions together.
+func TestRevisionsMakeNoFileGrow(t *testing.T) {
 	now := presence.Reading{Boot: presence.ID{1}}
 	o := Options{
 		Path: filepath.Join(t.TempDir(), "journal.db"), Keep: time.Hour, MaxBytes: 1 << 20, CommitInterval: time.Millisecond,
@@ -528,8 +528,8 @@ func TestAnswersMakeNoFileGrow(t *testing.T) {
 	}
 	// All of it while the writer is busy with one commit.
 	j.mu.Lock()
-	answered := j.end
-	for pos := uint64(1); pos <= answered; pos++ {
+	revised := j.end
+	for pos := uint64(1); pos <= revised; pos++ {
 		j.unsaved[pos] = presence.Revision{Pos: pos, Timing: presence.Timing{
 			Quality: presence.QualityCorrected, Time: time.Unix(int64(pos), 0), Error: time.Second, Rev: 1,
 		}}
@@ -545,7 +545,7 @@ func TestAnswersMakeNoFileGrow(t *testing.T) {
 		t.Fatal(err)
 	}
 	if size := mustStat(t, o.Path); size > o.MaxBytes {
-		t.Errorf("%d answers: the file has %d bytes, and may have %d", answered, size, o.MaxBytes)
+		t.Errorf("%d revisions: the file has %d bytes, and may have %d", revised, size, o.MaxBytes)
 	}
 	if r, err := Verify(t.Context(), o.Path); err != nil || !r.Whole() {
 		t.Errorf("%v, %s", err, r)

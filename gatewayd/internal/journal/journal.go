@@ -71,7 +71,7 @@ type Journal struct {
 	holes     spans             // between oldest and end
 	cursor    uint64            // all up to here is delivered
 	acked     time.Time         // when the cursor left what is on disk; zero: it did not
-	finalUpto uint64            // up to here no time can be told better
+	finalUpto uint64            // up to here every event's latest revision is final
 	sending   sending           // how far the city was told
 	unsaved   revisions         // not yet on disk
 	yielded   *presence.Reading // see state; never changed in place

@@ -87,7 +87,7 @@ func BenchmarkRescue(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		j := openToRead(b, path)
+		j := openJournal(b, path)
 		b.StopTimer()
 		if j.Damage() == nil {
 			b.Fatal("no damage")

@@ -17,42 +17,46 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// maxUnwritten is how many answers wait in memory for a commit to ride on.
+// maxUnsaved is how many revisions wait in memory until some other commit takes
+// them along. Where there are more, a commit is made for them.
 const maxUnsaved = 4096
 
-// answers are what was last said of events, by position.
+// revisions are the latest revisions of events, by the events' positions.
 type revisions map[uint64]presence.Revision
 
-// written takes those away that are on disk now.
-func (a revisions) written(done revisions) {
-	for pos, s := range done {
-		if a[pos] == s {
-			delete(a, pos)
+// removeWritten takes out the revisions that are on disk now. One that was
+// replaced by a later one since stays.
+func (all revisions) removeWritten(written revisions) {
+	for pos, r := range written {
+		if all[pos] == r {
+			delete(all, pos)
 		}
 	}
 }
 
-// first are the n with the lowest positions, all where there are no more.
-func (a revisions) first(n int) revisions {
-	if len(a) <= n {
-		return a
+// first returns the n revisions with the lowest positions, or all where there are
+// no more than n.
+func (all revisions) first(n int) revisions {
+	if len(all) <= n {
+		return all
 	}
 	some := make(revisions, n)
-	for _, pos := range slices.Sorted(maps.Keys(a))[:n] {
-		some[pos] = a[pos]
+	for _, pos := range slices.Sorted(maps.Keys(all))[:n] {
+		some[pos] = all[pos]
 	}
 	return some
 }
 
 // last is the highest position, 0 where there is none.
-func (a revisions) last() (last uint64) {
-	for pos := range a {
+func (all revisions) last() (last uint64) {
+	for pos := range all {
 		last = max(last, pos)
 	}
 	return last
 }
 
-// onDiskSaid is an answer's form on disk. The position is its key.
+// onDiskRevision is a revision's form on disk: a CBOR array under the event's
+// position as the key.
 type onDiskRevision struct {
 	_       struct{} `cbor:",toarray"`
 	Rev     int
@@ -64,15 +68,17 @@ type onDiskRevision struct {
 	Open    bool
 }
 
-// Said returns what was last said of the events from..to, by position, where it
-// was not what their own clocks say.
+// Revisions returns the latest revisions of the events from..to, by position. An
+// event without one was published with the time of its own reading (presence.Raw),
+// or not at all.
 func (j *Journal) Revisions(from, to uint64) (map[uint64]presence.Revision, error) {
 	found := make(revisions)
-	// What is in memory goes to the disk, and not the other way.
+	// Memory first: a revision moves from memory to the disk, so that one that is
+	// saved in between is found in both places, and none is missed.
 	j.mu.Lock()
-	for pos, s := range j.unsaved {
+	for pos, r := range j.unsaved {
 		if from <= pos && pos <= to {
-			found[pos] = s
+			found[pos] = r
 		}
 	}
 	j.mu.Unlock()
@@ -84,15 +90,15 @@ func (j *Journal) Revisions(from, to uint64) (map[uint64]presence.Revision, erro
 		c := b.Cursor()
 		start := posKey(from)
 		for k, v := c.Seek(start[:]); k != nil; k, v = c.Next() {
-			s, err := j.codec.readRevision(k, v)
+			r, err := j.codec.readRevision(k, v)
 			if err != nil {
 				return err
 			}
-			if s.Pos > to {
+			if r.Pos > to {
 				return nil
 			}
-			if _, newer := found[s.Pos]; !newer {
-				found[s.Pos] = s
+			if _, newer := found[r.Pos]; !newer {
+				found[r.Pos] = r
 			}
 		}
 		return nil
@@ -103,21 +109,22 @@ func (j *Journal) Revisions(from, to uint64) (map[uint64]presence.Revision, erro
 	return found, nil
 }
 
-// maxAnswers is at how many answers one call of OpenCorrections looks at most:
-// there may be one of each event, and who asks has more to do.
+// maxRevisionsRead is how many revisions one call of OpenCorrections reads at most:
+// there may be one of each event in the journal, and the caller has other work to
+// do in between.
 const maxRevisionsRead = 1024
 
-// OpenCorrections are corrections of events behind a position, up to another,
-// that were said and not acknowledged, in the order of their events. It looks at
-// a part of them at a time, and says how far it looked; the next call goes on
-// from there.
+// OpenCorrections returns the corrections of events behind a position, up to
+// another, that are saved as not yet acknowledged, in the order of their events. It
+// reads a part of the range at a time and returns the position up to which it
+// looked; the next call goes on from there.
 func (j *Journal) OpenCorrections(after, upto uint64) (open []presence.Revision, looked uint64, err error) {
 	found := make(revisions)
-	// What is in memory goes to the disk, and not the other way.
+	// Memory first, as in Revisions.
 	j.mu.Lock()
-	for pos, s := range j.unsaved {
+	for pos, r := range j.unsaved {
 		if after < pos && pos <= upto {
-			found[pos] = s
+			found[pos] = r
 		}
 	}
 	j.mu.Unlock()
@@ -130,18 +137,18 @@ func (j *Journal) OpenCorrections(after, upto uint64) (open []presence.Revision,
 		c, rows := b.Cursor(), 0
 		start := posKey(after + 1)
 		for k, v := c.Seek(start[:]); k != nil; k, v = c.Next() {
-			s, err := j.codec.readRevision(k, v)
+			r, err := j.codec.readRevision(k, v)
 			if err != nil {
 				return err
 			}
-			if s.Pos > upto {
+			if r.Pos > upto {
 				return nil
 			}
-			if _, newer := found[s.Pos]; !newer && s.Open {
-				found[s.Pos] = s
+			if _, newer := found[r.Pos]; !newer && r.Open {
+				found[r.Pos] = r
 			}
 			if rows++; rows == maxRevisionsRead {
-				looked = s.Pos
+				looked = r.Pos
 				return nil
 			}
 		}
@@ -150,17 +157,17 @@ func (j *Journal) OpenCorrections(after, upto uint64) (open []presence.Revision,
 	if err != nil {
 		return nil, 0, j.unreadable(err)
 	}
-	for pos, s := range found {
-		if s.Open && pos <= looked {
-			open = append(open, s)
+	for pos, r := range found {
+		if r.Open && pos <= looked {
+			open = append(open, r)
 		}
 	}
 	slices.SortFunc(open, func(a, b presence.Revision) int { return cmp.Compare(a.Pos, b.Pos) })
 	return open, looked, nil
 }
 
-// Say makes durable what is about to be said. After an error it may become
-// durable all the same, and counts as said.
+// SaveRevisions makes revisions durable that are about to be published. After an
+// error they may become durable all the same, and must be taken as published.
 func (j *Journal) SaveRevisions(ctx context.Context, all []presence.Revision) error {
 	done := make(chan error, 1)
 	j.mu.Lock()
@@ -184,8 +191,9 @@ func (j *Journal) SaveRevisions(ctx context.Context, all []presence.Revision) er
 	return nil
 }
 
-// SayLater notes what is being said. It goes to the disk with the next commit,
-// and not later than the delivery of those events does (see Ack).
+// QueueRevisions takes revisions that are being published. They go to the disk
+// with the next commit, and not later than the cursor moves over their events (see
+// Ack).
 func (j *Journal) QueueRevisions(all []presence.Revision) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -195,23 +203,25 @@ func (j *Journal) QueueRevisions(all []presence.Revision) {
 	}
 }
 
-// note keeps answers in memory. The caller holds the mutex.
+// keepRevisions keeps revisions in memory until a commit takes them, but for those
+// of events that are no longer in the journal. The caller holds the mutex.
 func (j *Journal) keepRevisions(all []presence.Revision) {
-	for _, s := range all {
-		if s.Pos >= j.oldest {
-			j.unsaved[s.Pos] = s
+	for _, r := range all {
+		if r.Pos >= j.oldest {
+			j.unsaved[r.Pos] = r
 		}
 	}
 }
 
-// Settled is the position up to which no event's time can be told better.
+// FinalUpto is the position up to which every event's latest revision is final: no
+// event's time will ever be known better.
 func (j *Journal) FinalUpto() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.finalUpto
 }
 
-// Settle notes that no event's time up to a position can be told better. It
+// SetFinalUpto notes that every event up to a position has its final revision. That
 // goes to the disk with some later commit.
 func (j *Journal) SetFinalUpto(pos uint64) {
 	j.mu.Lock()
@@ -219,8 +229,8 @@ func (j *Journal) SetFinalUpto(pos uint64) {
 	j.finalUpto = max(j.finalUpto, min(pos, j.end))
 }
 
-// Said is Journal.Said of a journal that no daemon holds, as far as it can be
-// read. It reads the pages that hold the answers asked for, and no others.
+// Revisions is Journal.Revisions of a journal that no daemon holds, as far as it
+// can be read. It reads the pages that hold the revisions asked for, and no others.
 func (r *Reader) Revisions(from, to uint64) (map[uint64]presence.Revision, error) {
 	if r.revisions == nil {
 		index, err := newRevisionIndex(r.file, r.size)
@@ -232,15 +242,16 @@ func (r *Reader) Revisions(from, to uint64) (map[uint64]presence.Revision, error
 	return r.revisions.read(r.codec, from, to), nil
 }
 
-// saidIndex is where the answers lie in a file of which nothing is certain and
-// that does not change.
+// revisionIndex is where the revisions lie in a file that may be damaged and that
+// does not change.
 type revisionIndex struct {
 	im     *image
 	inline *bucket
 	leaves []leafRef
 }
 
-// newSaidIndex finds the pages. What cannot be found counts as not said.
+// newRevisionIndex finds the pages. Events whose revisions cannot be found count as
+// having none.
 func newRevisionIndex(file io.ReaderAt, size int64) (*revisionIndex, error) {
 	im, err := openImage(file, size)
 	if im == nil {
@@ -264,17 +275,18 @@ func newRevisionIndex(file io.ReaderAt, size int64) (*revisionIndex, error) {
 	return index, nil
 }
 
-// read returns the answers of a range, by position, those that can be read.
+// read returns the revisions of the events from..to, by position, those that can be
+// read.
 func (x *revisionIndex) read(c codec, from, to uint64) revisions {
 	found := make(revisions)
-	take := func(e element) error {
-		if s, err := c.readRevision(e.key, e.value); err == nil && from <= s.Pos && s.Pos <= to {
-			found[s.Pos] = s
+	add := func(e element) error {
+		if r, err := c.readRevision(e.key, e.value); err == nil && from <= r.Pos && r.Pos <= to {
+			found[r.Pos] = r
 		}
 		return nil
 	}
 	if x.inline != nil {
-		_ = x.im.each(*x.inline, take)
+		_ = x.im.each(*x.inline, add)
 		return found
 	}
 	first, last := posKey(from), posKey(to)
@@ -282,13 +294,13 @@ func (x *revisionIndex) read(c codec, from, to uint64) revisions {
 		return x.leaves[i].upper == nil || bytes.Compare(x.leaves[i].upper, first[:]) > 0
 	})
 	for ; i < len(x.leaves) && bytes.Compare(x.leaves[i].lower, last[:]) <= 0; i++ {
-		_ = x.im.leafElements(x.leaves[i], take)
+		_ = x.im.leafElements(x.leaves[i], add)
 	}
 	return found
 }
 
-// readSaid reads the answers of a file of which nothing is certain, as far as
-// they can be read.
+// readRevisions returns the revisions in a file that may be damaged, as far as they
+// can be read.
 func readRevisions(im *image, c codec) (revisions, error) {
 	found := make(revisions)
 	buckets, err := im.buckets()
@@ -299,12 +311,12 @@ func readRevisions(im *image, c codec) (revisions, error) {
 	if !ok {
 		return found, nil
 	}
-	s := survey{codec: c, revision: func(a presence.Revision) { found[a.Pos] = a }}
+	s := survey{codec: c, revision: func(r presence.Revision) { found[r.Pos] = r }}
 	return found, s.bucket(im, bucketRevisions, b)
 }
 
-// putSaid writes answers within a transaction, of those events that are still
-// there.
+// putRevisions writes revisions within a transaction, but for those of events that
+// are no longer in the journal.
 func (c codec) putRevisions(tx *bolt.Tx, all revisions) error {
 	if len(all) == 0 {
 		return nil
@@ -313,15 +325,16 @@ func (c codec) putRevisions(tx *bolt.Tx, all revisions) error {
 	if err != nil {
 		return err
 	}
-	// In order: bbolt keeps what a transaction adds to a page in one list, and
-	// an insertion into the middle of it moves all that is behind.
+	// In the order of positions: bbolt keeps the entries that a transaction adds to
+	// a page in one sorted slice, and an insertion in its middle moves all entries
+	// behind it.
 	for _, pos := range slices.Sorted(maps.Keys(all)) {
-		s := all[pos]
+		r := all[pos]
 		if _, there := get(tx, pos); !there {
 			continue
 		}
-		key, t := posKey(pos), s.Timing
-		d := onDiskRevision{Rev: t.Rev, Quality: t.Quality, Error: t.Error, Open: s.Open}
+		key, t := posKey(pos), r.Timing
+		d := onDiskRevision{Rev: t.Rev, Quality: t.Quality, Error: t.Error, Open: r.Open}
 		if !t.Time.IsZero() {
 			d.Time = t.Time.UnixNano()
 		}
@@ -335,7 +348,7 @@ func (c codec) putRevisions(tx *bolt.Tx, all revisions) error {
 	return nil
 }
 
-// readSaid reads what putSaid wrote.
+// readRevision reads what putRevisions wrote.
 func (c codec) readRevision(key, value []byte) (presence.Revision, error) {
 	var d onDiskRevision
 	if len(key) != 8 {
@@ -344,16 +357,16 @@ func (c codec) readRevision(key, value []byte) (presence.Revision, error) {
 	if err := c.readChecked(key, value, &d); err != nil {
 		return presence.Revision{}, err
 	}
-	s := presence.Revision{
+	r := presence.Revision{
 		Pos:    binary.BigEndian.Uint64(key),
 		Timing: presence.Timing{Quality: d.Quality, Error: d.Error, Rev: d.Rev},
 		Open:   d.Open,
 	}
 	if d.Time != 0 {
-		s.Timing.Time = time.Unix(0, d.Time)
+		r.Timing.Time = time.Unix(0, d.Time)
 	}
 	if d.Quality == presence.QualityBounded {
-		s.Timing.Min, s.Timing.Max = time.Unix(0, d.Min), time.Unix(0, d.Max)
+		r.Timing.Min, r.Timing.Max = time.Unix(0, d.Min), time.Unix(0, d.Max)
 	}
-	return s, nil
+	return r, nil
 }

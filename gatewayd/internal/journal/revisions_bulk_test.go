@@ -13,7 +13,7 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// corrected makes a journal of many events, of each of which something was said;
+// corrected makes a journal of many events that each have a revision;
 // every open-th waits for an acknowledgement.
 func corrected(t testing.TB, many, open int) string {
 	t.Helper()
@@ -23,7 +23,7 @@ func corrected(t testing.TB, many, open int) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "journal.db")
-	j := openToRead(t, path)
+	j := openJournal(t, path)
 	at := presence.Reading{Boot: presence.ID{1}}
 	for i := range many {
 		err := j.Enqueue(t.Context(), presence.Draft{Kind: presence.KindTag, At: at, Tag: &presence.Tag{Receiver: "yard", Tag: "reyax:50"}})
@@ -55,7 +55,7 @@ func corrected(t testing.TB, many, open int) string {
 	return path
 }
 
-func openToRead(t testing.TB, path string) *Journal {
+func openJournal(t testing.TB, path string) *Journal {
 	t.Helper()
 	j, err := Open(Options{
 		Path: path, Keep: time.Hour, MaxBytes: 256 << 20, CommitInterval: time.Hour,
@@ -68,10 +68,10 @@ func openToRead(t testing.TB, path string) *Journal {
 }
 
 // TestOpenCorrectionsComeInParts: none is left out, and no part is as large as
-// all that was ever said.
+// all revisions together.
 func TestOpenCorrectionsComeInParts(t *testing.T) {
 	const many, open = 20_000, 100
-	j := openToRead(t, corrected(t, many, open))
+	j := openJournal(t, corrected(t, many, open))
 	defer j.Close()
 	inMemory := presence.Revision{Pos: 7777, Timing: presence.Timing{Quality: presence.QualityCorrected, Time: time.Unix(1, 0), Rev: 2}, Open: true}
 	closed := presence.Revision{Pos: 8000, Timing: presence.Timing{Quality: presence.QualityCorrected, Time: time.Unix(1, 0), Rev: 2}}
@@ -113,10 +113,10 @@ func (c *counter) ReadAt(b []byte, off int64) (int, error) {
 	return c.ReaderAt.ReadAt(b, off)
 }
 
-// TestAnOfflineExportReadsEachAnswerOnce: what was said is asked for 256 events
+// TestAnOfflineExportReadsEachRevisionOnce: revisions are asked for 256 events
 // at a time. That reads no page much more often than once, however many there
 // are.
-func TestAnOfflineExportReadsEachAnswerOnce(t *testing.T) {
+func TestAnOfflineExportReadsEachRevisionOnce(t *testing.T) {
 	reads := func(many int) (reads, pages int) {
 		path := corrected(t, many, 1000)
 		f, err := os.Open(path)
@@ -138,7 +138,7 @@ func TestAnOfflineExportReadsEachAnswerOnce(t *testing.T) {
 			found += len(index.read(newCodec(), from, from+255))
 		}
 		if found != many+1 {
-			t.Errorf("%d answers of %d", found, many+1)
+			t.Errorf("%d revisions of %d", found, many+1)
 		}
 		return count.reads, len(index.leaves)
 	}
@@ -150,8 +150,8 @@ func TestAnOfflineExportReadsEachAnswerOnce(t *testing.T) {
 	}
 }
 
-// TestAnswersGoWithTheirEvents: no answer outlives its event.
-func TestAnswersGoWithTheirEvents(t *testing.T) {
+// TestRevisionsGoWithTheirEvents: no revision outlives its event.
+func TestRevisionsGoWithTheirEvents(t *testing.T) {
 	path := corrected(t, 3_000, 10)
 	later := presence.Reading{Boot: presence.ID{1}, Boottime: 48 * time.Hour}
 	j, err := Open(Options{
@@ -168,20 +168,20 @@ func TestAnswersGoWithTheirEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	answers, events := 0, j.Stats().Events
+	revisions, events := 0, j.Stats().Events
 	err = j.view(func(tx *bolt.Tx) error {
-		answers = tx.Bucket([]byte(bucketRevisions)).Stats().KeyN
+		revisions = tx.Bucket([]byte(bucketRevisions)).Stats().KeyN
 		return nil
 	})
-	if err != nil || events > 1 || answers > 0 {
-		t.Errorf("%d answers of %d events are left: %v", answers, events, err)
+	if err != nil || events > 1 || revisions > 0 {
+		t.Errorf("%d revisions of %d events are left: %v", revisions, events, err)
 	}
 }
 
-// BenchmarkOpenCorrections is the first look at a journal in which something was
-// said of 100,000 events: all parts, and memory for one.
+// BenchmarkOpenCorrections is the first look at a journal with revisions of
+// 100,000 events: all parts, and memory for one.
 func BenchmarkOpenCorrections(b *testing.B) {
-	j := openToRead(b, corrected(b, 100_000, 1_000_000))
+	j := openJournal(b, corrected(b, 100_000, 1_000_000))
 	defer j.Close()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -195,9 +195,9 @@ func BenchmarkOpenCorrections(b *testing.B) {
 	}
 }
 
-// BenchmarkOfflineAnswers asks for what was said of 100,000 events as an export
+// BenchmarkOfflineRevisions asks for the revisions of 100,000 events as an export
 // without a daemon does.
-func BenchmarkOfflineAnswers(b *testing.B) {
+func BenchmarkOfflineRevisions(b *testing.B) {
 	path := corrected(b, 100_000, 1_000_000)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -11,7 +11,7 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// said makes answers for positions.
+// revisionsOf makes revisions of the events at these positions.
 func revisionsOf(rev int, open bool, positions ...uint64) (all []presence.Revision) {
 	at := time.Date(2026, 11, 23, 7, 30, 0, 123456789, time.UTC)
 	for _, pos := range positions {
@@ -22,7 +22,7 @@ func revisionsOf(rev int, open bool, positions ...uint64) (all []presence.Revisi
 	return all
 }
 
-// checkSaid compares what the journal says was said.
+// checkRevisions compares the revisions that a journal has with those that it should have.
 func checkRevisions(t *testing.T, from interface {
 	Revisions(from, to uint64) (map[uint64]presence.Revision, error)
 }, want ...presence.Revision,
@@ -37,7 +37,7 @@ func checkRevisions(t *testing.T, from interface {
 		wanted[s.Pos] = s
 	}
 	if diff := cmp.Diff(wanted, got); diff != "" {
-		t.Errorf("said (-want +got):\n%s", diff)
+		t.Errorf("revisions (-want +got):\n%s", diff)
 	}
 }
 
@@ -55,7 +55,7 @@ func copied(t *testing.T, path string) string {
 	return to
 }
 
-func TestWhatWasSaidOutlivesARestart(t *testing.T) {
+func TestRevisionsOutliveARestart(t *testing.T) {
 	c := newClock()
 	o := options(newPath(t), c)
 	j := open(t, o)
@@ -98,9 +98,9 @@ func TestWhatWasSaidOutlivesARestart(t *testing.T) {
 	checkRevisions(t, r, append(revisionsOf(0, false, 2), revisionsOf(1, false, 3, 4)...)...)
 }
 
-// TestDeliveryNeverOvertakesWhatWasSaid: the cursor of a file never covers an
-// event whose answer is not in the file.
-func TestDeliveryNeverOvertakesWhatWasSaid(t *testing.T) {
+// TestDeliveryNeverOvertakesRevisions: the cursor of a file never covers an
+// event whose revision is not in the file.
+func TestDeliveryNeverOvertakesRevisions(t *testing.T) {
 	c := newClock()
 	o := options(newPath(t), c)
 	j := open(t, o)
@@ -128,7 +128,7 @@ func TestDeliveryNeverOvertakesWhatWasSaid(t *testing.T) {
 	}
 }
 
-func TestWhatWasSaidGoesWithItsEvents(t *testing.T) {
+func TestRevisionsGoWhenTheirEventsExpire(t *testing.T) {
 	c := newClock()
 	o := options(newPath(t), c)
 	j := open(t, o)
@@ -153,7 +153,7 @@ func TestWhatWasSaidGoesWithItsEvents(t *testing.T) {
 	checkRevisions(t, j)
 }
 
-func TestManyAnswersAreWrittenByThemselves(t *testing.T) {
+func TestManyRevisionsAreWrittenByThemselves(t *testing.T) {
 	c := newClock()
 	o := options(newPath(t), c)
 	j := open(t, o)
@@ -184,13 +184,13 @@ func TestManyAnswersAreWrittenByThemselves(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d answers are on disk", len(all))
+			t.Fatalf("%d revisions are on disk", len(all))
 		}
 		<-time.After(10 * time.Millisecond)
 	}
 }
 
-func TestWhatWasSaidIsForgottenWithItsEvents(t *testing.T) {
+func TestRevisionsAreForgottenWithTheirEvents(t *testing.T) {
 	c := newClock()
 	j := open(t, options(newPath(t), c))
 	for n := range 4 {

@@ -248,8 +248,8 @@ func del(tx *bolt.Tx, pos uint64) error {
 			return err
 		}
 	}
-	if said := tx.Bucket([]byte(bucketRevisions)); said != nil {
-		return said.Delete(key[:])
+	if revisions := tx.Bucket([]byte(bucketRevisions)); revisions != nil {
+		return revisions.Delete(key[:])
 	}
 	return nil
 }

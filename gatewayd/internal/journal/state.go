@@ -42,7 +42,7 @@ type state struct {
 	// Oldest is the position of the oldest record: what was below is gone on
 	// purpose, or named in a gap.
 	Oldest uint64 `cbor:"7,keyasint,omitempty"`
-	// Settled is the position up to which no event's time can be told better.
+	// FinalUpto is the position up to which every event's latest revision is final.
 	FinalUpto uint64 `cbor:"8,keyasint,omitempty"`
 	// Sent is the newest position that is known to have been sent to the city,
 	// Unanswered the one up to which the broker has everything although the city

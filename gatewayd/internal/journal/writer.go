@@ -42,7 +42,7 @@ type writer struct {
 	thinned thinning
 	evicted evicting
 	ages    ages
-	behind  bool // the last commit left answers for the next one
+	behind  bool // the last commit left revisions for the next one
 
 	arena   []byte // records of one commit
 	records []sealedRecord
@@ -313,16 +313,16 @@ func (w *writer) store(c change, evict bool) (first uint64, err error) {
 func (w *writer) commit(c change) error {
 	j := w.j
 	w.attempt++
-	before, said := j.snapshotRevisions()
+	before, unsaved := j.snapshotRevisions()
 	after := before
 	near, err := w.bound()
 	if err != nil {
 		return err
 	}
-	c.revisions, c.lost = said, w.unnamed(c.rides)
+	c.revisions, c.lost = unsaved, w.unnamed(c.rides)
 	if near && !c.ends {
 		// No more goes in than goes out: a commit removes as many events.
-		if c.revisions = said.first(pruneStep); len(c.revisions) < len(said) {
+		if c.revisions = unsaved.first(pruneStep); len(c.revisions) < len(unsaved) {
 			after.cursor = max(before.state.Cursor, min(before.cursor, c.revisions.last()))
 		}
 	}
@@ -349,13 +349,13 @@ func (w *writer) commit(c change) error {
 		w.tailBytes, w.behind = -1, false
 		return w.failed(err, txid)
 	}
-	w.tailBytes, w.noted, w.behind = tailBytes, c.lost, len(c.revisions) < len(said)
+	w.tailBytes, w.noted, w.behind = tailBytes, c.lost, len(c.revisions) < len(unsaved)
 	took := time.Since(started)
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.settle(after)
-	j.unsaved.written(c.revisions)
+	j.unsaved.removeWritten(c.revisions)
 	j.commits.add(took)
 	return nil
 }
@@ -387,8 +387,9 @@ func (j *Journal) snapshot() place {
 	return p
 }
 
-// snapshotSaid is the place together with the answers that belong to it: what
-// was said of an event is noted before its delivery is.
+// snapshotRevisions is the place together with the unsaved revisions that belong to
+// it: the cursor never moves over an event on disk before the event's revision is
+// there.
 func (j *Journal) snapshotRevisions() (place, revisions) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
