@@ -120,9 +120,9 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err := times.Read(file); err != nil {
 		fmt.Fprintln(con.err, "gatewayd: times are less well known than they could be:", err)
 	}
-	told := readRevisions(file, times)
+	revisions := readRevisions(file, times)
 	from := exportFrom{
-		origin: configured.Origin(cfg), times: times, revisions: told, estimates: told, journal: file, outages: outages,
+		origin: configured.Origin(cfg), times: times, revisions: revisions, estimates: revisions, journal: file, outages: outages,
 		damaged: !report.Whole(), now: func() presence.Timing { return present(cfg, times) },
 	}
 	if known {
@@ -177,28 +177,29 @@ type timer interface {
 	Timing(presence.Reading) presence.Timing
 }
 
-// answers says what to print of the times of events, which are in order.
+// reviser returns the revision to print of each of some events, which are in order.
 type reviser func(context.Context, []presence.Entry) ([]presence.Revision, error)
 
-// lookUp answers with what the city was told, or better. Nobody notes that: the
-// daemon may tell more under the same rev later.
-func readRevisions(told interface {
+// readRevisions returns the published revisions of events, or better ones where
+// more is known by now. Those are not saved: under the same rev the daemon may
+// publish something better still.
+func readRevisions(from interface {
 	Revisions(from, to uint64) (map[uint64]presence.Revision, error)
 }, times timer,
 ) reviser {
 	return func(_ context.Context, entries []presence.Entry) ([]presence.Revision, error) {
-		said, err := told.Revisions(entries[0].Pos, entries[len(entries)-1].Pos)
+		published, err := from.Revisions(entries[0].Pos, entries[len(entries)-1].Pos)
 		if err != nil {
 			return nil, err
 		}
 		all := make([]presence.Revision, len(entries))
 		for i, e := range entries {
-			s, ok := said[e.Pos]
+			r, ok := published[e.Pos]
 			if !ok {
-				s = presence.Revision{Pos: e.Pos, Timing: presence.Raw(e.At)}
+				r = presence.Revision{Pos: e.Pos, Timing: presence.Raw(e.At)}
 			}
-			s.Timing = presence.Revise(s.Timing, times.Timing(e.At))
-			all[i] = s
+			r.Timing = presence.Revise(r.Timing, times.Timing(e.At))
+			all[i] = r
 		}
 		return all, nil
 	}
@@ -208,8 +209,8 @@ func readRevisions(told interface {
 type exportFrom struct {
 	origin    presence.Origin
 	times     timer
-	revisions reviser // what is told of events
-	estimates reviser // the same but for a little, without telling it
+	revisions reviser // as the city has them, or will have them
+	estimates reviser // within atEdges of those, and not saved as published
 	journal   scanner
 	outages   []outage.Outage
 	off       *off                   // nil: the gateway runs
@@ -297,42 +298,42 @@ func exportDay(ctx context.Context, w io.Writer, x control.Export, from exportFr
 // exportPage is of how many events at a time the times are asked.
 const exportPage = 256
 
-// atEdges is how far from a span of time an event may lie, by what is known
-// without asking, and be asked for all the same: what is told of it then is what
-// decides.
+// atEdges is how far outside of a span of time an event may lie, by its estimate,
+// for its revision to be asked for all the same: that one decides.
 const atEdges = time.Hour
 
-// each passes the journal's events in order. Of those that may lie in a span it
-// tells what the city is told of their times, so that all exports agree with it
-// and with each other; of the others, what will do to see that they lie elsewhere.
+// each passes the journal's events in order. Those that may lie in a span of time
+// come with their revision, so that all exports agree with the city and with each
+// other; the others with an estimate, by which the caller sees that they lie
+// outside.
 func (from exportFrom) each(ctx context.Context, since, until time.Time, fn func(presence.Entry, presence.Timing) error) error {
 	var page []presence.Entry
 	flush := func() error {
 		if len(page) == 0 {
 			return nil
 		}
-		about, err := from.estimates(ctx, page)
+		timings, err := from.estimates(ctx, page)
 		if err != nil {
 			return err
 		}
 		var wanted []presence.Entry
 		var places []int // of wanted in the page
-		for i, s := range about {
-			if mayLie(s.Timing, since, until) {
+		for i, r := range timings {
+			if mayLie(r.Timing, since, until) {
 				wanted, places = append(wanted, page[i]), append(places, i)
 			}
 		}
 		if len(wanted) > 0 {
-			said, err := from.revisions(ctx, wanted)
+			revisions, err := from.revisions(ctx, wanted)
 			if err != nil {
 				return err
 			}
-			for i, s := range said {
-				about[places[i]] = s
+			for i, r := range revisions {
+				timings[places[i]] = r
 			}
 		}
 		for i, e := range page {
-			if err := fn(e, about[i].Timing); err != nil {
+			if err := fn(e, timings[i].Timing); err != nil {
 				return err
 			}
 		}

@@ -24,7 +24,7 @@ func (s shelf) Scan(_ context.Context, fn func(presence.Entry) error) error {
 	return nil
 }
 
-// offBy is a clock that is so far off what was told.
+// offBy is a clock that is so far off what was published.
 type offBy time.Duration
 
 func (o offBy) Timing(r presence.Reading) presence.Timing {
@@ -37,23 +37,23 @@ func (o offBy) Timing(r presence.Reading) presence.Timing {
 // goes by what the city was told last, whatever the clock makes of it by now.
 func TestRecapAndEventsSayTheSame(t *testing.T) {
 	day := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
-	told := []time.Time{
+	published := []time.Time{
 		day.Add(-30 * time.Millisecond), day.Add(30 * time.Millisecond),
 		day.Add(7*time.Hour + 30*time.Minute - 40*time.Millisecond), day.Add(7*time.Hour + 30*time.Minute + 60*time.Millisecond),
 		day.Add(24*time.Hour - 30*time.Millisecond), day.Add(24*time.Hour + 30*time.Millisecond), day.Add(24*time.Hour + 50*time.Minute),
 	}
 	for _, by := range []offBy{0, offBy(90 * time.Millisecond), offBy(-90 * time.Millisecond), offBy(50 * time.Minute)} {
 		var journal shelf
-		said := make(map[uint64]presence.Revision)
-		for i, at := range told {
+		revisions := make(map[uint64]presence.Revision)
+		for i, at := range published {
 			pos := uint64(i + 1)
 			journal = append(journal, presence.Entry{Pos: pos, Record: presence.Record{Stream: presence.ID{1}, Seq: pos, Draft: presence.Draft{
 				Kind: presence.KindBadge, At: presence.Reading{Boot: presence.ID{1}, Boottime: time.Duration(pos) * time.Second, Wall: at.UnixNano(), State: presence.ClockSynced},
 				Badge: &presence.Badge{Reader: "door", Badge: string(rune('a' + i)), Card: "unknown", Assurance: "uid"},
 			}}})
-			said[pos] = presence.Revision{Pos: pos, Timing: presence.Timing{Quality: presence.QualityCorrected, Time: at, Error: 5 * time.Millisecond, Rev: 1}}
+			revisions[pos] = presence.Revision{Pos: pos, Timing: presence.Timing{Quality: presence.QualityCorrected, Time: at, Error: 5 * time.Millisecond, Rev: 1}}
 		}
-		answer := func(of func(presence.Entry) presence.Revision) reviser {
+		revise := func(of func(presence.Entry) presence.Revision) reviser {
 			return func(_ context.Context, entries []presence.Entry) ([]presence.Revision, error) {
 				var all []presence.Revision
 				for _, e := range entries {
@@ -64,8 +64,8 @@ func TestRecapAndEventsSayTheSame(t *testing.T) {
 		}
 		from := exportFrom{
 			origin: csvOrigin, times: by, journal: journal,
-			revisions: answer(func(e presence.Entry) presence.Revision { return said[e.Pos] }),
-			estimates: answer(func(e presence.Entry) presence.Revision {
+			revisions: revise(func(e presence.Entry) presence.Revision { return revisions[e.Pos] }),
+			estimates: revise(func(e presence.Entry) presence.Revision {
 				return presence.Revision{Pos: e.Pos, Timing: by.Timing(e.At)}
 			}),
 		}
@@ -82,7 +82,7 @@ func TestRecapAndEventsSayTheSame(t *testing.T) {
 			return rows
 		}
 		events, recap, want := make(map[string]string), make(map[string]string), make(map[string]string)
-		for i, at := range told {
+		for i, at := range published {
 			if !at.Before(day) && at.Before(day.AddDate(0, 0, 1)) {
 				want[string(rune('a'+i))] = at.Format(presence.TimeLayout)
 			}
@@ -97,7 +97,7 @@ func TestRecapAndEventsSayTheSame(t *testing.T) {
 			case "badge":
 				recap[r[slices.Index(rows[0], "badge")]] = r[slices.Index(rows[0], "first")]
 			case "uncertain":
-				t.Errorf("off by %v: what was told is certain: %v", time.Duration(by), r)
+				t.Errorf("off by %v: what was published is certain: %v", time.Duration(by), r)
 			}
 		}
 		for badge, at := range want {

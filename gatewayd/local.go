@@ -75,8 +75,9 @@ func (d *daemon) note(l lookLine) {
 	d.log.Warn("somebody looks at people's data, or removes it", details...)
 }
 
-// shownTimes says what to print of the times of events: the city is told the
-// same. A full disk keeps that from being noted, and nobody from an export.
+// exportRevisions returns the revisions of events for an export: what the city has,
+// or will have. On a full disk they cannot be saved, but whoever asked gets an
+// export all the same.
 func (d *daemon) exportRevisions(ctx context.Context, entries []presence.Entry) ([]presence.Revision, error) {
 	all, err := d.uplink.RevisionsOutOfTurn(ctx, entries)
 	if err == nil || ctx.Err() != nil {

@@ -7,7 +7,7 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-func TestSettledIsWhatNoLaterAnchorCanTell(t *testing.T) {
+func TestFinalIsWhatNoLaterAnchorCanImprove(t *testing.T) {
 	var b Book
 	at := func(boot byte) presence.Reading {
 		return presence.Reading{Boot: presence.ID{boot}, Boottime: time.Minute}
@@ -20,9 +20,9 @@ func TestSettledIsWhatNoLaterAnchorCanTell(t *testing.T) {
 	}
 	check := func(when string, want map[byte]bool) {
 		t.Helper()
-		for boot, settled := range want {
-			if got := b.Final(at(boot)); got != settled {
-				t.Errorf("%s: boot %d is settled: %v", when, boot, got)
+		for boot, final := range want {
+			if got := b.Final(at(boot)); got != final {
+				t.Errorf("%s: boot %d is final: %v", when, boot, got)
 			}
 		}
 	}
@@ -39,6 +39,6 @@ func TestSettledIsWhatNoLaterAnchorCanTell(t *testing.T) {
 	trusted := at(4)
 	trusted.State = presence.ClockTrusted
 	if !b.Final(trusted) {
-		t.Error("a trusted reading is not settled")
+		t.Error("a trusted reading is not final")
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-func TestAnAnswerOnlyEverNarrows(t *testing.T) {
+func TestATimingOnlyEverNarrows(t *testing.T) {
 	at := noon
 	known := func(d, e time.Duration) presence.Timing {
 		return presence.Timing{Quality: presence.QualityCorrected, Time: at.Add(d), Error: e}
@@ -49,10 +49,12 @@ func TestWithin(t *testing.T) {
 	}
 }
 
-// TestWhatTwoClocksLeftOpenIsClosed: between two clocks that are a day apart nothing
-// is known; once it is, the answer is told however it lies to the wide one before.
-// The anchors that both rest on are not the same, so it may stick out a little.
-func TestWhatTwoClocksLeftOpenIsClosed(t *testing.T) {
+// TestTheIntervalBetweenTwoClocksIsCorrected: while two clocks that are a day apart
+// contradict each other, an event may have happened anywhere between them. Once it
+// is known which is right, a correction is sent however the new interval lies to the
+// wide one before. The two rest on different anchors, so the new one may reach out
+// of the old one a little.
+func TestTheIntervalBetweenTwoClocksIsCorrected(t *testing.T) {
 	const half = 13 * time.Hour
 	old := presence.Timing{Quality: presence.QualityBounded, Time: noon, Error: half, Min: noon.Add(-half), Max: noon.Add(half), Rev: 1}
 	for _, outside := range []time.Duration{-time.Hour, -1, 0, 1, 2, 3, 30, 1e6, 249e6, 250e6 - 1, 250e6, 250e6 + 1, 1e9, time.Hour} {
@@ -60,14 +62,14 @@ func TestWhatTwoClocksLeftOpenIsClosed(t *testing.T) {
 			const sharp = 27 * time.Millisecond
 			now := presence.Timing{Quality: presence.QualityCorrected, Time: noon.Add(side * (half - sharp + outside)), Error: sharp, Disputed: true}
 			if got := presence.Revise(old, now); got.Rev != 2 || !got.SameAs(now) {
-				t.Errorf("%v beside what was said, on side %d: %+v", outside, side, got)
+				t.Errorf("%v outside of what was published, on side %d: %+v", outside, side, got)
 			}
 		}
 	}
-	// The noise of a clock is worth no word, also then.
-	told := presence.Timing{Quality: presence.QualityCorrected, Time: noon, Error: 100 * time.Millisecond}
+	// The noise of a clock is worth no correction, even then.
+	published := presence.Timing{Quality: presence.QualityCorrected, Time: noon, Error: 100 * time.Millisecond}
 	now := presence.Timing{Quality: presence.QualityCorrected, Time: noon.Add(150 * time.Millisecond), Error: time.Millisecond, Disputed: true}
-	if got := presence.Revise(told, now); !got.SameAs(told) {
-		t.Errorf("noise is told: %+v", got)
+	if got := presence.Revise(published, now); !got.SameAs(published) {
+		t.Errorf("noise is published: %+v", got)
 	}
 }
