@@ -1,0 +1,291 @@
+package journal
+
+import (
+	"errors"
+	"maps"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// change is what one commit does.
+type change struct {
+	items     []item
+	starts    bool  // the stream begins
+	ends      bool  // the stream ends on purpose
+	removes   spans // waiting events that have to go
+	prunes    int   // at most so many delivered events go
+	rides     int   // so many of the items are the first that wait in the queue
+	notes     map[string][]byte
+	revisions revisions
+	lost      losses // what is to be named if the process dies after this commit
+}
+
+// sealedRecord is a record in its form on disk.
+type sealedRecord struct {
+	key   [8]byte
+	value []byte
+}
+
+// place is what a commit changes of what the journal knows about its file.
+type place struct {
+	oldest, end uint64
+	cursor      uint64
+	finalUpto   uint64
+	holes       spans
+	state       state
+}
+
+// commit brings a change to the disk, wholly or not at all. An error that does
+// not pass makes the journal fail.
+func (w *writer) commit(c change) error {
+	j := w.j
+	w.attempt++
+	before, unsaved := j.snapshotRevisions()
+	after := before
+	near, err := w.bound()
+	if err != nil {
+		return err
+	}
+	c.revisions, c.lost = unsaved, w.unnamed(c.rides)
+	if near && !c.ends {
+		// No more goes in than goes out: a commit removes as many events.
+		if c.revisions = unsaved.first(pruneStep); len(c.revisions) < len(unsaved) {
+			after.cursor = max(before.state.Cursor, min(before.cursor, c.revisions.last()))
+		}
+	}
+	after.end += uint64(len(c.items))
+	w.seal(c.items, before.end+1)
+
+	var txid int
+	tailBytes := 0
+	j.db.NoFreelistSync = !c.ends && j.db.Stats().FreePageN > maxFreelist
+	started := time.Now()
+	err = guard(func() error {
+		tx, err := j.db.Begin(true)
+		if err != nil {
+			return err
+		}
+		txid = tx.ID()
+		tailBytes, err = w.fill(tx, c, &after)
+		if err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+		return tx.Commit()
+	})
+	if err != nil {
+		w.tailBytes, w.behind = -1, false
+		return w.failed(err, txid)
+	}
+	w.tailBytes, w.noted, w.behind = tailBytes, c.lost, len(c.revisions) < len(unsaved)
+	took := time.Since(started)
+
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.settle(after)
+	j.unsaved.removeWritten(c.revisions)
+	j.commits.add(took)
+	return nil
+}
+
+// settle takes over what the file holds now, and tells who waits for more. The
+// caller holds the mutex.
+func (j *Journal) settle(p place) {
+	j.end, j.oldest, j.holes, j.state = p.end, p.oldest, p.holes, p.state
+	if j.cursor == j.state.Cursor {
+		j.acked = time.Time{}
+	} else {
+		j.acked = time.Now()
+	}
+	close(j.grown)
+	j.grown = make(chan struct{})
+}
+
+func (j *Journal) snapshot() place {
+	p, _ := j.snapshotRevisions()
+	return p
+}
+
+// snapshotRevisions is the place together with the unsaved revisions that belong to
+// it: the cursor never moves over an event on disk before the event's revision is
+// there.
+func (j *Journal) snapshotRevisions() (place, revisions) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	state := j.state
+	state.Sent, state.Unanswered = j.sending.sent, j.sending.unanswered
+	state.Yielded = j.yielded
+	return place{
+		oldest: j.oldest, end: j.end, cursor: j.cursor, finalUpto: j.finalUpto, holes: j.holes, state: state,
+	}, maps.Clone(j.unsaved)
+}
+
+// seal brings items into their form on disk, from a position on.
+func (w *writer) seal(items []item, pos uint64) {
+	need := 0
+	for _, it := range items {
+		need += recordHeader + len(it.payload)
+	}
+	if cap(w.arena) < need || cap(w.arena) > 1<<20 {
+		w.arena = make([]byte, 0, need)
+	}
+	w.arena, w.records = w.arena[:0], w.records[:0]
+	for _, it := range items {
+		start := len(w.arena)
+		w.arena = seal(w.arena, pos, w.j.stream, pos-w.j.first+1, w.attempt, it.payload)
+		w.records = append(w.records, sealedRecord{posKey(pos), w.arena[start:len(w.arena):len(w.arena)]})
+		pos++
+	}
+}
+
+// fill puts a change into a transaction.
+func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error) {
+	j := w.j
+	if tailBytes, err = w.putRecords(tx); err != nil {
+		return 0, err
+	}
+	streams := tx.Bucket([]byte(bucketStreams))
+	if c.starts || c.ends {
+		info := streamInfo{First: j.first, Clean: c.ends}
+		if err := j.codec.putChecked(streams, j.stream[:], info); err != nil {
+			return 0, err
+		}
+	}
+	if removed, err := w.remove(tx, c, p); err != nil {
+		return 0, err
+	} else if removed {
+		tailBytes = sizeOf(tx.Bucket([]byte(bucketTail)))
+	}
+	if err := j.codec.putNotes(tx, c.notes); err != nil {
+		return 0, err
+	}
+	if err := j.codec.putRevisions(tx, c.revisions); err != nil {
+		return 0, err
+	}
+	p.state.FinalUpto = p.finalUpto
+	p.state.Alive = j.opt.Now()
+	p.state.Cursor, p.state.Oldest = p.cursor, p.oldest
+	meta := tx.Bucket([]byte(bucketMeta))
+	if c.starts {
+		if err := meta.Delete([]byte(keyGaps)); err != nil { // they are among the items now
+			return 0, err
+		}
+	}
+	if c.starts || !c.lost.equal(w.noted) {
+		if err := j.codec.putLost(meta, c.lost); err != nil {
+			return 0, err
+		}
+	}
+	return tailBytes, j.codec.putChecked(meta, []byte(keyState), p.state)
+}
+
+// What bbolt keeps inside the parent's page: a quarter page at most.
+const maxTail = pageSize / 4
+
+// putRecords writes the sealed records: into the tail where they fit, else
+// the tail and they go to the tree.
+func (w *writer) putRecords(tx *bolt.Tx) (tailBytes int, err error) {
+	tail := tx.Bucket([]byte(bucketTail))
+	tailBytes = w.tailBytes
+	if tailBytes < 0 {
+		tailBytes = sizeOf(tail)
+	}
+	if len(w.records) == 0 {
+		return tailBytes, nil
+	}
+	need := 0
+	for _, r := range w.records {
+		need += elementSize(r.key[:], r.value)
+	}
+	if tailBytes+need <= maxTail {
+		for _, r := range w.records {
+			if err := tail.Put(r.key[:], r.value); err != nil {
+				return 0, err
+			}
+		}
+		return tailBytes + need, nil
+	}
+	if err := moveTail(tail, tx.Bucket([]byte(bucketEvents))); err != nil {
+		return 0, err
+	}
+	return pageHeader, putEvents(tx, w.records)
+}
+
+// putEvents puts records into the tree, behind those that are there.
+func putEvents(tx *bolt.Tx, records []sealedRecord) error {
+	events := tx.Bucket([]byte(bucketEvents))
+	events.FillPercent = 1 // keys only ever come at the end
+	for _, r := range records {
+		if err := events.Put(r.key[:], r.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moveTail empties the tail into the tree.
+func moveTail(tail, events *bolt.Bucket) error {
+	var moved []sealedRecord
+	err := tail.ForEach(func(k, v []byte) error {
+		if len(k) != 8 {
+			return damagedf("a key of %d bytes in the tail", len(k))
+		}
+		moved = append(moved, sealedRecord{[8]byte(k), append([]byte(nil), v...)})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range moved {
+		if err := tail.Delete(r.key[:]); err != nil {
+			return err
+		}
+		if err := events.Put(r.key[:], r.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sizeOf is how large a small bucket is on its page.
+func sizeOf(b *bolt.Bucket) int {
+	size := pageHeader
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		size += elementSize(k, v)
+	}
+	return size
+}
+
+func elementSize(key, value []byte) int { return leafElement + len(key) + len(value) }
+
+// failed tells errors of a commit that pass from those after which the handle
+// must not be used again.
+func (w *writer) failed(err error, txid int) error {
+	if e, ok := passing(err); ok && !w.reached(txid) {
+		return e
+	}
+	return w.fatal(err)
+}
+
+// fatal makes the journal fail.
+func (w *writer) fatal(err error) error {
+	reason := reasonFailed
+	if errors.Is(err, errDamagedFile) || errors.Is(err, errDamagedRecord) {
+		reason = reasonDamaged
+	}
+	failure := &Error{reason, err}
+	w.j.fail(failure)
+	return failure
+}
+
+// reached tells whether a failed transaction shows in the file nevertheless, so
+// that its numbers may be in use.
+func (w *writer) reached(txid int) bool {
+	newest := txid
+	err := w.j.view(func(tx *bolt.Tx) error {
+		newest = tx.ID()
+		return nil
+	})
+	return err != nil || newest >= txid
+}
