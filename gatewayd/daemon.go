@@ -25,7 +25,6 @@ import (
 	"presence/drivers/bus"
 	"presence/drivers/card"
 	"presence/drivers/lamp"
-	"presence/drivers/mfrc522"
 	"presence/drivers/pi"
 	"presence/drivers/serial"
 	"presence/gatewayd/internal/alerts"
@@ -660,14 +659,12 @@ func (d *daemon) openReader(r config.Reader) func(context.Context) (card.Reader,
 	if d.around.reader != nil {
 		return func(ctx context.Context) (card.Reader, error) { return d.around.reader(ctx, r) }
 	}
+	open := func() (configured.Chip, error) { return configured.OpenChip(r, d.log) }
 	if r.Bus == config.SimBus {
-		chip := d.hardware.Add(r.Name, r.Poll).Chip
-		return func(context.Context) (card.Reader, error) {
-			return mfrc522.New(chip.Port(), configured.ChipOptions(r, d.log))
-		}
+		open = configured.MockReader(d.hardware, r, d.log)
 	}
 	return func(context.Context) (card.Reader, error) {
-		chip, err := configured.OpenChip(r, d.log)
+		chip, err := open()
 		if err != nil {
 			return nil, err // and no reader that is a nil chip
 		}

@@ -89,7 +89,7 @@ func (d doctorCmd) sweepGains(ctx context.Context, path string, con console) err
 		if r.Bus == config.SimBus {
 			return usageError{fmt.Errorf("reader %q is mocked and has no gain to be found", r.Name)}
 		}
-		g, err := doctor.SweepGain(ctx, r, func() (doctor.Sweeper, error) { return configured.OpenChip(r, slog.New(slog.DiscardHandler)) })
+		g, err := doctor.SweepGain(ctx, r, func() (doctor.Chip, error) { return openChip(r) })
 		if err != nil {
 			return fmt.Errorf("find the gain of reader %q: %w", r.Name, err)
 		}
@@ -152,13 +152,7 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 		found.Gateway = opt.Config.Gateway.ID
 		line := configured.Line(opt.Config)
 		line.Log, line.Now, line.Session = slog.New(slog.DiscardHandler), source.Now, presence.ID(uuid.New())
-		opt.Chip = func(r config.Reader) (doctor.Chip, error) {
-			chip, err := configured.OpenChip(r, slog.New(slog.DiscardHandler))
-			if err != nil {
-				return nil, err
-			}
-			return chip, nil
-		}
+		opt.Chip = openChip
 		opt.Try = func(ctx context.Context, reach bool) uplink.Probe { return uplink.Try(ctx, line, reach) }
 	}
 	found.Checks = doctor.Examine(ctx, opt)
@@ -168,6 +162,11 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 		}
 	}
 	return found, nil
+}
+
+// openChip opens a reader's chip for the doctor, who tells himself what he finds.
+func openChip(r config.Reader) (doctor.Chip, error) {
+	return configured.OpenChip(r, slog.New(slog.DiscardHandler))
 }
 
 // healthOf asks the gateway that runs on a state directory. Its process is known

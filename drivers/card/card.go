@@ -130,4 +130,8 @@ var (
 	// work: it would not notice a card. "No card" and "deaf" look alike to a
 	// reader that does not ask.
 	ErrDeaf = errors.New("reader deaf")
+
+	// ErrNoReference means that nobody has published what the self test of a chip
+	// of this version must find. Such a chip may well be sound.
+	ErrNoReference = errors.New("nothing is known to compare the self test with")
 )

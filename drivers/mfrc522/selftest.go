@@ -10,10 +10,6 @@ import (
 	"presence/drivers/card"
 )
 
-// ErrNoReference means that nobody has published what the self test of a chip of
-// this version must find. Such a chip may well be sound.
-var ErrNoReference = errors.New("nothing is known to compare the self test with")
-
 // selfTestTimeout bounds the self test, which takes well under a millisecond.
 const selfTestTimeout = 100 * time.Millisecond
 
@@ -51,7 +47,7 @@ func references(version byte) (want [fifoSize]byte, known bool) {
 // what it finds. It switches the field off for a moment, and says nothing of the
 // antenna. Afterwards the reader is as before.
 //
-// A chip of an unknown version is ErrNoReference, one that finds something else
+// A chip of an unknown version is card.ErrNoReference, one that finds something else
 // card.ErrDeaf.
 func (r *Reader) SelfTest(ctx context.Context) error {
 	if r.closed {
@@ -113,7 +109,7 @@ func (r *Reader) selfTest(ctx context.Context) error {
 	want, known := references(r.version)
 	switch {
 	case !known:
-		return fmt.Errorf("%w: version %s", ErrNoReference, r.Version())
+		return fmt.Errorf("%w: version %s", card.ErrNoReference, r.Version())
 	case got != want:
 		wrong := 0
 		for i := range got {

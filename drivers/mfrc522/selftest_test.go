@@ -26,7 +26,7 @@ func TestSelfTest(t *testing.T) {
 		"genuine, 1.0":                {0x91, mfrc522test.FaultNone, nil},
 		"genuine, 2.0":                {0x92, mfrc522test.FaultNone, nil},
 		"broken":                      {0x92, mfrc522test.FaultSelfTest, card.ErrDeaf},
-		"a copy that nobody has seen": {0xB2, mfrc522test.FaultNone, mfrc522.ErrNoReference},
+		"a copy that nobody has seen": {0xB2, mfrc522test.FaultNone, card.ErrNoReference},
 	} {
 		bubble(t, name, func(t *testing.T) {
 			b := newBench(t, mfrc522.Options{}, mfrc522test.Version(c.version))

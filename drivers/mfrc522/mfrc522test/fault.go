@@ -43,3 +43,13 @@ func ParseFault(name string) (Fault, error) {
 	}
 	return "", fmt.Errorf("parse fault %q: want deaf, bus-low, bus-high, hang or none", name)
 }
+
+// Break gives the chip a fault by its name, or mends it; see ParseFault.
+func (c *Chip) Break(fault string) error {
+	f, err := ParseFault(fault)
+	if err != nil {
+		return err
+	}
+	c.SetFault(f)
+	return nil
+}

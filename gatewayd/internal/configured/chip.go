@@ -1,57 +1,127 @@
 package configured
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
+	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/physic"
 	"periph.io/x/conn/v3/spi"
 
 	"presence/config"
 	"presence/drivers/bus"
+	"presence/drivers/card"
+	"presence/drivers/cardtest"
 	"presence/drivers/mfrc522"
+	"presence/drivers/mfrc522/mfrc522test"
+	"presence/gatewayd/internal/sim"
 )
 
-// ChipOptions are what the configuration says of a reader's chip, pins aside.
-func ChipOptions(r config.Reader, log *slog.Logger) mfrc522.Options {
-	return mfrc522.Options{
-		Speed:  physic.Frequency(r.SpeedHz) * physic.Hertz,
-		GainDB: r.GainDB,
-		Log:    log.With("reader", r.Name),
+// Chip is a reader chip's driver, as far as the gateway and its doctor use it.
+type Chip interface {
+	card.Reader
+	card.Counter
+
+	// SelfTest has the chip test itself, and leaves the reader as it was. An error
+	// wraps card.ErrNoReference where nobody knows what the test has to find, and
+	// else says what Poll's would.
+	SelfTest(ctx context.Context) error
+}
+
+// chip is a kind of reader chip.
+type chip struct {
+	name string // in the configuration: reader.chip
+
+	// open has a driver connect to the chip on a port. Once it has succeeded, the
+	// driver closes the port.
+	open func(port spi.PortCloser, r config.Reader, p pins, log *slog.Logger) (Chip, error)
+
+	// mock makes such a chip in software, over a field of cards.
+	mock func(field *cardtest.Field) sim.Chip
+}
+
+// pins are those of a reader beside its bus, nil where none is wired.
+type pins struct {
+	reset gpio.PinOut
+	irq   gpio.PinIn
+}
+
+// chips is the table of the chips that have a driver: a new one is a row here, and
+// one in config/hardware.go.
+func chips() []chip {
+	return []chip{
+		{"mfrc522", openMFRC522, func(field *cardtest.Field) sim.Chip { return mfrc522test.New(field) }},
 	}
+}
+
+func openMFRC522(port spi.PortCloser, r config.Reader, p pins, log *slog.Logger) (Chip, error) {
+	reader, err := mfrc522.New(port, mfrc522.Options{
+		Speed: physic.Frequency(r.SpeedHz) * physic.Hertz, GainDB: r.GainDB, Reset: p.reset, IRQ: p.irq, Log: log,
+	})
+	if err != nil {
+		return nil, err // and no Chip that is a nil *mfrc522.Reader
+	}
+	return reader, nil
+}
+
+// chipOf finds the row of a reader's chip.
+func chipOf(r config.Reader) (chip, error) {
+	for _, c := range chips() {
+		if c.name == r.Chip {
+			return c, nil
+		}
+	}
+	return chip{}, fmt.Errorf("reader %q: no driver for chip %q", r.Name, r.Chip)
 }
 
 // OpenChip opens the chip of a reader that is wired to this machine, with its
 // pins.
-func OpenChip(r config.Reader, log *slog.Logger) (*mfrc522.Reader, error) {
-	opt := ChipOptions(r, log)
+func OpenChip(r config.Reader, log *slog.Logger) (Chip, error) {
+	var p pins
 	if r.ResetPin != "" {
 		pin, err := bus.Pin(r.ResetPin)
 		if err != nil {
 			return nil, err
 		}
-		opt.Reset = pin
+		p.reset = pin
 	}
 	if r.IRQPin != "" {
 		// Only ever a hint: without it the reader is as good.
 		if pin, err := bus.Pin(r.IRQPin); err != nil {
-			opt.Log.Warn("cannot open the interrupt pin, the reader works without it", "error", err)
+			log.With("reader", r.Name).Warn("cannot open the interrupt pin, the reader works without it", "error", err)
 		} else {
-			opt.IRQ = pin
+			p.irq = pin
 		}
 	}
 	port, err := bus.OpenSPI(r.Bus)
 	if err != nil {
 		return nil, err
 	}
-	return NewChip(port, opt)
+	return openChip(port, r, p, log)
 }
 
-// NewChip makes the driver own the port.
-func NewChip(port spi.PortCloser, opt mfrc522.Options) (*mfrc522.Reader, error) {
-	reader, err := mfrc522.New(port, opt)
+// openChip opens a reader's chip on a port, which the driver owns from then on.
+func openChip(port spi.PortCloser, r config.Reader, p pins, log *slog.Logger) (Chip, error) {
+	c, err := chipOf(r)
+	if err != nil {
+		return nil, errors.Join(err, port.Close())
+	}
+	reader, err := c.open(port, r, p, log.With("reader", r.Name))
 	if err != nil {
 		return nil, errors.Join(err, port.Close())
 	}
 	return reader, nil
+}
+
+// MockReader adds a reader to the mocked hardware, with a chip in software that
+// lives as long as the hardware. The returned function opens that chip.
+func MockReader(hardware *sim.Hardware, r config.Reader, log *slog.Logger) (open func() (Chip, error)) {
+	c, err := chipOf(r)
+	if err != nil {
+		return func() (Chip, error) { return nil, err }
+	}
+	mocked := hardware.Add(r.Name, r.Poll, c.mock)
+	return func() (Chip, error) { return openChip(mocked.Chip.Port(), r, pins{}, log) }
 }

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"presence/drivers/cardtest"
+	"presence/drivers/mfrc522/mfrc522test"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
@@ -205,7 +207,7 @@ func TestASlowAnswerIsWaitedFor(t *testing.T) {
 func simulated() control.Daemon {
 	d := fake()
 	d.Hardware = sim.New()
-	d.Hardware.Add("door", 50*time.Millisecond)
+	d.Hardware.Add("door", 50*time.Millisecond, func(f *cardtest.Field) sim.Chip { return mfrc522test.New(f) })
 	return d
 }
 

@@ -29,20 +29,23 @@ type ReaderGains struct {
 	Tried []mfrc522.GainResult `json:"tried"`
 }
 
-// Sweeper is a reader's chip whose gain can be tried out.
-type Sweeper interface {
+// sweeper is a reader's chip whose gain can be tried out.
+type sweeper interface {
 	SweepGain(ctx context.Context, looks int) ([]mfrc522.GainResult, error)
-	Close() error
 }
 
 // SweepGain tries out the gains of one reader. It closes the chip that open returns.
-func SweepGain(ctx context.Context, r config.Reader, open func() (Sweeper, error)) (ReaderGains, error) {
+func SweepGain(ctx context.Context, r config.Reader, open func() (Chip, error)) (ReaderGains, error) {
 	chip, err := open()
 	if err != nil {
 		return ReaderGains{}, err
 	}
 	g := ReaderGains{Name: r.Name, Set: r.GainDB}
-	g.Tried, err = chip.SweepGain(ctx, gainLooks)
+	if s, ok := chip.(sweeper); ok {
+		g.Tried, err = s.SweepGain(ctx, gainLooks)
+	} else {
+		err = fmt.Errorf("the gain of its chip, %s, cannot be set", r.Chip)
+	}
 	if closing := chip.Close(); err == nil {
 		err = closing
 	}

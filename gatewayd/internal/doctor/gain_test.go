@@ -3,26 +3,32 @@ package doctor_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 
 	"presence/config"
 	"presence/drivers/card"
 	"presence/drivers/cardtest"
+	"presence/drivers/mfrc522"
 	"presence/drivers/mfrc522/mfrc522test"
-	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/doctor"
 )
+
+// newChip is the real driver over a chip in software.
+func newChip(chip *mfrc522test.Chip, r config.Reader) (doctor.Chip, error) {
+	reader, err := mfrc522.New(chip.Port(), mfrc522.Options{GainDB: r.GainDB})
+	if err != nil {
+		return nil, err
+	}
+	return reader, nil
+}
 
 // The sweep over a real driver, and what the technician reads of it.
 func TestGainThatIsBestIsNamed(t *testing.T) {
 	field := cardtest.NewField()
 	chip := mfrc522test.New(field)
 	r := config.Reader{Name: "door", SpeedHz: 1_000_000, GainDB: 48}
-	open := func() (doctor.Sweeper, error) {
-		return configured.NewChip(chip.Port(), configured.ChipOptions(r, slog.New(slog.DiscardHandler)))
-	}
+	open := func() (doctor.Chip, error) { return newChip(chip, r) }
 	read := func(indonesian bool, list ...doctor.ReaderGains) string {
 		var b strings.Builder
 		if err := (doctor.Gains{V: 1, Readers: list}).Print(&b, indonesian); err != nil {

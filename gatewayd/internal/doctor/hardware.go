@@ -11,7 +11,6 @@ import (
 
 	"presence/config"
 	"presence/drivers/card"
-	"presence/drivers/mfrc522"
 	"presence/drivers/pi"
 )
 
@@ -72,7 +71,7 @@ func (e *exam) selfTest(ctx context.Context, r config.Reader) {
 	case err == nil:
 		e.ok("self-test", r.Name, say(
 			"the chip of reader %q, version %s, passes its self test", "cip pembaca %q, versi %s, lulus uji mandiri", r.Name, chip.Version()))
-	case errors.Is(err, mfrc522.ErrNoReference):
+	case errors.Is(err, card.ErrNoReference):
 		e.ok("self-test", r.Name, say(
 			"the chip of reader %q answers; it is a copy, version %s, of which nobody knows what its self test must find",
 			"cip pembaca %q menjawab; cip ini tiruan, versi %s, yang hasil uji mandirinya tidak diketahui", r.Name, chip.Version()))

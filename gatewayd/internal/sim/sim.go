@@ -9,9 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"periph.io/x/conn/v3/spi"
+
 	"presence/drivers/card"
 	"presence/drivers/cardtest"
-	"presence/drivers/mfrc522/mfrc522test"
 	"presence/gatewayd/internal/backoff"
 	"presence/gatewayd/internal/presence"
 )
@@ -19,10 +20,19 @@ import (
 // answerWithin is how long a tap waits for the lamp.
 const answerWithin = 5 * time.Second
 
+// Chip is a reader chip in software.
+type Chip interface {
+	// Port opens the bus that the chip is wired to, anew at each call.
+	Port() spi.PortCloser
+	// Break gives the chip a fault by name ("deaf", "bus-low", "bus-high", "hang")
+	// or mends it ("none").
+	Break(fault string) error
+}
+
 // Reader is one mocked reader: its chip and the field before its antenna.
 type Reader struct {
 	Name  string
-	Chip  *mfrc522test.Chip
+	Chip  Chip
 	field *cardtest.Field
 	// gone is how long a card must be away for the door to have noticed.
 	gone time.Duration
@@ -40,11 +50,12 @@ type Hardware struct {
 // New makes hardware without readers.
 func New() *Hardware { return &Hardware{readers: make(map[string]*Reader)} }
 
-// Add mocks one more reader, which is polled at the given interval.
-func (h *Hardware) Add(name string, poll time.Duration) *Reader {
+// Add mocks one more reader, which is polled at the given interval, with a chip
+// over the field that it makes.
+func (h *Hardware) Add(name string, poll time.Duration, chip func(*cardtest.Field) Chip) *Reader {
 	field := cardtest.NewField()
 	r := &Reader{
-		Name: name, field: field, Chip: mfrc522test.New(field),
+		Name: name, field: field, Chip: chip(field),
 		gone:    6*poll + 50*time.Millisecond,
 		waiting: make(map[string]chan<- presence.Answer),
 		removed: make(map[string]time.Time),
@@ -61,16 +72,8 @@ func (h *Hardware) Reader(name string) (*Reader, error) {
 	return nil, fmt.Errorf("no reader %q with bus = \"sim\" in the configuration", name)
 }
 
-// Break gives the reader's chip a fault by name ("deaf", "bus-low", "bus-high", "hang")
-// or mends it ("none").
-func (r *Reader) Break(fault string) error {
-	f, err := mfrc522test.ParseFault(fault)
-	if err != nil {
-		return err
-	}
-	r.Chip.SetFault(f)
-	return nil
-}
+// Break gives the reader's chip a fault by name, or mends it; see Chip.
+func (r *Reader) Break(fault string) error { return r.Chip.Break(fault) }
 
 // Observe takes the door's answers. It never blocks.
 func (h *Hardware) Observe(a presence.Answer) {

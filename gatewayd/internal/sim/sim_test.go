@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"presence/drivers/card"
+	"presence/drivers/cardtest"
 	"presence/drivers/mfrc522"
+	"presence/drivers/mfrc522/mfrc522test"
 	"presence/gatewayd/internal/door"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
@@ -32,7 +34,7 @@ func (dark) Show(presence.Outcome) {}
 func office(t *testing.T, play func(t *testing.T, h *sim.Hardware)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := sim.New()
-		chip := h.Add("door", 50*time.Millisecond).Chip
+		chip := h.Add("door", 50*time.Millisecond, func(f *cardtest.Field) sim.Chip { return mfrc522test.New(f) }).Chip
 		started := time.Now()
 		d := door.New(door.Options{
 			RepeatWindow: 30 * time.Second, Badges: presence.PlainBadges(), Journal: &journal{}, Lamp: dark{},
