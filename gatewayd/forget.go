@@ -17,6 +17,7 @@ import (
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/roster"
@@ -33,7 +34,7 @@ func (f forgetCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err != nil {
 		return err
 	}
-	if err := ownersOnly(cfg.Gateway.StateDir); err != nil {
+	if err := control.OwnerOnly(cfg.Gateway.StateDir); err != nil {
 		return err
 	}
 	if err := cfg.Badges.ReadKey(); err != nil {
@@ -57,12 +58,12 @@ func (f forgetCmd) Run(ctx context.Context, c *cli, con console) error {
 	if _, err := os.Stat(configured.JournalPath(cfg)); err != nil {
 		return noJournal(cfg.Gateway.StateDir, err)
 	}
-	line := lookLine{Action: lookForget, UID: os.Getuid()}
+	line := export.Access{Action: export.ActionForget, UID: os.Getuid()}
 	if now := source.Now(); now.Known() {
 		text := now.WallTime().In(cfg.Gateway.Timezone).Format(presence.TimeLayout)
 		line.Time = &text
 	}
-	if err := line.write(cfg.Gateway.StateDir); err != nil {
+	if err := line.Append(cfg.Gateway.StateDir); err != nil {
 		fmt.Fprintf(con.err, "gatewayd: %v\n", err)
 	}
 	o := configured.Journal(cfg, source.Now, slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
@@ -74,7 +75,7 @@ func (f forgetCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err := errors.Join(err, j.Close()); err != nil {
 		return err
 	}
-	return printForgotten(con.out, forgotten(done))
+	return printForgotten(con.out, control.Forgotten{Kinds: done.Kinds, Waiting: done.Waiting})
 }
 
 // person reads the flags.
@@ -120,11 +121,6 @@ func askToForget(ctx context.Context, d *control.Client, person control.Person, 
 		return fmt.Errorf("read answer: %w", err)
 	}
 	return printForgotten(w, done)
-}
-
-// forgotten is what a journal forgot, without the numbers.
-func forgotten(f journal.Forgotten) control.Forgotten {
-	return control.Forgotten{Kinds: f.Kinds, Waiting: f.Waiting}
 }
 
 func printForgotten(w io.Writer, f control.Forgotten) error {

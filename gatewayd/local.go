@@ -10,6 +10,7 @@ import (
 
 	"presence/drivers/pi"
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -19,19 +20,19 @@ func (d *daemon) control() control.Daemon {
 		Health: d.monitor.Look,
 		Owner:  os.Geteuid(),
 		Watch: func(ctx context.Context, line func(control.WatchLine) error) error {
-			d.note(lookLine{Action: lookWatch, UID: control.Caller(ctx)})
+			d.note(export.Access{Action: export.ActionWatch, UID: control.Caller(ctx)})
 			return d.watch(ctx, line)
 		},
-		Export: func(ctx context.Context, w io.Writer, x control.Export, who int) error {
-			d.note(exportLine(x, who))
-			return export(ctx, w, x, exportFrom{
-				origin: d.origin, times: d.clock, revisions: d.exportRevisions, estimates: readRevisions(d.journal, d.clock),
-				journal: d.journal, outages: d.outages.All(),
-				now: func() presence.Timing { return d.clock.Timing(d.clock.Now()) },
-			})
+		Export: func(ctx context.Context, w io.Writer, x export.Request, who int) error {
+			d.note(export.AccessOf(x, who))
+			return export.Source{
+				Origin: d.origin, Times: d.clock, Revisions: d.exportRevisions, Estimates: export.Published(d.journal, d.clock),
+				Journal: d.journal, Outages: d.outages.All(),
+				Now: func() presence.Timing { return d.clock.Timing(d.clock.Now()) },
+			}.Write(ctx, w, x)
 		},
 		Forget: func(ctx context.Context, p control.Person) (control.Forgotten, error) {
-			d.note(lookLine{Action: lookForget, UID: control.Caller(ctx)})
+			d.note(export.Access{Action: export.ActionForget, UID: control.Caller(ctx)})
 			f, err := d.journal.Forget(ctx, p.Names)
 			if err != nil {
 				return control.Forgotten{}, err
@@ -44,14 +45,15 @@ func (d *daemon) control() control.Daemon {
 				d.staff.Reread()
 			}
 			d.log.Info("a person was forgotten", "events", f.Kinds, "waiting", f.Waiting)
-			return forgotten(f), nil
+			return control.Forgotten{Kinds: f.Kinds, Waiting: f.Waiting}, nil
 		},
 		Verify: func(ctx context.Context, w io.Writer) (bool, error) {
 			r, err := d.journal.Verify(ctx)
 			if err != nil {
 				return false, err
 			}
-			return r.Whole(), printReport(w, r)
+			_, err = io.WriteString(w, r.String())
+			return r.Whole(), err
 		},
 		Reloading: d.reloading.Load,
 		Hardware:  d.hardware,
@@ -61,9 +63,9 @@ func (d *daemon) control() control.Daemon {
 
 // note writes down who looks at people's data or removes it, before it happens,
 // and tells the city.
-func (d *daemon) note(l lookLine) {
+func (d *daemon) note(l export.Access) {
 	l.Time = d.now()
-	if err := l.write(d.cfg.Gateway.StateDir); err != nil {
+	if err := l.Append(d.cfg.Gateway.StateDir); err != nil {
 		d.log.Error("a look at people's data is not in the log of exports", "action", l.Action, "uid", l.UID, "error", err)
 	}
 	details := []any{"action", l.Action, "uid", l.UID}
@@ -84,7 +86,7 @@ func (d *daemon) exportRevisions(ctx context.Context, entries []presence.Entry) 
 		return all, err
 	}
 	d.log.Warn("the city may be told other times than an export", "error", err)
-	return readRevisions(d.journal, d.clock)(ctx, entries)
+	return export.Published(d.journal, d.clock)(ctx, entries)
 }
 
 // hub passes taps to whoever watches. A watcher who does not keep up misses

@@ -20,7 +20,7 @@ import (
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/configured"
-	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
@@ -186,36 +186,36 @@ type sheetLine struct {
 // or of its file.
 func (o *office) sheet(from, to time.Time) []sheetLine {
 	o.t.Helper()
-	x := exportFrom{origin: configured.Origin(o.cfg)}
+	x := export.Source{Origin: configured.Origin(o.cfg)}
 	if o.d != nil {
-		x.times, x.journal, x.outages = o.d.clock, o.d.journal, o.d.outages.All()
-		x.revisions = readRevisions(o.d.journal, o.d.clock)
-		x.estimates = x.revisions
+		x.Times, x.Journal, x.Outages = o.d.clock, o.d.journal, o.d.outages.All()
+		x.Revisions = export.Published(o.d.journal, o.d.clock)
+		x.Estimates = x.Revisions
 	} else {
 		file, err := journal.OpenReadOnly(configured.JournalPath(o.cfg))
 		if err != nil {
 			o.t.Fatal(err)
 		}
 		defer file.Close()
-		x.times, x.journal = clock.New(nil), file
-		x.revisions = readRevisions(file, x.times)
-		x.estimates = x.revisions
+		x.Times, x.Journal = clock.New(nil), file
+		x.Revisions = export.Published(file, x.Times)
+		x.Estimates = x.Revisions
 		alive, clean, ok := file.Ended()
 		if !ok {
 			o.t.Fatal("nobody knows how the last process ended")
 		}
-		if x.outages, err = outage.Read(file, &alive); err != nil {
+		if x.Outages, err = outage.Read(file, &alive); err != nil {
 			o.t.Fatal(err)
 		}
-		x.off = &off{since: alive, what: alerts.Crashed}
+		x.Off = &export.Off{Since: alive, Failure: alerts.Crashed}
 		if clean {
-			x.off.what = alerts.Stopped
+			x.Off.Failure = alerts.Stopped
 		}
 	}
 	found := make(map[string]sheetLine)
 	for day := from.Truncate(24 * time.Hour); !day.After(to); day = day.AddDate(0, 0, 1) {
 		var text bytes.Buffer
-		if err := export(o.t.Context(), &text, control.Export{Format: "csv", Day: day}, x); err != nil {
+		if err := x.Write(o.t.Context(), &text, export.Request{Format: "csv", Day: day}); err != nil {
 			o.t.Fatal(err)
 		}
 		rows, err := csv.NewReader(&text).ReadAll()

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"presence/config"
@@ -31,7 +30,7 @@ func (verifyCmd) Run(ctx context.Context, c *cli, con console) error {
 			return elsewhere(c.Config, gateway.StateDir, noJournal(gateway.StateDir, err))
 		}
 		damaged = !r.Whole()
-		err = printReport(con.out, r)
+		_, err = io.WriteString(con.out, r.String())
 	}
 	if err != nil {
 		return err
@@ -40,10 +39,4 @@ func (verifyCmd) Run(ctx context.Context, c *cli, con console) error {
 		return exitStatus(exitFailed)
 	}
 	return nil
-}
-
-// printReport prints what a check of the journal found.
-func printReport(w io.Writer, r journal.Report) error {
-	_, err := fmt.Fprint(w, r.String())
-	return err
 }

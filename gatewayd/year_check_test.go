@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"presence/drivers/card"
-	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -253,7 +253,7 @@ func (w *world) pruned() bool {
 // sheet is the recap of a day as a table, by the names of its columns.
 func (w *world) sheet(day time.Time) (rows []map[string]string) {
 	var out bytes.Buffer
-	if err := w.life.daemon.control().Export(context.Background(), &out, control.Export{Day: day, Format: "csv"}, 0); err != nil {
+	if err := w.life.daemon.control().Export(context.Background(), &out, export.Request{Day: day, Format: "csv"}, 0); err != nil {
 		w.t.Fatal(err)
 	}
 	table, err := csv.NewReader(&out).ReadAll()

@@ -20,6 +20,7 @@ import (
 	"presence/drivers/cardtest"
 	"presence/drivers/mfrc522/mfrc522test"
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
 )
@@ -34,7 +35,7 @@ func fake() control.Daemon {
 		Watch: func(_ context.Context, line func(control.WatchLine) error) error {
 			return line(control.WatchLine{Event: json.RawMessage(`{"kind":"badge"}`)})
 		},
-		Export: func(_ context.Context, w io.Writer, x control.Export, _ int) error {
+		Export: func(_ context.Context, w io.Writer, x export.Request, _ int) error {
 			fmt.Fprintln(w, x.Format, x.Since.Format(time.RFC3339))
 			if x.Format == "csv" {
 				return errors.New("the disk is gone")

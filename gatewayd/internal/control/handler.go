@@ -7,9 +7,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"syscall"
 	"time"
 
 	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
 )
@@ -27,7 +30,7 @@ type Daemon struct {
 	Watch func(ctx context.Context, line func(WatchLine) error) error
 	// Export writes the journal's events, or the recap of a day. Who asks is
 	// the user id on the other end of the socket.
-	Export func(ctx context.Context, w io.Writer, e Export, who int) error
+	Export func(ctx context.Context, w io.Writer, x export.Request, who int) error
 	// Forget removes a person's records for good.
 	Forget func(context.Context, Person) (Forgotten, error)
 	// Verify writes what `gatewayd verify` prints, and reports whether the
@@ -58,28 +61,21 @@ type WatchTap struct {
 	TookMS float64 `json:"took_ms"`
 }
 
-// Export says which events are wanted and how.
-type Export struct {
-	Since, Until time.Time // zero: no bound
-	Day          time.Time // an instant of the day whose recap is wanted; zero: events are
-	Format       string    // "jsonl" or "csv"; of a recap "csv" or "html"
-	Lang         string    // of a recap in html: "id" or "en"
+// instants are the fields of a request for an export that are times, by their name
+// in its query.
+func instants(x *export.Request) map[string]*time.Time {
+	return map[string]*time.Time{"since": &x.Since, "until": &x.Until, "day": &x.Day}
 }
 
-// instants are the fields that are times, by their name in a request.
-func (e *Export) instants() map[string]*time.Time {
-	return map[string]*time.Time{"since": &e.Since, "until": &e.Until, "day": &e.Day}
-}
-
-// Query is the request for it.
-func (e Export) Query() url.Values {
-	q := url.Values{"format": {e.Format}, "lang": {e.Lang}}
-	for key, at := range e.instants() {
+// ExportPath is what to ask the daemon for to get an export, with Client.Copy.
+func ExportPath(x export.Request) string {
+	q := url.Values{"format": {x.Format}, "lang": {x.Lang}}
+	for key, at := range instants(&x) {
 		if !at.IsZero() {
 			q.Set(key, at.Format(time.RFC3339Nano))
 		}
 	}
-	return q
+	return "/export?" + q.Encode()
 }
 
 // Handler answers requests for a daemon.
@@ -120,6 +116,23 @@ func (d Daemon) owns(r *http.Request) bool {
 	return who == 0 || who != Nobody && who == d.Owner
 }
 
+// OwnerOnly returns ErrOwnerOnly to whoever is neither root nor the user that owns
+// the state directory. Commands ask it where no gateway runs that would refuse them.
+func OwnerOnly(stateDir string) error {
+	me := os.Geteuid()
+	if me == 0 {
+		return nil
+	}
+	info, err := os.Stat(stateDir)
+	if err != nil {
+		return ErrOwnerOnly
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || int(owner.Uid) != me {
+		return ErrOwnerOnly
+	}
+	return nil
+}
+
 // owned lets nobody else through.
 func (d Daemon) owned(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -155,8 +168,8 @@ func (d Daemon) watch(w http.ResponseWriter, r *http.Request) {
 
 func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	e := Export{Format: q.Get("format"), Lang: q.Get("lang")}
-	for key, at := range e.instants() {
+	x := export.Request{Format: q.Get("format"), Lang: q.Get("lang")}
+	for key, at := range instants(&x) {
 		if v := q.Get(key); v != "" {
 			t, err := time.Parse(time.RFC3339Nano, v)
 			if err != nil {
@@ -167,20 +180,20 @@ func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	other := "jsonl"
-	if !e.Day.IsZero() && !d.owns(r) {
+	if !x.Day.IsZero() && !d.owns(r) {
 		http.Error(w, ErrOwnerOnly.Error(), http.StatusForbidden)
 		return
 	}
-	if !e.Day.IsZero() {
+	if !x.Day.IsZero() {
 		other = "html"
 	}
-	if e.Format != "csv" && e.Format != other {
+	if x.Format != "csv" && x.Format != other {
 		http.Error(w, "format: want csv or "+other, http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Trailer", trailerError)
 	streaming(w, "application/octet-stream")
-	if err := d.Export(r.Context(), w, e, Caller(r.Context())); err != nil {
+	if err := d.Export(r.Context(), w, x, Caller(r.Context())); err != nil {
 		w.Header().Set(trailerError, err.Error())
 	}
 }

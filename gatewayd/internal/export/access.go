@@ -1,4 +1,4 @@
-package main
+package export
 
 import (
 	"encoding/json"
@@ -13,27 +13,27 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/presence"
 )
 
-// exportsFile is the log of exports in the state directory: whoever takes data
-// out is in it, and nobody whom the data is about.
-const exportsFile = "exports.log"
+// accessFile is the log of exports in the state directory: it names who took data
+// out, and nobody whom the data is about.
+const accessFile = "exports.log"
 
-// maxExports bounds the file in bytes. What is older goes to one file beside
-// it, and then away.
-const maxExports = 1 << 20
+// maxAccessFile bounds the file in bytes. A longer one is renamed to exports.log.1,
+// in place of the one before.
+const maxAccessFile = 1 << 20
 
 // What somebody does with people's data.
 const (
-	lookExport = "export"
-	lookWatch  = "watch"
-	lookForget = "forget"
+	ActionExport = "export"
+	ActionWatch  = "watch"
+	ActionForget = "forget"
 )
 
-// lookLine is one line of the log of exports.
-type lookLine struct {
+// Access is one line of the log of exports: that somebody exported or watched
+// people's data, or removed it.
+type Access struct {
 	Time   *string `json:"time"` // null while the gateway does not know it
 	Action string  `json:"action"`
 	UID    int     `json:"uid"`
@@ -44,9 +44,9 @@ type lookLine struct {
 	Until  string  `json:"until,omitempty"`
 }
 
-// exportLine is the line for an export.
-func exportLine(x control.Export, who int) lookLine {
-	l := lookLine{Action: lookExport, UID: who, Format: x.Format}
+// AccessOf is the line for an export by the user uid.
+func AccessOf(x Request, uid int) Access {
+	l := Access{Action: ActionExport, UID: uid, Format: x.Format}
 	if !x.Day.IsZero() {
 		l.Day = x.Day.Format(time.DateOnly)
 	}
@@ -59,10 +59,11 @@ func exportLine(x control.Export, who int) lookLine {
 	return l
 }
 
-// write appends the line to the log in a state directory. The file is the
-// gateway's, whoever writes: a command of root must neither leave one that the
-// gateway cannot write to, nor follow a link that the gateway's user put there.
-func (l lookLine) write(stateDir string) (err error) {
+// Append appends the line to the log in a state directory. The file belongs to the
+// gateway's user, whoever writes: a command that root runs must neither leave a file
+// that the gateway cannot write to, nor follow a link that the gateway's user put
+// there.
+func (l Access) Append(stateDir string) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("write log of exports: %w", err)
@@ -81,23 +82,23 @@ func (l lookLine) write(stateDir string) (err error) {
 	}
 	defer unix.Close(dir)
 	var old unix.Stat_t
-	if unix.Fstatat(dir, exportsFile, &old, unix.AT_SYMLINK_NOFOLLOW) == nil && old.Size > maxExports {
-		if err := unix.Renameat(dir, exportsFile, dir, exportsFile+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if unix.Fstatat(dir, accessFile, &old, unix.AT_SYMLINK_NOFOLLOW) == nil && old.Size > maxAccessFile {
+		if err := unix.Renameat(dir, accessFile, dir, accessFile+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	// Without O_NONBLOCK a pipe of that name would have us wait for a reader.
-	fd, err := unix.Openat(dir, exportsFile, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o640)
+	fd, err := unix.Openat(dir, accessFile, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o640)
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: exportsFile, Err: err}
+		return &fs.PathError{Op: "open", Path: accessFile, Err: err}
 	}
-	f := os.NewFile(uintptr(fd), exportsFile)
+	f := os.NewFile(uintptr(fd), accessFile)
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no ordinary file", exportsFile)
+		err = fmt.Errorf("%s is no ordinary file", accessFile)
 	}
 	if s, ok := info.Sys().(*syscall.Stat_t); err == nil && ok && s.Nlink > 1 {
-		err = fmt.Errorf("%s is another file's second name", exportsFile)
+		err = fmt.Errorf("%s is another file's second name", accessFile)
 	}
 	if owner, ok := ownerOf(stateDir); err == nil && ok && os.Geteuid() == 0 {
 		err = f.Chown(owner.uid, owner.gid)
@@ -118,14 +119,4 @@ func ownerOf(dir string) (owner, bool) {
 		return owner{}, false
 	}
 	return owner{int(s.Uid), int(s.Gid)}, true
-}
-
-// ownersOnly refuses what only root and the gateway's own user may do, where no
-// gateway runs that would refuse it.
-func ownersOnly(stateDir string) error {
-	me := os.Geteuid()
-	if o, ok := ownerOf(stateDir); me == 0 || ok && o.uid == me {
-		return nil
-	}
-	return control.ErrOwnerOnly
 }

@@ -1,4 +1,4 @@
-package main
+package export
 
 import (
 	"bytes"
@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -53,7 +52,7 @@ func TestRecapAndEventsSayTheSame(t *testing.T) {
 			}}})
 			revisions[pos] = presence.Revision{Pos: pos, Timing: presence.Timing{Quality: presence.QualityCorrected, Time: at, Error: 5 * time.Millisecond, Rev: 1}}
 		}
-		revise := func(of func(presence.Entry) presence.Revision) reviser {
+		revise := func(of func(presence.Entry) presence.Revision) Reviser {
 			return func(_ context.Context, entries []presence.Entry) ([]presence.Revision, error) {
 				var all []presence.Revision
 				for _, e := range entries {
@@ -62,17 +61,17 @@ func TestRecapAndEventsSayTheSame(t *testing.T) {
 				return all, nil
 			}
 		}
-		from := exportFrom{
-			origin: csvOrigin, times: by, journal: journal,
-			revisions: revise(func(e presence.Entry) presence.Revision { return revisions[e.Pos] }),
-			estimates: revise(func(e presence.Entry) presence.Revision {
+		from := Source{
+			Origin: csvOrigin, Times: by, Journal: journal,
+			Revisions: revise(func(e presence.Entry) presence.Revision { return revisions[e.Pos] }),
+			Estimates: revise(func(e presence.Entry) presence.Revision {
 				return presence.Revision{Pos: e.Pos, Timing: by.Timing(e.At)}
 			}),
 		}
-		table := func(x control.Export) [][]string {
+		table := func(x Request) [][]string {
 			t.Helper()
 			var text bytes.Buffer
-			if err := export(t.Context(), &text, x, from); err != nil {
+			if err := from.Write(t.Context(), &text, x); err != nil {
 				t.Fatal(err)
 			}
 			rows, err := csv.NewReader(&text).ReadAll()
@@ -87,11 +86,11 @@ func TestRecapAndEventsSayTheSame(t *testing.T) {
 				want[string(rune('a'+i))] = at.Format(presence.TimeLayout)
 			}
 		}
-		rows := table(control.Export{Format: "csv", Since: day, Until: day.AddDate(0, 0, 1)})
+		rows := table(Request{Format: "csv", Since: day, Until: day.AddDate(0, 0, 1)})
 		for _, r := range rows[1:] {
 			events[r[slices.Index(rows[0], "badge")]] = r[slices.Index(rows[0], "time")]
 		}
-		rows = table(control.Export{Format: "csv", Day: day})
+		rows = table(Request{Format: "csv", Day: day})
 		for _, r := range rows[1:] {
 			switch r[0] {
 			case "badge":
