@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -102,6 +104,38 @@ func TestBoardAlertsComeAndGo(t *testing.T) {
 			t.Errorf("without a clock chip, synced: %q", got)
 		}
 	})
+}
+
+func TestBrokerCertificateAlertComesAndGoes(t *testing.T) {
+	const day = 24 * time.Hour
+	end := time.Date(2028, 3, 1, 0, 0, 0, 0, time.UTC)
+	var b brokerCertificate
+	if got := codes(t, b.conditions(end, time.UTC)); got != "" {
+		t.Errorf("before the first connection: %q", got)
+	}
+	seen := make(map[string]bool)
+	for _, step := range []struct {
+		left time.Duration
+		want string
+	}{
+		{61 * day, ""},
+		{60*day - time.Hour, "broker-certificate:ok "},
+		{30*day - time.Hour, "broker-certificate:warn "},
+		{7*day - time.Hour, "broker-certificate:fault "},
+		{-time.Hour, "broker-certificate:fault "},
+	} {
+		b.note(&x509.Certificate{NotAfter: end, Subject: pkix.Name{CommonName: "broker"}})
+		cs := b.conditions(end.Add(-step.left), time.UTC)
+		if got := codes(t, cs); got != step.want {
+			t.Errorf("with %v left: %q, want %q", step.left, got, step.want)
+		}
+		for _, c := range cs {
+			seen[c.EN()] = true
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("%d texts for 60, 30 and 7 days and the end: %v", len(seen), seen)
+	}
 }
 
 func TestCertificateAlertsComeAndGo(t *testing.T) {

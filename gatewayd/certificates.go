@@ -155,5 +155,5 @@ func (d *daemon) certificateConditions() []alerts.Alert {
 	if t := d.clock.Proven(d.clock.Now()); t.Within(presence.Roughly) {
 		now = t.Time
 	}
-	return d.papers.conditions(now, d.origin.Location)
+	return append(d.papers.conditions(now, d.origin.Location), d.brokerCertificate.conditions(now, d.origin.Location)...)
 }

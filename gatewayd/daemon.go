@@ -64,29 +64,30 @@ type daemon struct {
 	journal *journal.Journal
 	outages *outage.Log
 
-	silence        silence      // of the readers
-	gates          alerts.Gates // of the alerts that come from numbers of the rooms
-	outagesUnsaved bool         // as last said in the log
-	lamp           *lamp.Lamp
-	lampFault      error
-	fenceFault     error // why there is no fence although one is configured
-	door           *door.Door
-	tags           *tags.Tags
-	roster         *roster.Roster   // who carries which tag
-	rosterFile     *roster.Follower // nil: none is configured
-	hours          *hours.Policy    // when tag data may be recorded
-	signed         documents        // what the city sends of the two
-	staff          *staff.Staff     // nil: this gateway cannot tell who is where
-	uplink         *uplink.Uplink
-	monitor        *health.Monitor
-	watchers       hub
-	board          pi.Board
-	power          *pi.Power
-	papers         certificates
-	systemd        *supervise.Systemd // nil: nobody watches
-	crew           *supervise.Crew
-	ready          chan struct{} // closed when every task has worked
-	reloading      atomic.Bool   // it ends, and another takes its place
+	silence           silence      // of the readers
+	gates             alerts.Gates // of the alerts that come from numbers of the rooms
+	outagesUnsaved    bool         // as last said in the log
+	lamp              *lamp.Lamp
+	lampFault         error
+	fenceFault        error // why there is no fence although one is configured
+	door              *door.Door
+	tags              *tags.Tags
+	roster            *roster.Roster   // who carries which tag
+	rosterFile        *roster.Follower // nil: none is configured
+	hours             *hours.Policy    // when tag data may be recorded
+	signed            documents        // what the city sends of the two
+	staff             *staff.Staff     // nil: this gateway cannot tell who is where
+	uplink            *uplink.Uplink
+	monitor           *health.Monitor
+	watchers          hub
+	board             pi.Board
+	power             *pi.Power
+	papers            certificates
+	brokerCertificate brokerCertificate
+	systemd           *supervise.Systemd // nil: nobody watches
+	crew              *supervise.Crew
+	ready             chan struct{} // closed when every task has worked
+	reloading         atomic.Bool   // it ends, and another takes its place
 }
 
 // extras are what only some gateways have.
@@ -400,6 +401,7 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 		o.City = signed.City{Key: key, Dinas: d.cfg.Gateway.Dinas, Gateway: d.cfg.Gateway.ID}
 	}
 	o.CityTime = func() (from, to time.Time) { return build.Time(), d.papers.caEnd() }
+	o.BrokerCertificate = d.brokerCertificate.note
 	o.Commands = d.commands()
 	o.Documents = d.signed.topics()
 	o.Log = log

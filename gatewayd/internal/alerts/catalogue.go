@@ -45,6 +45,10 @@ const (
 	CADay
 	CAWeek
 	CAMonth
+	BrokerCertificateExpired
+	BrokerCertificateWeek
+	BrokerCertificateMonth
+	BrokerCertificateMonths
 	PowerWeak
 	TooHot
 	DiskFull
@@ -297,6 +301,18 @@ func (k Kind) row() row {
 		return expiring("ca", Warn, 7, "Sertifikat CA kota", "The certificate of the city's CA")
 	case CAMonth:
 		return expiring("ca", Warn, 30, "Sertifikat CA kota", "The certificate of the city's CA")
+	case BrokerCertificateExpired:
+		return row{
+			code: "broker-certificate", level: Fault,
+			id: "Sertifikat broker ({name}) sudah berakhir {end}. Tidak ada gateway yang dapat tersambung lagi; perbarui sertifikat broker di kota (ca.sh renew, lihat BROKER.md).",
+			en: "The broker's certificate ({name}) has ended at {end}. No gateway can connect any more; renew the broker's certificate in the city (ca.sh renew, see BROKER.md).",
+		}
+	case BrokerCertificateWeek:
+		return brokerExpiring(Fault, 7)
+	case BrokerCertificateMonth:
+		return brokerExpiring(Warn, 30)
+	case BrokerCertificateMonths:
+		return brokerExpiring(Hint, 60)
 	case PowerWeak:
 		return row{
 			// A dip stays an alert for the window.
@@ -372,6 +388,17 @@ func expiring(which code, level Level, days float64, id, en string) row {
 		limit: Limit{Raise: days * day.Seconds(), Clear: days * day.Seconds()}, // left until it ends
 		id:    id + " ({name}) berakhir dalam {days} hari, {end}. Perbarui sebelum itu.",
 		en:    en + " ({name}) ends within {days} days, at {end}. Renew it before.",
+	}
+}
+
+// brokerExpiring is the row of a broker whose certificate ends within some days.
+// On that day every gateway of the city loses its line at once.
+func brokerExpiring(level Level, days float64) row {
+	return row{
+		code: "broker-certificate", level: level,
+		limit: Limit{Raise: days * day.Seconds(), Clear: days * day.Seconds()}, // left until it ends
+		id:    "Sertifikat broker ({name}) berakhir dalam {days} hari, {end}; sesudah itu tidak ada gateway yang dapat tersambung. Perbarui di kota (ca.sh renew, lihat BROKER.md).",
+		en:    "The broker's certificate ({name}) ends within {days} days, at {end}; after that no gateway can connect. Renew it in the city (ca.sh renew, see BROKER.md).",
 	}
 }
 

@@ -156,11 +156,17 @@ func (e *exam) broker(ctx context.Context) {
 	if h := e.Health; h != nil && h.MQTT.Connected {
 		e.ok("broker", "", say("the gateway is connected to %s", "gateway tersambung ke %s", b.String()))
 		e.runningTopics(h)
+		for _, a := range h.AlertTexts {
+			if a.Code == "broker-certificate" {
+				e.warn("broker-certificate", "", mendBroker, words{a.EN, a.ID})
+			}
+		}
 		return
 	}
 	p := e.Try(ctx, e.Health != nil || e.Unasked || e.Silent)
 	prefix := fmt.Sprintf("presence/v1/%s/%s/", e.Config.Gateway.Dinas, e.Config.Gateway.ID)
 	host := quote(b.Host)
+	e.brokerCertificate(p.Certificate)
 	switch p.Failed {
 	case "":
 		if e.Health != nil {
@@ -218,6 +224,25 @@ func (e *exam) broker(ctx context.Context) {
 			"yang dikirim ke %salert/doctor tidak kembali: ACL broker tidak mengizinkan gateway ini menulis atau membaca topiknya; di broker (scripts/city/gatewayd.acl)", prefix))
 	}
 }
+
+// brokerCertificate says if the broker's certificate ends soon: every gateway loses
+// its line then. Dates cannot be judged without the time.
+func (e *exam) brokerCertificate(cert *x509.Certificate) {
+	now := e.Now()
+	if cert == nil || !now.Known() {
+		return
+	}
+	if days := int(cert.NotAfter.Sub(now.WallTime()).Hours() / 24); days < 60 {
+		end := cert.NotAfter.In(e.Config.Gateway.Timezone).Format(time.DateTime)
+		e.warn("broker-certificate", "", mendBroker, say(
+			"the broker's certificate (%s) ends in %d days, at %s: the city has to renew it, or no gateway can connect",
+			"sertifikat broker (%s) berakhir dalam %d hari, %s: kota harus memperbaruinya, atau tidak ada gateway yang dapat tersambung",
+			cert.Subject.CommonName, days, end))
+	}
+}
+
+// mendBroker renews the broker's certificate, where the city's authority is.
+const mendBroker = "ca.sh renew"
 
 // mendACL puts the ACL that comes with gatewayd (scripts/city) in place, on the
 // broker.

@@ -81,7 +81,7 @@ func (u *Uplink) tlsConfig() (*tls.Config, error) {
 	if host == "" {
 		return nil, fmt.Errorf("broker %q: a certificate can only be checked against a host name", u.opt.Address)
 	}
-	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, Time: u.opt.CertTime}
+	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, Time: u.opt.CertTime, VerifyConnection: u.brokerCertificate}
 	if u.opt.CAFile != "" {
 		pem, err := os.ReadFile(u.opt.CAFile)
 		if err != nil {
@@ -100,6 +100,23 @@ func (u *Uplink) tlsConfig() (*tls.Config, error) {
 		c.Certificates = []tls.Certificate{cert}
 	}
 	return c, nil
+}
+
+// brokerCertificate tells which certificate the line will fail by first. It refuses
+// nothing: the chain has been verified.
+func (u *Uplink) brokerCertificate(state tls.ConnectionState) error {
+	if u.opt.BrokerCertificate == nil || len(state.VerifiedChains) == 0 {
+		return nil
+	}
+	var first *x509.Certificate
+	for i, cert := range state.VerifiedChains[0] {
+		root := i > 0 && i == len(state.VerifiedChains[0])-1
+		if !root && (first == nil || cert.NotAfter.Before(first.NotAfter)) {
+			first = cert
+		}
+	}
+	u.opt.BrokerCertificate(first)
+	return nil
 }
 
 func (u *Uplink) password() (string, error) {

@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -45,6 +46,9 @@ type Probe struct {
 	Err    error
 	Denied []string // topics that the broker does not let the gateway read
 	Took   time.Duration
+	// Certificate is the one of the broker's chain that ends first, nil without
+	// TLS or where the handshake failed.
+	Certificate *x509.Certificate
 }
 
 // Try takes the way to the broker as an uplink would, and tells how far it gets.
@@ -53,8 +57,9 @@ type Probe struct {
 // With reach it stops before CONNECT, which would throw a gateway off the broker
 // that runs under the same id.
 func Try(ctx context.Context, opt Options, reach bool) Probe {
-	u := New(opt)
 	p := Probe{}
+	opt.BrokerCertificate = func(cert *x509.Certificate) { p.Certificate = cert }
+	u := New(opt)
 	began := time.Now()
 	p.Failed, p.Err = u.reach(ctx)
 	if p.Err == nil && !reach {

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -139,6 +140,9 @@ type Options struct {
 	// Restate is how often what is retained is said once more, for somebody may
 	// have cleared or overwritten it at the broker; 0 for never.
 	Restate time.Duration
+	// BrokerCertificate, if set, is told at each connection over TLS which
+	// certificate of the broker's chain, without its root, ends first.
+	BrokerCertificate func(*x509.Certificate)
 	// Greeted, if set, is called at the start of each connection, before what is
 	// retained is published: what says that there is none is renewed by then.
 	Greeted func()
