@@ -8,7 +8,8 @@
 #                               as recorder or monitor: see gatewayd.acl
 #   ca.sh sign REQUEST.csr...   certificates for gateways, for 90 days
 #   ca.sh renew                 new certificates for all gateways whose own ends
-#                               within 45 days or has ended; their keys stay
+#                               within 45 days or has ended, and for the broker and
+#                               the city's programs within 90 days; their keys stay
 #   ca.sh revoke NAME           takes all certificates of a gateway back (stolen Pi),
 #                               or of a program of the city
 #   ca.sh bundle FOLDER BADGE.KEY   what a technician carries on a USB stick
@@ -29,6 +30,7 @@ dir=${CA_DIR:-.}
 days=90        # of a gateway's certificate
 within=45      # days before its end in which it is renewed
 broker_days=825
+own_within=90  # gateways warn 60 days before the broker's end
 ca_days=7300
 
 fail() {
@@ -169,6 +171,11 @@ make_own() { # NAME DAYS EXTENSIONS: with a key made here
 	echo "$name: $key goes with it, and to nobody else"
 }
 
+server_extensions() { # NAMES, such as DNS:mqtt.example.go.id,IP:192.0.2.1
+	printf '%s\n' 'basicConstraints = critical, CA:FALSE' 'keyUsage = critical, digitalSignature' \
+		'extendedKeyUsage = serverAuth' "subjectAltName = $1"
+}
+
 make_broker() {
 	local names='' name
 	[ $# -gt 0 ] || fail "ca.sh broker: a host name is missing, such as mqtt.example.go.id"
@@ -179,10 +186,7 @@ make_broker() {
 		*) names="$names,DNS:$name" ;;
 		esac
 	done
-	make_own broker $broker_days "basicConstraints = critical, CA:FALSE
-keyUsage = critical, digitalSignature
-extendedKeyUsage = serverAuth
-subjectAltName = ${names#,}"
+	make_own broker $broker_days "$(server_extensions "${names#,}")"
 }
 
 make_client() {
@@ -227,16 +231,43 @@ sign() {
 	done
 }
 
+# fresh FILE DAYS: whether a certificate lasts for so many days. One that has ended
+# is renewed as well, also long after: an office may have been closed.
+fresh() { openssl x509 -in "$1" -noout -checkend $(($2 * 86400)) >/dev/null 2>&1; }
+
 renew() {
-	local request name cert
+	local request name cert found=
 	for request in "$dir"/requests/*.csr; do
-		[ -e "$request" ] || fail "no gateway has a certificate yet"
+		[ -e "$request" ] || continue
+		found=yes
 		name=$(common_name "$request" req)
 		cert=$dir/issued/$name.pem
-		# Also long after the end: an office may have been closed.
-		openssl x509 -in "$cert" -noout -checkend $((within * 86400)) >/dev/null 2>&1 ||
-			issue "$request" "$name" $days "$client_extensions" "$cert"
+		fresh "$cert" $within || issue "$request" "$name" $days "$client_extensions" "$cert"
 	done
+	for request in "$dir"/own/*.csr; do
+		[ -e "$request" ] || continue
+		found=yes
+		renew_own "$(basename "$request" .csr)"
+	done
+	[ -n "$found" ] || fail "nobody has a certificate yet"
+}
+
+# renew_own NAME: the broker's and the programs' certificates are put in place by
+# hand, so it is said where.
+renew_own() {
+	local name=$1 cert=$dir/own/$1.pem names extensions=$client_extensions
+	! fresh "$cert" $own_within || return 0
+	if [ "$name" = broker ]; then
+		names=$(openssl x509 -in "$cert" -noout -ext subjectAltName 2>/dev/null | sed -n 's/IP Address:/IP:/g; s/^ *\(\(DNS\|IP\):.*\)/\1/p' | tr -d ' ')
+		[ -n "$names" ] || fail "$cert does not say by which names gateways call the broker: ca.sh broker NAME..."
+		extensions=$(server_extensions "$names")
+	fi
+	issue "$dir/own/$name.csr" "$name" $broker_days "$extensions" "$cert"
+	if [ "$name" = broker ]; then
+		echo "copy $cert to the broker now, and there: sudo systemctl reload mosquitto"
+	else
+		echo "copy $cert to where $name runs, and restart that"
+	fi
 }
 
 # take_back NAME revokes all certificates of a name: those before the newest work

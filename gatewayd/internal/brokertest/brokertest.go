@@ -163,6 +163,15 @@ func (b *Broker) run() error {
 	}
 }
 
+// Reload lets the broker read its certificates and its ACL again, as systemctl
+// reload does.
+func (b *Broker) Reload() {
+	b.t.Helper()
+	if err := b.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // Stop ends the broker as systemd would.
 func (b *Broker) Stop() { b.end(syscall.SIGTERM) }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
@@ -151,6 +152,46 @@ func (c *City) Broker() *brokertest.Broker {
 		"persistence true\n":                   "persistence true\npersistence_location " + c.t.TempDir() + "/\n",
 	})
 	return brokertest.Start(c.t, strings.Split(conf, "\n")...)
+}
+
+// EndSoon puts a certificate that ends within a time in place of one of the
+// authority's, such as own/broker: for the same name and key.
+func (c *City) EndSoon(name string, left time.Duration) {
+	c.t.Helper()
+	cert := filepath.Join(c.CA, name+".pem")
+	const form = "060102150405Z"
+	extensions, err := exec.Command("openssl", "x509", "-in", cert, "-noout", "-ext", "extendedKeyUsage,subjectAltName").Output()
+	if err != nil {
+		c.t.Fatalf("openssl x509: %v", err)
+	}
+	text := "extendedKeyUsage = clientAuth\n"
+	if _, names, ok := strings.Cut(string(extensions), "Alternative Name: \n"); ok {
+		text = "extendedKeyUsage = serverAuth\nsubjectAltName = " + strings.ReplaceAll(strings.TrimSpace(names), "IP Address", "IP") + "\n"
+	}
+	dir := c.t.TempDir()
+	debtest.Write(c.t, filepath.Join(dir, "ext"), text, 0o600)
+	debtest.Write(c.t, filepath.Join(dir, "conf"), "[ca]\ndefault_ca = x\n[x]\ndatabase = "+filepath.Join(c.CA, "index.txt")+
+		"\nnew_certs_dir = "+filepath.Join(c.CA, "certificates")+"\nrand_serial = yes\ndefault_md = sha256\nunique_subject = no\npolicy = p\n[p]\ncommonName = supplied\n", 0o600)
+	cmd := exec.Command("openssl", "ca", "-batch", "-notext", "-config", filepath.Join(dir, "conf"), "-cert", filepath.Join(c.CA, "ca.pem"),
+		"-keyfile", filepath.Join(c.CA, "ca.key"), "-passin", "pass:"+Passphrase, "-extfile", filepath.Join(dir, "ext"),
+		"-in", filepath.Join(c.CA, name+".csr"), "-out", cert,
+		"-startdate", time.Now().Add(left-100*24*time.Hour).UTC().Format(form), "-enddate", time.Now().Add(left).UTC().Format(form))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		c.t.Fatalf("openssl ca: %v\n%s", err, out)
+	}
+}
+
+// Shown is the certificate that a broker shows.
+func (c *City) Shown(b *brokertest.Broker) *x509.Certificate {
+	c.t.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(debtest.Read(c.t, filepath.Join(c.CA, "ca.pem"))))
+	conn, err := tls.Dial("tcp", b.Address(), &tls.Config{RootCAs: roots})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0]
 }
 
 // Edit replaces parts of a delivered file, which all have to be there.
