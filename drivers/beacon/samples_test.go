@@ -14,7 +14,7 @@ import (
 // samples are the good frames of one protocol, for the tests that all protocols
 // go through.
 type samples struct {
-	seeds []string // what the tests of garbage and damage begin with
+	seeds []string // what the tests of garbage and damage begin with; the first is one good frame
 
 	// draw writes a frame in any of the protocol's forms, and says what has to
 	// come of it.

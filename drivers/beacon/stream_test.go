@@ -70,11 +70,7 @@ func TestLongestLine(t *testing.T) {
 func TestErrorsAreTheStreams(t *testing.T) {
 	broken := errors.New("broken")
 	for _, protocol := range beacon.Protocols() {
-		frame := map[string]string{
-			"kenwood":  beacontest.PKLSH(100, 1001, -7.9777, 112.6331, moment),
-			"waypoint": beacontest.PKWDWPL("X", -7.9777, 112.6331, moment),
-			"reyax":    beacontest.Reyax(1, -7.9777, 112.6331, moment, -99, 40),
-		}[protocol]
+		frame := samplesOf(t, protocol).seeds[0]
 		d, err := beacon.New(protocol, iotest.DataErrReader(io.MultiReader(strings.NewReader(frame+frame), iotest.ErrReader(broken))), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -98,7 +94,7 @@ func TestErrorsAreTheStreams(t *testing.T) {
 			t.Errorf("%s from a reader that does nothing: %v", protocol, err)
 		}
 	}
-	if _, err := beacon.New("morse", nil, nil); err == nil || !strings.Contains(err.Error(), "kenwood, reyax, waypoint") {
+	if _, err := beacon.New("morse", nil, nil); err == nil || !strings.Contains(err.Error(), strings.Join(beacon.Protocols(), ", ")) {
 		t.Errorf("unknown protocol: %v", err)
 	}
 }
