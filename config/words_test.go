@@ -102,11 +102,15 @@ func TestPartsOfAProblemAreInOneLanguage(t *testing.T) {
 		all = append(all, p.Indonesian())
 	}
 	got := strings.Join(all, "\n")
+	var protocolNames []string
+	for _, p := range protocols() {
+		protocolNames = append(protocolNames, p.name)
+	}
 	for _, want := range []string{
 		"6: reader.speed_hz: adalah teks: tulis bilangan bulat dari 10000 sampai 10000000, tanpa tanda kutip",
 		"reader.pol: tidak dikenal: maksud Anda reader.poll?",
 		`reader.bus: "/" adalah folder: tulis jalur dari perangkat SPI, misalnya /dev/spidev0.0`,
-		`receiver.protocol: "kenwod" bukan salah satu dari meshtastic, kenwood, reyax, waypoint; maksud Anda "kenwood"?`,
+		`receiver.protocol: "kenwod" bukan salah satu dari ` + strings.Join(protocolNames, ", ") + `; maksud Anda "kenwood"?`,
 		"badges.key_file: ",
 		"tidak dapat dibaca (berkas atau folder tidak ada): letakkan berkas di sana, atau perbaiki jalurnya",
 		`badges.repeat_window: adalah bilangan bulat 5: tulis lama waktu di antara tanda kutip, misalnya "30s"`,
