@@ -141,7 +141,7 @@ torture: test-deps
 # what happened: make year YEAR_SEED=7
 YEAR_SEED ?= 1
 year:
-	YEAR=1 YEAR_SEED=$(YEAR_SEED) $(GO) test -run '^TestYear$$' -count=1 -timeout 2h -v ./gatewayd
+	YEAR=1 YEAR_SEED=$(YEAR_SEED) $(GO) test -run '^TestYear$$' -count=1 -timeout 2h -v ./gatewayd/internal/gateway
 
 # Each fuzz target for a while: make fuzz FUZZTIME=5m
 FUZZTIME ?= 20s

@@ -26,6 +26,7 @@ import (
 	"presence/drivers/card"
 	"presence/gatewayd/internal/backoff"
 	"presence/gatewayd/internal/configured"
+	"presence/gatewayd/internal/gateway"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
@@ -111,7 +112,8 @@ type demonstration struct {
 	dir    string
 	city   *city
 	radio  io.Writer // what the tag receiver hears
-	daemon *daemon
+	daemon *gateway.Gateway
+	cfg    *config.Config
 
 	greenMu sync.Mutex
 	green   map[string]bool // ids of the taps that the lamp called accepted
@@ -135,12 +137,11 @@ func (d *demonstration) run(ctx context.Context, length time.Duration) (err erro
 	defer port.Close()
 	d.radio = radio
 
-	cfg, err := d.configure(port.Name())
-	if err != nil {
+	if d.cfg, err = d.configure(port.Name()); err != nil {
 		return err
 	}
 	quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError + 1}))
-	if d.daemon, err = newDaemon(cfg, quiet, extras{observe: d.atLamp, line: uplink.Limits{RetryMin: 300 * time.Millisecond, RetryMax: 2 * time.Second}}); err != nil {
+	if d.daemon, err = gateway.New(d.cfg, quiet, gateway.Extras{Observe: d.atLamp, Line: uplink.Limits{RetryMin: 300 * time.Millisecond, RetryMax: 2 * time.Second}}); err != nil {
 		return err
 	}
 	d.intro(length)
@@ -148,7 +149,7 @@ func (d *demonstration) run(ctx context.Context, length time.Duration) (err erro
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- d.daemon.run(running) }()
+	go func() { done <- d.daemon.Run(running) }()
 
 	for morning := 0; ; morning++ {
 		pace := length
@@ -344,7 +345,7 @@ func (d *demonstration) tap(ctx context.Context, morning int, who string, hold t
 		t.UIDs = append(t.UIDs, s[:len(s)-2]+fmt.Sprintf("%02X", (hexByte(s[len(s)-2:])+morning)&0xFF))
 	}
 	d.say("door", who)
-	return d.daemon.hardware.Run(ctx, t, func(r sim.Result) {
+	return d.daemon.Tap(ctx, t, func(r sim.Result) {
 		if r.Outcome == "none" {
 			d.say("door", d.ink.red("no answer to "+r.UID))
 		}
@@ -423,7 +424,7 @@ func (d *demonstration) atCity(topic string, payload []byte) {
 func (d *demonstration) awaitDelivery(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
-	d.daemon.uplink.Drained(ctx)
+	d.daemon.Drained(ctx)
 }
 
 // summary compares what went green, what the journal holds and what the city
@@ -449,7 +450,7 @@ func (d *demonstration) summary(interrupted bool) error {
 	}
 	// More badge events than green taps would be taps that nobody made.
 	duplicates := max(kinds["badge"]-(len(d.green)-missing), 0)
-	waiting := int(d.daemon.journal.Stats().Pending)
+	waiting := int(d.daemon.Pending())
 	if !interrupted {
 		lost += waiting // there was time for all of it
 	}
@@ -469,7 +470,7 @@ func (d *demonstration) summary(interrupted bool) error {
 
 // kept are the ids of the events in the journal of a gateway that has stopped.
 func (d *demonstration) kept() (map[string]bool, error) {
-	file, err := journal.OpenReadOnly(configured.JournalPath(d.daemon.cfg))
+	file, err := journal.OpenReadOnly(configured.JournalPath(d.cfg))
 	if err != nil {
 		return nil, err
 	}

@@ -179,3 +179,10 @@ func countBad(bad map[string]int64) string {
 	slices.Sort(parts)
 	return fmt.Sprintf("%d (%s)", total, strings.Join(parts, ", "))
 }
+
+func orNone(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"bytes"
@@ -46,7 +46,7 @@ type office struct {
 	t       *testing.T
 	machine machine
 	cfg     *config.Config
-	d       *daemon // nil while it is off
+	d       *Gateway // nil while it is off
 	broken  []alerts.Alert
 	lives   int
 
@@ -95,7 +95,7 @@ func (o *office) start() {
 	o.lives++
 	log := slog.New(slog.DiscardHandler)
 	c := clock.New(&o.machine)
-	d := &daemon{cfg: o.cfg, log: log, clock: c, origin: configured.Origin(o.cfg)}
+	d := &Gateway{cfg: o.cfg, log: log, clock: c, origin: configured.Origin(o.cfg)}
 	var err error
 	if d.journal, err = journal.Open(configured.Journal(o.cfg, c.Now, log)); err != nil {
 		o.t.Fatal(err)

@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"bufio"
@@ -533,7 +533,7 @@ func (l *line) validate(topic string, p *packets.PublishPacket) {
 // life is one process of the gateway.
 type life struct {
 	dir     string
-	daemon  *daemon
+	daemon  *Gateway
 	stop    context.CancelFunc
 	done    chan error
 	dead    bool // it was left behind: the line does not know it any more; under the line's mutex
@@ -566,8 +566,8 @@ func (w *world) start() {
 	cfg := *w.cfg
 	cfg.Gateway.StateDir = of.dir
 	w.truth.starting(w)
-	d, err := newDaemon(&cfg, w.log, extras{
-		observe: func(a presence.Answer) {
+	d, err := New(&cfg, w.log, Extras{
+		Observe: func(a presence.Answer) {
 			of.mu.Lock()
 			defer of.mu.Unlock()
 			of.answers = append(of.answers, a)
@@ -589,7 +589,7 @@ func (w *world) start() {
 	of.daemon = d
 	ctx, cancel := context.WithCancel(context.Background())
 	of.stop = cancel
-	go func() { of.done <- d.run(ctx) }()
+	go func() { of.done <- d.Run(ctx) }()
 	w.life = of
 	w.truth.started(w)
 	synctest.Wait()

@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"context"
@@ -60,7 +60,7 @@ func TestBoardAlertsComeAndGo(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		b := pi.Board{Root: root}
-		d := &daemon{
+		d := &Gateway{
 			cfg: &config.Config{Clock: config.Clock{Source: "kernel"}}, board: b, power: pi.NewPower(b),
 			clock: clock.New(sim),
 		}

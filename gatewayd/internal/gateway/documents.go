@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"crypto/hmac"
@@ -43,7 +43,7 @@ func (d documents) topics() map[string]func([]byte) {
 }
 
 // openRoster puts the roster in force that the file or the city gives.
-func (d *daemon) openRoster() {
+func (d *Gateway) openRoster() {
 	d.roster = roster.New()
 	badges := configured.Badges(d.cfg)
 	if file := d.cfg.Tags.RosterFile; file != "" {
@@ -63,7 +63,7 @@ func (d *daemon) openRoster() {
 }
 
 // openHours puts the working hours in force that the file or the city gives.
-func (d *daemon) openHours() {
+func (d *Gateway) openHours() {
 	zone := d.cfg.Gateway.Timezone
 	d.hours = hours.NewPolicy(configured.Calendar(zone, d.cfg.Hours))
 	d.signed.hours = d.keeper("hours", "hours", func(body []byte) (keep []byte, use func(), err error) {
@@ -81,7 +81,7 @@ func (d *daemon) openHours() {
 }
 
 // keeper keeps a kind of document, nil where there is no key.
-func (d *daemon) keeper(kind, body string, judge func([]byte) ([]byte, func(), error)) *signed.Keeper {
+func (d *Gateway) keeper(kind, body string, judge func([]byte) ([]byte, func(), error)) *signed.Keeper {
 	if d.cfg.City.Key == nil {
 		return nil
 	}
@@ -94,7 +94,7 @@ func (d *daemon) keeper(kind, body string, judge func([]byte) ([]byte, func(), e
 
 // documentSecret seals a kept roster: the city may have written card numbers into
 // it, which only the badge key turns into badges. Working hours are no secret.
-func (d *daemon) documentSecret(kind string) *[32]byte {
+func (d *Gateway) documentSecret(kind string) *[32]byte {
 	if kind != "roster" || d.cfg.Badges.Key == nil {
 		return nil
 	}
@@ -103,7 +103,7 @@ func (d *daemon) documentSecret(kind string) *[32]byte {
 	return (*[32]byte)(mac.Sum(nil))
 }
 
-func (d *daemon) rosterHealth() presence.RosterHealth {
+func (d *Gateway) rosterHealth() presence.RosterHealth {
 	pairs, _ := d.roster.Pairs()
 	h := presence.RosterHealth{Source: string(d.roster.Source()), Entries: len(pairs)}
 	if k := d.signed.roster; k != nil {
@@ -113,7 +113,7 @@ func (d *daemon) rosterHealth() presence.RosterHealth {
 	return h
 }
 
-func (d *daemon) hoursHealth() presence.HoursHealth {
+func (d *Gateway) hoursHealth() presence.HoursHealth {
 	h := presence.HoursHealth{Source: "file"}
 	if k := d.signed.hours; k != nil {
 		s := k.State()
@@ -132,7 +132,7 @@ func (d *daemon) hoursHealth() presence.HoursHealth {
 // documentConditions are what is wrong with fence, roster and working hours. A refused
 // document stands until a valid one comes: what the topic said last is not what
 // is in force.
-func (d *daemon) documentConditions() (as []alerts.Alert) {
+func (d *Gateway) documentConditions() (as []alerts.Alert) {
 	if d.fenceFault != nil {
 		as = append(as, alerts.FenceWrong.Raise(withError(d.fenceFault), d.cfg.Office.FenceFile))
 	}

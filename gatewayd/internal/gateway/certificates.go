@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"crypto/x509"
@@ -150,7 +150,7 @@ func certTime(wall, notBefore, build time.Time) time.Time {
 
 // certificateConditions says no more than what is certain while the time is
 // unknown.
-func (d *daemon) certificateConditions() []alerts.Alert {
+func (d *Gateway) certificateConditions() []alerts.Alert {
 	now := d.clock.NotBefore()
 	if t := d.clock.Proven(d.clock.Now()); t.Within(presence.Roughly) {
 		now = t.Time

@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"context"
@@ -66,15 +66,15 @@ func watchedBy(t *testing.T, m *supervisetest.Manager) *supervise.Systemd {
 }
 
 // live runs a daemon until the test ends.
-func live(t *testing.T, cfg *config.Config, with extras) *daemon {
+func live(t *testing.T, cfg *config.Config, with Extras) *Gateway {
 	t.Helper()
-	d, err := newDaemon(cfg, slog.New(slog.DiscardHandler), with)
+	d, err := New(cfg, slog.New(slog.DiscardHandler), with)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- d.run(ctx) }()
+	go func() { done <- d.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -92,7 +92,7 @@ func TestDoorThatPanicsIsNeitherReadyNorWell(t *testing.T) {
 	m := supervisetest.Listen(t, time.Minute)
 	cfg := simulated(t, b.URL(), "")
 	cfg.Readers[0].Poll = 0 // which no file can say: the door's own ticker panics
-	d := live(t, cfg, extras{systemd: watchedBy(t, m)})
+	d := live(t, cfg, Extras{Systemd: watchedBy(t, m)})
 	const code = "task-reader-door"
 	messages := seen.Await("the alert", func(all []brokertest.Message) bool {
 		return slices.ContainsFunc(all, func(m brokertest.Message) bool {
@@ -142,7 +142,7 @@ func TestVersionWhoseDoorIsDeadIsRolledBack(t *testing.T) {
 			}
 			rollback := func(step string) {
 				t.Helper()
-				cmd := exec.Command("../scripts/deb/rollback", step)
+				cmd := exec.Command("../../../scripts/deb/rollback", step)
 				cmd.Env = append(os.Environ(), "GATEWAYD_ROOT="+root, "GATEWAYD_EXE="+filepath.Join(root, "usr/bin/gatewayd"),
 					"PATH="+filepath.Join(root, "bin")+":"+os.Getenv("PATH"))
 				if out, err := cmd.CombinedOutput(); err != nil {
@@ -162,7 +162,7 @@ func TestVersionWhoseDoorIsDeadIsRolledBack(t *testing.T) {
 			if dead {
 				cfg.Readers[0].Poll = 0 // the door panics at its first look
 			}
-			live(t, cfg, extras{systemd: watchedBy(t, m)})
+			live(t, cfg, Extras{Systemd: watchedBy(t, m)})
 			state, bound := "activating", 3*time.Second
 			if !dead {
 				bound = supervisetest.Wait

@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ func firstLine(err error) string {
 }
 
 // taskConditions are the tasks that are started again and again and do not work.
-func (d *daemon) taskConditions() (as []alerts.Alert) {
+func (d *Gateway) taskConditions() (as []alerts.Alert) {
 	for _, f := range d.crew.Failing() {
 		as = append(as, alerts.TaskFailing.Raise(alerts.Values{"error": firstLine(f.Err)}, f.Name))
 	}

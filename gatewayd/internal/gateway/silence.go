@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"strconv"
@@ -112,12 +112,12 @@ func (l *lastCard) work(now, card time.Time, open func(time.Time) bool) {
 }
 
 // silentReaders are the readers that have seen no card for too long.
-func (d *daemon) silentReaders() []alerts.Alert {
+func (d *Gateway) silentReaders() []alerts.Alert {
 	return d.silence.look(d.clock.Now(), d.door.Health(), d.hours.Always(), d.hours.Open, d.clock.Timing)
 }
 
 // recallCards reads from the journal when each reader last saw a card.
-func (d *daemon) recallCards() {
+func (d *Gateway) recallCards() {
 	missing := make(map[string]bool)
 	for _, r := range d.cfg.Readers {
 		missing[r.Name] = true

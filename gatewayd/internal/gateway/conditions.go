@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"strconv"
@@ -13,7 +13,7 @@ import (
 // conditions are the alerts that no number of the health document shows. Each
 // function looks at one room and returns what a person should know of it,
 // nothing while all is well.
-func (d *daemon) conditions() []alerts.Alert {
+func (d *Gateway) conditions() []alerts.Alert {
 	var as []alerts.Alert
 	for _, look := range []func() []alerts.Alert{
 		d.taskConditions,
@@ -33,7 +33,7 @@ func (d *daemon) conditions() []alerts.Alert {
 	return as
 }
 
-func (d *daemon) lampConditions() []alerts.Alert {
+func (d *Gateway) lampConditions() []alerts.Alert {
 	if d.lampFault == nil {
 		return nil
 	}
@@ -43,7 +43,7 @@ func (d *daemon) lampConditions() []alerts.Alert {
 // withError is an error for the texts of an alert.
 func withError(err error) alerts.Values { return alerts.Values{"error": err.Error()} }
 
-func (d *daemon) journalConditions() (as []alerts.Alert) {
+func (d *Gateway) journalConditions() (as []alerts.Alert) {
 	if w := d.journal.Damage(); w != nil {
 		as = append(as, alerts.JournalDamaged.Raise(alerts.Values{
 			"problem": w.Problem, "salvaged": strconv.Itoa(w.Salvaged), "lost": strconv.Itoa(w.Lost), "file": w.Quarantine,
@@ -61,7 +61,7 @@ func (d *daemon) journalConditions() (as []alerts.Alert) {
 	return as
 }
 
-func (d *daemon) lineConditions() (as []alerts.Alert) {
+func (d *Gateway) lineConditions() (as []alerts.Alert) {
 	if d.uplink.Rival() {
 		as = append(as, alerts.IDConflict.Raise(nil, d.origin.Gateway))
 	}
@@ -91,7 +91,7 @@ func refused(kind alerts.Kind, all []uplink.Refusal) []alerts.Alert {
 
 // cityTimeConditions holds the system's clock, while it claims to be right,
 // against the city's.
-func (d *daemon) cityTimeConditions() []alerts.Alert {
+func (d *Gateway) cityTimeConditions() []alerts.Alert {
 	ahead, known := d.clock.Disagreement()
 	if !known || !d.gates.Over(alerts.ClockAhead, "", ahead.Abs().Seconds()) {
 		return nil
@@ -104,7 +104,7 @@ func (d *daemon) cityTimeConditions() []alerts.Alert {
 }
 
 // tagConditions name the tags that somebody copied.
-func (d *daemon) tagConditions() []alerts.Alert {
+func (d *Gateway) tagConditions() []alerts.Alert {
 	names := d.tags.Conflicts()
 	if len(names) == 0 {
 		return nil
@@ -113,7 +113,7 @@ func (d *daemon) tagConditions() []alerts.Alert {
 }
 
 // clockConditions tell that the clock contradicts what was known before.
-func (d *daemon) clockConditions() []alerts.Alert {
+func (d *Gateway) clockConditions() []alerts.Alert {
 	jump, is := d.clock.Jump()
 	if !is {
 		return nil
@@ -128,7 +128,7 @@ func (d *daemon) clockConditions() []alerts.Alert {
 	return []alerts.Alert{alerts.ClockJumped.Raise(v)}
 }
 
-func (d *daemon) boardConditions() (as []alerts.Alert) {
+func (d *Gateway) boardConditions() (as []alerts.Alert) {
 	printed, _ := d.board.Throttled()
 	bits, _ := pi.ThrottledBits(printed) // 0 where unknown
 	if d.power.LowWithin(alerts.PowerWeak.Limit().Window) || bits&pi.UndervoltageNow != 0 {
@@ -143,11 +143,4 @@ func (d *daemon) boardConditions() (as []alerts.Alert) {
 		as = append(as, alerts.NoClockChip.Raise(nil))
 	}
 	return as
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 )
 
 // control is what the daemon answers on its socket.
-func (d *daemon) control() control.Daemon {
+func (d *Gateway) control() control.Daemon {
 	return control.Daemon{
 		Health: d.monitor.Look,
 		Owner:  os.Geteuid(),
@@ -63,7 +63,7 @@ func (d *daemon) control() control.Daemon {
 
 // note writes down who looks at people's data or removes it, before it happens,
 // and tells the city.
-func (d *daemon) note(l export.Access) {
+func (d *Gateway) note(l export.Access) {
 	l.Time = d.now()
 	if err := l.Append(d.cfg.Gateway.StateDir); err != nil {
 		d.log.Error("a look at people's data is not in the log of exports", "action", l.Action, "uid", l.UID, "error", err)
@@ -80,7 +80,7 @@ func (d *daemon) note(l export.Access) {
 // exportRevisions returns the revisions of events for an export: what the city has,
 // or will have. On a full disk they cannot be saved, but whoever asked gets an
 // export all the same.
-func (d *daemon) exportRevisions(ctx context.Context, entries []presence.Entry) ([]presence.Revision, error) {
+func (d *Gateway) exportRevisions(ctx context.Context, entries []presence.Entry) ([]presence.Revision, error) {
 	all, err := d.uplink.RevisionsOutOfTurn(ctx, entries)
 	if err == nil || ctx.Err() != nil {
 		return all, err
@@ -125,7 +125,7 @@ func (h *hub) tap(at *string, a presence.Answer) {
 
 // watch passes on what happens: taps as the lamp answers them, events as they
 // become durable, and the health when the state of something changes.
-func (d *daemon) watch(ctx context.Context, pass func(control.WatchLine) error) error {
+func (d *Gateway) watch(ctx context.Context, pass func(control.WatchLine) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	taps, leave := d.watchers.join()
@@ -175,7 +175,7 @@ func stateOf(h presence.Health) string {
 }
 
 // follow passes on events from now on, as they become durable.
-func (d *daemon) follow(ctx context.Context, to chan<- control.WatchLine) {
+func (d *Gateway) follow(ctx context.Context, to chan<- control.WatchLine) {
 	after := d.journal.End()
 	for {
 		entries, err := d.journal.Next(ctx, after, 64)
@@ -203,13 +203,13 @@ func (d *daemon) follow(ctx context.Context, to chan<- control.WatchLine) {
 	}
 }
 
-func (d *daemon) clockHealth() presence.ClockHealth {
+func (d *Gateway) clockHealth() presence.ClockHealth {
 	h := d.clock.Health()
 	h.RTC = d.board.HasRTC()
 	return h
 }
 
-func (d *daemon) journalHealth() presence.JournalHealth {
+func (d *Gateway) journalHealth() presence.JournalHealth {
 	s := d.journal.Stats()
 	h := presence.JournalHealth{
 		Pending: s.Pending, Events: s.Events, Bytes: s.Bytes,
@@ -226,7 +226,7 @@ func (d *daemon) journalHealth() presence.JournalHealth {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func (d *daemon) piHealth() presence.PiHealth {
+func (d *Gateway) piHealth() presence.PiHealth {
 	var h presence.PiHealth
 	if v, ok := d.board.TempC(); ok {
 		h.TempC = &v

@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"cmp"
@@ -48,8 +48,8 @@ import (
 	"presence/gatewayd/internal/uplink"
 )
 
-// daemon is one running gateway: all rooms, wired.
-type daemon struct {
+// Gateway is one running gateway: all rooms, wired.
+type Gateway struct {
 	cfg     *config.Config
 	log     *slog.Logger
 	origin  presence.Origin
@@ -90,11 +90,11 @@ type daemon struct {
 	reloading         atomic.Bool   // it ends, and another takes its place
 }
 
-// extras are what only some gateways have.
-type extras struct {
-	systemd *supervise.Systemd    // told how the process is; nil in a demonstration
-	observe func(presence.Answer) // is told of every tap's outcome
-	line    uplink.Limits         // how patient the uplink is
+// Extras are what only some gateways have.
+type Extras struct {
+	Systemd *supervise.Systemd    // told how the process is; nil in a demonstration
+	Observe func(presence.Answer) // is told of every tap's outcome
+	Line    uplink.Limits         // how patient the uplink is
 	socket  net.Listener          // of the daemon before, whose place this one takes; nil: there was none
 	beside  bool                  // another daemon runs, and goes on where this one's journal cannot be opened
 	around  surroundings
@@ -111,12 +111,12 @@ type surroundings struct {
 	dial   func(context.Context) (net.Conn, error)
 }
 
-// newDaemon opens everything that must be there. Hardware need not be: a
+// New opens everything that must be there. Hardware need not be: a
 // missing reader or receiver heals when it appears.
-func newDaemon(cfg *config.Config, log *slog.Logger, with extras) (*daemon, error) {
+func New(cfg *config.Config, log *slog.Logger, with Extras) (*Gateway, error) {
 	toCity := newCityLog(log.Handler())
-	d := &daemon{
-		cfg: cfg, log: slog.New(toCity), around: with.around, systemd: with.systemd,
+	d := &Gateway{
+		cfg: cfg, log: slog.New(toCity), around: with.around, systemd: with.Systemd,
 		board:   pi.Board{Root: cmp.Or(with.around.board, "/")},
 		origin:  configured.Origin(cfg),
 		session: presence.ID(uuid.New()),
@@ -150,8 +150,8 @@ func newDaemon(cfg *config.Config, log *slog.Logger, with extras) (*daemon, erro
 	return d, nil
 }
 
-// close gives back what newDaemon took, the journal last.
-func (d *daemon) close() error {
+// close gives back what New took, the journal last.
+func (d *Gateway) close() error {
 	var errs []error
 	if d.socket != nil {
 		if err := d.socket.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -168,7 +168,7 @@ func (d *daemon) close() error {
 // build makes the rooms from left to right: clock, journal, lamp, door and
 // tags, uplink, health. The uplink's own log stays here: what the line suffers
 // cannot be told over the line, and health tells it afterwards.
-func (d *daemon) build(with extras, local *slog.Logger) error {
+func (d *Gateway) build(with Extras, local *slog.Logger) error {
 	if err := d.openClock(); err != nil {
 		return err
 	}
@@ -199,8 +199,8 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 				d.hardware.Observe(a)
 			}
 			d.watchers.tap(d.now(), a)
-			if with.observe != nil {
-				with.observe(a)
+			if with.Observe != nil {
+				with.Observe(a)
 			}
 		},
 		Check:  d.tagCheck,
@@ -220,7 +220,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 	d.recallCards()
 	d.staff = d.newStaff()
 	d.papers = newCertificates(d.cfg.MQTT)
-	d.uplink = d.newUplink(with.line, local)
+	d.uplink = d.newUplink(with.Line, local)
 	d.power = pi.NewPower(d.board)
 	d.monitor = d.newMonitor()
 	return nil
@@ -229,7 +229,7 @@ func (d *daemon) build(with extras, local *slog.Logger) error {
 // openJournal opens the journal. Where the disk does not let it, the gateway
 // runs all the same: the door is red and says why, and so does an alert. One that
 // is opened beside another does not: the other records better.
-func (d *daemon) openJournal(beside bool) error {
+func (d *Gateway) openJournal(beside bool) error {
 	opt := configured.Journal(d.cfg, d.clock.Now, d.log)
 	opt.Age, opt.Learned = d.clock.Age, d.clock.Changed
 	opt.Beat = d.systemd.Pulse("journal").Beat
@@ -251,7 +251,7 @@ const rescuePatience = 2 * time.Minute
 // rescue sees to it that a damaged journal can be replaced in peace: the service
 // manager waits, and the heap is as large as it has to be. Under the limit of
 // every day the time would go into collecting garbage that is none.
-func (d *daemon) rescue() func(done float64) {
+func (d *Gateway) rescue() func(done float64) {
 	limit := int64(-1)
 	opening := d.systemd.Pulse("opening")
 	return func(done float64) {
@@ -274,7 +274,7 @@ var errOpens = errors.New("the journal can be opened again")
 
 // awaitDisk waits until the journal can be opened. A gateway that starts over is
 // then as it should have been.
-func (d *daemon) awaitDisk(ctx context.Context) error {
+func (d *Gateway) awaitDisk(ctx context.Context) error {
 	wait := backoff.Backoff{Min: time.Second, Max: 15 * time.Second}
 	for backoff.Sleep(ctx, wait.Next()) {
 		if journal.Writable(configured.JournalPath(d.cfg)) == nil {
@@ -284,7 +284,7 @@ func (d *daemon) awaitDisk(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (d *daemon) openClock() error {
+func (d *Gateway) openClock() error {
 	var source clock.Source
 	var err error
 	switch {
@@ -307,7 +307,7 @@ func (d *daemon) openClock() error {
 
 // recallTime lets the clock know what earlier boots knew. Without that it knows
 // less of their events' times, which is no reason to record nothing.
-func (d *daemon) recallTime() error {
+func (d *Gateway) recallTime() error {
 	if err := d.clock.Attach(d.journal); err != nil {
 		d.log.Warn("what was known of earlier boots' times is lost", "error", err)
 	}
@@ -315,7 +315,7 @@ func (d *daemon) recallTime() error {
 }
 
 // now prints the present time as the documents do, nil while it is unknown.
-func (d *daemon) now() *string {
+func (d *Gateway) now() *string {
 	t := d.clock.Timing(d.clock.Now())
 	if !t.Within(presence.Roughly) {
 		return nil
@@ -326,7 +326,7 @@ func (d *daemon) now() *string {
 
 // openLamp takes the pins that are there. A lamp that cannot be lit is no
 // reason to record nothing: it becomes an alert.
-func (d *daemon) openLamp() {
+func (d *Gateway) openLamp() {
 	pin := func(name string) gpio.PinOut {
 		if name == "" {
 			return nil
@@ -345,7 +345,7 @@ func (d *daemon) openLamp() {
 	}
 }
 
-func (d *daemon) newTags() *tags.Tags {
+func (d *Gateway) newTags() *tags.Tags {
 	t := d.cfg.Tags
 	var fence *tags.Fence
 	if fence, d.fenceFault = configured.Fence(d.cfg.Office); d.fenceFault != nil {
@@ -366,7 +366,7 @@ func (d *daemon) newTags() *tags.Tags {
 }
 
 // tagCheck tells where the tag is of who showed a badge.
-func (d *daemon) tagCheck(badge string, seen presence.Reading) *presence.TagCheck {
+func (d *Gateway) tagCheck(badge string, seen presence.Reading) *presence.TagCheck {
 	tag, ok := d.roster.TagOf(badge)
 	if !ok {
 		return nil
@@ -382,7 +382,7 @@ func names[T any](all []T, name func(T) string) []string {
 	return list
 }
 
-func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplink {
+func (d *Gateway) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplink {
 	o := configured.Line(d.cfg)
 	o.Session = d.session
 	o.Journal = d.journal
@@ -415,7 +415,7 @@ func (d *daemon) newUplink(limits uplink.Limits, log *slog.Logger) *uplink.Uplin
 
 // cityClock is what the city's clock is as a source: it counts for working hours
 // only where the city can show that it is the city.
-func (d *daemon) cityClock() string {
+func (d *Gateway) cityClock() string {
 	if d.cfg.City.Key != nil {
 		return clock.SourceCity
 	}
@@ -423,7 +423,7 @@ func (d *daemon) cityClock() string {
 }
 
 // commands are what the city may ask of a gateway.
-func (d *daemon) commands() map[string]uplink.CommandFunc {
+func (d *Gateway) commands() map[string]uplink.CommandFunc {
 	return map[string]uplink.CommandFunc{
 		"ping": func(context.Context, json.RawMessage) (json.RawMessage, error) {
 			return json.RawMessage(`{"pong":true}`), nil
@@ -440,7 +440,7 @@ func (d *daemon) commands() map[string]uplink.CommandFunc {
 	}
 }
 
-func (d *daemon) newMonitor() *health.Monitor {
+func (d *Gateway) newMonitor() *health.Monitor {
 	j := d.journal.Stats()
 	return health.New(health.Options{
 		Interval: d.cfg.Health.Interval, Simulated: d.cfg.Simulated(),
@@ -462,14 +462,14 @@ func (d *daemon) newMonitor() *health.Monitor {
 	})
 }
 
-// run runs the gateway until the context ends (no error) or it cannot go on. It
+// Run runs the gateway until the context ends (no error) or it cannot go on. It
 // is ready when each task has passed its first turn: a reader or a broker that is
 // missing, or a journal that cannot be opened, keeps nobody from that.
 //
 // It stops from left to right: first nothing more comes in, then what came in
 // goes to the disk and, as far as the line allows, to the city; then the city
 // is told goodbye. All that together has the time of farewell.
-func (d *daemon) run(ctx context.Context) error {
+func (d *Gateway) Run(ctx context.Context) error {
 	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServices()
 	intake, stopIntake := context.WithCancel(ctx)
@@ -520,13 +520,13 @@ const (
 
 // leave says, before the end of run, that another gateway takes the place of this
 // one.
-func (d *daemon) leave() {
+func (d *Gateway) leave() {
 	d.reloading.Store(true)
 	d.uplink.Leave(presence.ReasonReload)
 }
 
 // isReady reports whether every task has worked.
-func (d *daemon) isReady() bool {
+func (d *Gateway) isReady() bool {
 	select {
 	case <-d.ready:
 		return true
@@ -548,7 +548,7 @@ func (f farewell) left(until time.Duration) func() time.Duration {
 
 // handOver brings what came in to the disk and gives the line a moment to take
 // what waits; what it does not take stays in the journal.
-func (d *daemon) handOver(ctx context.Context, within time.Duration) {
+func (d *Gateway) handOver(ctx context.Context, within time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	if err := d.journal.Flush(ctx); err != nil && d.journal.Refused() == nil {
@@ -565,7 +565,7 @@ var errUnclosed = errors.New("the journal could not be closed in time")
 
 // closeWithin closes the gateway, or leaves to the process's end what the disk
 // keeps it from.
-func (d *daemon) closeWithin(bound time.Duration) error {
+func (d *Gateway) closeWithin(bound time.Duration) error {
 	closed := make(chan error, 1)
 	go func() { closed <- d.close() }()
 	timer := time.NewTimer(bound)
@@ -579,7 +579,7 @@ func (d *daemon) closeWithin(bound time.Duration) error {
 }
 
 // services are the tasks that outlive the intake.
-func (d *daemon) services() []supervise.Task {
+func (d *Gateway) services() []supervise.Task {
 	tasks := []supervise.Task{
 		{Name: "journal", Run: func(ctx context.Context) error {
 			if d.journal.Refused() != nil {
@@ -615,7 +615,7 @@ func (d *daemon) services() []supervise.Task {
 }
 
 // intake are the tasks that take in taps and fixes, and say what they mean.
-func (d *daemon) intake() []supervise.Task {
+func (d *Gateway) intake() []supervise.Task {
 	var tasks []supervise.Task
 	for _, r := range d.cfg.Readers {
 		open := d.openReader(r)
@@ -657,7 +657,7 @@ func (d *daemon) intake() []supervise.Task {
 
 // openReader says how a reader is opened: over the real bus, or over a mocked
 // chip that lives as long as the daemon.
-func (d *daemon) openReader(r config.Reader) func(context.Context) (card.Reader, error) {
+func (d *Gateway) openReader(r config.Reader) func(context.Context) (card.Reader, error) {
 	if d.around.reader != nil {
 		return func(ctx context.Context) (card.Reader, error) { return d.around.reader(ctx, r) }
 	}
@@ -675,7 +675,7 @@ func (d *daemon) openReader(r config.Reader) func(context.Context) (card.Reader,
 }
 
 // info says what this gateway is.
-func (d *daemon) info() []byte {
+func (d *Gateway) info() []byte {
 	i := presence.Info{
 		V: 1, Gateway: d.origin.Gateway, Dinas: d.origin.Dinas,
 		Version: build.Version(), Commit: build.Commit(), Go: runtime.Version(),
@@ -711,3 +711,18 @@ func (s signals) Show(o presence.Outcome) {
 		s.lamp.Show(lamp.Refused)
 	}
 }
+
+// Tap puts cards into the field of a mocked reader, and passes each answer on. It
+// fails in a gateway whose configuration has no reader with bus = "sim".
+func (d *Gateway) Tap(ctx context.Context, t sim.Tap, each func(sim.Result)) error {
+	if d.hardware == nil {
+		return errors.New("tap: the hardware of this gateway is real")
+	}
+	return d.hardware.Run(ctx, t, each)
+}
+
+// Drained waits until all that is recorded has been delivered, or the context ends.
+func (d *Gateway) Drained(ctx context.Context) { d.uplink.Drained(ctx) }
+
+// Pending is how many recorded events have not been delivered yet.
+func (d *Gateway) Pending() int64 { return d.journal.Stats().Pending }

@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"presence/gatewayd/internal/alerts"
@@ -8,7 +8,7 @@ import (
 
 // openOutages reads when this gateway could not work so far. Without that it
 // works all the same.
-func (d *daemon) openOutages() {
+func (d *Gateway) openOutages() {
 	var err error
 	if d.outages, err = outage.Open(d.journal, d.journal.Stream(), d.lastAlive); err != nil {
 		d.log.Error("not all earlier outages can be read", "error", err)
@@ -17,7 +17,7 @@ func (d *daemon) openOutages() {
 
 // lastAlive tells when the process of an earlier stream was last known to run,
 // false where nobody knows. The zero stream is the one before this.
-func (d *daemon) lastAlive(stream presence.ID) (alive presence.Reading, ok bool) {
+func (d *Gateway) lastAlive(stream presence.ID) (alive presence.Reading, ok bool) {
 	next := false // the next older record is the stream's last
 	err := d.journal.Tail(func(e presence.Entry) bool {
 		if next {
@@ -42,7 +42,7 @@ func (d *daemon) lastAlive(stream presence.ID) (alive presence.Reading, ok bool)
 }
 
 // closeOutages notes that the gateway stops.
-func (d *daemon) closeOutages() {
+func (d *Gateway) closeOutages() {
 	if d.outages == nil || d.journal.Refused() != nil {
 		return
 	}
@@ -53,7 +53,7 @@ func (d *daemon) closeOutages() {
 
 // noteOutages keeps what a health document and its alerts say of outages. The
 // monitor alone calls it.
-func (d *daemon) noteOutages(doc presence.Health, standing []alerts.Alert) {
+func (d *Gateway) noteOutages(doc presence.Health, standing []alerts.Alert) {
 	var broken []alerts.Outage
 	for _, a := range standing {
 		if o, ok := a.Outage(); ok {

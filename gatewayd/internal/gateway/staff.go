@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"presence/gatewayd/internal/staff"
@@ -6,7 +6,7 @@ import (
 
 // newStaff says who is where, nil where nobody can tell: without a fence, and with
 // one that is wrong, nothing is inside, and who hears no tags or reads no badges knows only half of it.
-func (d *daemon) newStaff() *staff.Staff {
+func (d *Gateway) newStaff() *staff.Staff {
 	if d.cfg.Office == nil || d.fenceFault != nil || len(d.cfg.Readers) == 0 || len(d.cfg.Receivers) == 0 {
 		return nil
 	}
@@ -23,7 +23,7 @@ func (d *daemon) newStaff() *staff.Staff {
 }
 
 // carriers is the tag of each badge in the roster, until that changes.
-func (d *daemon) carriers() (tags map[string]string, replaced <-chan struct{}) {
+func (d *Gateway) carriers() (tags map[string]string, replaced <-chan struct{}) {
 	pairs, replaced := d.roster.Pairs()
 	tags = make(map[string]string, len(pairs))
 	for _, p := range pairs {
