@@ -7,91 +7,106 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// tellings decides what is told of when events happened, and sees to it that two
-// different things are never told under one id and rev.
+// revisions decides with which timing each event is published, and keeps one
+// promise: two different timings never go out under the same id and rev, whatever
+// crashes in between.
 //
-// What a reading says by itself (presence.Raw) needs no note. What was worked
-// out is noted in the journal: where it is the first that is told, together with
-// the event's delivery, and before the publish where it follows, or may follow,
-// something else. After a crash in between the next process does not know what
-// was told, and tells what it knows then under the next rev.
+// A timing that the event's own reading gives (presence.Raw) is not saved: every
+// later process computes the same again. Any other timing is saved in the journal
+// as the event's revision:
+//
+//   - together with the event's delivery, where it is certainly the first that
+//     anybody gets of the event;
+//   - before it is published, where it differs from a timing that was published
+//     before, or may have been.
+//
+// A crash between the publish and the save of the first kind leaves an event
+// without a revision. The next process cannot know which timing went out under
+// rev 0, and publishes what it knows by then under rev 1.
 type revisions struct {
 	journal Journal
 	times   Times
 
-	deciding  sync.Mutex // held from asking what was told until it is noted what will be
-	outOfTurn uint64     // events up to here may have been told elsewhere than to the city
+	// deciding is held from reading the saved revisions until the new ones are
+	// saved, so that two goroutines never decide about the same event.
+	deciding  sync.Mutex
+	outOfTurn uint64 // events up to here may have been shown or sent out of turn
 
 	mu     sync.Mutex
-	closed uint64 // of the events up to here no correction waits for a PUBACK
-	opened int    // how often there were more that wait
+	closed uint64 // none of the events up to here has an open correction
+	opened int    // counts the corrections that were opened, so that a search notices new ones
 }
 
 func newRevisions(j Journal, t Times) *revisions {
 	return &revisions{journal: j, times: t}
 }
 
-// everything is a position behind which no process has told anything.
+// allPositions stands for "this process may have published any event".
 const allPositions = ^uint64(0)
 
-// manner is how to tell what was told before.
+// choice is which timing an event is to be published with.
 type choice int
 
 const (
-	lastPublished      choice = iota // as it was
-	bestKnown                        // better, where that is known by now
-	bestKnownOutOfTurn               // better, and not to the city
+	lastPublished choice = iota // the one that it was published with before
+	bestKnown                   // the best that is known by now
+	// bestKnownOutOfTurn is bestKnown for an event that the drain did not reach
+	// yet: an export shows it, or a tap is sent ahead. The drain must know of that
+	// when it comes to the event.
+	bestKnownOutOfTurn
 )
 
-// decide says what to tell of events, which are in order, and notes it. This
-// process has told nothing of positions behind told.
-func (a *revisions) revise(ctx context.Context, entries []presence.Entry, told uint64, how choice) ([]presence.Revision, error) {
+// revise returns the revision with which to publish each of some events, which are
+// in order, and saves those that have to be saved. This process has published no
+// event of its own stream behind the position published, except out of turn.
+func (r *revisions) revise(ctx context.Context, entries []presence.Entry, published uint64, which choice) ([]presence.Revision, error) {
 	if len(entries) == 0 {
 		return nil, nil
 	}
-	a.deciding.Lock()
-	defer a.deciding.Unlock()
-	noted, err := a.journal.Revisions(entries[0].Pos, entries[len(entries)-1].Pos)
+	r.deciding.Lock()
+	defer r.deciding.Unlock()
+	saved, err := r.journal.Revisions(entries[0].Pos, entries[len(entries)-1].Pos)
 	if err != nil {
 		return nil, err
 	}
-	told = max(told, a.outOfTurn)
-	if how == bestKnownOutOfTurn {
-		a.outOfTurn = max(a.outOfTurn, entries[len(entries)-1].Pos)
+	published = max(published, r.outOfTurn)
+	if which == bestKnownOutOfTurn {
+		r.outOfTurn = max(r.outOfTurn, entries[len(entries)-1].Pos)
 	}
 	all := make([]presence.Revision, len(entries))
-	var ahead, later []presence.Revision
+	var before, with []presence.Revision // to be saved before the publish, or with the delivery
 	for i := range entries {
 		e := &entries[i]
-		s, known := noted[e.Pos]
+		revision, known := saved[e.Pos]
 		if !known {
-			s = presence.Revision{Pos: e.Pos, Timing: presence.Raw(e.At)}
+			revision = presence.Revision{Pos: e.Pos, Timing: presence.Raw(e.At)}
 		}
-		first := !known && e.Stream == a.journal.Stream() && e.Pos > told
-		now := a.times.Timing(e.At)
+		first := !known && e.Stream == r.journal.Stream() && e.Pos > published
+		now := r.times.Timing(e.At)
 		switch {
-		case first && now.Improves(s.Timing):
-			s.Timing = now
-			later = append(later, s)
-		case first && !now.SameAs(s.Timing):
-			// The next process could not tell this from what the reading says.
-			s.Timing = now
-			ahead = append(ahead, s)
+		case first && now.Improves(revision.Timing):
+			revision.Timing = now
+			with = append(with, revision)
+		case first && !now.SameAs(revision.Timing):
+			// After a crash the next process would take Raw as published: it does
+			// not see that this one knew less.
+			revision.Timing = now
+			before = append(before, revision)
 		case first:
-		case how != lastPublished || !known:
-			if best := presence.Revise(s.Timing, now); best.Rev > s.Timing.Rev {
-				s.Timing, s.Open = best, true
-				ahead = append(ahead, s)
+		case which != lastPublished || !known:
+			if best := presence.Revise(revision.Timing, now); best.Rev > revision.Timing.Rev {
+				revision.Timing, revision.Open = best, true
+				before = append(before, revision)
 			}
 		}
-		all[i] = s
+		all[i] = revision
 	}
-	if len(later) > 0 {
-		a.journal.QueueRevisions(later)
+	if len(with) > 0 {
+		r.journal.QueueRevisions(with)
 	}
-	if len(ahead) > 0 {
-		err = a.journal.SaveRevisions(ctx, ahead)
-		a.noteOpen(ahead) // after an error they may be noted all the same
+	if len(before) > 0 {
+		err = r.journal.SaveRevisions(ctx, before)
+		r.noteOpen(before) // after an error they may be saved all the same
 	}
 	if err != nil {
 		return nil, err
@@ -99,62 +114,63 @@ func (a *revisions) revise(ctx context.Context, entries []presence.Entry, told u
 	return all, nil
 }
 
-// keepOpen sees to it that those of these that wait for a PUBACK are found again.
-func (a *revisions) noteOpen(all []presence.Revision) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, s := range all {
-		if s.Open {
-			a.closed = min(a.closed, s.Pos-1)
-			a.opened++
+// noteOpen has openCorrections search again where there are corrections that the
+// broker has not acknowledged.
+func (r *revisions) noteOpen(all []presence.Revision) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, revision := range all {
+		if revision.Open {
+			r.closed = min(r.closed, revision.Pos-1)
+			r.opened++
 		}
 	}
 }
 
-// acknowledged notes that the broker has these corrections. Where what was noted
-// before cannot be read they stay open, and are sent once more.
-func (a *revisions) acknowledge(all []presence.Revision) {
+// acknowledge closes corrections that the broker has acknowledged. Where the saved
+// revisions cannot be read they stay open, and are sent once more.
+func (r *revisions) acknowledge(all []presence.Revision) {
 	if len(all) == 0 {
 		return
 	}
-	// Nothing better is told meanwhile that this would overtake.
-	a.deciding.Lock()
-	defer a.deciding.Unlock()
+	// Held so that no better revision is saved meanwhile, which this would replace.
+	r.deciding.Lock()
+	defer r.deciding.Unlock()
 	closed := make([]presence.Revision, 0, len(all))
-	for _, s := range all {
-		noted, err := a.journal.Revisions(s.Pos, s.Pos)
-		if newest, ok := noted[s.Pos]; err != nil || !ok || !newest.Open || newest.Timing.Rev != s.Timing.Rev {
+	for _, revision := range all {
+		saved, err := r.journal.Revisions(revision.Pos, revision.Pos)
+		if newest, ok := saved[revision.Pos]; err != nil || !ok || !newest.Open || newest.Timing.Rev != revision.Timing.Rev {
 			continue // a better one is on its way
 		}
-		s.Open = false
-		closed = append(closed, s)
+		revision.Open = false
+		closed = append(closed, revision)
 	}
 	if len(closed) > 0 {
-		a.journal.QueueRevisions(closed)
+		r.journal.QueueRevisions(closed)
 	}
 }
 
-// unacknowledged are the next corrections behind a position, up to another, that
-// are to be sent again at a new connection, in order. It looks at a part of what
-// there is at a time, and says how far.
-func (a *revisions) openCorrections(after, upto uint64) (open []presence.Revision, looked uint64, err error) {
-	a.mu.Lock()
-	from := max(after, min(a.closed, upto))
-	known, opened := from == a.closed, a.opened
-	a.mu.Unlock()
+// openCorrections returns the next corrections behind a position, up to another,
+// that are to be sent again at a new connection, in order. It searches a part of
+// the range at a time and returns the position up to which it looked.
+func (r *revisions) openCorrections(after, upto uint64) (open []presence.Revision, looked uint64, err error) {
+	r.mu.Lock()
+	from := max(after, min(r.closed, upto))
+	fromClosed, opened := from == r.closed, r.opened
+	r.mu.Unlock()
 	if from >= upto {
 		return nil, upto, nil
 	}
-	open, looked, err = a.journal.OpenCorrections(from, upto)
+	open, looked, err = r.journal.OpenCorrections(from, upto)
 	if err != nil {
 		return nil, 0, err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if known && a.opened == opened {
-		a.closed = looked
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if fromClosed && r.opened == opened { // nobody opened one during the search
+		r.closed = looked
 		if len(open) > 0 {
-			a.closed = open[0].Pos - 1
+			r.closed = open[0].Pos - 1
 		}
 	}
 	return open, looked, nil

@@ -52,38 +52,37 @@ type Journal interface {
 	// NoteUnanswered notes that, in the same way.
 	NoteUnanswered(pos uint64)
 
-	// Said returns what was last said of the events from..to, by position,
-	// where it was noted.
+	// Revisions returns the saved revisions of the events from..to, by position.
 	Revisions(from, to uint64) (map[uint64]presence.Revision, error)
-	// Say makes durable what is about to be said. After an error it counts as
-	// said.
+	// SaveRevisions makes revisions durable before they are published. After an
+	// error they must be taken as published.
 	SaveRevisions(ctx context.Context, all []presence.Revision) error
-	// SayLater notes what is being said. It becomes durable not later than the
-	// delivery of those events.
+	// QueueRevisions takes revisions that are being published. They become durable
+	// not later than the delivery of their events.
 	QueueRevisions(all []presence.Revision)
-	// OpenCorrections are those of events behind a position, up to another, that
-	// were noted as open, in order. It looks at a part of them at a time, and
-	// says how far.
+	// OpenCorrections returns the saved corrections of events behind a position, up
+	// to another, that the broker has not acknowledged, in order. It reads a part of
+	// the range at a time and returns the position up to which it looked.
 	OpenCorrections(after, upto uint64) (open []presence.Revision, looked uint64, err error)
-	// Settled is the position up to which no event's time can be told better.
+	// FinalUpto is the position up to which every event's revision is final.
 	FinalUpto() uint64
-	// Settle notes how far that is by now.
+	// SetFinalUpto notes that position.
 	SetFinalUpto(pos uint64)
 }
 
-// Times says what is known, now, of when an event happened.
+// Times knows when events happened, as well as it can be known at the moment.
 type Times interface {
-	// Timing is what is known of a reading. What is known after a crash is what
-	// was known before, or more.
+	// Timing is what is known of the instant of a reading. A process that starts
+	// after a crash knows at least as much as the one before it.
 	Timing(presence.Reading) presence.Timing
-	// Settled reports whether no more will ever be known of it, unless Doubts
-	// rises.
+	// Final reports whether the timing of a reading will never change any more,
+	// unless Doubts rises.
 	Final(presence.Reading) bool
-	// Doubts is another number each time that what was said of any reading may
-	// turn out to be untrue. It is 0 in a new process only if that never was so.
+	// Doubts rises each time that a timing which was returned before may turn out
+	// to be wrong. In a new process it is 0 only if that never happened.
 	Doubts() uint64
-	// Changed is closed as soon as more may be known than before. Take the
-	// channel first, then ask, then wait.
+	// Changed is closed as soon as some timing may have changed. Get the channel
+	// first, then the timings, then wait for it.
 	Changed() <-chan struct{}
 }
 
@@ -443,8 +442,8 @@ func (u *Uplink) Drained(ctx context.Context) {
 	}
 }
 
-// Answers says what to show of the times of events, which are in order, outside
-// of the line: what the city has been told, or is going to be.
+// RevisionsOutOfTurn returns the revisions of events, which are in order, for an
+// export: those that the city has, or is going to get.
 func (u *Uplink) RevisionsOutOfTurn(ctx context.Context, entries []presence.Entry) ([]presence.Revision, error) {
 	return u.revisions.revise(ctx, entries, u.ledger.publishedUpto(), bestKnownOutOfTurn)
 }
