@@ -68,65 +68,6 @@ func parseCommand(payload []byte) (command, error) {
 	return c, nil
 }
 
-// rememberedAnswers is how many answers are kept for commands that come again.
-const rememberedAnswers = 32
-
-// answers remembers what the latest commands were answered: one that comes
-// again, as QoS 1 allows, is answered the same and not carried out twice. Only
-// the goroutine that handles commands uses it.
-type answers struct {
-	latest []given // oldest first
-}
-
-type given struct {
-	command string
-	reply   presence.Reply
-}
-
-func (a *answers) find(command, tx string) (presence.Reply, bool) {
-	for _, g := range a.latest {
-		if g.command == command && g.reply.TX == tx {
-			return g.reply, true
-		}
-	}
-	return presence.Reply{}, false
-}
-
-func (a *answers) add(command string, r presence.Reply) {
-	if len(a.latest) == rememberedAnswers {
-		a.latest = append(a.latest[:0], a.latest[1:]...)
-	}
-	a.latest = append(a.latest, given{command, r})
-}
-
-// parseStatus reads a message of the topic `status`.
-func parseStatus(payload []byte) (presence.Status, error) {
-	var s presence.Status
-	if err := json.Unmarshal(payload, &s); err != nil {
-		return presence.Status{}, fmt.Errorf("status is not as it should be: %w", presence.PlainJSON(err))
-	}
-	if s.State != "online" && s.State != "offline" {
-		return presence.Status{}, fmt.Errorf("status of state %.20q", s.State)
-	}
-	return s, nil
-}
-
-// parseReceipt reads a message of the topic `receipt`. Nothing is guessed: a
-// receipt lets the gateway forget.
-func parseReceipt(payload []byte) (presence.Receipt, error) {
-	var r presence.Receipt
-	if len(payload) > maxCommand {
-		return r, fmt.Errorf("receipt of %d bytes: at most %d", len(payload), maxCommand)
-	}
-	if err := strict(payload, &r); err != nil {
-		return presence.Receipt{}, fmt.Errorf("receipt is not as it should be: %w", presence.PlainJSON(err))
-	}
-	if r.Stream.IsZero() || r.Upto == 0 {
-		return presence.Receipt{}, errors.New("receipt without stream or upto")
-	}
-	return r, nil
-}
-
 // strict reads one JSON object without unknown fields and nothing behind it.
 func strict[T presence.Receipt | resyncArgs](b []byte, to *T) error {
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -140,67 +81,85 @@ func strict[T presence.Receipt | resyncArgs](b []byte, to *T) error {
 	return nil
 }
 
-// resync answers the command of that name: the event that the city names, and
-// all that were sent after it, come again as far as the journal still has them.
-// No cursor moves by that.
-func (u *Uplink) resync(_ context.Context, args json.RawMessage) (json.RawMessage, error) {
-	var from resyncArgs
-	if err := strict(args, &from); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf(`args: want {"stream","seq"}: %w`, presence.PlainJSON(err))
-	}
-	var missing []string
-	if from.Stream.IsZero() {
-		missing = append(missing, "stream")
-	}
-	if from.Seq == 0 {
-		missing = append(missing, "seq")
-	}
-	if len(missing) > 0 {
-		return nil, fmt.Errorf(`args: missing %s: want {"stream","seq"}, the first event that is to come again`, strings.Join(missing, " and "))
-	}
-	pos, found := u.opt.Journal.Place(from.Stream, from.Seq)
-	if !found {
-		return nil, fmt.Errorf("%s-%d is not in the journal", from.Stream, from.Seq)
-	}
-	return json.Marshal(resyncResult{Events: u.ledger.ask(max(pos, u.opt.Journal.Oldest()))})
-}
-
-// resyncArgs are the arguments of `cmd/resync`: from which event on.
-type resyncArgs struct {
-	Stream presence.ID `json:"stream"`
-	Seq    uint64      `json:"seq"`
-}
-
-// resyncResult is the answer: how many events come again, at most.
-type resyncResult struct {
-	Events uint64 `json:"events"`
-}
-
-// reply answers a command, and waits until the broker has the answer: whoever
-// sends commands without end must not have answers gather without end.
-func (s *session) reply(ctx context.Context, name string, r presence.Reply) error {
-	if strings.ContainsAny(name, "+#") || name == "" || len(name) > maxName {
-		return nil // nothing can be published there
-	}
-	if len(r.Result) == 0 {
-		r.Result = json.RawMessage("{}")
-	}
-	b, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encode reply: %w", err)
-	}
-	topic := "reply/" + name
-	switch s.u.refusals.topic(topic, len(b), time.Now()) {
-	case byItself:
-		return s.postAlone(ctx, topic, false, b)
-	case notNow:
-		short := presence.Reply{TX: r.TX, Result: json.RawMessage("{}"), Error: fmt.Sprintf("the broker hangs up over an answer of %d bytes here", len(b))}
-		if b, err = json.Marshal(short); err != nil {
-			return fmt.Errorf("encode reply: %w", err)
+// command answers a command, or refuses it: with a reply where that can be, and in
+// the log. An error ends the connection.
+func (s *session) command(ctx context.Context, m message) error {
+	u := s.u
+	name := strings.TrimPrefix(m.topic, "cmd/")
+	c, err := parseCommand(m.payload)
+	refuse := func(why error) error {
+		u.refused(m.topic, why)
+		if c.TX == "" {
+			return nil
 		}
-		topic += " (short)" // it says nothing of the long one
-		p := &post{topic: topic, size: len(b), token: s.client.Publish(s.u.prefix+"reply/"+name, 1, false, b)}
-		return s.await(ctx, p)
+		return s.reply(ctx, name, presence.Reply{TX: c.TX, Error: why.Error()})
 	}
-	return s.await(ctx, s.post(topic, false, b))
+	switch {
+	case m.size > maxCommand:
+		return refuse(fmt.Errorf("command of %d bytes: at most %d", m.size, maxCommand))
+	case err != nil:
+		return refuse(err)
+	case m.retained:
+		return refuse(errors.New("a retained command would come again at each connection"))
+	}
+	if before, again := u.answers.find(name, c.TX); again {
+		return s.reply(ctx, name, before)
+	}
+	run, err := u.may(name, c)
+	if err != nil {
+		return refuse(err)
+	}
+	answer := presence.Reply{TX: c.TX, OK: true}
+	if answer.Result, err = run(ctx, c.Args); err != nil {
+		// The sender is told; nothing was wrong with the message.
+		answer = presence.Reply{TX: c.TX, Error: err.Error()}
+	}
+	u.answers.add(name, answer)
+	return s.reply(ctx, name, answer)
+}
+
+// reads tells whether a command only asks, so that nothing comes of it when it is
+// answered twice.
+func reads(name string) bool { return name == "ping" || name == "report" }
+
+// may says how to carry out a command, or why it must not be. From then on it
+// counts as carried out.
+//
+// While the time is unknown nobody can say whether a command has expired, unless
+// it certainly has. Those that only ask are answered all the same: they harm
+// nobody, and this is when somebody wants to know how the gateway is. Those that
+// do something are not: anybody may have kept them to send them again.
+func (u *Uplink) may(name string, c command) (CommandFunc, error) {
+	past, known := u.past()
+	run, exists := u.commands[name]
+	switch {
+	case past.After(c.expires):
+		return nil, errors.New("the command has expired")
+	case known && c.expires.After(past.Add(latest+leeway)):
+		return nil, errors.New("expires: want at most an hour ahead")
+	case !exists:
+		return nil, errors.New("unknown command")
+	case !known && !reads(name):
+		return nil, errors.New("the gateway does not know the time, and so not whether the command has expired: it only answers ping and report")
+	case u.spent.has(name, c.TX):
+		return nil, errors.New("the command was carried out already: a tx runs once")
+	}
+	if err := u.spent.add(name, c.TX, c.expires, past, !reads(name)); err != nil && !reads(name) {
+		return nil, err
+	}
+	return run, nil
+}
+
+// past is an instant that has passed: the present where it is known. While it is
+// not, no more is refused than what is certainly too old; a broker keeps no
+// command for a gateway that is not there.
+func (u *Uplink) past() (t time.Time, present bool) {
+	now := u.opt.Times.Timing(u.opt.Now())
+	if now.Within(presence.Roughly) {
+		return now.Time, true
+	}
+	if u.opt.NotBefore != nil {
+		t = u.opt.NotBefore()
+	}
+	return t, false
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"slices"
@@ -215,22 +214,4 @@ func why(err error, lost <-chan error) error {
 	case <-timer.C:
 		return err
 	}
-}
-
-// subscribe asks for everything that a gateway reads.
-func (s *session) subscribe() mqtt.Token {
-	return s.client.SubscribeMultiple(maps.Clone(s.u.filters), nil)
-}
-
-// refusedFilters are the topics behind the prefix that a SUBACK does not grant.
-func refusedFilters(subscribe mqtt.Token, prefix string) (denied []string) {
-	if t, ok := subscribe.(*mqtt.SubscribeToken); ok {
-		for filter, code := range t.Result() {
-			if code == refusedFilter {
-				denied = append(denied, strings.TrimPrefix(filter, prefix))
-			}
-		}
-	}
-	slices.Sort(denied)
-	return denied
 }

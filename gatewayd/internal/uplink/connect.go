@@ -1,0 +1,159 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+)
+
+// options are the settings with which paho tells the truth: with a session or a
+// reconnect of its own, a token of a lost message completes without an error,
+// or never.
+func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
+	u := s.u
+	dial, err := u.dialer(ctx, s.opened)
+	if err != nil {
+		return nil, err
+	}
+	password, err := u.password()
+	if err != nil {
+		return nil, err
+	}
+	o := mqtt.NewClientOptions().
+		AddBroker("tcp://"+u.opt.Address). // the dialer does TLS
+		SetClientID(u.opt.Origin.Gateway).
+		SetProtocolVersion(4).
+		SetCleanSession(true).
+		SetAutoReconnect(false).
+		SetConnectRetry(false).
+		SetOrderMatters(true).
+		SetKeepAlive(u.limits.KeepAlive).
+		// paho looks every 5 s: just below, an idle line that is dead is
+		// noticed within 25 s.
+		SetPingTimeout(u.limits.Ping).
+		SetWriteTimeout(publishWait).
+		SetConnectTimeout(u.limits.Connect).
+		SetBinaryWill(u.prefix+"status", u.status("offline", "lost", false), 1, true).
+		SetCustomOpenConnectionFn(dial).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) {
+			select {
+			case s.lost <- err:
+			default:
+			}
+		}).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.sort(m) })
+	if u.opt.Username != "" {
+		o.SetUsername(u.opt.Username).SetPassword(password)
+	}
+	return o, nil
+}
+
+// plain says in words why there is no connection to a broker.
+func plain(err error) error {
+	for refusal, words := range map[error]string{
+		packets.ErrorRefusedBadUsernameOrPassword: "the broker refuses the user name or password",
+		packets.ErrorRefusedNotAuthorised:         "the broker does not let this gateway in (not authorised)",
+		packets.ErrorRefusedIDRejected:            "the broker refuses this gateway's id",
+		packets.ErrorRefusedServerUnavailable:     "the broker says that it is unavailable",
+		packets.ErrorRefusedBadProtocolVersion:    "the broker does not speak MQTT 3.1.1",
+	} {
+		if errors.Is(err, refusal) {
+			return errors.New(words)
+		}
+	}
+	if many, ok := err.(interface{ Unwrap() []error }); ok && errors.Is(err, packets.ErrorNetworkError) {
+		for _, reason := range many.Unwrap() {
+			if !errors.Is(reason, packets.ErrorNetworkError) {
+				err = reason // what paho puts before it says nothing
+			}
+		}
+	}
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		err = dial.Err // the address is said already
+		var call *os.SyscallError
+		if errors.As(err, &call) {
+			err = call.Err
+		}
+	}
+	if err == io.EOF || errors.Is(err, syscall.ECONNRESET) {
+		return errors.New("the broker closed the connection before it answered: it may want TLS, or another certificate")
+	}
+	return err
+}
+
+// wait waits for a token, within a bound.
+func (s *session) wait(ctx context.Context, t mqtt.Token, bound time.Duration) error {
+	s.u.beat(bound)
+	defer s.u.beat(0)
+	timer := time.NewTimer(bound)
+	defer timer.Stop()
+	select {
+	case <-t.Done():
+		return t.Error()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return stalled(bound)
+	}
+}
+
+// subscribe asks for everything that a gateway reads.
+func (s *session) subscribe() mqtt.Token {
+	return s.client.SubscribeMultiple(maps.Clone(s.u.filters), nil)
+}
+
+// refusedFilter is the code of a SUBACK for a subscription that is not granted
+// (MQTT 3.1.1, 3.9.3).
+const refusedFilter = 0x80
+
+// refusedFilters are the topics behind the prefix that a SUBACK does not grant.
+func refusedFilters(subscribe mqtt.Token, prefix string) (denied []string) {
+	if t, ok := subscribe.(*mqtt.SubscribeToken); ok {
+		for filter, code := range t.Result() {
+			if code == refusedFilter {
+				denied = append(denied, strings.TrimPrefix(filter, prefix))
+			}
+		}
+	}
+	slices.Sort(denied)
+	return denied
+}
+
+// opened keeps a socket for hangUp. One that comes too late for that is closed
+// here.
+func (s *session) opened(c *coalescing) {
+	s.mu.Lock()
+	ended := s.ended
+	s.socket = c
+	s.mu.Unlock()
+	if ended {
+		_ = c.Close() // paho notices at its first packet
+	}
+}
+
+// hangUp closes the socket, whatever paho is waiting for, and waits until paho
+// has ended, and with it whatever uses the journal.
+func (s *session) hangUp(connect mqtt.Token) {
+	s.mu.Lock()
+	s.ended = true
+	socket := s.socket
+	s.mu.Unlock()
+	if socket != nil {
+		_ = socket.Close() // it may be closed already
+	}
+	s.u.beat(2*publishWait + lastWords)
+	// While it still connects, paho would wait with its DISCONNECT for nobody.
+	connect.WaitTimeout(publishWait)
+	s.client.Disconnect(uint(publishWait.Milliseconds()))
+}

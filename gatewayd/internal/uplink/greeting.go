@@ -1,0 +1,81 @@
+package uplink
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// greet subscribes and says that the gateway is there. What is retained follows
+// with the connection's other work.
+func (s *session) greet(ctx context.Context) error {
+	u := s.u
+	subscribe := s.subscribe()
+	if err := s.wait(ctx, subscribe, u.limits.PubAck); err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	denied := refusedFilters(subscribe, u.prefix)
+	if len(denied) > 0 {
+		// Events can go out all the same.
+		u.opt.Log.Warn("the broker does not let this gateway subscribe", "topics", strings.Join(denied, " "))
+	}
+	u.mu.Lock()
+	s.again = u.greeted > 0
+	u.spoke, u.heard = time.Now(), false
+	u.mu.Unlock()
+	online := u.status("online", "start", true)
+	if u.refusals.topic("status", len(online), time.Now()) != notNow {
+		p := s.post("status", true, online)
+		if err := s.wait(ctx, p.token, u.limits.PubAck); err != nil {
+			return fmt.Errorf("publish status (does the broker's ACL allow it?): %w", err)
+		}
+		u.refusals.tookTopic(p.topic, p.size)
+	} else {
+		u.mu.Lock()
+		u.spoke = time.Time{}
+		u.mu.Unlock()
+	}
+	s.readNotes() // a retained receipt saves sending what the city has
+	u.mu.Lock()
+	u.connected = true
+	u.denied = denied
+	if s.again {
+		u.stats.Reconnects++
+	}
+	u.greeted++
+	u.mu.Unlock()
+	if u.opt.Greeted != nil {
+		u.opt.Greeted()
+	}
+	u.mu.Lock()
+	topics := slices.Collect(maps.Keys(u.retained))
+	u.mu.Unlock()
+	for _, topic := range topics {
+		u.say(topic)
+	}
+	return nil
+}
+
+// goodbye tells the city that the gateway stops on purpose, so that the broker
+// publishes no will.
+func (s *session) goodbye() {
+	u := s.u
+	u.mu.Lock()
+	why := u.farewell
+	u.mu.Unlock()
+	offline := s.client.Publish(u.prefix+"status", 1, true, u.status("offline", why, true))
+	err := s.wait(context.Background(), offline, u.limits.Goodbye)
+	if err != nil {
+		u.opt.Log.Warn("could not tell the city goodbye", "error", err)
+	}
+	s.mu.RLock()
+	socket := s.socket
+	s.mu.RUnlock()
+	if socket != nil && err == nil {
+		socket.linger(u.limits.Goodbye / 2)
+	}
+	s.client.Disconnect(100) // milliseconds
+}

@@ -1,0 +1,199 @@
+package uplink
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"time"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// Journal is what the uplink needs of the journal.
+type Journal interface {
+	// Cursor is the position up to which all is delivered.
+	Cursor() uint64
+	// End is the newest durable position.
+	End() uint64
+	// Next returns up to max records behind a position, and blocks until there
+	// is at least one.
+	Next(ctx context.Context, after uint64, max int) ([]presence.Entry, error)
+	// Ack notes that all up to a position is delivered.
+	Ack(pos uint64)
+	// Stream is the stream to which new events are added.
+	Stream() presence.ID
+	// Save makes a small note durable in place of the one of the same name, and Load
+	// returns it, nothing if there is none.
+	Save(name string, data []byte) error
+	Load(name string) ([]byte, error)
+	// Place is the position that a stream's event has or had: it may have been
+	// forgotten, or be gone because its time was over. False where there never
+	// was such an event, or nothing of its stream is left.
+	Place(stream presence.ID, seq uint64) (pos uint64, found bool)
+	// Oldest is the oldest position.
+	Oldest() uint64
+	// Sent is the newest position that is known to have been sent.
+	Sent() uint64
+	// NoteSent notes how far that is by now. It becomes durable with some later
+	// commit: what is known after a crash was sent, and more may have been.
+	NoteSent(pos uint64)
+	// Unanswered is the position up to which the broker has everything although
+	// the city did not answer when some of it went again; 0 where it did.
+	Unanswered() uint64
+	// NoteUnanswered notes that, in the same way.
+	NoteUnanswered(pos uint64)
+
+	// Revisions returns the saved revisions of the events from..to, by position.
+	Revisions(from, to uint64) (map[uint64]presence.Revision, error)
+	// SaveRevisions makes revisions durable before they are published. After an
+	// error they must be taken as published.
+	SaveRevisions(ctx context.Context, all []presence.Revision) error
+	// QueueRevisions takes revisions that are being published. They become durable
+	// not later than the delivery of their events.
+	QueueRevisions(all []presence.Revision)
+	// OpenCorrections returns the saved corrections of events behind a position, up
+	// to another, that the broker has not acknowledged, in order. It reads a part of
+	// the range at a time and returns the position up to which it looked.
+	OpenCorrections(after, upto uint64) (open []presence.Revision, looked uint64, err error)
+	// FinalUpto is the position up to which every event's revision is final.
+	FinalUpto() uint64
+	// SetFinalUpto notes that position.
+	SetFinalUpto(pos uint64)
+}
+
+// Times knows when events happened, as well as it can be known at the moment.
+type Times interface {
+	// Timing is what is known of the instant of a reading. A process that starts
+	// after a crash knows at least as much as the one before it.
+	Timing(presence.Reading) presence.Timing
+	// Final reports whether the timing of a reading will never change any more,
+	// unless Doubts rises.
+	Final(presence.Reading) bool
+	// Doubts rises each time that a timing which was returned before may turn out
+	// to be wrong. In a new process it is 0 only if that never happened.
+	Doubts() uint64
+	// Changed is closed as soon as some timing may have changed. Get the channel
+	// first, then the timings, then wait for it.
+	Changed() <-chan struct{}
+}
+
+// City knows what the city says. The errors tell why it did not say it.
+type City interface {
+	Receipt(presence.Receipt) error
+	Time(presence.TimeReply) error
+}
+
+// CommandFunc answers one command. Commands run one after the other; while one
+// runs, a few others wait and more are refused. The context ends with the
+// connection. A command runs once for each transaction id.
+type CommandFunc func(ctx context.Context, args json.RawMessage) (json.RawMessage, error)
+
+// Options is what an uplink needs.
+type Options struct {
+	Origin  presence.Origin
+	Session presence.ID // of this process
+
+	Address      string // host:port of the broker
+	TLS          bool
+	CAFile       string // "": the system's certificates
+	CertFile     string
+	KeyFile      string
+	CertTime     func() time.Time // by which certificates are judged; nil: the system's clock
+	Username     string
+	PasswordFile string
+	Window       int  // events in flight
+	Receipts     bool // an event is delivered at the city's receipt, not at its PUBACK
+
+	Journal  Journal
+	Times    Times
+	Now      func() presence.Reading
+	Commands map[string]CommandFunc
+	// City, if set, knows what the city says by its signature: then receipts and
+	// the time count only signed.
+	City City
+	// CityTime, if set, bounds what the city can say that the time is; a zero
+	// instant bounds nothing.
+	CityTime func() (from, to time.Time)
+	// NotBefore, if set, is an instant that has certainly passed, for while the
+	// time is unknown; zero where none is known.
+	NotBefore func() time.Time
+	// Anchor, if set, is told what the city says of the time: utc was right at
+	// the reading, within so much. The city is asked only over TLS.
+	Anchor func(at presence.Reading, utc time.Time, within time.Duration)
+	// Documents are handed what the city publishes under a topic behind the
+	// gateway's prefix, retained or not: all of a topic in order, one at a time,
+	// and the retained one again at each connection. Nothing has been checked
+	// but the size; an empty payload is the end of a retained document. The
+	// payload stays with whom it is handed to.
+	Documents map[string]func(payload []byte)
+	Log       *slog.Logger
+	// Restate is how often what is retained is said once more, for somebody may
+	// have cleared or overwritten it at the broker; 0 for never.
+	Restate time.Duration
+	// BrokerCertificate, if set, is told at each connection over TLS which
+	// certificate of the broker's chain, without its root, ends first.
+	BrokerCertificate func(*x509.Certificate)
+	// Greeted, if set, is called at the start of each connection, before what is
+	// retained is published: what says that there is none is renewed by then.
+	Greeted func()
+
+	// Beat, if set, is told at each step within what time the next one comes:
+	// 0 before work, the bound of a wait before the wait, less than 0 before
+	// waiting for an event, which may take for ever.
+	Beat func(next time.Duration)
+
+	// Dial, if set, opens the connection beneath MQTT and TLS in place of TCP.
+	Dial func(context.Context) (net.Conn, error)
+
+	// Limits bounds waiting; zero values are the defaults.
+	Limits Limits
+}
+
+// Limits bounds what the uplink waits for. Zero values are the defaults.
+type Limits struct {
+	Connect     time.Duration // for TCP, TLS and CONNACK: 10 s
+	PubAck      time.Duration // for a PUBACK before the line counts as stalled: 10 s
+	KeepAlive   time.Duration // of silence before a ping, in whole seconds: 15 s
+	Ping        time.Duration // for the answer to a ping: 4 s
+	RetryMin    time.Duration // between two attempts to connect: 1 s
+	RetryMax    time.Duration // 60 s
+	Held        time.Duration // for which a connection must have lasted for the next attempt to be made soon: 10 s
+	Goodbye     time.Duration // for the last message: 1 s
+	Receipt     time.Duration // for a receipt before the oldest events without one go again: 1 min
+	ReceiptMax  time.Duration // the same while the city does not answer to that: doubled up to 1 h
+	Unreceipted int           // positions sent ahead of the last receipt: 10,000
+	Aside       time.Duration // before a document over which the broker hung up is tried again: 10 min, then longer
+	Hold        time.Duration // the same for an event: 1 min, then longer
+	AskTime     time.Duration // between two rounds of asking for the time: 10 min
+	AskReply    time.Duration // for an answer before the question is given up: 2 s
+	AskPause    time.Duration // between an answer and the next question: 500 ms
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(d *time.Duration, to time.Duration) {
+		if *d == 0 {
+			*d = to
+		}
+	}
+	set(&l.Connect, 10*time.Second)
+	set(&l.PubAck, 10*time.Second)
+	set(&l.KeepAlive, 15*time.Second)
+	set(&l.Ping, 4*time.Second)
+	set(&l.RetryMin, time.Second)
+	set(&l.RetryMax, time.Minute)
+	set(&l.Held, 10*time.Second)
+	set(&l.Goodbye, time.Second)
+	set(&l.Receipt, time.Minute)
+	set(&l.ReceiptMax, time.Hour)
+	set(&l.Aside, 10*time.Minute)
+	set(&l.Hold, time.Minute)
+	set(&l.AskTime, 10*time.Minute)
+	set(&l.AskReply, slowestReply)
+	set(&l.AskPause, 500*time.Millisecond)
+	if l.Unreceipted == 0 {
+		l.Unreceipted = 10_000
+	}
+	return l
+}

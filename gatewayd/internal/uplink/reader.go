@@ -1,0 +1,53 @@
+package uplink
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// readAhead is how many events are read from the journal at a time.
+const readAhead = 256
+
+// reader reads the events behind a position while the ones before are sent.
+type reader struct {
+	*session
+	group *errgroup.Group
+	fresh chan []presence.Entry
+	stop  context.CancelFunc
+}
+
+// from begins to read behind a position, in place of what is being read.
+func (r *reader) from(ctx context.Context, pos uint64) {
+	if r.stop != nil {
+		r.stop()
+	}
+	reading, stop := context.WithCancel(ctx)
+	fresh := make(chan []presence.Entry)
+	r.fresh, r.stop = fresh, stop
+	r.group.Go(func() error {
+		defer stop()
+		err := r.read(reading, pos, fresh)
+		if reading.Err() != nil && ctx.Err() == nil {
+			return nil // it reads elsewhere by now
+		}
+		return err
+	})
+}
+
+func (r *reader) read(ctx context.Context, pos uint64, fresh chan<- []presence.Entry) error {
+	for {
+		entries, err := r.u.opt.Journal.Next(ctx, pos, readAhead)
+		if err != nil {
+			return err
+		}
+		select {
+		case fresh <- entries:
+			pos = entries[len(entries)-1].Pos
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package uplink
+
+import (
+	"errors"
+	"fmt"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// parseReceipt reads a message of the topic `receipt`. Nothing is guessed: a
+// receipt lets the gateway forget.
+func parseReceipt(payload []byte) (presence.Receipt, error) {
+	var r presence.Receipt
+	if len(payload) > maxCommand {
+		return r, fmt.Errorf("receipt of %d bytes: at most %d", len(payload), maxCommand)
+	}
+	if err := strict(payload, &r); err != nil {
+		return presence.Receipt{}, fmt.Errorf("receipt is not as it should be: %w", presence.PlainJSON(err))
+	}
+	if r.Stream.IsZero() || r.Upto == 0 {
+		return presence.Receipt{}, errors.New("receipt without stream or upto")
+	}
+	return r, nil
+}
+
+// receipt notes what the city's database has. It counts only up to what was sent:
+// what nobody can have is not believed. What this process sent is known to the
+// last event, so that a receipt for more is wrong altogether. Of what the process
+// before sent, less may be known after a crash than was; then the rest goes
+// again, and is received again.
+func (u *Uplink) receipt(payload []byte, now bool) error {
+	if !u.opt.Receipts {
+		return errors.New("receipts are not switched on")
+	}
+	r, err := parseReceipt(payload)
+	if err != nil {
+		return err
+	}
+	if u.opt.City != nil {
+		if err := u.opt.City.Receipt(r); err != nil {
+			return fmt.Errorf("receipt %w", err)
+		}
+	}
+	pos, found := u.opt.Journal.Place(r.Stream, r.Upto)
+	if !found {
+		return fmt.Errorf("receipt for %s-%d, which is not in the journal", r.Stream, r.Upto)
+	}
+	sent := u.ledger.sentUpto()
+	if pos > sent && r.Stream == u.opt.Journal.Stream() {
+		return fmt.Errorf("receipt for %s-%d, which was not sent yet", r.Stream, r.Upto)
+	}
+	u.received(u.ledger.receive(r.Stream, min(pos, sent), now))
+	u.opt.Journal.NoteUnanswered(u.ledger.unanswered())
+	if pos > sent {
+		return fmt.Errorf("receipt for %s-%d, which is not known to have been sent: it counts only up to what was", r.Stream, r.Upto)
+	}
+	return nil
+}
+
+// received moves the cursor, if it does move: from is where it was.
+func (u *Uplink) received(from, to uint64) {
+	if to <= from {
+		return
+	}
+	u.mu.Lock()
+	u.stats.ReceivedReceipt += int64(to - from)
+	u.mu.Unlock()
+	u.delivered(to)
+}

@@ -1,0 +1,71 @@
+package uplink
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// rememberedAnswers is how many answers are kept for commands that come again.
+const rememberedAnswers = 32
+
+// answers remembers what the latest commands were answered: one that comes
+// again, as QoS 1 allows, is answered the same and not carried out twice. Only
+// the goroutine that handles commands uses it.
+type answers struct {
+	latest []given // oldest first
+}
+
+type given struct {
+	command string
+	reply   presence.Reply
+}
+
+func (a *answers) find(command, tx string) (presence.Reply, bool) {
+	for _, g := range a.latest {
+		if g.command == command && g.reply.TX == tx {
+			return g.reply, true
+		}
+	}
+	return presence.Reply{}, false
+}
+
+func (a *answers) add(command string, r presence.Reply) {
+	if len(a.latest) == rememberedAnswers {
+		a.latest = append(a.latest[:0], a.latest[1:]...)
+	}
+	a.latest = append(a.latest, given{command, r})
+}
+
+// reply answers a command, and waits until the broker has the answer: whoever
+// sends commands without end must not have answers gather without end.
+func (s *session) reply(ctx context.Context, name string, r presence.Reply) error {
+	if strings.ContainsAny(name, "+#") || name == "" || len(name) > maxName {
+		return nil // nothing can be published there
+	}
+	if len(r.Result) == 0 {
+		r.Result = json.RawMessage("{}")
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode reply: %w", err)
+	}
+	topic := "reply/" + name
+	switch s.u.refusals.topic(topic, len(b), time.Now()) {
+	case byItself:
+		return s.postAlone(ctx, topic, false, b)
+	case notNow:
+		short := presence.Reply{TX: r.TX, Result: json.RawMessage("{}"), Error: fmt.Sprintf("the broker hangs up over an answer of %d bytes here", len(b))}
+		if b, err = json.Marshal(short); err != nil {
+			return fmt.Errorf("encode reply: %w", err)
+		}
+		topic += " (short)" // it says nothing of the long one
+		p := &post{topic: topic, size: len(b), token: s.client.Publish(s.u.prefix+"reply/"+name, 1, false, b)}
+		return s.await(ctx, p)
+	}
+	return s.await(ctx, s.post(topic, false, b))
+}

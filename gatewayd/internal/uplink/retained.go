@@ -1,0 +1,147 @@
+package uplink
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// Retain keeps a document for a topic behind the gateway's prefix and publishes
+// it, retained, now if there is a connection and at the start of each. An empty
+// one clears the topic.
+func (u *Uplink) Retain(topic string, payload []byte) {
+	u.mu.Lock()
+	u.retained[topic] = payload
+	u.mu.Unlock()
+	u.say(topic)
+}
+
+// say has a topic's document published.
+func (u *Uplink) say(topic string) {
+	u.mu.Lock()
+	u.unsaid[topic] = struct{}{}
+	u.mu.Unlock()
+	select {
+	case u.changed <- struct{}{}:
+	default: // somebody said so already
+	}
+}
+
+// tell publishes documents and lines of the log.
+func (s *session) tell(ctx context.Context) error {
+	u := s.u
+	var restate <-chan time.Time // never
+	if u.opt.Restate > 0 {
+		tick := time.NewTicker(u.opt.Restate)
+		defer tick.Stop()
+		restate = tick.C
+	}
+	for {
+		select {
+		case <-restate:
+			u.restate()
+		case <-u.changed:
+			if err := s.tellDocuments(ctx); err != nil {
+				return err
+			}
+		case line := <-u.lines:
+			s.tellLine(line)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// tellDocuments publishes what is to be said, and waits until the broker has it:
+// no more than a document of each topic is ever on its way. If the line breaks
+// before, the next connection publishes all of them again.
+func (s *session) tellDocuments(ctx context.Context) error {
+	u := s.u
+	var alone []string
+	documents := u.takeUnsaid()
+	for topic, payload := range documents {
+		if topic == "status" {
+			payload = u.status("online", "start", true)
+			documents[topic] = payload
+		}
+		switch u.refusals.topic(topic, len(payload), time.Now()) {
+		case together:
+			s.post(topic, true, payload)
+		case byItself:
+			alone = append(alone, topic)
+		}
+	}
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	for _, topic := range alone {
+		if err := s.postAlone(ctx, topic, true, documents[topic]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellLine publishes a line of the log, which nothing acknowledges.
+func (s *session) tellLine(line []byte) {
+	if !s.u.refusals.line(len(line)) {
+		return
+	}
+	s.road.RLock()
+	defer s.road.RUnlock()
+	s.trail.Lock()
+	s.line, s.said = len(line), time.Now()
+	s.trail.Unlock()
+	s.client.Publish(s.u.prefix+"log", 0, false, line)
+}
+
+// restate has everything retained said once more: somebody may have cleared or
+// overwritten it at the broker, and a broker that has lost it would not say.
+// Health is left out, for it is made anew as often.
+func (u *Uplink) restate() {
+	rival := u.Rival()
+	u.mu.Lock()
+	topics := slices.Collect(maps.Keys(u.contested))
+	clear(u.contested)
+	for topic, payload := range u.retained {
+		if topic != "health" && len(payload) > 0 {
+			topics = append(topics, topic)
+		}
+	}
+	u.mu.Unlock()
+	if !rival { // two gateways that contradict each other would never end
+		topics = append(topics, "status")
+	}
+	for _, topic := range topics {
+		u.say(topic)
+	}
+}
+
+// takeUnsaid takes the documents that are to be published now.
+func (u *Uplink) takeUnsaid() map[string][]byte {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	documents := make(map[string][]byte, len(u.unsaid))
+	for topic := range u.unsaid {
+		documents[topic] = u.retained[topic]
+	}
+	clear(u.unsaid)
+	return documents
+}
+
+// status is the retained document of the topic `status`.
+func (u *Uplink) status(state, reason string, withTime bool) []byte {
+	s := presence.Status{State: state, Session: u.opt.Session, Reason: reason}
+	if withTime {
+		s.Time = u.now()
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic("encode status: " + err.Error()) // it holds nothing that JSON cannot say
+	}
+	return b
+}

@@ -1,0 +1,277 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"presence/gatewayd/internal/presence"
+)
+
+// repeatAtOnce is how many events are sent again before it is a new event's turn.
+const repeatAtOnce = 32
+
+// sender publishes events: new ones first, then those whose receipt does not
+// come, then what a resync asked for, then those whose time is better known. While
+// there is of all, each gets its turn.
+type sender struct {
+	*session
+	reader *reader
+	flying chan<- sent
+
+	// held is an event over which the broker hangs up. Until it is its time to be
+	// tried again, only taps are sent of what follows it.
+	held  uint64
+	until time.Time
+
+	again       span         // corrections of earlier connections are still to be looked for among these
+	reopened    []uint64     // those that were found there, by position
+	corrections []correction // to be sent
+}
+
+func (s *sender) run(ctx context.Context) error {
+	l := s.u.ledger
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	defer s.u.beat(0) // the session's end is to be soon
+	for {
+		s.u.beat(0)
+		if s.held != 0 && !time.Now().Before(s.until) {
+			s.reader.from(ctx, s.held-1)
+			s.held = 0
+		}
+		fresh := s.reader.fresh
+		if s.held == 0 && s.u.opt.Receipts && !l.room(s.u.limits.Unreceipted) {
+			fresh = nil // the city has to catch up
+		}
+		worked := true
+		select {
+		case entries := <-fresh:
+			if err := s.first(ctx, entries); err != nil {
+				return err
+			}
+		default:
+			worked = false
+		}
+		overdue, next := l.due(time.Now(), repeatAtOnce)
+		if err := s.repeat(ctx, overdue, forDelivery, 0); err != nil {
+			return err
+		}
+		asked, number := l.nextReplay(repeatAtOnce)
+		if err := s.repeat(ctx, asked, forResync, number); err != nil {
+			return err
+		}
+		changed := s.u.opt.Times.Changed()
+		corrected, err := s.correct(ctx, changed)
+		if err != nil {
+			return err
+		}
+		worked = worked || !overdue.empty() || !asked.empty() || corrected
+		if worked {
+			continue
+		}
+		if s.held != 0 && (next.IsZero() || s.until.Before(next)) {
+			next = s.until
+		}
+		if next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(next))
+		}
+		s.u.beat(-1)
+		select {
+		case entries := <-fresh:
+			s.u.beat(0)
+			if err := s.first(ctx, entries); err != nil {
+				return err
+			}
+		case <-l.changed:
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// first sends events that this connection did not send yet, but for those that
+// the city's receipts cover already.
+func (s *sender) first(ctx context.Context, entries []presence.Entry) error {
+	u := s.u
+	if s.held != 0 {
+		return s.aheadOf(ctx, entries)
+	}
+	for i := range entries {
+		if until, held := u.refusals.held(entries[i].Pos, time.Now()); held {
+			s.held, s.until = entries[i].Pos, until
+			after := entries[i+1:]
+			if entries = entries[:i]; i > 0 {
+				if err := s.first(ctx, entries); err != nil {
+					return err
+				}
+			}
+			return s.aheadOf(ctx, after)
+		}
+	}
+	told := u.ledger.publishedUpto()
+	rest, from, to := u.ledger.take(entries)
+	u.received(from, to)
+	all, err := u.revisions.revise(ctx, rest, told, bestKnown)
+	if err != nil {
+		return err
+	}
+	err = s.send(ctx, rest, all, sent{why: forDelivery, first: true})
+	u.opt.Journal.NoteSent(u.ledger.sentUpto())
+	return err
+}
+
+// aheadOf sends the taps among events that follow one that is held, each once:
+// people are paid by them. They come again in their place.
+func (s *sender) aheadOf(ctx context.Context, entries []presence.Entry) error {
+	u := s.u
+	u.mu.Lock()
+	early := u.early
+	u.mu.Unlock()
+	var taps []presence.Entry
+	for _, e := range entries {
+		if e.Kind == presence.KindBadge && e.Pos > early {
+			taps = append(taps, e)
+		}
+	}
+	all, err := u.revisions.revise(ctx, taps, u.ledger.publishedUpto(), bestKnownOutOfTurn)
+	if err != nil {
+		return err
+	}
+	return s.send(ctx, taps, all, sent{why: ahead})
+}
+
+// send sends events with what is said of their times.
+func (s *sender) send(ctx context.Context, entries []presence.Entry, all []presence.Revision, as sent) error {
+	for i := range entries {
+		as.revision = all[i]
+		if err := s.publish(ctx, &entries[i], as); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gone bounds the wait for events that are to be sent again and are no longer
+// in the journal: it made room, or their time was over.
+const gone = time.Second
+
+// among reads the next events of a span, none where the journal has none of them
+// any more.
+func (s *sender) among(ctx context.Context, what span) ([]presence.Entry, error) {
+	reading, cancel := context.WithTimeout(ctx, gone)
+	defer cancel()
+	entries, err := s.u.opt.Journal.Next(reading, what.from-1, int(min(what.to-what.from+1, readAhead)))
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range entries {
+		if entries[i].Pos > what.to {
+			return entries[:i], nil
+		}
+	}
+	return entries, nil
+}
+
+// repeat sends events that were sent before.
+func (s *sender) repeat(ctx context.Context, what span, why purpose, resync int) error {
+	for !what.empty() {
+		entries, err := s.among(ctx, what)
+		if err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			s.vanish(what, why)
+			return nil
+		}
+		for i := range entries {
+			s.vanish(span{what.from, entries[i].Pos - 1}, why)
+			what.from = entries[i].Pos + 1
+		}
+		all, err := s.u.revisions.revise(ctx, entries, allPositions, lastPublished)
+		if err != nil {
+			return err
+		}
+		if err := s.send(ctx, entries, all, sent{why: why, resync: resync}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vanish accounts for events that are no longer in the journal. It matters only
+// for those that wait for delivery.
+func (s *sender) vanish(gone span, why purpose) {
+	if !gone.empty() && why == forDelivery {
+		s.u.received(s.u.ledger.vanish(gone))
+	}
+}
+
+// publish sends one event as soon as there is a place for it.
+func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error {
+	u := s.u
+	payload, err := u.opt.Origin.Event(&e.Record, as.revision.Timing)
+	if err != nil {
+		return err
+	}
+	as.pos, as.size = e.Pos, len(payload)
+	switch u.refusals.event(e.Pos, as.size, as.why == forDelivery, time.Now()) {
+	case notNow:
+		if as.why == forResync {
+			u.ledger.confirm(as.resync, e.Pos)
+		}
+		return nil
+	case byItself:
+		as.name = fmt.Sprintf("%s-%d", e.Stream, e.Seq)
+		u.beat(4 * u.limits.PubAck) // for the window before it, for documents, and for its own
+		defer u.beat(0)
+		// The collector gives its place back.
+		return s.alone(ctx, 1, func() error {
+			select {
+			case <-s.publishNow(e, payload, as).Done():
+				return nil // the collector says how it went
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}
+	u.beat(2 * u.limits.PubAck) // which the collector allows each place to take, and whoever goes alone
+	select {
+	case s.places <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	u.beat(0)
+	s.publishNow(e, payload, as)
+	return nil
+}
+
+// publishNow publishes an event that has its place.
+func (s *sender) publishNow(e *presence.Entry, payload []byte, as sent) mqtt.Token {
+	u := s.u
+	if as.first {
+		u.ledger.sending(e.Pos)
+	}
+	as.token = s.client.Publish(u.prefix+"event/"+e.Kind.String(), 1, false, payload)
+	as.at = time.Now()
+	u.published.Add(1)
+	s.flying <- as // has room for each place
+	return as.token
+}
+
+// sentEarly notes that the broker has a tap ahead of its turn.
+func (u *Uplink) sentEarly(pos uint64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.early = max(u.early, pos)
+}
