@@ -1,109 +1,15 @@
 package mfrc522test
 
 import (
-	"strings"
 	"sync"
 	"time"
 
 	"presence/drivers/cardtest"
 )
 
-// fifoSize is the size of the FIFO buffer in bytes (data sheet, section 8.3).
-const fifoSize = 64
-
 // internalSize is the size of the internal buffer in bytes (data sheet, section
 // 10.3.1.2).
 const internalSize = 25
-
-// CollPos is a reading of what CollReg's position counts. The data sheet leaves
-// it open whether the bits that the reader sent already are counted.
-type CollPos int
-
-// The two readings. They differ once a whole byte of the UID is known.
-const (
-	// CollPosFrame counts within the received frame, RxAlign included: NXP's
-	// own reading.
-	CollPosFrame CollPos = iota
-	// CollPosUID counts from the first bit of the cascade level's UID.
-	CollPosUID
-)
-
-// Option sets up a chip.
-type Option func(*Chip)
-
-// Version sets VersionReg. Genuine chips have 91 and 92 (the default), clones
-// 88, B2 or 12.
-func Version(v byte) Option { return func(c *Chip) { c.version = v } }
-
-// CollisionPosition chooses the reading of CollReg.
-func CollisionPosition(p CollPos) Option { return func(c *Chip) { c.collPos = p } }
-
-// CollisionBit sets what the FIFO shows for the collided bit itself, 0 or 1
-// (the default). The data sheet does not say, so a driver must not care.
-func CollisionBit(b byte) Option { return func(c *Chip) { c.collBit = b & 1 } }
-
-// What the data sheet leaves open can be read in two ways; a driver must work with
-// both.
-
-// StoreLateWrites has the FIFO take what the host writes while an answer is
-// awaited. WrErr is set either way (data sheet, section 9.3.1.7); whether the
-// byte is dropped (the default) is not said.
-func StoreLateWrites() Option { return func(c *Chip) { c.storeLate = true } }
-
-// StartSendReadsZero has StartSend in BitFramingReg read as 0 always. The data
-// sheet's table marks it as write-only and its reset value as 0, which a chip may
-// take to mean either (section 9.3.1.14).
-func StartSendReadsZero() Option { return func(c *Chip) { c.startHidden = true } }
-
-// EndAtCollision has a frame end with the collided bit. "All received bits are
-// cleared after a collision" (data sheet, section 9.3.1.15) may also mean that
-// the rest of the frame is counted and reads as zeros (the default).
-func EndAtCollision() Option { return func(c *Chip) { c.endAtColl = true } }
-
-// AlertOnce has LoAlertIRq and HiAlertIRq store only that an alert comes on. "In
-// opposition to the LoAlert bit, the LoAlertIRq bit stores this event" (data
-// sheet, section 9.3.1.5) may mean that, or each byte that leaves while the level
-// is low, which is what boards show (the default).
-func AlertOnce() Option { return func(c *Chip) { c.alertOnce = true } }
-
-// Readings are all combinations of what the data sheet leaves open, by name, for
-// tests that a driver must pass with each.
-func Readings() map[string][]Option {
-	open := []struct {
-		name string
-		opt  Option
-	}{
-		{"position counted from the UID", CollisionPosition(CollPosUID)},
-		{"collided bit 0", CollisionBit(0)},
-		{"frame ends at the collision", EndAtCollision()},
-		{"late writes stored", StoreLateWrites()},
-		{"StartSend reads 0", StartSendReadsZero()},
-		{"alerts once", AlertOnce()},
-	}
-	all := make(map[string][]Option)
-	for mask := range 1 << len(open) {
-		name, opts := "", []Option(nil)
-		for i, o := range open {
-			if mask>>i&1 == 1 {
-				name += ", " + o.name
-				opts = append(opts, o.opt)
-			}
-		}
-		all[strings.TrimPrefix(name, ", ")] = opts
-	}
-	return all
-}
-
-// MaxTxSize sets the longest transfer of the bus in bytes; the default is that
-// of spidev, 4096.
-func MaxTxSize(n int) Option { return func(c *Chip) { c.maxTx = n } }
-
-// ResetTime sets how long a reset takes, 1 ms unless given. Most of it is the
-// crystal starting up.
-func ResetTime(d time.Duration) Option { return func(c *Chip) { c.resetTime = d } }
-
-// DeafToResetPin makes FaultDeaf survive the reset pin as well.
-func DeafToResetPin() Option { return func(c *Chip) { c.deafToPin = true } }
 
 // Stats are counters over the chip's life.
 type Stats struct {
@@ -452,89 +358,4 @@ func (c *Chip) raise(addr, bits byte) {
 func (c *Chip) raiseError(bits byte) {
 	c.reg[regError] |= bits
 	c.raise(regComIrq, irqErr)
-}
-
-// FIFO.
-
-// setFIFOLen changes the level. A byte that leaves while the level is low, or
-// comes while it is high, is an event that its interrupt request stores.
-func (c *Chip) setFIFOLen(n int) {
-	less, more := n < c.fifoLen, n > c.fifoLen
-	before := c.alerts()
-	c.fifoLen = n
-	alerts := c.alerts()
-	if c.alertOnce {
-		alerts &^= before
-	}
-	if more && alerts&status1HiAlert != 0 {
-		c.raise(regComIrq, irqHiAlert)
-	}
-	if less && alerts&status1LoAlert != 0 {
-		c.raise(regComIrq, irqLoAlert)
-	}
-}
-
-func (c *Chip) push(v byte) {
-	if c.fifoLen == fifoSize {
-		c.raiseError(errBufferOvfl)
-		return
-	}
-	c.fifo[c.fifoLen] = v
-	c.setFIFOLen(c.fifoLen + 1)
-}
-
-func (c *Chip) pop() byte {
-	if c.fifoLen == 0 {
-		return 0
-	}
-	v := c.fifo[0]
-	copy(c.fifo[:], c.fifo[1:c.fifoLen])
-	c.setFIFOLen(c.fifoLen - 1)
-	return v
-}
-
-// hostPush is a byte that the host writes.
-func (c *Chip) hostPush(v byte, now instant) {
-	switch c.phase {
-	case modemRxWait, modemWaitData, modemReceiving:
-		c.raiseError(errWrite)
-		if c.storeLate {
-			c.push(v)
-		}
-		return
-	}
-	c.push(v)
-	switch c.reg[regCommand] & 0x0F {
-	case cmdCalcCRC:
-		c.startCRC(now)
-	case cmdMFAuthent:
-		c.maybeAuthent()
-	case cmdTransceive:
-		c.maybeSend(now)
-	}
-}
-
-// Timer.
-
-func (c *Chip) startTimer(at instant) {
-	prescaler := int64(c.reg[regTMode]&0x0F)<<8 | int64(c.reg[regTPrescaler])
-	ticks := 2*prescaler + 1
-	if c.reg[regDemod]&demodPrescalEven != 0 {
-		ticks++
-	}
-	reload := int64(c.reg[regTReloadH])<<8 | int64(c.reg[regTReloadL])
-	c.timerTick = max(cycles(ticks), 1)
-	c.due[evTimer] = at + cycles(ticks*(reload+1))
-}
-
-func (c *Chip) stopTimer(at instant) {
-	c.timerLeft = c.timerCount(at)
-	c.due[evTimer] = never
-}
-
-func (c *Chip) timerCount(now instant) uint16 {
-	if c.due[evTimer] == never {
-		return c.timerLeft
-	}
-	return uint16(min(max(c.due[evTimer]-now, 0)/c.timerTick, 0xFFFF))
 }

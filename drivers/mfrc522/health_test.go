@@ -1,0 +1,255 @@
+package mfrc522_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"periph.io/x/conn/v3/physic"
+	"periph.io/x/conn/v3/spi"
+
+	"presence/drivers/card"
+	"presence/drivers/cardtest"
+	"presence/drivers/mfrc522"
+	"presence/drivers/mfrc522/mfrc522test"
+)
+
+// The chip loses its supply for a moment before every single transfer of a
+// look. The driver sets it up again on the spot and sees the card.
+func TestSupplyDipBeforeEveryTransfer(t *testing.T) {
+	for n := 1; n <= 130; n++ {
+		bubble(t, fmt.Sprintf("transfer %d", n), func(t *testing.T) {
+			b := newBench(t, mfrc522.Options{})
+			c := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
+			b.field.Put(c)
+			started()
+			b.look(c)
+			b.chip.BrownOutAt(n)
+			b.look(c)
+			time.Sleep(50 * time.Millisecond)
+			b.look(c)
+			if !b.field.RF() {
+				t.Error("the field is off")
+			}
+		})
+	}
+}
+
+// The same with a bus error in place of every single transfer.
+func TestBusErrorAtEveryTransfer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		field := cardtest.NewField()
+		port := &flakyPort{PortCloser: mfrc522test.New(field).Port()}
+		r, err := mfrc522.New(port, mfrc522.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
+		field.Put(c)
+		started()
+		for n := 1; n <= 130; n++ {
+			port.failAt = n
+			if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 1 || seen[0] != c.Info() {
+				t.Fatalf("transfer %d fails: saw %v, %v", n, seen, err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+}
+
+// A bus that stays broken is told with the kernel's own words, and heals.
+func TestBrokenBus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("input/output error")
+		b := newBench(t, mfrc522.Options{})
+		c := classic(t, "DEADBEEF")
+		b.field.Put(c...)
+		started()
+		b.chip.FailTransfers(1<<20, broken)
+		b.fails(card.ErrBusDead)
+		b.fails(broken)
+		b.chip.FailTransfers(0, nil)
+		b.look(c...)
+	})
+}
+
+// flakyPort fails one transfer.
+type flakyPort struct {
+	spi.PortCloser
+	failAt int // the transfer from now on that fails; 0 none
+}
+
+func (p *flakyPort) Connect(f physic.Frequency, mode spi.Mode, bits int) (spi.Conn, error) {
+	c, err := p.PortCloser.Connect(f, mode, bits)
+	return &flakyConn{c, p}, err
+}
+
+type flakyConn struct {
+	spi.Conn
+	port *flakyPort
+}
+
+func (c *flakyConn) fails() error {
+	if c.port.failAt > 0 {
+		if c.port.failAt--; c.port.failAt == 0 {
+			return errors.New("input/output error")
+		}
+	}
+	return nil
+}
+
+func (c *flakyConn) Tx(w, r []byte) error {
+	if err := c.fails(); err != nil {
+		return err
+	}
+	return c.Conn.Tx(w, r)
+}
+
+func (c *flakyConn) TxPackets(p []spi.Packet) error {
+	if err := c.fails(); err != nil {
+		return err
+	}
+	return c.Conn.TxPackets(p)
+}
+
+// "No card" and "deaf" look alike to a driver that does not ask.
+func TestDeafReaderIsReportedAndHeals(t *testing.T) {
+	bubble(t, "no reset pin", func(t *testing.T) {
+		b := newBench(t, mfrc522.Options{})
+		c := classic(t, "DEADBEEF")
+		b.field.Put(c...)
+		started()
+		b.look(c...)
+		b.chip.SetFault(mfrc522test.FaultDeaf)
+		for range 5 {
+			b.fails(card.ErrDeaf)
+			time.Sleep(time.Second)
+		}
+		b.chip.SetFault(mfrc522test.FaultNone)
+		b.look(c...)
+	})
+	bubble(t, "the reset pin mends it", func(t *testing.T) {
+		field := cardtest.NewField()
+		chip := mfrc522test.New(field)
+		r, err := mfrc522.New(chip.Port(), mfrc522.Options{Reset: chip.ResetPin()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := classic(t, "DEADBEEF")
+		field.Put(c...)
+		chip.SetFault(mfrc522test.FaultDeaf)
+		if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 1 {
+			t.Fatalf("saw %v, %v", seen, err)
+		}
+		if n := chip.Stats().HardResets; n != 2 {
+			t.Errorf("%d pulses, want one at the start and one for the fault", n)
+		}
+	})
+	bubble(t, "Crypto1 that only a reset clears", func(t *testing.T) {
+		b := newBench(t, mfrc522.Options{})
+		c := classic(t, "DEADBEEF")
+		b.field.Put(c...)
+		started()
+		b.chip.SetFault(mfrc522test.FaultCrypto1)
+		b.look(c...)
+	})
+	bubble(t, "interrupts never come", func(t *testing.T) {
+		b := newBench(t, mfrc522.Options{})
+		b.chip.SetFault(mfrc522test.FaultNoIRQ)
+		b.fails(card.ErrDeaf)
+		b.chip.SetFault(mfrc522test.FaultNone)
+		b.look()
+	})
+	bubble(t, "a reset never ends", func(t *testing.T) {
+		start := time.Now()
+		chip := mfrc522test.New(cardtest.NewField(), mfrc522test.ResetTime(time.Hour))
+		if _, err := mfrc522.New(chip.Port(), mfrc522.Options{}); !errors.Is(err, card.ErrDeaf) {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(start); took > 200*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+	})
+	bubble(t, "a slow reset", func(t *testing.T) {
+		newBench(t, mfrc522.Options{}, mfrc522test.ResetTime(100*time.Millisecond)).look()
+	})
+}
+
+// A supply that dips between all looks would be healed in silence for ever.
+func TestFlappingChipIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, mfrc522.Options{})
+		faults := 0
+		for range 20 {
+			b.chip.BrownOutAt(1)
+			if _, err := b.Poll(t.Context()); errors.Is(err, card.ErrDeaf) {
+				faults++
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if faults < 15 {
+			t.Errorf("%d of 20 looks reported", faults)
+		}
+		if n := strings.Count(b.log.String(), "was reset"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, b.log)
+		}
+		b.look()
+	})
+}
+
+// Init hangs and versions of 00 or FF: every loop ends in time, the error says
+// that the bus is dead, and the reader heals by itself.
+func TestDeadBusIsReportedAndHeals(t *testing.T) {
+	for _, fault := range []mfrc522test.Fault{mfrc522test.FaultBusLow, mfrc522test.FaultBusHigh} {
+		bubble(t, string(fault), func(t *testing.T) {
+			b := newBench(t, mfrc522.Options{})
+			c := classic(t, "DEADBEEF")
+			b.field.Put(c...)
+			started()
+			b.look(c...)
+			b.chip.SetFault(fault)
+			for range 3 {
+				b.fails(card.ErrBusDead)
+			}
+			b.chip.SetFault(mfrc522test.FaultNone)
+			b.look(c...)
+		})
+		bubble(t, string(fault)+" from the start", func(t *testing.T) {
+			chip := mfrc522test.New(cardtest.NewField())
+			chip.SetFault(fault)
+			if _, err := mfrc522.New(chip.Port(), mfrc522.Options{}); !errors.Is(err, card.ErrBusDead) {
+				t.Fatalf("got %v", err)
+			}
+			chip.SetFault(mfrc522test.FaultNone)
+			if _, err := mfrc522.New(chip.Port(), mfrc522.Options{}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// Clones often work: one warning, no refusal.
+func TestClonesAreWarnedAboutOnce(t *testing.T) {
+	for version, warnings := range map[byte]int{0x91: 0, 0x92: 0, 0x88: 1, 0xB2: 1, 0x12: 1, 0x90: 1} {
+		bubble(t, fmt.Sprintf("%02X", version), func(t *testing.T) {
+			b := newBench(t, mfrc522.Options{}, mfrc522test.Version(version))
+			c := classic(t, "DEADBEEF")
+			b.field.Put(c...)
+			started()
+			b.look(c...)
+			b.chip.BrownOutAt(1)
+			b.look(c...)
+			if b.Version() != fmt.Sprintf("%02X", version) {
+				t.Errorf("version %s", b.Version())
+			}
+			if n := strings.Count(b.log.String(), `level=WARN msg="the reader chip is a copy`); n != warnings {
+				t.Errorf("%d warnings, want %d:\n%s", n, warnings, b.log)
+			}
+		})
+	}
+}
