@@ -14,7 +14,6 @@ import (
 
 // base is a small right configuration. The tests break it line by line.
 const base = `[gateway]
-
 id = "dinkes-01"
 dinas = "dinkes"
 [[reader]]
