@@ -17,6 +17,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"presence/gatewayd/internal/durable"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -94,7 +95,7 @@ func (j *Journal) rescue(l loss) (*Damage, error) {
 			d.Quarantine = "" // there was nothing
 		}
 	}
-	if err := publish(path+".new", path); err != nil {
+	if err := durable.Rename(path+".new", path); err != nil {
 		return nil, err
 	}
 	j.tidyQuarantine(name)
@@ -214,7 +215,7 @@ func (j *Journal) rebuild(path string, s salvaged, l loss, d *Damage, p *progres
 		return err
 	}
 	db, err := bolt.Open(path, fileMode, &bolt.Options{
-		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, OpenFile: openInFolder,
+		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType, OpenFile: durable.OpenFile,
 		NoSync:          true, // it is synced as a whole
 		InitialMmapSize: int(min(j.opt.MaxBytes, math.MaxInt32/2)),
 	})
@@ -233,7 +234,7 @@ func (j *Journal) rebuild(path string, s salvaged, l loss, d *Damage, p *progres
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
-	return syncFile(path)
+	return durable.Sync(path)
 }
 
 // copyRecords copies records as they are, some thousand to a transaction.

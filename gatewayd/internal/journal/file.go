@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"syscall"
@@ -13,6 +12,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
+
+	"presence/gatewayd/internal/durable"
 )
 
 const (
@@ -36,7 +37,7 @@ var errGone = damagedf("it is gone")
 // none it is created, unless there was one.
 func openLocked(path string, expected bool) (*os.File, error) {
 	for {
-		f, err := openInFolder(path, os.O_RDWR, 0)
+		f, err := durable.OpenFile(path, os.O_RDWR, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			if err := finish(path); err == nil {
 				continue
@@ -115,7 +116,7 @@ func unread(f *os.File, errno unix.Errno) bool {
 
 // finish puts a rebuilt journal in its place where a power cut came between.
 func finish(path string) error {
-	f, err := openInFolder(path+".new", os.O_RDONLY, 0)
+	f, err := durable.OpenFile(path+".new", os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func finish(path string) error {
 	if err := errors.Join(look.file(f), f.Close()); err != nil {
 		return err
 	}
-	return publish(path+".new", path)
+	return durable.Rename(path+".new", path)
 }
 
 // reopened is another handle to an open file: bbolt may have closed this one.
@@ -132,7 +133,7 @@ func reopened(f *os.File) *os.File {
 	if _, err := f.Stat(); err == nil {
 		return f
 	}
-	again, err := openInFolder(f.Name(), os.O_RDONLY, 0)
+	again, err := durable.OpenFile(f.Name(), os.O_RDONLY, 0)
 	if err != nil {
 		return nil
 	}
@@ -186,7 +187,7 @@ func create(path string) error {
 	if err := createAt(path+".new", newCodec()); err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
-	return publish(path+".new", path)
+	return durable.Rename(path+".new", path)
 }
 
 // createAt makes a file with nothing in it but the buckets, durably.
@@ -195,7 +196,7 @@ func createAt(path string, c codec) error {
 		return err
 	}
 	db, err := bolt.Open(path, fileMode, &bolt.Options{
-		Timeout: lockTimeout, PageSize: pageSize, FreelistType: bolt.FreelistMapType, OpenFile: openInFolder,
+		Timeout: lockTimeout, PageSize: pageSize, FreelistType: bolt.FreelistMapType, OpenFile: durable.OpenFile,
 		NoSync: true, // it is synced as a whole
 	})
 	if err != nil {
@@ -212,39 +213,7 @@ func createAt(path string, c codec) error {
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
-	return syncFile(path)
-}
-
-// publish gives a whole and durable file its name, durably.
-func publish(temporary, path string) error {
-	if err := os.Rename(temporary, path); err != nil {
-		return fmt.Errorf("put in place: %w", err)
-	}
-	return syncDir(path)
-}
-
-// syncFile makes what a closed file holds durable.
-func syncFile(path string) error {
-	f, err := openInFolder(path, os.O_RDONLY, 0)
-	if err != nil {
-		return fmt.Errorf("sync: %w", err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("sync: %w", err)
-	}
-	return nil
-}
-
-// syncDir makes the name of a file durable.
-func syncDir(path string) error {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	return nil
+	return durable.Sync(path)
 }
 
 // cacheByPage asks the kernel to cache the file page by page. It would otherwise

@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
+	"presence/gatewayd/internal/durable"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -126,7 +127,7 @@ func (j *Journal) newCopy(match func(*presence.Record) bool) (*fileCopy, error) 
 	if err := createAt(c.path, j.codec); err != nil {
 		return nil, err
 	}
-	if c.file, err = openInFolder(c.path, os.O_RDWR, 0); err != nil {
+	if c.file, err = durable.OpenFile(c.path, os.O_RDWR, 0); err != nil {
 		return nil, err
 	}
 	if c.db, err = j.openFile(c.file); err != nil {
@@ -247,7 +248,7 @@ func (w *writer) exchange(c *fileCopy) error {
 	if err != nil {
 		return err
 	}
-	if err := publish(c.path, j.opt.Path); err != nil {
+	if err := durable.Rename(c.path, j.opt.Path); err != nil {
 		if _, same, statErr := stillAt(j.file, j.opt.Path); statErr == nil && same {
 			return err // nothing has changed
 		}

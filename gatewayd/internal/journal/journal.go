@@ -16,6 +16,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
+	"presence/gatewayd/internal/durable"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -148,7 +149,7 @@ func (j *Journal) start() (*loss, error) {
 			return nil, err
 		}
 		l := &loss{mark: m}
-		if readable, openErr := openInFolder(j.opt.Path, os.O_RDONLY|unix.O_NONBLOCK, 0); openErr == nil {
+		if readable, openErr := durable.OpenFile(j.opt.Path, os.O_RDONLY|unix.O_NONBLOCK, 0); openErr == nil {
 			l.file = readable // it only cannot be written
 		}
 		return l, err

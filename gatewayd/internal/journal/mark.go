@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"presence/gatewayd/internal/durable"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -80,7 +81,7 @@ func markPath(path string) string {
 // journal.
 func readMark(path string) (m mark, there bool) {
 	var text []byte
-	f, err := openInFolder(markPath(path), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := durable.OpenFile(markPath(path), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return mark{}, false
 	}
@@ -103,17 +104,8 @@ func writeMark(path string, m mark) error {
 	if err != nil {
 		return fmt.Errorf("write mark: %w", err)
 	}
-	name := markPath(path)
-	f, err := openInFolder(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
-	if err != nil {
+	if err := durable.WriteFile(markPath(path), append(text, '\n'), fileMode); err != nil {
 		return fmt.Errorf("write mark: %w", err)
 	}
-	_, err = f.Write(append(text, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write mark: %w", err)
-	}
-	if err := os.Rename(name+".new", name); err != nil {
-		return fmt.Errorf("write mark: %w", err)
-	}
-	return syncDir(name)
+	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"presence/gatewayd/internal/durable"
 )
 
 // Refuse makes a journal without a file, for a gateway whose disk does not let
@@ -44,7 +46,7 @@ func refusalReason(err error) string {
 // Writable tells whether the disk would let Open have a journal here, as far as
 // that can be told without opening it.
 func Writable(path string) error {
-	f, err := openInFolder(path, os.O_RDWR, 0)
+	f, err := durable.OpenFile(path, os.O_RDWR, 0)
 	if err == nil {
 		err = f.Close()
 	}
@@ -52,7 +54,7 @@ func Writable(path string) error {
 		return fmt.Errorf("try to write: %w", err)
 	}
 	probe := path + ".probe"
-	f, err = openInFolder(probe, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err = durable.OpenFile(probe, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("try to write: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
+	"presence/gatewayd/internal/durable"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -26,7 +27,7 @@ type Reader struct {
 
 // OpenReadOnly opens a journal that no daemon holds.
 func OpenReadOnly(path string) (*Reader, error) {
-	f, err := openInFolder(path, os.O_RDONLY, 0)
+	f, err := durable.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}

@@ -13,8 +13,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
+
+	"presence/gatewayd/internal/durable"
 )
 
 // Options is what a keeper needs.
@@ -237,24 +238,8 @@ func (k *Keeper) store(message []byte) error {
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	temporary := k.opt.Path + ".new"
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
+	if err := durable.WriteFile(k.opt.Path, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write: %w", err)
-	}
-	_, err = f.Write(append(data, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	if err := os.Rename(temporary, k.opt.Path); err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	dir, err := os.Open(filepath.Dir(k.opt.Path))
-	if err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
-		return fmt.Errorf("sync directory: %w", err)
 	}
 	return nil
 }

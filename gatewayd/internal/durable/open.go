@@ -1,4 +1,4 @@
-package journal
+package durable
 
 import (
 	"errors"
@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openInFolder opens a file beside or of the journal, as os.OpenFile does.
+// OpenFile opens a file as os.OpenFile does, with care for who owns its folder.
 //
-// Where root runs a command on the journal of somebody else, the gateway's own
-// user may have put anything into its folder, and has to go on with what the
-// command leaves there. So no link is followed, neither a symbolic nor a hard
-// one, and the file becomes the owner's of the folder. The folder is held open
-// meanwhile, so that both are the same one.
-func openInFolder(path string, flag int, perm os.FileMode) (*os.File, error) {
+// A command that root runs on the gateway's state directory works in a folder of the
+// gateway's own user, who may have put anything there, and whose daemon must be able
+// to go on with the files that the command leaves. So root follows no link there,
+// neither a symbolic nor a hard one, and the file is given to the owner of the folder.
+// The folder is held open meanwhile, so that nobody can exchange it.
+func OpenFile(path string, flag int, perm os.FileMode) (*os.File, error) {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return nil, err
@@ -29,7 +29,9 @@ func openInFolder(path string, flag int, perm os.FileMode) (*os.File, error) {
 	}
 	foreign := os.Geteuid() == 0 && folder.Uid != 0
 	flag |= unix.O_CLOEXEC
+	truncate := foreign && flag&os.O_TRUNC != 0
 	if foreign {
+		flag &^= os.O_TRUNC                       // only once it is known whose file it is
 		flag |= unix.O_NOFOLLOW | unix.O_NONBLOCK // a pipe must not have us wait for its other end
 	}
 	fd, err := unix.Openat(int(dir.Fd()), filepath.Base(path), flag, uint32(perm.Perm()))
@@ -41,15 +43,19 @@ func openInFolder(path string, flag int, perm os.FileMode) (*os.File, error) {
 	}
 	f := os.NewFile(uintptr(fd), path)
 	if foreign {
-		if err := takeOn(f, folder); err != nil {
+		err := giveTo(folder, f)
+		if err == nil && truncate {
+			err = f.Truncate(0)
+		}
+		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
 	}
 	return f, nil
 }
 
-// takeOn makes a file the owner's of its folder.
-func takeOn(f *os.File, folder unix.Stat_t) error {
+// giveTo gives a file to the owner of its folder.
+func giveTo(folder unix.Stat_t, f *os.File) error {
 	var file unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &file); err != nil {
 		return &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
@@ -60,8 +66,5 @@ func takeOn(f *os.File, folder unix.Stat_t) error {
 	if file.Nlink > 1 {
 		return &fs.PathError{Op: "open", Path: f.Name(), Err: fmt.Errorf("it has another name, and another owner than its folder: %w", unix.EPERM)}
 	}
-	if err := f.Chown(int(folder.Uid), int(folder.Gid)); err != nil {
-		return err
-	}
-	return nil
+	return f.Chown(int(folder.Uid), int(folder.Gid))
 }

@@ -1,0 +1,11 @@
+// Package durable writes files so that they survive a power cut: after one, a file
+// has its old content or its new content, and never half of one or nothing.
+//
+// That takes four steps in this order (fsync(2), rename(2)): write a temporary file
+// beside the old one, sync it, rename it over the old one, and sync the directory,
+// without which the rename itself may be lost. All files that the gateway keeps in
+// its state directory are written through this package, so that no step is
+// forgotten in one of several places. github.com/google/renameio/v2 was passed over
+// because it does not sync the directory, and because a file that is written as root
+// would belong to root.
+package durable

@@ -1,0 +1,66 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// WriteFile replaces what the file at path holds, or makes the file. The temporary
+// file is path with ".new" appended; one that a power cut left behind is
+// overwritten. On an error, path usually still is the old file. Only if the last
+// step fails, the sync of the directory, it is the new file, of which a power cut
+// may make the old one again.
+func WriteFile(path string, data []byte, perm os.FileMode) error {
+	temporary := path + ".new"
+	f, err := OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		_ = os.Remove(temporary) // the next call would overwrite it; this one has failed for the first reason
+		return err
+	}
+	return syncDir(path)
+}
+
+// Rename gives the file at temporary, which is whole and synced, the name path in the
+// same directory, in place of the file that had it.
+func Rename(temporary, path string) error {
+	if err := os.Rename(temporary, path); err != nil {
+		return fmt.Errorf("put in place: %w", err)
+	}
+	return syncDir(path)
+}
+
+// Sync makes what a file holds durable that was written and closed before.
+func Sync(path string) error {
+	f, err := OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	return nil
+}
+
+// syncDir makes the names in a file's directory durable.
+func syncDir(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
+}
