@@ -39,25 +39,34 @@ fail() {
 }
 
 # place FILE OWNER MODE <content: whole or not at all, and never with more rights
-# than it will have. The gateway's own folder is not to be trusted by root: a link
-# in it is not followed.
+# than it will have. The folder has to be one that only root may write.
 place() {
 	rm -f "$1.new"
 	(set -o noclobber && cat >"$1.new")
-	own "$2" "$1.new"
+	chown -h "$(id_of passwd "${2%:*}"):$(id_of group "${2#*:}")" "$1.new"
 	chmod "$3" "$1.new"
 	sync "$1.new"
 	mv -f "$1.new" "$1"
 	sync "$(dirname "$1")"
 }
 
-# own USER:GROUP FILE, by the names of the root that is worked on.
-own() {
+# as_gateway PROGRAM...: with the rights of the gateway's user, in its state folder.
+# Root opens nothing below that folder: whoever has taken the gateway over could put
+# a link there, and swap it at any moment. No path above is needed: a card that is
+# mounted in somebody's own folder works too.
+as_gateway() {
 	local user group
-	user=$(id_of passwd "${1%:*}")
-	group=$(id_of group "${1#*:}")
-	chown -h "$user:$group" "$2" ||
-		fail "cannot give $2 to $1: run this with sudo" "$2 tidak dapat diberikan kepada $1: jalankan dengan sudo"
+	user=$(id_of passwd gatewayd)
+	group=$(id_of group gatewayd)
+	(cd "$root/var/lib/gatewayd" && exec setpriv --reuid="$user" --regid="$group" --clear-groups --inh-caps=-all -- timeout 60 "$@")
+}
+
+# keep FILE MODE <content: place in the gateway's own folder.
+keep() {
+	# shellcheck disable=SC2016 # the inner shell expands these
+	as_gateway sh -c 'umask 077 && rm -f "$1.new" && set -C && cat >"$1.new" && chmod "$2" "$1.new" &&
+		sync "$1.new" && mv -f "$1.new" "$1" && sync tls' sh "$1" "$2" ||
+		fail "the gateway's user cannot write $root/var/lib/gatewayd/$1" "pengguna gatewayd tidak dapat menulis $root/var/lib/gatewayd/$1"
 }
 
 id_of() {
@@ -78,52 +87,63 @@ check_id() {
 
 need() { command -v "$1" >/dev/null || fail "$1 is missing: sudo apt-get install $1" "$1 tidak ada: sudo apt-get install $1"; }
 
-public_of() { openssl pkey -in "$1" -pubout; }
-
 request() {
-	local id=${1:-} to=${2:-$PWD} key=$tls/gateway.key
+	local id=${1:-} to=${2:-$PWD} key=tls/gateway.key
 	check_id "$id" ID
 	need openssl
-	[ -d "$tls" ] || fail "$tls is not there: install the package first" "$tls tidak ada: pasang paket dahulu"
+	as_gateway test -d tls || fail "$root/var/lib/gatewayd/tls is not there: install the package first" \
+		"$root/var/lib/gatewayd/tls tidak ada: pasang paket dahulu"
 	if [ -n "$renew_key" ]; then
-		key=$tls/gateway.key.next # takes its place with its certificate
-		rm -f "$key"
+		key=tls/gateway.key.next # takes its place with its certificate
+		as_gateway rm -f "$key"
 	fi
-	[ -f "$key" ] || openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | place "$key" gatewayd:gatewayd 600
+	as_gateway test -f "$key" ||
+		openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | keep "$key" 600
+	as_gateway openssl req -new -key "$key" -subj "/CN=$id" >"$work/request" ||
+		fail "the key $root/var/lib/gatewayd/$key cannot be used" "kunci $root/var/lib/gatewayd/$key tidak dapat dipakai"
 	mkdir -p "$to"
-	openssl req -new -key "$key" -subj "/CN=$id" -out "$to/$id.csr"
+	cp "$work/request" "$to/$id.csr"
 	chmod 644 "$to/$id.csr"
 	sync "$to/$id.csr"
 	say "The request is $to/$id.csr. Bring it to the city: ca.sh sign $id.csr. The key stays here." \
 		"Permintaan sertifikat: $to/$id.csr. Bawa ke kota: ca.sh sign $id.csr. Kunci tetap di sini."
 }
 
-# certificate_for FILE KEY: whether the certificate is for the key.
-certificate_for() { [ -f "$2" ] && [ "$(openssl x509 -in "$1" -noout -pubkey)" = "$(public_of "$2")" ]; }
+# certificate_for FILE KEY: whether the certificate is for the gateway's key.
+certificate_for() {
+	local public
+	public=$(as_gateway openssl pkey -in "tls/$2" -pubout 2>/dev/null) &&
+		[ "$(openssl x509 -in "$1" -noout -pubkey 2>/dev/null)" = "$public" ]
+}
+
+# take FILE NAME copies a file from elsewhere into root's own folder, so that what
+# is checked is what is put in place. None of ours is larger than a megabyte.
+take() { head -c 1048576 "$1" >"$work/$2" 2>/dev/null; }
 
 accept() {
-	local cert=${1:-} ca=${2:-} key=$tls/gateway.key name
+	local cert=$work/certificate ca=$work/city-ca.pem name
 	need openssl
-	openssl x509 -in "$cert" -noout 2>/dev/null || fail "\"$cert\" is no certificate" "\"$cert\" bukan sertifikat"
-	if [ -n "$ca" ]; then
-		openssl x509 -in "$ca" -noout 2>/dev/null || fail "\"$ca\" is no certificate of a CA" "\"$ca\" bukan sertifikat CA"
-	else
-		ca=$etc/city-ca.pem
+	if ! take "${1:-}" certificate || ! openssl x509 -in "$cert" -noout 2>/dev/null; then
+		fail "\"${1:-}\" is no certificate" "\"${1:-}\" bukan sertifikat"
+	fi
+	if ! take "${2:-$etc/city-ca.pem}" city-ca.pem || ! openssl x509 -in "$ca" -noout 2>/dev/null; then
+		fail "\"${2:-$etc/city-ca.pem}\" is no certificate of a CA" "\"${2:-$etc/city-ca.pem}\" bukan sertifikat CA"
 	fi
 	# Its dates are left to doctor: the Pi's clock may not be set yet.
 	openssl verify -no_check_time -purpose sslclient -CAfile "$ca" "$cert" >/dev/null 2>&1 ||
-		fail "$cert was not issued by $ca: is it from another city?" "$cert tidak diterbitkan oleh $ca: apakah dari kota lain?"
-	if ! certificate_for "$cert" "$key"; then
-		certificate_for "$cert" "$key.next" ||
-			fail "$cert is for another key: make a request here (gatewayd-provision request) and have that signed" \
-				"$cert untuk kunci lain: buat permintaan di sini (gatewayd-provision request) lalu minta ditandatangani"
-		mv -f "$key.next" "$key"
+		fail "$1 was not issued by ${2:-$etc/city-ca.pem}: is it from another city?" \
+			"$1 tidak diterbitkan oleh ${2:-$etc/city-ca.pem}: apakah dari kota lain?"
+	if ! certificate_for "$cert" gateway.key; then
+		certificate_for "$cert" gateway.key.next ||
+			fail "$1 is for another key: make a request here (gatewayd-provision request) and have that signed" \
+				"$1 untuk kunci lain: buat permintaan di sini (gatewayd-provision request) lalu minta ditandatangani"
+		as_gateway mv -f tls/gateway.key.next tls/gateway.key
 	fi
 	name=$(openssl x509 -in "$cert" -noout -subject -nameopt multiline | sed -n 's/^ *commonName *= //p')
-	[ "$ca" -ef "$etc/city-ca.pem" ] || place "$etc/city-ca.pem" root:gatewayd 644 <"$ca"
-	place "$tls/gateway.pem" gatewayd:gatewayd 644 <"$cert"
-	say "The certificate of $name is in place, until $(end_of "$tls/gateway.pem")." \
-		"Sertifikat $name terpasang, berlaku sampai $(end_of "$tls/gateway.pem")."
+	[ -z "${2:-}" ] || place "$etc/city-ca.pem" root:gatewayd 644 <"$ca"
+	keep tls/gateway.pem 644 <"$cert"
+	say "The certificate of $name is in place, until $(end_of "$cert")." \
+		"Sertifikat $name terpasang, berlaku sampai $(end_of "$cert")."
 }
 
 end_of() { openssl x509 -in "$1" -noout -enddate | cut -d= -f2; }
@@ -178,7 +198,7 @@ renew_url() {
 
 start() {
 	[ -z "$root" ] || fail "a gateway in a root elsewhere starts with its own machine"
-	gatewayd check || fail "the configuration is wrong, see above" "konfigurasi salah, lihat di atas"
+	as_gateway gatewayd check || fail "the configuration is wrong, see above" "konfigurasi salah, lihat di atas"
 	systemctl enable --now gatewayd-renew.timer
 	systemctl enable gatewayd
 	systemctl restart gatewayd ||
@@ -199,8 +219,8 @@ usb() {
 	fi
 	[ -f "$etc/badge.key" ] || [ ! -f "$stick/badge.key.enc" ] || badge_key "$stick/badge.key.enc"
 	[ ! -f "$stick/renew-url" ] || renew_url "$(cat "$stick/renew-url")"
-	if [ -f "$stick/issued/$id.pem" ] && { certificate_for "$stick/issued/$id.pem" "$tls/gateway.key" ||
-		certificate_for "$stick/issued/$id.pem" "$tls/gateway.key.next"; }; then
+	if [ -f "$stick/issued/$id.pem" ] && { certificate_for "$stick/issued/$id.pem" gateway.key ||
+		certificate_for "$stick/issued/$id.pem" gateway.key.next; }; then
 		accept "$stick/issued/$id.pem" "$stick/city-ca.pem"
 		say "Now: sudo gatewayd-provision start" "Selanjutnya: sudo gatewayd-provision start"
 		return 0
@@ -229,7 +249,9 @@ done
 [ ${#arguments[@]} -gt 0 ] || usage
 root=${root%/}
 etc=$root/etc/gatewayd
-tls=$root/var/lib/gatewayd/tls
+[ "$(id -u)" = 0 ] || fail "run this with sudo" "jalankan dengan sudo"
+work=$(mktemp -d) # root's own
+trap 'rm -rf "$work"' EXIT
 set -- "${arguments[@]}"
 command=$1
 shift
