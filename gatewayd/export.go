@@ -103,10 +103,6 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	if err != nil {
 		return noJournal(cfg.Gateway.StateDir, err)
 	}
-	outages, err := outage.Read(file, end)
-	if err != nil {
-		fmt.Fprintln(con.err, "gatewayd: not all outages can be read:", err)
-	}
 	now := time.Now().In(cfg.Gateway.Timezone).Format(presence.TimeLayout)
 	access := export.AccessOf(x, os.Getuid())
 	access.Time = &now
@@ -116,6 +112,10 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	times := clock.New(nil)
 	if err := times.Read(file); err != nil {
 		fmt.Fprintln(con.err, "gatewayd: times are less well known than they could be:", err)
+	}
+	outages, err := outage.Read(file, times, end)
+	if err != nil {
+		fmt.Fprintln(con.err, "gatewayd: not all outages can be read:", err)
 	}
 	revisions := export.Published(file, times)
 	source := export.Source{

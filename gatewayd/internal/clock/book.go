@@ -8,15 +8,6 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// drift is the rate by which CLOCK_BOOTTIME may run off true time, as one part
-// in so many: 1/4000 is 250 ppm.
-//
-// The crystal of a Pi is good for 20 ppm, but nobody measured it in a metal
-// box in the sun, and a poor one may be off by 200 ppm. A bound that is
-// exceeded is worth nothing, so this leaves room above 200 ppm. Slewing is no
-// drift: the boot clock is one that nobody slews (see readClocks).
-const drift = 4000
-
 // usualDrift is what a crystal is off as a rule: how far a measured rate is
 // believed depends on whether it was measured better than that.
 const usualDrift = 20e-6
@@ -120,7 +111,7 @@ func (a anchor) cone(bt time.Duration, rate float64) span {
 }
 
 // slack is how far a clock may drift in d, rounded up.
-func slack(d time.Duration) int64 { return int64(d.Abs()/drift) + 1 }
+func slack(d time.Duration) int64 { return int64(presence.Drift(d)) }
 
 // least is the least true time that passes while a boot clock shows d.
 func least(d time.Duration) int64 { return max(0, int64(d)-slack(d)) }
@@ -194,7 +185,7 @@ func (b *Book) proof() verdict {
 // measure finds out at which rate true time runs against the boot clock, less
 // one: from the two anchors that tell it best, shrunk by what they leave open.
 func (b *Book) measure() {
-	const most = 1.0 / drift
+	const most = 1.0 / presence.MaxDrift
 	b.rate = 0
 	best := math.Inf(1)
 	for _, o := range b.boots {

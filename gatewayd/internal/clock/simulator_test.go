@@ -612,7 +612,7 @@ func TestSimulatorCatchesBrokenSchemes(t *testing.T) {
 					disciplined = r
 				}
 				if d, ok := r.Since(disciplined); r.State == presence.ClockUnsynced && ok && r.Boot == disciplined.Boot && d > 0 {
-					return claim(r, disciplined.MaxError+maxSyncError+d/drift)
+					return claim(r, disciplined.MaxError+maxSyncError+d/presence.MaxDrift)
 				}
 				return c.Timing(r)
 			}

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/recap"
 )
@@ -24,10 +25,10 @@ func (s Source) day(ctx context.Context, w io.Writer, x Request) error {
 		return fmt.Errorf("write recap: %w", err)
 	}
 	for _, o := range s.Outages {
-		day.Outage(o.What, o.From, o.To, o.Times, o.Down)
+		day.Outage(o)
 	}
 	if s.Off != nil {
-		day.Outage(alerts.Outage{Failure: s.Off.Failure}, s.Off.Since, nil, 1, 0)
+		day.Outage(outage.Outage{What: alerts.Outage{Failure: s.Off.Failure}, From: s.Off.Since, Times: 1})
 	}
 	if s.Damaged {
 		day.Damaged()

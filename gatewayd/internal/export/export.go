@@ -18,6 +18,8 @@ type Journal interface {
 // Times says what is known of an event's time.
 type Times interface {
 	Timing(presence.Reading) presence.Timing
+	// Revise is that after what was said before.
+	Revise(before presence.Timing, r presence.Reading) presence.Timing
 }
 
 // Reviser returns the revision to print of each of some entries, which are in order
@@ -42,7 +44,7 @@ func Published(store interface {
 			if !ok {
 				r = presence.Revision{Pos: e.Pos, Timing: presence.Raw(e.At)}
 			}
-			r.Timing = presence.Revise(r.Timing, times.Timing(e.At))
+			r.Timing = times.Revise(r.Timing, e.At)
 			all[i] = r
 		}
 		return all, nil

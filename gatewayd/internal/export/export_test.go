@@ -32,6 +32,10 @@ func (o offBy) Timing(r presence.Reading) presence.Timing {
 	return t
 }
 
+func (o offBy) Revise(before presence.Timing, r presence.Reading) presence.Timing {
+	return presence.Revise(before, o.Timing(r))
+}
+
 // TestRecapAndEventsSayTheSame: late or not, of which day or not, every export
 // goes by what the city was told last, whatever the clock makes of it by now.
 func TestRecapAndEventsSayTheSame(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // works all the same.
 func (d *Gateway) openOutages() {
 	var err error
-	if d.outages, err = outage.Open(d.journal, d.journal.Stream(), d.lastAlive); err != nil {
+	if d.outages, err = outage.Open(d.journal, d.journal.Stream(), d.clock, d.lastAlive); err != nil {
 		d.log.Error("not all earlier outages can be read", "error", err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,10 +33,22 @@ import (
 type machine struct {
 	boot  presence.ID
 	began time.Time
+
+	// Without a clock chip it wakes in 1970, and knows the time while somebody
+	// disciplines its clock.
+	chipless bool
+	synced   atomic.Bool
 }
 
 func (m *machine) Now() presence.Reading {
 	now := time.Now()
+	r := presence.Reading{Boot: m.boot, Boottime: now.Sub(m.began), Wall: int64(now.Sub(m.began))}
+	if m.chipless {
+		if m.synced.Load() {
+			r.Wall, r.State, r.MaxError = now.UnixNano(), presence.ClockSynced, 50*time.Millisecond
+		}
+		return r
+	}
 	return presence.Reading{Boot: m.boot, Boottime: now.Sub(m.began), Wall: now.UnixNano(), State: presence.ClockTrusted}
 }
 
@@ -44,11 +58,12 @@ func (m *machine) Steps(ctx context.Context, _ func()) error { <-ctx.Done(); ret
 // the hardware.
 type office struct {
 	t       *testing.T
-	machine machine
+	machine *machine
 	cfg     *config.Config
 	d       *Gateway // nil while it is off
 	broken  []alerts.Alert
 	lives   int
+	unwatch func() // ends what watches the clock; nil: nothing does
 
 	truth happened
 }
@@ -87,18 +102,28 @@ func newOffice(t *testing.T) *office {
 }
 
 func (o *office) reboot() {
-	o.machine = machine{boot: presence.ID{byte(o.lives + 1)}, began: time.Now()}
+	o.machine = &machine{boot: presence.ID{byte(o.lives + 1)}, began: time.Now()}
 }
 
 func (o *office) start() {
 	o.t.Helper()
 	o.lives++
 	log := slog.New(slog.DiscardHandler)
-	c := clock.New(&o.machine)
+	c := clock.New(o.machine)
 	d := &Gateway{cfg: o.cfg, log: log, clock: c, origin: configured.Origin(o.cfg)}
 	var err error
 	if d.journal, err = journal.Open(configured.Journal(o.cfg, c.Now, log)); err != nil {
 		o.t.Fatal(err)
+	}
+	if o.machine.chipless {
+		if err := d.recallTime(); err != nil {
+			o.t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		var watching sync.WaitGroup
+		watching.Go(func() { _ = c.Run(ctx) })
+		o.unwatch = sync.OnceFunc(func() { cancel(); watching.Wait() })
+		o.t.Cleanup(o.unwatch)
 	}
 	d.openOutages()
 	o.d = d
@@ -163,6 +188,10 @@ func (o *office) end(clean bool) {
 		}
 	}
 	o.truth.off = append(o.truth.off, stretch{what: string(what), from: time.Now(), cut: !clean})
+	if o.unwatch != nil {
+		o.unwatch()
+		o.unwatch = nil
+	}
 	if err := o.d.close(); err != nil {
 		o.t.Fatal(err)
 	}
@@ -204,7 +233,7 @@ func (o *office) sheet(from, to time.Time) []sheetLine {
 		if !ok {
 			o.t.Fatal("nobody knows how the last process ended")
 		}
-		if x.Outages, err = outage.Read(file, &alive); err != nil {
+		if x.Outages, err = outage.Read(file, x.Times, &alive); err != nil {
 			o.t.Fatal(err)
 		}
 		x.Off = &export.Off{Since: alive, Failure: alerts.Crashed}
@@ -461,6 +490,83 @@ func TestADeafReaderAtTheStop(t *testing.T) {
 			before = reader
 			o.end(false)
 			time.Sleep(5 * time.Second)
+		}
+	})
+}
+
+// TestEndsAreKnownWhenTheClockHasForgottenTheirBoot: a clock knows its last boots
+// only, and the log of outages is kept for longer. Of a machine without a clock chip
+// many ends are dated by other readings of their boot: what was known of them
+// stays known, and so an outage neither lasts for ever nor is kept for ever.
+func TestEndsAreKnownWhenTheClockHasForgottenTheirBoot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		keep := int(o.cfg.Journal.Keep.Hours() / 24)
+		time.Sleep(7 * time.Hour) // the office opens
+		began := time.Now()
+		door, yard := alerts.ReaderDeaf.Raise(nil, "door"), alerts.ReceiverGone.Raise(nil, "yard")
+		lines := func(day int) (all []string) {
+			at := began.AddDate(0, 0, day)
+			for _, l := range o.sheet(at, at) {
+				if l.what == door.Code() || l.what == yard.Code() {
+					if l.open {
+						l.to = time.Time{}
+					}
+					all = append(all, fmt.Sprintf("%s-%s %s", l.from.Format(time.DateTime), l.to.Format(time.DateTime), l.what))
+				}
+			}
+			slices.Sort(all)
+			return all
+		}
+		fail := func(format string, args ...any) {
+			o.end(true)
+			t.Fatalf(format, args...)
+		}
+		var want []string // on the first day's sheet
+		for n := range keep + 3 {
+			time.Sleep(time.Until(began.AddDate(0, 0, n)))
+			for _, forenoon := range []bool{true, false} {
+				o.reboot()
+				o.machine.chipless = true
+				o.start()
+				o.pass(20*time.Second, 2*time.Second)
+				// In the afternoon of the first day nobody tells the time at all.
+				asleep := n == 0 && !forenoon
+				o.machine.synced.Store(!asleep)
+				o.pass(20*time.Second, 2*time.Second)
+				if n == 0 {
+					o.broken = []alerts.Alert{door, yard}
+					o.pass(time.Minute, 2*time.Second)
+					o.machine.synced.Store(false) // somebody types date -s
+					o.pass(time.Minute, 2*time.Second)
+					o.broken = nil
+					o.pass(10*time.Second, 2*time.Second)
+				}
+				o.pass(5*time.Minute, 20*time.Second)
+				if n == 0 && forenoon {
+					want = lines(0)
+					if len(want) != 2 {
+						fail("the first day's sheet has %q", want)
+					}
+				}
+				// Of the first afternoon it is known only that it was before the next
+				// morning.
+				if n > 1 && forenoon {
+					if got := lines(n); len(got) > 0 {
+						fail("day %d: the sheet has %q of days before", n, got)
+					}
+				}
+				if kept := len(o.d.outages.All()); n > 0 && n < keep && kept != 4 || n > keep && !forenoon && kept != 0 {
+					fail("day %d: %d outages are kept", n, kept)
+				}
+				if n == keep-1 {
+					if got := lines(0); len(got) != 4 || !slices.Equal([]string{got[0], got[1]}, want) {
+						t.Errorf("the first day's sheet now has %q, and had %q", got, want)
+					}
+				}
+				o.end(forenoon)
+				time.Sleep(5 * time.Hour)
+			}
 		}
 	})
 }

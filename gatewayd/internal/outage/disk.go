@@ -29,6 +29,12 @@ type note struct {
 	// Loose is an outage whose end is not saved at once: where the process just
 	// ends, all that is known of it is Seen.
 	Loose bool `cbor:"9,keyasint,omitempty"`
+	// Began and Ended are what is known of From and To, nil where only what they
+	// say themselves. Over is an instant (ns since 1970) by which it had ended, 0
+	// where that is not known or Ended is.
+	Began *timing `cbor:"10,keyasint,omitempty"`
+	Ended *timing `cbor:"11,keyasint,omitempty"`
+	Over  int64   `cbor:"12,keyasint,omitempty"`
 }
 
 func number(name string) (uint64, bool) {
@@ -150,7 +156,7 @@ func (l *Log) save(now presence.Reading) error {
 			l.dirty[k.name] = true // for how long it was seen by now
 		}
 	}
-	if len(l.dirty) == 0 {
+	if len(l.dirty) == 0 && len(l.dated) == 0 {
 		return nil
 	}
 	if err := l.saveLater(); err != nil {
@@ -208,6 +214,7 @@ func (l *Log) savePrompt() error {
 	}
 	for name := range texts {
 		delete(l.dirty, name)
+		delete(l.dated, name)
 	}
 	return nil
 }
@@ -220,7 +227,7 @@ func (l *Log) saveLater() error {
 	}
 	for i := range l.all {
 		k := &l.all[i]
-		if !l.dirty[k.name] {
+		if !l.dirty[k.name] && !l.dated[k.name] {
 			continue
 		}
 		text, err := cbor.Marshal(k.note)
@@ -233,5 +240,6 @@ func (l *Log) saveLater() error {
 		return fmt.Errorf("save outages: %w", err)
 	}
 	clear(l.dirty)
+	clear(l.dated)
 	return nil
 }

@@ -36,6 +36,9 @@ type Outage struct {
 	From presence.Reading
 	// To is the first reading at which it worked again, nil while it does not.
 	To *presence.Reading
+	// Began and Ended are what is known of when that was; without a time where
+	// nothing is, and of an outage that goes on there is no end.
+	Began, Ended presence.Timing
 	// Times is how often it failed in between, 1 for a plain outage, and Down
 	// for how long altogether, up to the last end.
 	Times int
@@ -80,11 +83,7 @@ func (n *note) end(at presence.Reading) {
 	if d, ok := at.Since(n.Newest); ok {
 		n.Down += max(d, 0)
 	}
-	n.To = &at
-}
-
-func (n *note) outage() Outage {
-	return Outage{What: n.What, From: n.From, To: n.To, Times: n.Times, Down: n.Down}
+	n.To, n.Ended, n.Over = &at, nil, 0
 }
 
 // Log is the outages of this gateway. Its methods may be called from any
@@ -92,12 +91,15 @@ func (n *note) outage() Outage {
 type Log struct {
 	store  Store
 	stream presence.ID
+	clock  Clock
 
 	mu     sync.Mutex
 	all    []kept                             // in the order of their beginning
 	next   uint64                             // number of the next one
 	since  map[alerts.Outage]presence.Reading // what does not work now
 	dirty  map[string]bool                    // names that the store lacks something of
+	dated  map[string]bool                    // names of which it lacks no more than when that was
+	news   <-chan struct{}                    // closed when more is known of that than at the last look
 	prompt float64                            // so many changes may be saved at once
 	looked presence.Reading
 	rode   presence.Reading // the last look that saved with what is written anyway
@@ -114,10 +116,10 @@ type kept struct {
 // ended is taken to have ended with it: lastAlive tells when that process was
 // last known to run (of a zero stream: the one before this), false where nobody
 // knows. Parts that cannot be read are reported, and the rest is used.
-func Open(store Store, stream presence.ID, lastAlive func(stream presence.ID) (presence.Reading, bool)) (*Log, error) {
+func Open(store Store, stream presence.ID, clock Clock, lastAlive func(stream presence.ID) (presence.Reading, bool)) (*Log, error) {
 	l := &Log{
-		store: store, stream: stream, since: make(map[alerts.Outage]presence.Reading),
-		dirty: make(map[string]bool), prompt: maxPrompt,
+		store: store, stream: stream, clock: clock, since: make(map[alerts.Outage]presence.Reading),
+		dirty: make(map[string]bool), dated: make(map[string]bool), prompt: maxPrompt,
 	}
 	all, err := load(store)
 	l.all = all
@@ -155,17 +157,14 @@ func later(a, b presence.Reading) bool {
 // Read is the log as it was saved, also that of a gateway that does not run.
 // Where the gateway does not run, what goes on as far as the log knows has ended
 // with the process, at alive.
-func Read(past Past, alive *presence.Reading) ([]Outage, error) {
+func Read(past Past, times Times, alive *presence.Reading) ([]Outage, error) {
 	all, err := load(past)
-	var list []Outage
 	for i := range all {
-		n := &all[i].note
-		if n.To == nil && alive != nil {
+		if n := &all[i].note; n.To == nil && alive != nil {
 			n.cut(alive)
 		}
-		list = append(list, n.outage())
 	}
-	return list, err
+	return dated(all, times), err
 }
 
 // Look is told, every few seconds, what does not work at a reading. Outages
@@ -196,8 +195,30 @@ func (l *Log) Look(now presence.Reading, broken []alerts.Outage, keep time.Durat
 			l.since[what] = now
 		}
 	}
-	l.forget(now, keep)
+	t := l.clock.Revise(presence.Raw(now), now)
+	l.date(t)
+	l.forget(now, t, keep)
 	return l.save(now)
+}
+
+// date notes what is known by now of when outages began and ended. It asks the
+// clock again only of those that changed and when more may be known.
+func (l *Log) date(now presence.Timing) {
+	all := l.news == nil
+	select {
+	case <-l.news:
+		all = true
+	default:
+	}
+	if all {
+		l.news = l.clock.Changed() // before anything is asked
+	}
+	for i := range l.all {
+		k := &l.all[i]
+		if (all || l.dirty[k.name]) && k.date(l.clock, now) {
+			l.dated[k.name] = true
+		}
+	}
 }
 
 // goingOn is the outage of this thing that is under way and in the log, nil if
@@ -214,7 +235,8 @@ func (l *Log) goingOn(what alerts.Outage) *kept {
 // begin notes an outage that has begun at since and was seen now.
 func (l *Log) begin(what alerts.Outage, since, now presence.Reading) {
 	if k := l.flapping(what, since); k != nil {
-		k.To, k.Newest, k.Seen, k.Stream, k.Loose = nil, since, now, l.stream, true
+		k.To, k.Ended, k.Over = nil, nil, 0
+		k.Newest, k.Seen, k.Stream, k.Loose = since, now, l.stream, true
 		k.Times++
 		l.dirty[k.name] = true
 		return
@@ -249,21 +271,41 @@ func (l *Log) flapping(what alerts.Outage, since presence.Reading) *kept {
 	return newest
 }
 
-// forget drops what is too old, and the oldest of what is too much.
-func (l *Log) forget(now presence.Reading, keep time.Duration) {
+// forget drops what is too old at a reading, of whose time so much is known, and
+// the oldest of what is too much.
+func (l *Log) forget(now presence.Reading, t presence.Timing, keep time.Duration) {
 	drop := len(l.all) - maxKept
 	l.all = slices.DeleteFunc(l.all, func(k kept) bool {
 		drop--
-		old := drop >= 0
-		if k.To != nil && !old {
-			ago, ok := now.Since(*k.To)
-			old = ok && ago > keep
-		}
+		old := drop >= 0 || k.age(now, t) > keep
 		if old {
 			l.dirty[k.name] = true
 		}
 		return old
 	})
+}
+
+// age is for how long the outage has surely been over at a reading, of whose time
+// so much is known; 0 where it goes on or nothing is known.
+func (n *note) age(now presence.Reading, t presence.Timing) time.Duration {
+	if n.To == nil {
+		return 0
+	}
+	if now.Boot == n.To.Boot {
+		return now.Boottime - n.To.Boottime
+	}
+	if t.Time.IsZero() {
+		return 0
+	}
+	earliest, _, _ := t.Bounds()
+	if ended := n.Ended.of(*n.To); !ended.Time.IsZero() {
+		_, latest, _ := ended.Bounds()
+		return earliest.Sub(latest)
+	}
+	if n.Over == 0 {
+		return 0
+	}
+	return earliest.Sub(time.Unix(0, n.Over))
 }
 
 // Close notes that the process ends at a reading: what does not work by then,
@@ -278,7 +320,8 @@ func (l *Log) Close(now presence.Reading) error {
 		}
 	}
 	clear(l.since)
-	if len(l.dirty) == 0 {
+	l.date(l.clock.Revise(presence.Raw(now), now))
+	if len(l.dirty) == 0 && len(l.dated) == 0 {
 		return nil
 	}
 	return l.saveLater()
@@ -288,9 +331,5 @@ func (l *Log) Close(now presence.Reading) error {
 func (l *Log) All() []Outage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var list []Outage
-	for _, k := range l.all {
-		list = append(list, k.outage())
-	}
-	return list
+	return dated(l.all, l.clock)
 }

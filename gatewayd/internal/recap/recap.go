@@ -82,6 +82,8 @@ type Collector struct {
 	now     presence.Timing
 	before  time.Time // the newest instant that is known to lie before the next entry
 	undated []int     // in sheet.Uncertain: taps that wait for an entry with a time
+	unended []Outage  // ended at an entry without a time, and wait for one with a time
+	boots   map[presence.ID]known
 }
 
 // New begins the sheet of the day that holds an instant, by the office's wall
@@ -96,6 +98,7 @@ func New(o presence.Origin, day time.Time, times Times) *Collector {
 		},
 		times:  times,
 		badges: make(map[string]*Badge),
+		boots:  make(map[presence.ID]known),
 	}
 }
 
@@ -105,14 +108,20 @@ func (c *Collector) Span() (from, to time.Time) { return c.sheet.From, c.sheet.T
 // Entry takes the journal's next entry, oldest first, with what the city was told
 // last of its time: a sheet that says something else would be no evidence.
 func (c *Collector) Entry(e presence.Entry, t presence.Timing) {
-	if lo, hi, ok := bounds(t); ok {
+	before := c.before
+	if lo, hi, ok := t.Bounds(); ok {
 		for _, i := range c.undated {
 			c.sheet.Uncertain[i].Latest = hi
 		}
 		c.undated = c.undated[:0]
+		for _, o := range c.unended {
+			c.outage(o.endedBy(hi))
+		}
+		c.unended = c.unended[:0]
 		if lo.After(c.before) {
 			c.before = lo
 		}
+		c.know(e.At, t)
 	}
 	switch {
 	case e.Tag != nil && e.Tag.Conflict:
@@ -123,28 +132,16 @@ func (c *Collector) Entry(e presence.Entry, t presence.Timing) {
 			c.conflict(e, t, check.Tag)
 		}
 	case e.Start != nil:
-		c.start(e, t)
+		c.start(e, t, before)
 	case e.Gap != nil:
 		c.gap(e, t)
 	}
 	c.last = e
 }
 
-// bounds are the instants between which an event happened; false where nothing
-// is known.
-func bounds(t presence.Timing) (lo, hi time.Time, ok bool) {
-	switch {
-	case t.Quality == presence.QualityBounded:
-		return t.Min, t.Max, true
-	case t.Time.IsZero():
-		return lo, hi, false
-	}
-	return t.Time.Add(-t.Error), t.Time.Add(t.Error), true
-}
-
 // conflict notes a tag that is in conflict, by an event that is surely of the day.
 func (c *Collector) conflict(e presence.Entry, t presence.Timing, tag string) {
-	lo, hi, ok := bounds(t)
+	lo, hi, ok := t.Bounds()
 	if !ok || lo.Before(c.sheet.From) || !hi.Before(c.sheet.To) {
 		return
 	}
@@ -161,7 +158,7 @@ func (c *Collector) tap(e presence.Entry, t presence.Timing) {
 		Event: presence.EventID{Stream: e.Stream, Seq: e.Seq},
 		Badge: e.Badge.Badge, Reader: e.Badge.Reader, At: t,
 	}
-	lo, hi, known := bounds(t)
+	lo, hi, known := t.Bounds()
 	switch {
 	case !known:
 		tap.Earliest = c.before
@@ -193,7 +190,7 @@ func (c *Collector) tap(e presence.Entry, t presence.Timing) {
 // start notes that the gateway was off before this entry: since it was last known
 // to run, which is the most that it can have been. That is what the start says,
 // or at least the entry before it.
-func (c *Collector) start(e presence.Entry, t presence.Timing) {
+func (c *Collector) start(e presence.Entry, t presence.Timing, before time.Time) {
 	p := e.Start.Previous
 	alive := e.Start.Alive
 	if last := c.last.At; c.last.Pos != 0 && (alive == nil || isAfter(last, *alive)) {
@@ -209,8 +206,15 @@ func (c *Collector) start(e presence.Entry, t presence.Timing) {
 	case alive.Boot != e.At.Boot:
 		what = alerts.PowerOff
 	}
-	o := Outage{What: alerts.Outage{Failure: what}, From: c.times.Timing(*alive), To: t, Times: 1}
+	o := Outage{What: alerts.Outage{Failure: what}, From: c.timing(*alive), To: t, Times: 1}
+	if _, hi, ok := t.Bounds(); ok && o.From.Time.IsZero() && !before.IsZero() {
+		o.From = presence.Between(before, hi)
+	}
 	if what == alerts.Stopped && isBrief(*alive, e.At, o) {
+		return
+	}
+	if t.Time.IsZero() {
+		c.unended = append(c.unended, o)
 		return
 	}
 	c.outage(o)
@@ -223,8 +227,8 @@ func isBrief(from, to presence.Reading, o Outage) bool {
 	if !ok || from.Boot != to.Boot || d < 0 || d >= outage.Brief {
 		return false
 	}
-	_, begun, known := bounds(o.From)
-	ended, _, also := bounds(o.To)
+	_, begun, known := o.From.Bounds()
+	ended, _, also := o.To.Bounds()
 	return !known || !also || ended.Sub(begun) < outage.Brief
 }
 
@@ -234,28 +238,48 @@ func isAfter(a, b presence.Reading) bool {
 	return ok && d > 0
 }
 
-// Outage takes a stretch that was noted while it lasted; a nil end is an outage
-// that goes on. Within it the thing failed so many times, for so long altogether.
-func (c *Collector) Outage(what alerts.Outage, from presence.Reading, to *presence.Reading, times int, down time.Duration) {
-	o := Outage{What: what, From: c.times.Timing(from), Open: to == nil, Times: times, Down: down}
-	if to != nil {
-		o.To = c.times.Timing(*to)
+// Outage takes a stretch that was noted while it lasted. It is called after all
+// entries, which may tell more of when that was.
+func (c *Collector) Outage(noted outage.Outage) {
+	o := Outage{
+		What: noted.What, From: noted.Began, To: noted.Ended,
+		Open: noted.To == nil, Times: noted.Times, Down: noted.Down,
+	}
+	if o.From.Time.IsZero() {
+		o.From = c.timing(noted.From)
+	}
+	if !o.Open && o.To.Time.IsZero() {
+		o.To = c.timing(*noted.To)
 	}
 	c.outage(o)
 }
 
 // outage keeps one that may have touched the day.
 func (c *Collector) outage(o Outage) {
-	if lo, _, ok := bounds(o.From); ok && !lo.Before(c.sheet.To) {
-		return
+	if c.mayTouch(o) {
+		c.sheet.Outages = append(c.sheet.Outages, o)
 	}
-	if _, hi, ok := bounds(o.To); ok && !hi.After(c.sheet.From) {
-		return
+}
+
+// mayTouch reports whether an outage may have been on the day.
+func (c *Collector) mayTouch(o Outage) bool {
+	if lo, _, ok := o.From.Bounds(); ok && !lo.Before(c.sheet.To) {
+		return false
 	}
-	if o.From.Time.IsZero() && o.To.Time.IsZero() && !o.Open {
-		return // of a time of which nothing is known
+	if _, hi, ok := o.To.Bounds(); ok && !hi.After(c.sheet.From) {
+		return false
 	}
-	c.sheet.Outages = append(c.sheet.Outages, o)
+	// Of a time of which nothing is known it is of no day.
+	return !o.From.Time.IsZero() || !o.To.Time.IsZero() || o.Open
+}
+
+// endedBy is an outage of whose end nothing is known but that it was over by an
+// instant.
+func (o Outage) endedBy(latest time.Time) Outage {
+	if began, _, ok := o.From.Bounds(); ok && o.To.Time.IsZero() && !o.Open {
+		o.To = presence.Between(began, latest)
+	}
+	return o
 }
 
 func (c *Collector) gap(e presence.Entry, t presence.Timing) {
@@ -264,16 +288,16 @@ func (c *Collector) gap(e presence.Entry, t presence.Timing) {
 		Reason: e.Gap.Reason, Kinds: maps.Clone(e.Gap.Kinds), Found: t,
 	}
 	if e.Gap.First != nil {
-		g.First = c.times.Timing(*e.Gap.First)
+		g.First = c.timing(*e.Gap.First)
 	}
 	if e.Gap.Last != nil {
-		g.Last = c.times.Timing(*e.Gap.Last)
+		g.Last = c.timing(*e.Gap.Last)
 	}
 	// What is not known to have been on other days may have been on this one.
-	if lo, _, ok := bounds(g.First); ok && !lo.Before(c.sheet.To) {
+	if lo, _, ok := g.First.Bounds(); ok && !lo.Before(c.sheet.To) {
 		return
 	}
-	if _, hi, ok := bounds(cmp.Or(g.Last, t)); ok && !hi.After(c.sheet.From) {
+	if _, hi, ok := cmp.Or(g.Last, t).Bounds(); ok && !hi.After(c.sheet.From) {
 		return
 	}
 	c.sheet.Gaps = append(c.sheet.Gaps, g)
@@ -293,8 +317,24 @@ func (c *Collector) Now(t presence.Timing) { c.now = t }
 // begun reports whether the day may have begun. An event that lies on the day or
 // after it contradicts a clock that says it has not, and is no less worth.
 func (c *Collector) begun() bool {
-	_, latest, known := bounds(c.now)
+	_, latest, known := c.now.Bounds()
 	return !known || latest.After(c.sheet.From) || !c.before.Before(c.sheet.From)
+}
+
+// outages are those that may have touched the day. What is over was over before the
+// sheet is made, if nothing else is known of its end; an event that was later than
+// that contradicts the clock, and is no less worth.
+func (c *Collector) outages() []Outage {
+	all := slices.Concat(c.sheet.Outages, c.unended)
+	if _, latest, ok := c.now.Bounds(); ok {
+		if c.before.After(latest) {
+			latest = c.before
+		}
+		for i := range all {
+			all[i] = all[i].endedBy(latest)
+		}
+	}
+	return slices.DeleteFunc(all, func(o Outage) bool { return !c.mayTouch(o) })
 }
 
 // Sheet is the day as far as the entries went.
@@ -303,6 +343,7 @@ func (c *Collector) Sheet() Sheet {
 	for _, id := range slices.Sorted(maps.Keys(c.badges)) {
 		s.Badges = append(s.Badges, *c.badges[id])
 	}
+	s.Outages = c.outages()
 	if !c.begun() {
 		s.Uncertain, s.Outages, s.Gaps = nil, nil, nil
 	}
@@ -312,7 +353,6 @@ func (c *Collector) Sheet() Sheet {
 	s.Uncertain = slices.DeleteFunc(slices.Clone(s.Uncertain), func(t Tap) bool {
 		return !t.Earliest.IsZero() && !t.Earliest.Before(s.To) || !t.Latest.IsZero() && !t.Latest.After(s.From)
 	})
-	s.Outages = slices.Clone(s.Outages)
 	slices.SortStableFunc(s.Outages, func(a, b Outage) int { return a.From.Time.Compare(b.From.Time) })
 	return s
 }

@@ -3,11 +3,13 @@ package recap_test
 import (
 	"bytes"
 	"encoding/csv"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/recap"
 )
@@ -159,9 +161,9 @@ func TestOutagesOfTheDay(t *testing.T) {
 	end := at(2, "2026-11-23 10:30:00")
 	other := at(2, "2026-11-22 11:30:00")
 	s := d.sheet(readings{}, func(c *recap.Collector) {
-		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, at(2, "2026-11-23 10:00:00"), &end, 1, 0)
-		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, at(2, "2026-11-22 10:00:00"), &other, 1, 0)
-		c.Outage(alerts.Outage{Failure: alerts.JournalNoRoom}, at(2, "2026-11-23 15:00:00"), nil, 1, 0)
+		c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, From: at(2, "2026-11-23 10:00:00"), To: &end, Times: 1})
+		c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, From: at(2, "2026-11-22 10:00:00"), To: &other, Times: 1})
+		c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.JournalNoRoom}, From: at(2, "2026-11-23 15:00:00"), Times: 1})
 	})
 	var got []string
 	for _, o := range s.Outages {
@@ -219,7 +221,7 @@ func full() recap.Sheet {
 		Quality: presence.QualityBounded, Time: day.Add(8 * time.Hour), Error: time.Minute,
 		Min: day.Add(8*time.Hour - time.Minute), Max: day.Add(8*time.Hour + time.Minute),
 	}}, func(c *recap.Collector) {
-		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, at(2, "2026-11-23 10:00:00"), nil, 1, 0)
+		c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, From: at(2, "2026-11-23 10:00:00"), Times: 1})
 	})
 }
 
@@ -279,7 +281,7 @@ func TestNoCellOfARecapIsAFormula(t *testing.T) {
 			Reason: presence.GapReason(formula), Kinds: map[string]int{formula: 2},
 		}})
 		s := d.sheet(readings{}, func(c *recap.Collector) {
-			c.Outage(alerts.Outage{Failure: alerts.Failure(formula)}, at(1, "2026-11-23 10:00:00"), nil, 1, 0)
+			c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.Failure(formula)}, From: at(1, "2026-11-23 10:00:00"), Times: 1})
 		})
 		var b bytes.Buffer
 		if err := s.CSV(&b); err != nil {
@@ -416,11 +418,11 @@ func TestAnEndBetweenTwoInstantsIsNoInstant(t *testing.T) {
 	d.add(from, presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: "reyax:2", Conflict: true}})
 	d.add(to, presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: "reyax:2", Conflict: true}})
 	s := d.sheet(times, func(c *recap.Collector) {
-		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "both"}, from, &to, 1, 0)
+		c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.ReaderBroken, Name: "both"}, From: from, To: &to, Times: 1})
 		known := at(1, "2026-11-23 09:00:00")
-		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "from"}, from, &known, 1, 0)
-		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "to"}, known, &to, 1, 0)
-		c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "open"}, from, nil, 1, 0)
+		c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.ReaderBroken, Name: "from"}, From: from, To: &known, Times: 1})
+		c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.ReaderBroken, Name: "to"}, From: known, To: &to, Times: 1})
+		c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.ReaderBroken, Name: "open"}, From: from, Times: 1})
 	})
 	var table bytes.Buffer
 	if err := s.CSV(&table); err != nil {
@@ -479,8 +481,8 @@ func TestADayThatHasNotBegunHasNoFailures(t *testing.T) {
 			d.tap(asleep, "h:bb")
 			d.add(asleep, presence.Draft{Kind: presence.KindGap, Gap: &presence.Gap{Reason: presence.GapWriteFailed}})
 			s := d.sheet(readings{}, func(c *recap.Collector) {
-				c.Outage(alerts.Outage{Failure: alerts.ReceiverLost, Name: "yard"}, began, nil, 1, 0)
-				c.Outage(alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, began, &asleep, 1, 0)
+				c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.ReceiverLost, Name: "yard"}, From: began, Times: 1})
+				c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, From: began, To: &asleep, Times: 1})
 				c.Now(tc.now)
 			})
 			if got := [3]int{len(s.Outages), len(s.Gaps), len(s.Uncertain)}; tc.want && got != [3]int{2, 1, 1} || !tc.want && got != [3]int{} {
@@ -532,5 +534,93 @@ func TestABriefRestartIsNoFailure(t *testing.T) {
 				t.Errorf("outages %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestWhatTheClockForgotLastsForNoDayTooMany: a clock knows its last boots only. What
+// was read in another is dated by what the city was told of that boot's entries, or
+// at least by the order.
+func TestWhatTheClockForgotLastsForNoDayTooMany(t *testing.T) {
+	const forgotten, never = 7, 8
+	on := func(day int, clock string) time.Time {
+		at, err := time.ParseInLocation("2006-01-02 15:04:05", fmt.Sprintf("2026-11-%02d %s", day, clock), wib)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	// In that boot nobody set the clock, and what its entries were is known from
+	// when it still was.
+	in := func(boot byte, hours float64) presence.Reading {
+		return presence.Reading{Boot: presence.ID{boot}, Boottime: time.Duration(hours * float64(time.Hour))}
+	}
+	synced := func(day int, clock string) presence.Reading {
+		return at(1, on(day, clock).Format("2006-01-02 15:04:05"))
+	}
+	alive, first, last := in(forgotten, 9), in(forgotten, 2), in(forgotten, 3)
+	var d diary
+	told := make(map[uint64]presence.Timing)
+	add := func(r presence.Reading, t presence.Timing, add func()) {
+		add()
+		told[uint64(len(d.entries))] = t
+	}
+	corrected := func(at time.Time) presence.Timing {
+		return presence.Timing{Quality: presence.QualityCorrected, Time: at, Error: time.Second}
+	}
+	unknown := presence.Timing{Quality: presence.QualityUnsynced}
+	plain := func(day int, clock string, do func(presence.Reading)) {
+		r := synced(day, clock)
+		add(r, presence.Raw(r), func() { do(r) })
+	}
+	plain(20, "07:00:00", func(r presence.Reading) { d.start(r, true) })
+	add(in(forgotten, 1), corrected(on(21, "08:00:00")), func() { d.start(in(forgotten, 1), true) })
+	// A power cut, after which the next start names when the process was last alive.
+	plain(23, "07:00:00", func(r presence.Reading) {
+		d.start(r, false)
+		d.entries[len(d.entries)-1].Start.Alive = &alive
+		d.entries[len(d.entries)-1].Start.Previous.Clean = false
+	})
+	plain(23, "07:00:01", func(r presence.Reading) {
+		d.add(r, presence.Draft{Kind: presence.KindGap, Gap: &presence.Gap{Reason: presence.GapWriteFailed, First: &first, Last: &last}})
+	})
+	// A start of which nobody knows when it was, and one after it.
+	add(in(never, 0), unknown, func() { d.start(in(never, 0), false) })
+	plain(24, "07:00:00", func(r presence.Reading) { d.start(r, false) })
+	plain(27, "07:00:00", func(r presence.Reading) { d.tap(r, "h:aa") })
+
+	end := in(forgotten, 10)
+	lines := make(map[int]string)
+	for n := 18; n < 28; n++ {
+		c := recap.New(origin, on(n, "12:00:00"), readings{})
+		for _, e := range d.entries {
+			c.Entry(e, told[e.Pos])
+		}
+		c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, From: in(forgotten, 3), To: &end, Times: 1})
+		c.Now(corrected(on(27, "12:00:00")))
+		var all []string
+		s := c.Sheet()
+		for _, o := range s.Outages {
+			from, to, _ := o.From.Bounds()
+			began, ended, _ := o.To.Bounds()
+			all = append(all, fmt.Sprintf("%s %s~%s to %s~%s", o.What.Code(), from.In(wib).Format("02-15"), to.In(wib).Format("02-15"), began.In(wib).Format("02-15"), ended.In(wib).Format("02-15")))
+		}
+		for _, g := range s.Gaps {
+			all = append(all, "gap "+g.First.Time.In(wib).Format("02-15")+" "+g.Last.Time.In(wib).Format("02-15"))
+		}
+		lines[n] = strings.Join(all, ", ")
+	}
+	off := "power-off 21-15~21-16 to 23-06~23-07"
+	restart := "power-off 23-07~23-07 to 23-07~24-07"
+	want := map[int]string{
+		20: "stopped 20-06~20-07 to 21-07~21-08",
+		21: "stopped 20-06~20-07 to 21-07~21-08, reader-door 21-09~21-10 to 21-16~21-17, " + off + ", gap 21-09 21-10",
+		22: off,
+		23: off + ", " + restart + ", power-off 23-07~24-07 to 24-06~24-07",
+		24: restart + ", power-off 23-07~24-07 to 24-06~24-07",
+	}
+	for n := 18; n < 28; n++ {
+		if lines[n] != want[n] {
+			t.Errorf("the sheet of day %d has %q, want %q", n, lines[n], want[n])
+		}
 	}
 }
