@@ -36,6 +36,3 @@ func (t *Tracker) Look(seen []Card) (arrived []Card, left []UID) {
 	}
 	return arrived, left
 }
-
-// Present tells how many cards are taken to lie in the field.
-func (t *Tracker) Present() int { return len(t.present) }

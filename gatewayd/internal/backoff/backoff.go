@@ -27,9 +27,6 @@ func (b *Backoff) Next() time.Duration {
 // Reset starts over after a success.
 func (b *Backoff) Reset() { b.bound = 0 }
 
-// Wait waits for the next attempt, or returns false because the context ended.
-func (b *Backoff) Wait(ctx context.Context) bool { return Sleep(ctx, b.Next()) }
-
 // Sleep waits, or returns false because the context ended.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	if ctx.Err() != nil {

@@ -46,16 +46,6 @@ type Calendar struct {
 	Holidays []Date         // closed, also within periods
 }
 
-// National is the working week of Perpres 21/2023: Monday to Thursday
-// 07:30-16:00 and Friday 07:30-16:30.
-func National(loc *time.Location) Calendar {
-	long := []Span{{7*time.Hour + 30*time.Minute, 16 * time.Hour}}
-	friday := []Span{{7*time.Hour + 30*time.Minute, 16*time.Hour + 30*time.Minute}}
-	return Calendar{Location: loc, Week: Week{
-		time.Monday: long, time.Tuesday: long, time.Wednesday: long, time.Thursday: long, time.Friday: friday,
-	}}
-}
-
 // Open reports whether the office is open at an instant. What counts is the
 // wall clock: an hour that it shows twice, when summer time ends, is open
 // twice.
@@ -73,62 +63,6 @@ func (c Calendar) Open(t time.Time) bool {
 		}
 	}
 	return false
-}
-
-// horizon is how far Next looks ahead, in days.
-const horizon = 2 * 366
-
-// Next is the first instant after t at which the office opens or closes, or
-// the zero time if there is none within two years.
-func (c Calendar) Next(t time.Time) time.Time {
-	if c.Always {
-		return time.Time{}
-	}
-	open := c.Open(t)
-	from := t.UTC().Truncate(24 * time.Hour)
-	for range horizon {
-		to := from.Add(24 * time.Hour)
-		for _, at := range c.turns(from, to) {
-			if at.After(t) && c.Open(at) != open {
-				return at.In(c.location())
-			}
-		}
-		from = to
-	}
-	return time.Time{}
-}
-
-// turns is every instant in [from, to), in order, at which Open can change:
-// where the wall clock shows the begin or the end of a span, and where the wall
-// clock itself jumps. Some of them change nothing.
-func (c Calendar) turns(from, to time.Time) []time.Time {
-	var list []time.Time
-	// Within one stretch the zone's offset is constant.
-	for start := from; start.Before(to); {
-		local := start.In(c.location())
-		_, offset := local.Zone()
-		_, end := local.ZoneBounds()
-		if end.IsZero() || end.After(to) {
-			end = to
-		}
-		list = append(list, start)
-		shift := time.Duration(offset) * time.Second
-		// The wall clock of this stretch, as if it were UTC.
-		wallStart, wallEnd := start.UTC().Add(shift), end.UTC().Add(shift)
-		for midnight := wallStart.Truncate(24 * time.Hour); midnight.Before(wallEnd); midnight = midnight.Add(24 * time.Hour) {
-			year, month, day := midnight.Date()
-			for _, s := range c.spans(Date{year, month, day}) {
-				for _, edge := range []time.Duration{s.Start, s.End} {
-					if at := midnight.Add(edge - shift); !at.Before(start) && at.Before(end) {
-						list = append(list, at)
-					}
-				}
-			}
-		}
-		start = end
-	}
-	slices.SortFunc(list, time.Time.Compare)
-	return list
 }
 
 // spans is when the office is open on a day.

@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 	_ "time/tzdata"
-
-	"pgregory.net/rapid"
 )
 
 // malang is where the gateways stand: UTC+7, no summer time.
@@ -48,9 +46,26 @@ func office(loc *time.Location) Calendar {
 	}
 }
 
+// national is the working week of Perpres 21/2023: Monday to Thursday 07:30-16:00
+// and Friday 07:30-16:30.
+func national(loc *time.Location) Calendar {
+	long := []Span{span(730, 1600)}
+	return Calendar{Location: loc, Week: Week{
+		time.Monday: long, time.Tuesday: long, time.Wednesday: long, time.Thursday: long, time.Friday: {span(730, 1630)},
+	}}
+}
+
 func TestOpen(t *testing.T) {
 	loc := malang(t)
-	national, six := National(loc), office(loc)
+	national, six := national(loc), office(loc)
+	berlin := Calendar{Location: zone(t, "Europe/Berlin")}
+	for d := range berlin.Week {
+		berlin.Week[d] = []Span{span(230, 245)}
+	}
+	santiago := Calendar{Location: zone(t, "America/Santiago"), Week: Week{time.Sunday: {span(0, 1)}}}
+	leap := Calendar{Location: loc, Periods: []Period{{
+		From: Date{2028, 2, 29}, To: Date{2028, 2, 29}, Week: Week{time.Tuesday: {span(0, 2400)}},
+	}}}
 	for _, tt := range []struct {
 		name string
 		cal  Calendar
@@ -89,6 +104,22 @@ func TestOpen(t *testing.T) {
 		{"leap day, a Tuesday", national, "2028-02-29T10:00:00+07:00", true},
 		{"day after the leap day", six, "2028-03-01T13:30:00+07:00", true},
 
+		{"a period of one leap day", leap, "2028-02-29T00:00:00+07:00", true},
+		{"the day after it", leap, "2028-03-01T00:00:00+07:00", false},
+
+		// On 29 March 2026 Berlin's clocks jump from 02:00 to 03:00.
+		{"a span that the clock jumps over, before", berlin, "2026-03-29T01:59:59+01:00", false},
+		{"a span that the clock jumps over, after", berlin, "2026-03-29T03:00:00+02:00", false},
+		// On 25 October 2026 they show 02:00 to 03:00 twice.
+		{"a span that comes twice, once", berlin, "2026-10-25T02:30:00+02:00", true},
+		{"a span that comes twice, between", berlin, "2026-10-25T02:45:00+02:00", false},
+		{"a span that comes twice, again", berlin, "2026-10-25T02:30:00+01:00", true},
+		{"a span that comes twice, ends", berlin, "2026-10-25T02:45:00+01:00", false},
+		// On 7 May 2011 Santiago's clocks went back from midnight to 23:00.
+		{"the last hour of the day, once", santiago, "2011-05-07T23:59:59-03:00", false},
+		{"the last hour of the day, again", santiago, "2011-05-07T23:30:00-04:00", false},
+		{"the first minute of the day that came late", santiago, "2011-05-08T00:00:00-04:00", true},
+
 		{"zero value", Calendar{}, "2026-11-23T10:00:00Z", false},
 		{"always", Calendar{Always: true, Holidays: []Date{{2026, 11, 22}}}, "2026-11-22T03:00:00Z", true},
 	} {
@@ -104,74 +135,6 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-func TestNext(t *testing.T) {
-	loc := malang(t)
-	national, six := National(loc), office(loc)
-	nights := Calendar{Location: loc}
-	for d := range nights.Week {
-		nights.Week[d] = []Span{span(0, 2400)}
-	}
-	berlin := Calendar{Location: zone(t, "Europe/Berlin")}
-	for d := range berlin.Week {
-		berlin.Week[d] = []Span{span(230, 245)}
-	}
-	santiago := Calendar{Location: zone(t, "America/Santiago"), Week: Week{time.Sunday: {span(0, 1)}}}
-	leap := Calendar{Location: loc, Periods: []Period{{
-		From: Date{2028, 2, 29}, To: Date{2028, 2, 29}, Week: Week{time.Tuesday: {span(0, 2400)}},
-	}}}
-	for _, tt := range []struct {
-		name string
-		cal  Calendar
-		at   string
-		want string // "" is never
-	}{
-		{"opens", national, "2026-11-23T03:00:00+07:00", "2026-11-23T07:30:00+07:00"},
-		{"one instant before", national, "2026-11-23T07:29:59.999999999+07:00", "2026-11-23T07:30:00+07:00"},
-		{"at the opening comes the closing", national, "2026-11-23T07:30:00+07:00", "2026-11-23T16:00:00+07:00"},
-		{"over the weekend", national, "2026-11-27T16:30:00+07:00", "2026-11-30T07:30:00+07:00"},
-		{"into the break", six, "2026-11-27T08:00:00+07:00", "2026-11-27T11:30:00+07:00"},
-		{"24:00", six, "2026-11-28T20:00:00+07:00", "2026-11-29T00:00:00+07:00"},
-		{"over a holiday", six, "2026-12-24T14:00:00+07:00", "2026-12-26T18:00:00+07:00"},
-		{"into Ramadan", six, "2027-02-07T00:00:00+07:00", "2027-02-08T08:00:00+07:00"},
-		{"out of Ramadan", six, "2027-03-09T20:00:00+07:00", "2027-03-10T07:30:00+07:00"},
-		{"leap day opens", leap, "2027-03-01T00:00:00+07:00", "2028-02-29T00:00:00+07:00"},
-		{"leap day closes", leap, "2028-02-29T12:00:00+07:00", "2028-03-01T00:00:00+07:00"},
-		{"too far away", leap, "2025-01-01T00:00:00+07:00", ""},
-		{"never closes", nights, "2026-11-23T03:00:00+07:00", ""},
-		{"never opens", Calendar{Location: loc}, "2026-11-23T03:00:00+07:00", ""},
-		{"always", Calendar{Always: true}, "2026-11-23T03:00:00+07:00", ""},
-		// On 29 March 2026 Berlin's clocks jump from 02:00 to 03:00.
-		{"a span that the clock jumps over", berlin, "2026-03-29T00:00:00+01:00", "2026-03-30T02:30:00+02:00"},
-		// On 25 October 2026 they show 02:00 to 03:00 twice.
-		{"a span that comes twice, once", berlin, "2026-10-25T00:00:00+02:00", "2026-10-25T02:30:00+02:00"},
-		{"a span that comes twice, again", berlin, "2026-10-25T02:45:00+02:00", "2026-10-25T02:30:00+01:00"},
-		// On 7 May 2011 Santiago's clocks went back from midnight to 23:00.
-		{"the first minute of the day that came late", santiago, "2011-05-07T22:00:00-03:00", "2011-05-08T00:00:00-04:00"},
-		{"a span that comes twice, ends", berlin, "2026-10-25T02:30:00+01:00", "2026-10-25T02:45:00+01:00"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			at, err := time.Parse(time.RFC3339Nano, tt.at)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := tt.cal.Next(at)
-			if tt.want == "" {
-				if !got.IsZero() {
-					t.Errorf("Next(%s) = %v, want never", tt.at, got)
-				}
-				return
-			}
-			want, err := time.Parse(time.RFC3339Nano, tt.want)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !got.Equal(want) {
-				t.Errorf("Next(%s) = %v, want %v", tt.at, got, want)
-			}
-		})
-	}
-}
-
 // TestOpenWhereTheClockJumps walks through a spring morning whose opening hour
 // does not exist: the office opens when the clock jumps.
 func TestOpenWhereTheClockJumps(t *testing.T) {
@@ -181,41 +144,4 @@ func TestOpenWhereTheClockJumps(t *testing.T) {
 	if cal.Open(jump.Add(-1)) || !cal.Open(jump) {
 		t.Errorf("open before the jump %v, after it %v; want false, true", cal.Open(jump.Add(-1)), cal.Open(jump))
 	}
-	if got := cal.Next(jump.Add(-time.Hour)); !got.Equal(jump) {
-		t.Errorf("Next = %v, want the jump %v", got, jump)
-	}
-}
-
-// TestNextIsTheFirstChange holds Next to a plain walk through the minutes, in
-// zones with and without summer time, some with odd offsets.
-func TestNextIsTheFirstChange(t *testing.T) {
-	var zones []*time.Location
-	for _, name := range []string{"Asia/Jakarta", "Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia", "Asia/Kathmandu", "America/Santiago"} {
-		zones = append(zones, zone(t, name))
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		cal := Calendar{Location: rapid.SampledFrom(zones).Draw(t, "zone")}
-		minute := rapid.IntRange(0, 24*60)
-		for d := range cal.Week {
-			for range rapid.IntRange(0, 2).Draw(t, "spans") {
-				a, b := minute.Draw(t, "a"), minute.Draw(t, "b")
-				cal.Week[d] = append(cal.Week[d], Span{time.Duration(min(a, b)) * time.Minute, time.Duration(max(a, b)) * time.Minute})
-			}
-		}
-		start := time.Date(2011, 1, 1, 0, rapid.IntRange(0, 2*365*24*60).Draw(t, "start"), 0, 0, time.UTC)
-		if _, jump := start.In(cal.Location).ZoneBounds(); !jump.IsZero() && rapid.Bool().Draw(t, "near a jump") {
-			start = jump.UTC().Truncate(time.Minute).Add(-time.Duration(rapid.IntRange(0, 2*24*60).Draw(t, "before")) * time.Minute)
-		}
-		at, end := start.Add(time.Minute), start.Add(3*24*time.Hour)
-		for cal.Open(at) == cal.Open(start) && at.Before(end) {
-			at = at.Add(time.Minute)
-		}
-		got := cal.Next(start)
-		if at.Before(end) && !got.Equal(at) {
-			t.Fatalf("Next(%v) = %v, want %v", start, got, at)
-		}
-		if !at.Before(end) && !got.IsZero() && got.Before(end) {
-			t.Fatalf("Next(%v) = %v, but nothing changes until %v", start, got, end)
-		}
-	})
 }

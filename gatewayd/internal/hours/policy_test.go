@@ -8,12 +8,12 @@ import (
 
 func TestPolicyTakesEffectAtOnce(t *testing.T) {
 	loc := malang(t)
-	p := NewPolicy(National(loc))
+	p := NewPolicy(national(loc))
 	monday := time.Date(2026, 11, 23, 12, 30, 0, 0, loc)
 	if !p.Open(monday) || p.Always() {
 		t.Error("the national week is closed on Monday at noon, or always open")
 	}
-	lunch := National(loc)
+	lunch := national(loc)
 	lunch.Week[time.Monday] = []Span{span(730, 1200), span(1300, 1600)}
 	p.Set(lunch)
 	for at, want := range map[time.Time]bool{
@@ -35,7 +35,7 @@ func TestPolicyTakesEffectAtOnce(t *testing.T) {
 
 // TestPolicyIsAskedWhileItChanges is for the race detector.
 func TestPolicyIsAskedWhileItChanges(t *testing.T) {
-	p := NewPolicy(National(malang(t)))
+	p := NewPolicy(national(malang(t)))
 	var asking sync.WaitGroup
 	for range 4 {
 		asking.Go(func() {

@@ -17,14 +17,15 @@ var (
 	stream = presence.ID{0x01, 0x9a, 6: 0x70, 8: 0x80}
 )
 
-// week is the national week, with a break at noon.
+// week is the working week of Perpres 21/2023, with a break at noon.
 func week() hours.Calendar {
-	c := hours.National(wib)
-	noon, one := 12*time.Hour, 13*time.Hour
-	for day, spans := range c.Week {
-		if len(spans) > 0 {
-			c.Week[day] = []hours.Span{{Start: spans[0].Start, End: noon}, {Start: one, End: spans[0].End}}
+	c := hours.Calendar{Location: wib}
+	for day := time.Monday; day <= time.Friday; day++ {
+		end := 16 * time.Hour
+		if day == time.Friday {
+			end += 30 * time.Minute
 		}
+		c.Week[day] = []hours.Span{{Start: 7*time.Hour + 30*time.Minute, End: 12 * time.Hour}, {Start: 13 * time.Hour, End: end}}
 	}
 	return c
 }

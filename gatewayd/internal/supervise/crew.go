@@ -61,14 +61,6 @@ func NewCrew(log *slog.Logger, systemd *Systemd) *Crew {
 	return &Crew{log: log, systemd: systemd, changed: make(chan struct{})}
 }
 
-// Run runs tasks in a crew of their own; see Crew.Run.
-func Run(ctx context.Context, log *slog.Logger, tasks ...Task) error {
-	return NewCrew(log, nil).Run(ctx, func() time.Duration { return usualPatience }, tasks...)
-}
-
-// usualPatience is how long tasks have for their end where nobody says otherwise.
-const usualPatience = 3 * time.Second
-
 // Run runs all tasks until the context ends, which is no error, or one of them
 // fails fatally, which ends the others and is returned. Then it asks how long it
 // may wait for them: ErrStuck names those that are left behind. No two tasks of a

@@ -17,7 +17,7 @@ func TestFailedTasksComeBackAndOthersGoOn(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		var failing, panicking, early, steady int
-		err := supervise.Run(ctx, slog.New(slog.DiscardHandler),
+		err := run(ctx,
 			supervise.Task{Name: "failing", Run: func(context.Context) error { failing++; return errors.New("no") }},
 			supervise.Task{Name: "panicking", Run: func(context.Context) error { panicking++; panic("oh") }},
 			supervise.Task{Name: "early", Run: func(context.Context) error { early++; return nil }},
@@ -41,7 +41,7 @@ func TestFailedTasksComeBackAndOthersGoOn(t *testing.T) {
 func TestFatalEndsAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("failed sync")
-		err := supervise.Run(t.Context(), slog.New(slog.DiscardHandler),
+		err := run(t.Context(),
 			supervise.Task{Name: "journal", Run: func(context.Context) error { return supervise.Fatal(broken) }},
 			supervise.Task{Name: "steady", Run: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
 		)
@@ -49,6 +49,11 @@ func TestFatalEndsAll(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// run runs tasks in a crew of their own.
+func run(ctx context.Context, tasks ...supervise.Task) error {
+	return supervise.NewCrew(slog.New(slog.DiscardHandler), nil).Run(ctx, seconds, tasks...)
 }
 
 // seconds is the patience of crews whose tasks end when they are told to.

@@ -78,7 +78,7 @@ func TestTaskThatFailedIsNotExpectedToBeat(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var tasks sync.WaitGroup
 	tasks.Go(func() {
-		_ = supervise.Run(ctx, slog.New(slog.DiscardHandler), supervise.Task{
+		_ = run(ctx, supervise.Task{
 			Name: "failing", Pulse: pulse,
 			Run: func(context.Context) error { pulse.Beat(0); return errors.New("no") },
 		})
@@ -97,7 +97,7 @@ func TestTaskThatHangsBeforeItsFirstBeat(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var tasks sync.WaitGroup
 	tasks.Go(func() {
-		_ = supervise.Run(ctx, slog.New(slog.DiscardHandler), supervise.Task{
+		_ = run(ctx, supervise.Task{
 			Name: "hanging", Pulse: s.Pulse("hanging"),
 			Run: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 		})
@@ -126,7 +126,7 @@ func TestTaskThatDoesNotEndIsLeftBehind(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		freed := make(chan struct{})
-		err := supervise.Run(ctx, slog.New(slog.DiscardHandler),
+		err := run(ctx,
 			supervise.Task{Name: "steady", Run: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
 			supervise.Task{Name: "reader door", Run: func(context.Context) error { <-freed; return nil }},
 		)

@@ -66,12 +66,8 @@ func (f *Fence) size() float64 {
 	return geo.Area(f.area)
 }
 
-// Classify says on which side a position is that is right within so many
-// metres.
-func (f *Fence) Classify(lat, lon, accuracy float64) presence.Zone {
-	return classify(f.beyond(lat, lon), accuracy)
-}
-
+// classify tells on which side of the border a position is that is so many metres
+// beyond it, right within its accuracy.
 func classify(beyond, accuracy float64) presence.Zone {
 	switch {
 	case math.Abs(beyond) < accuracy:

@@ -12,7 +12,16 @@ import (
 	"presence/gatewayd/internal/tags"
 )
 
-func national() func(time.Time) bool { return hours.National(wib).Open }
+func national() func(time.Time) bool { return nationalWeek().Open }
+
+// nationalWeek is the working week of Perpres 21/2023.
+func nationalWeek() hours.Calendar {
+	start := 7*time.Hour + 30*time.Minute
+	long, friday := []hours.Span{{Start: start, End: 16 * time.Hour}}, []hours.Span{{Start: start, End: 16*time.Hour + 30*time.Minute}}
+	return hours.Calendar{Location: wib, Week: hours.Week{
+		time.Monday: long, time.Tuesday: long, time.Wednesday: long, time.Thursday: long, time.Friday: friday,
+	}}
+}
 
 // Promise 7: tag data outside working hours never reaches the disk.
 func TestPromise7NothingOutsideHours(t *testing.T) {

@@ -164,7 +164,7 @@ func TestCheck(t *testing.T) {
 
 // Nobody asks for a person's whereabouts outside of working hours.
 func TestNoCheckOutsideHours(t *testing.T) {
-	week := hours.National(wib)
+	week := nationalWeek()
 	week.Holidays = []hours.Date{{Year: 2026, Month: 11, Day: 25}}
 	for _, tc := range []struct {
 		name  string

@@ -1,0 +1,9 @@
+package tags
+
+import "presence/gatewayd/internal/presence"
+
+// Classify tells on which side of the fence a position is that is right within
+// accuracy metres.
+func (f *Fence) Classify(lat, lon, accuracy float64) presence.Zone {
+	return classify(f.beyond(lat, lon), accuracy)
+}
