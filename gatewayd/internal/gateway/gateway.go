@@ -64,9 +64,9 @@ type Gateway struct {
 	journal *journal.Journal
 	outages *outage.Log
 
-	silence           silence      // of the readers
-	gates             alerts.Gates // of the alerts that come from numbers of the rooms
-	outagesUnsaved    bool         // as last said in the log
+	silence           *health.Silence // of the readers
+	gates             alerts.Gates    // of the alerts that come from numbers of the rooms
+	outagesUnsaved    bool            // as last said in the log
 	lamp              *lamp.Lamp
 	lampFault         error
 	fenceFault        error // why there is no fence although one is configured
@@ -726,3 +726,32 @@ func (d *Gateway) Drained(ctx context.Context) { d.uplink.Drained(ctx) }
 
 // Pending is how many recorded events have not been delivered yet.
 func (d *Gateway) Pending() int64 { return d.journal.Stats().Pending }
+
+// silentReaders are the readers that have seen no card for too long.
+func (d *Gateway) silentReaders() []alerts.Alert {
+	return d.silence.Alerts(d.clock.Now(), d.door.Health())
+}
+
+// maxRecalled is how many records are looked at for the last card of each reader.
+const maxRecalled = 20_000
+
+// recallCards reads from the journal when each reader last saw a card.
+func (d *Gateway) recallCards() {
+	d.silence = health.NewSilence(health.SilenceOptions{Open: d.hours.Open, Always: d.hours.Always, Timing: d.clock.Timing})
+	missing := make(map[string]bool)
+	for _, r := range d.cfg.Readers {
+		missing[r.Name] = true
+	}
+	looked := 0
+	err := d.journal.Tail(func(e presence.Entry) bool {
+		if e.Badge != nil && missing[e.Badge.Reader] {
+			d.silence.Recall(e.Badge.Reader, e.At)
+			delete(missing, e.Badge.Reader)
+		}
+		looked++
+		return len(missing) > 0 && looked < maxRecalled
+	})
+	if err != nil {
+		d.log.Warn("nobody knows when the readers saw their last card", "error", err)
+	}
+}

@@ -1,9 +1,10 @@
-package gateway
+package health_test
 
 import (
 	"testing"
 	"time"
 
+	"presence/gatewayd/internal/health"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -38,10 +39,6 @@ func TestAReaderWithoutCardsIsSaid(t *testing.T) {
 		"no working hours":           {last: monday, known: true, always: true, state: "ok", until: 8 * 24 * time.Hour, from: 160 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var s silence
-			if !tc.last.IsZero() {
-				s.saw("door", reading(tc.last))
-			}
 			timing := func(r presence.Reading) presence.Timing {
 				if !tc.known {
 					return presence.Timing{Quality: presence.QualityUnsynced}
@@ -52,12 +49,16 @@ func TestAReaderWithoutCardsIsSaid(t *testing.T) {
 			if tc.always {
 				open = func(time.Time) bool { return true }
 			}
+			s := health.NewSilence(health.SilenceOptions{Open: open, Always: func() bool { return tc.always }, Timing: timing})
+			if !tc.last.IsZero() {
+				s.Recall("door", reading(tc.last))
+			}
 			h := presence.ReaderHealth{Name: "door", State: tc.state}
 			for at := time.Duration(0); at <= tc.until; at += 20 * time.Second {
 				if tc.card > 0 && at == tc.card {
 					h.Seen++
 				}
-				as := s.look(reading(monday.Add(at)), []presence.ReaderHealth{h}, tc.always, open, timing)
+				as := s.Alerts(reading(monday.Add(at)), []presence.ReaderHealth{h})
 				want := tc.from > 0 && at >= tc.from && (tc.to == 0 || at < tc.to)
 				if got := len(as) > 0; got != want {
 					t.Fatalf("at %v it stands: %v", at, got)
