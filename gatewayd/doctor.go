@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/user"
 	"slices"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/google/uuid"
@@ -22,6 +21,7 @@ import (
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/doctor"
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/terminal"
 	"presence/gatewayd/internal/uplink"
 )
 
@@ -52,7 +52,7 @@ func (d doctorCmd) Run(ctx context.Context, c *cli, con console) error {
 		enc.SetIndent("", "  ")
 		err = enc.Encode(found)
 	} else {
-		indonesian := speaksIndonesian(os.Getenv)
+		indonesian := terminal.SpeaksIndonesian(os.Getenv)
 		w := tabwriter.NewWriter(con.out, 0, 0, 2, ' ', 0)
 		for _, f := range found.Checks {
 			text := f.Text(indonesian)
@@ -100,7 +100,7 @@ func (d doctorCmd) sweepGains(ctx context.Context, path string, con console) err
 		enc.SetIndent("", "  ")
 		err = enc.Encode(found)
 	} else {
-		err = found.Print(con.out, speaksIndonesian(os.Getenv))
+		err = found.Print(con.out, terminal.SpeaksIndonesian(os.Getenv))
 	}
 	if err != nil {
 		return fmt.Errorf("print gains: %w", err)
@@ -198,15 +198,4 @@ func self() pi.Account {
 		a.Groups = append(a.Groups, groups...)
 	}
 	return a
-}
-
-// speaksIndonesian reads the language of messages from the environment
-// (locale(7): LC_ALL, LC_MESSAGES, LANG; the first that is set decides).
-func speaksIndonesian(getenv func(string) string) bool {
-	for _, key := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
-		if v := getenv(key); v != "" {
-			return v == "id" || strings.HasPrefix(v, "id_") || strings.HasPrefix(v, "id.")
-		}
-	}
-	return false
 }

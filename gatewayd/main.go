@@ -80,6 +80,9 @@ type output struct {
 	err error
 }
 
+// Unwrap is where it prints to: for whoever looks whether that is a terminal.
+func (o *output) Unwrap() io.Writer { return o.Writer }
+
 // Write implements io.Writer.
 func (o *output) Write(p []byte) (int, error) {
 	n, err := o.Writer.Write(p)

@@ -1,0 +1,99 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"presence/gatewayd/internal/configured"
+	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
+)
+
+// atLamp is told of every answer of the lamp.
+func (d *demonstration) atLamp(a presence.Answer) {
+	d.say("lamp", strings.TrimPrefix(d.palette.Tap(a, float64(a.Took.Microseconds())/1000), a.Reader+"  "))
+	if a.Outcome == presence.Accepted {
+		d.greenMu.Lock()
+		d.green[fmt.Sprintf("%s-%d", a.Stream, a.Seq)] = true
+		d.greenMu.Unlock()
+	}
+}
+
+// atCity is told of every message that the city gets for the first time.
+func (d *demonstration) atCity(topic string, payload []byte) {
+	_, rest, _ := strings.Cut(strings.TrimPrefix(topic, "presence/v1/"), "/")
+	_, rest, _ = strings.Cut(rest, "/")
+	switch {
+	case strings.HasPrefix(rest, "event/"):
+		if text := d.palette.Arrived(payload); text != "" {
+			d.say("city", text)
+		}
+	case rest == "status":
+		d.say("city", "status "+string(payload))
+	}
+}
+
+// awaitDelivery gives the line time to take what waits.
+func (d *demonstration) awaitDelivery(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
+	defer cancel()
+	d.daemon.Drained(ctx)
+}
+
+// summary compares what went green, what the journal holds and what the city
+// has. What an interrupted morning leaves in the journal is not lost: it waits
+// there, as on any gateway whose line is down.
+func (d *demonstration) summary(interrupted bool) error {
+	kinds, ids, again := d.city.received()
+	d.greenMu.Lock()
+	defer d.greenMu.Unlock()
+	kept, err := d.kept()
+	if err != nil {
+		return err
+	}
+	lost, missing := 0, 0
+	for id := range d.green {
+		if ids[id] {
+			continue
+		}
+		missing++
+		if !kept[id] {
+			lost++
+		}
+	}
+	// More badge events than green taps would be taps that nobody made.
+	duplicates := max(kinds["badge"]-(len(d.green)-missing), 0)
+	waiting := int(d.daemon.Pending())
+	if !interrupted {
+		lost += waiting // there was time for all of it
+	}
+	d.text("")
+	d.text(fmt.Sprintf("%d events came twice because the line broke before their acknowledgement, and were recognised by their id.", again))
+	if interrupted && waiting > 0 {
+		d.text(fmt.Sprintf("%d events wait in the journal for the line, as they would on any gateway; the demo's journal goes with the demo.", waiting))
+	}
+	delivered := kinds["badge"] + kinds["tag"]
+	fmt.Fprintf(d.out, "demo: taps=%d tags=%d delivered=%d lost=%d duplicates=%d\n",
+		len(d.green), kinds["tag"], delivered, lost, duplicates)
+	if lost > 0 || duplicates > 0 {
+		return ErrFailed
+	}
+	return nil
+}
+
+// kept are the ids of the events in the journal of a gateway that has stopped.
+func (d *demonstration) kept() (map[string]bool, error) {
+	file, err := journal.OpenReadOnly(configured.JournalPath(d.cfg))
+	if err != nil {
+		return nil, err
+	}
+	ids := make(map[string]bool)
+	err = file.Scan(context.Background(), func(e presence.Entry) error {
+		ids[fmt.Sprintf("%s-%d", e.Stream, e.Seq)] = true
+		return nil
+	})
+	return ids, errors.Join(err, file.Close())
+}

@@ -1,0 +1,33 @@
+package demo
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"presence/gatewayd/internal/terminal"
+)
+
+// stage prints who did what when, whole lines only.
+type stage struct {
+	out     io.Writer
+	palette terminal.Palette
+	started time.Time
+	mu      sync.Mutex
+}
+
+func (s *stage) say(who, what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := fmt.Sprintf("%5.1f", time.Since(s.started).Seconds())
+	fmt.Fprintf(s.out, "%s  %s %s\n", s.palette.Dim(at), s.palette.Bold(fmt.Sprintf("%-7s", who)), what)
+}
+
+func (s *stage) title(text string) { s.text(s.palette.Bold(text)) }
+
+func (s *stage) text(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintln(s.out, text)
+}

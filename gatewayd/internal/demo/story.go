@@ -1,0 +1,169 @@
+package demo
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"presence/drivers/beacon/beacontest"
+	"presence/drivers/card"
+	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/sim"
+)
+
+// shortestMorning is how long the whole story takes at least: people and lines
+// cannot be hurried further. In less time fewer people come, perPerson apart,
+// and the line stays up.
+const (
+	shortestMorning = 8 * time.Second
+	perPerson       = 500 * time.Millisecond
+)
+
+// The office: the town hall of Malang.
+const (
+	officeLat = -7.9778
+	officeLon = 112.6340
+)
+
+func (d *demonstration) intro(length time.Duration) {
+	d.title("An office morning at gateway demo-01")
+	d.text("A mocked badge reader (the real MFRC522 driver over a chip in software), a mocked tag receiver (the real")
+	d.text("serial and Kenwood drivers over a pseudo terminal), the real journal, and a real MQTT session to a broker")
+	d.text("on " + d.city.address + ". The columns: seconds, who, what. \"city\" is what arrived there.")
+	if length == 0 {
+		d.text("It goes on until it is interrupted (Ctrl-C).")
+	}
+	d.text("")
+}
+
+// step is one thing that happens, at a part of the morning.
+type step struct {
+	at float64
+	do func(ctx context.Context) error
+}
+
+// morning plays the story in the given time.
+func (d *demonstration) morning(ctx context.Context, n int, length time.Duration) error {
+	tap := func(who string, uids ...string) func(context.Context) error {
+		return func(ctx context.Context) error { return d.tap(ctx, n, who, 250*time.Millisecond, uids...) }
+	}
+	steps := []step{
+		{0.03, tap("Sari shows her badge", "04A1B2C3D4E5F6")},
+		{0.07, tap("Budi shows his badge, an old one with a short UID", "5A11C0DE")},
+		{0.11, tap("Dewi shows her badge", "0487654321ABCD")},
+		{0.15, tap("Agus shows his badge", "04C0FFEE123480")},
+		{0.19, tap("Rina shows her badge", "E1D2C3B4")},
+		{0.23, func(ctx context.Context) error {
+			return d.tap(ctx, n, "Joko leaves his badge on the reader for a while: that is one tap", 1500*time.Millisecond, "04112233445566")
+		}},
+		{0.33, tap("Putri shows her badge", "04DEADBEEF0180")},
+		{0.38, tap("Putri is not sure and shows it again: a repeat", "04DEADBEEF0180")},
+		{0.43, tap("Made and Wayan hold their badges to the reader together", "047A7B7C7D7E7F", "047A7B7C7D7E70")},
+		{0.50, d.lineDown},
+		{0.53, tap("Lestari shows her badge; the line is down, the lamp does not care", "04FACE0FF12380")},
+		{0.58, tap("Hadi shows his badge", "9C3B1A77")},
+		{0.63, tap("Nur shows her badge, one with a long UID", "04010203040506070809")},
+		{0.68, tap("Yusuf shows his badge", "0455AA55AA55AA")},
+		{0, nil}, // the line comes back: below
+		{0.84, tap("Indah shows her badge", "04246813579BDF")},
+		{0.88, tap("Bayu shows his badge", "7F00FF10")},
+	}
+	if length < shortestMorning {
+		steps = steps[:min(max(int(length/perPerson), 1), 5)]
+		length = max(length, perPerson)
+		for i := range steps {
+			// The gateway takes a moment to open its reader.
+			steps[i].at = (float64(i) + 0.4) * float64(perPerson) / float64(length)
+		}
+	}
+	// The broker is away for five seconds, or for a quarter of a short morning.
+	away := min(5*time.Second, length/4)
+	back := 0.50 + float64(away)/float64(length)
+	for i := range steps {
+		if steps[i].do == nil {
+			steps[i] = step{back, d.lineUp}
+		}
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	started := time.Now()
+	g, ctx := errgroup.WithContext(ctx)
+	for _, s := range steps {
+		g.Go(func() error {
+			if !backoff.Sleep(ctx, time.Duration(s.at*float64(length))-time.Since(started)) {
+				return nil
+			}
+			return s.do(ctx)
+		})
+	}
+	g.Go(func() error { return d.walk(ctx, length) })
+	err := g.Wait()
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return nil // the morning was over before somebody was through
+	}
+	return err
+}
+
+// tap puts cards into the field; what the lamp says is shown by atLamp.
+func (d *demonstration) tap(ctx context.Context, morning int, who string, hold time.Duration, uids ...string) error {
+	t := sim.Tap{Reader: "door", Card: string(card.MifareClassic1K), Hold: hold}
+	for _, s := range uids {
+		// Other people come the next morning.
+		t.UIDs = append(t.UIDs, s[:len(s)-2]+fmt.Sprintf("%02X", (hexByte(s[len(s)-2:])+morning)&0xFF))
+	}
+	d.say("door", who)
+	return d.daemon.Tap(ctx, t, func(r sim.Result) {
+		if r.Outcome == "none" {
+			d.say("door", d.palette.Red("no answer to "+r.UID))
+		}
+	})
+}
+
+func hexByte(s string) int {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != 1 {
+		return 0
+	}
+	return int(b[0])
+}
+
+// walk lets five people with tags come to the office from the north. One stops
+// at the market, 900 m away.
+func (d *demonstration) walk(ctx context.Context, length time.Duration) error {
+	const walkers = 5
+	every := 700 * time.Millisecond
+	steps := max(int(length*7/10/every), 1)
+	for i := 0; ; i++ {
+		for w := range walkers {
+			meters := 1200 - 1200*float64(min(i, steps))/float64(steps)
+			if w == walkers-1 {
+				meters = max(meters, 900)
+			}
+			// A degree of latitude is 111.2 km.
+			lat := officeLat + meters/111_200
+			lon := officeLon + float64(w-2)*0.0001
+			if _, err := io.WriteString(d.radio, beacontest.PKLDS(100, 1001+w, lat, lon, time.Now())); err != nil {
+				return fmt.Errorf("send beacon: %w", err)
+			}
+		}
+		if !backoff.Sleep(ctx, every) {
+			return nil
+		}
+	}
+}
+
+func (d *demonstration) lineDown(context.Context) error {
+	d.say("line", d.palette.Red("the city's broker goes away"))
+	return d.city.close()
+}
+
+func (d *demonstration) lineUp(context.Context) error {
+	d.say("line", d.palette.Green("the city's broker is back; what waited arrives when the gateway tries again"))
+	return d.city.open()
+}
