@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"testing/synctest"
@@ -198,8 +200,8 @@ func (w *world) reckon() {
 		tr.wrong("missing", "%s of %s never came", key, at.In(w.office).Format(presence.TimeLayout))
 		tr.total.lost++
 	}
-	clear(tr.byFix)
-	clear(tr.waiting)
+	tr.byFix, tr.waiting = make(map[string]*frame), make(map[string]time.Time) // emptied maps keep their memory
+	tr.acks = slices.Clone(tr.acks)
 	tr.refusals.taps, tr.refusals.named, tr.refusals.tags, tr.refusals.both = 0, 0, 0, 0
 	tr.again, w.cutAcks = 0, 0
 	w.flooded = false
@@ -402,6 +404,20 @@ const (
 	lifeSign  = 10*time.Minute + 15*time.Second
 )
 
+// ranOff is how far the crystal of a boot may have run off while it lasted: the sheet
+// dates an instant by another of its boot at which the time was known, and that may
+// have been the day after.
+func (w *world) ranOff(m *machineClock) time.Duration {
+	if m == nil {
+		return 0
+	}
+	lasted := m.off.Sub(m.born)
+	if m.off.IsZero() {
+		lasted = w.now().Sub(m.born)
+	}
+	return time.Duration(math.Abs(m.drift) * float64(lasted))
+}
+
 // checkOutages holds the stretches on a sheet against those that there were.
 func (w *world) checkOutages(day, end time.Time, rows []map[string]string, instant func(string) time.Time) {
 	tr := w.truth
@@ -410,9 +426,10 @@ func (w *world) checkOutages(day, end time.Time, rows []map[string]string, insta
 	fits := func(row map[string]string, o outageTruth) bool {
 		from, to := instant(row["from"]), instant(row["to"])
 		machineOff := o.what == powerOff || o.what == crashed || o.what == stopped
-		earliest, latest := o.from.Add(-atOnce), o.from.Add(atOnce)
+		began, ended := atOnce+w.ranOff(o.boot), w.ranOff(o.till)
+		earliest, latest := o.from.Add(-began), o.from.Add(began)
 		if machineOff && o.vague {
-			earliest = o.from.Add(-lifeSign)
+			earliest = o.from.Add(-lifeSign - began)
 		}
 		if known(row["from_quality"]) && (from.Before(earliest) || from.After(latest)) {
 			return false
@@ -423,9 +440,9 @@ func (w *world) checkOutages(day, end time.Time, rows []map[string]string, insta
 		if o.to.IsZero() {
 			return false
 		}
-		earliest, latest = o.to.Add(-atOnce), o.to.Add(openAgain)
+		earliest, latest = o.to.Add(-atOnce-ended), o.to.Add(openAgain+ended)
 		if !machineOff && o.vague {
-			earliest = o.to.Add(-lifeSign)
+			earliest = o.to.Add(-lifeSign - ended)
 		}
 		return !known(row["to_quality"]) || !to.Before(earliest) && !to.After(latest)
 	}

@@ -41,6 +41,7 @@ type plan struct {
 	downFrom, downTo   int // days between which the line is down, and the journal fills
 	storm, flood       int // taps and reports on the last of those days
 	closedFrom, opened int // days on which nobody is there, nor is there power
+	brownout, cuts     int // a day before whose morning the power is cut so often
 }
 
 // A year, and some weeks of it for every day. Both were fixed before anything was
@@ -51,13 +52,13 @@ var (
 		days: 365, keep: "14d", maxMB: 6, badges: 36, tags: 24, every: 130 * time.Second,
 		morning: 7 * time.Hour, noon: 10 * time.Hour, afternoon: 13*time.Hour + 30*time.Minute, evening: 16*time.Hour + 10*time.Minute,
 		wobble: 20 * time.Minute, through: 60, overnight: 25,
-		faults: 60, downFrom: 120, downTo: 133, storm: 80_000, flood: 30_000, closedFrom: 200, opened: 211,
+		faults: 60, downFrom: 120, downTo: 133, storm: 80_000, flood: 30_000, closedFrom: 200, opened: 211, brownout: 300, cuts: 36,
 	}
 	someWeeks = plan{
 		days: 22, keep: "6d", maxMB: 1, badges: 12, tags: 8, every: 71 * time.Second,
 		morning: 7*time.Hour + 25*time.Minute, noon: 7*time.Hour + 36*time.Minute, afternoon: 15*time.Hour + 45*time.Minute, evening: 15*time.Hour + 54*time.Minute,
 		wobble: 2 * time.Minute,
-		faults: 250, downFrom: 8, downTo: 11, storm: 9000, flood: 9000, closedFrom: 14, opened: 15,
+		faults: 250, downFrom: 8, downTo: 11, storm: 9000, flood: 9000, closedFrom: 14, opened: 15, brownout: 13, cuts: 36,
 	}
 )
 
@@ -181,6 +182,10 @@ func (w *world) live(p plan) {
 		if n == p.downTo {
 			w.until(day.Add(6 * time.Hour))
 			w.line.set(true, false)
+		}
+		if n == p.brownout && w.life == nil {
+			w.until(day.Add(time.Hour))
+			w.brownout(p.cuts)
 		}
 		for i, s := range w.sessions(p, n, staysOn) {
 			check := func() {
@@ -414,15 +419,46 @@ func (w *world) session(p plan, s session, check func(), flood bool) {
 	if s.staysOn {
 		return
 	}
-	clean := w.one(3)
+	w.powerOff(w.one(3))
+}
+
+// powerOff ends the boot, in peace or with a power cut.
+func (w *world) powerOff(clean bool) {
 	if clean {
 		w.halt()
 		time.Sleep(w.between(time.Second, 10*time.Second))
 	} else {
 		w.kill()
 	}
+	w.machine.off = w.now()
 	w.wall = w.now().Add(w.machine.ahead)
 	time.Sleep(w.between(40*time.Second, 3*time.Minute))
+}
+
+// brownout is a night in which the power comes and goes more often than the clock
+// remembers boots. In the first of them somebody sets the date while the reader is
+// deaf: when that ended only this boot's clock can tell.
+func (w *world) brownout(boots int) {
+	begin := func() {
+		w.powerOn()
+		time.Sleep(w.between(8*time.Second, 20*time.Second))
+		w.start()
+		time.Sleep(5 * time.Second)
+		w.sync()
+		time.Sleep(time.Minute)
+	}
+	begin()
+	w.readerFault(card.ErrDeaf)
+	time.Sleep(2 * time.Minute)
+	w.machine.jump(-2 * time.Hour)
+	time.Sleep(time.Minute)
+	w.readerFault(nil)
+	time.Sleep(time.Minute)
+	w.powerOff(false)
+	for range boots {
+		begin()
+		w.powerOff(false)
+	}
 }
 
 // sync is the first answer of a time server, or one after somebody set the date.

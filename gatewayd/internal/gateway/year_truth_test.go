@@ -2,8 +2,8 @@ package gateway
 
 import (
 	"fmt"
-	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,7 +94,8 @@ type outageTruth struct {
 	what     string
 	from, to time.Time // to is zero while it goes on
 	vague    bool      // it ended with a power cut: only the last sign of life shows
-	boot     *machineClock
+	// In which boots it began and ended.
+	boot, till *machineClock
 }
 
 // What can fail, as the sheets name it.
@@ -174,7 +175,7 @@ func (tr *truth) starting(w *world) {
 			what = powerOff
 		}
 		tr.outages = append(tr.outages, outageTruth{
-			what: what, from: tr.last.end, to: w.now(), vague: !tr.last.clean, boot: tr.boots[tr.last.boot],
+			what: what, from: tr.last.end, to: w.now(), vague: !tr.last.clean, boot: tr.boots[tr.last.boot], till: w.machine,
 		})
 	}
 	tr.last.any, tr.last.boot = true, w.machine.boot
@@ -220,7 +221,7 @@ func (tr *truth) begins(what string) {
 func (tr *truth) ends(what string, vague bool) {
 	for i := range tr.outages {
 		if o := &tr.outages[i]; o.what == what && o.to.IsZero() {
-			o.to, o.vague = tr.w.now(), vague
+			o.to, o.vague, o.till = tr.w.now(), vague, tr.w.machine
 		}
 	}
 }
@@ -542,27 +543,27 @@ func (tr *truth) judgeTime(e cityEvent, got *told) {
 	}
 }
 
-// forget drops what is too old to be asked for.
+// forget drops what is too old to be asked for. What remains is copied: a map or a
+// slice that was large once holds its memory for ever, and it is the gateway's that
+// is measured.
 func (tr *truth) forget(before time.Time) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	keep := tr.taps[:0]
-	for _, t := range tr.taps {
-		if t.at.After(before) {
-			keep = append(keep, t)
+	tr.taps = slices.Clip(slices.DeleteFunc(slices.Clone(tr.taps), func(t *tap) bool { return !t.at.After(before) }))
+	tr.outages = slices.DeleteFunc(tr.outages, func(o outageTruth) bool { return !o.to.IsZero() && !o.to.After(before) })
+	tr.streams = without(tr.streams, func(s *stream) bool { return s.last != 0 && s.since.Before(before) })
+	tr.sights = without(tr.sights, func(s sight) bool { return s.at.Before(before) })
+	tr.tags = without(tr.tags, func(t tagTrace) bool { return t.at.Before(before) })
+	tr.boots = without(tr.boots, func(m *machineClock) bool { return m != tr.w.machine && m.born.Before(before) })
+}
+
+// without is a copy of a map without what is not wanted.
+func without[K comparable, V any](m map[K]V, unwanted func(V) bool) map[K]V {
+	rest := make(map[K]V)
+	for k, v := range m {
+		if !unwanted(v) {
+			rest[k] = v
 		}
 	}
-	clear(tr.taps[len(keep):])
-	tr.taps = keep
-	outages := tr.outages[:0]
-	for _, o := range tr.outages {
-		if o.to.IsZero() || o.to.After(before) {
-			outages = append(outages, o)
-		}
-	}
-	tr.outages = outages
-	maps.DeleteFunc(tr.streams, func(_ presence.ID, s *stream) bool { return s.last != 0 && s.since.Before(before) })
-	maps.DeleteFunc(tr.sights, func(_ string, s sight) bool { return s.at.Before(before) })
-	maps.DeleteFunc(tr.tags, func(_ string, t tagTrace) bool { return t.at.Before(before) })
-	maps.DeleteFunc(tr.boots, func(_ presence.ID, m *machineClock) bool { return m != tr.w.machine && m.born.Before(before) })
+	return rest
 }

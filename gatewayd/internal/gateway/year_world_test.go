@@ -87,6 +87,7 @@ type machineClock struct {
 	w     *world
 	boot  presence.ID
 	born  time.Time // when the kernel started
+	off   time.Time // when the power went; zero: it is on
 	drift float64   // of the crystal
 
 	mu     sync.Mutex
