@@ -37,7 +37,7 @@ const (
 func (o Options) asksTime() bool { return (o.TLS || o.City != nil) && o.Anchor != nil }
 
 // believe tells why the city cannot have said this time, nil if it can.
-func (o Options) believe(r timeReply) error {
+func (o Options) checkTime(r timeReply) error {
 	if o.City != nil {
 		if err := o.City.Time(r.TimeReply); err != nil {
 			return fmt.Errorf("time %w", err)
@@ -59,7 +59,7 @@ func (o Options) believe(r timeReply) error {
 // to one connection.
 type cityTime struct {
 	now     func() presence.Reading
-	believe func(timeReply) error
+	check   func(timeReply) error
 	answers chan answer // has room for one: nobody waits for more
 
 	mu    sync.Mutex
@@ -101,7 +101,7 @@ func (c *cityTime) justAsked() bool {
 
 // take takes a reply. The error says why it was refused; one that is late or
 // comes again is only dropped.
-func (c *cityTime) take(m mqtt.Message) error {
+func (c *cityTime) receive(m mqtt.Message) error {
 	at := c.now()
 	reply, err := parseTimeReply(m.Payload())
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *cityTime) take(m mqtt.Message) error {
 		return nil
 	}
 	// Whoever cannot show that he is the city does not end the question either.
-	if err := c.believe(reply); err != nil {
+	if err := c.check(reply); err != nil {
 		return err
 	}
 	c.open = ""
@@ -136,7 +136,7 @@ type sample struct {
 
 // judge is what an answer is worth to a question: it was given at some instant
 // of the round trip, in the middle of it give or take half.
-func judge(asked presence.Reading, a answer) (sample, bool) {
+func sampleOf(asked presence.Reading, a answer) (sample, bool) {
 	trip, ok := a.at.Since(asked)
 	if !ok || a.at.Boot != asked.Boot || trip < 0 || trip > slowestReply {
 		return sample{}, false
@@ -155,23 +155,23 @@ const (
 )
 
 // hungUp notes that the connection ended as soon as the city was asked.
-func (u *Uplink) hungUp() {
+func (u *Uplink) noteTimeHangUp() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.hangUps++; u.hangUps >= mostHangUps {
+	if u.timeHangUps++; u.timeHangUps >= mostHangUps {
 		u.askAfter = time.Now().Add(hangUpPause)
 	}
 }
 
 // answered notes that the city may be asked.
-func (u *Uplink) answered() {
+func (u *Uplink) clearTimeHangUps() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.hangUps = 0
+	u.timeHangUps = 0
 }
 
 // mayAsk is how long to wait before the city is asked.
-func (u *Uplink) mayAsk() time.Duration {
+func (u *Uplink) askDelay() time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return max(0, time.Until(u.askAfter))
@@ -185,7 +185,7 @@ func (s *session) keepTime(ctx context.Context) error {
 	if !u.opt.asksTime() {
 		return nil
 	}
-	timer := time.NewTimer(u.mayAsk())
+	timer := time.NewTimer(u.askDelay())
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -246,14 +246,14 @@ func (s *session) askOnce(ctx context.Context, timer *time.Timer) (sample, bool,
 	if err != nil {
 		return sample{}, false, fmt.Errorf("ask for the time: %w", err)
 	}
-	s.road.RLock()
+	s.exclusive.RLock()
 	s.client.Publish(s.u.prefix+"time/request", 0, false, b)
-	s.road.RUnlock()
+	s.exclusive.RUnlock()
 	timer.Reset(s.u.limits.AskReply)
 	select {
 	case a := <-s.time.answers:
-		s.u.answered()
-		got, ok := judge(asked, a)
+		s.u.clearTimeHangUps()
+		got, ok := sampleOf(asked, a)
 		return got, ok, nil
 	case <-timer.C:
 		return sample{}, false, nil

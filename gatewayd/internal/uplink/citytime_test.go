@@ -28,7 +28,7 @@ func (n note) Ack()              {}
 // newCityTime asks on the clock of a synctest bubble.
 func newCityTime() *cityTime {
 	start := time.Now()
-	return &cityTime{believe: Options{}.believe, answers: make(chan answer, 1), now: func() presence.Reading {
+	return &cityTime{check: Options{}.checkTime, answers: make(chan answer, 1), now: func() presence.Reading {
 		return presence.Reading{Boot: presence.ID{1}, Boottime: time.Since(start)}
 	}}
 }
@@ -53,10 +53,10 @@ func TestTimeIsInTheMiddleOfTheRoundTrip(t *testing.T) {
 			time.Sleep(tc.there)
 			utc := time.Now()
 			time.Sleep(tc.back)
-			if err := c.take(reply(request.TX, utc)); err != nil {
+			if err := c.receive(reply(request.TX, utc)); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			got, ok := judge(asked, <-c.answers)
+			got, ok := sampleOf(asked, <-c.answers)
 			if ok != tc.want {
 				t.Fatalf("%s: taken: %v", name, ok)
 			}
@@ -93,15 +93,15 @@ func TestTimesThatNobodyAskedForAreRefused(t *testing.T) {
 			reply("guess", utc),
 			{good.payload, true},
 		} {
-			if err := c.take(n); err == nil {
+			if err := c.receive(n); err == nil {
 				t.Errorf("%.60q was taken", n.payload)
 			}
 		}
-		if err := c.take(reply(late.TX, utc)); err != nil || len(c.answers) != 0 {
+		if err := c.receive(reply(late.TX, utc)); err != nil || len(c.answers) != 0 {
 			t.Errorf("a late one: %v, %d taken", err, len(c.answers))
 		}
 		for range 3 { // only the first counts
-			if err := c.take(good); err != nil {
+			if err := c.receive(good); err != nil {
 				t.Error(err)
 			}
 		}
@@ -145,10 +145,10 @@ func TestNobodyElseTellsTheTime(t *testing.T) {
 		now := time.Now()
 		o := Options{City: forger{}, CityTime: func() (from, to time.Time) { return now.Add(-time.Hour), now.Add(time.Hour) }}
 		c := newCityTime()
-		c.believe = o.believe
+		c.check = o.checkTime
 		request, _ := c.ask()
 		say := func(utc time.Time, sig string) error {
-			return c.take(note{payload: fmt.Sprintf(`{"tx":%q,"utc":%q,"sig":%q}`, request.TX, utc.UTC().Format(time.RFC3339Nano), sig)})
+			return c.receive(note{payload: fmt.Sprintf(`{"tx":%q,"utc":%q,"sig":%q}`, request.TX, utc.UTC().Format(time.RFC3339Nano), sig)})
 		}
 		for name, tc := range map[string]struct {
 			utc       time.Time

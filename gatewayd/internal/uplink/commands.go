@@ -83,12 +83,12 @@ func strict[T presence.Receipt | resyncArgs](b []byte, to *T) error {
 
 // command answers a command, or refuses it: with a reply where that can be, and in
 // the log. An error ends the connection.
-func (s *session) command(ctx context.Context, m message) error {
+func (s *session) handleCommand(ctx context.Context, m message) error {
 	u := s.u
 	name := strings.TrimPrefix(m.topic, "cmd/")
 	c, err := parseCommand(m.payload)
 	refuse := func(why error) error {
-		u.refused(m.topic, why)
+		u.reject(m.topic, why)
 		if c.TX == "" {
 			return nil
 		}
@@ -102,7 +102,7 @@ func (s *session) command(ctx context.Context, m message) error {
 	case m.retained:
 		return refuse(errors.New("a retained command would come again at each connection"))
 	}
-	if before, again := u.answers.find(name, c.TX); again {
+	if before, again := u.replies.find(name, c.TX); again {
 		return s.reply(ctx, name, before)
 	}
 	run, err := u.may(name, c)
@@ -114,7 +114,7 @@ func (s *session) command(ctx context.Context, m message) error {
 		// The sender is told; nothing was wrong with the message.
 		answer = presence.Reply{TX: c.TX, Error: err.Error()}
 	}
-	u.answers.add(name, answer)
+	u.replies.add(name, answer)
 	return s.reply(ctx, name, answer)
 }
 
@@ -141,10 +141,10 @@ func (u *Uplink) may(name string, c command) (CommandFunc, error) {
 		return nil, errors.New("unknown command")
 	case !known && !reads(name):
 		return nil, errors.New("the gateway does not know the time, and so not whether the command has expired: it only answers ping and report")
-	case u.spent.has(name, c.TX):
+	case u.executed.has(name, c.TX):
 		return nil, errors.New("the command was carried out already: a tx runs once")
 	}
-	if err := u.spent.add(name, c.TX, c.expires, past, !reads(name)); err != nil && !reads(name) {
+	if err := u.executed.add(name, c.TX, c.expires, past, !reads(name)); err != nil && !reads(name) {
 		return nil, err
 	}
 	return run, nil

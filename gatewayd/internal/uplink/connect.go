@@ -51,7 +51,7 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 			default:
 			}
 		}).
-		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.sort(m) })
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.dispatch(m) })
 	if u.opt.Username != "" {
 		o.SetUsername(u.opt.Username).SetPassword(password)
 	}

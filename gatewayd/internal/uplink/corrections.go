@@ -40,18 +40,18 @@ func (s *sender) correct(ctx context.Context, changed <-chan struct{}) (bool, er
 // findCorrections looks for events to send again, and reports whether there was
 // anything to look at.
 func (s *sender) findCorrections(ctx context.Context, upto uint64) (worked bool, err error) {
-	if len(s.reopened) > 0 {
-		return true, s.reopen(ctx)
+	if len(s.stillOpen) > 0 {
+		return true, s.collectOpen(ctx)
 	}
-	if !s.again.empty() {
-		open, looked, err := s.u.revisions.openCorrections(s.again.from-1, s.again.to)
+	if !s.unsearched.empty() {
+		open, looked, err := s.u.revisions.openCorrections(s.unsearched.from-1, s.unsearched.to)
 		if err != nil {
 			return false, err
 		}
 		for _, said := range open {
-			s.reopened = append(s.reopened, said.Pos)
+			s.stillOpen = append(s.stillOpen, said.Pos)
 		}
-		s.again.from = looked + 1
+		s.unsearched.from = looked + 1
 		return true, nil
 	}
 	r := &s.u.review
@@ -59,7 +59,7 @@ func (s *sender) findCorrections(ctx context.Context, upto uint64) (worked bool,
 	if part.empty() {
 		return false, nil
 	}
-	entries, err := s.among(ctx, part)
+	entries, err := s.readRange(ctx, part)
 	if err != nil {
 		return false, err
 	}
@@ -89,10 +89,10 @@ func (s *sender) findCorrections(ctx context.Context, upto uint64) (worked bool,
 
 // reopen finds the next of the corrections that earlier connections did not
 // bring through.
-func (s *sender) reopen(ctx context.Context) error {
-	pos := s.reopened[0]
-	s.reopened = s.reopened[1:]
-	entries, err := s.among(ctx, span{pos, pos})
+func (s *sender) collectOpen(ctx context.Context) error {
+	pos := s.stillOpen[0]
+	s.stillOpen = s.stillOpen[1:]
+	entries, err := s.readRange(ctx, span{pos, pos})
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (u *Uplink) dialer(ctx context.Context, opened func(*coalescing)) (mqtt.Ope
 			}
 			conn = secure
 		}
-		line := newCoalescing(newBounded(conn, len(u.filters), u.refused), u.backlog())
+		line := newCoalescing(newBounded(conn, len(u.filters), u.reject), u.backlog())
 		opened(line)
 		return line, nil
 	}, nil

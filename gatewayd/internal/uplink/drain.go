@@ -41,7 +41,7 @@ const (
 	forDelivery   purpose = iota // its PUBACK, or its receipt, moves the cursor
 	forResync                    // the city asked for it once more
 	forCorrection                // its time is better known
-	ahead                        // a tap that does not wait for an event that the broker does not take
+	outOfTurn                    // a tap that does not wait for an event that the broker does not take
 )
 
 // drain sends the journal's events from the cursor on, in order, a window of
@@ -53,15 +53,15 @@ func (s *session) drain(ctx context.Context) error {
 	flying := make(chan sent, cap(s.places))
 	g, ctx := errgroup.WithContext(ctx)
 	reader := &reader{session: s, group: g}
-	reader.from(ctx, cursor)
+	reader.readFrom(ctx, cursor)
 	g.Go(func() error {
-		return (&sender{session: s, reader: reader, flying: flying, again: span{1, cursor}}).run(ctx)
+		return (&sender{session: s, reader: reader, inFlight: flying, unsearched: span{1, cursor}}).run(ctx)
 	})
 	g.Go(func() error { return s.collect(ctx, flying) })
 	err := g.Wait()
 	for len(flying) > 0 {
-		s.left = append(s.left, <-flying)
+		s.unacked = append(s.unacked, <-flying)
 	}
-	s.left = slices.DeleteFunc(s.left, sent.acknowledged)
+	s.unacked = slices.DeleteFunc(s.unacked, sent.acknowledged)
 	return err
 }

@@ -20,14 +20,14 @@ import (
 // along with the next one, or at the end, to spare the disk.
 //
 // Only the goroutine that handles commands uses it, and whoever comes after it.
-type spent struct {
+type executed struct {
 	journal Journal
-	all     []carried
+	all     []execution
 	unsaved bool
 }
 
 // carried is a command that was carried out.
-type carried struct {
+type execution struct {
 	sum     uint64 // of its name and tx
 	expires int64  // seconds since 1970
 }
@@ -40,24 +40,24 @@ const (
 
 	// mostSpent bounds the commands that are remembered. More that do something
 	// are not carried out within an hour.
-	mostSpent = 512
+	maxExecuted = 512
 
-	noteSpent    = "commands" // the name of the note
-	carriedBytes = 16         // of one in it
+	executedNote   = "commands" // the name of the note
+	executionBytes = 16         // of one in it
 )
 
 // errTooMany is why a command is not carried out that could not be remembered.
-var errTooMany = fmt.Errorf("more than %d commands within an hour: none that does something is carried out for now", mostSpent)
+var errTooMany = fmt.Errorf("more than %d commands within an hour: none that does something is carried out for now", maxExecuted)
 
 // newSpent reads what was carried out before.
-func newSpent(j Journal) (*spent, error) {
-	s := &spent{journal: j}
-	note, err := j.Load(noteSpent)
+func newExecuted(j Journal) (*executed, error) {
+	s := &executed{journal: j}
+	note, err := j.Load(executedNote)
 	if err != nil {
 		return s, fmt.Errorf("read which commands were carried out: %w", err)
 	}
-	for ; len(note) >= carriedBytes; note = note[carriedBytes:] {
-		s.all = append(s.all, carried{binary.BigEndian.Uint64(note), int64(binary.BigEndian.Uint64(note[8:]))})
+	for ; len(note) >= executionBytes; note = note[executionBytes:] {
+		s.all = append(s.all, execution{binary.BigEndian.Uint64(note), int64(binary.BigEndian.Uint64(note[8:]))})
 	}
 	return s, nil
 }
@@ -68,21 +68,21 @@ func sumOf(name, tx string) uint64 {
 }
 
 // has tells whether a command was carried out.
-func (s *spent) has(name, tx string) bool {
+func (s *executed) has(name, tx string) bool {
 	sum := sumOf(name, tx)
-	return slices.ContainsFunc(s.all, func(c carried) bool { return c.sum == sum })
+	return slices.ContainsFunc(s.all, func(c execution) bool { return c.sum == sum })
 }
 
 // add notes that a command is carried out now. An error means that one which does
 // something must not be.
-func (s *spent) add(name, tx string, expires, past time.Time, does bool) error {
+func (s *executed) add(name, tx string, expires, past time.Time, does bool) error {
 	if !past.IsZero() {
-		s.all = slices.DeleteFunc(s.all, func(c carried) bool { return c.expires < past.Unix() })
+		s.all = slices.DeleteFunc(s.all, func(c execution) bool { return c.expires < past.Unix() })
 	}
-	if len(s.all) >= mostSpent {
+	if len(s.all) >= maxExecuted {
 		return errTooMany
 	}
-	s.all = append(s.all, carried{sumOf(name, tx), expires.Unix()})
+	s.all = append(s.all, execution{sumOf(name, tx), expires.Unix()})
 	s.unsaved = true
 	if !does {
 		return nil
@@ -91,16 +91,16 @@ func (s *spent) add(name, tx string, expires, past time.Time, does bool) error {
 }
 
 // save writes the note, where there is anything new in it.
-func (s *spent) save() error {
+func (s *executed) save() error {
 	if !s.unsaved {
 		return nil
 	}
-	note := make([]byte, 0, carriedBytes*len(s.all))
+	note := make([]byte, 0, executionBytes*len(s.all))
 	for _, c := range s.all {
 		note = binary.BigEndian.AppendUint64(note, c.sum)
 		note = binary.BigEndian.AppendUint64(note, uint64(c.expires))
 	}
-	if err := s.journal.Save(noteSpent, note); err != nil {
+	if err := s.journal.Save(executedNote, note); err != nil {
 		return errors.Join(errors.New("it cannot be noted that this was carried out"), err)
 	}
 	s.unsaved = false

@@ -23,26 +23,26 @@ func (s *session) greet(ctx context.Context) error {
 		u.opt.Log.Warn("the broker does not let this gateway subscribe", "topics", strings.Join(denied, " "))
 	}
 	u.mu.Lock()
-	s.again = u.greeted > 0
-	u.spoke, u.heard = time.Now(), false
+	s.reconnected = u.greeted > 0
+	u.announced, u.heard = time.Now(), false
 	u.mu.Unlock()
 	online := u.status("online", "start", true)
-	if u.refusals.topic("status", len(online), time.Now()) != notNow {
+	if u.suspects.treatTopic("status", len(online), time.Now()) != notNow {
 		p := s.post("status", true, online)
 		if err := s.wait(ctx, p.token, u.limits.PubAck); err != nil {
 			return fmt.Errorf("publish status (does the broker's ACL allow it?): %w", err)
 		}
-		u.refusals.tookTopic(p.topic, p.size)
+		u.suspects.acknowledgedTopic(p.topic, p.size)
 	} else {
 		u.mu.Lock()
-		u.spoke = time.Time{}
+		u.announced = time.Time{}
 		u.mu.Unlock()
 	}
-	s.readNotes() // a retained receipt saves sending what the city has
+	s.handleWaitingOwn() // a retained receipt saves sending what the city has
 	u.mu.Lock()
 	u.connected = true
 	u.denied = denied
-	if s.again {
+	if s.reconnected {
 		u.stats.Reconnects++
 	}
 	u.greeted++
@@ -54,7 +54,7 @@ func (s *session) greet(ctx context.Context) error {
 	topics := slices.Collect(maps.Keys(u.retained))
 	u.mu.Unlock()
 	for _, topic := range topics {
-		u.say(topic)
+		u.publishSoon(topic)
 	}
 	return nil
 }

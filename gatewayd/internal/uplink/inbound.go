@@ -24,7 +24,7 @@ type message struct {
 //
 // A receipt is taken at once: it is cheap, a city may send one for each event,
 // and one that is dropped would have the event sent again.
-func (s *session) sort(m mqtt.Message) {
+func (s *session) dispatch(m mqtt.Message) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.ended {
@@ -32,18 +32,18 @@ func (s *session) sort(m mqtt.Message) {
 	}
 	if m.Topic() == s.u.prefix+"receipt" {
 		if err := s.u.receipt(m.Payload(), !m.Retained()); err != nil {
-			s.u.refused(m.Topic(), err)
+			s.u.reject(m.Topic(), err)
 		}
 		return
 	}
 	topic := strings.TrimPrefix(m.Topic(), s.u.prefix)
 	if topic == "time/reply" && s.u.opt.asksTime() {
-		if err := s.time.take(m); err != nil {
-			s.u.refused(m.Topic(), err)
+		if err := s.time.receive(m); err != nil {
+			s.u.reject(m.Topic(), err)
 		}
 		return
 	}
-	queue, most := s.notes, maxCommand
+	queue, most := s.own, maxCommand
 	if strings.HasPrefix(topic, "cmd/") {
 		queue = s.commands
 	} else if s.u.opt.Documents[topic] != nil {
@@ -52,7 +52,7 @@ func (s *session) sort(m mqtt.Message) {
 	waits := message{topic: topic, payload: m.Payload(), retained: m.Retained(), size: len(m.Payload())}
 	if waits.size > most {
 		if queue != s.commands {
-			s.u.refused(m.Topic(), fmt.Errorf("%d bytes: at most %d", waits.size, most))
+			s.u.reject(m.Topic(), fmt.Errorf("%d bytes: at most %d", waits.size, most))
 			return
 		}
 		waits.payload = onlyTX(m.Payload()) // so that the sender can be told
@@ -60,7 +60,7 @@ func (s *session) sort(m mqtt.Message) {
 	select {
 	case queue <- waits:
 	default:
-		s.u.refused(m.Topic(), errCrowded)
+		s.u.reject(m.Topic(), errCrowded)
 	}
 }
 
@@ -79,11 +79,11 @@ func (s *session) listen(ctx context.Context, queue <-chan message, handle func(
 }
 
 // readNotes handles the notes that came already.
-func (s *session) readNotes() {
+func (s *session) handleWaitingOwn() {
 	for {
 		select {
-		case m := <-s.notes:
-			s.note(m)
+		case m := <-s.own:
+			s.applyOwn(m)
 		default:
 			return
 		}
@@ -91,19 +91,19 @@ func (s *session) readNotes() {
 }
 
 // takeNote handles what is no command.
-func (s *session) takeNote(_ context.Context, m message) error {
-	s.note(m)
+func (s *session) handleOwn(_ context.Context, m message) error {
+	s.applyOwn(m)
 	return nil
 }
 
-func (s *session) note(m message) {
-	if err := s.readNote(m); err != nil {
-		s.u.refused(m.topic, err)
+func (s *session) applyOwn(m message) {
+	if err := s.readOwn(m); err != nil {
+		s.u.reject(m.topic, err)
 	}
 }
 
 // readNote reads a note. The error says why it was refused.
-func (s *session) readNote(m message) error {
+func (s *session) readOwn(m message) error {
 	switch {
 	case m.topic == "status":
 		return s.ownStatus(m)
@@ -115,7 +115,7 @@ func (s *session) readNote(m message) error {
 }
 
 // document hands over a document.
-func (s *session) document(_ context.Context, m message) error {
+func (s *session) handleDocument(_ context.Context, m message) error {
 	s.u.opt.Documents[m.topic](m.payload)
 	return nil
 }

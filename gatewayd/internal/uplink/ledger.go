@@ -32,7 +32,7 @@ type ledger struct {
 	published uint64                 // the same of this process
 	received  map[presence.ID]uint64 // up to which position the city has a stream
 	runs      []run                  // what lies between cursor and position, by stream
-	taken     uint64                 // the broker acknowledged everything up to here
+	acked     uint64                 // the broker acknowledged everything up to here
 	waiting   []waiting              // what lies between cursor and taken, in order
 	gaps      []span                 // positions behind the cursor that the journal does not have, in order
 	again     repetition
@@ -57,7 +57,7 @@ func (s span) empty() bool { return s.from == 0 || s.from > s.to }
 func newLedger(patient patience, sent, unanswered uint64) *ledger {
 	return &ledger{
 		changed: make(chan struct{}, 1), patient: patient,
-		sent: sent, taken: unanswered,
+		sent: sent, acked: unanswered,
 		received: make(map[presence.ID]uint64),
 	}
 }
@@ -86,12 +86,12 @@ func (l *ledger) begin(cursor uint64) uint64 {
 	l.runs, l.waiting, l.gaps = nil, nil, nil
 	r := &l.again
 	silent := r.tries > 0
-	outstanding := l.taken > l.cursor
+	outstanding := l.acked > l.cursor
 	first := !l.begun
 	if first {
 		l.begun = true
 		silent = outstanding // as the process before found out
-		outstanding = max(l.sent, l.taken) > l.cursor
+		outstanding = max(l.sent, l.acked) > l.cursor
 	}
 	now := time.Now()
 	if outstanding {
@@ -106,10 +106,10 @@ func (l *ledger) begin(cursor uint64) uint64 {
 			r.at = now.Add(-l.patient.pause(r.tries))
 		}
 	}
-	if silent && l.taken > l.cursor {
-		l.waiting = []waiting{{span{l.cursor + 1, l.taken}, r.at}}
+	if silent && l.acked > l.cursor {
+		l.waiting = []waiting{{span{l.cursor + 1, l.acked}, r.at}}
 	} else {
-		l.taken = l.cursor
+		l.acked = l.cursor
 	}
 	if l.replay.confirmed <= l.replay.to {
 		l.replay.from = l.replay.confirmed // 0 is no replay
@@ -120,13 +120,13 @@ func (l *ledger) begin(cursor uint64) uint64 {
 // take notes events that are about to be sent and returns those that must be:
 // what the city's receipts cover is left out, and moves the cursor, and so is
 // what the broker has and waits for its receipt.
-func (l *ledger) take(entries []presence.Entry) (rest []presence.Entry, from, to uint64) {
+func (l *ledger) enter(entries []presence.Entry) (rest []presence.Entry, from, to uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	from = l.cursor
 	for i := range entries {
 		e := &entries[i]
-		l.gap(span{l.position + 1, e.Pos - 1})
+		l.addGap(span{l.position + 1, e.Pos - 1})
 		if n := len(l.runs); n > 0 && l.runs[n-1].stream == e.Stream {
 			l.runs[n-1].to = e.Pos
 		} else {
@@ -135,7 +135,7 @@ func (l *ledger) take(entries []presence.Entry) (rest []presence.Entry, from, to
 		l.position = e.Pos
 	}
 	l.advance()
-	for len(entries) > 0 && entries[0].Pos <= max(l.cursor, l.taken) {
+	for len(entries) > 0 && entries[0].Pos <= max(l.cursor, l.acked) {
 		entries = entries[1:]
 	}
 	if len(entries) > 0 {
@@ -146,7 +146,7 @@ func (l *ledger) take(entries []presence.Entry) (rest []presence.Entry, from, to
 
 // sending notes that an event is about to be sent for the first time: a receipt
 // for it can be true from now on.
-func (l *ledger) sending(pos uint64) {
+func (l *ledger) noteSending(pos uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sent = max(l.sent, pos)
@@ -215,7 +215,7 @@ func (l *ledger) advance() {
 }
 
 // gap notes positions that the journal does not have: the cursor steps over them.
-func (l *ledger) gap(g span) {
+func (l *ledger) addGap(g span) {
 	if g.empty() || g.to <= l.cursor {
 		return
 	}
@@ -224,7 +224,7 @@ func (l *ledger) gap(g span) {
 }
 
 // room reports whether new events may be sent ahead of the receipts.
-func (l *ledger) room(most int) bool {
+func (l *ledger) hasRoom(most int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.position-min(l.cursor, l.position) < uint64(most)
@@ -248,11 +248,11 @@ func (l *ledger) sentHere() uint64 {
 // vanish notes that the journal no longer has events which were sent: it made
 // room. No receipt for the last of a stream would ever come. It says from where
 // to where the cursor moves by that.
-func (l *ledger) vanish(gone span) (from, to uint64) {
+func (l *ledger) noteGone(gone span) (from, to uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	from = l.cursor
-	l.gap(gone)
+	l.addGap(gone)
 	l.advance()
 	return from, l.cursor
 }

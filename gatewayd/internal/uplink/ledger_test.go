@@ -47,9 +47,9 @@ func due(l *ledger, count map[uint64]int) (all []span) {
 func outstanding(n uint64) *ledger {
 	l := newLedger(usual, 0, 0)
 	l.begin(0)
-	l.take(entriesOf(streamA, 1, n))
-	l.sending(n)
-	l.await(1, n, time.Now())
+	l.enter(entriesOf(streamA, 1, n))
+	l.noteSending(n)
+	l.awaitReceipt(1, n, time.Now())
 	return l
 }
 
@@ -76,7 +76,7 @@ func TestAbsentCityIsAskedLaterAndLater(t *testing.T) {
 		count := make(map[uint64]int)
 		for len(at) < 9 {
 			if again := due(l, count); again != nil {
-				if !slices.Equal(again, []span{{1, few}}) {
+				if !slices.Equal(again, []span{{1, firstRepeats}}) {
 					t.Fatalf("%v went again", again)
 				}
 				at = append(at, time.Since(start).Round(time.Second)/time.Minute)
@@ -132,7 +132,7 @@ func TestCityThatComesBackGetsWhatItLacksAtFullSpeed(t *testing.T) {
 				t.Fatalf("behind %d %v went again", l.cursor, again)
 			}
 			parts++
-			l.await(again[0].from, again[0].to, time.Now())
+			l.awaitReceipt(again[0].from, again[0].to, time.Now())
 			l.receive(streamA, again[0].to, true)
 		}
 		for pos := uint64(1); pos <= n; pos++ {
@@ -172,10 +172,10 @@ func TestLineThatBreaksOftenHasEverythingSentOnceMoreOnly(t *testing.T) {
 		count := make(map[uint64]int)
 		connect := func(l *ledger) {
 			l.begin(0)
-			rest, _, _ := l.take(entriesOf(streamA, 1, 1000))
+			rest, _, _ := l.enter(entriesOf(streamA, 1, 1000))
 			for _, e := range rest {
 				count[e.Pos]++
-				l.await(e.Pos, e.Pos, time.Now())
+				l.awaitReceipt(e.Pos, e.Pos, time.Now())
 			}
 		}
 		for range 30 { // for ten minutes
@@ -196,7 +196,7 @@ func TestLineThatBreaksOftenHasEverythingSentOnceMoreOnly(t *testing.T) {
 		if len(count) > 0 {
 			t.Fatalf("after a restart %d went again", len(count))
 		}
-		if again := due(l, count); !slices.Equal(again, []span{{1, few}}) {
+		if again := due(l, count); !slices.Equal(again, []span{{1, firstRepeats}}) {
 			t.Fatalf("after a restart %v went again", again)
 		}
 		if again := due(l, count); len(again) > 0 {
@@ -220,7 +220,7 @@ func TestBrokerThatIsStartedAnewGetsEverythingAtOnce(t *testing.T) {
 	l := outstanding(100)
 	l.receive(streamA, 40, true)
 	l.begin(0)
-	if rest, _, _ := l.take(entriesOf(streamA, 41, 100)); len(rest) != 60 || rest[0].Pos != 41 {
+	if rest, _, _ := l.enter(entriesOf(streamA, 41, 100)); len(rest) != 60 || rest[0].Pos != 41 {
 		t.Errorf("%d events go again", len(rest))
 	}
 }
@@ -228,13 +228,13 @@ func TestBrokerThatIsStartedAnewGetsEverythingAtOnce(t *testing.T) {
 func TestEventsThatTheJournalGaveUpDoNotHoldTheCursor(t *testing.T) {
 	l := newLedger(usual, 0, 0)
 	l.begin(0)
-	l.take(append(entriesOf(streamA, 1, 10), entriesOf(streamB, 11, 20)...))
+	l.enter(append(entriesOf(streamA, 1, 10), entriesOf(streamB, 11, 20)...))
 	l.receive(streamA, 8, true)
 	l.receive(streamB, 20, true)
 	if l.cursor != 8 {
 		t.Fatalf("the cursor is at %d", l.cursor)
 	}
-	if from, to := l.vanish(span{9, 10}); from != 8 || to != 20 {
+	if from, to := l.noteGone(span{9, 10}); from != 8 || to != 20 {
 		t.Errorf("it went from %d to %d", from, to)
 	}
 }
@@ -243,10 +243,10 @@ func TestStreamThatVanishesBesideAnOlderHoleDoesNotHoldTheCursor(t *testing.T) {
 	l := newLedger(usual, 0, 0)
 	l.begin(0)
 	all := append(entriesOf(streamA, 1, 2), entriesOf(streamB, 4, 4)...) // 3 is gone already
-	l.take(append(all, entriesOf(presence.ID{0xC}, 5, 5)...))
+	l.enter(append(all, entriesOf(presence.ID{0xC}, 5, 5)...))
 	l.receive(streamA, 2, true)
 	l.receive(presence.ID{0xC}, 5, true)
-	if _, to := l.vanish(span{4, 4}); to != 5 {
+	if _, to := l.noteGone(span{4, 4}); to != 5 {
 		t.Errorf("the cursor is at %d", to)
 	}
 }
@@ -254,7 +254,7 @@ func TestStreamThatVanishesBesideAnOlderHoleDoesNotHoldTheCursor(t *testing.T) {
 func TestReceiptBetweenTwoConnectionsIsNotForgotten(t *testing.T) {
 	l := newLedger(usual, 0, 0)
 	l.begin(0)
-	l.take(entriesOf(streamA, 1, 10))
+	l.enter(entriesOf(streamA, 1, 10))
 	l.receive(streamA, 7, true) // after the journal's cursor was read
 	if at := l.begin(0); at != 7 {
 		t.Errorf("the next connection begins behind %d", at)
@@ -290,7 +290,7 @@ func TestModelCursorFollowsTheCity(t *testing.T) {
 				}
 			},
 		})
-		for range 10 + len(m.journal)/few {
+		for range 10 + len(m.journal)/firstRepeats {
 			m.send(false)
 			m.again(false)
 			m.confirm()
@@ -336,14 +336,14 @@ func (m *model) send(lose bool) {
 		return
 	}
 	m.next = all[len(all)-1].Pos
-	rest, _, _ := m.ledger.take(all)
+	rest, _, _ := m.ledger.enter(all)
 	m.deliver(rest, lose)
 }
 
 // deliver has the broker acknowledge events, and the city get them or not.
 func (m *model) deliver(events []presence.Entry, lose bool) {
 	for i := range events {
-		m.ledger.await(events[i].Pos, events[i].Pos, time.Now())
+		m.ledger.awaitReceipt(events[i].Pos, events[i].Pos, time.Now())
 		if !lose {
 			m.have[events[i].Pos] = true
 		}
@@ -383,7 +383,7 @@ func (m *model) again(lose bool) {
 		pos := what.from - 1
 		for _, e := range append(m.entries(what.from, what.to), presence.Entry{Pos: what.to + 1}) {
 			if gone := (span{pos + 1, e.Pos - 1}); !gone.empty() {
-				m.ledger.vanish(gone)
+				m.ledger.noteGone(gone)
 			}
 			if e.Pos <= what.to {
 				m.deliver([]presence.Entry{e}, lose)

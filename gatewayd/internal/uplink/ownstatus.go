@@ -42,11 +42,11 @@ func (s *session) ownStatus(m message) error {
 	}
 	switch {
 	case m.retained:
-		if foreign && s.again {
+		if foreign && s.reconnected {
 			u.rivalSeen(status.Session)
 		}
 	case status.State == "offline":
-		u.say("status")
+		u.publishSoon("status")
 	case foreign:
 		// It is not contradicted: two gateways that do would never end.
 		u.rivalSeen(status.Session)
@@ -56,7 +56,7 @@ func (s *session) ownStatus(m message) error {
 
 func (u *Uplink) rivalSeen(session presence.ID) {
 	u.mu.Lock()
-	again := time.Since(u.rival) < refusalInterval
+	again := time.Since(u.rival) < rejectionInterval
 	u.rival = time.Now()
 	u.mu.Unlock()
 	if again {
@@ -92,6 +92,6 @@ func (s *session) ownAlert(m message) {
 	}
 	u.mu.Unlock()
 	if left {
-		u.say(topic)
+		u.publishSoon(topic)
 	}
 }

@@ -27,32 +27,32 @@ func (p *post) acknowledged() bool {
 
 // post publishes a document or a reply beside what else is on its way.
 func (s *session) post(topic string, retained bool, payload []byte) *post {
-	s.road.RLock()
-	defer s.road.RUnlock()
+	s.exclusive.RLock()
+	defer s.exclusive.RUnlock()
 	return s.postNow(topic, retained, payload)
 }
 
 func (s *session) postNow(topic string, retained bool, payload []byte) *post {
 	p := &post{topic: topic, size: len(payload)}
 	p.token = s.client.Publish(s.u.prefix+topic, 1, retained, payload)
-	s.trail.Lock()
-	defer s.trail.Unlock()
+	s.postsMu.Lock()
+	defer s.postsMu.Unlock()
 	s.posts = append(slices.DeleteFunc(s.posts, (*post).acknowledged), p)
 	return p
 }
 
 // unacknowledged are the posts that the broker has not.
 func (s *session) unacknowledged() []*post {
-	s.trail.Lock()
-	defer s.trail.Unlock()
+	s.postsMu.Lock()
+	defer s.postsMu.Unlock()
 	s.posts = slices.DeleteFunc(s.posts, (*post).acknowledged)
 	return slices.Clone(s.posts)
 }
 
 // settle waits until the broker has everything that was posted.
-func (s *session) settle(ctx context.Context) error {
+func (s *session) awaitPosts(ctx context.Context) error {
 	for _, p := range s.unacknowledged() {
-		if err := s.await(ctx, p); err != nil {
+		if err := s.awaitPost(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -61,7 +61,7 @@ func (s *session) settle(ctx context.Context) error {
 
 // await waits for the broker to acknowledge a post. A slow line takes long for
 // what went before it; it stalls only when it does not go on.
-func (s *session) await(ctx context.Context, p *post) error {
+func (s *session) awaitPost(ctx context.Context, p *post) error {
 	began := time.Now()
 	timer := time.NewTimer(s.u.limits.PubAck)
 	defer timer.Stop()
@@ -71,14 +71,14 @@ func (s *session) await(ctx context.Context, p *post) error {
 			if err := p.token.Error(); err != nil {
 				return s.whyLost(ctx, err)
 			}
-			s.moved.Store(time.Now().UnixNano())
-			s.u.refusals.tookTopic(p.topic, p.size)
+			s.lastPUBACK.Store(time.Now().UnixNano())
+			s.u.suspects.acknowledgedTopic(p.topic, p.size)
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timer.C:
 		}
-		since := time.Unix(0, s.moved.Load())
+		since := time.Unix(0, s.lastPUBACK.Load())
 		if began.After(since) {
 			since = began
 		}
@@ -94,8 +94,8 @@ func (s *session) await(ctx context.Context, p *post) error {
 // the broker has acknowledged it. If the connection ends meanwhile, that was the
 // reason, or chance. An event takes a place with it.
 func (s *session) alone(ctx context.Context, takes int, publish func() error) error {
-	s.road.Lock() // nobody posts
-	defer s.road.Unlock()
+	s.exclusive.Lock() // nobody posts
+	defer s.exclusive.Unlock()
 	held := 0
 	defer func() {
 		for ; held > 0; held-- {
@@ -110,7 +110,7 @@ func (s *session) alone(ctx context.Context, takes int, publish func() error) er
 			return ctx.Err()
 		}
 	}
-	if err := s.settle(ctx); err != nil {
+	if err := s.awaitPosts(ctx); err != nil {
 		return err
 	}
 	held -= takes
@@ -119,7 +119,7 @@ func (s *session) alone(ctx context.Context, takes int, publish func() error) er
 
 // postAlone is post with nothing else on its way. It waits for the PUBACK.
 func (s *session) postAlone(ctx context.Context, topic string, retained bool, payload []byte) error {
-	return s.alone(ctx, 0, func() error { return s.await(ctx, s.postNow(topic, retained, payload)) })
+	return s.alone(ctx, 0, func() error { return s.awaitPost(ctx, s.postNow(topic, retained, payload)) })
 }
 
 // learn draws conclusions from how the connection ended, once nobody publishes
@@ -128,14 +128,14 @@ func (s *session) learn(err error) {
 	if !closedByBroker(err) {
 		return
 	}
-	s.trail.Lock()
-	line := s.line
-	if time.Since(s.said) > closedSoon {
+	s.postsMu.Lock()
+	line := s.lineSize
+	if time.Since(s.lineSent) > closedSoon {
 		line = 0
 	}
-	s.trail.Unlock()
+	s.postsMu.Unlock()
 	now := time.Now()
-	if !s.u.refusals.hungUp(s.unacknowledged(), s.left, line, now) {
+	if !s.u.suspects.hungUp(s.unacknowledged(), s.unacked, line, now) {
 		return
 	}
 	s.u.mu.Lock()

@@ -160,12 +160,12 @@ func (u *Uplink) roundTrip(ctx context.Context) (Step, []string, error) {
 	}
 	subscribe := s.subscribe()
 	if err := s.wait(ctx, subscribe, u.limits.PubAck); err != nil {
-		return StepSubscribe, nil, why(err, lost)
+		return StepSubscribe, nil, lossReason(err, lost)
 	}
 	denied := refusedFilters(subscribe, u.prefix)
 	published := s.client.Publish(u.prefix+probeTopic, 1, true, []byte{})
 	if err := s.wait(ctx, published, u.limits.PubAck); err != nil {
-		return StepPublish, denied, why(err, lost)
+		return StepPublish, denied, lossReason(err, lost)
 	}
 	if slices.Contains(denied, "alert/+") {
 		return "", denied, nil // it cannot come back
@@ -177,7 +177,7 @@ func (u *Uplink) roundTrip(ctx context.Context) (Step, []string, error) {
 	// there never was.
 	never := u.prefix + probeTopic + "/" + strings.Repeat("x", probeSize)
 	if err := s.wait(ctx, s.client.Unsubscribe(never), u.limits.PubAck); err != nil {
-		return StepSize, denied, fmt.Errorf("over a packet of %d bytes: %w", probeSize, why(err, lost))
+		return StepSize, denied, fmt.Errorf("over a packet of %d bytes: %w", probeSize, lossReason(err, lost))
 	}
 	return "", denied, nil
 }
@@ -205,7 +205,7 @@ const echoWait = 5 * time.Second
 
 // why prefers the reason why the connection was lost: paho tells its tokens
 // first, in words of its own.
-func why(err error, lost <-chan error) error {
+func lossReason(err error, lost <-chan error) error {
 	timer := time.NewTimer(publishWait)
 	defer timer.Stop()
 	select {

@@ -18,24 +18,24 @@ type collector struct {
 }
 
 func (c *collector) add(e sent) {
-	c.u.refusals.tookEvents(e.pos, e.pos)
+	c.u.suspects.acknowledgedEvents(e.pos, e.pos)
 	if e.revision.Open {
 		c.open = append(c.open, e.revision)
 	}
 	switch e.why {
 	case forResync:
-		c.u.ledger.confirm(e.resync, e.pos)
+		c.u.ledger.confirmReplay(e.resync, e.pos)
 		fallthrough
 	case forCorrection:
 		c.count++
 		return
-	case ahead:
-		c.u.sentEarly(e.pos)
+	case outOfTurn:
+		c.u.noteEarly(e.pos)
 		c.count++
 		return
 	}
 	if c.to != 0 && e.pos != c.to+1 {
-		c.settle()
+		c.account()
 	}
 	if c.from == 0 {
 		c.from = e.pos
@@ -46,7 +46,7 @@ func (c *collector) add(e sent) {
 
 // settle moves the cursor over what was gathered or, where the city's receipts
 // do that, waits for them from now on.
-func (c *collector) settle() {
+func (c *collector) account() {
 	if c.count == 0 {
 		return
 	}
@@ -57,7 +57,7 @@ func (c *collector) settle() {
 	switch {
 	case c.to == 0:
 	case c.u.opt.Receipts:
-		c.u.ledger.await(c.from, c.to, time.Now())
+		c.u.ledger.awaitReceipt(c.from, c.to, time.Now())
 		c.u.opt.Journal.NoteUnanswered(c.u.ledger.unanswered())
 	default:
 		c.u.delivered(c.to)
@@ -72,21 +72,21 @@ func (s *session) collect(ctx context.Context, flying <-chan sent) error {
 	got := collector{u: u}
 	var next sent
 	defer func() {
-		got.settle()
+		got.account()
 		if next.token != nil {
-			s.left = append(s.left, next)
+			s.unacked = append(s.unacked, next)
 		}
 	}()
 	late := time.NewTimer(u.limits.PubAck)
 	defer late.Stop()
-	s.moved.Store(time.Now().UnixNano()) // when the line last did something
+	s.lastPUBACK.Store(time.Now().UnixNano()) // when the line last did something
 	for {
 		next = sent{}
 		select {
 		case next = <-flying:
 		default:
 			// Nothing more at this moment: account before waiting.
-			got.settle()
+			got.account()
 			s.oldestInFlight(time.Time{})
 			select {
 			case next = <-flying:
@@ -97,11 +97,11 @@ func (s *session) collect(ctx context.Context, flying <-chan sent) error {
 		select {
 		case <-next.token.Done():
 		default:
-			got.settle()
+			got.account()
 			s.oldestInFlight(next.at)
 			// A slow line takes long for a window of events; it stalls only
 			// when it does not go on.
-			moved := time.Unix(0, s.moved.Load())
+			moved := time.Unix(0, s.lastPUBACK.Load())
 			if next.at.After(moved) {
 				moved = next.at
 			}
@@ -117,11 +117,11 @@ func (s *session) collect(ctx context.Context, flying <-chan sent) error {
 		if err := next.token.Error(); err != nil {
 			return s.whyLost(ctx, err)
 		}
-		s.moved.Store(time.Now().UnixNano())
+		s.lastPUBACK.Store(time.Now().UnixNano())
 		got.add(next)
 		<-s.places
 		if got.count >= readAhead {
-			got.settle()
+			got.account()
 		}
 	}
 }

@@ -20,7 +20,7 @@ type reader struct {
 }
 
 // from begins to read behind a position, in place of what is being read.
-func (r *reader) from(ctx context.Context, pos uint64) {
+func (r *reader) readFrom(ctx context.Context, pos uint64) {
 	if r.stop != nil {
 		r.stop()
 	}

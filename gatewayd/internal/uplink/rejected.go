@@ -13,28 +13,28 @@ import (
 
 // refusalInterval spaces the lines of the log about refused messages: whoever
 // floods the line shall not flood the log as well.
-const refusalInterval = 5 * time.Second
+const rejectionInterval = 5 * time.Second
 
 // How often the city is told of refused messages: so many at once, and one each
 // interval after that.
-const toldAtOnce = 20
+const rejectionsAtOnce = 20
 
 // refused counts a message of the broker that was not as it should be, and tells
 // the city, if there is a connection.
-func (u *Uplink) refused(topic string, why error) {
-	if u.telling.take(time.Now()) {
+func (u *Uplink) reject(topic string, why error) {
+	if u.rejectionBudget.allow(time.Now()) {
 		u.Log(u.logLine(topic, why))
 	}
 	u.mu.Lock()
 	u.stats.Refused++
-	u.quiet++
+	u.rejectionsUnlogged++
 	now := time.Now()
-	if now.Sub(u.refusal) < refusalInterval {
+	if now.Sub(u.rejectionLogged) < rejectionInterval {
 		u.mu.Unlock()
 		return
 	}
-	n := u.quiet
-	u.refusal, u.quiet = now, 0
+	n := u.rejectionsUnlogged
+	u.rejectionLogged, u.rejectionsUnlogged = now, 0
 	u.mu.Unlock()
 	u.opt.Log.Warn("refused a message from the broker", "topic", clip(topic), "reason", why, "refused", n)
 }
@@ -64,13 +64,13 @@ type bucket struct {
 	since time.Time // when the oldest of those comes back
 }
 
-func (b *bucket) take(now time.Time) bool {
+func (b *bucket) allow(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if back := int(now.Sub(b.since) / refusalInterval); back > 0 {
+	if back := int(now.Sub(b.since) / rejectionInterval); back > 0 {
 		b.spent, b.since = max(b.spent-back, 0), now
 	}
-	if b.spent >= toldAtOnce {
+	if b.spent >= rejectionsAtOnce {
 		return false
 	}
 	b.spent++

@@ -22,7 +22,7 @@ func (p patience) pause(tries int) time.Duration {
 }
 
 // few is how many events go again to find out whether the city is there.
-const few = 32
+const firstRepeats = 32
 
 // repetition is how events go again whose receipt does not come: a few at first,
 // and after each answer that shows that the city lacks the next ones too, twice
@@ -45,14 +45,14 @@ type waiting struct {
 }
 
 // await notes that the broker has taken events, whose receipt is due from now.
-func (l *ledger) await(from, to uint64, now time.Time) {
+func (l *ledger) awaitReceipt(from, to uint64, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	from = max(from, l.taken+1) // what went again waits already
+	from = max(from, l.acked+1) // what went again waits already
 	if from > to {
 		return
 	}
-	l.taken = to
+	l.acked = to
 	if to <= l.cursor {
 		return
 	}
@@ -67,10 +67,10 @@ func (l *ledger) await(from, to uint64, now time.Time) {
 func (l *ledger) unanswered() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.again.tries == 0 || l.taken <= l.cursor {
+	if l.again.tries == 0 || l.acked <= l.cursor {
 		return 0
 	}
-	return l.taken
+	return l.acked
 }
 
 // due takes a few of the events that are to go again now. Where there are none
@@ -97,11 +97,11 @@ func (l *ledger) nextPart(now time.Time) (early time.Time) {
 	r := &l.again
 	if answered := r.upto != 0 && l.cursor >= r.upto; answered {
 		if r.limit == 0 {
-			r.limit = l.taken
+			r.limit = l.acked
 		}
 		if l.cursor < r.limit {
 			if r.size *= 2; l.cursor > r.upto {
-				r.size = few // it has the next ones without that
+				r.size = firstRepeats // it has the next ones without that
 			}
 			r.left = span{l.cursor + 1, min(r.limit, l.cursor+r.size)}
 			r.upto = r.left.to
@@ -118,7 +118,7 @@ func (l *ledger) nextPart(now time.Time) (early time.Time) {
 	if at := since.Add(l.patient.pause(r.tries)); now.Before(at) {
 		return at
 	}
-	r.left = span{l.cursor + 1, min(l.taken, l.cursor+few)}
-	*r = repetition{tries: r.tries + 1, at: now, left: r.left, upto: r.left.to, size: few}
+	r.left = span{l.cursor + 1, min(l.acked, l.cursor+firstRepeats)}
+	*r = repetition{tries: r.tries + 1, at: now, left: r.left, upto: r.left.to, size: firstRepeats}
 	return time.Time{}
 }

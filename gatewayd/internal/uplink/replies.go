@@ -11,21 +11,21 @@ import (
 )
 
 // rememberedAnswers is how many answers are kept for commands that come again.
-const rememberedAnswers = 32
+const rememberedReplies = 32
 
 // answers remembers what the latest commands were answered: one that comes
 // again, as QoS 1 allows, is answered the same and not carried out twice. Only
 // the goroutine that handles commands uses it.
-type answers struct {
-	latest []given // oldest first
+type replies struct {
+	latest []repliedCommand // oldest first
 }
 
-type given struct {
+type repliedCommand struct {
 	command string
 	reply   presence.Reply
 }
 
-func (a *answers) find(command, tx string) (presence.Reply, bool) {
+func (a *replies) find(command, tx string) (presence.Reply, bool) {
 	for _, g := range a.latest {
 		if g.command == command && g.reply.TX == tx {
 			return g.reply, true
@@ -34,11 +34,11 @@ func (a *answers) find(command, tx string) (presence.Reply, bool) {
 	return presence.Reply{}, false
 }
 
-func (a *answers) add(command string, r presence.Reply) {
-	if len(a.latest) == rememberedAnswers {
+func (a *replies) add(command string, r presence.Reply) {
+	if len(a.latest) == rememberedReplies {
 		a.latest = append(a.latest[:0], a.latest[1:]...)
 	}
-	a.latest = append(a.latest, given{command, r})
+	a.latest = append(a.latest, repliedCommand{command, r})
 }
 
 // reply answers a command, and waits until the broker has the answer: whoever
@@ -55,7 +55,7 @@ func (s *session) reply(ctx context.Context, name string, r presence.Reply) erro
 		return fmt.Errorf("encode reply: %w", err)
 	}
 	topic := "reply/" + name
-	switch s.u.refusals.topic(topic, len(b), time.Now()) {
+	switch s.u.suspects.treatTopic(topic, len(b), time.Now()) {
 	case byItself:
 		return s.postAlone(ctx, topic, false, b)
 	case notNow:
@@ -65,7 +65,7 @@ func (s *session) reply(ctx context.Context, name string, r presence.Reply) erro
 		}
 		topic += " (short)" // it says nothing of the long one
 		p := &post{topic: topic, size: len(b), token: s.client.Publish(s.u.prefix+"reply/"+name, 1, false, b)}
-		return s.await(ctx, p)
+		return s.awaitPost(ctx, p)
 	}
-	return s.await(ctx, s.post(topic, false, b))
+	return s.awaitPost(ctx, s.post(topic, false, b))
 }

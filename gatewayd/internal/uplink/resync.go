@@ -20,7 +20,7 @@ type replay struct {
 
 // ask has what was sent so far sent again from a position on. It says how many
 // positions that are. Two that ask share the longer way.
-func (l *ledger) ask(from uint64) uint64 {
+func (l *ledger) replayFrom(from uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	to := max(l.position, l.cursor)
@@ -51,7 +51,7 @@ func (l *ledger) nextReplay(most uint64) (part span, number int) {
 }
 
 // confirm notes that the broker has an event of a resync.
-func (l *ledger) confirm(number int, pos uint64) {
+func (l *ledger) confirmReplay(number int, pos uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if number == l.replay.number {
@@ -81,7 +81,7 @@ func (u *Uplink) resync(_ context.Context, args json.RawMessage) (json.RawMessag
 	if !found {
 		return nil, fmt.Errorf("%s-%d is not in the journal", from.Stream, from.Seq)
 	}
-	return json.Marshal(resyncResult{Events: u.ledger.ask(max(pos, u.opt.Journal.Oldest()))})
+	return json.Marshal(resyncResult{Events: u.ledger.replayFrom(max(pos, u.opt.Journal.Oldest()))})
 }
 
 // resyncArgs are the arguments of `cmd/resync`: from which event on.

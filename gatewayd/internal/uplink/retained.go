@@ -17,22 +17,22 @@ func (u *Uplink) Retain(topic string, payload []byte) {
 	u.mu.Lock()
 	u.retained[topic] = payload
 	u.mu.Unlock()
-	u.say(topic)
+	u.publishSoon(topic)
 }
 
 // say has a topic's document published.
-func (u *Uplink) say(topic string) {
+func (u *Uplink) publishSoon(topic string) {
 	u.mu.Lock()
-	u.unsaid[topic] = struct{}{}
+	u.unpublished[topic] = struct{}{}
 	u.mu.Unlock()
 	select {
-	case u.changed <- struct{}{}:
+	case u.documentsChanged <- struct{}{}:
 	default: // somebody said so already
 	}
 }
 
 // tell publishes documents and lines of the log.
-func (s *session) tell(ctx context.Context) error {
+func (s *session) publishDocumentsAndLog(ctx context.Context) error {
 	u := s.u
 	var restate <-chan time.Time // never
 	if u.opt.Restate > 0 {
@@ -44,12 +44,12 @@ func (s *session) tell(ctx context.Context) error {
 		select {
 		case <-restate:
 			u.restate()
-		case <-u.changed:
-			if err := s.tellDocuments(ctx); err != nil {
+		case <-u.documentsChanged:
+			if err := s.publishDocuments(ctx); err != nil {
 				return err
 			}
 		case line := <-u.lines:
-			s.tellLine(line)
+			s.publishLogLine(line)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -59,23 +59,23 @@ func (s *session) tell(ctx context.Context) error {
 // tellDocuments publishes what is to be said, and waits until the broker has it:
 // no more than a document of each topic is ever on its way. If the line breaks
 // before, the next connection publishes all of them again.
-func (s *session) tellDocuments(ctx context.Context) error {
+func (s *session) publishDocuments(ctx context.Context) error {
 	u := s.u
 	var alone []string
-	documents := u.takeUnsaid()
+	documents := u.popUnpublished()
 	for topic, payload := range documents {
 		if topic == "status" {
 			payload = u.status("online", "start", true)
 			documents[topic] = payload
 		}
-		switch u.refusals.topic(topic, len(payload), time.Now()) {
+		switch u.suspects.treatTopic(topic, len(payload), time.Now()) {
 		case together:
 			s.post(topic, true, payload)
 		case byItself:
 			alone = append(alone, topic)
 		}
 	}
-	if err := s.settle(ctx); err != nil {
+	if err := s.awaitPosts(ctx); err != nil {
 		return err
 	}
 	for _, topic := range alone {
@@ -87,15 +87,15 @@ func (s *session) tellDocuments(ctx context.Context) error {
 }
 
 // tellLine publishes a line of the log, which nothing acknowledges.
-func (s *session) tellLine(line []byte) {
-	if !s.u.refusals.line(len(line)) {
+func (s *session) publishLogLine(line []byte) {
+	if !s.u.suspects.mayLog(len(line)) {
 		return
 	}
-	s.road.RLock()
-	defer s.road.RUnlock()
-	s.trail.Lock()
-	s.line, s.said = len(line), time.Now()
-	s.trail.Unlock()
+	s.exclusive.RLock()
+	defer s.exclusive.RUnlock()
+	s.postsMu.Lock()
+	s.lineSize, s.lineSent = len(line), time.Now()
+	s.postsMu.Unlock()
 	s.client.Publish(s.u.prefix+"log", 0, false, line)
 }
 
@@ -117,19 +117,19 @@ func (u *Uplink) restate() {
 		topics = append(topics, "status")
 	}
 	for _, topic := range topics {
-		u.say(topic)
+		u.publishSoon(topic)
 	}
 }
 
 // takeUnsaid takes the documents that are to be published now.
-func (u *Uplink) takeUnsaid() map[string][]byte {
+func (u *Uplink) popUnpublished() map[string][]byte {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	documents := make(map[string][]byte, len(u.unsaid))
-	for topic := range u.unsaid {
+	documents := make(map[string][]byte, len(u.unpublished))
+	for topic := range u.unpublished {
 		documents[topic] = u.retained[topic]
 	}
-	clear(u.unsaid)
+	clear(u.unpublished)
 	return documents
 }
 

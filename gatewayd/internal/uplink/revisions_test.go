@@ -187,14 +187,14 @@ func (m *timesModel) work(steps int) {
 		m.wire, m.taken = &wire{}, 0
 		m.flying = make(chan sent, 100_000)
 		m.s = &sender{
-			session: &session{u: m.u, client: m.wire, places: make(chan struct{}, 100_000)},
-			again:   span{1, cursor}, flying: m.flying,
+			session:    &session{u: m.u, client: m.wire, places: make(chan struct{}, 100_000)},
+			unsearched: span{1, cursor}, inFlight: m.flying,
 		}
 	}
 	for range steps {
 		if at := m.u.ledger.sentHere(); at < m.journal.End() {
 			entries, _ := m.journal.Next(ctx, at, 8)
-			if err := m.s.first(ctx, entries); err != nil {
+			if err := m.s.sendNew(ctx, entries); err != nil {
 				m.t.Fatal(err)
 			}
 		}
@@ -250,7 +250,7 @@ func (m *timesModel) acknowledge(n int) {
 		}
 		c.add(<-m.flying)
 	}
-	c.settle()
+	c.account()
 }
 
 func (m *timesModel) show(entries []presence.Entry) {

@@ -19,16 +19,16 @@ const repeatAtOnce = 32
 // there is of all, each gets its turn.
 type sender struct {
 	*session
-	reader *reader
-	flying chan<- sent
+	reader   *reader
+	inFlight chan<- sent
 
 	// held is an event over which the broker hangs up. Until it is its time to be
 	// tried again, only taps are sent of what follows it.
-	held  uint64
-	until time.Time
+	heldPos   uint64
+	heldUntil time.Time
 
-	again       span         // corrections of earlier connections are still to be looked for among these
-	reopened    []uint64     // those that were found there, by position
+	unsearched  span         // corrections of earlier connections are still to be looked for among these
+	stillOpen   []uint64     // those that were found there, by position
 	corrections []correction // to be sent
 }
 
@@ -39,29 +39,29 @@ func (s *sender) run(ctx context.Context) error {
 	defer s.u.beat(0) // the session's end is to be soon
 	for {
 		s.u.beat(0)
-		if s.held != 0 && !time.Now().Before(s.until) {
-			s.reader.from(ctx, s.held-1)
-			s.held = 0
+		if s.heldPos != 0 && !time.Now().Before(s.heldUntil) {
+			s.reader.readFrom(ctx, s.heldPos-1)
+			s.heldPos = 0
 		}
 		fresh := s.reader.fresh
-		if s.held == 0 && s.u.opt.Receipts && !l.room(s.u.limits.Unreceipted) {
+		if s.heldPos == 0 && s.u.opt.Receipts && !l.hasRoom(s.u.limits.Unreceipted) {
 			fresh = nil // the city has to catch up
 		}
 		worked := true
 		select {
 		case entries := <-fresh:
-			if err := s.first(ctx, entries); err != nil {
+			if err := s.sendNew(ctx, entries); err != nil {
 				return err
 			}
 		default:
 			worked = false
 		}
 		overdue, next := l.due(time.Now(), repeatAtOnce)
-		if err := s.repeat(ctx, overdue, forDelivery, 0); err != nil {
+		if err := s.resend(ctx, overdue, forDelivery, 0); err != nil {
 			return err
 		}
 		asked, number := l.nextReplay(repeatAtOnce)
-		if err := s.repeat(ctx, asked, forResync, number); err != nil {
+		if err := s.resend(ctx, asked, forResync, number); err != nil {
 			return err
 		}
 		changed := s.u.opt.Times.Changed()
@@ -73,8 +73,8 @@ func (s *sender) run(ctx context.Context) error {
 		if worked {
 			continue
 		}
-		if s.held != 0 && (next.IsZero() || s.until.Before(next)) {
-			next = s.until
+		if s.heldPos != 0 && (next.IsZero() || s.heldUntil.Before(next)) {
+			next = s.heldUntil
 		}
 		if next.IsZero() {
 			timer.Stop()
@@ -85,7 +85,7 @@ func (s *sender) run(ctx context.Context) error {
 		select {
 		case entries := <-fresh:
 			s.u.beat(0)
-			if err := s.first(ctx, entries); err != nil {
+			if err := s.sendNew(ctx, entries); err != nil {
 				return err
 			}
 		case <-l.changed:
@@ -99,38 +99,38 @@ func (s *sender) run(ctx context.Context) error {
 
 // first sends events that this connection did not send yet, but for those that
 // the city's receipts cover already.
-func (s *sender) first(ctx context.Context, entries []presence.Entry) error {
+func (s *sender) sendNew(ctx context.Context, entries []presence.Entry) error {
 	u := s.u
-	if s.held != 0 {
-		return s.aheadOf(ctx, entries)
+	if s.heldPos != 0 {
+		return s.sendAhead(ctx, entries)
 	}
 	for i := range entries {
-		if until, held := u.refusals.held(entries[i].Pos, time.Now()); held {
-			s.held, s.until = entries[i].Pos, until
+		if until, held := u.suspects.held(entries[i].Pos, time.Now()); held {
+			s.heldPos, s.heldUntil = entries[i].Pos, until
 			after := entries[i+1:]
 			if entries = entries[:i]; i > 0 {
-				if err := s.first(ctx, entries); err != nil {
+				if err := s.sendNew(ctx, entries); err != nil {
 					return err
 				}
 			}
-			return s.aheadOf(ctx, after)
+			return s.sendAhead(ctx, after)
 		}
 	}
 	told := u.ledger.publishedUpto()
-	rest, from, to := u.ledger.take(entries)
+	rest, from, to := u.ledger.enter(entries)
 	u.received(from, to)
 	all, err := u.revisions.revise(ctx, rest, told, bestKnown)
 	if err != nil {
 		return err
 	}
-	err = s.send(ctx, rest, all, sent{why: forDelivery, first: true})
+	err = s.publishAll(ctx, rest, all, sent{why: forDelivery, first: true})
 	u.opt.Journal.NoteSent(u.ledger.sentUpto())
 	return err
 }
 
 // aheadOf sends the taps among events that follow one that is held, each once:
 // people are paid by them. They come again in their place.
-func (s *sender) aheadOf(ctx context.Context, entries []presence.Entry) error {
+func (s *sender) sendAhead(ctx context.Context, entries []presence.Entry) error {
 	u := s.u
 	u.mu.Lock()
 	early := u.early
@@ -145,11 +145,11 @@ func (s *sender) aheadOf(ctx context.Context, entries []presence.Entry) error {
 	if err != nil {
 		return err
 	}
-	return s.send(ctx, taps, all, sent{why: ahead})
+	return s.publishAll(ctx, taps, all, sent{why: outOfTurn})
 }
 
 // send sends events with what is said of their times.
-func (s *sender) send(ctx context.Context, entries []presence.Entry, all []presence.Revision, as sent) error {
+func (s *sender) publishAll(ctx context.Context, entries []presence.Entry, all []presence.Revision, as sent) error {
 	for i := range entries {
 		as.revision = all[i]
 		if err := s.publish(ctx, &entries[i], as); err != nil {
@@ -161,12 +161,12 @@ func (s *sender) send(ctx context.Context, entries []presence.Entry, all []prese
 
 // gone bounds the wait for events that are to be sent again and are no longer
 // in the journal: it made room, or their time was over.
-const gone = time.Second
+const goneAfter = time.Second
 
 // among reads the next events of a span, none where the journal has none of them
 // any more.
-func (s *sender) among(ctx context.Context, what span) ([]presence.Entry, error) {
-	reading, cancel := context.WithTimeout(ctx, gone)
+func (s *sender) readRange(ctx context.Context, what span) ([]presence.Entry, error) {
+	reading, cancel := context.WithTimeout(ctx, goneAfter)
 	defer cancel()
 	entries, err := s.u.opt.Journal.Next(reading, what.from-1, int(min(what.to-what.from+1, readAhead)))
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
@@ -184,25 +184,25 @@ func (s *sender) among(ctx context.Context, what span) ([]presence.Entry, error)
 }
 
 // repeat sends events that were sent before.
-func (s *sender) repeat(ctx context.Context, what span, why purpose, resync int) error {
+func (s *sender) resend(ctx context.Context, what span, why purpose, resync int) error {
 	for !what.empty() {
-		entries, err := s.among(ctx, what)
+		entries, err := s.readRange(ctx, what)
 		if err != nil {
 			return err
 		}
 		if len(entries) == 0 {
-			s.vanish(what, why)
+			s.noteGone(what, why)
 			return nil
 		}
 		for i := range entries {
-			s.vanish(span{what.from, entries[i].Pos - 1}, why)
+			s.noteGone(span{what.from, entries[i].Pos - 1}, why)
 			what.from = entries[i].Pos + 1
 		}
 		all, err := s.u.revisions.revise(ctx, entries, allPositions, lastPublished)
 		if err != nil {
 			return err
 		}
-		if err := s.send(ctx, entries, all, sent{why: why, resync: resync}); err != nil {
+		if err := s.publishAll(ctx, entries, all, sent{why: why, resync: resync}); err != nil {
 			return err
 		}
 	}
@@ -211,9 +211,9 @@ func (s *sender) repeat(ctx context.Context, what span, why purpose, resync int)
 
 // vanish accounts for events that are no longer in the journal. It matters only
 // for those that wait for delivery.
-func (s *sender) vanish(gone span, why purpose) {
+func (s *sender) noteGone(gone span, why purpose) {
 	if !gone.empty() && why == forDelivery {
-		s.u.received(s.u.ledger.vanish(gone))
+		s.u.received(s.u.ledger.noteGone(gone))
 	}
 }
 
@@ -225,10 +225,10 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error 
 		return err
 	}
 	as.pos, as.size = e.Pos, len(payload)
-	switch u.refusals.event(e.Pos, as.size, as.why == forDelivery, time.Now()) {
+	switch u.suspects.treatEvent(e.Pos, as.size, as.why == forDelivery, time.Now()) {
 	case notNow:
 		if as.why == forResync {
-			u.ledger.confirm(as.resync, e.Pos)
+			u.ledger.confirmReplay(as.resync, e.Pos)
 		}
 		return nil
 	case byItself:
@@ -260,17 +260,17 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error 
 func (s *sender) publishNow(e *presence.Entry, payload []byte, as sent) mqtt.Token {
 	u := s.u
 	if as.first {
-		u.ledger.sending(e.Pos)
+		u.ledger.noteSending(e.Pos)
 	}
 	as.token = s.client.Publish(u.prefix+"event/"+e.Kind.String(), 1, false, payload)
 	as.at = time.Now()
 	u.published.Add(1)
-	s.flying <- as // has room for each place
+	s.inFlight <- as // has room for each place
 	return as.token
 }
 
 // sentEarly notes that the broker has a tap ahead of its turn.
-func (u *Uplink) sentEarly(pos uint64) {
+func (u *Uplink) noteEarly(pos uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.early = max(u.early, pos)

@@ -14,27 +14,27 @@ import (
 
 // session is one connection to the broker, from CONNECT to its end.
 type session struct {
-	u         *Uplink
-	client    mqtt.Client
-	commands  chan message // on cmd/<name>
-	notes     chan message // on the gateway's own topics
-	documents chan message // on topics of Options.Documents
-	time      *cityTime
-	lost      chan error
-	again     bool // this process was connected before
+	u           *Uplink
+	client      mqtt.Client
+	commands    chan message // on cmd/<name>
+	own         chan message // on the gateway's own topics
+	documents   chan message // on topics of Options.Documents
+	time        *cityTime
+	lost        chan error
+	reconnected bool // this process was connected before
 	// The sender of events takes a place before it publishes, the collector gives
 	// it back after the PUBACK.
-	places chan struct{}
-	moved  atomic.Int64 // when the broker last acknowledged anything, in ns since 1970
-	left   []sent       // events without a PUBACK, at the end
+	places     chan struct{}
+	lastPUBACK atomic.Int64 // when the broker last acknowledged anything, in ns since 1970
+	unacked    []sent       // events without a PUBACK, at the end
 
 	cleared int // alerts of earlier processes, under the uplink's mutex
 
-	road  sync.RWMutex // held for writing while one publication goes alone
-	trail sync.Mutex
-	posts []*post   // documents and replies without a PUBACK
-	line  int       // size of the latest line of the log
-	said  time.Time // when that was
+	exclusive sync.RWMutex // held for writing while one publication goes alone
+	postsMu   sync.Mutex
+	posts     []*post   // documents and replies without a PUBACK
+	lineSize  int       // size of the latest line of the log
+	lineSent  time.Time // when that was
 
 	mu     sync.RWMutex // held for reading while a message is put in its place
 	socket *coalescing
@@ -65,9 +65,9 @@ func (u *Uplink) session(ctx context.Context) error {
 	s := &session{
 		u:         u,
 		commands:  make(chan message, inboundRoom),
-		notes:     make(chan message, inboundRoom),
+		own:       make(chan message, inboundRoom),
 		documents: make(chan message, documentRoom),
-		time:      &cityTime{now: u.opt.Now, believe: u.opt.believe, answers: make(chan answer, 1)},
+		time:      &cityTime{now: u.opt.Now, check: u.opt.checkTime, answers: make(chan answer, 1)},
 		lost:      make(chan error, 1),
 		places:    make(chan struct{}, max(u.opt.Window, 1)),
 	}
@@ -115,11 +115,11 @@ func (s *session) work(ctx context.Context) error {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.drain(gctx) })
-	g.Go(func() error { return s.tell(gctx) })
+	g.Go(func() error { return s.publishDocumentsAndLog(gctx) })
 	g.Go(func() error { return s.keepTime(gctx) })
-	g.Go(func() error { return s.listen(gctx, s.commands, s.command) })
-	g.Go(func() error { return s.listen(gctx, s.notes, s.takeNote) })
-	g.Go(func() error { return s.listen(gctx, s.documents, s.document) })
+	g.Go(func() error { return s.listen(gctx, s.commands, s.handleCommand) })
+	g.Go(func() error { return s.listen(gctx, s.own, s.handleOwn) })
+	g.Go(func() error { return s.listen(gctx, s.documents, s.handleDocument) })
 	g.Go(func() error {
 		select {
 		case err := <-s.lost:
@@ -130,7 +130,7 @@ func (s *session) work(ctx context.Context) error {
 	})
 	err := g.Wait()
 	if errors.Is(err, errLost) && s.time.justAsked() {
-		u.hungUp()
+		u.noteTimeHangUp()
 	} else {
 		s.learn(err)
 	}

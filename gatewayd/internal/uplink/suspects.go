@@ -24,7 +24,7 @@ import (
 // aside. It is tried again now and then, for somebody may have mended the broker.
 //
 // It outlives connections.
-type refusals struct {
+type suspects struct {
 	aside    time.Duration // for which a topic is set aside at first
 	hold     time.Duration // and an event
 	watchful atomic.Bool   // there is something to look up; spares a lock for each event
@@ -67,12 +67,12 @@ const (
 	notNow                    // it is set aside
 )
 
-func newRefusals(aside, hold time.Duration) *refusals {
-	return &refusals{aside: aside, hold: hold, topics: make(map[string]*suspect), events: make(map[uint64]*suspect)}
+func newSuspects(aside, hold time.Duration) *suspects {
+	return &suspects{aside: aside, hold: hold, topics: make(map[string]*suspect), events: make(map[uint64]*suspect)}
 }
 
 // topic says how to send a payload of a size on a topic.
-func (r *refusals) topic(name string, size int, now time.Time) treatment {
+func (r *suspects) treatTopic(name string, size int, now time.Time) treatment {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.topics[name]
@@ -88,7 +88,7 @@ func (r *refusals) topic(name string, size int, now time.Time) treatment {
 
 // event says how to send an event. One that need not be sent is not, where it is
 // as large as one that is set aside.
-func (r *refusals) event(pos uint64, size int, must bool, now time.Time) treatment {
+func (r *suspects) treatEvent(pos uint64, size int, must bool, now time.Time) treatment {
 	if !r.watchful.Load() {
 		return together
 	}
@@ -110,7 +110,7 @@ func (r *refusals) event(pos uint64, size int, must bool, now time.Time) treatme
 }
 
 // held tells until when an event is set aside.
-func (r *refusals) held(pos uint64, now time.Time) (until time.Time, held bool) {
+func (r *suspects) held(pos uint64, now time.Time) (until time.Time, held bool) {
 	if !r.watchful.Load() {
 		return time.Time{}, false
 	}
@@ -124,7 +124,7 @@ func (r *refusals) held(pos uint64, now time.Time) (until time.Time, held bool) 
 }
 
 // tookTopic notes that the broker acknowledged a publication.
-func (r *refusals) tookTopic(name string, size int) {
+func (r *suspects) acknowledgedTopic(name string, size int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.topics[name]
@@ -138,7 +138,7 @@ func (r *refusals) tookTopic(name string, size int) {
 }
 
 // tookEvents notes that the broker acknowledged a run of events.
-func (r *refusals) tookEvents(from, to uint64) {
+func (r *suspects) acknowledgedEvents(from, to uint64) {
 	if !r.watchful.Load() {
 		return
 	}
@@ -152,7 +152,7 @@ func (r *refusals) tookEvents(from, to uint64) {
 }
 
 // line tells whether a line of the log may be sent.
-func (r *refusals) line(size int) bool {
+func (r *suspects) mayLog(size int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.lines == 0 || size < r.lines
@@ -161,7 +161,7 @@ func (r *refusals) line(size int) bool {
 // hungUp notes what was on its way when the broker closed a connection, and
 // whether anything was learnt from it. A line of the log is one of them when it
 // was sent a moment ago; nothing acknowledges it.
-func (r *refusals) hungUp(posts []*post, events []sent, line int, now time.Time) (learnt bool) {
+func (r *suspects) hungUp(posts []*post, events []sent, line int, now time.Time) (learnt bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer func() { r.watchful.Store(len(r.events) > 0 || r.careful > 0) }()
@@ -227,7 +227,7 @@ type Refusal struct {
 // documents and replies by their topics, and events, which wait for a broker
 // that takes them.
 func (u *Uplink) Refused() (documents, events []Refusal) {
-	r := u.refusals
+	r := u.suspects
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for topic, s := range r.topics {

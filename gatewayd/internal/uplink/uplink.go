@@ -17,44 +17,44 @@ import (
 // Uplink is the line to the city. Its methods may be called from any goroutine,
 // and none but Run and Drained waits for the line.
 type Uplink struct {
-	opt       Options
-	limits    Limits
-	prefix    string // "presence/v1/<dinas>/<gateway>/"
-	commands  map[string]CommandFunc
-	filters   map[string]byte // what to subscribe to, and at which QoS
-	ledger    *ledger
-	answers   answers
-	spent     *spent
-	revisions *revisions
-	review    review
-	refusals  *refusals
-	dial      func(context.Context) (net.Conn, error)
-	published atomic.Int64
-	changed   chan struct{} // has room for one: a document is not yet said
-	lines     chan []byte   // of the log, not yet said
+	opt              Options
+	limits           Limits
+	prefix           string // "presence/v1/<dinas>/<gateway>/"
+	commands         map[string]CommandFunc
+	filters          map[string]byte // what to subscribe to, and at which QoS
+	ledger           *ledger
+	replies          replies
+	executed         *executed
+	revisions        *revisions
+	review           review
+	suspects         *suspects
+	dial             func(context.Context) (net.Conn, error)
+	published        atomic.Int64
+	documentsChanged chan struct{} // has room for one: a document is not yet said
+	lines            chan []byte   // of the log, not yet said
 
-	mu        sync.Mutex
-	retained  map[string][]byte   // the last document of each topic
-	unsaid    map[string]struct{} // topics whose document is to be published
-	contested map[string]struct{} // topics of alerts where the broker has something else
-	connected bool
-	since     time.Time // when the line went, or the uplink was made
-	greeted   int       // connections so far
-	denied    []string
-	spoke     time.Time // when this connection said that the gateway is online; zero: it may not
-	heard     bool      // the broker has passed that on
-	stats     presence.MQTTHealth
-	oldest    time.Time     // when the oldest event in flight was sent
-	rival     time.Time     // when another gateway was last seen under our id
-	hangUps   int           // connections in a row that ended over a question for the time
-	askAfter  time.Time     // nobody is asked for the time before
-	progress  chan struct{} // closed and replaced when the cursor moves
-	refusal   time.Time     // when a refusal was last logged
-	telling   bucket        // of refusals to the city
-	quiet     int64         // refusals that were not logged since
-	early     uint64        // taps up to here were sent ahead of their turn
-	learnt    bool          // the next connection may get further than the last one
-	farewell  string        // the reason that the goodbye gives
+	mu                 sync.Mutex
+	retained           map[string][]byte   // the last document of each topic
+	unpublished        map[string]struct{} // topics whose document is to be published
+	contested          map[string]struct{} // topics of alerts where the broker has something else
+	connected          bool
+	since              time.Time // when the line went, or the uplink was made
+	greeted            int       // connections so far
+	denied             []string
+	announced          time.Time // when this connection said that the gateway is online; zero: it may not
+	heard              bool      // the broker has passed that on
+	stats              presence.MQTTHealth
+	oldest             time.Time     // when the oldest event in flight was sent
+	rival              time.Time     // when another gateway was last seen under our id
+	timeHangUps        int           // connections in a row that ended over a question for the time
+	askAfter           time.Time     // nobody is asked for the time before
+	progress           chan struct{} // closed and replaced when the cursor moves
+	rejectionLogged    time.Time     // when a refusal was last logged
+	rejectionBudget    bucket        // of refusals to the city
+	rejectionsUnlogged int64         // refusals that were not logged since
+	early              uint64        // taps up to here were sent ahead of their turn
+	learnt             bool          // the next connection may get further than the last one
+	farewell           string        // the reason that the goodbye gives
 }
 
 // logRoom is how many lines of the log may wait for the line.
@@ -64,25 +64,25 @@ const logRoom = 32
 func New(opt Options) *Uplink {
 	u := &Uplink{
 		opt: opt, limits: opt.Limits.withDefaults(),
-		prefix:    "presence/v1/" + opt.Origin.Dinas + "/" + opt.Origin.Gateway + "/",
-		commands:  maps.Clone(opt.Commands),
-		revisions: newRevisions(opt.Journal, opt.Times),
-		changed:   make(chan struct{}, 1),
-		lines:     make(chan []byte, logRoom),
-		retained:  make(map[string][]byte),
-		unsaid:    make(map[string]struct{}),
+		prefix:           "presence/v1/" + opt.Origin.Dinas + "/" + opt.Origin.Gateway + "/",
+		commands:         maps.Clone(opt.Commands),
+		revisions:        newRevisions(opt.Journal, opt.Times),
+		documentsChanged: make(chan struct{}, 1),
+		lines:            make(chan []byte, logRoom),
+		retained:         make(map[string][]byte),
+		unpublished:      make(map[string]struct{}),
 
 		contested: make(map[string]struct{}),
 		progress:  make(chan struct{}),
 		farewell:  presence.ReasonStop,
 		since:     time.Now(),
 	}
-	u.refusals = newRefusals(u.limits.Aside, u.limits.Hold)
+	u.suspects = newSuspects(u.limits.Aside, u.limits.Hold)
 	patient := patience{u.limits.Receipt, u.limits.ReceiptMax}
 	if j := opt.Journal; j != nil { // a probe has none
 		u.ledger = newLedger(patient, j.Sent(), j.Unanswered())
 		var err error
-		if u.spent, err = newSpent(j); err != nil {
+		if u.executed, err = newExecuted(j); err != nil {
 			opt.Log.Error("a command may be carried out once more", "error", err)
 		}
 	}
@@ -108,7 +108,7 @@ func New(opt Options) *Uplink {
 // Run keeps the line up until the context ends, and then says goodbye.
 func (u *Uplink) Run(ctx context.Context) error {
 	defer func() {
-		if err := u.spent.save(); err != nil {
+		if err := u.executed.save(); err != nil {
 			u.opt.Log.Warn("a command may be answered once more", "error", err)
 		}
 	}()
@@ -209,7 +209,7 @@ func (u *Uplink) Denied() []string {
 func (u *Uplink) Unheard() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.connected && !u.heard && !u.spoke.IsZero() && time.Since(u.spoke) > u.limits.PubAck
+	return u.connected && !u.heard && !u.announced.IsZero() && time.Since(u.announced) > u.limits.PubAck
 }
 
 // Drained waits until everything in the journal is delivered, or the context
