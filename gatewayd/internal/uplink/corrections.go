@@ -6,15 +6,15 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// correction is an event whose time is told once more.
+// correction is an event that goes again because its time is known better.
 type correction struct {
 	entry    presence.Entry
 	revision presence.Revision
 }
 
-// correct sends a few events again whose time is better known than when they
-// were sent, and reports whether it did anything. The channel is of before what
-// is known was asked.
+// correct sends a few corrections of events that were sent before, and reports whether
+// it did anything, be it only to look for some. The caller got the channel from
+// Times.Changed before it read any timing.
 func (s *sender) correct(ctx context.Context, changed <-chan struct{}) (bool, error) {
 	position := s.u.ledger.sentHere()
 	r := &s.u.review
@@ -37,67 +37,74 @@ func (s *sender) correct(ctx context.Context, changed <-chan struct{}) (bool, er
 	return true, nil
 }
 
-// findCorrections looks for events to send again, and reports whether there was
-// anything to look at.
+// findCorrections takes one step in looking for corrections to send, and reports
+// whether there was anything to look at: first the corrections that earlier
+// connections sent without a PUBACK, then the events of the present review up to a
+// position.
 func (s *sender) findCorrections(ctx context.Context, upto uint64) (worked bool, err error) {
 	if len(s.stillOpen) > 0 {
 		return true, s.collectOpen(ctx)
 	}
-	if !s.unsearched.empty() {
-		open, looked, err := s.u.revisions.openCorrections(s.unsearched.from-1, s.unsearched.to)
+	if !s.unsearched.Empty() {
+		open, looked, err := s.u.revisions.openCorrections(s.unsearched.From-1, s.unsearched.To)
 		if err != nil {
 			return false, err
 		}
-		for _, said := range open {
-			s.stillOpen = append(s.stillOpen, said.Pos)
+		for _, revision := range open {
+			s.stillOpen = append(s.stillOpen, revision.Pos)
 		}
-		s.unsearched.from = looked + 1
+		s.unsearched.From = looked + 1
 		return true, nil
 	}
-	r := &s.u.review
-	part := r.next(upto)
-	if part.empty() {
+	part := s.u.review.next(upto)
+	if part.Empty() {
 		return false, nil
 	}
+	return true, s.reviewPart(ctx, part)
+}
+
+// reviewPart looks through the next events of a part of the review.
+func (s *sender) reviewPart(ctx context.Context, part span) error {
 	entries, err := s.readRange(ctx, part)
 	if err != nil {
-		return false, err
+		return err
 	}
+	r := &s.u.review
 	if len(entries) == 0 {
-		r.reviewed(part.to, nil)
+		r.reviewed(part.To, nil)
 	} else {
 		all, err := s.u.revisions.revise(ctx, entries, allPositions, bestKnown)
 		if err != nil {
-			return false, err
+			return err
 		}
-		var doubt []uint64
-		for i, said := range all {
-			if said.Open {
-				s.corrections = append(s.corrections, correction{entries[i], said})
+		var improvable []uint64
+		for i, revision := range all {
+			if revision.Open {
+				s.corrections = append(s.corrections, correction{entries[i], revision})
 			}
-			if !said.Timing.Final() && !s.u.opt.Times.Final(entries[i].At) {
-				doubt = append(doubt, said.Pos)
+			if !revision.Timing.Final() && !s.u.opt.Times.Final(entries[i].At) {
+				improvable = append(improvable, revision.Pos)
 			}
 		}
-		r.reviewed(entries[len(entries)-1].Pos, doubt)
+		r.reviewed(entries[len(entries)-1].Pos, improvable)
 	}
 	if pos, known := r.finalUpto(); known {
 		s.u.opt.Journal.SetFinalUpto(pos)
 	}
-	return true, nil
+	return nil
 }
 
-// reopen finds the next of the corrections that earlier connections did not
-// bring through.
+// collectOpen takes the next correction that an earlier connection sent without a
+// PUBACK among those to be sent now.
 func (s *sender) collectOpen(ctx context.Context) error {
 	pos := s.stillOpen[0]
 	s.stillOpen = s.stillOpen[1:]
-	entries, err := s.readRange(ctx, span{pos, pos})
+	entries, err := s.readRange(ctx, spanOf(pos, pos))
 	if err != nil {
 		return err
 	}
 	if len(entries) == 0 {
-		return nil // it is gone, and so is what was said of it
+		return nil // the event is no longer in the journal, and neither is its revision
 	}
 	all, err := s.u.revisions.revise(ctx, entries, allPositions, lastPublished)
 	if err != nil {

@@ -55,7 +55,7 @@ func (s *session) drain(ctx context.Context) error {
 	reader := &reader{session: s, group: g}
 	reader.readFrom(ctx, cursor)
 	g.Go(func() error {
-		return (&sender{session: s, reader: reader, inFlight: flying, unsearched: span{1, cursor}}).run(ctx)
+		return (&sender{session: s, reader: reader, inFlight: flying, unsearched: spanOf(1, cursor)}).run(ctx)
 	})
 	g.Go(func() error { return s.collect(ctx, flying) })
 	err := g.Wait()

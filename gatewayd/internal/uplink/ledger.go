@@ -1,68 +1,74 @@
 package uplink
 
 import (
-	"cmp"
-	"slices"
 	"sync"
 	"time"
 
+	"presence/gatewayd/internal/interval"
 	"presence/gatewayd/internal/presence"
 )
 
-// ledger knows what was sent and not yet received, and what is to be sent again.
+// ledger knows which events were sent and are not yet confirmed, and which are to be
+// sent again.
 //
-// A receipt speaks of one stream, and the journal's cursor of all of them. A
-// broker can lose the end of one stream and deliver the next, so the cursor
-// moves over a stream's events only when nothing before them is missing.
+// A receipt is about one stream, the journal's cursor about all of them. A broker can
+// lose the end of one stream and still deliver the next, so a receipt moves the
+// cursor over the events of its stream only where no event before them is
+// unconfirmed.
 //
-// What has no receipt may be lost, and the city may be away. As long as receipts
-// come, nothing goes again: a city that is slow would only get slower by getting
-// all twice. Once nothing comes, the oldest few go again, later and later (see
-// repetition); the answer tells whether the rest has to.
+// An event without a receipt may be lost, or the city may be away. As long as
+// receipts come, nothing is sent again: that would only make a slow city slower. Once
+// none come, the oldest few events go again, at intervals that grow (see repetition);
+// the city's answer shows whether the others have to follow.
 type ledger struct {
-	changed chan struct{} // has room for one: there is more to send, or room
+	changed chan struct{} // has room for one: there is more to send, or room for it
 	patient patience
 
 	mu        sync.Mutex
 	begun     bool // there was a connection
 	cursor    uint64
 	moved     time.Time              // when the cursor last moved
-	position  uint64                 // last new event that this connection looked at
-	sent      uint64                 // newest event that was ever sent, or is about to be
-	published uint64                 // the same of this process
-	received  map[presence.ID]uint64 // up to which position the city has a stream
+	position  uint64                 // the last event that this connection entered
+	sent      uint64                 // newest event that any process has sent, or is about to
+	published uint64                 // newest event that this process has sent, or is about to
+	received  map[presence.ID]uint64 // by stream, up to which position the city has it, where that is behind the cursor
 	runs      []run                  // what lies between cursor and position, by stream
 	acked     uint64                 // the broker acknowledged everything up to here
-	waiting   []waiting              // what lies between cursor and taken, in order
-	gaps      []span                 // positions behind the cursor that the journal does not have, in order
+	waiting   []waiting              // what lies between cursor and acked, in order
+	gaps      interval.Set[uint64]   // positions behind the cursor that are not in the journal
 	again     repetition
 	replay    replay
 }
 
-// run is an unbroken run of positions of one stream.
+// run is an unbroken run of positions of one stream, which begins where the run
+// before it ends.
 type run struct {
 	stream presence.ID
 	to     uint64
 }
 
-// span are positions, both ends included; from 0 is none.
-type span struct{ from, to uint64 }
+// span is a run of positions in the journal. The first position is 1.
+type span = interval.Interval[uint64]
 
-func (s span) empty() bool { return s.from == 0 || s.from > s.to }
+func spanOf(from, to uint64) span { return span{From: from, To: to} }
 
-// newLedger makes the ledger of a process: sent is the newest position that any
-// process before it is known to have sent, unanswered the one up to which the
-// broker had everything although the city did not answer when some of it went
-// again; 0 where it did.
+// noSpan is a span without a position.
+func noSpan() span { return span{From: 1, To: 0} }
+
+// newLedger makes the ledger of a process. The earlier processes are known to have
+// sent everything up to sent, and more perhaps. Up to unanswered the broker had
+// acknowledged everything, some of it was sent again for want of a receipt, and the
+// city did not answer; it is 0 where the city did.
 func newLedger(patient patience, sent, unanswered uint64) *ledger {
 	return &ledger{
 		changed: make(chan struct{}, 1), patient: patient,
 		sent: sent, acked: unanswered,
 		received: make(map[presence.ID]uint64),
+		replay:   replay{span: noSpan()},
 	}
 }
 
-// wake tells the sender to look again.
+// wake has the sender look again for something to send.
 func (l *ledger) wake() {
 	select {
 	case l.changed <- struct{}{}:
@@ -70,14 +76,14 @@ func (l *ledger) wake() {
 	}
 }
 
-// begin starts a connection, at which everything behind the cursor that it
-// returns is looked at: the journal's, unless a receipt has just moved it.
+// begin starts a connection. It returns the cursor behind which the connection
+// starts to read the journal: the journal's own, unless a receipt has just moved it.
 //
-// All of that goes again, in order, for a broker that was started anew has lost
-// what it acknowledged. It goes again once: if the city does not answer to that,
-// or did not before, a line that breaks every minute must not have everything
-// sent every minute. Then what the broker acknowledged is left out, and only the
-// oldest few go again when it is their time.
+// Everything behind the cursor goes again, in order, because a broker that was
+// restarted has lost what it acknowledged. But it goes again only once while the city
+// is silent: with a line that breaks every minute, everything would be sent every
+// minute. After that, what the broker acknowledged is left out, and only the oldest
+// few events go again when their time has come.
 func (l *ledger) begin(cursor uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,7 +96,7 @@ func (l *ledger) begin(cursor uint64) uint64 {
 	first := !l.begun
 	if first {
 		l.begun = true
-		silent = outstanding // as the process before found out
+		silent = outstanding // the process before found that out
 		outstanding = max(l.sent, l.acked) > l.cursor
 	}
 	now := time.Now()
@@ -100,33 +106,32 @@ func (l *ledger) begin(cursor uint64) uint64 {
 			r.at = now
 		}
 		if first && silent {
-			// Nobody knows for how long this gateway was off, and the city may be
-			// back: a few are asked for at once. That costs little even if the
-			// gateway starts over and over.
+			// Nobody knows how long this gateway was off, and the city may be back: the
+			// oldest few go again at once. That is little even if the gateway starts
+			// over and over.
 			r.at = now.Add(-l.patient.pause(r.tries))
 		}
 	}
 	if silent && l.acked > l.cursor {
-		l.waiting = []waiting{{span{l.cursor + 1, l.acked}, r.at}}
+		l.waiting = []waiting{{spanOf(l.cursor+1, l.acked), r.at}}
 	} else {
 		l.acked = l.cursor
 	}
-	if l.replay.confirmed <= l.replay.to {
-		l.replay.from = l.replay.confirmed // 0 is no replay
-	}
+	l.replay.rewind()
 	return l.cursor
 }
 
-// take notes events that are about to be sent and returns those that must be:
-// what the city's receipts cover is left out, and moves the cursor, and so is
-// what the broker has and waits for its receipt.
+// enter enters the next events of the journal, and returns those that have to be
+// sent. Left out are those that receipts cover already, over which the cursor moves,
+// from one position to another, and those that the broker has acknowledged and that
+// wait for their receipt.
 func (l *ledger) enter(entries []presence.Entry) (rest []presence.Entry, from, to uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	from = l.cursor
 	for i := range entries {
 		e := &entries[i]
-		l.addGap(span{l.position + 1, e.Pos - 1})
+		l.addGap(spanOf(l.position+1, e.Pos-1))
 		if n := len(l.runs); n > 0 && l.runs[n-1].stream == e.Stream {
 			l.runs[n-1].to = e.Pos
 		} else {
@@ -144,29 +149,30 @@ func (l *ledger) enter(entries []presence.Entry) (rest []presence.Entry, from, t
 	return entries, from, l.cursor
 }
 
-// sending notes that an event is about to be sent for the first time: a receipt
-// for it can be true from now on.
+// noteSending notes that an event is about to be sent for the first time: from now on
+// the city can have it, and a receipt for it can be right.
 func (l *ledger) noteSending(pos uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sent = max(l.sent, pos)
 }
 
-// sentUpto is the newest position that was ever sent, as far as is known: after
-// a crash it may be less than what was sent, and the rest is sent again.
+// sentUpto is the newest position that is known to have been sent. After a crash more
+// may have been sent; those events go again.
 func (l *ledger) sentUpto() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return max(l.sent, l.cursor)
 }
 
-// receive notes a receipt, and says from where to where the cursor moves. One
-// that was sent just now shows that the city is there.
-func (l *ledger) receive(stream presence.ID, pos uint64, now bool) (from, to uint64) {
+// receive enters a receipt for a stream's events up to a position, and returns from
+// where to where the cursor moves by it. A receipt that is not a retained one was sent
+// just now, and shows that the city is there.
+func (l *ledger) receive(stream presence.ID, pos uint64, live bool) (from, to uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	from = l.cursor
-	if now && l.again.tries > 0 {
+	if live && l.again.tries > 0 {
 		l.again.tries = 0
 		l.wake()
 	}
@@ -192,15 +198,12 @@ func (l *ledger) advance() {
 	for len(l.runs) > 0 {
 		first := l.runs[0]
 		l.cursor = max(l.cursor, min(l.received[first.stream], first.to))
-		for len(l.gaps) > 0 && l.gaps[0].from <= l.cursor+1 {
-			l.cursor = max(l.cursor, l.gaps[0].to)
+		for len(l.gaps) > 0 && l.gaps[0].From <= l.cursor+1 {
+			l.cursor = max(l.cursor, l.gaps[0].To)
 			l.gaps = l.gaps[1:]
 		}
-		if l.cursor < first.to {
+		if l.cursor < first.to || len(l.runs) == 1 { // the last stream may go on
 			break
-		}
-		if len(l.runs) == 1 {
-			break // the stream may go on
 		}
 		l.runs = l.runs[1:]
 	}
@@ -209,45 +212,46 @@ func (l *ledger) advance() {
 			delete(l.received, stream)
 		}
 	}
-	for len(l.waiting) > 0 && l.waiting[0].to <= l.cursor {
+	for len(l.waiting) > 0 && l.waiting[0].To <= l.cursor {
 		l.waiting = l.waiting[1:]
 	}
 }
 
-// gap notes positions that the journal does not have: the cursor steps over them.
+// addGap enters positions that are not in the journal: the cursor steps over them.
 func (l *ledger) addGap(g span) {
-	if g.empty() || g.to <= l.cursor {
+	if g.Empty() || g.To <= l.cursor {
 		return
 	}
-	i, _ := slices.BinarySearchFunc(l.gaps, g, func(a, b span) int { return cmp.Compare(a.from, b.from) })
-	l.gaps = slices.Insert(l.gaps, i, g)
+	l.gaps = l.gaps.Add(g)
 }
 
-// room reports whether new events may be sent ahead of the receipts.
+// hasRoom reports whether new events may be sent: at most so many positions may lie
+// between the last receipt and the newest event that was sent.
 func (l *ledger) hasRoom(most int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.position-min(l.cursor, l.position) < uint64(most)
 }
 
-// toldUpto is the newest position that this process ever sent.
+// publishedUpto is the newest position that this process has sent.
 func (l *ledger) publishedUpto() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.published
 }
 
-// sentHere is the newest position that this connection sent, or that the cursor
-// had passed before.
+// sentHere is the newest position that this connection has sent, or that needed no
+// sending: at the beginning of a connection it is the cursor.
 func (l *ledger) sentHere() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.position
 }
 
-// vanish notes that the journal no longer has events which were sent: it made
-// room. No receipt for the last of a stream would ever come. It says from where
-// to where the cursor moves by that.
+// noteGone enters events that were sent and are no longer in the journal, which made
+// room for others. The city may wait for the last events of a stream in vain and
+// never send a receipt for them, so the cursor steps over them. It returns from where
+// to where the cursor moves.
 func (l *ledger) noteGone(gone span) (from, to uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -29,14 +29,14 @@ var usual = patience{first: time.Minute, longest: time.Hour}
 func due(l *ledger, count map[uint64]int) (all []span) {
 	for {
 		s, _ := l.due(time.Now(), 20)
-		if s.empty() {
+		if s.Empty() {
 			return all
 		}
-		for pos := s.from; pos <= s.to; pos++ {
+		for pos := s.From; pos <= s.To; pos++ {
 			count[pos]++
 		}
-		if n := len(all); n > 0 && all[n-1].to+1 == s.from {
-			all[n-1].to = s.to
+		if n := len(all); n > 0 && all[n-1].To+1 == s.From {
+			all[n-1].To = s.To
 		} else {
 			all = append(all, s)
 		}
@@ -76,7 +76,7 @@ func TestAbsentCityIsAskedLaterAndLater(t *testing.T) {
 		count := make(map[uint64]int)
 		for len(at) < 9 {
 			if again := due(l, count); again != nil {
-				if !slices.Equal(again, []span{{1, firstRepeats}}) {
+				if !slices.Equal(again, []span{spanOf(1, firstRepeats)}) {
 					t.Fatalf("%v went again", again)
 				}
 				at = append(at, time.Since(start).Round(time.Second)/time.Minute)
@@ -128,12 +128,12 @@ func TestCityThatComesBackGetsWhatItLacksAtFullSpeed(t *testing.T) {
 		parts := 0
 		for l.cursor < n {
 			again := due(l, count)
-			if len(again) != 1 || again[0].from != l.cursor+1 {
+			if len(again) != 1 || again[0].From != l.cursor+1 {
 				t.Fatalf("behind %d %v went again", l.cursor, again)
 			}
 			parts++
-			l.awaitReceipt(again[0].from, again[0].to, time.Now())
-			l.receive(streamA, again[0].to, true)
+			l.awaitReceipt(again[0].From, again[0].To, time.Now())
+			l.receive(streamA, again[0].To, true)
 		}
 		for pos := uint64(1); pos <= n; pos++ {
 			if count[pos] != 1 {
@@ -196,7 +196,7 @@ func TestLineThatBreaksOftenHasEverythingSentOnceMoreOnly(t *testing.T) {
 		if len(count) > 0 {
 			t.Fatalf("after a restart %d went again", len(count))
 		}
-		if again := due(l, count); !slices.Equal(again, []span{{1, firstRepeats}}) {
+		if again := due(l, count); !slices.Equal(again, []span{spanOf(1, firstRepeats)}) {
 			t.Fatalf("after a restart %v went again", again)
 		}
 		if again := due(l, count); len(again) > 0 {
@@ -234,7 +234,7 @@ func TestEventsThatTheJournalGaveUpDoNotHoldTheCursor(t *testing.T) {
 	if l.cursor != 8 {
 		t.Fatalf("the cursor is at %d", l.cursor)
 	}
-	if from, to := l.noteGone(span{9, 10}); from != 8 || to != 20 {
+	if from, to := l.noteGone(spanOf(9, 10)); from != 8 || to != 20 {
 		t.Errorf("it went from %d to %d", from, to)
 	}
 }
@@ -246,7 +246,7 @@ func TestStreamThatVanishesBesideAnOlderHoleDoesNotHoldTheCursor(t *testing.T) {
 	l.enter(append(all, entriesOf(presence.ID{0xC}, 5, 5)...))
 	l.receive(streamA, 2, true)
 	l.receive(presence.ID{0xC}, 5, true)
-	if _, to := l.noteGone(span{4, 4}); to != 5 {
+	if _, to := l.noteGone(spanOf(4, 4)); to != 5 {
 		t.Errorf("the cursor is at %d", to)
 	}
 }
@@ -377,15 +377,15 @@ func (m *model) again(lose bool) {
 	m.later += 2 * time.Hour
 	for {
 		what, _ := m.ledger.due(time.Now().Add(m.later), 1000)
-		if what.empty() {
+		if what.Empty() {
 			return
 		}
-		pos := what.from - 1
-		for _, e := range append(m.entries(what.from, what.to), presence.Entry{Pos: what.to + 1}) {
-			if gone := (span{pos + 1, e.Pos - 1}); !gone.empty() {
+		pos := what.From - 1
+		for _, e := range append(m.entries(what.From, what.To), presence.Entry{Pos: what.To + 1}) {
+			if gone := spanOf(pos+1, e.Pos-1); !gone.Empty() {
 				m.ledger.noteGone(gone)
 			}
-			if e.Pos <= what.to {
+			if e.Pos <= what.To {
 				m.deliver([]presence.Entry{e}, lose)
 			}
 			pos = e.Pos

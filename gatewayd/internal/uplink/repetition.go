@@ -2,12 +2,13 @@ package uplink
 
 import "time"
 
-// patience is how long nothing may come from the city before the oldest events
-// without a receipt go again: at first, and at most.
+// patience is how long the city may send no receipt before the oldest events without
+// one go again: the first time, and at most.
 type patience struct{ first, longest time.Duration }
 
-// pause is how long to wait when the oldest events went again so many times, and
-// nothing came since.
+// pause is how long to wait for a receipt when the oldest events have gone again so
+// many times without one: first, then 4 times first, and then twice as long each time
+// up to longest.
 func (p patience) pause(tries int) time.Duration {
 	if tries == 0 {
 		return p.first
@@ -21,30 +22,32 @@ func (p patience) pause(tries int) time.Duration {
 	return min(d, max(p.longest, p.first))
 }
 
-// few is how many events go again to find out whether the city is there.
+// firstRepeats is how many events go again to find out whether the city is there.
 const firstRepeats = 32
 
-// repetition is how events go again whose receipt does not come: a few at first,
-// and after each answer that shows that the city lacks the next ones too, twice
-// as many. In this way a city that was away is asked seldom, one that has lost
-// everything gets it at full speed, and one that has everything gets little of it
-// twice.
+// repetition is how events go again whose receipt does not come: the oldest few at
+// first, and then, each time that the city has answered to one part and evidently
+// lacks the events behind it too, a part twice as large. So a city that is away is
+// sent little, one that has lost everything gets all of it at full speed, and one that
+// has everything gets few events twice.
 type repetition struct {
-	tries int       // times that nothing came before a few went again, since the last receipt
-	at    time.Time // the last of them
-	left  span      // of the present part, still to be sent
-	upto  uint64    // the present part ends here; 0 for none
-	size  uint64    // of the present part
-	limit uint64    // what the city may lack ends here; 0 before it answered
+	tries int       // how often the oldest events went again since the last receipt
+	at    time.Time // when they last did
+	left  span      // of the present part, what is still to be sent
+	upto  uint64    // last position of the present part; 0: there is none
+	size  uint64    // of the present part, in positions
+	limit uint64    // last position that the city may lack; 0 until it answers
 }
 
-// waiting are positions whose receipt is waited for.
+// waiting is a run of positions that the broker has acknowledged and that have no
+// receipt yet.
 type waiting struct {
 	span
 	since time.Time
 }
 
-// await notes that the broker has taken events, whose receipt is due from now.
+// awaitReceipt notes that the broker has acknowledged events, and begins to wait for
+// their receipt.
 func (l *ledger) awaitReceipt(from, to uint64, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,14 +59,14 @@ func (l *ledger) awaitReceipt(from, to uint64, now time.Time) {
 	if to <= l.cursor {
 		return
 	}
-	l.waiting = append(l.waiting, waiting{span{from, to}, now})
+	l.waiting = append(l.waiting, waiting{spanOf(from, to), now})
 	if len(l.waiting) == 1 {
 		l.wake()
 	}
 }
 
-// unanswered is the position up to which the broker has everything although the
-// city does not answer when some of it goes again; 0 while it does.
+// unanswered is the position up to which the broker has acknowledged everything while
+// the city does not answer to what goes again; 0 if it does answer.
 func (l *ledger) unanswered() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,26 +76,27 @@ func (l *ledger) unanswered() uint64 {
 	return l.acked
 }
 
-// due takes a few of the events that are to go again now. Where there are none
-// it says when the next are, zero for never.
+// due returns the next events that are to go again now, at most so many. Where there
+// are none it returns when the next will be, or zero if none will.
 func (l *ledger) due(now time.Time, most uint64) (part span, next time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) == 0 {
-		return span{}, time.Time{}
+		return noSpan(), time.Time{}
 	}
 	r := &l.again
-	if r.left.from = max(r.left.from, l.cursor+1); r.left.empty() {
+	if r.left.From = max(r.left.From, l.cursor+1); r.left.Empty() {
 		if next = l.nextPart(now); !next.IsZero() {
-			return span{}, next
+			return noSpan(), next
 		}
 	}
-	part = span{r.left.from, min(r.left.to, r.left.from+most-1)}
-	r.left.from = part.to + 1
+	part = spanOf(r.left.From, min(r.left.To, r.left.From+most-1))
+	r.left.From = part.To + 1
 	return part, time.Time{}
 }
 
-// nextPart decides what goes again next, unless it says that it is too early.
+// nextPart sets the next part that goes again, or returns the time before which it is
+// too early for one.
 func (l *ledger) nextPart(now time.Time) (early time.Time) {
 	r := &l.again
 	if answered := r.upto != 0 && l.cursor >= r.upto; answered {
@@ -101,10 +105,10 @@ func (l *ledger) nextPart(now time.Time) (early time.Time) {
 		}
 		if l.cursor < r.limit {
 			if r.size *= 2; l.cursor > r.upto {
-				r.size = firstRepeats // it has the next ones without that
+				r.size = firstRepeats // the city has events behind the part, so it may lack none
 			}
-			r.left = span{l.cursor + 1, min(r.limit, l.cursor+r.size)}
-			r.upto = r.left.to
+			r.left = spanOf(l.cursor+1, min(r.limit, l.cursor+r.size))
+			r.upto = r.left.To
 			return time.Time{}
 		}
 		r.upto, r.limit = 0, 0
@@ -118,7 +122,7 @@ func (l *ledger) nextPart(now time.Time) (early time.Time) {
 	if at := since.Add(l.patient.pause(r.tries)); now.Before(at) {
 		return at
 	}
-	r.left = span{l.cursor + 1, min(l.acked, l.cursor+firstRepeats)}
-	*r = repetition{tries: r.tries + 1, at: now, left: r.left, upto: r.left.to, size: firstRepeats}
+	r.left = spanOf(l.cursor+1, min(l.acked, l.cursor+firstRepeats))
+	*r = repetition{tries: r.tries + 1, at: now, left: r.left, upto: r.left.To, size: firstRepeats}
 	return time.Time{}
 }

@@ -11,15 +11,24 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// replay is what a resync asked for.
+// replay is the events that go again because a resync asked for them.
 type replay struct {
-	span             // still to be sent
-	number    int    // of the resync
-	confirmed uint64 // PUBACKed before this position
+	span             // what is still to be sent
+	number    int    // counts the resyncs
+	confirmed uint64 // the broker has acknowledged what lies before this position; 0: there was no resync
 }
 
-// ask has what was sent so far sent again from a position on. It says how many
-// positions that are. Two that ask share the longer way.
+// rewind has everything sent again that the broker has not acknowledged: the
+// connection over which it was sent is gone.
+func (r *replay) rewind() {
+	if r.confirmed != 0 && r.confirmed <= r.To {
+		r.From = r.confirmed
+	}
+}
+
+// replayFrom has everything that was sent so far sent again from a position on, and
+// returns how many positions that is. If an earlier replay is not at its end, one
+// replay from the lower of the two positions serves both.
 func (l *ledger) replayFrom(from uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -28,29 +37,29 @@ func (l *ledger) replayFrom(from uint64) uint64 {
 		return 0 // it comes anyway
 	}
 	first := from
-	if r := l.replay; r.confirmed != 0 && r.confirmed <= r.to {
+	if r := l.replay; r.confirmed != 0 && r.confirmed <= r.To {
 		first = min(from, r.confirmed)
 	}
-	l.replay = replay{span{first, to}, l.replay.number + 1, first}
+	l.replay = replay{span: spanOf(first, to), number: l.replay.number + 1, confirmed: first}
 	l.wake()
 	return to - from + 1
 }
 
-// nextReplay takes the next part of what a resync asked for, and says of which
-// resync it is.
+// nextReplay returns the next part of a replay, at most so many positions, and the
+// replay's number.
 func (l *ledger) nextReplay(most uint64) (part span, number int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := &l.replay
-	if r.empty() {
-		return span{}, 0
+	if r.Empty() {
+		return noSpan(), 0
 	}
-	part = span{r.from, min(r.to, r.from+most-1)}
-	r.from = part.to + 1
+	part = spanOf(r.From, min(r.To, r.From+most-1))
+	r.From = part.To + 1
 	return part, r.number
 }
 
-// confirm notes that the broker has an event of a resync.
+// confirmReplay notes that the broker has acknowledged an event of a replay.
 func (l *ledger) confirmReplay(number int, pos uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,9 +68,9 @@ func (l *ledger) confirmReplay(number int, pos uint64) {
 	}
 }
 
-// resync answers the command of that name: the event that the city names, and
-// all that were sent after it, come again as far as the journal still has them.
-// No cursor moves by that.
+// resync answers the command of that name: the event that the city names, and all
+// that were sent after it, are sent again as far as the journal still has them. That
+// does not move the cursor.
 func (u *Uplink) resync(_ context.Context, args json.RawMessage) (json.RawMessage, error) {
 	var from resyncArgs
 	if err := strict(args, &from); err != nil && !errors.Is(err, io.EOF) {
@@ -84,13 +93,13 @@ func (u *Uplink) resync(_ context.Context, args json.RawMessage) (json.RawMessag
 	return json.Marshal(resyncResult{Events: u.ledger.replayFrom(max(pos, u.opt.Journal.Oldest()))})
 }
 
-// resyncArgs are the arguments of `cmd/resync`: from which event on.
+// resyncArgs is the arguments of `cmd/resync`: the first event to send again.
 type resyncArgs struct {
 	Stream presence.ID `json:"stream"`
 	Seq    uint64      `json:"seq"`
 }
 
-// resyncResult is the answer: how many events come again, at most.
+// resyncResult is the answer: how many events will be sent again, at most.
 type resyncResult struct {
 	Events uint64 `json:"events"`
 }

@@ -188,7 +188,7 @@ func (m *timesModel) work(steps int) {
 		m.flying = make(chan sent, 100_000)
 		m.s = &sender{
 			session:    &session{u: m.u, client: m.wire, places: make(chan struct{}, 100_000)},
-			unsearched: span{1, cursor}, inFlight: m.flying,
+			unsearched: spanOf(1, cursor), inFlight: m.flying,
 		}
 	}
 	for range steps {

@@ -69,7 +69,7 @@ func (s *sender) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		worked = worked || !overdue.empty() || !asked.empty() || corrected
+		worked = worked || !overdue.Empty() || !asked.Empty() || corrected
 		if worked {
 			continue
 		}
@@ -168,7 +168,7 @@ const goneAfter = time.Second
 func (s *sender) readRange(ctx context.Context, what span) ([]presence.Entry, error) {
 	reading, cancel := context.WithTimeout(ctx, goneAfter)
 	defer cancel()
-	entries, err := s.u.opt.Journal.Next(reading, what.from-1, int(min(what.to-what.from+1, readAhead)))
+	entries, err := s.u.opt.Journal.Next(reading, what.From-1, int(min(what.To-what.From+1, readAhead)))
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return nil, nil
 	}
@@ -176,7 +176,7 @@ func (s *sender) readRange(ctx context.Context, what span) ([]presence.Entry, er
 		return nil, err
 	}
 	for i := range entries {
-		if entries[i].Pos > what.to {
+		if entries[i].Pos > what.To {
 			return entries[:i], nil
 		}
 	}
@@ -185,7 +185,7 @@ func (s *sender) readRange(ctx context.Context, what span) ([]presence.Entry, er
 
 // repeat sends events that were sent before.
 func (s *sender) resend(ctx context.Context, what span, why purpose, resync int) error {
-	for !what.empty() {
+	for !what.Empty() {
 		entries, err := s.readRange(ctx, what)
 		if err != nil {
 			return err
@@ -195,8 +195,8 @@ func (s *sender) resend(ctx context.Context, what span, why purpose, resync int)
 			return nil
 		}
 		for i := range entries {
-			s.noteGone(span{what.from, entries[i].Pos - 1}, why)
-			what.from = entries[i].Pos + 1
+			s.noteGone(spanOf(what.From, entries[i].Pos-1), why)
+			what.From = entries[i].Pos + 1
 		}
 		all, err := s.u.revisions.revise(ctx, entries, allPositions, lastPublished)
 		if err != nil {
@@ -212,7 +212,7 @@ func (s *sender) resend(ctx context.Context, what span, why purpose, resync int)
 // vanish accounts for events that are no longer in the journal. It matters only
 // for those that wait for delivery.
 func (s *sender) noteGone(gone span, why purpose) {
-	if !gone.empty() && why == forDelivery {
+	if !gone.Empty() && why == forDelivery {
 		s.u.received(s.u.ledger.noteGone(gone))
 	}
 }
