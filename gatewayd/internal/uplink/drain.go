@@ -11,20 +11,20 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// sent is an event on its way.
+// sent is an event on its way to the broker.
 type sent struct {
 	pos      uint64
-	at       time.Time
-	revision presence.Revision // of its time
+	at       time.Time // when it was published
+	revision presence.Revision
 	why      purpose
-	first    bool   // this connection did not send it yet
-	resync   int    // number of the resync that it is part of
+	first    bool   // this connection did not send it before
+	resync   int    // with forResync, the number of the replay that it belongs to
 	size     int    // of the payload in bytes
-	name     string // the event's id
+	name     string // the event's id, where it goes alone
 	token    mqtt.Token
 }
 
-// acknowledged tells whether the broker has it.
+// acknowledged reports whether the broker has the event.
 func (e sent) acknowledged() bool {
 	select {
 	case <-e.token.Done():
@@ -34,33 +34,34 @@ func (e sent) acknowledged() bool {
 	}
 }
 
-// purpose is the reason why an event is sent.
+// purpose is why an event is sent.
 type purpose int
 
 const (
 	forDelivery   purpose = iota // its PUBACK, or its receipt, moves the cursor
-	forResync                    // the city asked for it once more
-	forCorrection                // its time is better known
-	outOfTurn                    // a tap that does not wait for an event that the broker does not take
+	forResync                    // the city asked for it again
+	forCorrection                // its time is known better
+	outOfTurn                    // it is a tap, and the broker hangs up over an event before it
 )
 
-// drain sends the journal's events from the cursor on, in order, a window of
-// them at a time, until the line fails or the context ends.
+// drain sends the journal's events behind the cursor, in order, until the connection
+// fails or the context ends. Three goroutines work on that: the reader gets events
+// from the journal, the sender publishes them, and the collector waits for their
+// PUBACKs. At most a window of events is on its way at a time.
 func (s *session) drain(ctx context.Context) error {
 	u := s.u
 	cursor := u.ledger.begin(u.opt.Journal.Cursor())
-	// The FIFO between sender and collector keeps the order.
-	flying := make(chan sent, cap(s.places))
+	inFlight := make(chan sent, cap(s.places)) // in the order of sending
 	g, ctx := errgroup.WithContext(ctx)
 	reader := &reader{session: s, group: g}
 	reader.readFrom(ctx, cursor)
 	g.Go(func() error {
-		return (&sender{session: s, reader: reader, inFlight: flying, unsearched: spanOf(1, cursor)}).run(ctx)
+		return (&sender{session: s, reader: reader, inFlight: inFlight, unsearched: spanOf(1, cursor)}).run(ctx)
 	})
-	g.Go(func() error { return s.collect(ctx, flying) })
+	g.Go(func() error { return s.collect(ctx, inFlight) })
 	err := g.Wait()
-	for len(flying) > 0 {
-		s.unacked = append(s.unacked, <-flying)
+	for len(inFlight) > 0 {
+		s.unacked = append(s.unacked, <-inFlight)
 	}
 	s.unacked = slices.DeleteFunc(s.unacked, sent.acknowledged)
 	return err

@@ -8,15 +8,17 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// collector gathers PUBACKs until they are accounted for together.
+// collector gathers acknowledged events, so that many of them are accounted for at
+// once.
 type collector struct {
 	u     *Uplink
-	from  uint64 // an unbroken run of positions
-	to    uint64
-	count int64
-	open  []presence.Revision // corrections
+	from  uint64              // first of an unbroken run of positions; 0: there is none
+	to    uint64              // last of it
+	count int64               // events, those for another purpose than delivery among them
+	open  []presence.Revision // corrections among them
 }
 
+// add adds an event that the broker has acknowledged.
 func (c *collector) add(e sent) {
 	c.u.suspects.acknowledgedEvents(e.pos, e.pos)
 	if e.revision.Open {
@@ -44,8 +46,8 @@ func (c *collector) add(e sent) {
 	c.count++
 }
 
-// settle moves the cursor over what was gathered or, where the city's receipts
-// do that, waits for them from now on.
+// account accounts for what was gathered: the cursor moves over those events or, with
+// receipts, they begin to wait for theirs.
 func (c *collector) account() {
 	if c.count == 0 {
 		return
@@ -65,11 +67,11 @@ func (c *collector) account() {
 	*c = collector{u: c.u}
 }
 
-// collect takes the PUBACKs in the order of sending. The first that fails or
-// does not come ends the connection: what was sent after it counts as nothing.
-func (s *session) collect(ctx context.Context, flying <-chan sent) error {
-	u := s.u
-	got := collector{u: u}
+// collect waits for the PUBACKs of events, in the order of sending. The first that
+// fails or does not come ends the connection, and nothing that was sent after it
+// counts as acknowledged.
+func (s *session) collect(ctx context.Context, inFlight <-chan sent) error {
+	got := collector{u: s.u}
 	var next sent
 	defer func() {
 		got.account()
@@ -77,19 +79,18 @@ func (s *session) collect(ctx context.Context, flying <-chan sent) error {
 			s.unacked = append(s.unacked, next)
 		}
 	}()
-	late := time.NewTimer(u.limits.PubAck)
+	late := time.NewTimer(s.u.limits.PubAck)
 	defer late.Stop()
-	s.lastPUBACK.Store(time.Now().UnixNano()) // when the line last did something
+	s.lastPUBACK.Store(time.Now().UnixNano())
 	for {
 		next = sent{}
 		select {
-		case next = <-flying:
+		case next = <-inFlight:
 		default:
-			// Nothing more at this moment: account before waiting.
-			got.account()
+			got.account() // rather now than after the wait
 			s.oldestInFlight(time.Time{})
 			select {
-			case next = <-flying:
+			case next = <-inFlight:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -99,19 +100,8 @@ func (s *session) collect(ctx context.Context, flying <-chan sent) error {
 		default:
 			got.account()
 			s.oldestInFlight(next.at)
-			// A slow line takes long for a window of events; it stalls only
-			// when it does not go on.
-			moved := time.Unix(0, s.lastPUBACK.Load())
-			if next.at.After(moved) {
-				moved = next.at
-			}
-			late.Reset(u.limits.PubAck - time.Since(moved))
-			select {
-			case <-next.token.Done():
-			case <-late.C:
-				return stalled(u.limits.PubAck)
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := s.awaitPUBACK(ctx, next, late); err != nil {
+				return err
 			}
 		}
 		if err := next.token.Error(); err != nil {
@@ -126,14 +116,33 @@ func (s *session) collect(ctx context.Context, flying <-chan sent) error {
 	}
 }
 
-// whyLost waits a moment for the reason why an event was not confirmed: paho
-// tells its tokens first.
+// awaitPUBACK waits until a token completes. On a slow line a window of events takes
+// long; the line counts as stalled only if no PUBACK comes at all for so long.
+func (s *session) awaitPUBACK(ctx context.Context, e sent, late *time.Timer) error {
+	progress := time.Unix(0, s.lastPUBACK.Load())
+	if e.at.After(progress) {
+		progress = e.at
+	}
+	late.Reset(s.u.limits.PubAck - time.Since(progress))
+	select {
+	case <-e.token.Done():
+		return nil
+	case <-late.C:
+		return stalled(s.u.limits.PubAck)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// whyLost returns why the connection was lost, for an error of a token: paho completes
+// the tokens first, with an error that does not say it, and reports the reason a moment
+// later.
 func (s *session) whyLost(ctx context.Context, err error) error {
 	timer := time.NewTimer(publishWait)
 	defer timer.Stop()
 	select {
-	case why := <-s.lost:
-		return fmt.Errorf("%w: %w", errLost, why)
+	case reason := <-s.lost:
+		return fmt.Errorf("%w: %w", errLost, reason)
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
@@ -141,6 +150,8 @@ func (s *session) whyLost(ctx context.Context, err error) error {
 	}
 }
 
+// oldestInFlight keeps when the oldest event in flight was sent, for Stats; zero: there
+// is none.
 func (s *session) oldestInFlight(at time.Time) {
 	s.u.mu.Lock()
 	defer s.u.mu.Unlock()

@@ -11,7 +11,8 @@ import (
 // readAhead is how many events are read from the journal at a time.
 const readAhead = 256
 
-// reader reads the events behind a position while the ones before are sent.
+// reader reads the events behind a position from the journal while those before it
+// are sent.
 type reader struct {
 	*session
 	group *errgroup.Group
@@ -19,7 +20,7 @@ type reader struct {
 	stop  context.CancelFunc
 }
 
-// from begins to read behind a position, in place of what is being read.
+// readFrom begins to read behind a position, and stops the reading before.
 func (r *reader) readFrom(ctx context.Context, pos uint64) {
 	if r.stop != nil {
 		r.stop()
@@ -31,7 +32,7 @@ func (r *reader) readFrom(ctx context.Context, pos uint64) {
 		defer stop()
 		err := r.read(reading, pos, fresh)
 		if reading.Err() != nil && ctx.Err() == nil {
-			return nil // it reads elsewhere by now
+			return nil // readFrom was called again
 		}
 		return err
 	})

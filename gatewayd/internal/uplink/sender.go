@@ -11,29 +11,29 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// repeatAtOnce is how many events are sent again before it is a new event's turn.
+// repeatAtOnce is how many events are sent again in one round of the sender, before it
+// is the new events' turn.
 const repeatAtOnce = 32
 
-// sender publishes events: new ones first, then those whose receipt does not
-// come, then what a resync asked for, then those whose time is better known. While
-// there is of all, each gets its turn.
+// sender publishes events. It works in rounds: some new events, some whose receipt
+// does not come, some that a resync asked for, and some corrections, so that none of
+// the four kinds waits until another is at its end.
 type sender struct {
 	*session
 	reader   *reader
 	inFlight chan<- sent
 
-	// held is an event over which the broker hangs up. Until it is its time to be
-	// tried again, only taps are sent of what follows it.
+	// heldPos is an event over which the broker hangs up; 0: there is none. Until
+	// heldUntil, when it is tried again, only taps are sent of what follows it.
 	heldPos   uint64
 	heldUntil time.Time
 
-	unsearched  span         // corrections of earlier connections are still to be looked for among these
-	stillOpen   []uint64     // those that were found there, by position
+	unsearched  span         // positions still to be searched for corrections of earlier connections
+	stillOpen   []uint64     // positions of those that were found
 	corrections []correction // to be sent
 }
 
 func (s *sender) run(ctx context.Context) error {
-	l := s.u.ledger
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	defer s.u.beat(0) // the session's end is to be soon
@@ -44,37 +44,16 @@ func (s *sender) run(ctx context.Context) error {
 			s.heldPos = 0
 		}
 		fresh := s.reader.fresh
-		if s.heldPos == 0 && s.u.opt.Receipts && !l.hasRoom(s.u.limits.Unreceipted) {
+		if s.heldPos == 0 && s.u.opt.Receipts && !s.u.ledger.hasRoom(s.u.limits.Unreceipted) {
 			fresh = nil // the city has to catch up
 		}
-		worked := true
-		select {
-		case entries := <-fresh:
-			if err := s.sendNew(ctx, entries); err != nil {
-				return err
-			}
-		default:
-			worked = false
-		}
-		overdue, next := l.due(time.Now(), repeatAtOnce)
-		if err := s.resend(ctx, overdue, forDelivery, 0); err != nil {
-			return err
-		}
-		asked, number := l.nextReplay(repeatAtOnce)
-		if err := s.resend(ctx, asked, forResync, number); err != nil {
-			return err
-		}
 		changed := s.u.opt.Times.Changed()
-		corrected, err := s.correct(ctx, changed)
+		worked, next, err := s.round(ctx, fresh, changed)
 		if err != nil {
 			return err
 		}
-		worked = worked || !overdue.Empty() || !asked.Empty() || corrected
 		if worked {
 			continue
-		}
-		if s.heldPos != 0 && (next.IsZero() || s.heldUntil.Before(next)) {
-			next = s.heldUntil
 		}
 		if next.IsZero() {
 			timer.Stop()
@@ -88,7 +67,7 @@ func (s *sender) run(ctx context.Context) error {
 			if err := s.sendNew(ctx, entries); err != nil {
 				return err
 			}
-		case <-l.changed:
+		case <-s.u.ledger.changed:
 		case <-changed:
 		case <-timer.C:
 		case <-ctx.Done():
@@ -97,8 +76,38 @@ func (s *sender) run(ctx context.Context) error {
 	}
 }
 
-// first sends events that this connection did not send yet, but for those that
-// the city's receipts cover already.
+// round sends some events of each kind, and reports whether there were any. Where
+// there were none it returns when there will be some for sure; zero if never.
+func (s *sender) round(ctx context.Context, fresh <-chan []presence.Entry, changed <-chan struct{}) (worked bool, next time.Time, err error) {
+	select {
+	case entries := <-fresh:
+		worked = true
+		if err := s.sendNew(ctx, entries); err != nil {
+			return false, time.Time{}, err
+		}
+	default:
+	}
+	overdue, next := s.u.ledger.due(time.Now(), repeatAtOnce)
+	if err := s.resend(ctx, overdue, forDelivery, 0); err != nil {
+		return false, time.Time{}, err
+	}
+	asked, number := s.u.ledger.nextReplay(repeatAtOnce)
+	if err := s.resend(ctx, asked, forResync, number); err != nil {
+		return false, time.Time{}, err
+	}
+	corrected, err := s.correct(ctx, changed)
+	if err != nil {
+		return false, time.Time{}, err
+	}
+	if s.heldPos != 0 && (next.IsZero() || s.heldUntil.Before(next)) {
+		next = s.heldUntil
+	}
+	return worked || !overdue.Empty() || !asked.Empty() || corrected, next, nil
+}
+
+// sendNew sends events that this connection did not send yet, but for those that
+// receipts cover already. From an event on over which the broker hangs up it sends the
+// taps only.
 func (s *sender) sendNew(ctx context.Context, entries []presence.Entry) error {
 	u := s.u
 	if s.heldPos != 0 {
@@ -116,10 +125,10 @@ func (s *sender) sendNew(ctx context.Context, entries []presence.Entry) error {
 			return s.sendAhead(ctx, after)
 		}
 	}
-	told := u.ledger.publishedUpto()
+	published := u.ledger.publishedUpto()
 	rest, from, to := u.ledger.enter(entries)
 	u.received(from, to)
-	all, err := u.revisions.revise(ctx, rest, told, bestKnown)
+	all, err := u.revisions.revise(ctx, rest, published, bestKnown)
 	if err != nil {
 		return err
 	}
@@ -128,8 +137,8 @@ func (s *sender) sendNew(ctx context.Context, entries []presence.Entry) error {
 	return err
 }
 
-// aheadOf sends the taps among events that follow one that is held, each once:
-// people are paid by them. They come again in their place.
+// sendAhead sends the taps among events that follow one which is held: people are
+// paid by them. Each goes ahead once, and again in its turn.
 func (s *sender) sendAhead(ctx context.Context, entries []presence.Entry) error {
 	u := s.u
 	u.mu.Lock()
@@ -148,7 +157,7 @@ func (s *sender) sendAhead(ctx context.Context, entries []presence.Entry) error 
 	return s.publishAll(ctx, taps, all, sent{why: outOfTurn})
 }
 
-// send sends events with what is said of their times.
+// publishAll publishes events with their revisions, all for the same purpose.
 func (s *sender) publishAll(ctx context.Context, entries []presence.Entry, all []presence.Revision, as sent) error {
 	for i := range entries {
 		as.revision = all[i]
@@ -159,12 +168,13 @@ func (s *sender) publishAll(ctx context.Context, entries []presence.Entry, all [
 	return nil
 }
 
-// gone bounds the wait for events that are to be sent again and are no longer
-// in the journal: it made room, or their time was over.
+// goneAfter bounds the wait for events that are to be sent again. The newest ones may
+// no longer be in the journal, which made room or whose time to keep them is over, and
+// then Journal.Next waits for newer ones.
 const goneAfter = time.Second
 
-// among reads the next events of a span, none where the journal has none of them
-// any more.
+// readRange reads the first events of a span, or none where the journal no longer has
+// any of them.
 func (s *sender) readRange(ctx context.Context, what span) ([]presence.Entry, error) {
 	reading, cancel := context.WithTimeout(ctx, goneAfter)
 	defer cancel()
@@ -183,7 +193,7 @@ func (s *sender) readRange(ctx context.Context, what span) ([]presence.Entry, er
 	return entries, nil
 }
 
-// repeat sends events that were sent before.
+// resend sends the events of a span once more.
 func (s *sender) resend(ctx context.Context, what span, why purpose, resync int) error {
 	for !what.Empty() {
 		entries, err := s.readRange(ctx, what)
@@ -209,15 +219,16 @@ func (s *sender) resend(ctx context.Context, what span, why purpose, resync int)
 	return nil
 }
 
-// vanish accounts for events that are no longer in the journal. It matters only
-// for those that wait for delivery.
+// noteGone has the ledger know of events that are no longer in the journal. It only
+// matters for those that wait for their delivery.
 func (s *sender) noteGone(gone span, why purpose) {
 	if !gone.Empty() && why == forDelivery {
 		s.u.received(s.u.ledger.noteGone(gone))
 	}
 }
 
-// publish sends one event as soon as there is a place for it.
+// publish sends one event as soon as there is a place for it in the window. An event
+// over which the broker may have hung up goes alone.
 func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error {
 	u := s.u
 	payload, err := u.opt.Origin.Event(&e.Record, as.revision.Timing)
@@ -239,13 +250,13 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error 
 		return s.alone(ctx, 1, func() error {
 			select {
 			case <-s.publishNow(e, payload, as).Done():
-				return nil // the collector says how it went
+				return nil // the collector looks at how it went
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 		})
 	}
-	u.beat(2 * u.limits.PubAck) // which the collector allows each place to take, and whoever goes alone
+	u.beat(2 * u.limits.PubAck) // so long the collector lets a place be taken, and a publication that goes alone
 	select {
 	case s.places <- struct{}{}:
 	case <-ctx.Done():
@@ -256,7 +267,7 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error 
 	return nil
 }
 
-// publishNow publishes an event that has its place.
+// publishNow publishes an event that has its place in the window.
 func (s *sender) publishNow(e *presence.Entry, payload []byte, as sent) mqtt.Token {
 	u := s.u
 	if as.first {
@@ -269,7 +280,7 @@ func (s *sender) publishNow(e *presence.Entry, payload []byte, as sent) mqtt.Tok
 	return as.token
 }
 
-// sentEarly notes that the broker has a tap ahead of its turn.
+// noteEarly notes that the broker has a tap that was sent ahead of its turn.
 func (u *Uplink) noteEarly(pos uint64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
