@@ -27,20 +27,21 @@ const (
 type cli struct {
 	Config string `help:"The configuration file." default:"/etc/gatewayd/gatewayd.toml" placeholder:"FILE"`
 
-	Run     runCmd     `cmd:"" help:"Run the gateway. SIGTERM stops it, SIGHUP reads the configuration again."`
-	Check   checkCmd   `cmd:"" help:"Check the configuration and report everything that is wrong with it."`
-	Demo    demoCmd    `cmd:"" help:"Show the main job with nothing installed: an office morning with mocked hardware and a broker inside."`
-	Status  statusCmd  `cmd:"" help:"Ask the running gateway how it is."`
-	Doctor  doctorCmd  `cmd:"" help:"Check this machine and its configuration, and name the command that mends what is wrong."`
-	Watch   watchCmd   `cmd:"" help:"Show taps, tags and reader state live."`
-	Export  exportCmd  `cmd:"" help:"Print the journal's events, also while the gateway runs."`
-	Forget  forgetCmd  `cmd:"" help:"Remove a person's records from this gateway for good."`
-	Verify  verifyCmd  `cmd:"" help:"Check every record of the journal."`
-	Badge   badgeCmd   `cmd:"" help:"Print the badge id that this gateway sends for a card. Only root and the gateway's own user can: it takes the badge key."`
-	Sim     simCmd     `cmd:"" help:"Drive the mocked hardware of a running gateway (readers with bus = \"sim\")."`
-	Sample  sampleCmd  `cmd:"" name:"config" help:"Print the reference configuration: every key with its meaning, unit, default and range."`
-	Version versionCmd `cmd:"" help:"Print version, commit and Go version."`
-	Manual  manualCmd  `cmd:"" hidden:""`
+	Run         runCmd         `cmd:"" help:"Run the gateway. SIGTERM stops it, SIGHUP reads the configuration again."`
+	Check       checkCmd       `cmd:"" help:"Check the configuration and report everything that is wrong with it."`
+	Demo        demoCmd        `cmd:"" help:"Show the main job with nothing installed: an office morning with mocked hardware and a broker inside."`
+	Status      statusCmd      `cmd:"" help:"Ask the running gateway how it is."`
+	Doctor      doctorCmd      `cmd:"" help:"Check this machine and its configuration, and name the command that mends what is wrong."`
+	Watch       watchCmd       `cmd:"" help:"Show taps, tags and reader state live."`
+	Export      exportCmd      `cmd:"" help:"Print the journal's events, also while the gateway runs."`
+	Forget      forgetCmd      `cmd:"" help:"Remove a person's records from this gateway for good."`
+	Verify      verifyCmd      `cmd:"" help:"Check every record of the journal."`
+	Badge       badgeCmd       `cmd:"" help:"Print the badge id that this gateway sends for a card. Only root and the gateway's own user can: it takes the badge key."`
+	Certificate certificateCmd `cmd:"" help:"Tell whether the gateway could use a certificate's file, for whom it is and until when."`
+	Sim         simCmd         `cmd:"" help:"Drive the mocked hardware of a running gateway (readers with bus = \"sim\")."`
+	Sample      sampleCmd      `cmd:"" name:"config" help:"Print the reference configuration: every key with its meaning, unit, default and range."`
+	Version     versionCmd     `cmd:"" help:"Print version, commit and Go version."`
+	Manual      manualCmd      `cmd:"" hidden:""`
 }
 
 // console is where a command talks to its user.

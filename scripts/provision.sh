@@ -116,6 +116,17 @@ certificate_for() {
 		[ "$(openssl x509 -in "$1" -noout -pubkey 2>/dev/null)" = "$public" ]
 }
 
+# loadable: of a certificate from standard input, what the gateway can load. What
+# openssl reads (DER, a trusted certificate) need not be that.
+loadable() {
+	if [ -z "$root" ] && command -v gatewayd >/dev/null; then
+		gatewayd certificate --pem /dev/stdin 2>/dev/null
+	else # the card's program may be for another processor
+		openssl crl2pkcs7 -nocrl -certfile /dev/stdin 2>/dev/null | openssl pkcs7 -print_certs 2>/dev/null |
+			sed -n '/^-----BEGIN/,/^-----END/p'
+	fi
+}
+
 # take FILE NAME copies a file from elsewhere into root's own folder, so that what
 # is checked is what is put in place. None of ours is larger than a megabyte.
 take() { head -c 1048576 "$1" >"$work/$2" 2>/dev/null; }
@@ -123,14 +134,14 @@ take() { head -c 1048576 "$1" >"$work/$2" 2>/dev/null; }
 accept() {
 	local cert=$work/certificate ca=$work/city-ca.pem name
 	need openssl
-	if ! take "${1:-}" certificate || ! openssl x509 -in "$cert" -noout 2>/dev/null; then
+	if ! take "${1:-}" given || ! loadable <"$work/given" >"$cert" || ! openssl x509 -in "$cert" -noout 2>/dev/null; then
 		fail "\"${1:-}\" is no certificate" "\"${1:-}\" bukan sertifikat"
 	fi
 	if ! take "${2:-$etc/city-ca.pem}" city-ca.pem || ! openssl x509 -in "$ca" -noout 2>/dev/null; then
 		fail "\"${2:-$etc/city-ca.pem}\" is no certificate of a CA" "\"${2:-$etc/city-ca.pem}\" bukan sertifikat CA"
 	fi
 	# Its dates are left to doctor: the Pi's clock may not be set yet.
-	openssl verify -no_check_time -purpose sslclient -CAfile "$ca" "$cert" >/dev/null 2>&1 ||
+	openssl verify -no_check_time -purpose sslclient -CAfile "$ca" -untrusted "$cert" "$cert" >/dev/null 2>&1 ||
 		fail "$1 was not issued by ${2:-$etc/city-ca.pem}: is it from another city?" \
 			"$1 tidak diterbitkan oleh ${2:-$etc/city-ca.pem}: apakah dari kota lain?"
 	if ! certificate_for "$cert" gateway.key; then

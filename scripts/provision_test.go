@@ -1,15 +1,11 @@
 package scripts_test
 
 import (
-	"crypto/tls"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"presence/scripts/deb/debtest"
@@ -94,6 +90,9 @@ func TestProvisionKeepsTheKeyAndTakesItsCertificateOnly(t *testing.T) {
 
 	cityCA := filepath.Join(d.ca, "ca.pem")
 	d.provision("!no certificate", "accept", "/dev/null", cityCA)
+	der := filepath.Join(t.TempDir(), "der")
+	debtest.Write(t, der, string(certificateIn(t, cert).Raw), 0o644)
+	d.provision("!no certificate", "accept", der, cityCA)
 	d.provision("!another city", "accept", cert, filepath.Join(other.ca, "ca.pem"))
 	d.provision("!another key", "accept", d.foreign(other, "dinkes-01"), cityCA)
 	if d.Has("etc/gatewayd/city-ca.pem") || d.Has("var/lib/gatewayd/tls/gateway.pem") {
@@ -213,138 +212,4 @@ func TestAuthorityRefusesNamesOfTheCity(t *testing.T) {
 	garbled := filepath.Join(d.stick, "garbled.csr")
 	debtest.Write(t, garbled, "garbled", 0o644)
 	d.authority(false, "sign", garbled)
-}
-
-// renew runs what the timer runs each day, and returns what it said.
-func (d *desk) renew(url string, wantOK bool, path string) string {
-	d.t.Helper()
-	debtest.Write(d.t, d.Path("etc/gatewayd/renew.conf"), url+"\n", 0o644)
-	// As the unit does, with the rights of the gateway's user, who has to reach
-	// what lies in the test's folders.
-	if err := os.Chmod(filepath.Dir(d.Dir), 0o711); err != nil {
-		d.t.Fatal(err)
-	}
-	script := filepath.Join(d.t.TempDir(), "renew")
-	debtest.Write(d.t, script, debtest.Read(d.t, "deb/renew"), 0o755)
-	cmd := exec.Command("/bin/bash", script)
-	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "GATEWAYD_ROOT="+d.Dir, "PATH="+path+":"+os.Getenv("PATH"))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 64123, Gid: 64123}}
-	out, err := cmd.CombinedOutput()
-	if (err == nil) != wantOK {
-		d.t.Fatalf("renew from %s: %v %s", url, err, out)
-	}
-	return string(out)
-}
-
-func TestRenew(t *testing.T) {
-	d, other := newDesk(t), newDesk(t)
-	cityCA := filepath.Join(d.ca, "ca.pem")
-	if out := d.renew("file:///", false, ""); !strings.Contains(out, "no certificate yet") {
-		t.Error(out)
-	}
-	cert := d.signed("dinkes-01")
-	d.provision("in place", "accept", cert, cityCA)
-	now := func() string { return debtest.Read(t, d.tls("gateway.pem")) }
-	first := now()
-
-	offered := t.TempDir()
-	offer := func(text string) { debtest.Write(t, filepath.Join(offered, "dinkes-01.pem"), text, 0o644) }
-	url := "file://" + offered
-	for name, tc := range map[string]struct {
-		offer, says string
-		ok          bool
-	}{
-		"the same":       {first, "", true},
-		"ends sooner":    {debtest.Read(t, d.short()), "", true},
-		"another's key":  {debtest.Read(t, d.foreign(other, "dinkes-01")), "another key", false},
-		"another city's": {debtest.Read(t, other.foreign(d, "dinkes-01")), "not valid", false},
-		"another name":   {d.renamed("dinkes-02"), "not for dinkes-01", false},
-		"not one":        {"<html>not found</html>", "", false},
-		"nothing":        {"", "", false},
-	} {
-		offer(tc.offer)
-		if out := d.renew(url, tc.ok, ""); !strings.Contains(out, tc.says) || tc.ok && out != "" {
-			t.Errorf("%s: %s", name, out)
-		}
-		if now() != first || d.Has("var/lib/gatewayd/tls/gateway.pem.new") {
-			t.Fatalf("%s: it was taken", name)
-		}
-	}
-	if out := d.renew("https://127.0.0.1:1", false, ""); !strings.Contains(out, "cannot get https://127.0.0.1:1/dinkes-01.pem") {
-		t.Error(out)
-	}
-
-	// A later one, from a web server with a certificate of the city's own.
-	d.authority(true, "broker", "127.0.0.1")
-	pair, err := tls.LoadX509KeyPair(filepath.Join(d.ca, "own/broker.pem"), filepath.Join(d.ca, "own/broker.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	web := httptest.NewUnstartedServer(http.StripPrefix("/issued/", http.FileServer(http.Dir(filepath.Join(d.ca, "issued")))))
-	web.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
-	web.StartTLS()
-	defer web.Close()
-	if err := os.Remove(cert); err != nil { // so that it is made anew
-		t.Fatal(err)
-	}
-	d.shorten()
-	d.authority(true, "renew")
-	if out := d.renew(web.URL+"/issued", true, ""); !strings.Contains(out, "renewed: dinkes-01 until") {
-		t.Error(out)
-	}
-	if now() != debtest.Read(t, cert) {
-		t.Error("the renewed certificate is not in place")
-	}
-	d.authority(true, "revoke", "dinkes-01")
-	if out, ok := run(t, nil, "openssl", "crl", "-in", filepath.Join(d.ca, "crl.pem"), "-noout", "-text"); !ok || !strings.Contains(out, "Serial Number") {
-		t.Errorf("nothing is revoked: %s", out)
-	}
-}
-
-// shorten puts a certificate of one day in place.
-func (d *desk) shorten() {
-	d.t.Helper()
-	d.provision("in place", "accept", d.short())
-}
-
-// short is a certificate of one day.
-func (d *desk) short() (path string) {
-	d.t.Helper()
-	return d.certified(filepath.Join(d.stick, "dinkes-01.csr"), 1)
-}
-
-// renamed is a certificate for this gateway's key under another name.
-func (d *desk) renamed(id string) string {
-	d.t.Helper()
-	dir := d.t.TempDir()
-	d.provision("", "request", id, dir)
-	d.authority(true, "sign", filepath.Join(dir, id+".csr"))
-	return debtest.Read(d.t, filepath.Join(d.ca, "issued", id+".pem"))
-}
-
-func TestRenewFromStepCA(t *testing.T) {
-	d := newDesk(t)
-	cert := d.signed("dinkes-01")
-	cityCA := filepath.Join(d.ca, "ca.pem")
-	d.provision("in place", "accept", cert, cityCA)
-	// What `step ca renew` does, as far as renew sees it: it is told where the new
-	// certificate goes.
-	bin := t.TempDir()
-	if err := os.Chmod(bin, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	debtest.Write(t, filepath.Join(bin, "step"), "#!/bin/bash\necho \"$*\" >"+bin+"/told\ncp "+cert+" \"$9\"\n", 0o755)
-	const url = "step:https://ca.example.go.id"
-	if out := d.renew(url, true, bin); out != "" {
-		t.Errorf("90 days before the end it says %s", out)
-	}
-	d.shorten()
-	if out := d.renew(url, true, bin); !strings.Contains(out, "renewed: dinkes-01") {
-		t.Error(out)
-	}
-	want := "ca renew --force --ca-url https://ca.example.go.id --root " + d.Path("etc/gatewayd/city-ca.pem")
-	if got := debtest.Read(t, filepath.Join(bin, "told")); !strings.HasPrefix(got, want) {
-		t.Errorf("step was told %s", got)
-	}
 }

@@ -2,9 +2,6 @@ package gateway
 
 import (
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
-	"fmt"
 	"os"
 	"strconv"
 	"sync"
@@ -13,6 +10,7 @@ import (
 	"presence/config"
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/uplink"
 )
 
 // certificates are the files of the configuration whose dates matter.
@@ -82,33 +80,16 @@ func (all certificates) caEnd() time.Time {
 // readCertificate reads the first certificate of a file, and when the last of all
 // that are in it ends.
 func readCertificate(path string) (first *x509.Certificate, last time.Time, err error) {
-	text, err := os.ReadFile(path)
+	all, err := uplink.ReadCertificates(path)
 	if err != nil {
-		return nil, last, fmt.Errorf("read certificate: %w", err)
+		return nil, last, err
 	}
-	for {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, last, fmt.Errorf("read certificate: %w", err)
-		}
-		if first == nil {
-			first = cert
-		}
+	for _, cert := range all {
 		if cert.NotAfter.After(last) {
 			last = cert.NotAfter
 		}
 	}
-	if first == nil {
-		return nil, last, errors.New("read certificate: it is no PEM file")
-	}
-	return first, last, nil
+	return all[0], last, nil
 }
 
 // conditions tells which certificates have ended, or will soon.

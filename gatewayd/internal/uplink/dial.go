@@ -93,9 +93,9 @@ func (u *Uplink) tlsConfig() (*tls.Config, error) {
 		}
 	}
 	if u.opt.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(u.opt.CertFile, u.opt.KeyFile)
+		cert, err := LoadPair(u.opt.CertFile, u.opt.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("read certificate and key: %w", err)
+			return nil, err
 		}
 		c.Certificates = []tls.Certificate{cert}
 	}
