@@ -47,8 +47,7 @@ test-deps:
 	./scripts/install-test-deps.sh
 
 lint:
-	$(GO) vet ./...
-	$(TOOL) staticcheck ./...
+	$(TOOL) golangci-lint run
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt-clean:"; echo "$$unformatted"; exit 1; fi
 	shellcheck scripts/*.sh scripts/city/*.sh .ci/run \
 		scripts/deb/rollback scripts/deb/renew scripts/deb/preinst scripts/deb/postinst scripts/deb/prerm scripts/deb/postrm

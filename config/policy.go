@@ -48,7 +48,7 @@ func (t *table) fromJSON(dec *json.Decoder) error {
 		return err
 	}
 	if v.kind != unstable.Table {
-		return fmt.Errorf("it is %s", v.describe())
+		return fmt.Errorf("it is %w", v.describe())
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("something stands behind it")

@@ -31,7 +31,7 @@ func say(format string, args ...any) phrase {
 		if !ok {
 			continue
 		}
-		if w, ok := err.(phrase); ok {
+		if w, ok := err.(phrase); ok { //nolint:errorlint // one within another error would lose the words around it
 			inID[i] = w.id
 			if w.cause != nil {
 				p.cause = w.cause

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -75,8 +76,8 @@ func TestEveryProblemIsSaidInIndonesian(t *testing.T) {
 func TestBrokersAreJudgedInIndonesian(t *testing.T) {
 	for _, url := range []string{"localhost", "mqtts://b", "mqtt://b", "http://b", "tls://u:p@b", "tls://b/x", "tls://b:0", "tls://2001:db8::1", "tls://[x]", "tls://300.1.1.1"} {
 		_, err := Parse("g.toml", []byte(strings.Replace(base, "tcp://localhost", url, 1)))
-		problems, ok := err.(Problems)
-		if !ok || len(problems) != 1 || problems[0].ID == problems[0].Text || strings.Contains(problems[0].ID, "write") || strings.Contains(problems[0].ID, "such as") || problems[0].ID == "" {
+		var problems Problems
+		if !errors.As(err, &problems) || len(problems) != 1 || problems[0].ID == problems[0].Text || strings.Contains(problems[0].ID, "write") || strings.Contains(problems[0].ID, "such as") || problems[0].ID == "" {
 			t.Errorf("%s: %+v", url, err)
 		}
 	}
@@ -93,8 +94,8 @@ func TestPartsOfAProblemAreInOneLanguage(t *testing.T) {
 		`bus = "sim"`, `bus = "/"`,
 	).Replace(base))
 	_, err := Check(path)
-	problems, ok := err.(Problems)
-	if !ok {
+	var problems Problems
+	if !errors.As(err, &problems) {
 		t.Fatal(err)
 	}
 	var all []string

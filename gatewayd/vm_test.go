@@ -219,7 +219,7 @@ func TestVM(t *testing.T) {
 	// The city's side as its guide says, and a stick for this office.
 	k := newKit(t)
 	seen := k.city()
-	template := filepath.Join(k.stick, "dinkes.toml")
+	template := filepath.Join(k.Stick, "dinkes.toml")
 	text := debtest.Read(t, template)
 	for from, to := range map[string]string{
 		k.broker.Address(): fmt.Sprintf("mqtt.example.go.id:%d", k.broker.Port),
@@ -235,7 +235,7 @@ func TestVM(t *testing.T) {
 	debtest.Write(t, template, text, 0o644)
 
 	payload := filepath.Join(g.work, "payload")
-	command(t, "cp", "-r", k.stick, payload)
+	command(t, "cp", "-r", k.Stick, payload)
 	command(t, "cp", deb, filepath.Join(payload, "gatewayd.deb"))
 	command(t, "truncate", "-s", "64M", filepath.Join(g.work, "payload.img"))
 	command(t, "mke2fs", "-q", "-F", "-t", "ext4", "-d", payload, filepath.Join(g.work, "payload.img"))
@@ -245,10 +245,10 @@ func TestVM(t *testing.T) {
 	g.run("mkdir -p /mnt/payload && mount -o ro /dev/vdb /mnt/payload && cp -r /mnt/payload /root/stick && dpkg -i /root/stick/gatewayd.deb")
 	provision := "BADGE_PASSPHRASE='of the technician' gatewayd-provision usb /root/stick dinkes-01 dinkes"
 	g.run(provision) // leaves the request
-	request := filepath.Join(k.stick, "requests", "dinkes-01.csr")
+	request := filepath.Join(k.Stick, "requests", "dinkes-01.csr")
 	debtest.Write(t, request, g.run("cat /root/stick/requests/dinkes-01.csr")+"\n", 0o644)
-	k.authority("sign", request)
-	g.put("/root/stick/issued/dinkes-01.pem", debtest.Read(t, filepath.Join(k.ca, "issued", "dinkes-01.pem")))
+	k.Authority("sign", request)
+	g.put("/root/stick/issued/dinkes-01.pem", debtest.Read(t, filepath.Join(k.CA, "issued", "dinkes-01.pem")))
 	g.run(provision) // takes the certificate
 	g.run("gatewayd check")
 	g.run("gatewayd-provision start")

@@ -2,6 +2,7 @@ package beacon_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math"
 	"strings"
@@ -33,7 +34,7 @@ func decode(t testing.TB, protocol string, r io.Reader) heard {
 	}
 	for {
 		fix, err := d.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return h
 		}
 		if err != nil {

@@ -1,6 +1,7 @@
 package beacon_test
 
 import (
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -46,7 +47,7 @@ func TestEveryProtocolHasARow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Next(); err != io.EOF {
+		if _, err := d.Next(); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -113,7 +113,7 @@ func TestMemoryIsBounded(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := d.Next(); err != io.EOF {
+				if _, err := d.Next(); !errors.Is(err, io.EOF) {
 					t.Errorf("%s: %v", protocol, err)
 				}
 			})

@@ -121,7 +121,7 @@ func claim(path string) (fd int, err error) {
 		return -1, ErrNotTTY
 	}
 	err = unix.EINTR
-	for err == unix.EINTR {
+	for errors.Is(err, unix.EINTR) {
 		fd, err = unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	}
 	if err != nil {
@@ -231,7 +231,7 @@ func (p *Port) Read(b []byte) (int, error) {
 			return n, nil
 		case events&^unix.POLLIN != 0, hungUp(err):
 			return 0, fmt.Errorf("read serial port %s: %w", p.name, ErrGone)
-		case err != nil && err != io.EOF:
+		case err != nil && !errors.Is(err, io.EOF):
 			return 0, fmt.Errorf("read serial port %s: %w", p.name, err)
 		}
 		// A time-out: somebody else took the bytes that were there. The wait

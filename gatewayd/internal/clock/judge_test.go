@@ -77,7 +77,7 @@ func TestRunWatchesAndSaves(t *testing.T) {
 			t.Errorf("%+v", h)
 		}
 		cancel()
-		if err := <-done; err != context.Canceled {
+		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("run: %v", err)
 		}
 

@@ -188,7 +188,7 @@ func (c *Client) follow(parent context.Context) *pulse {
 func (c *Client) lives(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gatewayd/alive", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gatewayd/alive", http.NoBody)
 	if err != nil {
 		return true
 	}
@@ -223,7 +223,7 @@ type followed struct {
 // Read implements io.Reader.
 func (f *followed) Read(b []byte) (int, error) {
 	n, err := f.ReadCloser.Read(b)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = f.pulse.blame(err)
 	}
 	return n, err

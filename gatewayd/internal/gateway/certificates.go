@@ -69,12 +69,17 @@ func (c *certificate) load() *x509.Certificate {
 func (all certificates) caEnd() time.Time {
 	for _, c := range all {
 		if c.expired == alerts.CAExpired && c.load() != nil {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			return c.last
+			return c.end()
 		}
 	}
 	return time.Time{}
+}
+
+// end is when the last of the certificates that were loaded ends.
+func (c *certificate) end() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
 }
 
 // readCertificate reads the first certificate of a file, and when the last of all

@@ -3,7 +3,6 @@ package gateway
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -15,7 +14,7 @@ import (
 func TestCityLogIsRateLimitedAndCountsWhatItHoldsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent []presence.LogLine
-		handler := newCityLog(slog.NewTextHandler(io.Discard, nil))
+		handler := newCityLog(slog.DiscardHandler)
 		log := slog.New(handler)
 		log.Error("nobody is there yet")
 		handler.tap.attach(func() *string { return nil }, func(raw []byte) {

@@ -196,7 +196,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 // now.
 func after(at time.Time, apart time.Duration, now time.Time) time.Time {
 	if behind := now.Sub(at); behind >= 0 {
-		at = at.Add((behind/apart + 1) * apart)
+		at = at.Add(behind - behind%apart + apart)
 	}
 	return at
 }

@@ -324,7 +324,8 @@ func (j *Journal) begin() (*writer, error) {
 		// says so.
 		j.opt.Log.Warn("there is no room in the journal", "error", err)
 	}
-	return w, w.commit(change{items: items, starts: true, prunes: pruneStep})
+	err = w.commit(change{items: items, starts: true, prunes: pruneStep})
+	return w, err
 }
 
 // Damage tells what was wrong with the journal that Open found, nil if nothing

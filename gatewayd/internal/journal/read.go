@@ -92,15 +92,15 @@ func bounds(tx *bolt.Tx) (first, last sealed, err error) {
 	return first, last, err
 }
 
-// Next returns up to max durable records behind a position, in order. It blocks
+// Next returns up to limit durable records behind a position, in order. It blocks
 // until there is at least one.
-func (j *Journal) Next(ctx context.Context, after uint64, max int) ([]presence.Entry, error) {
+func (j *Journal) Next(ctx context.Context, after uint64, limit int) ([]presence.Entry, error) {
 	for {
 		j.mu.Lock()
 		end, grown := j.end, j.grown
 		j.mu.Unlock()
 		if after < end {
-			entries, err := j.page(after, end, max)
+			entries, err := j.page(after, end, limit)
 			if err != nil {
 				return nil, err
 			}
@@ -125,9 +125,9 @@ func (j *Journal) Next(ctx context.Context, after uint64, max int) ([]presence.E
 // page reads records behind a position. A record that is damaged makes the
 // journal fail: it must not be passed over in silence, and at the next start it
 // is found, and accounted for.
-func (j *Journal) page(after, to uint64, max int) ([]presence.Entry, error) {
-	max = min(max, maxPage)
-	entries := make([]presence.Entry, 0, min(uint64(max), to-after))
+func (j *Journal) page(after, to uint64, limit int) ([]presence.Entry, error) {
+	limit = min(limit, maxPage)
+	entries := make([]presence.Entry, 0, min(uint64(limit), to-after))
 	bytes := 0
 	err := j.view(func(tx *bolt.Tx) error {
 		return walk(tx, after+1, to, func(k, v []byte) (bool, error) {
@@ -136,7 +136,7 @@ func (j *Journal) page(after, to uint64, max int) ([]presence.Entry, error) {
 				return false, fmt.Errorf("position %d: %w", binary.BigEndian.Uint64(k), err)
 			}
 			bytes += len(v)
-			return len(entries) < max && bytes < maxPageBytes, nil
+			return len(entries) < limit && bytes < maxPageBytes, nil
 		})
 	})
 	if err != nil {

@@ -27,7 +27,7 @@ func TestAJournalThatRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-		defer cancel()
+		t.Cleanup(cancel)
 		var refusal *journal.Error
 		_, err = j.Append(ctx, badge(c, 1))
 		if !errors.As(err, &refusal) || refusal.Reason() != reason || !errors.Is(err, errno) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ func oldJournals() []oldJournal {
 	}
 	distance, age := 31.5, 42*time.Second
 	// Tag checks, persons and notes.
-	v1b := append(v1[:len(v1):len(v1)],
+	v1b := append(slices.Clone(v1),
 		presence.Draft{Kind: presence.KindBadge, At: at(20), Badge: &presence.Badge{
 			Reader: "door", Badge: "h:ffeeddccbbaa99887766554433221100", Card: "unknown", Assurance: "uid",
 			Check: &presence.TagCheck{Tag: "reyax:50", State: presence.TagFar, Distance: &distance, Age: &age},

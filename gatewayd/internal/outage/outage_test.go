@@ -262,7 +262,7 @@ func TestFlappingIsOneOutage(t *testing.T) {
 	l := open(t, s, 1, 0)
 	const day = 24 * 3600
 	failures := 0
-	for at := 0; at < day; at++ {
+	for at := range day {
 		if at%600 == 599 {
 			s.ride() // the heartbeat
 		}

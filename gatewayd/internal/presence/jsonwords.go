@@ -23,7 +23,7 @@ func PlainJSON(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the JSON ends too early")
 	case errors.As(err, &syntax):
-		return fmt.Errorf("it is no JSON: %s at byte %d", syntax, syntax.Offset)
+		return fmt.Errorf("it is no JSON: %w at byte %d", syntax, syntax.Offset)
 	case errors.As(err, &kind) && kind.Field == "":
 		return fmt.Errorf("it is a JSON %s: want %s", kind.Value, wanted(kind.Type))
 	case errors.As(err, &kind):

@@ -63,7 +63,7 @@ func ParseCSV(data []byte, badges presence.Badges) ([]Pair, error) {
 	seen := make(map[string]int) // badge: its line
 	for first := true; ; first = false {
 		fields, err := r.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -2,6 +2,7 @@ package roster
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -111,8 +112,8 @@ func TestWrongFiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pairs, err := ParseCSV([]byte(tc.text), hashes())
-			got, ok := err.(Problems)
-			if !ok || pairs != nil || len(got) != len(tc.want) {
+			var got Problems
+			if !errors.As(err, &got) || pairs != nil || len(got) != len(tc.want) {
 				t.Fatalf("%v, %v", pairs, err)
 			}
 			for i, p := range got {

@@ -58,8 +58,8 @@ func TestEveryProblemIsSaidInIndonesian(t *testing.T) {
 		}
 	}
 	_, err := ParseCSV([]byte("h:00112233445566778899aabbccddeeff,reyax:1\n"), presence.PlainBadges())
-	list, ok := err.(Problems)
-	if !ok || len(list) != 1 || !strings.Contains(list[0].Indonesian(), "padahal gateway ini memakai UID apa adanya") {
+	var list Problems
+	if !errors.As(err, &list) || len(list) != 1 || !strings.Contains(list[0].Indonesian(), "padahal gateway ini memakai UID apa adanya") {
 		t.Errorf("a hash where there are none: %v", err)
 	}
 }

@@ -52,11 +52,11 @@ func (b *book) Enqueue(ctx context.Context, d presence.Draft) error {
 }
 
 // Next does not wait: where there is nothing, the wait is over at once.
-func (b *book) Next(_ context.Context, after uint64, max int) ([]presence.Entry, error) {
+func (b *book) Next(_ context.Context, after uint64, limit int) ([]presence.Entry, error) {
 	if after >= uint64(len(b.entries)) {
 		return nil, fmt.Errorf("read journal: %w", context.DeadlineExceeded)
 	}
-	return b.entries[after:min(int(after)+max, len(b.entries))], nil
+	return b.entries[after:min(int(after)+limit, len(b.entries))], nil
 }
 
 func (b *book) Tail(fn func(presence.Entry) bool) error {

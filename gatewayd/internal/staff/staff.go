@@ -16,9 +16,9 @@ import (
 
 // Journal is what is said of badges and tags, and takes what is said of persons.
 type Journal interface {
-	// Next returns up to max records behind a position, in order. It blocks
+	// Next returns up to limit records behind a position, in order. It blocks
 	// until there is at least one.
-	Next(ctx context.Context, after uint64, max int) ([]presence.Entry, error)
+	Next(ctx context.Context, after uint64, limit int) ([]presence.Entry, error)
 	// Tail passes the records newest first until fn returns false.
 	Tail(fn func(presence.Entry) bool) error
 	// Enqueue takes a draft that may wait for the disk. One for which there is no

@@ -44,7 +44,7 @@ func TestOnlyTheBestAnswerBecomesAnAnchor(t *testing.T) {
 	o.Anchor = func(at presence.Reading, utc time.Time, within time.Duration) { anchors <- anchor{at, utc, within} }
 	run(t, uplink.New(o))
 	const questions = 8
-	for n := 0; n < questions; n++ {
+	for n := range questions {
 		asked := 0
 		messages := seen.Await("a question", func(m []brokertest.Message) bool {
 			asked = 0

@@ -29,8 +29,9 @@ func main() {
 	sign := flag.String("sign", "", "file with the city's key (Ed25519, PEM) to sign with: gateways that have city.key_file believe nothing else")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *broker, *ca, *cert, *key, *sign); err != nil {
+	err := run(ctx, *broker, *ca, *cert, *key, *sign)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "cityclock:", err)
 		os.Exit(1)
 	}
