@@ -114,7 +114,7 @@ func crossing(from, to point) float64 {
 // plan makes a day: where the worker goes and when the badge is shown.
 func (w *worker) plan(day time.Time) {
 	r := w.r
-	at := func(clock time.Duration) time.Time { return day.Add(clock) }
+	at := day.Add
 	closes := 16 * time.Hour
 	if day.Weekday() == time.Friday {
 		closes += 30 * time.Minute

@@ -86,7 +86,7 @@ func plain(err error) error {
 			err = call.Err
 		}
 	}
-	if err == io.EOF || errors.Is(err, syscall.ECONNRESET) {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return errors.New("the broker closed the connection before it answered: it may want TLS, or another certificate")
 	}
 	return err

@@ -17,9 +17,9 @@ type Journal interface {
 	Cursor() uint64
 	// End is the newest durable position.
 	End() uint64
-	// Next returns up to max records behind a position, and blocks until there
+	// Next returns up to limit records behind a position, and blocks until there
 	// is at least one.
-	Next(ctx context.Context, after uint64, max int) ([]presence.Entry, error)
+	Next(ctx context.Context, after uint64, limit int) ([]presence.Entry, error)
 	// Ack notes that all up to a position is delivered.
 	Ack(pos uint64)
 	// Stream is the stream to which new events are added.

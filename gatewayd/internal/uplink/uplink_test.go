@@ -3,6 +3,7 @@ package uplink_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -54,7 +55,7 @@ func run(t *testing.T, u *uplink.Uplink) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := u.Run(ctx); err != context.Canceled {
+		if err := u.Run(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("run ended with %v", err)
 		}
 	}()
