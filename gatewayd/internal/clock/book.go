@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"presence/gatewayd/internal/interval"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -81,33 +82,25 @@ type anchor struct {
 	track  int  // which track of the boot: see number
 }
 
-// span is an interval of true time in ns since 1970, both ends included.
-type span struct{ lo, hi int64 }
+// span is an interval of true time in ns since 1970.
+type span = interval.Interval[int64]
 
-func (s span) middle() int64 { return s.lo + (s.hi-s.lo)/2 }
+func middle(s span) int64 { return s.From + (s.To-s.From)/2 }
 
-func (s span) half() time.Duration { return time.Duration((s.hi - s.lo + 1) / 2) }
+func half(s span) time.Duration { return time.Duration((s.To - s.From + 1) / 2) }
 
-// timing is the answer that the interval gives with a guess where in it the
-// instant was: what is claimed around the guess covers all of it.
-func (s span) timing(q presence.Quality, guess int64) presence.Timing {
-	guess = max(s.lo, min(s.hi, guess))
-	return presence.Timing{Quality: q, Time: time.Unix(0, guess), Error: time.Duration(max(guess-s.lo, s.hi-guess))}
+// timing is the answer that an interval gives with a guess where in it the instant
+// was: what is claimed around the guess covers all of it.
+func timing(s span, q presence.Quality, guess int64) presence.Timing {
+	guess = max(s.From, min(s.To, guess))
+	return presence.Timing{Quality: q, Time: time.Unix(0, guess), Error: time.Duration(max(guess-s.From, s.To-guess))}
 }
-
-func (s span) overlaps(o span) bool {
-	return s.lo <= o.hi && o.lo <= s.hi
-}
-
-func (s span) and(o span) span { return span{max(s.lo, o.lo), min(s.hi, o.hi)} }
-
-func (s span) hull(o span) span { return span{min(s.lo, o.lo), max(s.hi, o.hi)} }
 
 // cone is what the anchor allows for an instant of its boot, leaning by a rate.
 func (a anchor) cone(bt time.Duration, rate float64) span {
 	t := a.utc + int64(bt-a.bt) + int64(float64(bt-a.bt)*rate)
 	e := int64(a.err) + slack(bt-a.bt)
-	return span{t - e, t + e}
+	return interval.Of(t-e, t+e)
 }
 
 // slack is how far a clock may drift in d, rounded up.
@@ -219,7 +212,7 @@ func (b *boot) add(a anchor, limit int) bool {
 	if !ok && len(b.sources()) == maxSources {
 		return false
 	}
-	if !ok || !known.overlaps(a.cone(a.bt, 0)) {
+	if !ok || !known.Overlaps(a.cone(a.bt, 0)) {
 		a.opens = true
 	}
 	if a.opens && tracks == maxTracks {
@@ -290,8 +283,8 @@ func (b *boot) track(source string, bt time.Duration) (s span, ok bool) {
 		case a.opens:
 			return s, true
 		default:
-			if c := a.cone(bt, 0); c.overlaps(s) {
-				s = s.and(c)
+			if c := a.cone(bt, 0); c.Overlaps(s) {
+				s = s.Intersect(c)
 			}
 		}
 	}
@@ -307,7 +300,7 @@ func (b *Book) at(v verdict, k int, bt time.Duration, rate float64) (s span, dec
 	}
 	s = o.of(f.held[0], bt, rate)
 	for _, t := range f.held[1:] {
-		s = s.hull(o.of(t, bt, rate))
+		s = s.Hull(o.of(t, bt, rate))
 	}
 	return s, len(f.held) == 1 && !f.maybeNone, true
 }
@@ -338,8 +331,8 @@ func (b *Book) bounds(v verdict, k int, bt time.Duration) (s span, ok bool) {
 	if !g.after || !g.before {
 		return span{}, false
 	}
-	s = span{g.since + least(bt), g.until - least(max(0, b.boots[k].mark-bt))}
-	return s, s.lo <= s.hi
+	s = interval.Of(g.since+least(bt), g.until-least(max(0, b.boots[k].mark-bt)))
+	return s, !s.Empty()
 }
 
 // Timing says what is known of the instant of a reading.
@@ -365,23 +358,23 @@ func (b *Book) timing(v verdict, r presence.Reading) presence.Timing {
 	switch {
 	case ok && decided:
 		leaning, _, _ := b.at(v, k, r.Boottime, b.rate)
-		t := known.timing(presence.QualityCorrected, leaning.middle())
+		t := timing(known, presence.QualityCorrected, middle(leaning))
 		switch {
 		case r.State != presence.ClockSynced:
 		case !judged:
 			t = presence.Raw(r)
-		case own.overlaps(known):
-			t = synced(r, own.and(known), leaning.middle())
+		case own.Overlaps(known):
+			t = synced(r, own.Intersect(known), middle(leaning))
 		case v[k].weighty || b.boots[k].framed(v[k].held[0], r.Boottime) || b.boots[k].rejected(v[k].held[0], r.Boottime, own):
 			t.Disputed = true // by the reading, and two others are against it
 		default:
-			return b.between(known.hull(own))
+			return b.between(known.Hull(own))
 		}
 		t.Disputed = t.Disputed || v[k].disputed
 		return t
 	case ok && !v[k].maybeNone:
 		if judged {
-			known = known.hull(own)
+			known = known.Hull(own)
 		}
 		return b.between(known)
 	case b.boots[k].mad(r.Boottime):
@@ -391,7 +384,7 @@ func (b *Book) timing(v verdict, r presence.Reading) presence.Timing {
 	disputed := v[k].disputed || v[k].gap.disputed
 	if judged && len(v[k].held) == 0 && !v[k].disputed {
 		// The reading is the only voice of its boot, and it was not weighed yet.
-		if !v[k].gap.after || v[k].gap.since+least(r.Boottime) <= own.hi {
+		if !v[k].gap.after || v[k].gap.since+least(r.Boottime) <= own.To {
 			return presence.Raw(r)
 		}
 		disputed = true
@@ -401,7 +394,7 @@ func (b *Book) timing(v verdict, r presence.Reading) presence.Timing {
 		return presence.Timing{Quality: presence.QualityUnsynced, Disputed: disputed}
 	}
 	if ok {
-		s = s.hull(known)
+		s = s.Hull(known)
 	}
 	t := b.between(s)
 	t.Disputed = disputed
@@ -410,8 +403,8 @@ func (b *Book) timing(v verdict, r presence.Reading) presence.Timing {
 
 // between is the answer that an instant lies between two others.
 func (b *Book) between(s span) presence.Timing {
-	t := s.timing(presence.QualityBounded, s.middle())
-	t.Min, t.Max = time.Unix(0, s.lo), time.Unix(0, s.hi)
+	t := timing(s, presence.QualityBounded, middle(s))
+	t.Min, t.Max = time.Unix(0, s.From), time.Unix(0, s.To)
 	t.Disputed = true
 	return t
 }
@@ -422,7 +415,7 @@ func ownSpan(r presence.Reading) (span, bool) {
 	if r.State != presence.ClockSynced || r.Wall < 0 || r.Wall > maxUTC || r.MaxError < 0 || r.MaxError > maxError {
 		return span{}, false
 	}
-	return span{r.Wall - int64(r.MaxError), r.Wall + int64(r.MaxError)}, true
+	return interval.Of(r.Wall-int64(r.MaxError), r.Wall+int64(r.MaxError)), true
 }
 
 // staleSync is the error of a disciplined clock from which on it has missed
@@ -433,7 +426,7 @@ const staleSync = 2 * time.Second
 // anchors: its own, unless its discipline is old.
 func synced(r presence.Reading, both span, guess int64) presence.Timing {
 	if r.MaxError > staleSync {
-		return both.timing(presence.QualitySynced, guess)
+		return timing(both, presence.QualitySynced, guess)
 	}
 	return presence.Raw(r)
 }
@@ -473,7 +466,7 @@ func (b *Book) NotBefore(r presence.Reading) time.Time {
 			t = f.held[0] & b.boots[i].tracksOf(SourceSystem)
 		}
 		if t != 0 {
-			return time.Unix(0, b.boots[i].of(t, bt, 0).lo+since)
+			return time.Unix(0, b.boots[i].of(t, bt, 0).From+since)
 		}
 		since += least(bt)
 	}

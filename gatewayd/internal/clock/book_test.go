@@ -348,14 +348,14 @@ func TestAnotherAnchorNeverWidens(t *testing.T) {
 			b.Add(boots(1), Anchor{Boottime: bt, UTC: time.Unix(0, utc+int64(bt)+shift+wrong), Error: e, Source: source})
 			for _, g := range given {
 				s, _, ok := b.at(b.verdict(), 0, g.at.Boottime, 0)
-				if !ok || !b.verdict().disputed() && (s.lo < g.s.lo || s.hi > g.s.hi) {
+				if !ok || !b.verdict().disputed() && (s.From < g.s.From || s.To > g.s.To) {
 					t.Fatalf("at %v: %v, was %v", g.at.Boottime, s, g.s)
 				}
 			}
 			// Events of the past, and of up to now: later ones are asked later.
 			r := off(boots(1), time.Duration(rapid.Int64Range(0, int64(bt)).Draw(t, "event")))
 			if s, _, ok := b.at(b.verdict(), 0, r.Boottime, 0); ok {
-				if s.lo > s.hi {
+				if s.From > s.To {
 					t.Fatalf("at %v: nothing is left of %v", r.Boottime, s)
 				}
 				given = append(given, answer{r, s})
@@ -591,10 +591,10 @@ func FuzzBook(f *testing.F) {
 				}
 				s, _, ok := b.at(b.verdict(), k, g.at.Boottime, 0)
 				doubt := b.verdict()[k].disputed
-				if ok && (s.lo > s.hi || !doubt && (s.lo < g.s.lo || s.hi > g.s.hi)) {
+				if ok && (s.From > s.To || !doubt && (s.From < g.s.From || s.To > g.s.To)) {
 					t.Fatalf("at %v: %v, was %v", g.at.Boottime, s, g.s)
 				}
-				if got := b.Timing(g.at); ok && got.Error < s.half() && got.Quality != presence.QualityUnsynced {
+				if got := b.Timing(g.at); ok && got.Error < half(s) && got.Quality != presence.QualityUnsynced {
 					t.Fatalf("at %v: %v claims more than %v", g.at.Boottime, got, s)
 				}
 			}

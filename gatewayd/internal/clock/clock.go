@@ -248,7 +248,7 @@ func (c *Clock) wants(now presence.Reading) bool {
 		return true
 	}
 	known, _, ok := c.book.at(c.book.verdict(), c.book.find(now.Boot), now.Boottime, 0)
-	return ok && known.half() > sharper && now.MaxError < known.half()/2
+	return ok && half(known) > sharper && now.MaxError < half(known)/2
 }
 
 // learn notes an anchor. If it changes what is known of its own instant, it may
@@ -270,8 +270,8 @@ func (c *Clock) learn(id presence.ID, a Anchor) {
 	if doubt {
 		c.doubts++
 	}
-	if doubt || !known || decided != decidedBefore || !after.overlaps(before) ||
-		before.half() > sharper && after.half() <= before.half()/2 {
+	if doubt || !known || decided != decidedBefore || !after.Overlaps(before) ||
+		half(before) > sharper && half(after) <= half(before)/2 {
 		c.news = true
 		c.change()
 	}
@@ -347,10 +347,10 @@ func (c *Clock) Disagreement() (time.Duration, bool) {
 	if !ok {
 		broker, ok = c.book.boots[k].track(SourceBroker, now.Boottime)
 	}
-	if !ok || broker.half() > maxDoubt {
+	if !ok || half(broker) > maxDoubt {
 		return 0, false
 	}
-	return time.Duration(now.Wall - broker.middle()), true
+	return time.Duration(now.Wall - middle(broker)), true
 }
 
 // maxDoubt is how well the broker's clock must be known to be compared.

@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+
+	"presence/gatewayd/internal/interval"
 )
 
 // A track is a stretch of anchors of one source that do not contradict each
@@ -100,7 +102,7 @@ func (b *Book) chains(believed func(source string) bool, weight func(*boot, trac
 		for _, t := range o.agreeing(believed) {
 			c.sets = append(c.sets, choice{
 				boot: k, tracks: t, weight: weight(o, t),
-				start: o.of(t, 0, 0).hi, end: o.of(t, o.mark, 0).lo,
+				start: o.of(t, 0, 0).To, end: o.of(t, o.mark, 0).From,
 			})
 		}
 	}
@@ -334,17 +336,17 @@ func (b *boot) number() {
 
 // agrees tells whether a crystal can drift from one anchor to the other.
 func (a anchor) agrees(o anchor) bool {
-	own := span{a.utc - int64(a.err), a.utc + int64(a.err)}
-	return o.cone(a.bt, 0).overlaps(own)
+	own := interval.Of(a.utc-int64(a.err), a.utc+int64(a.err))
+	return o.cone(a.bt, 0).Overlaps(own)
 }
 
 // of is what a set of tracks that agree says of an instant of the boot.
 func (b *boot) of(t trackSet, bt time.Duration, rate float64) (s span) {
-	s = span{math.MinInt64, math.MaxInt64}
+	s = interval.Of[int64](math.MinInt64, math.MaxInt64)
 	for _, a := range b.anchors {
 		// Leaning by a rate, anchors that agree may miss each other.
-		if c := a.cone(bt, rate); t.has(a) && c.overlaps(s) {
-			s = s.and(c)
+		if c := a.cone(bt, rate); t.has(a) && c.Overlaps(s) {
+			s = s.Intersect(c)
 		}
 	}
 	return s
@@ -365,7 +367,7 @@ func (b *boot) framed(t trackSet, bt time.Duration) bool {
 // among those held, so that it was weighed with it.
 func (b *boot) rejected(held trackSet, bt time.Duration, own span) bool {
 	for i := range maxTracks {
-		if t := trackSet(1 << i); held&t == 0 && slices.ContainsFunc(b.anchors, t.has) && b.of(t, bt, 0).overlaps(own) {
+		if t := trackSet(1 << i); held&t == 0 && slices.ContainsFunc(b.anchors, t.has) && b.of(t, bt, 0).Overlaps(own) {
 			return true
 		}
 	}

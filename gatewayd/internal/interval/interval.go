@@ -8,6 +8,9 @@ type Integer interface {
 // Interval holds the numbers From, From+1, ... To; none where From > To.
 type Interval[T Integer] struct{ From, To T }
 
+// Of holds the numbers from..to.
+func Of[T Integer](from, to T) Interval[T] { return Interval[T]{from, to} }
+
 // Empty reports whether the interval holds no number.
 func (i Interval[T]) Empty() bool { return i.From > i.To }
 
