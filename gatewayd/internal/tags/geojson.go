@@ -213,23 +213,20 @@ const maxCorners = 10_000
 func onEarth(polygons [][][]position) error {
 	var far, swapped *position
 	corners := 0
-	for _, rings := range polygons {
-		for _, ring := range rings {
-			corners += len(ring)
-			for i, p := range ring {
-				x, y := math.Abs(p[0]), math.Abs(p[1])
-				if x <= 180 && y <= 90 {
-					continue
-				}
-				if far == nil {
-					far = &ring[i]
-				}
-				if x <= 90 && y <= 180 {
-					swapped = &ring[i]
-				}
-				if x > 360 || y > 360 {
-					return wrongFence("%s is out of range: these look like metres (UTM or Web Mercator); "+degreesEN, "%s di luar jangkauan: tampaknya dalam meter (UTM atau Web Mercator); "+degreesID, p)
-				}
+	for _, ring := range slices.Concat(polygons...) {
+		corners += len(ring)
+		for i, p := range ring {
+			x, y := math.Abs(p[0]), math.Abs(p[1])
+			switch {
+			case x <= 180 && y <= 90:
+				continue
+			case x > 360 || y > 360:
+				return wrongFence("%s is out of range: these look like metres (UTM or Web Mercator); "+degreesEN, "%s di luar jangkauan: tampaknya dalam meter (UTM atau Web Mercator); "+degreesID, p)
+			case x <= 90 && y <= 180:
+				swapped = &ring[i]
+			}
+			if far == nil {
+				far = &ring[i]
 			}
 		}
 	}
