@@ -17,10 +17,10 @@ const (
 // The short sentences carry no date, and the long ones may leave it empty:
 // Fix.TimeOfDay.
 func NewKenwood(r io.Reader, reject func(Reason)) Decoder {
-	return newSentences(r, reject, judgeKenwood, "$PKLDS,", "$PKLSH,", "$PKNDS,", "$PKNSH,")
+	return newSentences(r, reject, decodeKenwood, "$PKLDS,", "$PKLSH,", "$PKNDS,", "$PKNSH,")
 }
 
-func judgeKenwood(body []byte, delta byte) (Fix, Reason) {
+func decodeKenwood(body []byte, delta byte) (Fix, Reason) {
 	if delta != 0 {
 		return Fix{}, BadChecksum
 	}
@@ -63,7 +63,7 @@ func judgeKenwood(body []byte, delta byte) (Fix, Reason) {
 	if bad != "" {
 		return Fix{}, bad
 	}
-	at, bad := when(clock, date)
+	at, bad := parseTime(clock, date)
 	if bad != "" {
 		return Fix{}, bad
 	}

@@ -177,7 +177,7 @@ type moment struct {
 
 // when reads "hhmmss" or "hhmmss.sss" and "ddmmyy", in UTC. Both may be empty,
 // or the date alone.
-func when(clock, date []byte) (moment, Reason) {
+func parseTime(clock, date []byte) (moment, Reason) {
 	if len(clock) == 0 {
 		if len(date) > 0 {
 			return moment{}, BadFields

@@ -67,7 +67,7 @@ func (d *reyax) Next() (Fix, error) {
 				continue
 			}
 			d.in.from += size
-			fix, bad := frame.judge()
+			fix, bad := frame.decode()
 			if bad != "" {
 				d.in.reject(bad)
 				continue
@@ -163,7 +163,7 @@ func cutNumber(b []byte, most int, ends string) (number, rest []byte, bad Reason
 }
 
 // judge makes a Fix of a frame.
-func (f reyaxFrame) judge() (Fix, Reason) {
+func (f reyaxFrame) decode() (Fix, Reason) {
 	if !numberOrEmpty(f.rssi) || !numberOrEmpty(f.snr) {
 		return Fix{}, BadFields
 	}
@@ -183,7 +183,7 @@ func (f reyaxFrame) judge() (Fix, Reason) {
 	if !ok || delta != 0 {
 		return Fix{}, BadChecksum
 	}
-	fix, bad := judgeRMC(body)
+	fix, bad := decodeRMC(body)
 	if bad != "" {
 		return Fix{}, bad
 	}
@@ -208,7 +208,7 @@ func rmcIn(data []byte) []byte {
 
 // judgeRMC reads a recommended minimum sentence, with the 11 fields of NMEA
 // 0183 2.0, the 12 of 2.3 or the 13 of 4.1.
-func judgeRMC(body []byte) (Fix, Reason) {
+func decodeRMC(body []byte) (Fix, Reason) {
 	f := split(body, maxFields)
 	if f.n < 12 || f.n > 14 {
 		return Fix{}, BadFields
@@ -236,7 +236,7 @@ func judgeRMC(body []byte) (Fix, Reason) {
 	if bad != "" {
 		return Fix{}, bad
 	}
-	at, bad := when(f.part[1], f.part[9])
+	at, bad := parseTime(f.part[1], f.part[9])
 	if bad != "" {
 		return Fix{}, bad
 	}

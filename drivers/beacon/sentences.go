@@ -15,11 +15,11 @@ type sentences struct {
 	in *stream
 
 	// judge makes a Fix of a sentence that has a checksum, or says why not.
-	judge func(body []byte, delta byte) (Fix, Reason)
+	decode func(body []byte, delta byte) (Fix, Reason)
 }
 
 func newSentences(r io.Reader, reject func(Reason), judge func([]byte, byte) (Fix, Reason), openings ...string) *sentences {
-	return &sentences{in: newStream(r, reject, openings...), judge: judge}
+	return &sentences{in: newStream(r, reject, openings...), decode: judge}
 }
 
 // Next is Decoder's.
@@ -30,7 +30,7 @@ func (s *sentences) Next() (Fix, error) {
 			return Fix{}, err
 		}
 		if s.in.opening(tok) == "" {
-			if !foreign(tok) {
+			if !harmless(tok) {
 				s.in.reject(BadFraming)
 			}
 			continue
@@ -40,7 +40,7 @@ func (s *sentences) Next() (Fix, error) {
 			s.in.reject(BadChecksum)
 			continue
 		}
-		fix, bad := s.judge(body, delta)
+		fix, bad := s.decode(body, delta)
 		if bad != "" {
 			s.in.reject(bad)
 			continue
@@ -51,7 +51,7 @@ func (s *sentences) Next() (Fix, error) {
 
 // foreign tells what may stand between our sentences in good order: nothing, a
 // caller ID in STX and ETX, another sentence with a right checksum.
-func foreign(tok []byte) bool {
+func harmless(tok []byte) bool {
 	if i := bytes.LastIndexByte(tok, etx); i >= 0 && callerID(tok[:i]) {
 		tok = tok[i+1:]
 	}

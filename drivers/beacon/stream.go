@@ -82,7 +82,7 @@ func (s *stream) token() ([]byte, error) {
 		switch {
 		case end >= 0:
 			s.from += next
-			return s.accept(b[:end]), nil
+			return s.checkLength(b[:end]), nil
 		case !s.skipping && len(b) > maxLine+s.longest:
 			// Any border up to maxLine would have been seen by now.
 			s.reject(BadLength)
@@ -100,12 +100,12 @@ func (s *stream) token() ([]byte, error) {
 		if len(b) == 0 {
 			return nil, s.err
 		}
-		return s.accept(b), nil
+		return s.checkLength(b), nil
 	}
 }
 
 // accept judges the length of a complete token.
-func (s *stream) accept(tok []byte) []byte {
+func (s *stream) checkLength(tok []byte) []byte {
 	if s.skipping {
 		s.skipping = false
 		return nil

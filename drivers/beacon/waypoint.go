@@ -18,10 +18,10 @@ const meshtasticDelta = '\n' ^ '$'
 // zero and Fix.Unverified is set. The time in $PKWDWPL is the radio's own clock
 // and its status is V from some encoders whatever the fix; both are ignored.
 func NewWaypoint(r io.Reader, reject func(Reason)) Decoder {
-	return newSentences(r, reject, judgeWaypoint, "$GPWPL,", "$GNWPL,", "$PKWDWPL,")
+	return newSentences(r, reject, decodeWaypoint, "$GPWPL,", "$GNWPL,", "$PKWDWPL,")
 }
 
-func judgeWaypoint(body []byte, delta byte) (Fix, Reason) {
+func decodeWaypoint(body []byte, delta byte) (Fix, Reason) {
 	aprs := body[0] == 'P'
 	odd := delta == meshtasticDelta && !aprs
 	if delta != 0 && !odd {

@@ -111,7 +111,7 @@ type Counter interface {
 // Counts are what a reader went through since it was opened. All of them only
 // ever grow.
 type Counts struct {
-	Looks     int64 // that ended without an error
+	Scans     int64 // that ended without an error
 	BadFrames int64 // attempts at a card that failed: noise, or a card at the edge of the field
 	Seen      int64 // cards seen, each counted once a look
 	Misses    int64 // looks that did not see a card which the looks before and after them saw

@@ -54,7 +54,7 @@ func TestTrackerBelievesOnlyRepeatedMisses(t *testing.T) {
 	tr := card.NewTracker(3)
 	a, b := card.Card{UID: uid(t, "01020304")}, card.Card{UID: uid(t, "05060708")}
 	look := func(seen ...card.Card) (int, int) {
-		arrived, left := tr.Look(seen)
+		arrived, left := tr.Observe(seen)
 		return len(arrived), len(left)
 	}
 	steps := []struct {

@@ -18,7 +18,7 @@ func NewTracker(misses int) *Tracker {
 // there before, in the order seen, and the identifiers of those that left.
 // A poll that failed must not be passed: it saw nothing because it could not
 // look.
-func (t *Tracker) Look(seen []Card) (arrived []Card, left []UID) {
+func (t *Tracker) Observe(seen []Card) (arrived []Card, left []UID) {
 	for uid := range t.present {
 		t.present[uid]++
 	}

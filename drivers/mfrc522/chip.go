@@ -41,10 +41,10 @@ const (
 	// is given up: several times the longest exchange.
 	stuckAfter = 10 * time.Millisecond
 
-	// lookAgain is the pause between two questions to a chip that is late.
-	lookAgain = 500 * time.Microsecond
+	// retryPause is the pause before the status of a chip that is late is read again.
+	retryPause = 500 * time.Microsecond
 
-	// slack is for what the chip's clock and ours do not agree on.
+	// slack allows for the difference between the chip's clock and ours.
 	slack = 30 * time.Microsecond
 
 	// bitTime is the duration of a bit at 106 kBd: 128 periods of 13.56 MHz.
@@ -54,9 +54,9 @@ const (
 	frameDelay = 100 * time.Microsecond
 )
 
-// maxQueue is how many registers are written in one transfer, maxSent how many
-// bytes those writes take: a frame of 9 bytes, or the 25 of the self test, is one
-// of them. Linux counts each write as a cache line, of up to 128 bytes, against
+// maxQueue is how many register writes go into one transfer at most, and maxSent
+// how many bytes they have: one of them may be a frame of 9 bytes, or the 25 of the
+// self test. Linux counts each write as a cache line, of up to 128 bytes, against
 // the 4096 that spidev takes at once.
 const (
 	maxQueue = 32
@@ -115,8 +115,9 @@ func (c *chip) readFIFO(dst []byte) error {
 	return nil
 }
 
-// add has values written to a register at the next flush. After the address a
-// packet holds no second one (8.1.2.2): several values make sense for the FIFO.
+// add has values written to a register at the next flush. A packet begins with the
+// address, and all bytes after it are values for that register (8.1.2.2): only the
+// FIFO takes several.
 func (c *chip) add(reg register, values ...byte) {
 	w := append(c.out[c.filled:c.filled:maxSent], byte(reg)<<1)
 	w = append(w, values...)
@@ -179,8 +180,63 @@ type exchange struct {
 // one transfer, and asked in a second one when it must be done.
 //
 // Parity and protocol errors are errFrame, silence is errSilence. A collision
-// is no error here: it is for the caller to judge.
+// is no error here: the caller knows what it means.
 func (c *chip) transceive(x exchange) (answer, error) {
+	if err := c.send(x); err != nil {
+		return answer{}, err
+	}
+	start := time.Now()
+	// By then there is either a whole answer or the chip's time-out.
+	sent := airtime(len(x.frame))
+	due := sent + max(x.timeout, frameDelay+airtime(x.want)) + slack
+	c.irq.listen()
+	torn := false // a part of the answer was fetched before it was complete
+	for wait := due; ; {
+		edge := c.irq.await(wait)
+		// The clock is read before the chip, so that a process that the
+		// machine kept waiting still asks once.
+		waited := time.Since(start)
+		early := edge && waited < due
+		// The answer is fetched along with the question whether it came. That
+		// takes bytes from an answer that is not complete, which is then lost:
+		// nobody asks so before the time, unless the pin has proven itself.
+		fetch := x.want
+		if early && !c.irq.proven {
+			fetch = 0
+		}
+		s, err := c.ask(fetch)
+		if err != nil {
+			return answer{}, err
+		}
+		answered := s.irq&(irqRx|irqIdle) != 0
+		// A time-out before its time is that of the exchange before: a stray
+		// answer of a few bits does not stop the timer.
+		silent := s.irq&irqTimer != 0 && waited >= sent+x.timeout-slack
+		if early {
+			c.irq.note(answered || silent)
+		}
+		switch {
+		case s.impossible() != nil:
+			return answer{}, c.confirmImpossible()
+		case answered && torn:
+			return answer{}, fmt.Errorf("%w: it came late", errFrame)
+		case answered:
+			return c.receive(s)
+		case silent:
+			return answer{}, errSilence
+		case waited >= stuckAfter:
+			return answer{}, fmt.Errorf("%w within %v", errStuck, stuckAfter)
+		}
+		torn = torn || fetch > 0 && s.level > 0
+		wait = retryPause
+		if early {
+			wait = max(due-waited, slack)
+		}
+	}
+}
+
+// send has the chip send a frame and wait for the answer.
+func (c *chip) send(x exchange) error {
 	framing := x.align<<4 | x.lastBits
 	c.add(regCommand, commandIdle)
 	c.add(regComIrq, irqAll)
@@ -191,70 +247,25 @@ func (c *chip) transceive(x exchange) (answer, error) {
 	c.add(regBitFraming, framing)
 	c.add(regCommand, commandTransceive)
 	c.add(regBitFraming, framing|startSend)
-	if err := c.flush(); err != nil {
-		return answer{}, err
-	}
-
-	start := time.Now()
-	// By then there is either a whole answer or the chip's time-out.
-	sent := airtime(len(x.frame))
-	due := sent + max(x.timeout, frameDelay+airtime(x.want)) + slack
-	c.irq.listen()
-	torn := false
-	for wait := due; ; {
-		edge := c.irq.await(wait)
-		// The clock is read before the chip, so that a process that the
-		// machine kept waiting still asks once.
-		waited := time.Since(start)
-		early := edge && waited < due
-		// What came is fetched along with the question whether it came. That
-		// takes bytes from an answer that is not complete, which is then lost:
-		// nobody asks so before the time, unless the pin has proven itself.
-		take := x.want
-		if early && !c.irq.proven {
-			take = 0
-		}
-		s, err := c.ask(take)
-		if err != nil {
-			return answer{}, err
-		}
-		answered := s.irq&(irqRx|irqIdle) != 0
-		// A time-out before its time is that of the exchange before: a stray
-		// answer of a few bits does not stop the timer.
-		silent := s.irq&irqTimer != 0 && waited >= sent+x.timeout-slack
-		if early {
-			c.irq.judge(answered || silent)
-		}
-		if s.impossible() != nil {
-			// Once may be a bit that was spoilt on the bus.
-			again, err := c.ask(0)
-			if err == nil {
-				err = again.impossible()
-			}
-			if err == nil {
-				err = fmt.Errorf("%w: the status was misread", errFrame)
-			}
-			return answer{}, err
-		}
-		switch {
-		case answered && torn:
-			return answer{}, fmt.Errorf("%w: it came late", errFrame)
-		case answered:
-			return c.receive(s)
-		case silent:
-			return answer{}, errSilence
-		case waited >= stuckAfter:
-			return answer{}, fmt.Errorf("%w within %v", errStuck, stuckAfter)
-		}
-		torn = torn || take > 0 && s.level > 0
-		wait = lookAgain
-		if early {
-			wait = max(due-waited, slack)
-		}
-	}
+	return c.flush()
 }
 
-// reload is what makes the chip's timer run so long: one tick less.
+// confirmImpossible is the error after a status that no chip at work has. It asks
+// once more: a single one may be a bit that was spoilt on the bus, and then only
+// this exchange is lost.
+func (c *chip) confirmImpossible() error {
+	s, err := c.ask(0)
+	if err != nil {
+		return err
+	}
+	if err := s.impossible(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: the status was misread", errFrame)
+}
+
+// reload is the reload value that makes the chip's timer run so long: the number
+// of ticks less one (data sheet, 8.5).
 func reload(d time.Duration) byte { return byte(d/timerTick - 1) }
 
 // status is what the chip says of an exchange, and the first bytes of its FIFO,
@@ -264,7 +275,7 @@ type status struct {
 	fifo                            []byte
 }
 
-// impossible is an error where the status says what no chip at work says.
+// impossible is an error where the status is one that no chip at work has.
 func (s status) impossible() error {
 	switch {
 	case s.err&errorTemp != 0:
@@ -277,12 +288,12 @@ func (s status) impossible() error {
 
 // ask reads the status and so many bytes of the FIFO, whether they are there or
 // not, in one transfer.
-func (c *chip) ask(take int) (status, error) {
+func (c *chip) ask(fetch int) (status, error) {
 	regs := [...]register{regComIrq, regError, regFIFOLevel, regControl, regColl}
 	for i, reg := range regs {
 		c.w[i] = readAddress(reg)
 	}
-	n := len(regs) + take
+	n := len(regs) + fetch
 	for i := len(regs); i < n; i++ {
 		c.w[i] = readAddress(regFIFOData)
 	}
@@ -294,8 +305,8 @@ func (c *chip) ask(take int) (status, error) {
 	return status{irq: v[0], err: v[1], level: v[2], lastBits: v[3] & rxLastBits, coll: v[4], fifo: v[len(regs):n]}, nil
 }
 
-// receive makes an answer of what the chip has announced, and fetches what is
-// still missing of it.
+// receive makes an answer out of the status, and fetches the bytes of it that are
+// still missing.
 func (c *chip) receive(s status) (answer, error) {
 	a := answer{bytes: int(s.level), lastBits: s.lastBits, collided: s.err&errorColl != 0}
 	bad := s.err&(errorOverflow|errorProtocol) != 0

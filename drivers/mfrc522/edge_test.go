@@ -215,7 +215,7 @@ func (b *bench) taps(looks time.Duration) (taps int) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		arrived, _ := tracker.Look(seen)
+		arrived, _ := tracker.Observe(seen)
 		taps += len(arrived)
 		time.Sleep(lookEvery)
 	}
@@ -246,7 +246,7 @@ func TestOneVisitAtTheEdgeOfTheField(t *testing.T) {
 			if taps > line.max {
 				t.Errorf("want at most %d", line.max)
 			}
-			if n.Seen+n.Misses != int64(looks) || n.Looks != int64(looks) || n.BadFrames == 0 {
+			if n.Seen+n.Misses != int64(looks) || n.Scans != int64(looks) || n.BadFrames == 0 {
 				t.Errorf("counted %+v", n)
 			}
 		})

@@ -180,7 +180,7 @@ func TestWrongAnswersAreNoCards(t *testing.T) {
 				if err != nil || len(seen) != 0 {
 					t.Fatalf("saw %v, %v", seen, err)
 				}
-				if took := time.Since(start); took > 2*lookTime {
+				if took := time.Since(start); took > 2*scanTime {
 					t.Errorf("the look took %v", took)
 				}
 				broken = false

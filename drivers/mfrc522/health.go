@@ -27,14 +27,15 @@ const (
 	// need all of it.
 	fieldUp = 5 * time.Millisecond
 
-	// logEvery keeps a supply that dips all the time from filling the log.
+	// logEvery is how often repairs are logged at most: a supply may dip all the
+	// time.
 	logEvery = time.Minute
 
-	// setUps is how often a chip that does not take its settings is set up.
-	setUps = 3
+	// setUpTries is how often a chip that does not take its settings is set up.
+	setUpTries = 3
 
-	// flapping is how many resets without a look between them that needed none
-	// make an empty field unbelievable.
+	// flapping is how many repairs there must have been since the last scan that
+	// needed none, for an empty field not to be believed.
 	flapping = 3
 )
 
@@ -53,7 +54,7 @@ func (r *Reader) reset(ctx context.Context) error {
 		}
 	}
 	err := r.setUp(ctx)
-	for n := 1; n < setUps && errors.Is(err, errSettings); n++ {
+	for n := 1; n < setUpTries && errors.Is(err, errSettings); n++ {
 		// One of the writes was lost on the bus, or the chip is an odd one.
 		r.tolerate(err)
 		err = r.setUp(ctx)
@@ -87,21 +88,21 @@ func (r *Reader) setUp(ctx context.Context) error {
 	return r.check()
 }
 
-// tolerate gives up on registers of a copy of the chip that do not take the data
-// sheet's values: copies differ, and work all the same. They are still watched,
-// with the values that they have. What the driver itself must set has to hold in
-// a copy too, and in a genuine chip everything.
+// tolerate accepts that a copy of the chip has registers which do not take the data
+// sheet's reset value: copies differ, and work all the same. They are guarded from
+// then on with the value that they have. A register that the driver itself must set
+// has to take its value in a copy too, and in a genuine chip all have to.
 func (r *Reader) tolerate(err error) {
-	var lost *lostError
+	var lost *settingsError
 	if genuine(r.version) || !errors.As(err, &lost) {
 		return
 	}
-	for _, w := range lost.wrong {
-		i := slices.IndexFunc(r.keeps, func(k kept) bool { return k.reg == w.reg && k.tuned })
+	for _, w := range lost.deviations {
+		i := slices.IndexFunc(r.guarded, func(k guarded) bool { return k.reg == w.reg && k.atReset })
 		if i < 0 {
 			continue
 		}
-		r.keeps[i].writes, r.keeps[i].value = 0, 0
+		r.guarded[i].mask, r.guarded[i].value = 0, 0
 		r.log.Warn("a register of the reader chip does not take the data sheet's value; it is left as it is",
 			"register", fmt.Sprintf("%02X", byte(w.reg)), "value", fmt.Sprintf("%02X", w.is))
 	}
@@ -110,11 +111,11 @@ func (r *Reader) tolerate(err error) {
 // genuine reports a version of NXP's own chips.
 func genuine(version byte) bool { return version == 0x91 || version == 0x92 }
 
-// readDefaults reads what a reset left in the registers that are kept, and
-// works out from it what they shall be: the reserved bits are the chip's own.
+// readDefaults reads what a reset left in the guarded registers: their reserved
+// bits are the chip's own and stay so.
 func (r *Reader) readDefaults() error {
-	regs := make([]register, len(r.keeps))
-	for i, k := range r.keeps {
+	regs := make([]register, len(r.guarded))
+	for i, k := range r.guarded {
 		regs[i] = k.reg
 	}
 	now, before := make([]byte, len(regs)), make([]byte, len(regs))
@@ -132,8 +133,8 @@ func (r *Reader) readDefaults() error {
 			return err
 		}
 	}
-	for i, k := range r.keeps {
-		if k.leftBy(now[i]) {
+	for i, k := range r.guarded {
+		if k.notReset(now[i]) {
 			return fmt.Errorf("%w: %w: it was not reset", card.ErrDeaf, errSettings)
 		}
 		r.defaults[i] = now[i]
@@ -141,12 +142,11 @@ func (r *Reader) readDefaults() error {
 	return nil
 }
 
-// settings are the registers that are kept, with the values that they shall
-// have.
+// settings are the guarded registers with the values that they must have.
 func (r *Reader) settings() []setting {
-	list := make([]setting, len(r.keeps))
-	for i, k := range r.keeps {
-		list[i] = setting{k.reg, r.defaults[i]&^k.writes | k.value}
+	list := make([]setting, len(r.guarded))
+	for i, k := range r.guarded {
+		list[i] = setting{k.reg, r.defaults[i]&^k.mask | k.value}
 	}
 	return list
 }
@@ -182,7 +182,7 @@ func (r *Reader) awaitStart(ctx context.Context) error {
 		}
 		dead := noChip(v[1])
 		if !dead && v[0]&commandPowerDown == 0 {
-			r.meet(v[1])
+			r.noteVersion(v[1])
 			return nil
 		}
 		if waited < resetTimeout {
@@ -195,12 +195,12 @@ func (r *Reader) awaitStart(ctx context.Context) error {
 	}
 }
 
-// meet notes the chip's version, and says once what it is.
-func (r *Reader) meet(version byte) {
-	if r.met && r.version == version {
+// noteVersion remembers the chip's version, and logs once what it is.
+func (r *Reader) noteVersion(version byte) {
+	if r.versionKnown && r.version == version {
 		return
 	}
-	r.met, r.version = true, version
+	r.versionKnown, r.version = true, version
 	if genuine(version) {
 		r.log.Debug("reader chip found", "version", r.Version())
 	} else {
@@ -208,9 +208,9 @@ func (r *Reader) meet(version byte) {
 	}
 }
 
-// What check looks at beside the registers that are kept. The version comes
-// first: it cannot be written, so that a read whose first bit is spoilt on the
-// bus, which makes it a write, does no harm.
+// What check reads beside the guarded registers. The version comes first: it
+// cannot be written, so that a read whose first bit is spoilt on the bus, which
+// makes it a write, does no harm.
 var checked = [...]struct {
 	reg  register
 	mask byte // bits that are 0 in a sound chip
@@ -223,49 +223,49 @@ var checked = [...]struct {
 }
 
 const (
-	// maxReads bounds how often a check reads the chip. One reading that is
-	// wrong may be a bit that was spoilt on the bus.
+	// maxReads bounds how often a check reads the chip. A single wrong value may be
+	// a bit that was spoilt on the bus.
 	maxReads = 8
 
-	// believed is how often in a row a register must read as the same wrong
-	// value before it is believed.
-	believed = 3
+	// confirmations is how often in a row a register must read as the same wrong
+	// value before it counts as wrong.
+	confirmations = 3
 )
 
-// wrong is a register that is not what it shall be.
-type wrong struct {
-	reg       register
-	is, shall byte
-	times     int  // in a row, 0: it was right at some reading
-	mild      bool // it can be written anew without a reset
+// deviation is a register that does not have the value that it must have.
+type deviation struct {
+	reg        register
+	is, want   byte
+	times      int  // that it read so in a row
+	rewritable bool // it can be written anew without a reset
 }
 
-// lostError is what a check found.
-type lostError struct{ wrong []wrong }
+// settingsError names the registers that a check found to be wrong.
+type settingsError struct{ deviations []deviation }
 
-func (e *lostError) Unwrap() error { return errSettings }
+func (e *settingsError) Unwrap() error { return errSettings }
 
-func (e *lostError) Error() string {
+func (e *settingsError) Error() string {
 	var b strings.Builder
 	b.WriteString(errSettings.Error())
-	for _, w := range e.wrong {
-		fmt.Fprintf(&b, ", register %02X is %02X and not %02X", byte(w.reg), w.is, w.shall)
+	for _, w := range e.deviations {
+		fmt.Fprintf(&b, ", register %02X is %02X and not %02X", byte(w.reg), w.is, w.want)
 	}
 	return b.String()
 }
 
-// check asks, in one transfer, whether the chip still is what reset made it. A
-// dip of the supply or a disturbance can change its registers while its bus
-// works on, and then "no card" would be a lie. What looks wrong is read again:
-// a reset switches the field off, and a phone that lies there has another UID
-// afterwards.
+// check reads, in one transfer, whether the chip still has the settings that reset
+// gave it. A dip of the supply or a disturbance can change its registers while its
+// bus goes on working, and then "no card" would be untrue. What is wrong is read
+// again before it counts: a reset switches the field off, and a phone that lies
+// there has another UID afterwards.
 func (r *Reader) check() error {
 	pending, err := r.inspect(nil)
-	for n := 1; n < maxReads && (err != nil || slices.ContainsFunc(pending, func(w wrong) bool { return w.times < believed })); n++ {
-		if err != nil && n == believed {
+	for n := 1; n < maxReads && (err != nil || slices.ContainsFunc(pending, func(w deviation) bool { return w.times < confirmations })); n++ {
+		if err != nil && n == confirmations {
 			return err
 		}
-		var again []wrong
+		var again []deviation
 		if again, err = r.inspect(pending); err == nil {
 			pending = again
 		}
@@ -285,9 +285,9 @@ func (r *Reader) check() error {
 	return r.diagnose(pending)
 }
 
-// inspect reads all registers that matter. Of those in before, only what is
-// still wrong is returned; where before is nil, whatever is wrong.
-func (r *Reader) inspect(before []wrong) ([]wrong, error) {
+// inspect reads all registers that matter and returns those that are wrong; unless
+// before is nil, only those of them that are in before too.
+func (r *Reader) inspect(before []deviation) ([]deviation, error) {
 	n := 0
 	for _, c := range checked {
 		r.regs[n] = c.reg
@@ -295,7 +295,7 @@ func (r *Reader) inspect(before []wrong) ([]wrong, error) {
 	}
 	r.regs[n] = regTReloadL
 	n++
-	for _, k := range r.keeps {
+	for _, k := range r.guarded {
 		r.regs[n] = k.reg
 		n++
 	}
@@ -303,11 +303,11 @@ func (r *Reader) inspect(before []wrong) ([]wrong, error) {
 	if err := r.chip.read(v, r.regs[:n]...); err != nil {
 		return nil, err
 	}
-	var found []wrong
-	add := func(w wrong) {
+	var found []deviation
+	add := func(w deviation) {
 		w.times = 1
 		if before != nil {
-			i := slices.IndexFunc(before, func(b wrong) bool { return b.reg == w.reg })
+			i := slices.IndexFunc(before, func(b deviation) bool { return b.reg == w.reg })
 			if i < 0 {
 				return
 			}
@@ -319,18 +319,18 @@ func (r *Reader) inspect(before []wrong) ([]wrong, error) {
 	}
 	for i, c := range checked {
 		if v[i]&c.mask != 0 || c.reg == regVersion && noChip(v[i]) {
-			add(wrong{reg: c.reg, is: v[i], shall: v[i] &^ c.mask, mild: c.reg == regStatus2})
+			add(deviation{reg: c.reg, is: v[i], want: v[i] &^ c.mask, rewritable: c.reg == regStatus2})
 		}
 	}
 	n = len(checked)
 	if v[n] != r.chip.reload {
-		add(wrong{reg: regTReloadL, is: v[n], shall: r.chip.reload, mild: v[n] != 0})
+		add(deviation{reg: regTReloadL, is: v[n], want: r.chip.reload, rewritable: v[n] != 0})
 	}
 	n++
-	for i, k := range r.keeps {
-		shall := r.defaults[i]&^k.writes | k.value
+	for i, k := range r.guarded {
+		shall := r.defaults[i]&^k.mask | k.value
 		if v[n+i] != shall {
-			add(wrong{reg: k.reg, is: v[n+i], shall: shall, mild: !k.cleared(v[n+i], r.defaults[i])})
+			add(deviation{reg: k.reg, is: v[n+i], want: shall, rewritable: !k.cleared(v[n+i], r.defaults[i])})
 		}
 	}
 	return found, nil
@@ -353,8 +353,8 @@ func (r *Reader) clearCrypto1(status2 byte) error {
 	return nil
 }
 
-// diagnose makes an error of what a check found.
-func (r *Reader) diagnose(found []wrong) error {
+// diagnose makes an error of the deviations that a check found.
+func (r *Reader) diagnose(found []deviation) error {
 	for _, w := range found {
 		switch w.reg {
 		case regVersion:
@@ -369,20 +369,19 @@ func (r *Reader) diagnose(found []wrong) error {
 			}
 		}
 	}
-	return fmt.Errorf("%w: %w", card.ErrDeaf, &lostError{found})
+	return fmt.Errorf("%w: %w", card.ErrDeaf, &settingsError{found})
 }
 
-// mend makes a chip that was found unfit fit again, and logs why. Single
-// registers are written anew with the field left on. A register that has its value
-// of after a reset says that the chip has reset itself, and then all of it is
-// set up again.
+// mend makes a chip that was found unfit fit again, and logs why. Single registers
+// are written anew with the field left on. A register that has its reset value means
+// that the chip has reset itself, and then it is set up from the start.
 func (r *Reader) mend(ctx context.Context, cause error) error {
-	var lost *lostError
+	var lost *settingsError
 	mended := false
-	if errors.As(cause, &lost) && !slices.ContainsFunc(lost.wrong, func(w wrong) bool { return !w.mild }) {
+	if errors.As(cause, &lost) && !slices.ContainsFunc(lost.deviations, func(w deviation) bool { return !w.rewritable }) {
 		err := r.chip.writeAll(append(r.settings(), setting{regStatus2, 0}, setting{regTReloadL, r.chip.reload})...)
 		if err == nil {
-			// What was wrong may have kept the field from the cards.
+			// What was wrong may have switched the field off for the cards.
 			err = sleep(ctx, fieldUp)
 		}
 		mended = err == nil && r.check() == nil
@@ -393,7 +392,7 @@ func (r *Reader) mend(ctx context.Context, cause error) error {
 		}
 	}
 	r.counts.Mends++
-	r.streak++
+	r.mendStreak++
 	if now := time.Now(); r.mendLogged.IsZero() || now.Sub(r.mendLogged) >= logEvery {
 		r.mendLogged = now
 		if mended {

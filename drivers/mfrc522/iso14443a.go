@@ -89,22 +89,22 @@ func (p path) extend(bits int, last byte) path {
 // bit is one of the path's bits, counted from 0.
 func (p *path) bit(at int) byte { return p.bytes[at/8] >> (at % 8) & 1 }
 
-// reading is how a chip counts the position of a collision in a frame whose
-// beginning was known. NXP's sheets (of the MFRC631, where it is spelled out)
+// counting is how a chip counts the position of a collision in a frame whose
+// beginning was known. NXP's data sheets (of the MFRC631, where it is spelled out)
 // and libraries count from the frame's first byte. Widespread code, and maybe
 // some clones, count from the first bit of the cascade level. The two agree
 // below eight known bits.
-type reading bool
+type counting bool
 
 const (
-	fromFrame reading = false // NXP's
-	fromLevel reading = true
+	fromFrame counting = false // NXP's
+	fromLevel counting = true
 )
 
 // position returns how many bits of the level are known up to and including
-// the one that collided, by this reading. It is 0 where the reading cannot be
+// the one that collided, by this way of counting. It is 0 where that cannot be
 // right: a collision lies behind the bits that were known, and before the BCC.
-func (r reading) position(collPos, known int) int {
+func (r counting) position(collPos, known int) int {
 	if r == fromFrame {
 		collPos += known / 8 * 8
 	}
@@ -114,9 +114,9 @@ func (r reading) position(collPos, known int) int {
 	return collPos
 }
 
-// walk is one way through the anticollision down to one card.
+// walk is one way down the tree of UIDs to one card.
 type walk struct {
-	branches []path // ways that were left aside
+	branches []path // the other branches of the collisions on the way
 }
 
 // atqa is the answer to a request.
@@ -168,7 +168,7 @@ func (c *chip) halt() error {
 
 // descend selects the card at the end of the path, level by level. Where the
 // path ends before the UID does, the anticollision loop finds a way and
-// remembers the branches that it left aside. announced is how many levels the
+// remembers the branches that it did not follow. announced is how many levels the
 // ATQA told of, 0 where it did not.
 func (c *chip) descend(p path, announced int, w *walk) (uid card.UID, sak byte, err error) {
 	var id []byte
@@ -205,7 +205,7 @@ func (c *chip) descend(p path, announced int, w *walk) (uid card.UID, sak byte, 
 // anticollide is the anticollision loop of one level (ISO/IEC 14443-3, 6.5.3).
 // It returns the path with all bits of the level known.
 //
-// Where both readings of a collision's position make sense, the loop goes no
+// Where both ways of counting a collision's position make sense, the loop goes no
 // farther than the nearer one, which is right either way: if the chip counts
 // so, the cards part there, and the other side is remembered as a branch; if it
 // does not, all cards have that bit as it was heard, and the collision is still

@@ -17,27 +17,26 @@ import (
 )
 
 const (
-	// maxCards bounds how many cards one look reports. More do not get enough
-	// power to work.
+	// maxCards bounds how many cards one scan reports. More do not get enough
+	// power from the field to work.
 	maxCards = 8
 
-	// lookTime bounds one look; the card that is being selected at its end is
-	// still finished.
-	lookTime = 150 * time.Millisecond
+	// scanTime bounds one scan. A card that is being selected at its end is still
+	// finished.
+	scanTime = 150 * time.Millisecond
 
-	// tries is how often one card is tried before this look gives it up.
+	// tries is how often one scan tries to select a card whose answers are bad.
 	tries = 3
 
-	// remembered is how many looks in a row must miss a card that was there
-	// before no look calls it by its UID any more.
-	remembered = 3
+	// forgetAfter is how many scans in a row must miss a card that was there
+	// before it is no longer called by its UID.
+	forgetAfter = 3
 
-	// calls is how often such a card is called in one look. A card whose ATQA
-	// got lost is READY and takes the next WUPA for an error, which sends it
-	// back and is not answered (ISO/IEC 14443-3, 6.3): so every other call
-	// counts for nothing, and there are some to spare for a line that loses
-	// more than one answer.
-	// Of calls that somebody answers, tries are enough.
+	// calls is how often one scan calls such a card while nobody answers. A card
+	// whose ATQA got lost is READY and takes the next WUPA for an error, which
+	// sends it back without an answer (ISO/IEC 14443-3, 6.3). So one call may be
+	// in vain after each lost answer, and more than one answer may be lost. Once
+	// somebody answers, the limit is tries.
 	calls = 5
 
 	defaultSpeed = physic.MegaHertz
@@ -61,7 +60,7 @@ type Options struct {
 
 	// IRQ is the pin that is wired to the chip's IRQ, nil where none is. An edge
 	// there shortens the wait for an answer, and is never relied on: a pin that
-	// is dead, stuck or noisy changes nothing but how long a look takes.
+	// is dead, stuck or noisy changes nothing but how long a scan takes.
 	IRQ gpio.PinIn
 
 	// Log may be nil.
@@ -76,31 +75,31 @@ type Reader struct {
 	pin  gpio.PinOut
 	log  *slog.Logger
 
-	ready   bool // the chip is configured, and nothing said otherwise since
-	closed  bool
-	met     bool // version is known
-	version byte
-	streak  int // mends since the last look that needed none
-	counts  card.Counts
+	ready        bool // the chip is configured, and nothing said otherwise since
+	closed       bool
+	versionKnown bool // version is known
+	version      byte
+	mendStreak   int // repairs since the last scan that needed none
+	counts       card.Counts
 
-	keeps    []kept
-	defaults []byte // of the registers that are kept, as the last reset left them
+	guarded  []guarded
+	defaults []byte // values of the guarded registers after the last reset
 	regs     [maxChecked]register
 	values   [maxChecked]byte
 
 	pinWarned, irqWarned bool
 	mendLogged           time.Time
 
-	last []known // who was there before this look, and may still be
+	last []lastSeen // cards of the last scans, which may still be there
 }
 
 // maxChecked is how many registers one check reads at most.
 const maxChecked = fifoSize
 
-// known is a card that an earlier look saw.
-type known struct {
+// lastSeen is a card that an earlier scan saw.
+type lastSeen struct {
 	card.Card
-	misses int // looks in a row that did not see it
+	misses int // scans in a row that did not see it
 }
 
 var (
@@ -142,8 +141,8 @@ func New(port spi.Port, opts Options) (*Reader, error) {
 			r.chip.irq.pin = opts.IRQ
 		}
 	}
-	r.keeps = keeps(gain, r.chip.irq.pin != nil)
-	r.defaults = make([]byte, len(r.keeps))
+	r.guarded = guardedRegisters(gain, r.chip.irq.pin != nil)
+	r.defaults = make([]byte, len(r.guarded))
 	if err := r.reset(context.Background()); err != nil {
 		return nil, fmt.Errorf("set up MFRC522: %w", err)
 	}
@@ -189,14 +188,14 @@ func (r *Reader) Close() error {
 	return nil
 }
 
-// Poll looks once; see card.Reader. A chip that needs it is reset first, or in
-// the middle, so that an error means that a reset did not help either. The next
-// call tries again: call with growing pauses while it fails. What Poll cannot
-// mend is a port whose device was taken away and came back; that takes a new
-// port and a new reader.
+// Poll scans the field once; see card.Reader. A chip that needs it is reset first,
+// or in the middle of the scan, so that an error means that a reset did not help
+// either. The next call tries again: call with growing pauses while it fails. What
+// Poll cannot repair is a port whose device was taken away and came back; that
+// takes a new port and a new reader.
 //
-// A look takes at most lookTime (150 ms) and the card that it is at; with
-// resets about half a second. A cancelled context ends it between two cards.
+// A scan takes at most scanTime (150 ms) and the time of the card that it is at;
+// with resets about half a second. A cancelled context ends it between two cards.
 func (r *Reader) Poll(ctx context.Context) ([]card.Card, error) {
 	seen, err := r.poll(ctx)
 	if err != nil {
@@ -212,25 +211,25 @@ func (r *Reader) poll(ctx context.Context) ([]card.Card, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	streak := r.streak
-	if err := r.wellOrReset(ctx); err != nil {
+	streak := r.mendStreak
+	if err := r.ensureReady(ctx); err != nil {
 		return nil, err
 	}
 
-	var l look
-	err := r.look(ctx, &l)
-	if err == nil && l.noise {
-		// Noise on the air is nothing, but a failing bus can look like it.
+	var s scan
+	err := r.scan(ctx, &s)
+	if err == nil && s.noise {
+		// Noise on the air is harmless, but a failing bus can look like it.
 		err = r.check()
 	}
 	if err != nil && ctx.Err() == nil && r.check() == nil {
-		// The chip is sound: one write that was spoilt on the bus can have it
-		// wait for ever.
-		err = r.look(ctx, &l)
+		// The chip is sound: a single write that was spoilt on the bus can have made
+		// it wait for ever.
+		err = r.scan(ctx, &s)
 	}
 	if err != nil && ctx.Err() == nil {
 		if err = r.mend(ctx, err); err == nil {
-			err = r.look(ctx, &l)
+			err = r.scan(ctx, &s)
 		}
 	}
 	if ctx.Err() != nil {
@@ -243,45 +242,46 @@ func (r *Reader) poll(ctx context.Context) ([]card.Card, error) {
 		}
 		return nil, err
 	}
-	r.remember(l.seen)
-	if r.streak == streak {
-		r.streak = 0
+	r.remember(s.seen)
+	if r.mendStreak == streak {
+		r.mendStreak = 0
 	}
-	r.doubtPin()
-	if r.streak >= flapping && len(l.seen) == 0 {
+	r.warnOfPin()
+	if r.mendStreak >= flapping && len(s.seen) == 0 {
 		return nil, fmt.Errorf("%w: the chip needs a reset at every look: check its 3.3 V", card.ErrDeaf)
 	}
-	return l.seen, nil
+	return s.seen, nil
 }
 
-// doubtPin says once that the interrupt pin is of no use.
-func (r *Reader) doubtPin() {
-	if doubt := r.chip.irq.doubt(); doubt != "" && !r.irqWarned {
+// warnOfPin logs once that the interrupt pin is of no use.
+func (r *Reader) warnOfPin() {
+	if reason := r.chip.irq.fault(); reason != "" && !r.irqWarned {
 		r.irqWarned = true
-		r.log.Warn("the interrupt pin is of no use, the reader works without it: check its wiring", "pin", r.chip.irq.pin.String(), "reason", doubt)
+		r.log.Warn("the interrupt pin is of no use, the reader works without it: check its wiring", "pin", r.chip.irq.pin.String(), "reason", reason)
 	}
 }
 
-// remember keeps who was seen, and for some looks who was missed.
+// remember keeps the cards that this scan saw, and for a few scans those that it
+// missed.
 func (r *Reader) remember(seen []card.Card) {
-	r.counts.Looks++
+	r.counts.Scans++
 	r.counts.Seen += int64(len(seen))
 	before := r.last
 	r.last = nil
 	for _, c := range seen {
-		r.last = append(r.last, known{Card: c})
+		r.last = append(r.last, lastSeen{Card: c})
 	}
 	for _, k := range before {
 		if slices.ContainsFunc(seen, func(c card.Card) bool { return c.UID == k.UID }) {
 			r.counts.Misses += int64(k.misses)
-		} else if k.misses++; k.misses < remembered {
+		} else if k.misses++; k.misses < forgetAfter {
 			r.last = append(r.last, k)
 		}
 	}
 }
 
-// wellOrReset makes sure that the chip is fit to look, by a reset if need be.
-func (r *Reader) wellOrReset(ctx context.Context) error {
+// ensureReady makes sure that the chip is fit to scan, by a reset if need be.
+func (r *Reader) ensureReady(ctx context.Context) error {
 	if !r.ready {
 		return r.reset(ctx)
 	}
@@ -292,32 +292,32 @@ func (r *Reader) wellOrReset(ctx context.Context) error {
 	return r.mend(ctx, err)
 }
 
-// look is what one look has found so far.
-type look struct {
+// scan is what one scan has found so far.
+type scan struct {
 	seen  []card.Card
 	noise bool // some exchange did not go as the standard says
 }
 
-func (l *look) has(uid card.UID) bool {
-	return slices.ContainsFunc(l.seen, func(c card.Card) bool { return c.UID == uid })
+func (s *scan) has(uid card.UID) bool {
+	return slices.ContainsFunc(s.seen, func(c card.Card) bool { return c.UID == uid })
 }
 
-func (l *look) add(c card.Card) {
-	if !l.has(c.UID) {
-		l.seen = append(l.seen, c)
+func (s *scan) add(c card.Card) {
+	if !s.has(c.UID) {
+		s.seen = append(s.seen, c)
 	}
 }
 
-// look finds the cards in the field. An error is the chip's or the bus's; what
-// the cards do wrong only keeps them from being seen.
-func (r *Reader) look(ctx context.Context, l *look) error {
-	end := time.Now().Add(lookTime)
+// scan finds the cards in the field. An error is the chip's or the bus's; a card
+// that does something wrong is only not seen.
+func (r *Reader) scan(ctx context.Context, s *scan) error {
+	end := time.Now().Add(scanTime)
 	more := func() bool {
-		return ctx.Err() == nil && len(l.seen) < maxCards && time.Now().Before(end)
+		return ctx.Err() == nil && len(s.seen) < maxCards && time.Now().Before(end)
 	}
 
-	// Everybody: down one branch of every collision after the other.
-	somebody := false
+	// All cards: down one branch of every collision after the other.
+	answered := false // by any card
 	walked := make(map[path]bool)
 	for branches := []path{{}}; len(branches) > 0 && more(); {
 		p := branches[len(branches)-1]
@@ -326,61 +326,61 @@ func (r *Reader) look(ctx context.Context, l *look) error {
 			continue
 		}
 		walked[p] = true
-		found, err := r.pick(cmdWUPA, p, tries, l, more)
+		found, err := r.selectOne(cmdWUPA, p, tries, s, more)
 		if err != nil {
 			return err
 		}
-		somebody = somebody || found.answered
+		answered = answered || found.answered
 		branches = append(branches, found.branches...)
 	}
 
-	// Those who were there and did not show: somebody else's answer may have
-	// drowned theirs, they missed a HLTA and took WUPA for an error, or their
+	// Cards that were there before and did not answer: another card's answer may
+	// have covered theirs, they missed a HLTA and took WUPA for an error, or their
 	// own answer got lost.
 	for _, c := range r.last {
-		answered := 0
-		for n := 0; n < calls && answered < tries && !l.has(c.UID) && more(); n++ {
-			found, err := r.pick(cmdWUPA, pathOf(c.UID), 1, l, more)
+		answers := 0
+		for n := 0; n < calls && answers < tries && !s.has(c.UID) && more(); n++ {
+			found, err := r.selectOne(cmdWUPA, pathOf(c.UID), 1, s, more)
 			if err != nil {
 				return err
 			}
 			if found.answered {
-				answered++
-				somebody = true
+				answers++
+				answered = true
 			}
 		}
 	}
 
-	// Newcomers whose answer was drowned. All others are halted by now.
-	for somebody && more() {
-		before := len(l.seen)
-		if _, err := r.pick(cmdREQA, path{}, tries, l, more); err != nil {
+	// New cards whose answer was covered. All others are halted by now.
+	for answered && more() {
+		before := len(s.seen)
+		if _, err := r.selectOne(cmdREQA, path{}, tries, s, more); err != nil {
 			return err
 		}
-		if len(l.seen) == before {
+		if len(s.seen) == before {
 			break
 		}
 	}
 	return nil
 }
 
-// found is what came of one pick.
-type found struct {
-	answered bool   // somebody answered the request
-	branches []path // ways that all tries left aside
+// selection is the result of selectOne, beside the card that it may have found.
+type selection struct {
+	answered bool   // at least one card answered the request
+	branches []path // branches of collisions that it did not follow
 }
 
-// pick wakes the cards, selects the one at the end of the path, and puts it to
-// sleep again. A card that does not get through is tried so many times; it may
-// be on its way out of the field.
-func (r *Reader) pick(command byte, p path, times int, l *look, more func() bool) (found, error) {
-	var f found
+// selectOne wakes the cards by a command (WUPA or REQA), selects the one at the end
+// of the path, and puts it to sleep again. It tries up to so many times while the
+// answers are bad: the card may be on its way out of the field.
+func (r *Reader) selectOne(command byte, p path, times int, s *scan, more func() bool) (selection, error) {
+	var sel selection
 	for range times {
 		atqa, err := r.chip.request(command)
 		if errors.Is(err, errSilence) {
-			return f, nil
+			return sel, nil
 		}
-		f.answered = true
+		sel.answered = true
 		var w walk
 		var c card.Card
 		if err == nil {
@@ -394,24 +394,23 @@ func (r *Reader) pick(command byte, p path, times int, l *look, more func() bool
 				err = haltErr
 			}
 		}
-		// Should the one down this way never get through, the others must not
-		// stay hidden behind it.
-		f.branches = append(f.branches, w.branches...)
+		// The other branches are followed also where this card is never selected.
+		sel.branches = append(sel.branches, w.branches...)
 		switch {
 		case err == nil:
-			l.add(c)
-			return f, nil
+			s.add(c)
+			return sel, nil
 		case !errors.Is(err, errFrame) && !errors.Is(err, errSilence):
-			return f, err
+			return sel, err
 		}
-		// Silence where one certain card was called says that it is not there.
+		// Silence after a call by UID only means that this card is not there.
 		if p.bits == 0 || !errors.Is(err, errSilence) {
 			r.counts.BadFrames++
-			l.noise = true
+			s.noise = true
 		}
 		if !more() {
 			break
 		}
 	}
-	return f, nil
+	return sel, nil
 }

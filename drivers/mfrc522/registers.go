@@ -93,55 +93,54 @@ const (
 	tPrescaler  = 0xA9 // 13.56 MHz / (2*169+1): ticks of 25 µs
 )
 
-// kept is a register that must stay as it is between two looks, because a wrong
-// value makes the chip deaf or the cards unable to understand it. Only the bits
-// that the data sheet defines are written; reserved ones stay as the reset left
-// them.
-type kept struct {
-	reg    register
-	sheet  byte // after a reset (data sheet, 9.3)
-	writes byte // bits that the driver sets
-	value  byte // what it sets them to
+// guarded is a register that must keep its value between two scans, because a wrong
+// one makes the chip deaf or the cards unable to understand it. Only the bits that
+// the data sheet defines are written; reserved ones stay as the reset left them.
+type guarded struct {
+	reg        register
+	resetValue byte // after a reset (data sheet, 9.3)
+	mask       byte // bits that the driver sets
+	value      byte // what it sets them to
 
-	// tuned is a register that the driver leaves at its value of after a reset.
-	// It is written all the same: what does not take a value is broken.
-	tuned bool
+	// atReset means that the driver leaves the register at its reset value. It is
+	// written all the same: a register that does not take a value is broken.
+	atReset bool
 }
 
-// tuning is a register that keeps the data sheet's value in the bits given.
-func tuning(reg register, sheet, bits byte) kept {
-	return kept{reg: reg, sheet: sheet, writes: bits, value: sheet & bits, tuned: true}
+// atReset is a register that keeps its reset value in the bits of the mask.
+func atReset(reg register, resetValue, mask byte) guarded {
+	return guarded{reg: reg, resetValue: resetValue, mask: mask, value: resetValue & mask, atReset: true}
 }
 
-// keeps lists what is kept. gain is RxGain, pin whether the interrupt pin is
+// guardedRegisters lists them. gain is RxGain, pin whether the interrupt pin is
 // wired.
-func keeps(gain byte, pin bool) []kept {
-	list := []kept{
-		{reg: regMode, sheet: 0x3F, writes: 0xAB, value: 0x29}, // TxWaitRF, PolMFin, CRC preset 6363
-		{reg: regTxMode, sheet: 0x00, writes: 0xF8},            // 106 kBd, CRC by software
-		{reg: regRxMode, sheet: 0x00, writes: 0xFC},
-		{reg: regTxASK, sheet: 0x00, writes: txASK100, value: txASK100},
-		{reg: regModWidth, sheet: 0x26, writes: 0xFF, value: 0x26}, // of type A at 106 kBd
-		{reg: regRFCfg, sheet: 0x48, writes: rxGain, value: gain << rxGainShift},
-		{reg: regTMode, sheet: 0x00, writes: 0xFF, value: tModeAuto},
-		{reg: regTPrescaler, sheet: 0x00, writes: 0xFF, value: tPrescaler},
-		{reg: regTReloadH, sheet: 0x00, writes: 0xFF},
-		tuning(regTxSel, 0x10, 0x3F),
-		tuning(regRxSel, 0x84, 0xFF),
-		tuning(regRxThresh, 0x84, 0xF7),
-		tuning(regDemod, 0x4D, 0xFF),
-		tuning(regMfTx, 0x62, 0x03),
-		tuning(regMfRx, 0x00, 0x10),
-		tuning(regGsN, 0x88, 0xFF),
-		tuning(regCWGsP, 0x20, 0x3F),
-		tuning(regModGsP, 0x20, 0x3F),
-		tuning(regTestSel2, 0x00, 0xFF),
-		tuning(regTestPinEn, 0x80, 0xFE),
-		tuning(regAutoTest, 0x40, 0x4F),
-		tuning(regComIEn, 0x80, 0xFF),
-		tuning(regDivIEn, 0x00, 0x94),
+func guardedRegisters(gain byte, pin bool) []guarded {
+	list := []guarded{
+		{reg: regMode, resetValue: 0x3F, mask: 0xAB, value: 0x29}, // TxWaitRF, PolMFin, CRC preset 6363
+		{reg: regTxMode, resetValue: 0x00, mask: 0xF8},            // 106 kBd, CRC by software
+		{reg: regRxMode, resetValue: 0x00, mask: 0xFC},
+		{reg: regTxASK, resetValue: 0x00, mask: txASK100, value: txASK100},
+		{reg: regModWidth, resetValue: 0x26, mask: 0xFF, value: 0x26}, // of type A at 106 kBd
+		{reg: regRFCfg, resetValue: 0x48, mask: rxGain, value: gain << rxGainShift},
+		{reg: regTMode, resetValue: 0x00, mask: 0xFF, value: tModeAuto},
+		{reg: regTPrescaler, resetValue: 0x00, mask: 0xFF, value: tPrescaler},
+		{reg: regTReloadH, resetValue: 0x00, mask: 0xFF},
+		atReset(regTxSel, 0x10, 0x3F),
+		atReset(regRxSel, 0x84, 0xFF),
+		atReset(regRxThresh, 0x84, 0xF7),
+		atReset(regDemod, 0x4D, 0xFF),
+		atReset(regMfTx, 0x62, 0x03),
+		atReset(regMfRx, 0x00, 0x10),
+		atReset(regGsN, 0x88, 0xFF),
+		atReset(regCWGsP, 0x20, 0x3F),
+		atReset(regModGsP, 0x20, 0x3F),
+		atReset(regTestSel2, 0x00, 0xFF),
+		atReset(regTestPinEn, 0x80, 0xFE),
+		atReset(regAutoTest, 0x40, 0x4F),
+		atReset(regComIEn, 0x80, 0xFF),
+		atReset(regDivIEn, 0x00, 0x94),
 		// The field comes on last, when all else is set.
-		{reg: regTxControl, sheet: txControlReset, writes: 0xFB, value: txControlReset | txControlField},
+		{reg: regTxControl, resetValue: txControlReset, mask: 0xFB, value: txControlReset | txControlField},
 	}
 	if pin {
 		for i := range list {
@@ -156,19 +155,19 @@ func keeps(gain byte, pin bool) []kept {
 	return list
 }
 
-// leftBy reports whether a value that was read just after a reset is one that
-// only the driver sets: the chip was not reset.
-func (k kept) leftBy(value byte) bool {
+// notReset reports whether a value that was read just after a reset is one that
+// only the driver sets: then the chip was not reset.
+func (k guarded) notReset(value byte) bool {
 	switch k.reg {
 	case regTxControl, regTxASK, regTMode:
-		return value&k.value&^k.sheet != 0
+		return value&k.value&^k.resetValue != 0
 	}
 	return false
 }
 
-// cleared reports whether a wrong value is that of after a reset, so that the
-// chip may have lost everything. A field that is off is as bad: cards have lost
+// cleared reports whether a wrong value is the reset value, so that the chip may
+// have lost all its settings. A field that is off is as bad: the cards have lost
 // their state.
-func (k kept) cleared(value, afterReset byte) bool {
+func (k guarded) cleared(value, afterReset byte) bool {
 	return value == afterReset || k.reg == regTxControl && value&txControlField != txControlField
 }

@@ -128,19 +128,19 @@ func Gains() []int { return []int{18, 23, 33, 38, 43, 48} }
 // GainResult is how well a card was heard at one gain.
 type GainResult struct {
 	DB        int `json:"gain_db"`
-	Looks     int `json:"looks"`
-	Seen      int `json:"seen"`       // looks that saw a card
+	Scans     int `json:"looks"`
+	Seen      int `json:"seen"`       // scans that saw a card
 	BadFrames int `json:"bad_frames"` // attempts at it that failed
 }
 
-// SweepGain looks so many times at each gain at the cards in the field, without
-// the help of what earlier looks saw. Afterwards the gain is what it was. A card
+// SweepGain scans the field so many times at each gain, without the help of what
+// earlier scans saw. Afterwards the gain is what it was. A card
 // should lie where people hold theirs.
-func (r *Reader) SweepGain(ctx context.Context, looks int) ([]GainResult, error) {
-	before := r.keeps
+func (r *Reader) SweepGain(ctx context.Context, scans int) ([]GainResult, error) {
+	before := r.guarded
 	defer func() {
-		r.keeps = before
-		r.ready = false // so that the next look sets it
+		r.guarded = before
+		r.ready = false // so that the next scan sets it
 	}()
 	var results []GainResult
 	for _, db := range Gains() {
@@ -148,10 +148,10 @@ func (r *Reader) SweepGain(ctx context.Context, looks int) ([]GainResult, error)
 		if err != nil {
 			return nil, err
 		}
-		r.keeps, r.ready = keeps(code, r.chip.irq.pin != nil), false
-		result := GainResult{DB: db, Looks: looks}
+		r.guarded, r.ready = guardedRegisters(code, r.chip.irq.pin != nil), false
+		result := GainResult{DB: db, Scans: scans}
 		bad := r.counts.BadFrames
-		for range looks {
+		for range scans {
 			r.last = nil
 			seen, err := r.Poll(ctx)
 			if err != nil {
@@ -167,10 +167,10 @@ func (r *Reader) SweepGain(ctx context.Context, looks int) ([]GainResult, error)
 	return results, nil
 }
 
-// BestGain is the gain at which most looks saw a card, and of those the one with
+// BestGain is the gain at which most scans saw a card, and of those the one with
 // the fewest failed attempts. Where several next to each other are as good, it
 // is the one in their middle: too little gain and too much are both near there.
-// It is false where no look saw any.
+// It is false where no scan saw any.
 func BestGain(results []GainResult) (db int, ok bool) {
 	better := func(a, b GainResult) int {
 		if a.Seen != b.Seen {

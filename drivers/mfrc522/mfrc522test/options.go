@@ -58,7 +58,7 @@ func AlertOnce() Option { return func(c *Chip) { c.alertOnce = true } }
 
 // Readings are all combinations of what the data sheet leaves open, by name, for
 // tests that a driver must pass with each.
-func Readings() map[string][]Option {
+func Interpretations() map[string][]Option {
 	open := []struct {
 		name string
 		opt  Option

@@ -71,7 +71,7 @@ func (g Gains) Print(w io.Writer, indonesian bool) error {
 		for _, t := range r.Tried {
 			err = errors.Join(err, say(
 				"  %d dB: %3d of %d looks saw a badge, %d attempts failed",
-				"  %d dB: %3d dari %d pembacaan melihat kartu, %d percobaan gagal", t.DB, t.Seen, t.Looks, t.BadFrames))
+				"  %d dB: %3d dari %d pembacaan melihat kartu, %d percobaan gagal", t.DB, t.Seen, t.Scans, t.BadFrames))
 		}
 		switch {
 		case r.Best == 0:

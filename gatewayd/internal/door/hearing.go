@@ -24,7 +24,7 @@ type hearing struct {
 // sum is what was counted since the start.
 func (h *hearing) sum() card.Counts {
 	return card.Counts{
-		Looks:     h.before.Looks + h.now.Looks,
+		Scans:     h.before.Scans + h.now.Scans,
 		BadFrames: h.before.BadFrames + h.now.BadFrames,
 		Seen:      h.before.Seen + h.now.Seen,
 		Misses:    h.before.Misses + h.now.Misses,
@@ -51,11 +51,11 @@ func (d *Door) heard(reader string, chip card.Reader, f *field) {
 	now := time.Now()
 	switch passed := now.Sub(h.since); {
 	case h.since.IsZero():
-		h.since, h.looks = now, sum.Looks
+		h.since, h.looks = now, sum.Scans
 	case passed >= rateOver:
-		perSecond := math.Round(10*float64(sum.Looks-h.looks)/passed.Seconds()) / 10
+		perSecond := math.Round(10*float64(sum.Scans-h.looks)/passed.Seconds()) / 10
 		rate = &perSecond
-		h.since, h.looks = now, sum.Looks
+		h.since, h.looks = now, sum.Scans
 	}
 	d.health(reader, func(r *presence.ReaderHealth) {
 		r.Seen, r.Misses = sum.Seen, sum.Misses

@@ -119,7 +119,7 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 			f.looked = time.Now()
 			d.works(r.Name)
 			now := d.opt.Now()
-			arrived, left := f.tracker.Look(seen)
+			arrived, left := f.tracker.Observe(seen)
 			for _, uid := range left {
 				delete(f.badges, uid)
 			}

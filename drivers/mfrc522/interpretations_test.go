@@ -30,7 +30,7 @@ func TestEveryReadingOfTheDataSheet(t *testing.T) {
 		"apart in the second level": {"0582C7204CA100", "0582C7214CA100", "0582C7244CA100"},
 		"one that leads with 88":    {"88112233", "89112233"},
 	}
-	for reading, opts := range mfrc522test.Readings() {
+	for reading, opts := range mfrc522test.Interpretations() {
 		for scene, uids := range scenes {
 			bubble(t, cmp.Or(reading, "defaults")+"/"+scene, func(t *testing.T) {
 				b := newBench(t, mfrc522.Options{}, opts...)
@@ -128,7 +128,7 @@ func newScene(t testing.TB, seed uint64) *scene {
 		Seed: seed, Air: rate(0.01), Lost: rate(0.3), Ghost: rate(0.2),
 		MOSI: rate(1e-4), MISO: rate(1e-4), Drift: rate(1e-3),
 	}
-	readings := mfrc522test.Readings()
+	readings := mfrc522test.Interpretations()
 	names := make([]string, 0, len(readings))
 	for name := range readings {
 		names = append(names, name)

@@ -74,7 +74,7 @@ func TestReadings(t *testing.T) {
 		_ = r.read(fifo)
 		r.want("low still", comIrq, 0)
 	})
-	if n := len(mfrc522test.Readings()); n != 64 {
+	if n := len(mfrc522test.Interpretations()); n != 64 {
 		t.Errorf("%d combinations", n)
 	}
 }
