@@ -82,14 +82,13 @@ func (c Card) Assurance() Assurance {
 	return AssuranceUID
 }
 
-// Reader is a reader chip that is ready to look for cards. It is used by one
+// Reader is a reader chip that is ready to scan its field for cards. It is used by one
 // goroutine at a time.
 type Reader interface {
-	// Poll looks once and returns every card in the field, in no particular
-	// order; an empty slice means that nobody is there. The whole look is
-	// bounded in time by the driver. An error means that the field could not
-	// be judged: it wraps ErrBusDead, ErrDeaf or describes a passing fault,
-	// and says nothing about which cards are there.
+	// Poll scans the field once and returns every card in it, in no particular
+	// order; an empty slice means that none is there. The driver bounds how long
+	// a scan takes. An error means that nothing is known of the field: it wraps
+	// ErrBusDead or ErrDeaf, or describes a passing fault.
 	Poll(ctx context.Context) ([]Card, error)
 
 	// Version is the chip's version in hex digits, for example "92".
@@ -100,21 +99,21 @@ type Reader interface {
 	Close() error
 }
 
-// Counter is a Reader that counts how well it hears, for those who want to know
-// before it hears nothing at all.
+// Counter is a Reader that counts how well it receives, so that a bad antenna or
+// bus shows before it receives nothing at all.
 type Counter interface {
-	// Counts returns what the reader has counted since it was opened. Like all
-	// of a reader it is for the goroutine that polls.
+	// Counts returns what the reader has counted since it was opened. It is called
+	// by the goroutine that polls.
 	Counts() Counts
 }
 
-// Counts are what a reader went through since it was opened. All of them only
-// ever grow.
+// Counts are what a reader has counted since it was opened. None of them ever
+// falls.
 type Counts struct {
 	Scans     int64 // that ended without an error
 	BadFrames int64 // attempts at a card that failed: noise, or a card at the edge of the field
-	Seen      int64 // cards seen, each counted once a look
-	Misses    int64 // looks that did not see a card which the looks before and after them saw
+	Seen      int64 // cards seen, each counted once a scan
+	Misses    int64 // scans that did not see a card which the scans before and after them saw
 	Misreads  int64 // times that the chip's registers read wrong once and right at once afterwards: noise on the bus
 	Mends     int64 // times that the chip was found unfit and made fit again
 	Resets    int64 // resets of the chip, those for a mend among them
@@ -128,7 +127,7 @@ var (
 
 	// ErrDeaf means that the chip answers on its bus but its field does not
 	// work: it would not notice a card. "No card" and "deaf" look alike to a
-	// reader that does not ask.
+	// driver that does not check.
 	ErrDeaf = errors.New("reader deaf")
 
 	// ErrNoReference means that nobody has published what the self test of a chip

@@ -53,7 +53,7 @@ func TestRandomUIDIsNoIdentity(t *testing.T) {
 func TestTrackerBelievesOnlyRepeatedMisses(t *testing.T) {
 	tr := card.NewTracker(3)
 	a, b := card.Card{UID: uid(t, "01020304")}, card.Card{UID: uid(t, "05060708")}
-	look := func(seen ...card.Card) (int, int) {
+	observe := func(seen ...card.Card) (int, int) {
 		arrived, left := tr.Observe(seen)
 		return len(arrived), len(left)
 	}
@@ -65,14 +65,14 @@ func TestTrackerBelievesOnlyRepeatedMisses(t *testing.T) {
 		{nil, 0, 0},
 		{nil, 0, 0},
 		{[]card.Card{a, b}, 1, 0}, // two misses are forgiven
-		{[]card.Card{b, b}, 0, 0}, // seen twice in one look is one card
+		{[]card.Card{b, b}, 0, 0}, // seen twice in one scan is one card
 		{[]card.Card{b}, 0, 0},
 		{[]card.Card{b}, 0, 1}, // the third miss in a row
 		{[]card.Card{a, b}, 1, 0},
 	}
 	for i, s := range steps {
-		if arrived, left := look(s.seen...); arrived != s.arrived || left != s.left {
-			t.Fatalf("look %d: %d arrived and %d left, want %d and %d", i, arrived, left, s.arrived, s.left)
+		if arrived, left := observe(s.seen...); arrived != s.arrived || left != s.left {
+			t.Fatalf("scan %d: %d arrived and %d left, want %d and %d", i, arrived, left, s.arrived, s.left)
 		}
 	}
 }

@@ -1,23 +1,22 @@
 package card
 
-// Tracker turns looks at a field into arrivals and departures. A card at the
-// edge of the field is missed now and then, so one that was there has left
-// only after a number of looks in a row that did not see it.
+// Tracker turns scans of a field into arrivals and departures. A card at the edge
+// of the field is missed now and then, so one that was there counts as gone only
+// after a number of scans in a row that did not see it.
 type Tracker struct {
 	misses  int
-	present map[UID]int // looks in a row that missed it
+	present map[UID]int // scans in a row that missed it
 }
 
-// NewTracker makes a tracker that takes a card as gone after so many misses in
-// a row; 1 believes the first.
+// NewTracker makes a tracker for which a card is gone after so many misses in a
+// row.
 func NewTracker(misses int) *Tracker {
 	return &Tracker{misses: max(misses, 1), present: make(map[UID]int)}
 }
 
-// Look takes the cards of one successful poll and returns those that were not
-// there before, in the order seen, and the identifiers of those that left.
-// A poll that failed must not be passed: it saw nothing because it could not
-// look.
+// Observe takes the cards of one successful scan and returns those that were not
+// there before, in the order seen, and the UIDs of those that left. A scan that
+// failed must not be passed: it says nothing of the cards.
 func (t *Tracker) Observe(seen []Card) (arrived []Card, left []UID) {
 	for uid := range t.present {
 		t.present[uid]++

@@ -41,9 +41,9 @@ func TestUIDsOfEveryLength(t *testing.T) {
 
 // An ACTIVE card answers neither REQA nor WUPA, and one that was woken from
 // HALT and not selected falls back there, out of REQA's reach: held cards would
-// come and go. The field must stay on, or each look would be a new arrival to
+// come and go. The field must stay on, or each scan would be a new arrival to
 // a card with a random UID.
-func TestHeldCardsAreSeenAtEveryLook(t *testing.T) {
+func TestHeldCardsAreSeenAtEveryScan(t *testing.T) {
 	for name, uids := range map[string][]string{
 		"one":                      {"DEADBEEF"},
 		"one of seven bytes":       {"04A1B2C3D4E5F6"},
@@ -57,12 +57,12 @@ func TestHeldCardsAreSeenAtEveryLook(t *testing.T) {
 			cards := classic(t, uids...)
 			b.field.Put(cards...)
 			started()
-			looks := 1000
+			scans := 1000
 			if len(cards) > 1 {
-				looks = 100
+				scans = 100
 			}
-			for range looks {
-				b.look(cards...)
+			for range scans {
+				b.scan(cards...)
 				for _, c := range cards {
 					if c.State() != cardtest.Halt {
 						t.Fatalf("%v is left in %s", c.UID(), c.State())
@@ -71,7 +71,7 @@ func TestHeldCardsAreSeenAtEveryLook(t *testing.T) {
 				time.Sleep(50 * time.Millisecond)
 			}
 			b.field.Remove(cards...)
-			b.look()
+			b.scan()
 			if s := b.chip.Stats(); s.RFOffs != 0 || s.SoftResets != 1 {
 				t.Errorf("the field went off %d times, %d soft resets", s.RFOffs, s.SoftResets)
 			}
@@ -104,7 +104,7 @@ func TestCollisions(t *testing.T) {
 					b.field.Put(cards...)
 					started()
 					for range 3 {
-						b.look(cards...)
+						b.scan(cards...)
 						time.Sleep(50 * time.Millisecond)
 					}
 				})
@@ -158,7 +158,7 @@ func TestAnyCardsAreEnumerated(t *testing.T) {
 	})
 }
 
-// More cards than a look reports must not hold it up.
+// More cards than a scan reports must not hold it up.
 func TestCrowdIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, mfrc522.Options{})
@@ -169,7 +169,7 @@ func TestCrowdIsBounded(t *testing.T) {
 		start := time.Now()
 		seen, err := b.Poll(t.Context())
 		if took := time.Since(start); took > 200*time.Millisecond {
-			t.Errorf("the look took %v", took)
+			t.Errorf("the scan took %v", took)
 		}
 		if err != nil || len(seen) == 0 || len(seen) > 8 {
 			t.Errorf("saw %v, %v", seen, err)
@@ -189,12 +189,12 @@ func TestFaultyCards(t *testing.T) {
 			bad.SetFault(fault)
 			b.field.Put(bad)
 			started()
-			b.look()
+			b.scan()
 			if s := b.chip.Stats(); s.SoftResets != 1 {
 				t.Errorf("a bad card had the chip reset")
 			}
 			bad.SetFault(cardtest.NoFault)
-			b.look(bad)
+			b.scan(bad)
 		})
 		if fault == cardtest.BadParity {
 			continue // its ATQA spoils that of all others
@@ -218,14 +218,14 @@ func TestFaultyCards(t *testing.T) {
 		b.field.Put(c...)
 		started()
 		for range 20 {
-			b.look(c...)
+			b.scan(c...)
 			time.Sleep(50 * time.Millisecond)
 		}
 	})
 	bubble(t, "unreadable", func(t *testing.T) {
 		b := newBench(t, mfrc522.Options{})
 		b.field.Put(cardtest.NewUnreadable())
-		b.look()
+		b.scan()
 	})
 	for name, step := range map[string]cardtest.Step{
 		"request": cardtest.StepRequest, "anticollision": cardtest.StepAnticollision, "select": cardtest.StepSelect,
@@ -236,14 +236,14 @@ func TestFaultyCards(t *testing.T) {
 			b.field.Put(c...)
 			started()
 			c[0].MuteAt(step)
-			b.look()
+			b.scan()
 			c[0].MuteAt(cardtest.NoStep)
 			if step == cardtest.StepRequest {
 				// It is READY now, unknown to the reader, and takes the next
 				// WUPA for an error.
-				b.look()
+				b.scan()
 			}
-			b.look(c...)
+			b.scan(c...)
 		})
 	}
 }
@@ -264,17 +264,17 @@ func TestCardTakenAwayBeforeEveryFrame(t *testing.T) {
 			}
 			c.LeaveAt(0)
 			b.field.Remove(c)
-			b.look()
+			b.scan()
 			b.field.Put(c)
 			started()
-			b.look(c)
+			b.scan(c)
 		})
 		bubble(t, fmt.Sprintf("one of two, frame %d", n), func(t *testing.T) {
 			b := newBench(t, mfrc522.Options{})
 			cards := classic(t, "04A1B2C3D4E5F6", "04A1B2C3D4E5F7")
 			b.field.Put(cards...)
 			started()
-			b.look(cards...)
+			b.scan(cards...)
 			cards[n%2].LeaveAt(n)
 			seen, err := b.Poll(t.Context())
 			if err != nil || !slices.Contains(seen, cards[1-n%2].Info()) {
@@ -296,7 +296,7 @@ func TestRandomUID(t *testing.T) {
 		started()
 		first := c.UID()
 		for range 20 {
-			b.look(c)
+			b.scan(c)
 			time.Sleep(50 * time.Millisecond)
 		}
 		if c.UID() != first || !first.Random() {
@@ -318,18 +318,18 @@ func TestProcessorCardHasTimeToStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 1 {
-			t.Errorf("first look: saw %v, %v", seen, err)
+			t.Errorf("first scan: saw %v, %v", seen, err)
 		}
-		// One that takes longer than the standard lets it is seen a look later.
+		// One that takes longer than the standard lets it is seen a scan later.
 		slow := newCard(t, "0582C7204CA101", card.ISO14443_4)
 		slow.SetStartup(20 * time.Millisecond)
 		field.Put(slow)
 		if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 1 {
-			t.Errorf("second look: saw %v, %v", seen, err)
+			t.Errorf("second scan: saw %v, %v", seen, err)
 		}
 		time.Sleep(50 * time.Millisecond)
 		if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 2 {
-			t.Errorf("third look: saw %v, %v", seen, err)
+			t.Errorf("third scan: saw %v, %v", seen, err)
 		}
 	})
 }

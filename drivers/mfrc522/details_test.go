@@ -235,7 +235,7 @@ func TestNoiseAfterHLTAIsNoError(t *testing.T) {
 }
 
 // A chip that counts from the frame says so at the next collision. The way that
-// was doubtful until then is not walked: it would cost a look a frame that
+// was doubtful until then is not walked: it would cost a scan a frame that
 // nobody answers, three times over.
 func TestADoubtThatIsResolvedCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestADoubtThatIsResolvedCostsNothing(t *testing.T) {
 	})
 }
 
-// After a look that failed nothing is taken for granted: the next one sets the
+// After a scan that failed nothing is taken for granted: the next one sets the
 // chip up first.
 func TestChipIsSetUpAfterAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -290,7 +290,7 @@ func TestChipIsSetUpAfterAnError(t *testing.T) {
 	})
 }
 
-// What a look returns is the caller's: it may do with it what it likes.
+// What a scan returns is the caller's: it may do with it what it likes.
 func TestSeenCardsAreTheCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := fieldOf(t, "DEADBEEF")
@@ -306,7 +306,7 @@ func TestSeenCardsAreTheCallers(t *testing.T) {
 			t.Fatal(err)
 		}
 		seen[0].UID = other
-		// The card misses a look, and is called by the name that it has.
+		// The card misses a scan, and is called by the name that it has.
 		answers := s.reply
 		s.frames = nil
 		s.reply = func(frame []byte, lastBits byte) *reply {

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	lookEvery = 50 * time.Millisecond // as a door does unless told otherwise
+	scanEvery = 50 * time.Millisecond // as a door does unless told otherwise
 
 	// patience is how long a reader may see nobody without an error.
 	patience = 5 * time.Second
@@ -30,7 +30,7 @@ const (
 func (b *bench) mustHear(c *cardtest.Card) {
 	b.Helper()
 	var err error
-	for range patience / lookEvery {
+	for range patience / scanEvery {
 		var seen []card.Card
 		seen, err = b.Poll(b.Context())
 		for _, s := range seen {
@@ -41,7 +41,7 @@ func (b *bench) mustHear(c *cardtest.Card) {
 		if len(seen) > 0 {
 			return
 		}
-		time.Sleep(lookEvery)
+		time.Sleep(scanEvery)
 	}
 	if err == nil {
 		b.Errorf("deaf for %v without a word", patience)
@@ -56,7 +56,7 @@ func TestNoRegisterBitDeafensInSilence(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, mfrc522.Options{})
 				c := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
-				b.look()
+				b.scan()
 				b.chip.Upset(reg, 1<<bit)
 				b.field.Put(c)
 				started()
@@ -81,12 +81,12 @@ func TestWrongSettingsAreNoticedExactly(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, mfrc522.Options{})
 				c := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
-				b.look()
+				b.scan()
 				before := b.chip.Register(reg)
 				b.chip.Upset(reg, before^v)
 				b.field.Put(c)
 				started()
-				b.look(c)
+				b.scan(c)
 				if got := b.chip.Register(reg); got != before {
 					t.Errorf("register %02X set to %02X is left at %02X, want %02X", reg, v, got, before)
 				}
@@ -123,7 +123,7 @@ func (c wireConn) TxPackets(packets []spi.Packet) error {
 	return c.Conn.TxPackets(packets)
 }
 
-// Whichever bit on the way to the chip is flipped, of a look that sees nobody
+// Whichever bit on the way to the chip is flipped, of a scan that sees nobody
 // and of one that sees a card: no other card is seen, and the reader hears or
 // says that it does not.
 func TestNoFlippedBitOnTheBusDeafensInSilence(t *testing.T) {
@@ -136,9 +136,9 @@ func TestNoFlippedBitOnTheBusDeafensInSilence(t *testing.T) {
 				if held {
 					b.field.Put(c)
 					started()
-					b.look(c)
+					b.scan(c)
 				} else {
-					b.look()
+					b.scan()
 				}
 				before := b.wire.bytes
 				b.chip.FlipMOSI(n)
@@ -153,11 +153,11 @@ func TestNoFlippedBitOnTheBusDeafensInSilence(t *testing.T) {
 				started()
 				b.mustHear(c)
 				if t.Failed() {
-					t.Fatalf("bit %d of a look, card held: %v", n, held)
+					t.Fatalf("bit %d of a scan, card held: %v", n, held)
 				}
 			})
 		}
-		t.Logf("%d flips of single bits of a look, card held: %v, 0 of them deaf for %v without a word", end, held, patience)
+		t.Logf("%d flips of single bits of a scan, card held: %v, 0 of them deaf for %v without a word", end, held, patience)
 	}
 }
 
@@ -174,7 +174,7 @@ func TestPhoneHeldOnANoisyBusIsOneVisit(t *testing.T) {
 			b.field.Put(c)
 			started()
 			b.chip.SetNoise(mfrc522test.Noise{Seed: 7, MISO: rate})
-			if taps := b.taps(time.Hour / lookEvery / 6); taps != 1 {
+			if taps := b.taps(time.Hour / scanEvery / 6); taps != 1 {
 				t.Errorf("%d taps in ten minutes, and %+v", taps, b.Counts())
 			}
 			if n := b.Counts().Resets; n != 0 {
@@ -192,10 +192,10 @@ func TestOneWrongRegisterIsMendedWithTheFieldOn(t *testing.T) {
 			c := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
 			b.field.Put(c)
 			started()
-			b.look(c)
+			b.scan(c)
 			off := b.chip.Stats().RFOffs
 			b.chip.Upset(reg, 0x10)
-			b.look(c)
+			b.scan(c)
 			if n := b.chip.Stats().RFOffs - off; n != 0 {
 				t.Errorf("register %02X: the field went off", reg)
 			}
@@ -206,18 +206,18 @@ func TestOneWrongRegisterIsMendedWithTheFieldOn(t *testing.T) {
 	}
 }
 
-// taps counts the arrivals that so many looks make of what lies in the field.
-func (b *bench) taps(looks time.Duration) (taps int) {
+// taps counts the arrivals that so many scans make of what lies in the field.
+func (b *bench) taps(scans time.Duration) (taps int) {
 	b.Helper()
 	tracker := card.NewTracker(3)
-	for range looks {
+	for range scans {
 		seen, err := b.Poll(context.Background())
 		if err != nil {
 			b.Fatal(err)
 		}
 		arrived, _ := tracker.Observe(seen)
 		taps += len(arrived)
-		time.Sleep(lookEvery)
+		time.Sleep(scanEvery)
 	}
 	return taps
 }
@@ -226,9 +226,9 @@ func (b *bench) taps(looks time.Duration) (taps int) {
 // its answers get lost. Before, it made 7, 20, 71 and 108 taps. Under the race
 // detector, which makes it twenty times as slow, the hour is shorter.
 func TestOneVisitAtTheEdgeOfTheField(t *testing.T) {
-	looks := time.Hour / lookEvery
+	scans := time.Hour / scanEvery
 	if testing.Short() || raceDetector {
-		looks /= 20
+		scans /= 20
 	}
 	for _, line := range []struct {
 		lost        float64
@@ -239,38 +239,38 @@ func TestOneVisitAtTheEdgeOfTheField(t *testing.T) {
 			b.field.Put(newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4))
 			started()
 			b.chip.SetNoise(mfrc522test.Noise{Seed: 1, Lost: line.lost})
-			taps := b.taps(looks)
+			taps := b.taps(scans)
 			n := b.Counts()
-			t.Logf("%3.0f %% of answers lost: %d taps in %d looks (before: %d in an hour), %d looks missed the card",
-				100*line.lost, taps, looks, line.before, n.Misses)
+			t.Logf("%3.0f %% of answers lost: %d taps in %d looks (before: %d in an hour), %d scans missed the card",
+				100*line.lost, taps, scans, line.before, n.Misses)
 			if taps > line.max {
 				t.Errorf("want at most %d", line.max)
 			}
-			if n.Seen+n.Misses != int64(looks) || n.Scans != int64(looks) || n.BadFrames == 0 {
+			if n.Seen+n.Misses != int64(scans) || n.Scans != int64(scans) || n.BadFrames == 0 {
 				t.Errorf("counted %+v", n)
 			}
 		})
 	}
 }
 
-// After a single look that hears nothing, nobody is lost, and a card that is
+// After a single scan that hears nothing, nobody is lost, and a card that is
 // faulty hides no sound one, however the chip counts collisions.
 func TestNobodyIsHiddenByAGuess(t *testing.T) {
 	for _, reading := range []mfrc522test.CollPos{mfrc522test.CollPosFrame, mfrc522test.CollPosUID} {
 		for bit := range byte(2) {
-			bubble(t, fmt.Sprintf("a silent look, reading %d, bit %d", reading, bit), func(t *testing.T) {
+			bubble(t, fmt.Sprintf("a silent scan, reading %d, bit %d", reading, bit), func(t *testing.T) {
 				b := newBench(t, mfrc522.Options{}, mfrc522test.CollisionPosition(reading), mfrc522test.CollisionBit(bit))
 				cards := classic(t, "AA030200", "AA010000", "AA000000")
 				b.field.Put(cards...)
 				started()
-				b.look(cards...)
+				b.scan(cards...)
 				b.chip.SetFault(mfrc522test.FaultSilent)
-				b.look()
+				b.scan()
 				b.chip.SetFault(mfrc522test.FaultNone)
 				// All are READY now and take the next WUPA for an error.
 				for range 100 {
-					b.look(cards...)
-					time.Sleep(lookEvery)
+					b.scan(cards...)
+					time.Sleep(scanEvery)
 				}
 			})
 			for faulty := range 3 {
@@ -283,8 +283,8 @@ func TestNobodyIsHiddenByAGuess(t *testing.T) {
 						started()
 						sound := append(append([]*cardtest.Card{}, cards[:faulty]...), cards[faulty+1:]...)
 						for range 20 {
-							b.look(sound...)
-							time.Sleep(lookEvery)
+							b.scan(sound...)
+							time.Sleep(scanEvery)
 						}
 					})
 				}
@@ -294,8 +294,8 @@ func TestNobodyIsHiddenByAGuess(t *testing.T) {
 }
 
 // Any three close relatives, one of them maybe faulty, are seen at the first
-// look and at all others, with no more frames than it takes.
-func TestAnyThreeAreSeenAtEveryLook(t *testing.T) {
+// scan and at all others, with no more frames than it takes.
+func TestAnyThreeAreSeenAtEveryScan(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		var ids [][]byte
 		for len(ids) < 3 {
@@ -343,7 +343,7 @@ func TestAnyThreeAreSeenAtEveryLook(t *testing.T) {
 				if n := b.chip.Stats().Frames - before; faulty == 3 && n > 28 {
 					problem = fmt.Sprintf("%d frames for three cards", n)
 				}
-				time.Sleep(lookEvery)
+				time.Sleep(scanEvery)
 			}
 		})
 		if problem != "" {
@@ -384,7 +384,7 @@ func TestCardsThatShareALevelAreToldApart(t *testing.T) {
 						}
 					}
 				}
-				time.Sleep(lookEvery)
+				time.Sleep(scanEvery)
 			}
 		})
 	}
@@ -399,7 +399,7 @@ func TestSeveralVisitsAtTheEdgeOfTheField(t *testing.T) {
 			b.field.Put(classic(t, uids...)...)
 			started()
 			b.chip.SetNoise(mfrc522test.Noise{Seed: 3, Lost: 0.1})
-			if taps := b.taps(2 * time.Minute / lookEvery); taps != len(uids) {
+			if taps := b.taps(2 * time.Minute / scanEvery); taps != len(uids) {
 				t.Errorf("%d taps of %d cards, and %+v", taps, len(uids), b.Counts())
 			}
 		})

@@ -98,7 +98,7 @@ func TestFramesOfASevenByteCard(t *testing.T) {
 			got = append(got, hex.EncodeToString(f))
 		}
 		want := []string{"52", "9320", "93708805" + "82c7c80c13", "9520", "9570204ca100cda128", "500057cd", "26"}
-		// The scripted card has no HALT: REQA finds it once more, which ends the look.
+		// The scripted card has no HALT: REQA finds it once more, which ends the scan.
 		if !slices.Equal(got[:len(want)], want) {
 			t.Errorf("sent %v,\nwant %v", got, want)
 		}
@@ -181,7 +181,7 @@ func TestWrongAnswersAreNoCards(t *testing.T) {
 					t.Fatalf("saw %v, %v", seen, err)
 				}
 				if took := time.Since(start); took > 2*scanTime {
-					t.Errorf("the look took %v", took)
+					t.Errorf("the scan took %v", took)
 				}
 				broken = false
 				if c.change == nil {
@@ -195,7 +195,7 @@ func TestWrongAnswersAreNoCards(t *testing.T) {
 	}
 }
 
-// One bad frame in an exchange is tried again within the look.
+// One bad frame in an exchange is tried again within the scan.
 func TestOneBadFrameIsRetried(t *testing.T) {
 	sound := single([][]byte{unhex(t, "88ADBEEF"), unhex(t, "01020304")}, 0x08)
 	for bad := range 5 {
@@ -231,7 +231,7 @@ func TestChipErrorsAreErrors(t *testing.T) {
 	}
 }
 
-// A chip that never finishes holds a look up for a bounded time, however many
+// A chip that never finishes holds a scan up for a bounded time, however many
 // questions that takes, and without asking all the time.
 func TestStuckChipIsBoundedByTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -243,10 +243,10 @@ func TestStuckChipIsBoundedByTime(t *testing.T) {
 			t.Fatalf("saw %v, %v, want deaf", seen, err)
 		}
 		if took := time.Since(start); took > 100*time.Millisecond {
-			t.Errorf("the look took %v", took)
+			t.Errorf("the scan took %v", took)
 		}
 		if n := s.transfers - transfers; n > 120 {
-			t.Errorf("%d transfers in one look", n)
+			t.Errorf("%d transfers in one scan", n)
 		}
 		s.reply = single([][]byte{unhex(t, "DEADBEEF")}, 0x08)
 		if seen, err = r.Poll(t.Context()); err != nil || len(seen) != 1 {
@@ -266,7 +266,7 @@ func TestImpossibleFIFOLevel(t *testing.T) {
 	})
 }
 
-func TestReadingsOfACollision(t *testing.T) {
+func TestCountingsOfACollision(t *testing.T) {
 	for _, c := range []struct {
 		collPos, known   int
 		byFrame, byLevel int
@@ -353,7 +353,7 @@ func (c *confirming) saw(frame []byte, lastBits byte, a *reply) {
 
 // FuzzAnswers feeds arbitrary answers to the driver. Each answer in the input
 // is a head (what to do, how many bytes), the error, last bits and collision
-// registers, and the bytes. Whatever they are, a look ends in bounded time and
+// registers, and the bytes. Whatever they are, a scan ends in bounded time and
 // reports no UID without a SELECT that confirmed it.
 func FuzzAnswers(f *testing.F) {
 	f.Add([]byte{})
@@ -371,7 +371,7 @@ func FuzzAnswers(f *testing.F) {
 				start := time.Now()
 				seen, err := r.Poll(t.Context())
 				if took := time.Since(start); took > time.Second {
-					t.Errorf("the look took %v", took)
+					t.Errorf("the scan took %v", took)
 				}
 				if err != nil && !errors.Is(err, card.ErrDeaf) && !errors.Is(err, card.ErrBusDead) {
 					t.Errorf("error %v", err)

@@ -18,7 +18,7 @@ import (
 )
 
 // The chip loses its supply for a moment before every single transfer of a
-// look. The driver sets it up again on the spot and sees the card.
+// scan. The driver sets it up again on the spot and sees the card.
 func TestSupplyDipBeforeEveryTransfer(t *testing.T) {
 	for n := 1; n <= 130; n++ {
 		bubble(t, fmt.Sprintf("transfer %d", n), func(t *testing.T) {
@@ -26,11 +26,11 @@ func TestSupplyDipBeforeEveryTransfer(t *testing.T) {
 			c := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
 			b.field.Put(c)
 			started()
-			b.look(c)
+			b.scan(c)
 			b.chip.BrownOutAt(n)
-			b.look(c)
+			b.scan(c)
 			time.Sleep(50 * time.Millisecond)
-			b.look(c)
+			b.scan(c)
 			if !b.field.RF() {
 				t.Error("the field is off")
 			}
@@ -72,7 +72,7 @@ func TestBrokenBus(t *testing.T) {
 		b.fails(card.ErrBusDead)
 		b.fails(broken)
 		b.chip.FailTransfers(0, nil)
-		b.look(c...)
+		b.scan(c...)
 	})
 }
 
@@ -122,14 +122,14 @@ func TestDeafReaderIsReportedAndHeals(t *testing.T) {
 		c := classic(t, "DEADBEEF")
 		b.field.Put(c...)
 		started()
-		b.look(c...)
+		b.scan(c...)
 		b.chip.SetFault(mfrc522test.FaultDeaf)
 		for range 5 {
 			b.fails(card.ErrDeaf)
 			time.Sleep(time.Second)
 		}
 		b.chip.SetFault(mfrc522test.FaultNone)
-		b.look(c...)
+		b.scan(c...)
 	})
 	bubble(t, "the reset pin mends it", func(t *testing.T) {
 		field := cardtest.NewField()
@@ -154,14 +154,14 @@ func TestDeafReaderIsReportedAndHeals(t *testing.T) {
 		b.field.Put(c...)
 		started()
 		b.chip.SetFault(mfrc522test.FaultCrypto1)
-		b.look(c...)
+		b.scan(c...)
 	})
 	bubble(t, "interrupts never come", func(t *testing.T) {
 		b := newBench(t, mfrc522.Options{})
 		b.chip.SetFault(mfrc522test.FaultNoIRQ)
 		b.fails(card.ErrDeaf)
 		b.chip.SetFault(mfrc522test.FaultNone)
-		b.look()
+		b.scan()
 	})
 	bubble(t, "a reset never ends", func(t *testing.T) {
 		start := time.Now()
@@ -174,11 +174,11 @@ func TestDeafReaderIsReportedAndHeals(t *testing.T) {
 		}
 	})
 	bubble(t, "a slow reset", func(t *testing.T) {
-		newBench(t, mfrc522.Options{}, mfrc522test.ResetTime(100*time.Millisecond)).look()
+		newBench(t, mfrc522.Options{}, mfrc522test.ResetTime(100*time.Millisecond)).scan()
 	})
 }
 
-// A supply that dips between all looks would be healed in silence for ever.
+// A supply that dips between all scans would be healed in silence for ever.
 func TestFlappingChipIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, mfrc522.Options{})
@@ -193,12 +193,12 @@ func TestFlappingChipIsReported(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 		}
 		if faults < 15 {
-			t.Errorf("%d of 20 looks reported", faults)
+			t.Errorf("%d of 20 scans reported", faults)
 		}
 		if n := strings.Count(b.log.String(), "was reset"); n != 1 {
 			t.Errorf("logged %d times:\n%s", n, b.log)
 		}
-		b.look()
+		b.scan()
 	})
 }
 
@@ -211,13 +211,13 @@ func TestDeadBusIsReportedAndHeals(t *testing.T) {
 			c := classic(t, "DEADBEEF")
 			b.field.Put(c...)
 			started()
-			b.look(c...)
+			b.scan(c...)
 			b.chip.SetFault(fault)
 			for range 3 {
 				b.fails(card.ErrBusDead)
 			}
 			b.chip.SetFault(mfrc522test.FaultNone)
-			b.look(c...)
+			b.scan(c...)
 		})
 		bubble(t, string(fault)+" from the start", func(t *testing.T) {
 			chip := mfrc522test.New(cardtest.NewField())
@@ -241,9 +241,9 @@ func TestClonesAreWarnedAboutOnce(t *testing.T) {
 			c := classic(t, "DEADBEEF")
 			b.field.Put(c...)
 			started()
-			b.look(c...)
+			b.scan(c...)
 			b.chip.BrownOutAt(1)
-			b.look(c...)
+			b.scan(c...)
 			if b.Version() != fmt.Sprintf("%02X", version) {
 				t.Errorf("version %s", b.Version())
 			}

@@ -20,7 +20,7 @@ import (
 )
 
 // Whatever the data sheet leaves open, the same cards come out.
-func TestEveryReadingOfTheDataSheet(t *testing.T) {
+func TestEveryInterpretationOfTheDataSheet(t *testing.T) {
 	scenes := map[string][]string{
 		"nobody":                    nil,
 		"one of each length":        {"04A1B2C3", "04A1B2C3D4E5F6", "0102030405060708090A"},
@@ -45,7 +45,7 @@ func TestEveryReadingOfTheDataSheet(t *testing.T) {
 				b.field.Put(cards...)
 				started()
 				for range 3 {
-					b.look(cards...)
+					b.scan(cards...)
 					time.Sleep(50 * time.Millisecond)
 				}
 			})
@@ -54,7 +54,7 @@ func TestEveryReadingOfTheDataSheet(t *testing.T) {
 }
 
 // In random scenes with noise on the air, on the bus and in the registers, no
-// look reports a card that is not there. What may be missed is other tests'.
+// scan reports a card that is not there. What may be missed is other tests'.
 // `make torture` says for how long it goes on (SCENES_FOR).
 func TestNoWrongUIDInNoise(t *testing.T) {
 	var ends time.Time
@@ -114,7 +114,7 @@ type scene struct {
 	noise mfrc522test.Noise
 	seed  uint64
 	there []*cardtest.Card
-	left  []*cardtest.Card // until the look that is under way
+	left  []*cardtest.Card // until the scan that is under way
 	n     uint64
 
 	seen, failed, wrong uint64
@@ -148,7 +148,7 @@ func (s *scene) draw(n int) int {
 	return int((z ^ z>>31) % uint64(n))
 }
 
-// step lets cards come and go and looks once.
+// step lets cards come and go and scans once.
 func (s *scene) step(t testing.TB) {
 	t.Helper()
 	s.left = nil

@@ -28,7 +28,7 @@ func withIRQ(t *testing.T, f mfrc522test.IRQFault) *bench {
 }
 
 // The pin is a hint: whatever becomes of it, before or while it is used, every
-// look sees what it sees without it, in hardly more time or transfers.
+// scan sees what it sees without it, in hardly more time or transfers.
 func TestIRQPinChangesNothing(t *testing.T) {
 	none := mfrc522test.IRQFault(-1)
 	for name, changes := range map[string][]mfrc522test.IRQFault{
@@ -56,14 +56,14 @@ func TestIRQPinChangesNothing(t *testing.T) {
 					b.field.Put(cards[:n%4]...)
 					started()
 					start, transfers := time.Now(), b.chip.Stats().Transfers
-					b.look(cards[:n%4]...)
+					b.scan(cards[:n%4]...)
 					if took := time.Since(start); took > 35*time.Millisecond {
-						t.Errorf("a look took %v", took)
+						t.Errorf("a scan took %v", took)
 					}
 					if n := b.chip.Stats().Transfers - transfers; n > 120 {
-						t.Errorf("a look took %d transfers", n)
+						t.Errorf("a scan took %d transfers", n)
 					}
-					time.Sleep(lookEvery)
+					time.Sleep(scanEvery)
 				}
 			}
 			if n := b.Counts(); n.Mends != 0 || n.BadFrames != 0 {
@@ -73,20 +73,20 @@ func TestIRQPinChangesNothing(t *testing.T) {
 	}
 }
 
-// With a sound pin a look is over sooner.
+// With a sound pin a scan is over sooner.
 func TestIRQPinShortensTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		look := func(b *bench) (took time.Duration, transfers int64) {
+		scan := func(b *bench) (took time.Duration, transfers int64) {
 			c := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
 			b.field.Put(c)
 			started()
-			b.look(c) // in which the pin proves itself
+			b.scan(c) // in which the pin proves itself
 			start, before := time.Now(), b.chip.Stats().Transfers
-			b.look(c)
+			b.scan(c)
 			return time.Since(start), b.chip.Stats().Transfers - before
 		}
-		without, n := look(newBench(t, mfrc522.Options{}))
-		with, m := look(withIRQ(t, mfrc522test.IRQFine))
+		without, n := scan(newBench(t, mfrc522.Options{}))
+		with, m := scan(withIRQ(t, mfrc522test.IRQFine))
 		t.Logf("%v and %d transfers without the pin, %v and %d with it", without, n, with, m)
 		if with >= without || m > 16 {
 			t.Errorf("want less than %v, and at most 16 transfers", without)
@@ -109,8 +109,8 @@ func TestUselessIRQPinIsTold(t *testing.T) {
 			b.field.Put(cards...)
 			started()
 			for range 500 {
-				b.look(cards...)
-				time.Sleep(lookEvery)
+				b.scan(cards...)
+				time.Sleep(scanEvery)
 			}
 			lines := slices.DeleteFunc(strings.Split(b.log.String(), "\n"), func(s string) bool { return !strings.Contains(s, "interrupt pin") })
 			switch {
@@ -121,7 +121,7 @@ func TestUselessIRQPinIsTold(t *testing.T) {
 	}
 	bubble(t, "refuses", func(t *testing.T) {
 		b := newBench(t, mfrc522.Options{IRQ: &brokenInput{}})
-		b.look()
+		b.scan()
 		if n := strings.Count(b.log.String(), "cannot use the interrupt pin"); n != 1 {
 			t.Errorf("logged %d times:\n%s", n, b.log)
 		}

@@ -18,8 +18,8 @@ import (
 )
 
 // A card that never gets through hides no other one, whichever branch of their
-// collision it lies in and whatever state the look before left them in.
-func TestFaultyCardHidesNobodyAtAnyLook(t *testing.T) {
+// collision it lies in and whatever state the scan before left them in.
+func TestFaultyCardHidesNobodyAtAnyScan(t *testing.T) {
 	for _, uids := range [][2]string{{"01020304", "02030405"}, {"02030405", "01020304"}} {
 		for _, fault := range []cardtest.Fault{cardtest.BadBCC, cardtest.BadCRC, cardtest.ShortSAK} {
 			bubble(t, fmt.Sprintf("%s, fault %d", uids[0], fault), func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestFaultyCardHidesNobodyAtAnyLook(t *testing.T) {
 				b.field.Put(cards...)
 				started()
 				for range 5 {
-					b.look(cards[1])
+					b.scan(cards[1])
 				}
 			})
 		}
@@ -111,8 +111,8 @@ func TestClosedReaderLeavesTheBusAlone(t *testing.T) {
 	})
 }
 
-// A context ends a look between two cards and not after the last one.
-func TestContextEndsALookAtACrowd(t *testing.T) {
+// A context ends a scan between two cards and not after the last one.
+func TestContextEndsAScanAtACrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, mfrc522.Options{})
 		b.field.Put(classic(t, "00000000", "01000000", "00010000", "00000100", "00000001", "80000000", "00800000", "00008000")...)
@@ -126,7 +126,7 @@ func TestContextEndsALookAtACrowd(t *testing.T) {
 		if took := time.Since(start); took > 20*time.Millisecond {
 			t.Errorf("took %v", took)
 		}
-		b.look(b.field.Cards()...)
+		b.scan(b.field.Cards()...)
 	})
 }
 
@@ -141,7 +141,7 @@ func TestFaultyCrowdIsBounded(t *testing.T) {
 		}
 		started()
 		start := time.Now()
-		b.look()
+		b.scan()
 		if took := time.Since(start); took > 200*time.Millisecond {
 			t.Errorf("took %v", took)
 		}
@@ -156,14 +156,14 @@ func TestValuesAfterCollisionAreOff(t *testing.T) {
 		cards := classic(t, "DEADBEEF")
 		b.field.Put(cards...)
 		started()
-		b.look(cards...)
+		b.scan(cards...)
 		if coll := b.chip.Register(0x0E); coll&0x80 != 0 {
 			t.Errorf("CollReg %02X", coll)
 		}
 	})
 }
 
-// What not even the reset pin mends is told at each look, and heals.
+// What not even the reset pin mends is told at each scan, and heals.
 func TestDeafToItsResetPin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		field := cardtest.NewField()
@@ -194,20 +194,20 @@ func TestTransfersAreShort(t *testing.T) {
 		cards := classic(t, "0102030405060708090A", "DEADBEEF")
 		b.field.Put(cards...)
 		started()
-		b.look(cards...)
+		b.scan(cards...)
 	})
 }
 
-// How long a look takes bounds how soon a tap is noticed.
-func TestLooksAreQuick(t *testing.T) {
+// How long a scan takes bounds how soon a tap is noticed.
+func TestScansAreQuick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, mfrc522.Options{})
 		within := func(limit time.Duration, cards ...*cardtest.Card) {
 			t.Helper()
 			start := time.Now()
-			b.look(cards...)
+			b.scan(cards...)
 			if took := time.Since(start); took > limit {
-				t.Errorf("a look at %d cards took %v, want at most %v", len(cards), took, limit)
+				t.Errorf("a scan at %d cards took %v, want at most %v", len(cards), took, limit)
 			}
 		}
 		within(3 * time.Millisecond)

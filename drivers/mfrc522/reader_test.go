@@ -58,12 +58,12 @@ func bubble(t *testing.T, name string, f func(t *testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
-// look polls once and wants exactly these cards.
-func (b *bench) look(want ...*cardtest.Card) {
+// scan polls once and wants exactly these cards.
+func (b *bench) scan(want ...*cardtest.Card) {
 	b.Helper()
 	seen, err := b.Poll(context.Background())
 	if err != nil {
-		b.Fatalf("look: %v\n%s", err, b.log)
+		b.Fatalf("scan: %v\n%s", err, b.log)
 	}
 	var got, wanted []string
 	for _, c := range seen {
@@ -88,7 +88,7 @@ func (b *bench) fails(want error) {
 		b.Fatalf("saw %v, %v, want %v", seen, err, want)
 	}
 	if took := time.Since(start); took > 700*time.Millisecond {
-		b.Fatalf("the look took %v", took)
+		b.Fatalf("the scan took %v", took)
 	}
 }
 
@@ -116,15 +116,15 @@ func classic(t testing.TB, uids ...string) (cards []*cardtest.Card) {
 // started waits until newly laid cards have started up.
 func started() { time.Sleep(10 * time.Millisecond) }
 
-// Most looks see nobody, and there are twenty in a second. A transfer costs the
+// Most scans see nobody, and there are twenty in a second. A transfer costs the
 // machine 20 to 60 µs.
-func TestLooksAreCheap(t *testing.T) {
+func TestScansAreCheap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, mfrc522.Options{})
 		costs := func(transfers, frames int64, cards ...*cardtest.Card) {
 			t.Helper()
 			before := b.chip.Stats()
-			b.look(cards...)
+			b.scan(cards...)
 			after := b.chip.Stats()
 			if n := after.Transfers - before.Transfers; n > transfers {
 				t.Errorf("%d transfers at %d cards, want at most %d", n, len(cards), transfers)
@@ -170,9 +170,9 @@ func TestSecondClose(t *testing.T) {
 	})
 }
 
-// A context ends a look between two cards, whenever it comes, and leaves none
+// A context ends a scan between two cards, whenever it comes, and leaves none
 // awake.
-func TestCancelledLookLeavesNoCardActive(t *testing.T) {
+func TestCancelledScanLeavesNoCardActive(t *testing.T) {
 	for n := range 40 {
 		bubble(t, fmt.Sprint(n), func(t *testing.T) {
 			b := newBench(t, mfrc522.Options{})
@@ -195,7 +195,7 @@ func TestCancelledLookLeavesNoCardActive(t *testing.T) {
 					t.Errorf("%v is left in %s", c.UID(), s)
 				}
 			}
-			b.look(cards...)
+			b.scan(cards...)
 		})
 	}
 }
@@ -208,13 +208,13 @@ func (*brokenPin) Out(gpio.Level) error { return errors.New("device or resource 
 func TestResetPin(t *testing.T) {
 	bubble(t, "none", func(t *testing.T) {
 		b := newBench(t, mfrc522.Options{Reset: nil})
-		b.look()
+		b.scan()
 	})
 	bubble(t, "refuses", func(t *testing.T) {
 		b := newBench(t, mfrc522.Options{Reset: &brokenPin{}})
-		b.look()
+		b.scan()
 		b.chip.BrownOutAt(1)
-		b.look()
+		b.scan()
 		if n := strings.Count(b.log.String(), "reset pin"); n != 1 {
 			t.Errorf("logged %d times:\n%s", n, b.log)
 		}
@@ -242,12 +242,12 @@ func TestOptions(t *testing.T) {
 			c := classic(t, "04A1B2C3D4E5F6")
 			b.field.Put(c...)
 			started()
-			b.look(c...)
+			b.scan(c...)
 		})
 	}
 }
 
-// BenchmarkPoll measures a look in real time, most of which is asleep: what the
+// BenchmarkPoll measures a scan in real time, most of which is asleep: what the
 // machine has to do is the transfers, each of them a call of the kernel, and the
 // processor time. Beside them stands what the transfers were when each register
 // was written in one of its own.

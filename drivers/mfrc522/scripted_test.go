@@ -11,8 +11,8 @@ import (
 )
 
 // A strong card can drown a weak one without a collision that the chip notices.
-// The weak one is found all the same, at the first look and at all others.
-func TestDrownedCardIsSeenAtEveryLook(t *testing.T) {
+// The weak one is found all the same, at the first scan and at all others.
+func TestDrownedCardIsSeenAtEveryScan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var fields []*cardtest.Field // strongest first
 		for _, id := range []string{"04A1B2C3D4E5F6", "DEADBEEF", "01020304"} {
@@ -47,7 +47,7 @@ func TestDrownedCardIsSeenAtEveryLook(t *testing.T) {
 		r := open(t, s)
 		for i := range 50 {
 			if seen, err := r.Poll(t.Context()); err != nil || len(seen) != len(fields) {
-				t.Fatalf("look %d: saw %v, %v", i, seen, err)
+				t.Fatalf("scan %d: saw %v, %v", i, seen, err)
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
@@ -95,7 +95,7 @@ func TestOverheatedChipIsDeaf(t *testing.T) {
 }
 
 // Whatever the chip has lost while its bus works on is noticed before the next
-// look, and set right by a reset.
+// scan, and set right by a reset.
 func TestLostSettingsAreNoticed(t *testing.T) {
 	for reg, lost := range map[register]byte{
 		regTxControl: txControlReset, regTxASK: 0, regTMode: 0, regTReloadL: 0,
@@ -134,7 +134,7 @@ func TestVersionOfNoChip(t *testing.T) {
 }
 
 // Bad frames may be the first sign of a chip that has just lost its field: the
-// same look finds that out, and looks again.
+// same scan finds that out, and begins again.
 func TestNoiseHasTheChipChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sound := single([][]byte{{0xDE, 0xAD, 0xBE, 0xEF}}, 0x08)
@@ -177,7 +177,7 @@ func TestHaltIsRepeatedWhenAnswered(t *testing.T) {
 }
 
 // Collisions without end, such as a disturber makes, lead to ever more branches
-// and to no card: the look ends in time all the same.
+// and to no card: the scan ends in time all the same.
 func TestEndlessCollisionsAreBoundedByTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript(t, func(frame []byte, lastBits byte) *reply {
@@ -195,7 +195,7 @@ func TestEndlessCollisionsAreBoundedByTime(t *testing.T) {
 			t.Errorf("saw %v, %v", seen, err)
 		}
 		if took := time.Since(start); took < scanTime || took > scanTime+50*time.Millisecond {
-			t.Errorf("the look took %v", took)
+			t.Errorf("the scan took %v", took)
 		}
 	})
 }

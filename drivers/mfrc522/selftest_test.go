@@ -33,7 +33,7 @@ func TestSelfTest(t *testing.T) {
 			cards := classic(t, "04A1B2C3D4E5F6")
 			b.field.Put(cards...)
 			started()
-			b.look(cards...)
+			b.scan(cards...)
 			b.chip.SetFault(c.fault)
 			start := time.Now()
 			if err := b.SelfTest(t.Context()); !errors.Is(err, c.want) || c.want == nil && err != nil {
@@ -45,7 +45,7 @@ func TestSelfTest(t *testing.T) {
 			// The reader reads as before.
 			b.chip.SetFault(mfrc522test.FaultNone)
 			for range 3 {
-				b.look(cards...)
+				b.scan(cards...)
 			}
 			if got := b.chip.Register(0x36); got != 0x40 {
 				t.Errorf("AutoTestReg is left at %02X", got)
@@ -66,7 +66,7 @@ func TestSelfTest(t *testing.T) {
 		if err := b.SelfTest(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		b.look()
+		b.scan()
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // What the data sheet leaves open, in both readings.
-func TestReadings(t *testing.T) {
+func TestInterpretations(t *testing.T) {
 	for _, stored := range []bool{false, true} {
 		in(t, "writing the FIFO while an answer is awaited", func(t *testing.T) {
 			var opts []mfrc522test.Option
