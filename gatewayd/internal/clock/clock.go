@@ -2,8 +2,6 @@ package clock
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -33,31 +31,6 @@ const (
 	readError = 100 * time.Microsecond
 )
 
-// markEvery is how often what is known is saved while nothing new is learned.
-// What a power cut takes with it is how long the boot lasted since: a few
-// percent, and never more than that of one that has lasted for hours. Each save
-// writes several pages: every minute for ever would be 20 MB a day, and most of
-// it for nothing.
-func markEvery(boottime time.Duration) time.Duration {
-	return max(time.Minute, min(boottime/8, 30*time.Minute))
-}
-
-// Past is where what is known of boots and anchors lies: a few kilobytes.
-type Past interface {
-	// Load returns what was saved last under a name, nothing if nothing was.
-	Load(name string) ([]byte, error)
-}
-
-// Store keeps it over power cuts. It is asked to save some sixty times a day.
-type Store interface {
-	Past
-	// Save makes the bytes durable in place of those before.
-	Save(name string, data []byte) error
-}
-
-// noteName is the name under which it lies.
-const noteName = "clock"
-
 // Clock judges readings of one source. It is safe for concurrent use.
 type Clock struct {
 	source Source
@@ -81,91 +54,10 @@ type Clock struct {
 	saved  mark
 }
 
-// mark is how far into which boot the store knows.
-type mark struct {
-	boot presence.ID
-	bt   time.Duration
-}
-
 // New makes a clock on a source. A nil source will do for judging readings of
 // the past.
 func New(source Source) *Clock {
 	return &Clock{source: source, changed: make(chan struct{})}
-}
-
-// Attach reads what earlier boots and processes knew, and lets Run save it. It
-// is called before Run. After an error the clock works on without the past.
-func (c *Clock) Attach(store Store) error {
-	c.mu.Lock()
-	c.store = store
-	c.mu.Unlock()
-	return c.Read(store)
-}
-
-// Read reads what earlier boots and processes knew.
-func (c *Clock) Read(past Past) error {
-	data, err := past.Load(noteName)
-	if err != nil {
-		return fmt.Errorf("load clock: %w", err)
-	}
-	if len(data) == 0 {
-		return nil
-	}
-	book, err := DecodeBook(data)
-	if err != nil {
-		return fmt.Errorf("load clock: %w", err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.book = *book
-	if c.book.verdict().disputed() {
-		c.doubts++
-	}
-	c.change()
-	return nil
-}
-
-// maxRecall is how many records of the journal Recall looks at.
-const maxRecall = 20_000
-
-// Recall notes from the journal how long boots lasted: an event on disk is as
-// good a mark as one that was saved for the purpose. It is called between
-// Attach and Run, with a function that passes the journal's records newest
-// first until it has passed enough.
-//
-// Boots that are older than those known are left alone: nobody knows where
-// among them they belong.
-func (c *Clock) Recall(tail func(func(presence.Entry) bool) error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known := presence.ID{}
-	if n := len(c.book.boots); n > 0 {
-		known = c.book.boots[n-1].id
-	}
-	var last []presence.Reading // of each boot, the newest boot first
-	looked := 0
-	err := tail(func(e presence.Entry) bool {
-		if n := len(last); n == 0 || last[n-1].Boot != e.At.Boot {
-			last = append(last, e.At)
-		}
-		looked++
-		return e.At.Boot != known && len(last) < maxBoots && looked < maxRecall
-	})
-	if err != nil {
-		return fmt.Errorf("recall boots: %w", err)
-	}
-	for _, r := range slices.Backward(last) {
-		c.book.See(r.Boot, r.Boottime)
-	}
-	if c.source != nil {
-		// What this boot's clock says is held against the boots before it from the
-		// first event on.
-		if now := c.source.Now(); now.State != presence.ClockTrusted {
-			c.book.See(now.Boot, now.Boottime)
-			c.passed = c.book.NotBefore(now)
-		}
-	}
-	return nil
 }
 
 // saveAgain is how long to wait after what is known could not be saved.
@@ -283,40 +175,6 @@ func (c *Clock) change() {
 	c.changed = make(chan struct{})
 }
 
-// save saves what the store lacks, if it is worth a write: news at once,
-// anything else every so often.
-func (c *Clock) save() error {
-	c.saving.Lock()
-	defer c.saving.Unlock()
-	c.mu.Lock()
-	due := c.news
-	var at mark
-	if n := len(c.book.boots); n > 0 {
-		newest := c.book.boots[n-1]
-		at = mark{newest.id, newest.mark}
-		due = due || at.boot != c.saved.boot || at.bt-c.saved.bt >= markEvery(at.bt)
-	}
-	if c.store == nil || !due {
-		c.mu.Unlock()
-		return nil
-	}
-	data, err := c.book.Encode()
-	news := c.news
-	c.news = false
-	c.mu.Unlock()
-	if err == nil {
-		err = c.store.Save(noteName, data)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err != nil {
-		c.news = c.news || news
-		return fmt.Errorf("save clock: %w", err)
-	}
-	c.saved = at
-	return nil
-}
-
 // Changed is closed as soon as answers given before may have become better.
 // Take the channel first, then ask for the answers, then wait.
 func (c *Clock) Changed() <-chan struct{} {
@@ -332,29 +190,6 @@ func (c *Clock) AddAnchor(source string, at presence.Reading, utc time.Time, wit
 	defer c.mu.Unlock()
 	c.learn(at.Boot, Anchor{Boottime: at.Boottime, UTC: utc, Error: within, Source: source})
 }
-
-// Disagreement is how far the system's clock is ahead of what the broker's
-// clock says, false while one of the two does not know the time.
-func (c *Clock) Disagreement() (time.Duration, bool) {
-	now := c.source.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	k := c.book.find(now.Boot)
-	if k < 0 || now.State != presence.ClockSynced {
-		return 0, false
-	}
-	broker, ok := c.book.boots[k].track(SourceCity, now.Boottime)
-	if !ok {
-		broker, ok = c.book.boots[k].track(SourceBroker, now.Boottime)
-	}
-	if !ok || half(broker) > maxDoubt {
-		return 0, false
-	}
-	return time.Duration(now.Wall - middle(broker)), true
-}
-
-// maxDoubt is how well the broker's clock must be known to be compared.
-const maxDoubt = time.Second
 
 // Now reads all clocks at the same instant.
 func (c *Clock) Now() presence.Reading { return c.source.Now() }
@@ -382,124 +217,4 @@ func (c *Clock) Doubts() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.doubts
-}
-
-// jumpFor is how long a contradiction stays worth a word after it was decided.
-const jumpFor = time.Hour
-
-// Jump tells how the clock contradicts itself: the instant that was known to have
-// passed before this boot's clock said otherwise, what it says now, and whether
-// it is known by now which of the two is right. It is false while there is no
-// contradiction, and an hour after the last.
-func (c *Clock) Jump() (j Jump, is bool) {
-	now := c.source.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	k := c.book.find(now.Boot)
-	if k < 0 || now.State == presence.ClockTrusted {
-		return Jump{}, false
-	}
-	j = Jump{Passed: c.book.NotBefore(now), Shows: now.WallTime()}
-	f := c.book.verdict()[k]
-	fell := c.fell > 0 && now.Boottime-c.fell < jumpFor
-	if !f.disputed && !fell {
-		// The latest reading may be the first that contradicts the anchors.
-		t := c.book.Timing(now)
-		return j, t.Disputed && now.State == presence.ClockSynced
-	}
-	_, decided, ok := c.book.at(c.book.verdict(), k, now.Boottime, 0)
-	j.Decided = ok && decided
-	last := time.Duration(0)
-	for _, a := range c.book.boots[k].anchors {
-		if a.opens {
-			last = max(last, a.bt)
-		}
-	}
-	return j, fell || !j.Decided || now.Boottime-last < jumpFor
-}
-
-// Jump is a contradiction of the clock with itself.
-type Jump struct {
-	Passed  time.Time // certainly passed, by what stands; zero if nothing does
-	Shows   time.Time // what the wall clock shows
-	Decided bool      // a third voice has told which is right
-}
-
-// CertTime is the instant by which certificates are judged: the wall clock, or
-// what has certainly passed where that is later, or where the wall clock
-// contradicts what was known before.
-func (c *Clock) CertTime() time.Time {
-	now := c.source.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	passed, wall := c.book.NotBefore(now), now.WallTime()
-	if now.State == presence.ClockTrusted {
-		return wall
-	}
-	t := c.book.Proven(now)
-	if t.Disputed && (t.Quality != presence.QualitySynced || !t.Time.Equal(wall)) || wall.Before(passed) {
-		return passed
-	}
-	return wall
-}
-
-// NotBefore is an instant that has certainly passed, zero if nothing is known:
-// certificates can be judged by it on a machine that woke in 1970.
-func (c *Clock) NotBefore() time.Time {
-	now := c.source.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.book.NotBefore(now)
-}
-
-// The states of a clock in the health report.
-const (
-	stateSynced   = "synced"
-	stateHoldover = "holdover" // not disciplined any more, or never, but known all the same
-	stateUnsynced = "unsynced"
-	stateTrusted  = "trusted"
-)
-
-// Health says how well the time is known now, and for how long the system's
-// clock has not been disciplined. It is asked at least every few seconds, or
-// Run runs, and measures from when it first found the clock unsynced.
-func (c *Clock) Health() presence.ClockHealth {
-	now := c.source.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.watch(now)
-	t := c.book.Timing(now)
-	h := presence.ClockHealth{State: stateUnsynced, Quality: t.Quality}
-	switch t.Quality {
-	case presence.QualitySynced:
-		h.State = stateSynced
-		if c.lost {
-			h.State = stateHoldover
-		}
-	case presence.QualityTrusted:
-		h.State = stateTrusted
-	case presence.QualityCorrected:
-		h.State = stateHoldover
-	}
-	if !t.Time.IsZero() {
-		ms := float64(t.Error.Microseconds()) / 1000
-		h.ErrorMS = &ms
-	}
-	if c.lost {
-		if d, ok := now.Since(c.unsynced); ok {
-			h.UnsyncedS = int64(d.Seconds())
-		}
-	}
-	return h
-}
-
-// watch notes since when nobody has disciplined the clock. The kernel believes
-// it for some nine hours more; NTP asks at least every 34 minutes.
-func (c *Clock) watch(now presence.Reading) {
-	switch {
-	case now.Known() && now.MaxError <= staleSync:
-		c.lost = false
-	case !c.lost:
-		c.lost, c.unsynced = true, now
-	}
 }
