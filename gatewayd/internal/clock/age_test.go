@@ -19,14 +19,14 @@ func TestAgesAreNotGuessed(t *testing.T) {
 		}
 		tell := func() {
 			f.set(func(f *fake) { f.offset, f.state, f.maxError = 0, presence.ClockSynced, second })
-			c.look()
+			c.observe()
 		}
 		reboot := func() {
 			f.set(func(f *fake) {
 				f.boot[0]++
 				f.start, f.offset, f.state = time.Now(), -72*hour, presence.ClockUnsynced
 			})
-			c.look()
+			c.observe()
 		}
 		expect := func(what string, r presence.Reading, least, most time.Duration) {
 			t.Helper()

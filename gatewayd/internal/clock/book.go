@@ -35,7 +35,7 @@ type Anchor struct {
 	Boottime time.Duration // presence.Reading.Boottime of the instant
 	UTC      time.Time     // what the source says it was
 	Error    time.Duration // UTC is right within this much
-	Source   string        // who says so; sources are judged apart
+	Source   string        // who says so; each source is evaluated by itself
 }
 
 // Book is what is known of boots and anchors: all that corrected time rests on.

@@ -8,7 +8,7 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// Source names of anchors. Sources are judged apart from each other.
+// Source names of anchors. Each source is evaluated by itself.
 const (
 	SourceSystem = "system" // the system's clock while it was disciplined
 	SourceBroker = "broker" // what a broker says that the city's clock says
@@ -17,10 +17,10 @@ const (
 
 // How the clock is watched.
 const (
-	// lookEvery is how soon it is noticed that the clock is disciplined, or not
+	// observeEvery is how soon it is noticed that the clock is disciplined, or not
 	// any more. A step is told at once (Source.Steps).
-	lookEvery   = time.Second
-	anchorEvery = 10 * time.Minute
+	observeEvery = time.Second
+	anchorEvery  = 10 * time.Minute
 	// stepped is by how much the wall clock and the boot clock part when
 	// somebody sets the one, or slews it that far.
 	stepped = 250 * time.Millisecond
@@ -31,7 +31,7 @@ const (
 	readError = 100 * time.Microsecond
 )
 
-// Clock judges readings of one source. It is safe for concurrent use.
+// Clock dates readings of one source. It is safe for concurrent use.
 type Clock struct {
 	source Source
 
@@ -42,10 +42,10 @@ type Clock struct {
 	book    Book
 	changed chan struct{} // closed when older answers may have become better
 	doubts  uint64        // see Doubts
-	passed  time.Time     // NotBefore at the last look
-	fell    time.Duration // boot time at which that was earlier than at the look before, 0 never
+	passed  time.Time     // NotBefore at the last observation
+	fell    time.Duration // boot time at which that was earlier than at the observation before, 0 never
 
-	anchored   bool             // the system's clock was disciplined at the last look
+	anchored   bool             // the system's clock was disciplined at the last observation
 	lastAnchor presence.Reading // of the system's clock; only while anchored
 
 	saving sync.Mutex // held over a save, so that none overtakes a later one
@@ -72,7 +72,7 @@ func (c *Clock) Run(ctx context.Context) error {
 	wake := make(chan struct{}, 1)
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		// Where steps cannot be told, the next look finds them.
+		// Where steps cannot be told, the next observation finds them.
 		_ = c.source.Steps(ctx, func() {
 			select {
 			case wake <- struct{}{}:
@@ -83,11 +83,11 @@ func (c *Clock) Run(ctx context.Context) error {
 	defer watching.Wait()
 	defer cancel()
 
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(observeEvery)
 	defer tick.Stop()
 	var again time.Time
 	for {
-		c.look()
+		c.observe()
 		if now := time.Now(); !now.Before(again) && c.save() != nil {
 			again = now.Add(saveAgain)
 		}
@@ -100,11 +100,13 @@ func (c *Clock) Run(ctx context.Context) error {
 	}
 }
 
-func (c *Clock) look() {
+// observe reads the clocks: it notes since when the system's clock is disciplined, how
+// long the boot has lasted, and where it is worth it an anchor.
+func (c *Clock) observe() {
 	now := c.source.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.watch(now)
+	c.noteDiscipline(now)
 	if now.State == presence.ClockTrusted {
 		return // there is nothing to find out
 	}

@@ -112,7 +112,7 @@ func TestASaveThatFailedIsMadeUpFor(t *testing.T) {
 			t.Errorf("%d tries in an hour", n)
 		}
 		disk.mend()
-		time.Sleep(saveAgain + lookEvery)
+		time.Sleep(saveAgain + observeEvery)
 		synctest.Wait()
 		if disk.count() != 1 {
 			t.Errorf("%d saves, want the one that failed", disk.count())
@@ -228,7 +228,7 @@ func TestAPowerCutLosesLittle(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				c.look()
+				c.observe()
 				got := c.Timing(tap)
 				drifts := tc.up / 1000
 				if got.Quality != presence.QualityBounded || got.Max.Sub(got.Min) > dark+tc.lost+drifts {

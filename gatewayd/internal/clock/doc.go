@@ -14,7 +14,7 @@
 //
 // Sources that contradict each other, or themselves, are voices of which none is
 // believed until a third agrees with one. What hours and certificates hang on is
-// judged without what a broker says and nobody signed.
+// decided without what a broker says and nobody signed.
 //
 // What it cannot know: a server that tells a wrong time, as long as nobody
 // contradicts it, or two that tell the same wrong time; a line on which one direction takes 100 ms longer than the

@@ -19,7 +19,7 @@ func (c *Clock) Health() presence.ClockHealth {
 	now := c.source.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.watch(now)
+	c.noteDiscipline(now)
 	t := c.book.Timing(now)
 	h := presence.ClockHealth{State: stateUnsynced, Quality: t.Quality}
 	switch t.Quality {
@@ -45,9 +45,9 @@ func (c *Clock) Health() presence.ClockHealth {
 	return h
 }
 
-// watch notes since when nobody has disciplined the clock. The kernel believes
+// noteDiscipline notes since when nobody has disciplined the clock. The kernel believes
 // it for some nine hours more; NTP asks at least every 34 minutes.
-func (c *Clock) watch(now presence.Reading) {
+func (c *Clock) noteDiscipline(now presence.Reading) {
 	switch {
 	case now.Known() && now.MaxError <= staleSync:
 		c.lost = false

@@ -70,7 +70,7 @@ type Jump struct {
 	Decided bool      // a third voice has told which is right
 }
 
-// CertTime is the instant by which certificates are judged: the wall clock, or
+// CertTime is the instant by which certificates are checked: the wall clock, or
 // what has certainly passed where that is later, or where the wall clock
 // contradicts what was known before.
 func (c *Clock) CertTime() time.Time {

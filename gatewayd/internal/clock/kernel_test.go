@@ -1,9 +1,10 @@
 package clock
 
 import (
-	"presence/gatewayd/internal/presence"
 	"testing"
 	"time"
+
+	"presence/gatewayd/internal/presence"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +22,7 @@ func TestKernelStateIsNeverTooGood(t *testing.T) {
 		"holdover ends": {unix.Timex{Maxerror: 15_999_999}, presence.ClockSynced, 50*time.Millisecond + 23_999_998_500},
 		"never":         {unix.Timex{Maxerror: 16_000_000}, presence.ClockUnsynced, 0},
 	} {
-		if state, e := judge(&tc.t); state != tc.state || e != tc.err {
+		if state, e := kernelState(&tc.t); state != tc.state || e != tc.err {
 			t.Errorf("%s: %v %v", name, state, e)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // NotBefore is an instant that has certainly passed at the reading, zero if
-// nothing is known. Certificates can be judged by it before the clock is set.
+// nothing is known. Certificates can be checked by it before the clock is set.
 //
 // What the city says over the broker does not count: who can tell a gateway that
 // a certificate has ended can cut it off for ever. Where the system's clock
@@ -49,7 +49,7 @@ func (b *Book) NotBefore(r presence.Reading) time.Time {
 }
 
 // NotBefore is an instant that has certainly passed, zero if nothing is known:
-// certificates can be judged by it on a machine that woke in 1970.
+// certificates can be checked by it on a machine that woke in 1970.
 func (c *Clock) NotBefore() time.Time {
 	now := c.source.Now()
 	c.mu.Lock()

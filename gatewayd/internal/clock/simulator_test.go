@@ -50,13 +50,13 @@ type scheme func(*Clock, presence.Reading) presence.Timing
 func honest(c *Clock, r presence.Reading) presence.Timing { return c.Timing(r) }
 
 // life lives one life.
-func life(seed uint64, drift float64, judge scheme, s *score) {
+func life(seed uint64, drift float64, dates scheme, s *score) {
 	w := newWorld(seed, drift)
 	disk := &memory{}
 	var c *Clock
 	var events []*event
 	ask := func(e *event) {
-		t := judge(c, e.at)
+		t := dates(c, e.at)
 		s.answers++
 		switch {
 		case contains(t, e.truth):
@@ -104,7 +104,7 @@ func life(seed uint64, drift float64, judge scheme, s *score) {
 	var known time.Time // to have passed
 	look := func(saves bool) {
 		changed := c.Changed()
-		c.look()
+		c.observe()
 		if w.synced && !w.lying {
 			w.voices[w.boot].right = true
 		}
@@ -230,14 +230,14 @@ func runs() int {
 	return 1000
 }
 
-func lives(t *testing.T, n int, drift float64, judge scheme) *score {
+func lives(t *testing.T, n int, drift float64, dates scheme) *score {
 	t.Helper()
 	s := &score{
 		quality:  map[presence.Quality]int{},
 		anchored: map[presence.Quality]int{}, within50ms: map[presence.Quality]int{},
 	}
 	for seed := range n {
-		life(uint64(seed), drift, judge, s)
+		life(uint64(seed), drift, dates, s)
 	}
 	t.Logf("%d lives at %.0f ppm: %d events %v, %d answers, %d not true; %.1f %% of those with an anchor within 50 ms (%v of %v), worst %v; %d lives with a liar, %d events in doubt, %d of them known in the end, %d answers excused",
 		s.lives, drift*1e6, s.events, s.quality, s.answers, s.lies, 100*s.share(), s.within50ms, s.anchored, s.worst.Round(time.Millisecond), s.liars, s.deceived, s.healed, s.excused)

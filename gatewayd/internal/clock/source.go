@@ -144,7 +144,7 @@ func adjtimex() (presence.ClockState, time.Duration) {
 	if _, err := unix.Adjtimex(&t); err != nil {
 		return presence.ClockUnsynced, 0
 	}
-	return judge(&t)
+	return kernelState(&t)
 }
 
 // lineError is what a disciplined clock may be off beyond what the kernel says:
@@ -153,7 +153,7 @@ func adjtimex() (presence.ClockState, time.Duration) {
 // like chrony reports of the line itself comes on top.
 const lineError = 50 * time.Millisecond
 
-// judge reads the kernel's state: maxerror is in microseconds, and counts from
+// kernelState reads the state of the kernel's clock: maxerror is in microseconds, and counts from
 // where the clock will be once it has slewed by offset, which is in nanoseconds
 // with STA_NANO (adjtimex(2)).
 //
@@ -161,7 +161,7 @@ const lineError = 50 * time.Millisecond
 // corrects. A correction may be wrong by as much, which happens when NTP has
 // just begun to slew, and the crystal's own drift comes on top: half as much
 // again.
-func judge(t *unix.Timex) (presence.ClockState, time.Duration) {
+func kernelState(t *unix.Timex) (presence.ClockState, time.Duration) {
 	maxError := time.Duration(t.Maxerror) * time.Microsecond
 	if maxError >= maxSyncError {
 		return presence.ClockUnsynced, 0

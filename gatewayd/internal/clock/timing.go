@@ -67,14 +67,14 @@ func (b *Book) timing(v verdict, r presence.Reading) presence.Timing {
 		return presence.Raw(r)
 	}
 	known, decided, ok := b.at(v, k, r.Boottime, 0)
-	own, judged := ownSpan(r)
+	own, claims := ownSpan(r)
 	switch {
 	case ok && decided:
 		leaning, _, _ := b.at(v, k, r.Boottime, b.rate)
 		t := timing(known, presence.QualityCorrected, middle(leaning))
 		switch {
 		case r.State != presence.ClockSynced:
-		case !judged:
+		case !claims:
 			t = presence.Raw(r)
 		case own.Overlaps(known):
 			t = synced(r, own.Intersect(known), middle(leaning))
@@ -86,7 +86,7 @@ func (b *Book) timing(v verdict, r presence.Reading) presence.Timing {
 		t.Disputed = t.Disputed || v[k].disputed
 		return t
 	case ok && !v[k].maybeNone:
-		if judged {
+		if claims {
 			known = known.Hull(own)
 		}
 		return b.between(known)
@@ -95,7 +95,7 @@ func (b *Book) timing(v verdict, r presence.Reading) presence.Timing {
 	}
 	// The boot says nothing by itself, or nothing that must be right.
 	disputed := v[k].disputed || v[k].gap.disputed
-	if judged && len(v[k].held) == 0 && !v[k].disputed {
+	if claims && len(v[k].held) == 0 && !v[k].disputed {
 		// The reading is the only voice of its boot, and it was not weighed yet.
 		if !v[k].gap.after || v[k].gap.since+least(r.Boottime) <= own.To {
 			return presence.Raw(r)

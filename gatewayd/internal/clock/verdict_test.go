@@ -24,9 +24,9 @@ func TestStepsOpenTracks(t *testing.T) {
 				src.offset = start.Sub(src.start)
 				src.state, src.maxError = presence.ClockSynced, 10*time.Millisecond
 				c := New(src)
-				c.look()
+				c.observe()
 				time.Sleep(59 * time.Minute)
-				c.look()
+				c.observe()
 				unsynced := src.Now()
 				unsynced.State, unsynced.MaxError = presence.ClockUnsynced, 0
 				first, tap := c.Timing(unsynced), src.Now()
@@ -40,7 +40,7 @@ func TestStepsOpenTracks(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 				changed := c.Changed()
-				c.look()
+				c.observe()
 				select {
 				case <-changed:
 				default:
@@ -69,7 +69,7 @@ func TestStepsOpenTracks(t *testing.T) {
 				// Until a third reading agrees with one of them.
 				src.set(func(f *fake) { f.offset -= tc.step })
 				changed = c.Changed()
-				c.look()
+				c.observe()
 				select {
 				case <-changed:
 				default:
@@ -110,7 +110,7 @@ func TestASetBackMorningKeepsItsOrder(t *testing.T) {
 				src.set(func(f *fake) { f.offset, f.state, f.maxError = 0, presence.ClockSynced, 50*time.Millisecond })
 			}
 			taps = append(taps, tap{src.Now(), time.Now()})
-			c.look()
+			c.observe()
 			time.Sleep(time.Minute)
 		}
 		var before time.Time
@@ -197,9 +197,9 @@ func lying(t *testing.T, by time.Duration, ask func(stage string, c *Clock, src 
 			offset time.Duration
 		}{{"right", 0}, {"wrong", by}, {"right again", 0}} {
 			src.set(func(f *fake) { f.offset = s.offset })
-			c.look()
+			c.observe()
 			time.Sleep(time.Minute)
-			c.look()
+			c.observe()
 			ask(s.stage, c, src)
 		}
 	})
@@ -236,7 +236,7 @@ func TestAClockThatLiesAndComesBack(t *testing.T) {
 					t.Errorf("%s: %v has certainly passed, and it is %v", stage, passed, time.Now())
 				}
 				if d := time.Since(c.CertTime()); d < 0 || d > 30*time.Second {
-					t.Errorf("%s: certificates are judged at %v, and it is %v", stage, c.CertTime(), time.Now())
+					t.Errorf("%s: certificates are checked at %v, and it is %v", stage, c.CertTime(), time.Now())
 				}
 				if _, told := c.Jump(); told != (stage != "right") {
 					t.Errorf("%s: told %v", stage, told)
@@ -262,7 +262,7 @@ func TestAMonthBackAfterARestart(t *testing.T) {
 			t.Errorf("%s: %+v", when, got)
 		}
 		if got := b.NotBefore(tap); got.Before(utc.Add(time.Hour)) {
-			t.Errorf("%s: certificates are judged at %v", when, got)
+			t.Errorf("%s: certificates are checked at %v", when, got)
 		}
 	}
 	month("before its first anchor")
@@ -306,6 +306,6 @@ func TestALieOfTheNightBefore(t *testing.T) {
 		t.Errorf("one of three: %+v", got)
 	}
 	if got := b.NotBefore(in(4)); got.After(day(4)) || got.Before(day(3)) {
-		t.Errorf("certificates are judged at %v", got)
+		t.Errorf("certificates are checked at %v", got)
 	}
 }

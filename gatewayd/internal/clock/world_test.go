@@ -296,7 +296,7 @@ func (w *world) Now() presence.Reading {
 		set(&t.Maxerror, w.maxError/1e3)
 		set(&t.Offset, w.pending)
 	}
-	r.State, r.MaxError = judge(&t)
+	r.State, r.MaxError = kernelState(&t)
 	return r
 }
 
