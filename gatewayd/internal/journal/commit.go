@@ -3,9 +3,11 @@ package journal
 import (
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // change is what one commit does.
@@ -18,6 +20,7 @@ type change struct {
 	rides     int   // so many of the items are the first that wait in the queue
 	notes     map[string][]byte
 	revisions revisions
+	waits     uint64 // lowest position with a revision that a later commit writes; 0: none
 	lost      losses // what is to be named if the process dies after this commit
 }
 
@@ -36,32 +39,107 @@ type place struct {
 	state       state
 }
 
-// commit brings a change to the disk, wholly or not at all. An error that does
-// not pass makes the journal fail.
+// commit brings a change to the disk, wholly or not at all. Of what may wait for a
+// later commit (revisions, and delivered events that are to go) it takes along what
+// there is room for. An error that does not pass makes the journal fail.
 func (w *writer) commit(c change) error {
-	j := w.j
-	w.attempt++
-	before, unsaved := j.snapshotRevisions()
-	after := before
-	near, err := w.bound()
+	before, unsaved := w.j.snapshotRevisions()
+	order := slices.Sorted(maps.Keys(unsaved))
+	r, err := w.room()
 	if err != nil {
 		return err
 	}
-	c.revisions, c.lost = unsaved, w.unnamed(c.rides)
-	if near && !c.ends {
-		// No more goes in than goes out: a commit removes as many events.
-		if c.revisions = unsaved.first(pruneStep); len(c.revisions) < len(unsaved) {
-			after.cursor = max(before.state.Cursor, min(before.cursor, c.revisions.last()))
+	c.lost = w.unnamed(c.rides)
+	part, err := w.portion(c, before, order, r)
+	if err != nil {
+		return err
+	}
+	saving := thrift{grows: growStep}
+	if r.near {
+		saving.grows = 0
+	}
+	for exceeded := false; ; {
+		err := w.try(c.with(part, unsaved, order), before, saving)
+		if !errors.Is(err, berrors.ErrMaxSizeReached) {
+			return err
 		}
+		switch {
+		case saving.grows > 0:
+			saving.grows = 0
+		case !saving.unlisted:
+			saving.unlisted = true
+		case part.halve(c.essential()):
+		case c.essential() && !exceeded:
+			exceeded = true
+			w.exceed()
+		default:
+			return ErrFull
+		}
+	}
+}
+
+// thrift is how a transaction deals with the room in the file.
+type thrift struct {
+	grows    int  // bytes that the file grows by beyond what is needed
+	unlisted bool // the list of free pages, which has to lie in one piece, is not written
+}
+
+// portion is how much of what may wait one commit takes along.
+type portion struct{ revisions, prunes int }
+
+// halve makes the portion smaller, and tells whether that was possible. An essential
+// commit has one event go at least, or else no room would ever be made.
+func (p *portion) halve(essential bool) bool {
+	least := 0
+	if essential {
+		least = min(p.prunes, 1)
+	}
+	if p.revisions == 0 && p.prunes == least {
+		return false
+	}
+	p.revisions, p.prunes = p.revisions/2, max(p.prunes/2, least)
+	return true
+}
+
+// with is the change with so many of the revisions, those with the lowest
+// positions, and so many prunes.
+func (c change) with(p portion, unsaved revisions, order []uint64) change {
+	c.prunes = p.prunes
+	c.revisions = make(revisions, p.revisions)
+	for _, pos := range order[:p.revisions] {
+		c.revisions[pos] = unsaved[pos]
+	}
+	if p.revisions < len(order) {
+		c.waits = order[p.revisions]
+	}
+	return c
+}
+
+// essential tells whether the journal cannot go on without this commit: the start
+// and the end of a stream, and what has nothing in it but acknowledgements, the
+// count of losses and delivered events that go.
+func (c change) essential() bool {
+	return c.starts || c.ends || len(c.items) == 0 && len(c.notes) == 0
+}
+
+// try makes one transaction of a change. berrors.ErrMaxSizeReached says that it
+// needs more room than there is; nothing has happened then.
+func (w *writer) try(c change, before place, saving thrift) error {
+	j := w.j
+	w.attempt++
+	after := before
+	if c.waits != 0 {
+		after.cursor = max(before.state.Cursor, min(before.cursor, c.waits-1))
 	}
 	after.end += uint64(len(c.items))
 	w.seal(c.items, before.end+1)
 
 	var txid int
 	tailBytes := 0
-	j.db.NoFreelistSync = !c.ends && j.db.Stats().FreePageN > maxFreelist
+	j.db.AllocSize = saving.grows
+	j.db.NoFreelistSync = saving.unlisted || !c.ends && j.db.Stats().FreePageN > maxFreelist
 	started := time.Now()
-	err = guard(func() error {
+	err := guard(func() error {
 		tx, err := j.db.Begin(true)
 		if err != nil {
 			return err
@@ -74,16 +152,21 @@ func (w *writer) commit(c change) error {
 		return tx.Commit()
 	})
 	if err != nil {
-		w.tailBytes, w.behind = -1, false
+		w.tailBytes, w.behind, w.stuck = -1, false, false
+		if errors.Is(err, berrors.ErrMaxSizeReached) {
+			return err
+		}
 		return w.failed(err, txid)
 	}
-	w.tailBytes, w.noted, w.behind = tailBytes, c.lost, len(c.revisions) < len(unsaved)
+	w.tailBytes, w.noted = tailBytes, c.lost
+	w.behind = c.waits != 0 && len(c.revisions) > 0
+	w.stuck = c.waits != 0 && len(c.revisions) == 0
 	took := time.Since(started)
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.settle(after)
-	j.unsaved.removeWritten(c.revisions)
+	j.unsaved = j.unsaved.without(c.revisions)
 	j.commits.add(took)
 	return nil
 }
@@ -120,13 +203,16 @@ func (j *Journal) snapshotRevisions() (place, revisions) {
 	}, maps.Clone(j.unsaved)
 }
 
+// maxArena is how many bytes of memory are kept for the records of the next commit.
+const maxArena = 256 << 10
+
 // seal brings items into their form on disk, from a position on.
 func (w *writer) seal(items []item, pos uint64) {
 	need := 0
 	for _, it := range items {
 		need += recordHeader + len(it.payload)
 	}
-	if cap(w.arena) < need || cap(w.arena) > 1<<20 {
+	if cap(w.arena) < need || cap(w.arena) > maxArena {
 		w.arena = make([]byte, 0, need)
 	}
 	w.arena, w.records = w.arena[:0], w.records[:0]

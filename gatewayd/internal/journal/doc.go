@@ -54,6 +54,15 @@
 // (lost.go). Neither a stop nor a kill loses the count. Only a disk that does not
 // even write to blocks which the file has already can do that.
 //
+// The file is never larger than Options.MaxBytes: bbolt refuses the commit that would
+// make it so, and nothing has happened then. The writer tries again with less of what
+// may wait, and a part of the reserve is for commits that make room. bbolt writes every
+// page anew of which something goes before the old one is free, so what lies scattered
+// goes a few pages at a time, and leaves room only where most of a page goes. Should not
+// even the start of a stream or an acknowledgement have room any more, after hundreds of
+// starts of a full gateway, the file exceeds its size by what that needs, and the log
+// says so.
+//
 // Whether there is room again is tried every second, so that the red door and
 // the alert end with their cause (probe).
 //

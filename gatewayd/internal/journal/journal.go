@@ -25,7 +25,7 @@ import (
 type Options struct {
 	Path           string        // .../journal.db
 	Keep           time.Duration // delivered events stay this long
-	MaxBytes       int64         // the file does not grow beyond
+	MaxBytes       int64         // the file never becomes larger
 	CommitInterval time.Duration // a patient event waits at most this long
 	Now            func() presence.Reading
 	// Age says between which bounds the age of a reading surely lies, 0 and

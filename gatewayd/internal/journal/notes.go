@@ -56,6 +56,25 @@ func (j *Journal) keepNotes(failed notes) {
 	}
 }
 
+// fitNotes returns ErrFull where notes find no room in the reserve.
+func (w *writer) fitNotes(data map[string][]byte) error {
+	if len(data) == 0 {
+		return nil
+	}
+	r, err := w.room()
+	if err != nil {
+		return err
+	}
+	pages := int64(0)
+	for _, text := range data {
+		pages += int64(len(text))/pageSize + 1
+	}
+	if r.pages-pages < workingPages {
+		return ErrFull
+	}
+	return nil
+}
+
 // takeNotes takes over what is to be written. The caller holds the mutex.
 func (q *queue) takeNotes() notes {
 	n := q.notes

@@ -35,6 +35,7 @@ type queue struct {
 
 	exchange *exchange // a new file that waits to take the old one's place; nil: none
 	notes    notes     // to be written with the next commit
+	saves    []save    // who waits for revisions
 }
 
 // flush waits until as many patient items have gone as had come.
@@ -146,6 +147,9 @@ func (q *queue) settle(n int, err error) {
 	rest := copy(q.patient, q.patient[n:])
 	clear(q.patient[rest:])
 	q.patient = q.patient[:rest]
+	if rest == 0 && cap(q.patient) > maxBatch {
+		q.patient = nil // a flood is over; its memory goes
+	}
 	q.out += uint64(n)
 	q.answerFlushes(err)
 	if n > 0 {

@@ -21,38 +21,24 @@ import (
 // them along. Where there are more, a commit is made for them.
 const maxUnsaved = 4096
 
+// revisionSize is what a revision takes of a page, or a little less.
+const revisionSize = 96
+
 // revisions are the latest revisions of events, by the events' positions.
 type revisions map[uint64]presence.Revision
 
-// removeWritten takes out the revisions that are on disk now. One that was
-// replaced by a later one since stays.
-func (all revisions) removeWritten(written revisions) {
+// without returns the revisions but for those that are on disk now. One that was
+// replaced by a later one since stays. As with append, all must not be used any more.
+func (all revisions) without(written revisions) revisions {
 	for pos, r := range written {
 		if all[pos] == r {
 			delete(all, pos)
 		}
 	}
-}
-
-// first returns the n revisions with the lowest positions, or all where there are
-// no more than n.
-func (all revisions) first(n int) revisions {
-	if len(all) <= n {
-		return all
+	if len(all) == 0 && len(written) > 0 {
+		return make(revisions) // a map never gives back the memory that it once took
 	}
-	some := make(revisions, n)
-	for _, pos := range slices.Sorted(maps.Keys(all))[:n] {
-		some[pos] = all[pos]
-	}
-	return some
-}
-
-// last is the highest position, 0 where there is none.
-func (all revisions) last() (last uint64) {
-	for pos := range all {
-		last = max(last, pos)
-	}
-	return last
+	return all
 }
 
 // onDiskRevision is a revision's form on disk: a CBOR array under the event's
@@ -172,9 +158,12 @@ func (j *Journal) SaveRevisions(ctx context.Context, all []presence.Revision) er
 	done := make(chan error, 1)
 	j.mu.Lock()
 	err := j.refusal()
+	if err == nil && len(j.unsaved) >= 4*maxUnsaved {
+		err = ErrFull // there was no room for those before
+	}
 	if err == nil {
 		j.keepRevisions(all)
-		j.queue.notes.waiting = append(j.queue.notes.waiting, done)
+		j.queue.saves = append(j.queue.saves, save{all, done})
 		j.wakeWriter()
 	}
 	j.mu.Unlock()
@@ -189,6 +178,57 @@ func (j *Journal) SaveRevisions(ctx context.Context, all []presence.Revision) er
 		return fmt.Errorf("note what is said: %w", err)
 	}
 	return nil
+}
+
+// save is somebody who waits until revisions are on disk.
+type save struct {
+	revisions []presence.Revision
+	done      chan<- error // buffered
+}
+
+// saveRevisions answers those who wait for revisions after a commit that brought
+// this error. Where there was no room for these it has waiting tags make some.
+func (w *writer) saveRevisions(err error) {
+	w.j.mu.Lock()
+	waits, unsaved := len(w.j.queue.saves) > 0, len(w.j.unsaved)
+	w.j.mu.Unlock()
+	if !waits {
+		return
+	}
+	if (err != nil || w.stuck) && w.j.Err() == nil {
+		// Without room there may be some for those that the reserve is for.
+		_ = w.makeRoom([]item{{payload: make([]byte, min(unsaved, pruneStep)*revisionSize)}}, false)
+		if w.j.Err() == nil {
+			_, err = w.store(change{}, false)
+		}
+	}
+	w.answerSaves(err)
+}
+
+// answerSaves tells those who wait for revisions what became of them after a commit
+// that brought this error. Whose revisions wait for the next commit waits as well.
+func (w *writer) answerSaves(err error) {
+	j := w.j
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err == nil && w.stuck {
+		err = ErrFull
+	}
+	j.queue.saves = slices.DeleteFunc(j.queue.saves, func(s save) bool {
+		waits := slices.ContainsFunc(s.revisions, func(r presence.Revision) bool {
+			there, ok := j.unsaved[r.Pos]
+			return ok && there == r
+		})
+		switch {
+		case !waits:
+			s.done <- nil
+		case err != nil:
+			s.done <- err
+		default:
+			return false
+		}
+		return true
+	})
 }
 
 // QueueRevisions takes revisions that are being published. They go to the disk
@@ -325,6 +365,7 @@ func (c codec) putRevisions(tx *bolt.Tx, all revisions) error {
 	if err != nil {
 		return err
 	}
+	b.FillPercent = 0.9 // as a rule they come in the order of their events
 	// In the order of positions: bbolt keeps the entries that a transaction adds to
 	// a page in one sorted slice, and an insertion in its middle moves all entries
 	// behind it.

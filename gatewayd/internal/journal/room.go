@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"io/fs"
+	"math"
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
@@ -12,6 +13,18 @@ const (
 	// reservePages is what is left free for commits that make room: bbolt writes the
 	// pages it changes anew before it lets go of the old ones.
 	reservePages = 64
+
+	// deliveryPages of the reserve are for the revisions of the events that are
+	// delivered next, whose delivery makes room.
+	deliveryPages = 44
+
+	// workingPages of the reserve are for commits that bring nothing: those of
+	// acknowledgements, and of events that go.
+	workingPages = 24
+
+	// inFlight is more events than are on their way to the city at a time, or made
+	// ready for it.
+	inFlight = 1024
 
 	// maxFreelist is how many free pages are listed in the file. Every commit
 	// writes the list anew: after a long outage, when most of a large file is free
@@ -100,32 +113,80 @@ func (j *Journal) sizes() (used, freePages int64, err error) {
 	return used, int64(s.FreePageN + s.PendingPageN), err
 }
 
-// bound sees to it that the next commit does not make the file larger than it may
-// be, and tells whether it is near that.
-//
-// There the file grows by what is needed and no more. bbolt cuts off then what was
-// taken from the disk ahead of time, so that it has to be taken again.
+// room is what the file has room for.
+type room struct {
+	pages int64 // that are free in it, or by which it may still grow
+	near  bool  // it is about as large as it may be
+}
+
+// room measures what the file has room for, and has bbolt refuse to make it larger
+// than it may be. A file that is larger already does not grow.
 //
 // What commits have freed while somebody reads stays as it was for that reader, and
 // cannot be used: where it is needed, everybody who reads now has read first. A page
 // of records is read in milliseconds.
-func (w *writer) bound() (near bool, err error) {
-	size, _, err := w.j.sizes()
+func (w *writer) room() (room, error) {
+	used, free, err := w.j.sizes()
 	if err != nil {
-		return false, w.fatal(err)
+		return room{}, w.fatal(err)
 	}
-	w.j.db.AllocSize = growStep
-	if near = size > w.j.opt.MaxBytes-2*growStep; near {
-		w.j.db.AllocSize = 0
-		w.backed = min(w.backed, size)
-	}
+	limit := max(w.j.opt.MaxBytes, used+pageSize) // bbolt wants a page behind the last
+	w.j.db.MaxSize = int(min(limit, math.MaxInt))
+	r := room{pages: free + (limit-used)/pageSize - 1, near: used > w.j.opt.MaxBytes-2*growStep}
 	s := w.j.db.Stats()
-	usable := int64(s.FreePageN)
-	if s.PendingPageN > 0 && usable < reservePages && size+(reservePages-usable)*pageSize > w.j.opt.MaxBytes {
+	if usable := int64(s.FreePageN); s.PendingPageN > 0 && usable < reservePages && r.pages-free < reservePages-usable {
 		w.j.using.Lock()
 		defer w.j.using.Unlock() // those who come then see the newest commit
 	}
-	return near, nil
+	return r, nil
+}
+
+// exceed lets the next commit make the file larger than it may be, for otherwise no
+// event could ever be acknowledged any more, and so make room. It takes hundreds of
+// starts of a full gateway to get there.
+func (w *writer) exceed() {
+	w.j.db.MaxSize += reservePages * pageSize
+	w.j.opt.Log.Error("the journal grows beyond its largest size (max_mb), since not even its reserve has room for what must be written")
+}
+
+// portion is how many revisions and how many delivered events that are to go one
+// commit takes along.
+//
+// In a file that is about as large as it may be no more comes in than goes out: a
+// revision for each event that goes, or in place of an earlier one. More live off the
+// reserve, least those that nobody waits for to deliver their events.
+func (w *writer) portion(c change, p place, order []uint64, r room) (portion, error) {
+	part := portion{revisions: len(order), prunes: c.prunes}
+	if !r.near {
+		return part, nil
+	}
+	comes := 0
+	if w.crowded && p.cursor >= p.oldest {
+		comes = -min(c.prunes, int(min(p.cursor-p.oldest, pruneStep)))
+	}
+	part.revisions = min(part.revisions, pruneStep)
+	err := w.j.view(func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte(bucketRevisions))
+		for i, pos := range order[:part.revisions] {
+			key := posKey(pos)
+			if b != nil && b.Get(key[:]) != nil {
+				continue
+			}
+			left := r.pages - workingPages
+			if pos > p.cursor+inFlight {
+				left = r.pages - deliveryPages
+			}
+			if comes++; comes > 0 && int64(comes)*revisionSize > left*pageSize {
+				part.revisions = i
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return part, w.fatal(err)
+	}
+	return part, nil
 }
 
 // back takes the blocks for a file of this size from the disk ahead of time: a

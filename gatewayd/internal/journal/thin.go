@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -58,9 +59,11 @@ func (w *writer) thin(scan *int) (bool, error) {
 		if len(victims) > thinStep {
 			victims = victims[:thinStep] // the rest of the window follows
 		}
-		t.won = true
-		_, err = w.removeWaiting(victims)
-		return true, err
+		removed, err := w.removeWaiting(victims)
+		if removed > 0 {
+			t.won = true
+		}
+		return removed > 0, err
 	}
 	return false, nil
 }
@@ -84,9 +87,9 @@ func (w *writer) nextPass(p place) bool {
 
 // thinWindow finds the tag events after which the same tag has another one in
 // the window, oldest first.
-func (j *Journal) thinWindow(from, to uint64) (victims []presence.Entry, looked int, err error) {
+func (j *Journal) thinWindow(from, to uint64) (victims []victim, looked int, err error) {
 	last := make(map[string]uint64)
-	var tags []presence.Entry
+	var tags []victim
 	err = j.view(func(tx *bolt.Tx) error {
 		return walk(tx, from, to, func(key, value []byte) (bool, error) {
 			looked++
@@ -96,7 +99,7 @@ func (j *Journal) thinWindow(from, to uint64) (victims []presence.Entry, looked 
 			}
 			if e.Tag != nil {
 				last[e.Tag.Tag] = e.Pos
-				tags = append(tags, e)
+				tags = append(tags, victim{e, looked})
 			}
 			return true, nil
 		})
@@ -127,7 +130,7 @@ func (w *writer) evict(which int) (bool, error) {
 		return false, err
 	}
 	removed, err := w.removeWaiting(victims)
-	if err != nil {
+	if err != nil || removed == 0 {
 		return false, err
 	}
 	w.evicted[which] = victims[removed-1].Pos + 1
@@ -135,13 +138,15 @@ func (w *writer) evict(which int) (bool, error) {
 }
 
 // victims are the oldest waiting events of a kind, so many at most.
-func (w *writer) victims(which, most int) ([]presence.Entry, error) {
+func (w *writer) victims(which, most int) ([]victim, error) {
 	p := w.j.snapshot()
 	next := &w.evicted[which]
 	*next = max(*next, p.cursor+1)
-	var victims []presence.Entry
+	var victims []victim
+	looked := 0
 	err := w.j.view(func(tx *bolt.Tx) error {
 		return walk(tx, *next, p.end, func(key, value []byte) (bool, error) {
+			looked++
 			s, err := unseal(key, value)
 			if err != nil {
 				return false, err
@@ -153,7 +158,7 @@ func (w *writer) victims(which, most int) ([]presence.Entry, error) {
 			if err := w.j.codec.decode(key, value, &e); err != nil {
 				return false, err
 			}
-			victims = append(victims, e)
+			victims = append(victims, victim{e, looked})
 			return len(victims) < most, nil
 		})
 	})
@@ -190,40 +195,91 @@ func (j *Journal) Yielded() (ago time.Duration, ever bool) {
 	return ago, true
 }
 
-// removeWaiting removes events, or the first of them where their numbers are in
-// more places than one gap can name, and appends the gap. It tells how many.
-func (w *writer) removeWaiting(victims []presence.Entry) (int, error) {
+// victim is a waiting event that is to go.
+type victim struct {
+	presence.Entry
+	nth int // among the records that were looked at
+}
+
+// removeWaiting removes events and appends the gap that names them: the first of
+// them where their numbers are in more places than one gap can name, or where they
+// lie on more pages than there is room to write anew. It tells how many.
+func (w *writer) removeWaiting(victims []victim) (int, error) {
 	j := w.j
+	for {
+		r, err := w.room()
+		if err != nil {
+			return 0, err
+		}
+		victims = victims[:removable(victims, r.pages-deliveryPages)]
+		if len(victims) == 0 {
+			return 0, nil
+		}
+		c, err := w.removal(victims)
+		if err != nil {
+			return 0, err
+		}
+		j.mu.Lock()
+		before := j.yielded
+		j.noteYield() // goes to the disk with what it is about
+		j.mu.Unlock()
+		if err = w.commit(c); err == nil {
+			j.opt.Log.Warn("no room: waiting events were removed", "events", len(victims),
+				"from", victims[0].Pos, "to", victims[len(victims)-1].Pos)
+			return len(victims), nil
+		}
+		j.mu.Lock()
+		j.yielded = before
+		j.mu.Unlock()
+		if !errors.Is(err, ErrFull) {
+			return 0, err
+		}
+		victims = victims[:len(victims)/2]
+	}
+}
+
+// removable is how many of the victims, from the first on, can go in one commit,
+// which has so many pages: bbolt writes every page anew of which something goes, and
+// then lets go of the old one.
+func removable(victims []victim, pages int64) int {
+	const (
+		beside  = 4   // pages for the gap, the holes and what leads to them
+		perPage = 8.0 // records on a page that is not even half full
+	)
+	left := float64(pages - beside)
+	var ranges []presence.Range
+	for i, v := range victims {
+		page := 1.0
+		if i > 0 {
+			page = min(page, float64(v.nth-victims[i-1].nth)/perPage)
+		}
+		ranges = addRange(ranges, v.Stream, v.Seq)
+		if left -= page; left < 0 || len(ranges) > maxGapRanges {
+			return i
+		}
+	}
+	return len(victims)
+}
+
+// removal is the change that removes events and appends the gap that names them.
+func (w *writer) removal(victims []victim) (change, error) {
 	var gone spans
 	var ranges []presence.Range
 	kinds := make(map[string]int)
-	for i, e := range victims {
-		more := addRange(ranges, e.Stream, e.Seq)
-		if len(more) > maxGapRanges {
-			victims = victims[:i]
-			break
-		}
-		ranges = more
-		gone = gone.add(span{e.Pos, e.Pos})
-		kinds[e.Kind.String()]++
+	for _, v := range victims {
+		ranges = addRange(ranges, v.Stream, v.Seq)
+		gone = gone.add(span{v.Pos, v.Pos})
+		kinds[v.Kind.String()]++
 	}
-	gap := &presence.Gap{
-		Reason: presence.GapJournalFull, Kinds: kinds,
-		First: &victims[0].At, Last: &victims[len(victims)-1].At,
-		Ranges: ranges,
-	}
-	it, err := j.codec.encode(presence.Draft{
-		Kind: presence.KindGap, At: j.opt.Now(), Simulated: j.opt.Simulated, Gap: gap,
+	it, err := w.j.codec.encode(presence.Draft{
+		Kind: presence.KindGap, At: w.j.opt.Now(), Simulated: w.j.opt.Simulated,
+		Gap: &presence.Gap{
+			Reason: presence.GapJournalFull, Kinds: kinds,
+			First: &victims[0].At, Last: &victims[len(victims)-1].At,
+			Ranges: ranges,
+		},
 	})
-	if err != nil {
-		return 0, err
-	}
-	j.opt.Log.Warn("no room: waiting events were removed", "events", len(victims),
-		"from", victims[0].Pos, "to", victims[len(victims)-1].Pos)
-	j.mu.Lock()
-	j.noteYield() // goes to the disk with what it is about
-	j.mu.Unlock()
-	return len(victims), w.commit(change{items: []item{it}, removes: gone})
+	return change{items: []item{it}, removes: gone}, err
 }
 
 // addRange puts one more number into ranges, which are in order.

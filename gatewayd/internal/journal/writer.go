@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"time"
 
 	"presence/gatewayd/internal/presence"
@@ -39,6 +40,7 @@ type writer struct {
 	evicted evicting
 	ages    ages
 	behind  bool // the last commit left revisions for the next one
+	stuck   bool // the last commit had no room for any of the revisions that wait
 
 	arena   []byte // records of one commit
 	records []sealedRecord
@@ -127,7 +129,8 @@ func (w *writer) next(now time.Time) batch {
 		(j.closing || len(q.flushes) > 0 || len(q.patient) >= maxBatch || now.Sub(q.patient[0].came) >= j.opt.CommitInterval):
 		q.taken = min(len(q.patient), maxBatch)
 		return batch{ride: q.taken, notes: q.takeNotes()}
-	case len(q.notes.waiting) > 0, j.closing && (len(q.notes.data) > 0 || w.behind), len(j.unsaved) >= maxUnsaved && !waiting:
+	case len(q.notes.waiting) > 0, len(q.saves) > 0, j.closing && (len(q.notes.data) > 0 || w.behind),
+		len(j.unsaved) >= maxUnsaved && !waiting && !w.stuck:
 		return batch{notes: q.takeNotes()}
 	case j.closing:
 		return batch{final: true}
@@ -162,9 +165,24 @@ func (w *writer) write(b batch) {
 	}
 	j.mu.Unlock()
 
+	noted := w.fitNotes(c.notes)
+	if noted != nil {
+		c.notes = nil
+	}
 	first, err := w.store(c, false)
-	b.notes.answer(err)
-	if err != nil {
+	switch {
+	case noted != nil:
+	case errors.Is(err, ErrFull) && len(c.notes) > 0:
+		// Either may have room without the other.
+		noted = w.commit(change{notes: c.notes})
+		if c.notes = nil; j.Err() == nil {
+			first, err = w.store(c, false)
+		}
+	default:
+		noted = err
+	}
+	b.notes.answer(noted)
+	if noted != nil {
 		j.keepNotes(b.notes)
 	}
 	outcomes := make([]outcome, len(b.urgent))
@@ -176,6 +194,7 @@ func (w *writer) write(b batch) {
 		w.storeAlone(b.urgent, outcomes)
 	}
 	w.account(b, outcomes, err)
+	w.saveRevisions(err)
 	for i, it := range b.urgent {
 		it.done <- outcomes[i]
 	}
@@ -253,6 +272,10 @@ func (w *writer) refuseRest() {
 	j.queue.urgent = nil
 	notes := j.queue.takeNotes()
 	notes.answer(err)
+	for _, s := range j.queue.saves {
+		s.done <- err
+	}
+	j.queue.saves = nil
 	if x := j.queue.exchange; x != nil {
 		x.done <- err
 	}
@@ -266,17 +289,25 @@ func (w *writer) store(c change, evict bool) (first uint64, err error) {
 	if err := w.makeRoom(c.items, evict); err != nil {
 		return 0, err
 	}
+	c.prunes = pruneStep
+	first = w.j.End() + 1
 	lost := w.takeLost()
 	gap, named := w.gapFor(lost)
 	if named {
-		c.items = append([]item{gap}, c.items...)
+		with := c
+		with.items = append([]item{gap}, c.items...)
+		err = w.commit(with)
 	}
-	c.prunes = pruneStep
-	first = w.j.End() + 1
-	if err := w.commit(c); err != nil {
+	if !named || errors.Is(err, ErrFull) {
+		named = false
+		err = w.commit(c)
+	}
+	if !named || err != nil {
 		w.j.mu.Lock()
 		w.j.queue.lost.join(lost)
 		w.j.mu.Unlock()
+	}
+	if err != nil {
 		return 0, err
 	}
 	if named {
