@@ -24,10 +24,10 @@ const (
 	pingresp = 13
 )
 
-// lengthOf is how long a packet of a kind must be behind its header, false for a
-// kind that no gateway gets. A SUBACK answers a SUBSCRIBE: two bytes of packet id
-// and a code for each filter. paho writes behind the end of a slice when there are
-// more codes than filters, and nothing recovers from that.
+// lengthOf returns how many bytes a packet of a kind must have behind its header, false
+// for a kind that a gateway never gets. A SUBACK has two bytes of packet id and one code
+// for each filter of the SUBSCRIBE; paho writes beyond the end of a slice, and panics,
+// if there are more codes than filters.
 func (b *bounded) lengthOf(kind byte) (length int, known bool) {
 	switch kind {
 	case connack, puback, unsuback:
@@ -78,9 +78,10 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// next looks at the header of the next packet.
+// next reads the header of the next packet, and skips the packet if it is one to pass
+// over.
 func (b *bounded) next() error {
-	length, n := 0, 1
+	length, n := 0, 1 // the remaining length, and the bytes of the header so far
 	for {
 		if n == 5 {
 			return errLength
@@ -101,7 +102,7 @@ func (b *bounded) next() error {
 	}
 	kind, flags := head[0]>>4, head[0]&0xF
 	if kind != publish {
-		// Flags that are set would have paho keep what the packet acknowledges.
+		// With flags set, paho would keep the message that the packet acknowledges.
 		if want, known := b.lengthOf(kind); !known || flags != 0 || length != want {
 			return errPacket
 		}
@@ -124,12 +125,12 @@ func (b *bounded) next() error {
 	return err
 }
 
-// longestName is how much of the topic of a message is read that is passed over, in
-// bytes.
+// longestName is how many bytes of the topic are read of a message that is passed over.
 const longestName = 1 << 10
 
-// topic is that of a message whose header has n bytes, length behind it (MQTT 3.1.1,
-// 3.3.2.1: two bytes with its own length, then the topic), as far as it is there.
+// topic returns the topic of the next PUBLISH packet, whose header has n bytes and which
+// has length bytes behind that (MQTT 3.1.1, 3.3.2.1: two bytes for the topic's length,
+// then the topic). It is cut short where the line breaks.
 func (b *bounded) topic(n, length int) string {
 	if length < 2 {
 		return ""
@@ -139,6 +140,6 @@ func (b *bounded) topic(n, length int) string {
 		return ""
 	}
 	size := int(head[n])<<8 | int(head[n+1])
-	head, _ = b.ahead.Peek(n + 2 + min(size, length-2, longestName)) // less where the line broke
+	head, _ = b.ahead.Peek(n + 2 + min(size, length-2, longestName)) // less if the line breaks
 	return string(head[min(n+2, len(head)):])
 }

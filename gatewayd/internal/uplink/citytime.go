@@ -17,26 +17,26 @@ import (
 
 // How the city is asked for the time.
 const (
-	// slowestReply is the round trip from which on an answer says too little.
+	// slowestReply is the longest round trip with which an answer is still used.
 	slowestReply = 2 * time.Second
-	// cityError is what the city's clock itself may be off, beside what the
-	// line does: it is disciplined by NTP.
+	// cityError bounds the error of the city's own clock, which NTP disciplines. The
+	// uncertainty of the round trip is added to it.
 	cityError = 10 * time.Millisecond
 
 	firstSamples = 8 // at the beginning of a connection
 	laterSamples = 4
-	// silentAfter is how many questions in a row stay without an answer before
-	// the others are left for later: not every city has somebody to answer.
+	// silentAfter is how many questions in a row may stay without an answer before the
+	// round ends: not every city answers such questions.
 	silentAfter = 2
 
 	maxReply = 1 << 10 // bytes
 )
 
-// asksTime tells whether the city is asked for the time: where it signs its answer,
-// or over a line on which nobody but the broker can answer.
+// asksTime reports whether the city is asked for the time: only where it signs its
+// answer, or over TLS, where nobody but the broker can forge one.
 func (o Options) asksTime() bool { return (o.TLS || o.City != nil) && o.Anchor != nil }
 
-// believe tells why the city cannot have said this time, nil if it can.
+// checkTime returns why an answer cannot be the city's time, nil if it can.
 func (o Options) checkTime(r timeReply) error {
 	if o.City != nil {
 		if err := o.City.Time(r.TimeReply); err != nil {
@@ -74,7 +74,7 @@ type answer struct {
 	at  presence.Reading
 }
 
-// ask is a new question.
+// ask makes a new question, and returns it with the reading at which it was made.
 func (c *cityTime) ask() (presence.TimeRequest, presence.Reading) {
 	tx := uuid.NewString()
 	c.mu.Lock()
@@ -85,22 +85,22 @@ func (c *cityTime) ask() (presence.TimeRequest, presence.Reading) {
 		c.asked = slices.Delete(c.asked, 0, n-2*firstSamples)
 	}
 	select {
-	case <-c.answers: // of the question before, too late
+	case <-c.answers: // that of the question before came too late
 	default:
 	}
 	at := c.now()
 	return presence.TimeRequest{TX: tx, SentBoottimeNS: at.Boottime.Nanoseconds()}, at
 }
 
-// justAsked tells whether there was a question a moment ago, and no answer.
+// justAsked reports whether a question was asked a moment ago and is not answered.
 func (c *cityTime) justAsked() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.open != "" && time.Since(c.since) < slowestReply
 }
 
-// take takes a reply. The error says why it was refused; one that is late or
-// comes again is only dropped.
+// receive hands a reply to whoever waits for it. An error says why it is refused. One
+// that is late or comes again is dropped without an error.
 func (c *cityTime) receive(m mqtt.Message) error {
 	at := c.now()
 	reply, err := parseTimeReply(m.Payload())
@@ -118,24 +118,25 @@ func (c *cityTime) receive(m mqtt.Message) error {
 	if reply.TX != c.open {
 		return nil
 	}
-	// Whoever cannot show that he is the city does not end the question either.
+	// A forged answer leaves the question open, for the city to answer it.
 	if err := c.check(reply); err != nil {
 		return err
 	}
 	c.open = ""
-	c.answers <- answer{reply.utc, at} // ask has made room
+	c.answers <- answer{reply.utc, at} // ask has emptied the channel
 	return nil
 }
 
-// sample is one answer's worth: utc was right at the reading, within so much.
+// sample is what one answer says: at the reading it was utc, give or take within.
 type sample struct {
 	at     presence.Reading
 	utc    time.Time
 	within time.Duration
 }
 
-// judge is what an answer is worth to a question: it was given at some instant
-// of the round trip, in the middle of it give or take half.
+// sampleOf computes a sample from the reading at a question and the answer to it. The
+// city answered at some instant of the round trip, which is its middle, give or take
+// half of it. It is false where the round trip was too long or is not known.
 func sampleOf(asked presence.Reading, a answer) (sample, bool) {
 	trip, ok := a.at.Since(asked)
 	if !ok || a.at.Boot != asked.Boot || trip < 0 || trip > slowestReply {
@@ -147,14 +148,15 @@ func sampleOf(asked presence.Reading, a answer) (sample, bool) {
 	return sample{middle, a.utc, trip/2 + cityError}, true
 }
 
-// Some brokers hang up over a message that their access list does not allow. A
-// question is not worth the line: after so many times it is left for later.
+// Some brokers close the connection over a message that their access list does not
+// allow. A question is not worth that: after so many such connections in a row, no
+// question is asked for a while.
 const (
 	mostHangUps = 2
 	hangUpPause = time.Hour
 )
 
-// hungUp notes that the connection ended as soon as the city was asked.
+// noteTimeHangUp notes that a connection ended right after a question.
 func (u *Uplink) noteTimeHangUp() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -163,23 +165,23 @@ func (u *Uplink) noteTimeHangUp() {
 	}
 }
 
-// answered notes that the city may be asked.
+// clearTimeHangUps notes that the broker lets questions pass.
 func (u *Uplink) clearTimeHangUps() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.timeHangUps = 0
 }
 
-// mayAsk is how long to wait before the city is asked.
+// askDelay is how long to wait before the next question.
 func (u *Uplink) askDelay() time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return max(0, time.Until(u.askAfter))
 }
 
-// keepTime asks for the time when the connection begins and every now and then,
-// and hands on the best answer of each round. Whether anybody answers does not
-// matter.
+// keepTime asks for the time in rounds, one at the start of the connection and then
+// every Limits.AskTime, and passes the best answer of each to Options.Anchor. That
+// nobody answers is no error.
 func (s *session) keepTime(ctx context.Context) error {
 	u := s.u
 	if !u.opt.asksTime() {
@@ -201,7 +203,7 @@ func (s *session) keepTime(ctx context.Context) error {
 		if ok {
 			u.opt.Anchor(best.at, best.utc, best.within)
 		} else {
-			wait /= 10 // who answers may only be late
+			wait /= 10 // the program that answers may have started late
 		}
 		timer.Reset(wait)
 		select {
@@ -212,7 +214,8 @@ func (s *session) keepTime(ctx context.Context) error {
 	}
 }
 
-// askTime asks a few times and returns the answer with the shortest round trip.
+// askTime asks a few questions, one after the other, and returns the answer with the
+// smallest error, found false where there was none.
 func (s *session) askTime(ctx context.Context, samples int) (best sample, found bool, err error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -240,15 +243,16 @@ func (s *session) askTime(ctx context.Context, samples int) (best sample, found 
 	return best, found, nil
 }
 
+// askOnce asks one question and waits for the answer, false where none came in time.
 func (s *session) askOnce(ctx context.Context, timer *time.Timer) (sample, bool, error) {
 	request, asked := s.time.ask()
 	b, err := json.Marshal(request)
 	if err != nil {
 		return sample{}, false, fmt.Errorf("ask for the time: %w", err)
 	}
-	s.exclusive.RLock()
+	s.alongside.RLock()
 	s.client.Publish(s.u.prefix+"time/request", 0, false, b)
-	s.exclusive.RUnlock()
+	s.alongside.RUnlock()
 	timer.Reset(s.u.limits.AskReply)
 	select {
 	case a := <-s.time.answers:

@@ -8,21 +8,20 @@ import (
 	"time"
 )
 
-// coalescing is a connection whose writes go out together: paho writes each
-// packet on its own, which costs a system call, and under TLS a record, for
-// every event. What is written while one write is under way makes the next one;
-// nothing waits for more to come.
+// coalescing is a connection that joins small writes: paho writes each packet on its
+// own, which costs a system call, and under TLS a record, for every event. What is
+// written while one write is under way goes out in the next one; no write waits for
+// others to join it.
 //
-// Write never waits for the line either. paho's pings queue up behind stuck
-// writes, and whoever publishes waits with them; here they all go on, and the
-// window of events bounds what gathers.
+// Write never waits for the line. If it did, paho's pings, and whoever publishes, would
+// wait behind a write that is stuck. The window of events bounds how much gathers.
 //
-// A write that fails closes the connection. Whoever wrote learns of it by that:
-// an event counts as delivered at its PUBACK and not before.
+// A write that fails closes the connection, and only by that whoever wrote learns of it.
+// Nothing is lost by that, since an event counts as delivered at its PUBACK only.
 type coalescing struct {
 	net.Conn
-	raw    io.Reader     // what comes in, past whoever else reads
-	room   int           // bytes that may wait
+	raw    io.Reader     // the connection below, to read what bounded would not pass on
+	room   int           // bytes that may wait to be written
 	done   chan struct{} // the goroutine that writes has ended
 	ended  chan struct{} // Close has ended
 	endErr error         // what Close found; read it when ended is closed
@@ -35,13 +34,14 @@ type coalescing struct {
 	wait   time.Duration // for the other side to close first
 }
 
-// lastWords is for how long Close waits until the last packets are written.
+// lastWords is how long Close waits at most until the last packets are written.
 const lastWords = time.Second
 
-// backlog is how many bytes may wait to be written: a window of events at 4 KiB,
-// far more than one has, and room for documents.
+// backlog is how many bytes may wait to be written: a window of events of 4 KiB each,
+// which is far more than an event has, and 1 MiB for documents.
 func (u *Uplink) backlog() int { return 1<<20 + max(u.opt.Window, 1)<<12 }
 
+// errBacklog is why a write fails when too much waits to be written.
 var errBacklog = errors.New("the line does not take what is sent")
 
 func newCoalescing(c net.Conn, room int) *coalescing {
@@ -71,8 +71,8 @@ func (w *coalescing) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Read implements net.Conn. After a write that failed it says why that was: the
-// connection is only closed because of it.
+// Read implements net.Conn. After a write that failed it returns that write's error,
+// because of which the connection was closed.
 func (w *coalescing) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	if err != nil {
@@ -85,7 +85,8 @@ func (w *coalescing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// flush writes what waits until the connection is closed or a write fails.
+// flush writes what waits to be written, until the connection is closed or a write
+// fails.
 func (w *coalescing) flush() {
 	defer close(w.done)
 	var out []byte
@@ -110,16 +111,16 @@ func (w *coalescing) flush() {
 	}
 }
 
-// SetWriteDeadline implements net.Conn and does nothing: a line that stalls
-// shows by its PUBACKs, and Close brings a deadline of its own.
+// SetWriteDeadline implements net.Conn and does nothing: that a line stalls is noticed
+// by missing PUBACKs, and Close sets a deadline of its own.
 func (w *coalescing) SetWriteDeadline(time.Time) error { return nil }
 
 // SetDeadline implements net.Conn.
 func (w *coalescing) SetDeadline(t time.Time) error { return w.Conn.SetReadDeadline(t) }
 
-// Close implements net.Conn. It may be called more than once: whoever comes later
-// waits for the first, on a channel and not in a sync.Once, so that it can be waited
-// for in virtual time too.
+// Close implements net.Conn. It may be called more than once; every call waits until the
+// first has closed the connection. They wait on a channel and not in a sync.Once, since
+// only that lets virtual time go on in tests (testing/synctest).
 func (w *coalescing) Close() error {
 	w.mu.Lock()
 	first := !w.closed
@@ -133,17 +134,17 @@ func (w *coalescing) Close() error {
 	return w.endErr
 }
 
-// linger has Close wait until the other side has closed, at most so long. A
-// broker does that at a DISCONNECT. A socket that is closed while something is
-// unread, such as what the broker has just said, is reset, and what is on its way
-// in the other direction may be lost with it: the DISCONNECT itself.
+// linger has Close wait until the other side has closed the connection, at most so long.
+// A broker closes it at a DISCONNECT. If this side closed first while something that the
+// broker has just sent is unread, the kernel would reset the connection, and what is on
+// its way to the broker, the DISCONNECT itself, could be lost.
 func (w *coalescing) linger(most time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wait = most
 }
 
-// shut ends the connection, which is marked as closed.
+// shut closes the connection, which is marked as closed already.
 func (w *coalescing) shut() error {
 	w.mu.Lock()
 	w.change.Broadcast()
@@ -154,8 +155,8 @@ func (w *coalescing) shut() error {
 	most, err := w.wait, w.err
 	w.mu.Unlock()
 	if most > 0 && err == nil && w.Conn.SetReadDeadline(time.Now().Add(most)) == nil {
-		// Whoever reads beside this only leaves less to be read here. It ends with
-		// the connection, or when the time is over.
+		// Other readers of the connection do not matter: they leave less to read here.
+		// This ends when the other side has closed, or at the deadline.
 		_, _ = io.Copy(io.Discard, w.raw)
 	}
 	return w.Conn.Close()

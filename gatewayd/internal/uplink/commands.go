@@ -14,11 +14,10 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// maxCommand bounds a command's payload in bytes, maxTX its transaction id.
 const (
-	maxCommand = 16 << 10
-	maxTX      = 128
-	maxName    = 64 // that is answered
+	maxCommand = 16 << 10 // bytes of a command's payload
+	maxTX      = 128      // bytes of its transaction id
+	maxName    = 64       // bytes of its name, for it to get a reply
 )
 
 // command is a parsed `cmd/<name>`.
@@ -27,8 +26,8 @@ type command struct {
 	expires time.Time
 }
 
-// onlyTX is a command of which nothing is left but the transaction id, if there
-// is one.
+// onlyTX is a command reduced to its transaction id, so that the sender of one that is
+// too large can get a reply; nil where there is no id.
 func onlyTX(payload []byte) []byte {
 	var c struct {
 		TX string `json:"tx"`
@@ -68,7 +67,7 @@ func parseCommand(payload []byte) (command, error) {
 	return c, nil
 }
 
-// strict reads one JSON object without unknown fields and nothing behind it.
+// strict reads one JSON object that has no unknown fields and nothing behind it.
 func strict[T presence.Receipt | resyncArgs](b []byte, to *T) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -81,8 +80,8 @@ func strict[T presence.Receipt | resyncArgs](b []byte, to *T) error {
 	return nil
 }
 
-// command answers a command, or refuses it: with a reply where that can be, and in
-// the log. An error ends the connection.
+// handleCommand carries out a command and replies, or refuses it: in the log, and with
+// a reply where the command has a tx. An error ends the connection.
 func (s *session) handleCommand(ctx context.Context, m message) error {
 	u := s.u
 	name := strings.TrimPrefix(m.topic, "cmd/")
@@ -109,26 +108,25 @@ func (s *session) handleCommand(ctx context.Context, m message) error {
 	if err != nil {
 		return refuse(err)
 	}
-	answer := presence.Reply{TX: c.TX, OK: true}
-	if answer.Result, err = run(ctx, c.Args); err != nil {
-		// The sender is told; nothing was wrong with the message.
-		answer = presence.Reply{TX: c.TX, Error: err.Error()}
+	reply := presence.Reply{TX: c.TX, OK: true}
+	if reply.Result, err = run(ctx, c.Args); err != nil {
+		// Only the sender learns of it, and not the log: the message itself was right.
+		reply = presence.Reply{TX: c.TX, Error: err.Error()}
 	}
-	u.replies.add(name, answer)
-	return s.reply(ctx, name, answer)
+	u.replies.add(name, reply)
+	return s.reply(ctx, name, reply)
 }
 
-// reads tells whether a command only asks, so that nothing comes of it when it is
-// answered twice.
+// reads reports whether a command only reads, so that it may be carried out twice.
 func reads(name string) bool { return name == "ping" || name == "report" }
 
-// may says how to carry out a command, or why it must not be. From then on it
-// counts as carried out.
+// may returns the function that carries out a command, or why the command must not be
+// carried out. With the function it counts as carried out.
 //
-// While the time is unknown nobody can say whether a command has expired, unless
-// it certainly has. Those that only ask are answered all the same: they harm
-// nobody, and this is when somebody wants to know how the gateway is. Those that
-// do something are not: anybody may have kept them to send them again.
+// While the time is unknown it cannot be told whether a command has expired, unless it
+// certainly has. A command that only reads is carried out all the same: it does no
+// harm, and this is when somebody wants to know how the gateway is. One that does
+// something is not: anybody may have kept an old one to send it again.
 func (u *Uplink) may(name string, c command) (CommandFunc, error) {
 	past, known := u.past()
 	run, exists := u.commands[name]
@@ -150,9 +148,10 @@ func (u *Uplink) may(name string, c command) (CommandFunc, error) {
 	return run, nil
 }
 
-// past is an instant that has passed: the present where it is known. While it is
-// not, no more is refused than what is certainly too old; a broker keeps no
-// command for a gateway that is not there.
+// past is an instant that has certainly passed: the present, if that is known. If it
+// is not, only commands that have certainly expired by then are refused as too old. A
+// broker keeps no commands for a gateway that is not connected, as each connection is
+// a clean session.
 func (u *Uplink) past() (t time.Time, present bool) {
 	now := u.opt.Times.Timing(u.opt.Now())
 	if now.Within(presence.Roughly) {

@@ -16,9 +16,9 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// options are the settings with which paho tells the truth: with a session or a
-// reconnect of its own, a token of a lost message completes without an error,
-// or never.
+// options are the settings of paho's client. It keeps no session and does not reconnect
+// by itself: with either, the token of a message that was lost completes without an
+// error, or never.
 func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 	u := s.u
 	dial, err := u.dialer(ctx, s.opened)
@@ -38,8 +38,8 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 		SetConnectRetry(false).
 		SetOrderMatters(true).
 		SetKeepAlive(u.limits.KeepAlive).
-		// paho looks every 5 s: just below, an idle line that is dead is
-		// noticed within 25 s.
+		// paho checks every 5 s whether an answer to a ping is overdue. With a timeout
+		// just below that, a dead idle line is noticed within 25 s.
 		SetPingTimeout(u.limits.Ping).
 		SetWriteTimeout(publishWait).
 		SetConnectTimeout(u.limits.Connect).
@@ -58,7 +58,7 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 	return o, nil
 }
 
-// plain says in words why there is no connection to a broker.
+// plain puts into words why there is no connection to a broker.
 func plain(err error) error {
 	for refusal, words := range map[error]string{
 		packets.ErrorRefusedBadUsernameOrPassword: "the broker refuses the user name or password",
@@ -74,13 +74,13 @@ func plain(err error) error {
 	if many, ok := err.(interface{ Unwrap() []error }); ok && errors.Is(err, packets.ErrorNetworkError) {
 		for _, reason := range many.Unwrap() {
 			if !errors.Is(reason, packets.ErrorNetworkError) {
-				err = reason // what paho puts before it says nothing
+				err = reason // paho puts "network error" before it, which says nothing
 			}
 		}
 	}
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
-		err = dial.Err // the address is said already
+		err = dial.Err // the caller names the address
 		var call *os.SyscallError
 		if errors.As(err, &call) {
 			err = call.Err
@@ -92,7 +92,7 @@ func plain(err error) error {
 	return err
 }
 
-// wait waits for a token, within a bound.
+// wait waits until a token completes, at most for the bound.
 func (s *session) wait(ctx context.Context, t mqtt.Token, bound time.Duration) error {
 	s.u.beat(bound)
 	defer s.u.beat(0)
@@ -108,7 +108,7 @@ func (s *session) wait(ctx context.Context, t mqtt.Token, bound time.Duration) e
 	}
 }
 
-// subscribe asks for everything that a gateway reads.
+// subscribe subscribes to everything that a gateway reads.
 func (s *session) subscribe() mqtt.Token {
 	return s.client.SubscribeMultiple(maps.Clone(s.u.filters), nil)
 }
@@ -117,7 +117,7 @@ func (s *session) subscribe() mqtt.Token {
 // (MQTT 3.1.1, 3.9.3).
 const refusedFilter = 0x80
 
-// refusedFilters are the topics behind the prefix that a SUBACK does not grant.
+// refusedFilters returns the topics, behind the prefix, that a SUBACK does not grant.
 func refusedFilters(subscribe mqtt.Token, prefix string) (denied []string) {
 	if t, ok := subscribe.(*mqtt.SubscribeToken); ok {
 		for filter, code := range t.Result() {
@@ -130,8 +130,8 @@ func refusedFilters(subscribe mqtt.Token, prefix string) (denied []string) {
 	return denied
 }
 
-// opened keeps a socket for hangUp. One that comes too late for that is closed
-// here.
+// opened keeps the socket of a connection for hangUp. One that is opened after that is
+// closed at once.
 func (s *session) opened(c *coalescing) {
 	s.mu.Lock()
 	ended := s.ended
@@ -142,8 +142,8 @@ func (s *session) opened(c *coalescing) {
 	}
 }
 
-// hangUp closes the socket, whatever paho is waiting for, and waits until paho
-// has ended, and with it whatever uses the journal.
+// hangUp closes the socket, whatever paho is waiting for, and waits until paho's
+// goroutines have ended, which use the journal.
 func (s *session) hangUp(connect mqtt.Token) {
 	s.mu.Lock()
 	s.ended = true
@@ -153,7 +153,7 @@ func (s *session) hangUp(connect mqtt.Token) {
 		_ = socket.Close() // it may be closed already
 	}
 	s.u.beat(2*publishWait + lastWords)
-	// While it still connects, paho would wait with its DISCONNECT for nobody.
+	// A Disconnect while paho still connects would wait in vain for the connection.
 	connect.WaitTimeout(publishWait)
 	s.client.Disconnect(uint(publishWait.Milliseconds()))
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// greet subscribes and says that the gateway is there. What is retained follows
-// with the connection's other work.
+// greet subscribes and publishes that the gateway is online. The other retained
+// documents follow with the connection's other work.
 func (s *session) greet(ctx context.Context) error {
 	u := s.u
 	subscribe := s.subscribe()
@@ -19,7 +19,7 @@ func (s *session) greet(ctx context.Context) error {
 	}
 	denied := refusedFilters(subscribe, u.prefix)
 	if len(denied) > 0 {
-		// Events can go out all the same.
+		// That is no reason to end the connection: events can be published all the same.
 		u.opt.Log.Warn("the broker does not let this gateway subscribe", "topics", strings.Join(denied, " "))
 	}
 	u.mu.Lock()
@@ -38,7 +38,7 @@ func (s *session) greet(ctx context.Context) error {
 		u.announced = time.Time{}
 		u.mu.Unlock()
 	}
-	s.handleWaitingOwn() // a retained receipt saves sending what the city has
+	s.handleWaitingOwn() // what the broker has sent meanwhile, such as a late will
 	u.mu.Lock()
 	u.connected = true
 	u.denied = denied
@@ -59,8 +59,8 @@ func (s *session) greet(ctx context.Context) error {
 	return nil
 }
 
-// goodbye tells the city that the gateway stops on purpose, so that the broker
-// publishes no will.
+// goodbye publishes that the gateway stops on purpose, and disconnects, so that the
+// broker does not publish the will.
 func (s *session) goodbye() {
 	u := s.u
 	u.mu.Lock()

@@ -9,21 +9,22 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
+// errCrowded is why a message is dropped whose queue is full.
 var errCrowded = errors.New("too many at once")
 
-// message is one that came from the broker and waits to be read.
+// message is a message from the broker that waits to be handled.
 type message struct {
 	topic    string // behind the gateway's prefix
-	payload  []byte
+	payload  []byte // only the transaction id of a command that is too large
 	retained bool
-	size     int // of the payload, of which no more is kept than is read of its kind
+	size     int // of the whole payload in bytes
 }
 
-// sort puts a message from the broker where it will be read. paho calls it for
-// one message after the other, and reads on only afterwards, so it never waits.
+// dispatch puts a message from the broker into the queue of its kind. paho calls it for
+// one message after the other and reads nothing meanwhile, so it never waits.
 //
-// A receipt is taken at once: it is cheap, a city may send one for each event,
-// and one that is dropped would have the event sent again.
+// A receipt is handled at once: that is quick, a city may send one for each event, and
+// after one that is dropped the event would be sent again.
 func (s *session) dispatch(m mqtt.Message) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -64,7 +65,8 @@ func (s *session) dispatch(m mqtt.Message) {
 	}
 }
 
-// listen handles messages, one after the other. An error ends the connection.
+// listen handles the messages of a queue one after the other, until the context ends or
+// one ends the connection with an error.
 func (s *session) listen(ctx context.Context, queue <-chan message, handle func(context.Context, message) error) error {
 	for {
 		select {
@@ -78,7 +80,7 @@ func (s *session) listen(ctx context.Context, queue <-chan message, handle func(
 	}
 }
 
-// readNotes handles the notes that came already.
+// handleWaitingOwn handles the messages on own topics that are in the queue already.
 func (s *session) handleWaitingOwn() {
 	for {
 		select {
@@ -90,19 +92,20 @@ func (s *session) handleWaitingOwn() {
 	}
 }
 
-// takeNote handles what is no command.
+// handleOwn handles a message on one of the gateway's own topics.
 func (s *session) handleOwn(_ context.Context, m message) error {
 	s.applyOwn(m)
 	return nil
 }
 
+// applyOwn handles a message on an own topic, or rejects it.
 func (s *session) applyOwn(m message) {
 	if err := s.readOwn(m); err != nil {
 		s.u.reject(m.topic, err)
 	}
 }
 
-// readNote reads a note. The error says why it was refused.
+// readOwn handles a message on an own topic. The error says why it is rejected.
 func (s *session) readOwn(m message) error {
 	switch {
 	case m.topic == "status":
@@ -114,7 +117,7 @@ func (s *session) readOwn(m message) error {
 	return errors.New("not a topic that a gateway reads")
 }
 
-// document hands over a document.
+// handleDocument passes a document to its function in Options.Documents.
 func (s *session) handleDocument(_ context.Context, m message) error {
 	s.u.opt.Documents[m.topic](m.payload)
 	return nil

@@ -21,13 +21,14 @@ func parseStatus(payload []byte) (presence.Status, error) {
 	return s, nil
 }
 
-// ownStatus looks at what the broker says of this gateway.
+// ownStatus handles a message on the gateway's own topic `status`.
 //
-// The will of an earlier connection can come late, and would leave a living
-// gateway marked offline for ever: it is contradicted. What is said under
-// another session is a sign of a second gateway with the same id, if it is said
-// now, or if it stands there when this one comes back to a broker where it was
-// the last to speak. At the first connection it is only the process before.
+// The will of an earlier connection can be published late, and would leave a gateway
+// that works marked as offline for ever: then the status is published again. A status
+// with another session comes from a second gateway with the same id if it is published
+// now, or if it is the retained one when this process comes back to the broker, where
+// its own was the last. At a process's first connection the retained status is that of
+// the process before.
 func (s *session) ownStatus(m message) error {
 	u := s.u
 	status, err := parseStatus(m.payload)
@@ -48,34 +49,35 @@ func (s *session) ownStatus(m message) error {
 	case status.State == "offline":
 		u.publishSoon("status")
 	case foreign:
-		// It is not contradicted: two gateways that do would never end.
+		// The status is not published again: two gateways under one id would contradict
+		// each other without end.
 		u.rivalSeen(status.Session)
 	}
 	return nil
 }
 
+// rivalSeen notes that another gateway uses this one's id.
 func (u *Uplink) rivalSeen(session presence.ID) {
 	u.mu.Lock()
 	again := time.Since(u.rival) < rejectionInterval
 	u.rival = time.Now()
 	u.mu.Unlock()
 	if again {
-		return // it says nothing new, and a broker may say it without end
+		return // it is logged already, and a broker may repeat it without end
 	}
 	u.opt.Log.Error("another gateway uses this gateway's id", "id", u.opt.Origin.Gateway, "session", session.String())
 }
 
-// mostContested bounds the alerts of others that are noticed between two times
-// that the gateway's own are said, and longestAlert their topics in bytes: a
-// broker may say anything.
+// A broker may send any number of alerts, of any length.
 const (
-	mostContested = 128
-	longestAlert  = 128
+	mostContested = 128 // foreign alerts that are remembered until the next restate
+	longestAlert  = 128 // bytes of an alert's topic
 )
 
-// ownAlert notices an alert that is not this gateway's: one that an earlier
-// process left behind, which is cleared, or one that somebody put there or
-// cleared, which is set right the next time.
+// ownAlert handles a message on a topic `alert/...` of this gateway that differs from
+// what the gateway published there. A retained alert that an earlier process left behind
+// is cleared at once. One that somebody else published or cleared is put right at the
+// next restate.
 func (s *session) ownAlert(m message) {
 	u, topic := s.u, m.topic
 	if len(topic) > longestAlert {

@@ -8,14 +8,14 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// post is a document or a reply on its way.
+// post is a document or a reply on its way to the broker.
 type post struct {
 	topic string // behind the gateway's prefix
 	size  int    // of the payload in bytes
 	token mqtt.Token
 }
 
-// acknowledged tells whether the broker has it.
+// acknowledged reports whether the broker has it.
 func (p *post) acknowledged() bool {
 	select {
 	case <-p.token.Done():
@@ -25,13 +25,14 @@ func (p *post) acknowledged() bool {
 	}
 }
 
-// post publishes a document or a reply beside what else is on its way.
+// post publishes a document or a reply while other messages are on their way.
 func (s *session) post(topic string, retained bool, payload []byte) *post {
-	s.exclusive.RLock()
-	defer s.exclusive.RUnlock()
+	s.alongside.RLock()
+	defer s.alongside.RUnlock()
 	return s.postNow(topic, retained, payload)
 }
 
+// postNow is post for a caller that holds the lock alongside.
 func (s *session) postNow(topic string, retained bool, payload []byte) *post {
 	p := &post{topic: topic, size: len(payload)}
 	p.token = s.client.Publish(s.u.prefix+topic, 1, retained, payload)
@@ -41,7 +42,7 @@ func (s *session) postNow(topic string, retained bool, payload []byte) *post {
 	return p
 }
 
-// unacknowledged are the posts that the broker has not.
+// unacknowledged returns the posts without a PUBACK.
 func (s *session) unacknowledged() []*post {
 	s.postsMu.Lock()
 	defer s.postsMu.Unlock()
@@ -49,7 +50,7 @@ func (s *session) unacknowledged() []*post {
 	return slices.Clone(s.posts)
 }
 
-// settle waits until the broker has everything that was posted.
+// awaitPosts waits for the PUBACKs of all posts.
 func (s *session) awaitPosts(ctx context.Context) error {
 	for _, p := range s.unacknowledged() {
 		if err := s.awaitPost(ctx, p); err != nil {
@@ -59,8 +60,8 @@ func (s *session) awaitPosts(ctx context.Context) error {
 	return nil
 }
 
-// await waits for the broker to acknowledge a post. A slow line takes long for
-// what went before it; it stalls only when it does not go on.
+// awaitPost waits for the PUBACK of a post. On a slow line it may take long to send what
+// went before; the line counts as stalled only if no PUBACK comes at all for so long.
 func (s *session) awaitPost(ctx context.Context, p *post) error {
 	began := time.Now()
 	timer := time.NewTimer(s.u.limits.PubAck)
@@ -90,19 +91,20 @@ func (s *session) awaitPost(ctx context.Context, p *post) error {
 	}
 }
 
-// alone publishes something while nothing else is on its way, and returns when
-// the broker has acknowledged it. If the connection ends meanwhile, that was the
-// reason, or chance. An event takes a place with it.
-func (s *session) alone(ctx context.Context, takes int, publish func() error) error {
-	s.exclusive.Lock() // nobody posts
-	defer s.exclusive.Unlock()
+// alone calls publish, which publishes one thing and waits for its PUBACK, while
+// nothing else is on its way. If the connection ends meanwhile, that thing was the
+// reason, or it was chance. Of the places in the window, publish keeps some: 1 for an
+// event, which the collector gives back.
+func (s *session) alone(ctx context.Context, keeps int, publish func() error) error {
+	s.alongside.Lock() // no document and no reply
+	defer s.alongside.Unlock()
 	held := 0
 	defer func() {
 		for ; held > 0; held-- {
 			<-s.places
 		}
 	}()
-	for held < cap(s.places) { // nor is there an event
+	for held < cap(s.places) { // and no event
 		select {
 		case s.places <- struct{}{}:
 			held++
@@ -113,17 +115,17 @@ func (s *session) alone(ctx context.Context, takes int, publish func() error) er
 	if err := s.awaitPosts(ctx); err != nil {
 		return err
 	}
-	held -= takes
+	held -= keeps
 	return publish()
 }
 
-// postAlone is post with nothing else on its way. It waits for the PUBACK.
+// postAlone is post while nothing else is on its way. It waits for the PUBACK.
 func (s *session) postAlone(ctx context.Context, topic string, retained bool, payload []byte) error {
 	return s.alone(ctx, 0, func() error { return s.awaitPost(ctx, s.postNow(topic, retained, payload)) })
 }
 
-// learn draws conclusions from how the connection ended, once nobody publishes
-// any more.
+// learn finds out, from how the connection ended, over which publication the broker may
+// have closed it. It is called once nothing is published any more.
 func (s *session) learn(err error) {
 	if !closedByBroker(err) {
 		return

@@ -7,8 +7,8 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// parseReceipt reads a message of the topic `receipt`. Nothing is guessed: a
-// receipt lets the gateway forget.
+// parseReceipt reads a message of the topic `receipt`, and strictly so: after a receipt
+// the gateway deletes events.
 func parseReceipt(payload []byte) (presence.Receipt, error) {
 	var r presence.Receipt
 	if len(payload) > maxCommand {
@@ -23,12 +23,13 @@ func parseReceipt(payload []byte) (presence.Receipt, error) {
 	return r, nil
 }
 
-// receipt notes what the city's database has. It counts only up to what was sent:
-// what nobody can have is not believed. What this process sent is known to the
-// last event, so that a receipt for more is wrong altogether. Of what the process
-// before sent, less may be known after a crash than was; then the rest goes
-// again, and is received again.
-func (u *Uplink) receipt(payload []byte, now bool) error {
+// receipt enters a receipt: the city's database has a stream's events up to one of them.
+// It counts only up to what was sent, as nobody can have more. Of its own stream this
+// process knows exactly what it sent, so a receipt for more is refused altogether. Of an
+// earlier stream, less may be known after a crash than was sent: then the receipt counts
+// up to what is known, the rest goes again, and the city confirms it again. A live
+// receipt is not a retained one.
+func (u *Uplink) receipt(payload []byte, live bool) error {
 	if !u.opt.Receipts {
 		return errors.New("receipts are not switched on")
 	}
@@ -49,7 +50,7 @@ func (u *Uplink) receipt(payload []byte, now bool) error {
 	if pos > sent && r.Stream == u.opt.Journal.Stream() {
 		return fmt.Errorf("receipt for %s-%d, which was not sent yet", r.Stream, r.Upto)
 	}
-	u.received(u.ledger.receive(r.Stream, min(pos, sent), now))
+	u.received(u.ledger.receive(r.Stream, min(pos, sent), live))
 	u.opt.Journal.NoteUnanswered(u.ledger.unanswered())
 	if pos > sent {
 		return fmt.Errorf("receipt for %s-%d, which is not known to have been sent: it counts only up to what was", r.Stream, r.Upto)
@@ -57,7 +58,8 @@ func (u *Uplink) receipt(payload []byte, now bool) error {
 	return nil
 }
 
-// received moves the cursor, if it does move: from is where it was.
+// received counts the events between two positions of the cursor as received, and moves
+// the journal's cursor, if there are any.
 func (u *Uplink) received(from, to uint64) {
 	if to <= from {
 		return

@@ -11,16 +11,16 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// refusalInterval spaces the lines of the log about refused messages: whoever
-// floods the line shall not flood the log as well.
+// rejectionInterval is the least time between two lines of the gateway's own log about
+// rejected messages, so that a flood of messages does not become a flood of lines.
 const rejectionInterval = 5 * time.Second
 
-// How often the city is told of refused messages: so many at once, and one each
-// interval after that.
+// rejectionsAtOnce is how many rejected messages in a row the city's topic `log` is told
+// of; after that it is one each rejectionInterval.
 const rejectionsAtOnce = 20
 
-// refused counts a message of the broker that was not as it should be, and tells
-// the city, if there is a connection.
+// reject counts a message from the broker that is not as it should be, and logs it, also
+// on the topic `log` if there is a connection.
 func (u *Uplink) reject(topic string, why error) {
 	if u.rejectionBudget.allow(time.Now()) {
 		u.Log(u.logLine(topic, why))
@@ -39,13 +39,12 @@ func (u *Uplink) reject(topic string, why error) {
 	u.opt.Log.Warn("refused a message from the broker", "topic", clip(topic), "reason", why, "refused", n)
 }
 
-// clip is a topic as the log names it: whoever sends may have made it as long as a
-// topic can be.
+// clip shortens a topic for the log: whoever sent the message chose its length.
 func clip(topic string) string {
 	return fmt.Sprintf("%.80s", strings.ToValidUTF8(topic, "\uFFFD"))
 }
 
-// logLine is a line of the log about a refused message.
+// logLine is the payload for the topic `log` about a rejected message.
 func (u *Uplink) logLine(topic string, why error) []byte {
 	b, err := json.Marshal(presence.LogLine{
 		Time: u.now(), Level: slog.LevelWarn.String(), Text: "refused a message from the broker",
@@ -57,13 +56,15 @@ func (u *Uplink) logLine(topic string, why error) []byte {
 	return b
 }
 
-// bucket lets a few things through at once, and more only as time passes.
+// bucket is a token bucket: it allows rejectionsAtOnce things at once, and one more each
+// rejectionInterval.
 type bucket struct {
 	mu    sync.Mutex
-	spent int       // of toldAtOnce
-	since time.Time // when the oldest of those comes back
+	spent int       // tokens taken
+	since time.Time // when a token last came back
 }
 
+// allow takes a token, and reports whether there was one.
 func (b *bucket) allow(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,12 +10,12 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// rememberedAnswers is how many answers are kept for commands that come again.
+// rememberedReplies is how many replies are kept for commands that come again.
 const rememberedReplies = 32
 
-// answers remembers what the latest commands were answered: one that comes
-// again, as QoS 1 allows, is answered the same and not carried out twice. Only
-// the goroutine that handles commands uses it.
+// replies remembers the replies to the latest commands: one that the broker delivers
+// again, as QoS 1 allows, gets the same reply and is not carried out twice. Only the
+// goroutine that handles commands uses it.
 type replies struct {
 	latest []repliedCommand // oldest first
 }
@@ -41,8 +41,8 @@ func (a *replies) add(command string, r presence.Reply) {
 	a.latest = append(a.latest, repliedCommand{command, r})
 }
 
-// reply answers a command, and waits until the broker has the answer: whoever
-// sends commands without end must not have answers gather without end.
+// reply publishes the reply to a command and waits for its PUBACK, so that replies
+// do not pile up in memory however many commands somebody sends.
 func (s *session) reply(ctx context.Context, name string, r presence.Reply) error {
 	if strings.ContainsAny(name, "+#") || name == "" || len(name) > maxName {
 		return nil // nothing can be published there
@@ -63,7 +63,7 @@ func (s *session) reply(ctx context.Context, name string, r presence.Reply) erro
 		if b, err = json.Marshal(short); err != nil {
 			return fmt.Errorf("encode reply: %w", err)
 		}
-		topic += " (short)" // it says nothing of the long one
+		topic += " (short)" // its PUBACK does not mean that the broker takes the long one
 		p := &post{topic: topic, size: len(b), token: s.client.Publish(s.u.prefix+"reply/"+name, 1, false, b)}
 		return s.awaitPost(ctx, p)
 	}

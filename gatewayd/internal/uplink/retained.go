@@ -10,9 +10,9 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// Retain keeps a document for a topic behind the gateway's prefix and publishes
-// it, retained, now if there is a connection and at the start of each. An empty
-// one clears the topic.
+// Retain keeps a document for a topic behind the gateway's prefix, and publishes it as a
+// retained message: now if there is a connection, and at the start of each. An empty
+// document clears the topic.
 func (u *Uplink) Retain(topic string, payload []byte) {
 	u.mu.Lock()
 	u.retained[topic] = payload
@@ -20,18 +20,20 @@ func (u *Uplink) Retain(topic string, payload []byte) {
 	u.publishSoon(topic)
 }
 
-// say has a topic's document published.
+// publishSoon has the connection publish a topic's document, or the next connection if
+// there is none.
 func (u *Uplink) publishSoon(topic string) {
 	u.mu.Lock()
 	u.unpublished[topic] = struct{}{}
 	u.mu.Unlock()
 	select {
 	case u.documentsChanged <- struct{}{}:
-	default: // somebody said so already
+	default: // it is signalled already
 	}
 }
 
-// tell publishes documents and lines of the log.
+// publishDocumentsAndLog publishes retained documents that changed, and lines of the
+// log, until the context ends.
 func (s *session) publishDocumentsAndLog(ctx context.Context) error {
 	u := s.u
 	var restate <-chan time.Time // never
@@ -56,9 +58,9 @@ func (s *session) publishDocumentsAndLog(ctx context.Context) error {
 	}
 }
 
-// tellDocuments publishes what is to be said, and waits until the broker has it:
-// no more than a document of each topic is ever on its way. If the line breaks
-// before, the next connection publishes all of them again.
+// publishDocuments publishes the documents that changed and waits for their PUBACKs, so
+// that at most one document of each topic is on its way. If the connection is lost
+// before, the next one publishes all documents again.
 func (s *session) publishDocuments(ctx context.Context) error {
 	u := s.u
 	var alone []string
@@ -86,22 +88,22 @@ func (s *session) publishDocuments(ctx context.Context) error {
 	return nil
 }
 
-// tellLine publishes a line of the log, which nothing acknowledges.
+// publishLogLine publishes a line of the log, at QoS 0.
 func (s *session) publishLogLine(line []byte) {
 	if !s.u.suspects.mayLog(len(line)) {
 		return
 	}
-	s.exclusive.RLock()
-	defer s.exclusive.RUnlock()
+	s.alongside.RLock()
+	defer s.alongside.RUnlock()
 	s.postsMu.Lock()
 	s.lineSize, s.lineSent = len(line), time.Now()
 	s.postsMu.Unlock()
 	s.client.Publish(s.u.prefix+"log", 0, false, line)
 }
 
-// restate has everything retained said once more: somebody may have cleared or
-// overwritten it at the broker, and a broker that has lost it would not say.
-// Health is left out, for it is made anew as often.
+// restate has all retained documents published once more: somebody may have cleared or
+// overwritten them at the broker, or the broker may have lost them, and nothing tells
+// the gateway of that. The health document is left out, as a new one comes as often.
 func (u *Uplink) restate() {
 	rival := u.Rival()
 	u.mu.Lock()
@@ -113,7 +115,7 @@ func (u *Uplink) restate() {
 		}
 	}
 	u.mu.Unlock()
-	if !rival { // two gateways that contradict each other would never end
+	if !rival { // two gateways under one id would contradict each other without end
 		topics = append(topics, "status")
 	}
 	for _, topic := range topics {
@@ -121,7 +123,8 @@ func (u *Uplink) restate() {
 	}
 }
 
-// takeUnsaid takes the documents that are to be published now.
+// popUnpublished returns the documents that are to be published, and marks them as
+// published.
 func (u *Uplink) popUnpublished() map[string][]byte {
 	u.mu.Lock()
 	defer u.mu.Unlock()

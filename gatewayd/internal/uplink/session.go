@@ -20,47 +20,52 @@ type session struct {
 	own         chan message // on the gateway's own topics
 	documents   chan message // on topics of Options.Documents
 	time        *cityTime
-	lost        chan error
-	reconnected bool // this process was connected before
-	// The sender of events takes a place before it publishes, the collector gives
-	// it back after the PUBACK.
+	lost        chan error // has room for one: why paho says that the connection is gone
+	reconnected bool       // this process was connected before
+	// places is the window: the sender puts something in before it publishes an event,
+	// the collector takes it out after the PUBACK.
 	places     chan struct{}
 	lastPUBACK atomic.Int64 // when the broker last acknowledged anything, in ns since 1970
 	unacked    []sent       // events without a PUBACK, at the end
 
-	cleared int // alerts of earlier processes, under the uplink's mutex
+	cleared int // alerts of earlier processes that were cleared; under the uplink's mutex
 
-	exclusive sync.RWMutex // held for writing while one publication goes alone
-	postsMu   sync.Mutex
-	posts     []*post   // documents and replies without a PUBACK
-	lineSize  int       // size of the latest line of the log
-	lineSent  time.Time // when that was
+	// alongside is held for reading to publish something alongside other messages, and
+	// for writing to publish something alone.
+	alongside sync.RWMutex
 
-	mu     sync.RWMutex // held for reading while a message is put in its place
+	postsMu  sync.Mutex
+	posts    []*post   // documents and replies without a PUBACK
+	lineSize int       // of the latest line of the log, in bytes
+	lineSent time.Time // when that was sent
+
+	mu     sync.RWMutex // held for reading while a message from the broker is dispatched
 	socket *coalescing
 	ended  bool
 }
 
-// inboundRoom is how many messages of a kind from the broker may wait. More are
-// dropped and counted: the city asks little, and only a flood asks more.
+// inboundRoom is how many messages of a kind from the broker may wait. Others are
+// dropped and counted: a city sends far fewer.
 const inboundRoom = 64
 
 // documentRoom is inboundRoom for documents, which are large.
 const documentRoom = 8
 
-// publishWait bounds how long paho waits to take over a message. Its connection
-// takes every write at once (see coalescing), so it is only waited for when the
-// connection was lost a moment ago: paho then waits the whole time for nobody.
+// publishWait bounds how long Publish waits until paho's writer takes the message over.
+// As a rule that is at once, for the connection accepts every write (see coalescing).
+// But in the moment after a connection was lost nobody takes it over any more, and
+// Publish waits for the whole of this time.
 const publishWait = time.Second
 
+// errLost is why a session ended whose connection was lost.
 var errLost = errors.New("the connection was lost")
 
-// closedSoon is how soon a broker closes a connection over a message that it
+// closedSoon is within what time a broker closes the connection over a message that it
 // does not allow.
 const closedSoon = time.Second
 
-// session connects, works until the connection ends or the context does, and
-// says why it ended.
+// session connects to the broker, works until the connection or the context ends, and
+// returns why it ended.
 func (u *Uplink) session(ctx context.Context) error {
 	s := &session{
 		u:         u,
@@ -80,7 +85,7 @@ func (u *Uplink) session(ctx context.Context) error {
 	defer s.hangUp(connect)
 	err = s.wait(ctx, connect, u.limits.Connect+time.Second)
 	if ctx.Err() != nil && connect.WaitTimeout(u.limits.Goodbye/2) && connect.Error() == nil {
-		err = nil // the broker knows of it already, and of its will
+		err = nil // the broker has accepted the connection and holds its will: a goodbye is due
 	}
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", u.opt.Address, plain(err))
@@ -92,8 +97,8 @@ func (u *Uplink) session(ctx context.Context) error {
 	return err
 }
 
-// work does what a connection is there for until it ends or the context does,
-// and says why it ended.
+// work runs everything that goes over a connection, each in a goroutine of its own,
+// until the first of them ends, and returns why.
 func (s *session) work(ctx context.Context) error {
 	u := s.u
 	if err := s.greet(ctx); err != nil {
