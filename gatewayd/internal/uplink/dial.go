@@ -22,7 +22,7 @@ import (
 // TCP_USER_TIMEOUT).
 const unackedTimeout = 20 * time.Second
 
-// dialer makes the function that opens a connection, and tells opened of it.
+// dialer returns the function that opens a connection and calls opened with it.
 // Certificates are read at each connection, so that a renewed one is taken up
 // without a restart.
 func (u *Uplink) dialer(ctx context.Context, opened func(*coalescing)) (mqtt.OpenConnectionFunc, error) {
@@ -57,7 +57,7 @@ func (u *Uplink) dialer(ctx context.Context, opened func(*coalescing)) (mqtt.Ope
 	}, nil
 }
 
-// dialTCP opens the connection beneath.
+// dialTCP opens the TCP connection below MQTT and TLS.
 func (u *Uplink) dialTCP(ctx context.Context) (net.Conn, error) {
 	dialer := &net.Dialer{
 		Control: func(_, _ string, c syscall.RawConn) error {

@@ -13,36 +13,36 @@ import (
 
 // Journal is what the uplink needs of the journal.
 type Journal interface {
-	// Cursor is the position up to which all is delivered.
+	// Cursor is the position up to which everything is delivered.
 	Cursor() uint64
 	// End is the newest durable position.
 	End() uint64
-	// Next returns up to limit records behind a position, and blocks until there
-	// is at least one.
+	// Next returns up to limit entries behind a position, and blocks until there is at
+	// least one.
 	Next(ctx context.Context, after uint64, limit int) ([]presence.Entry, error)
-	// Ack notes that all up to a position is delivered.
+	// Ack notes that everything up to a position is delivered.
 	Ack(pos uint64)
 	// Stream is the stream to which new events are added.
 	Stream() presence.ID
-	// Save makes a small note durable in place of the one of the same name, and Load
-	// returns it, nothing if there is none.
+	// Save makes a small note durable in place of the one of the same name. Load returns
+	// a note, nil if there is none of that name.
 	Save(name string, data []byte) error
 	Load(name string) ([]byte, error)
-	// Place is the position that a stream's event has or had: it may have been
-	// forgotten, or be gone because its time was over. False where there never
-	// was such an event, or nothing of its stream is left.
+	// Place is the position that an event has or had: the event itself may be gone by
+	// now. It is false if there never was such an event, or if nothing of its stream is
+	// left.
 	Place(stream presence.ID, seq uint64) (pos uint64, found bool)
 	// Oldest is the oldest position.
 	Oldest() uint64
 	// Sent is the newest position that is known to have been sent.
 	Sent() uint64
-	// NoteSent notes how far that is by now. It becomes durable with some later
-	// commit: what is known after a crash was sent, and more may have been.
+	// NoteSent notes that position. It becomes durable with some later commit, so that
+	// after a crash more may have been sent than is known.
 	NoteSent(pos uint64)
-	// Unanswered is the position up to which the broker has everything although
-	// the city did not answer when some of it went again; 0 where it did.
+	// Unanswered is the position up to which the broker has acknowledged everything
+	// while the city did not answer to what went again; 0 if it did.
 	Unanswered() uint64
-	// NoteUnanswered notes that, in the same way.
+	// NoteUnanswered notes that position, which becomes durable like that of NoteSent.
 	NoteUnanswered(pos uint64)
 
 	// Revisions returns the saved revisions of the events from..to, by position.
@@ -79,7 +79,7 @@ type Times interface {
 	Changed() <-chan struct{}
 }
 
-// City knows what the city says. The errors tell why it did not say it.
+// City verifies the city's signatures. An error says why a message is not the city's.
 type City interface {
 	Receipt(presence.Receipt) error
 	Time(presence.TimeReply) error
@@ -100,7 +100,7 @@ type Options struct {
 	CAFile       string // "": the system's certificates
 	CertFile     string
 	KeyFile      string
-	CertTime     func() time.Time // by which certificates are judged; nil: the system's clock
+	CertTime     func() time.Time // at which certificates must be valid; nil: the system's clock
 	Username     string
 	PasswordFile string
 	Window       int  // events in flight
@@ -110,41 +110,42 @@ type Options struct {
 	Times    Times
 	Now      func() presence.Reading
 	Commands map[string]CommandFunc
-	// City, if set, knows what the city says by its signature: then receipts and
-	// the time count only signed.
+	// City, if set, verifies signatures: then receipts and the time count only if they
+	// are signed.
 	City City
-	// CityTime, if set, bounds what the city can say that the time is; a zero
-	// instant bounds nothing.
+	// CityTime, if set, returns the earliest and the latest time that the city's answer
+	// can be; a zero instant is no bound.
 	CityTime func() (from, to time.Time)
-	// NotBefore, if set, is an instant that has certainly passed, for while the
-	// time is unknown; zero where none is known.
+	// NotBefore, if set, is an instant that has certainly passed, for while the present
+	// is unknown; zero if none is known.
 	NotBefore func() time.Time
-	// Anchor, if set, is told what the city says of the time: utc was right at
-	// the reading, within so much. The city is asked only over TLS.
+	// Anchor, if set, gets the city's time: at the reading it was utc, give or take
+	// within. The city is asked only over TLS, or if City is set.
 	Anchor func(at presence.Reading, utc time.Time, within time.Duration)
-	// Documents are handed what the city publishes under a topic behind the
-	// gateway's prefix, retained or not: all of a topic in order, one at a time,
-	// and the retained one again at each connection. Nothing has been checked
-	// but the size; an empty payload is the end of a retained document. The
-	// payload stays with whom it is handed to.
+	// Documents are called with what the city publishes on their topic, which is named
+	// without the gateway's prefix, retained or not: one document at a time, in order,
+	// and the retained one again at each connection. Only the size has been checked. An
+	// empty payload means that the retained document was cleared. The payload belongs
+	// to the function.
 	Documents map[string]func(payload []byte)
 	Log       *slog.Logger
-	// Restate is how often what is retained is said once more, for somebody may
-	// have cleared or overwritten it at the broker; 0 for never.
+	// Restate is how often all retained documents are published again, as somebody may
+	// have cleared or overwritten them at the broker; 0: never.
 	Restate time.Duration
-	// BrokerCertificate, if set, is told at each connection over TLS which
-	// certificate of the broker's chain, without its root, ends first.
+	// BrokerCertificate, if set, is called at each connection over TLS with the
+	// certificate of the broker's chain, without its root, that expires first.
 	BrokerCertificate func(*x509.Certificate)
-	// Greeted, if set, is called at the start of each connection, before what is
-	// retained is published: what says that there is none is renewed by then.
+	// Greeted, if set, is called at the start of each connection, before the retained
+	// documents are published, so that those that say there is no connection can be
+	// replaced.
 	Greeted func()
 
-	// Beat, if set, is told at each step within what time the next one comes:
-	// 0 before work, the bound of a wait before the wait, less than 0 before
+	// Beat, if set, is called at each step with the time within which the next step
+	// comes: 0 before work, the bound of a wait before the wait, less than 0 before
 	// waiting for an event, which may take for ever.
 	Beat func(next time.Duration)
 
-	// Dial, if set, opens the connection beneath MQTT and TLS in place of TCP.
+	// Dial, if set, opens the connection below MQTT and TLS in place of TCP.
 	Dial func(context.Context) (net.Conn, error)
 
 	// Limits bounds waiting; zero values are the defaults.
@@ -159,7 +160,7 @@ type Limits struct {
 	Ping        time.Duration // for the answer to a ping: 4 s
 	RetryMin    time.Duration // between two attempts to connect: 1 s
 	RetryMax    time.Duration // 60 s
-	Held        time.Duration // for which a connection must have lasted for the next attempt to be made soon: 10 s
+	Held        time.Duration // for how long a connection must have lasted for the next attempt to be made soon: 10 s
 	Goodbye     time.Duration // for the last message: 1 s
 	Receipt     time.Duration // for a receipt before the oldest events without one go again: 1 min
 	ReceiptMax  time.Duration // the same while the city does not answer to that: doubled up to 1 h

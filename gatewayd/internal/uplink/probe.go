@@ -31,12 +31,12 @@ const (
 	StepSize      Step = "size" // a packet as large as a gateway's documents is taken
 )
 
-// probeTopic is where a probe publishes, behind the gateway's prefix: nothing,
-// retained, which clears an alert that there never is.
+// probeTopic is where a probe publishes, behind the gateway's prefix: an empty retained
+// message, which clears an alert that never exists.
 const probeTopic = "alert/doctor"
 
-// probeSize is the size in bytes of a packet that every broker must take: the
-// health document of a gateway with several readers, or an alert.
+// probeSize is the size in bytes of a packet that every broker must accept: that of the
+// health document of a gateway with several readers.
 const probeSize = 4 << 10
 
 // Probe is what was found on the way to the broker.
@@ -50,11 +50,11 @@ type Probe struct {
 	Certificate *x509.Certificate
 }
 
-// Try takes the way to the broker as an uplink would, and tells how far it gets.
-// It takes part as nobody: no event, no will, no status.
+// Try takes the steps to the broker that an uplink would take, and returns how far it
+// got. It publishes no event and no status, and sets no will.
 //
-// With reach it stops before CONNECT, which would throw a gateway off the broker
-// that runs under the same id.
+// With reach it stops before CONNECT, because of which the broker would disconnect a
+// gateway that runs under the same id.
 func Try(ctx context.Context, opt Options, reach bool) Probe {
 	p := Probe{}
 	opt.BrokerCertificate = func(cert *x509.Certificate) { p.Certificate = cert }
@@ -68,7 +68,7 @@ func Try(ctx context.Context, opt Options, reach bool) Probe {
 	return p
 }
 
-// reach resolves the broker's name, connects to it and shakes hands.
+// reach resolves the broker's name, connects to it and does the TLS handshake.
 func (u *Uplink) reach(ctx context.Context) (Step, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.limits.Connect)
 	defer cancel()
@@ -101,8 +101,8 @@ func (u *Uplink) reach(ctx context.Context) (Step, error) {
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return StepTLS, err
 	}
-	// With TLS 1.3 a broker's refusal of a certificate comes after the
-	// handshake. Before CONNECT it has nothing else to say.
+	// With TLS 1.3 a broker refuses the gateway's certificate after the handshake. Before
+	// CONNECT it sends nothing else.
 	if err := conn.SetReadDeadline(time.Now().Add(refusalWait)); err != nil {
 		return StepTLS, err
 	}
@@ -168,13 +168,13 @@ func (u *Uplink) roundTrip(ctx context.Context) (Step, []string, error) {
 		return StepPublish, denied, lossReason(err, lost)
 	}
 	if slices.Contains(denied, "alert/+") {
-		return "", denied, nil // it cannot come back
+		return "", denied, nil // the message cannot come back
 	}
 	if step, err := u.echo(ctx, heard, lost); err != nil {
 		return step, denied, err
 	}
-	// A large packet that nobody gets to see: the end of a subscription that
-	// there never was.
+	// A large packet without any effect: an UNSUBSCRIBE from a topic to which nobody
+	// subscribed.
 	never := u.prefix + probeTopic + "/" + strings.Repeat("x", probeSize)
 	if err := s.wait(ctx, s.client.Unsubscribe(never), u.limits.PubAck); err != nil {
 		return StepSize, denied, fmt.Errorf("over a packet of %d bytes: %w", probeSize, lossReason(err, lost))
@@ -182,10 +182,9 @@ func (u *Uplink) roundTrip(ctx context.Context) (Step, []string, error) {
 	return "", denied, nil
 }
 
-// echo waits for what was published.
+// echo waits until the broker sends back what was published.
 func (u *Uplink) echo(ctx context.Context, heard <-chan struct{}, lost <-chan error) (Step, error) {
-	// A broker that denies a topic says nothing of it in MQTT 3.1.1: it
-	// acknowledges the message and drops it.
+	// In MQTT 3.1.1 a broker that denies a topic acknowledges the message and drops it.
 	timer := time.NewTimer(echoWait)
 	defer timer.Stop()
 	select {
@@ -203,8 +202,8 @@ func (u *Uplink) echo(ctx context.Context, heard <-chan struct{}, lost <-chan er
 // echoWait is how long a message may take to the broker and back.
 const echoWait = 5 * time.Second
 
-// why prefers the reason why the connection was lost: paho tells its tokens
-// first, in words of its own.
+// lossReason returns why the connection was lost, or the error of a token if that does
+// not become known: paho completes its tokens first, with errors of its own.
 func lossReason(err error, lost <-chan error) error {
 	timer := time.NewTimer(publishWait)
 	defer timer.Stop()

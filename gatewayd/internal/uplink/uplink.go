@@ -14,8 +14,8 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// Uplink is the line to the city. Its methods may be called from any goroutine,
-// and none but Run and Drained waits for the line.
+// Uplink is the connection to the city. Its methods may be called from any goroutine,
+// and only Run and Drained wait for the broker.
 type Uplink struct {
 	opt              Options
 	limits           Limits
@@ -30,34 +30,34 @@ type Uplink struct {
 	suspects         *suspects
 	dial             func(context.Context) (net.Conn, error)
 	published        atomic.Int64
-	documentsChanged chan struct{} // has room for one: a document is not yet said
-	lines            chan []byte   // of the log, not yet said
+	documentsChanged chan struct{} // has room for one: there is an unpublished document
+	lines            chan []byte   // of the log, to be published
 
 	mu                 sync.Mutex
-	retained           map[string][]byte   // the last document of each topic
+	retained           map[string][]byte   // the present document of each topic
 	unpublished        map[string]struct{} // topics whose document is to be published
 	contested          map[string]struct{} // topics of alerts where the broker has something else
 	connected          bool
-	since              time.Time // when the line went, or the uplink was made
+	since              time.Time // when the last connection ended, or the uplink was made
 	greeted            int       // connections so far
-	denied             []string
-	announced          time.Time // when this connection said that the gateway is online; zero: it may not
-	heard              bool      // the broker has passed that on
+	denied             []string  // see Denied
+	announced          time.Time // when this connection published that the gateway is online; zero: it did not
+	heard              bool      // the broker has passed that on to this gateway
 	stats              presence.MQTTHealth
 	oldest             time.Time     // when the oldest event in flight was sent
-	rival              time.Time     // when another gateway was last seen under our id
-	timeHangUps        int           // connections in a row that ended over a question for the time
-	askAfter           time.Time     // nobody is asked for the time before
+	rival              time.Time     // when another gateway was last seen under this one's id
+	timeHangUps        int           // connections in a row that ended right after a question for the time
+	askAfter           time.Time     // no question before this
 	progress           chan struct{} // closed and replaced when the cursor moves
-	rejectionLogged    time.Time     // when a refusal was last logged
-	rejectionBudget    bucket        // of refusals to the city
-	rejectionsUnlogged int64         // refusals that were not logged since
+	rejectionLogged    time.Time     // when a rejected message was last logged
+	rejectionBudget    bucket        // of lines about rejected messages on the topic `log`
+	rejectionsUnlogged int64         // rejected messages since rejectionLogged
 	early              uint64        // taps up to here were sent ahead of their turn
-	learnt             bool          // the next connection may get further than the last one
+	learnt             bool          // the next connection may get further than the last one (see learn)
 	farewell           string        // the reason that the goodbye gives
 }
 
-// logRoom is how many lines of the log may wait for the line.
+// logRoom is how many lines of the log may wait to be published.
 const logRoom = 32
 
 // New makes an uplink; Run makes it work.
@@ -125,8 +125,8 @@ func (u *Uplink) Run(ctx context.Context) error {
 		learnt := u.learnt
 		u.learnt = false
 		u.mu.Unlock()
-		// Two gateways under one id throw each other off the broker: they must
-		// not do it at full speed.
+		// A broker disconnects a client when another connects under its id: two gateways
+		// with the same id must not do that to each other at full speed.
 		if (learnt || time.Since(started) > u.limits.Held) && !u.Rival() {
 			wait.Reset()
 		}
@@ -145,16 +145,15 @@ func (u *Uplink) beat(next time.Duration) {
 	}
 }
 
-// Leave sets the reason that the goodbye gives, which is presence.ReasonStop
-// where nobody says otherwise.
+// Leave sets the reason that the goodbye gives; by default it is presence.ReasonStop.
 func (u *Uplink) Leave(reason string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.farewell = reason
 }
 
-// Log hands a line to the city if there is a connection that takes it, and
-// forgets it otherwise.
+// Log publishes a line on the topic `log` if there is a connection and room for the
+// line, and drops it otherwise.
 func (u *Uplink) Log(line []byte) {
 	u.mu.Lock()
 	connected := u.connected
@@ -168,7 +167,7 @@ func (u *Uplink) Log(line []byte) {
 	}
 }
 
-// Stats says how the line fares.
+// Stats is the uplink's part of the health document.
 func (u *Uplink) Stats() presence.MQTTHealth {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -186,8 +185,8 @@ func (u *Uplink) Stats() presence.MQTTHealth {
 	return h
 }
 
-// Rival reports whether another gateway has used this one's id lately: the two
-// throw each other off the broker.
+// Rival reports whether another gateway has used this one's id within the last 10
+// minutes. Each of the two makes the broker disconnect the other.
 func (u *Uplink) Rival() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -202,10 +201,10 @@ func (u *Uplink) Denied() []string {
 	return slices.Clone(u.denied)
 }
 
-// Unheard reports that the broker acknowledged, long ago, that this gateway is
-// online, but did not pass it on, although the gateway subscribes to that. In
-// MQTT 3.1.1 that is all that shows of a broker that denies a gateway its
-// topics: what is published is acknowledged and thrown away.
+// Unheard reports whether the broker has acknowledged the gateway's status, but has not
+// passed it on to the gateway itself, which subscribes to it. In MQTT 3.1.1 a broker that
+// denies a gateway its topics shows in no other way: it acknowledges what is published
+// and drops it.
 func (u *Uplink) Unheard() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -236,7 +235,7 @@ func (u *Uplink) RevisionsOutOfTurn(ctx context.Context, entries []presence.Entr
 	return u.revisions.revise(ctx, entries, u.ledger.publishedUpto(), bestKnownOutOfTurn)
 }
 
-// delivered moves the cursor.
+// delivered moves the journal's cursor and wakes Drained.
 func (u *Uplink) delivered(pos uint64) {
 	u.opt.Journal.Ack(pos)
 	u.mu.Lock()
@@ -245,7 +244,7 @@ func (u *Uplink) delivered(pos uint64) {
 	u.progress = make(chan struct{})
 }
 
-// now prints the present time as the documents do, nil while it is unknown.
+// now is the present time as the documents print it, nil while it is unknown.
 func (u *Uplink) now() *string {
 	t := u.opt.Times.Timing(u.opt.Now())
 	if !t.Within(presence.Roughly) {
@@ -255,7 +254,7 @@ func (u *Uplink) now() *string {
 	return &text
 }
 
-// stalled says for how long nothing came.
+// stalled is why a connection is given up over which no acknowledgement comes.
 func stalled(d time.Duration) error {
 	return fmt.Errorf("the broker does not acknowledge: nothing for %s", d)
 }
