@@ -58,7 +58,7 @@ type bounded struct {
 	net.Conn
 	ahead   *bufio.Reader
 	filters int                           // subscriptions, all in one SUBSCRIBE
-	passed  func(topic string, why error) // is told of each message that was passed over
+	passed  func(topic string, why error) // called for each message that was passed over
 	rest    int                           // bytes of the packet still to come
 }
 

@@ -43,7 +43,7 @@ func onlyTX(payload []byte) []byte {
 }
 
 // parseCommand reads a command. With an error it still returns the transaction
-// id, if that could be read, so that the sender can be told.
+// id, if that could be read, so that the sender can get a reply.
 func parseCommand(payload []byte) (command, error) {
 	var c command
 	if !utf8.Valid(payload) {

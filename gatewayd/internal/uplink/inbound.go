@@ -56,7 +56,7 @@ func (s *session) dispatch(m mqtt.Message) {
 			s.u.reject(m.Topic(), fmt.Errorf("%d bytes: at most %d", waits.size, most))
 			return
 		}
-		waits.payload = onlyTX(m.Payload()) // so that the sender can be told
+		waits.payload = onlyTX(m.Payload()) // so that the sender gets a reply
 	}
 	select {
 	case queue <- waits:

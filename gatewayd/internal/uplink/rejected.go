@@ -15,7 +15,7 @@ import (
 // rejected messages, so that a flood of messages does not become a flood of lines.
 const rejectionInterval = 5 * time.Second
 
-// rejectionsAtOnce is how many rejected messages in a row the city's topic `log` is told
+// rejectionsAtOnce is how many rejected messages in a row are reported on the topic `log`
 // of; after that it is one each rejectionInterval.
 const rejectionsAtOnce = 20
 

@@ -88,8 +88,10 @@ func (r *revisions) revise(ctx context.Context, entries []presence.Entry, publis
 			revision.Timing = now
 			with = append(with, revision)
 		case first && !now.SameAs(revision.Timing):
-			// After a crash the next process would take Raw as published: it does
-			// not see that this one knew less.
+			// If this were not on disk, a process after a crash would assume that Raw was
+			// published under rev 0. Where now improves on Raw that does no harm: that
+			// process knows as much, and publishes rev 1. Here it might publish Raw
+			// itself, under the same rev 0.
 			revision.Timing = now
 			before = append(before, revision)
 		case first:
