@@ -169,25 +169,6 @@ func openChip(r config.Reader) (doctor.Chip, error) {
 	return configured.OpenChip(r, slog.New(slog.DiscardHandler))
 }
 
-// healthOf asks the gateway that runs on a state directory. Its process is known
-// also where it does not answer.
-func healthOf(ctx context.Context, stateDir string) (*presence.Health, int, error) {
-	d, err := control.Dial(stateDir)
-	if err != nil {
-		return nil, 0, err
-	}
-	body, err := d.Report(ctx)
-	if err != nil {
-		return nil, d.PID(), err
-	}
-	defer body.Close()
-	var h presence.Health
-	if err := json.NewDecoder(body).Decode(&h); err != nil {
-		return nil, d.PID(), fmt.Errorf("read answer: %w", err)
-	}
-	return &h, d.PID(), nil
-}
-
 // self is the account that asks.
 func self() pi.Account {
 	a := pi.Account{Name: fmt.Sprint(os.Getuid()), UID: os.Getuid(), Groups: []int{os.Getgid()}}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -30,10 +29,10 @@ type exportCmd struct {
 // wanted is what the flags ask for.
 func (e exportCmd) wanted(now time.Time, loc *time.Location) (x export.Request, err error) {
 	x.Format, x.Lang = e.Format, e.Lang
-	if x.Since, err = parseInstant(e.Since, now, loc); err != nil {
+	if x.Since, err = export.ParseInstant(e.Since, now, loc); err != nil {
 		return x, fmt.Errorf("--since: %w", err)
 	}
-	if x.Until, err = parseInstant(e.Until, now, loc); err != nil {
+	if x.Until, err = export.ParseInstant(e.Until, now, loc); err != nil {
 		return x, fmt.Errorf("--until: %w", err)
 	}
 	if !x.Since.IsZero() && !x.Until.IsZero() && !x.Since.Before(x.Until) {
@@ -89,6 +88,11 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 			return err
 		}
 	}
+	return exportFile(ctx, cfg, x, con)
+}
+
+// exportFile prints out of the journal's file, where no gateway runs.
+func exportFile(ctx context.Context, cfg *config.Config, x export.Request, con console) error {
 	file, err := journal.OpenReadOnly(configured.JournalPath(cfg))
 	if err != nil {
 		return noJournal(cfg.Gateway.StateDir, err)
@@ -132,36 +136,6 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 		return errors.New("the journal is damaged, and what cannot be read is not printed: gatewayd verify says what is wrong; a gateway that is started saves what it can and names the rest")
 	}
 	return nil
-}
-
-// noJournal says what it means that a journal cannot be opened for reading.
-func noJournal(stateDir string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no journal in %s: no gateway has recorded anything there, or gateway.state_dir is another", stateDir)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the journal in %s is not for user %d to read, and no gateway runs that could be asked: call it with sudo", stateDir, os.Getuid())
-	}
-	return err
-}
-
-// parseInstant reads the forms that a person types; "" is no bound.
-func parseInstant(s string, now time.Time, loc *time.Location) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if ago, err := config.ParseDuration(s); err == nil {
-		return now.Add(-ago), nil
-	}
-	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		return t, nil
-	}
-	for _, layout := range []string{"2006-01-02", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04:05"} {
-		if t, err := time.ParseInLocation(layout, s, loc); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q: want 2026-11-23, 2026-11-23T07:00, RFC 3339 or how long ago (24h, 7d, 1d12h)", s)
 }
 
 // offSince tells why a gateway does not run that was last alive at a reading.

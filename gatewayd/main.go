@@ -39,7 +39,7 @@ type cli struct {
 	Badge       badgeCmd       `cmd:"" help:"Print the badge id that this gateway sends for a card. Only root and the gateway's own user can: it takes the badge key."`
 	Certificate certificateCmd `cmd:"" help:"Tell whether the gateway could use a certificate's file, for whom it is and until when."`
 	Sim         simCmd         `cmd:"" help:"Drive the mocked hardware of a running gateway (readers with bus = \"sim\")."`
-	Sample      sampleCmd      `cmd:"" name:"config" help:"Print the reference configuration: every key with its meaning, unit, default and range."`
+	Reference   configCmd      `cmd:"" name:"config" help:"Print the reference configuration: every key with its meaning, unit, default and range."`
 	Version     versionCmd     `cmd:"" help:"Print version, commit and Go version."`
 	Manual      manualCmd      `cmd:"" hidden:""`
 }

@@ -6,14 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"slices"
 	"strings"
 	"time"
 
-	"presence/config"
 	"presence/drivers/card"
-	"presence/gatewayd/internal/backoff"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
@@ -23,33 +19,6 @@ type simCmd struct {
 	Tap    simTapCmd    `cmd:"" help:"Put cards into the field of a mocked reader and print the lamp's answer to each."`
 	Reader simReaderCmd `cmd:"" help:"Break a mocked reader, or mend it."`
 	Clock  simClockCmd  `cmd:"" help:"Set the mocked clock ([clock] source = \"sim\")."`
-}
-
-// daemonOf finds the running daemon of a configuration.
-func daemonOf(c *cli) (*control.Client, error) {
-	// Whoever may ask the daemon need not be able to read the badge key, and the
-	// configuration may be in the middle of being changed.
-	gateway, err := config.Basics(c.Config)
-	if err != nil {
-		return nil, err
-	}
-	d, err := control.Dial(gateway.StateDir)
-	return d, elsewhere(c.Config, gateway.StateDir, err)
-}
-
-// elsewhere adds to an error of a gateway that was looked for in vain that it may
-// well run in another folder, where the configuration could not say which.
-func elsewhere(path, stateDir string, err error) error {
-	var wrong config.Problems
-	if err == nil || !errors.As(config.Unsaid(path), &wrong) || len(wrong) == 0 {
-		return err
-	}
-	why := wrong[0]
-	if i := slices.IndexFunc(wrong, func(p config.Problem) bool { return p.Key == "gateway.state_dir" }); i >= 0 {
-		why = wrong[i]
-	}
-	return fmt.Errorf("%w; the gateway may run in another folder: %s was asked because the configuration names none that can be read (%s); gatewayd check names all that is wrong",
-		err, stateDir, why)
 }
 
 type simTapCmd struct {
@@ -154,23 +123,6 @@ func postTap(ctx context.Context, c *cli, tap sim.Tap) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return control.Post(ctx, d, "/sim/tap", tap)
-}
-
-// reloadPatience is how long a daemon that reloads is waited for.
-const reloadPatience = 5 * time.Second
-
-// afterReload asks a daemon that has said that it reloads: until it is there
-// again, also where the new configuration gives it another place.
-func afterReload(ctx context.Context, ask func() (io.ReadCloser, error)) (io.ReadCloser, error) {
-	deadline := time.Now().Add(reloadPatience)
-	for {
-		body, err := ask()
-		var gone *url.Error // no answer, or half of one: the old daemon leaves
-		away := errors.Is(err, control.ErrNotRunning) || errors.As(err, &gone)
-		if !away || time.Now().After(deadline) || !backoff.Sleep(ctx, 100*time.Millisecond) {
-			return body, err
-		}
-	}
 }
 
 type simReaderCmd struct {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"presence/config"
@@ -31,8 +32,14 @@ type Service struct {
 }
 
 // Run runs a configuration, and the good ones that come after it, until the
-// context ends or nothing can go on.
+// context ends or nothing can go on. The service manager's watchdog is fed all the
+// while, also while a gateway stops.
 func (s *Service) Run(ctx context.Context, cfg *config.Config) error {
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	watch.Go(func() { s.Systemd.Watch(watching) })
+	defer watch.Wait()
+	defer stopWatching()
 	d, err := s.open(cfg, Extras{})
 	for err == nil {
 		var next *successor

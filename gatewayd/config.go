@@ -6,10 +6,10 @@ import (
 	"presence/config"
 )
 
-type sampleCmd struct{}
+type configCmd struct{}
 
 // Run prints the commented reference, which is a valid configuration itself.
-func (sampleCmd) Run(con console) error {
+func (configCmd) Run(con console) error {
 	if _, err := con.out.Write(config.Reference()); err != nil {
 		return fmt.Errorf("print reference: %w", err)
 	}

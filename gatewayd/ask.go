@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"slices"
+	"time"
+
+	"presence/config"
+	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/presence"
+)
+
+// daemonOf finds the running daemon of a configuration.
+func daemonOf(c *cli) (*control.Client, error) {
+	// Whoever may ask the daemon need not be able to read the badge key, and the
+	// configuration may be in the middle of being changed.
+	gateway, err := config.Basics(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	d, err := control.Dial(gateway.StateDir)
+	return d, elsewhere(c.Config, gateway.StateDir, err)
+}
+
+// elsewhere adds to an error of a gateway that was looked for in vain that it may
+// well run in another folder, where the configuration could not say which.
+func elsewhere(path, stateDir string, err error) error {
+	var wrong config.Problems
+	if err == nil || !errors.As(config.Unsaid(path), &wrong) || len(wrong) == 0 {
+		return err
+	}
+	why := wrong[0]
+	if i := slices.IndexFunc(wrong, func(p config.Problem) bool { return p.Key == "gateway.state_dir" }); i >= 0 {
+		why = wrong[i]
+	}
+	return fmt.Errorf("%w; the gateway may run in another folder: %s was asked because the configuration names none that can be read (%s); gatewayd check names all that is wrong",
+		err, stateDir, why)
+}
+
+// healthOf asks the gateway that runs on a state directory. Its process is known
+// also where it does not answer.
+func healthOf(ctx context.Context, stateDir string) (*presence.Health, int, error) {
+	d, err := control.Dial(stateDir)
+	if err != nil {
+		return nil, 0, err
+	}
+	body, err := d.Report(ctx)
+	if err != nil {
+		return nil, d.PID(), err
+	}
+	defer body.Close()
+	var h presence.Health
+	if err := json.NewDecoder(body).Decode(&h); err != nil {
+		return nil, d.PID(), fmt.Errorf("read answer: %w", err)
+	}
+	return &h, d.PID(), nil
+}
+
+// reloadPatience is how long a daemon that reloads is waited for.
+const reloadPatience = 5 * time.Second
+
+// afterReload asks a daemon that has said that it reloads: until it is there
+// again, also where the new configuration gives it another place.
+func afterReload(ctx context.Context, ask func() (io.ReadCloser, error)) (io.ReadCloser, error) {
+	deadline := time.Now().Add(reloadPatience)
+	for {
+		body, err := ask()
+		var gone *url.Error // no answer, or half of one: the old daemon leaves
+		away := errors.Is(err, control.ErrNotRunning) || errors.As(err, &gone)
+		if !away || time.Now().After(deadline) || !backoff.Sleep(ctx, 100*time.Millisecond) {
+			return body, err
+		}
+	}
+}
+
+// noJournal says what it means that a journal cannot be opened for reading.
+func noJournal(stateDir string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no journal in %s: no gateway has recorded anything there, or gateway.state_dir is another", stateDir)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the journal in %s is not for user %d to read, and no gateway runs that could be asked: call it with sudo", stateDir, os.Getuid())
+	}
+	return err
+}
