@@ -9,8 +9,9 @@
 //
 // To add an alert:
 //
-//  1. In catalogue.go add a Kind to the constants and its row to the catalogue
-//     below them. Several kinds may share a code: the same complaint at another
+//  1. In catalogue.go add a Kind to the constants, and its row to the table in the
+//     file of what it is about (readers.go, journal.go, line.go, time.go,
+//     certificates.go, machine.go, documents.go). Several kinds may share a code: the same complaint at another
 //     level or in other words. A code with <name> in it is a family of codes, one
 //     for each thing that the alert is about.
 //  2. Where the trouble is seen, return Kind.Raise(values, names...) among the

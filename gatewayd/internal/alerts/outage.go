@@ -7,6 +7,41 @@ import "strings"
 // readers, receivers or tasks. They are on disk and never change their meaning.
 type Failure string
 
+// The failures that a sheet can show. The last four show in the journal itself
+// or in the health document, and have no alert of their own.
+const (
+	ReaderBroken  Failure = "reader-<name>"
+	ReceiverLost  Failure = "receiver-<name>"
+	TaskDead      Failure = "task-<name>"
+	JournalNoRoom Failure = "journal-full"
+	JournalShut   Failure = "journal-closed"
+	ClockUnknown  Failure = "clock-unknown" // nobody knew the time
+	PowerOff      Failure = "power-off"     // the machine was off or restarted without a goodbye
+	Crashed       Failure = "crashed"       // the gateway ended without a goodbye, the machine ran on
+	Stopped       Failure = "stopped"       // somebody stopped the gateway
+)
+
+// failures are the words for each.
+func failures() []struct {
+	failure Failure
+	id, en  string
+} {
+	return []struct {
+		failure Failure
+		id, en  string
+	}{
+		{ReaderBroken, `Pembaca kartu "{name}" tidak berfungsi`, `Badge reader "{name}" did not work`},
+		{ReceiverLost, `Penerima tag "{name}" tidak terhubung`, `Tag receiver "{name}" was not connected`},
+		{TaskDead, `Bagian "{name}" dari program gateway tidak berfungsi`, `The part "{name}" of the gateway program did not work`},
+		{JournalNoRoom, "Tidak ada tempat penyimpanan: tap ditolak (lampu merah)", "No room to record anything: taps were refused (red lamp)"},
+		{JournalShut, "Tempat penyimpanan tidak dapat dibuka: tap ditolak (lampu merah)", "The storage could not be opened: taps were refused (red lamp)"},
+		{ClockUnknown, "Jam perangkat tidak diketahui", "The device did not know the time"},
+		{PowerOff, "Perangkat mati atau dimulai ulang tanpa dimatikan dengan benar (misalnya listrik padam)", "The device was off, or restarted without being shut down (a power cut, for example)"},
+		{Crashed, "Program gateway berhenti mendadak", "The gateway program ended unexpectedly"},
+		{Stopped, "Program gateway dihentikan petugas", "The gateway program was stopped by somebody"},
+	}
+}
+
 // Outage is a failure of one thing.
 type Outage struct {
 	Failure Failure `cbor:"1,keyasint"`
