@@ -10,13 +10,14 @@
 // To add an alert:
 //
 //  1. In catalogue.go add a Kind to the constants, and its row to the table in the
-//     file of what it is about (readers.go, journal.go, line.go, time.go,
-//     certificates.go, machine.go, documents.go). Several kinds may share a code: the same complaint at another
-//     level or in other words. A code with <name> in it is a family of codes, one
-//     for each thing that the alert is about.
-//  2. Where the trouble is seen, return Kind.Raise(values, names...) among the
-//     conditions (in package main the functions in daemon.conditions; what a
-//     number of the health document shows, in package health).
+//     file of what it is about: readers.go, journal.go, line.go, time.go,
+//     certificates.go, machine.go or documents.go. Several kinds may share a code:
+//     the same complaint at another level or in other words. A code with <name> in
+//     it is a family of codes, one for each thing that the alert is about.
+//  2. Let it be raised. What a number of the health document shows is a row of the
+//     tables in package health (thresholds.go); all else is raised with
+//     Kind.Raise(values, names...) among the conditions of package gateway
+//     (conditions.go).
 //  3. Add the code to the schema alertCode in scripts/city/asyncapi.yaml and to
 //     a table of README.md. A test holds both against the catalogue.
 //

@@ -41,7 +41,8 @@ func machine(k Kind) (row, bool) {
 		}, true
 	case CardFailing:
 		return row{
-			code: "sd-errors", level: Warn,
+			// Errors on record; only a repair of the file system takes them back.
+			code: "sd-errors", level: Warn, limit: Limit{Raise: 1, Clear: 1},
 			id: "Sistem berkas mencatat galat pada kartu SD. Segera ganti kartu SD.",
 			en: "The file system has recorded errors of the SD card. Replace the SD card soon.",
 		}, true

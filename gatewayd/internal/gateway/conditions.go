@@ -10,12 +10,12 @@ import (
 	"presence/gatewayd/internal/uplink"
 )
 
-// conditions are the alerts that no number of the health document shows. Each
+// conditions are the alerts that do not follow from the health document itself. Each
 // function looks at one room and returns what a person should know of it,
 // nothing while all is well.
 func (d *Gateway) conditions() []alerts.Alert {
 	var as []alerts.Alert
-	for _, look := range []func() []alerts.Alert{
+	for _, of := range []func() []alerts.Alert{
 		d.taskConditions,
 		d.lampConditions,
 		d.silentReaders,
@@ -28,7 +28,7 @@ func (d *Gateway) conditions() []alerts.Alert {
 		d.boardConditions,
 		d.documentConditions,
 	} {
-		as = append(as, look()...)
+		as = append(as, of()...)
 	}
 	return as
 }

@@ -429,7 +429,7 @@ func (d *Gateway) commands() map[string]uplink.CommandFunc {
 			return json.RawMessage(`{"pong":true}`), nil
 		},
 		"report": func(context.Context, json.RawMessage) (json.RawMessage, error) {
-			return json.Marshal(d.monitor.Look())
+			return json.Marshal(d.monitor.Snapshot())
 		},
 		"identify": func(context.Context, json.RawMessage) (json.RawMessage, error) {
 			if !d.lamp.Identify() {

@@ -17,7 +17,7 @@ import (
 // control is what the daemon answers on its socket.
 func (d *Gateway) control() control.Daemon {
 	return control.Daemon{
-		Health: d.monitor.Look,
+		Health: d.monitor.Snapshot,
 		Owner:  os.Geteuid(),
 		Watch: func(ctx context.Context, line func(control.WatchLine) error) error {
 			d.note(export.Access{Action: export.ActionWatch, UID: control.Caller(ctx)})
@@ -140,7 +140,7 @@ func (d *Gateway) watch(ctx context.Context, pass func(control.WatchLine) error)
 	defer tick.Stop()
 	shown := ""
 	for {
-		h := d.monitor.Look()
+		h := d.monitor.Snapshot()
 		if state := stateOf(h); state != shown {
 			shown = state
 			if err := pass(control.WatchLine{Time: d.now(), Health: &h}); err != nil {

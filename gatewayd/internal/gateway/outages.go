@@ -64,7 +64,7 @@ func (d *Gateway) noteOutages(doc presence.Health, standing []alerts.Alert) {
 		broken = append(broken, alerts.Outage{Failure: alerts.ClockUnknown})
 	}
 	d.journal.Alive()
-	err := d.outages.Look(d.clock.Now(), broken, d.cfg.Journal.Keep)
+	err := d.outages.Observe(d.clock.Now(), broken, d.cfg.Journal.Keep)
 	if failed := err != nil; failed != d.outagesUnsaved {
 		d.outagesUnsaved = failed
 		if failed {

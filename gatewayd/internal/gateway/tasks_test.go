@@ -112,7 +112,7 @@ func TestDoorThatPanicsIsNeitherReadyNorWell(t *testing.T) {
 			t.Errorf("the alert does not name the task: %s", m.Payload)
 		}
 	}
-	h := d.monitor.Look()
+	h := d.monitor.Snapshot()
 	if r := h.Readers[0]; r.State == "ok" || !strings.Contains(r.Error, "non-positive interval") || strings.Contains(r.Error, "\n") {
 		t.Errorf("the reader reads %+v", r)
 	}

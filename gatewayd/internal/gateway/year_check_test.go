@@ -28,7 +28,7 @@ func (w *world) checkHealth() {
 	time.Sleep(3 * time.Second) // patient events are on the disk by then
 	synctest.Wait()
 	of := w.life
-	h := of.daemon.monitor.Look()
+	h := of.daemon.monitor.Snapshot()
 	events, deaths := w.scan()
 	file, err := os.Stat(filepath.Join(w.state, "journal.db"))
 	if err != nil {

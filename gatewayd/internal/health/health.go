@@ -24,8 +24,8 @@ type Sources struct {
 	Roster    func() presence.RosterHealth
 	Hours     func() presence.HoursHealth
 	Pi        func() presence.PiHealth
-	// Conditions are the alerts that no number of the document shows, such as
-	// that of a journal which was found damaged at the start.
+	// Conditions are the alerts that do not follow from the document itself, such
+	// as that of a journal which was found damaged at the start.
 	Conditions func() []alerts.Alert
 }
 
@@ -52,7 +52,7 @@ type Options struct {
 	// Beat, if set, is told at each step within what time the next one comes:
 	// 0 before work, the length of a pause before a pause.
 	Beat func(next time.Duration)
-	// Watch, if set, is shown the document at every look, and the alerts that
+	// Watch, if set, is shown every snapshot of the document, and the alerts that
 	// stand.
 	Watch func(presence.Health, []alerts.Alert)
 }
@@ -65,8 +65,8 @@ type Monitor struct {
 	disk    trend         // of the free bytes
 	gates   alerts.Gates  // of the alerts that come from the document's numbers
 
-	telling sync.Mutex // held from looking until the document is handed on
-	last    presence.Health
+	publishing sync.Mutex // held from a snapshot until it is handed on
+	last       presence.Health
 
 	mu     sync.Mutex
 	alerts map[string]*standing // by code
@@ -85,22 +85,23 @@ func New(opt Options) *Monitor {
 		opt.Location = time.UTC
 	}
 	if opt.Interval <= 0 {
-		opt.Interval = lookEvery
+		opt.Interval = snapshotEvery
 	}
 	return &Monitor{opt: opt, started: time.Now(), alerts: make(map[string]*standing)}
 }
 
-// Look is the document as of now, with the texts of the alerts. It may be called
+// Snapshot is the document as of now, with the texts of the alerts. It may be called
 // from any goroutine.
-func (m *Monitor) Look() presence.Health {
-	doc, standing := m.look()
+func (m *Monitor) Snapshot() presence.Health {
+	doc, standing := m.snapshot()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	doc.AlertTexts = m.messages(standing, doc.Time)
 	return doc
 }
 
-func (m *Monitor) look() (presence.Health, []alerts.Alert) {
+// snapshot is the document as of now without those, and the alerts that stand.
+func (m *Monitor) snapshot() (presence.Health, []alerts.Alert) {
 	s := m.opt.Sources
 	doc := presence.Health{
 		V: 1, Seq: m.seq.Load(), IntervalS: m.opt.Interval.Seconds(), Time: m.opt.Time(),
@@ -138,7 +139,7 @@ func (m *Monitor) look() (presence.Health, []alerts.Alert) {
 			doc.Pi.DiskDaysLeft = m.disk.left(time.Now(), *free)
 		}
 	}
-	standing := Judge(doc, time.Now(), &m.gates)
+	standing := Evaluate(doc, time.Now(), &m.gates)
 	if s.Conditions != nil {
 		standing = append(standing, s.Conditions()...)
 	}
@@ -160,13 +161,13 @@ func worse(a, b presence.Level) presence.Level {
 	return a
 }
 
-// lookEvery is how soon a change of level or an alert is noticed.
-const lookEvery = time.Second
+// snapshotEvery is how soon a change of level or an alert is noticed.
+const snapshotEvery = time.Second
 
 // Run hands on a document at every interval, and at once when the level, the
 // standing alerts or the state of something change, until the context ends.
 //
-// The intervals are counted from the start: a look that comes late delays no
+// The intervals are counted from the start: a snapshot that comes late delays no
 // later document.
 func (m *Monitor) Run(ctx context.Context) error {
 	beat := m.opt.Beat
@@ -178,9 +179,9 @@ func (m *Monitor) Run(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		beat(0)
-		m.tell(&due)
+		m.step(&due)
 		now := time.Now()
-		next = after(next, lookEvery, now)
+		next = after(next, snapshotEvery, now)
 		pause := max(0, min(next.Sub(now), due.Sub(now)))
 		beat(pause)
 		timer.Reset(pause)
@@ -201,19 +202,21 @@ func after(at time.Time, apart time.Duration, now time.Time) time.Time {
 	return at
 }
 
-// tell looks once and hands on what is due or has changed.
-func (m *Monitor) tell(due *time.Time) {
-	doc, standing := m.tellNow(due)
+// step takes a snapshot, hands on what is due or has changed, and shows it to who
+// watches.
+func (m *Monitor) step(due *time.Time) {
+	doc, standing := m.handOnNews(due)
 	if m.opt.Watch != nil {
 		m.opt.Watch(doc, standing)
 	}
 }
 
-func (m *Monitor) tellNow(due *time.Time) (presence.Health, []alerts.Alert) {
-	m.telling.Lock()
-	defer m.telling.Unlock()
-	doc, standing := m.look()
-	m.settle(standing, doc.Time)
+// handOnNews takes a snapshot and hands on what is due or has changed.
+func (m *Monitor) handOnNews(due *time.Time) (presence.Health, []alerts.Alert) {
+	m.publishing.Lock()
+	defer m.publishing.Unlock()
+	doc, standing := m.snapshot()
+	m.updateAlerts(standing, doc.Time)
 	now := time.Now()
 	regular := !now.Before(*due)
 	if regular {
@@ -228,13 +231,13 @@ func (m *Monitor) tellNow(due *time.Time) (presence.Health, []alerts.Alert) {
 // Refresh hands on a document as of now. Whoever is about to publish the last one
 // calls it first: after a silence, what that says of the line is surely wrong.
 func (m *Monitor) Refresh() {
-	m.telling.Lock()
-	defer m.telling.Unlock()
-	doc, _ := m.look()
+	m.publishing.Lock()
+	defer m.publishing.Unlock()
+	doc, _ := m.snapshot()
 	m.handOn(doc)
 }
 
-// handOn hands on a document. The caller holds telling.
+// handOn hands on a document. The caller holds publishing.
 func (m *Monitor) handOn(doc presence.Health) {
 	doc.Seq = m.seq.Add(1)
 	m.opt.Retain("health", encode(doc))
@@ -254,8 +257,8 @@ func changed(doc, last presence.Health) bool {
 	})
 }
 
-// settle raises the alerts that came and clears those that went.
-func (m *Monitor) settle(as []alerts.Alert, now *string) {
+// updateAlerts hands on the alerts that came or changed, and clears those that went.
+func (m *Monitor) updateAlerts(as []alerts.Alert, now *string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	stands := make(map[string]bool, len(as))
@@ -287,7 +290,7 @@ func (m *Monitor) settle(as []alerts.Alert, now *string) {
 // mutex.
 func (m *Monitor) since(code string, now *string) string {
 	s := m.alerts[code]
-	if s == nil { // it was not there at the last look
+	if s == nil { // it was not there at the last snapshot
 		if now == nil {
 			return ""
 		}

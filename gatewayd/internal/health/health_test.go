@@ -15,7 +15,7 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-func TestJudge(t *testing.T) {
+func TestWhatTheNumbersOfADocumentRaise(t *testing.T) {
 	reader := func(state string) presence.Health {
 		return presence.Health{Readers: []presence.ReaderHealth{{Name: "door", State: state}}}
 	}
@@ -57,7 +57,7 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, c := range health.Judge(tc.doc, time.Now(), new(alerts.Gates)) {
+			for _, c := range health.Evaluate(tc.doc, time.Now(), new(alerts.Gates)) {
 				got = append(got, c.Code())
 				if c.ID() == "" || c.EN() == "" || c.Level() == "" {
 					t.Errorf("%s lacks a text or a level", c.Code())
@@ -88,7 +88,7 @@ func TestUnsyncedClock(t *testing.T) {
 		if tc.known > 0 {
 			doc.Clock.ErrorMS = &tc.known
 		}
-		cs := health.Judge(doc, time.Now(), new(alerts.Gates))
+		cs := health.Evaluate(doc, time.Now(), new(alerts.Gates))
 		if len(cs) != 1 || cs[0].Level() != alerts.Level(tc.level) || !strings.Contains(cs[0].EN(), tc.says) ||
 			strings.Contains(cs[0].EN(), "RTC") == tc.rtc || strings.Contains(cs[0].ID(), "RTC") == tc.rtc {
 			t.Errorf("%+v: %+v", tc, cs)
@@ -107,7 +107,7 @@ func TestNoiseIsJudgedByWhatWasHeardLast(t *testing.T) {
 		r.Bad["checksum"] += bad
 		now = now.Add(passed)
 		found := ""
-		for _, a := range health.Judge(presence.Health{Receivers: []presence.ReceiverHealth{r}}, now, gates) {
+		for _, a := range health.Evaluate(presence.Health{Receivers: []presence.ReceiverHealth{r}}, now, gates) {
 			if _, outage := a.Outage(); outage != (a.Code() == "receiver-yard") {
 				t.Errorf("%s is an outage: %v", a.Code(), outage)
 			}
@@ -151,7 +151,7 @@ func TestAReaderThatLosesCardsIsWeak(t *testing.T) {
 		r.Seen += seen
 		r.Misses += misses
 		now = now.Add(passed)
-		as := health.Judge(presence.Health{Readers: []presence.ReaderHealth{r}}, now, gates)
+		as := health.Evaluate(presence.Health{Readers: []presence.ReaderHealth{r}}, now, gates)
 		return len(as) == 1 && as[0].Code() == "reader-weak-door" && as[0].Level() == alerts.Warn
 	}
 	for i, step := range []struct {
@@ -373,7 +373,7 @@ func TestAlertsStandSinceTheyBegan(t *testing.T) {
 		if all := alertsOf(t, d, "reader-door"); len(all) != 3 || all[2].Since != began.Add(12*time.Second).UTC().Format(presence.TimeLayout) {
 			t.Errorf("much better is: %+v", all)
 		}
-		if texts := m.Look().AlertTexts; len(texts) != 1 || texts[0].Since != began.Add(12*time.Second).UTC().Format(presence.TimeLayout) {
+		if texts := m.Snapshot().AlertTexts; len(texts) != 1 || texts[0].Since != began.Add(12*time.Second).UTC().Format(presence.TimeLayout) {
 			t.Errorf("who asks is told %+v", texts)
 		}
 		// The next one is another.

@@ -140,11 +140,11 @@ func readFirst(text []byte) ([]kept, error) {
 
 // save saves what the store lacks, at once or with what is written anyway.
 func (l *Log) save(now presence.Reading) error {
-	passed, ok := now.Since(l.looked)
-	if ok && l.looked != (presence.Reading{}) {
+	passed, ok := now.Since(l.latest)
+	if ok && l.latest != (presence.Reading{}) {
 		l.prompt = min(l.prompt+passed.Hours()/promptEvery.Hours(), maxPrompt)
 	}
-	l.looked = now
+	l.latest = now
 	if err := l.savePrompt(); err != nil {
 		return err
 	}

@@ -99,10 +99,10 @@ type Log struct {
 	since  map[alerts.Outage]presence.Reading // what does not work now
 	dirty  map[string]bool                    // names that the store lacks something of
 	dated  map[string]bool                    // names of which it lacks no more than when that was
-	news   <-chan struct{}                    // closed when more is known of that than at the last look
+	news   <-chan struct{}                    // closed when more is known of that than at the last observation
 	prompt float64                            // so many changes may be saved at once
-	looked presence.Reading
-	rode   presence.Reading // the last look that saved with what is written anyway
+	latest presence.Reading                   // of the last observation
+	rode   presence.Reading                   // of the last one that saved with what is written anyway
 }
 
 // kept is a note under its name.
@@ -167,9 +167,9 @@ func Read(past Past, times Times, alive *presence.Reading) ([]Outage, error) {
 	return dated(all, times), err
 }
 
-// Look is told, every few seconds, what does not work at a reading. Outages
-// that ended before the oldest wanted one may be forgotten.
-func (l *Log) Look(now presence.Reading, broken []alerts.Outage, keep time.Duration) error {
+// Observe is told, every few seconds, what does not work at a reading. Outages
+// that have been over for longer than keep are forgotten.
+func (l *Log) Observe(now presence.Reading, broken []alerts.Outage, keep time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for what, since := range l.since {

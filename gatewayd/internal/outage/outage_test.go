@@ -120,9 +120,9 @@ func outages(codes ...string) []alerts.Outage {
 	return all
 }
 
-func look(t *testing.T, l *outage.Log, at int, broken ...string) {
+func observe(t *testing.T, l *outage.Log, at int, broken ...string) {
 	t.Helper()
-	if err := l.Look(second(at), outages(broken...), keep); err != nil {
+	if err := l.Observe(second(at), outages(broken...), keep); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -154,12 +154,12 @@ func saved(t *testing.T, s *shelf, alive *presence.Reading) string {
 func TestOutagesAreNotedFromTheirBeginning(t *testing.T) {
 	s := newShelf()
 	l := open(t, s, 1, 0)
-	look(t, l, 10, "reader-door")
-	look(t, l, 12) // too brief to be worth a line
-	look(t, l, 20, "reader-door")
-	look(t, l, 26, "reader-door", "clock-unknown")
-	look(t, l, 60, "clock-unknown")
-	look(t, l, 61, "clock-unknown")
+	observe(t, l, 10, "reader-door")
+	observe(t, l, 12) // too brief to be worth a line
+	observe(t, l, 20, "reader-door")
+	observe(t, l, 26, "reader-door", "clock-unknown")
+	observe(t, l, 60, "clock-unknown")
+	observe(t, l, 61, "clock-unknown")
 	want := "reader-door 20s-1m0s, clock-unknown 26s"
 	if got := lines(l.All()); got != want {
 		t.Errorf("noted %q, want %q", got, want)
@@ -177,10 +177,10 @@ func TestBriefOutagesAreNotNoted(t *testing.T) {
 	for lasts := range 8 {
 		l := open(t, newShelf(), 1, 0)
 		for s := range lasts {
-			look(t, l, 10+s, "reader-door")
+			observe(t, l, 10+s, "reader-door")
 		}
-		look(t, l, 10+lasts)
-		look(t, l, 30)
+		observe(t, l, 10+lasts)
+		observe(t, l, 30)
 		// Seen for the last time at lasts-1 seconds, it had lasted so long.
 		if noted := len(l.All()) > 0; noted != (lasts-1 >= 5) {
 			t.Errorf("%d s are noted: %v", lasts, noted)
@@ -191,11 +191,11 @@ func TestBriefOutagesAreNotNoted(t *testing.T) {
 func TestWhatWasBrokenEndsWithTheProcess(t *testing.T) {
 	s := newShelf()
 	l := open(t, s, 1, 0)
-	look(t, l, 1, "reader-door")
-	look(t, l, 10, "reader-door")
+	observe(t, l, 1, "reader-door")
+	observe(t, l, 10, "reader-door")
 	l = open(t, s, 2, 30)
-	look(t, l, 100, "reader-door")
-	look(t, l, 110, "reader-door")
+	observe(t, l, 100, "reader-door")
+	observe(t, l, 110, "reader-door")
 	want := "reader-door 1s-30s, reader-door 1m40s"
 	if got := lines(l.All()); got != want {
 		t.Errorf("noted %q, want %q", got, want)
@@ -214,8 +214,8 @@ func TestWhatWasBrokenEndsWithTheProcess(t *testing.T) {
 func TestEndsDoNotMove(t *testing.T) {
 	s := newShelf()
 	l := open(t, s, 1, 0)
-	look(t, l, 1, "reader-door")
-	look(t, l, 10, "reader-door")
+	observe(t, l, 1, "reader-door")
+	observe(t, l, 10, "reader-door")
 	if err := l.Close(second(40)); err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestEndsDoNotMove(t *testing.T) {
 	const want = "reader-door 1s-40s"
 	for n := byte(2); n < 6; n++ {
 		l := open(t, s, n, 100*int(n))
-		look(t, l, 100*int(n)+1)
+		observe(t, l, 100*int(n)+1)
 		if got := lines(l.All()); got != want {
 			t.Errorf("to process %d it was %q", n, got)
 		}
@@ -232,8 +232,8 @@ func TestEndsDoNotMove(t *testing.T) {
 	// same.
 	s = newShelf()
 	l = open(t, s, 1, 0)
-	look(t, l, 1, "reader-door")
-	look(t, l, 10, "reader-door")
+	observe(t, l, 1, "reader-door")
+	observe(t, l, 10, "reader-door")
 	s.fails = errors.New("no room")
 	open(t, s, 2, 50)
 	s.fails = nil
@@ -271,9 +271,9 @@ func TestFlappingIsOneOutage(t *testing.T) {
 			failures++
 			fallthrough
 		case 1, 2, 3, 4, 5:
-			look(t, l, at, "reader-door", "receiver-yard")
+			observe(t, l, at, "reader-door", "receiver-yard")
 		default:
-			look(t, l, at)
+			observe(t, l, at)
 		}
 	}
 	all := l.All()
@@ -296,8 +296,8 @@ func TestFlappingIsOneOutage(t *testing.T) {
 		t.Errorf("%d writes, %d bytes of notes", s.saves, s.bytes)
 	}
 	// It calms down: the next is one of its own.
-	look(t, l, day+1200, "reader-door")
-	look(t, l, day+1210, "reader-door")
+	observe(t, l, day+1200, "reader-door")
+	observe(t, l, day+1210, "reader-door")
 	if got := l.All(); len(got) != len(all)+1 || got[len(got)-1].Times != 1 {
 		t.Errorf("after a rest: %s", lines(got[len(got)-1:]))
 	}
@@ -307,16 +307,16 @@ func TestTheLogIsBounded(t *testing.T) {
 	s := newShelf()
 	l := open(t, s, 1, 0)
 	for n := range 1200 {
-		look(t, l, n*2000, "reader-door")
-		look(t, l, n*2000+10, "reader-door")
-		look(t, l, n*2000+50)
+		observe(t, l, n*2000, "reader-door")
+		observe(t, l, n*2000+10, "reader-door")
+		observe(t, l, n*2000+50)
 	}
 	all := l.All()
 	if len(all) != 1000 || all[999].From != second(1199*2000) {
 		t.Errorf("%d outages, the newest %+v", len(all), all[len(all)-1])
 	}
-	look(t, l, int(80*24*time.Hour/time.Second), "x")
-	look(t, l, int(80*24*time.Hour/time.Second)+10, "x")
+	observe(t, l, int(80*24*time.Hour/time.Second), "x")
+	observe(t, l, int(80*24*time.Hour/time.Second)+10, "x")
 	if got := l.All(); len(got) != 1 {
 		t.Errorf("%d outages outlived their time", len(got)-1)
 	}
@@ -335,12 +335,12 @@ func TestALogThatCannotBeReadOrSavedIsSaid(t *testing.T) {
 		t.Fatalf("log %v, error %v", l, err)
 	}
 	s.fails = errors.New("no room")
-	look(t, l, 1, "x")
-	if err := l.Look(second(10), outages("x"), keep); err == nil {
+	observe(t, l, 1, "x")
+	if err := l.Observe(second(10), outages("x"), keep); err == nil {
 		t.Error("nobody said that it was not saved")
 	}
 	s.fails = nil
-	look(t, l, 11, "x")
+	observe(t, l, 11, "x")
 	if saved, _ := outage.Read(s, raw{}, nil); len(saved) != 1 {
 		t.Errorf("saved afterwards: %v", saved)
 	}
@@ -380,7 +380,7 @@ func TestTheFirstVersionsAreRead(t *testing.T) {
 			if got := lines(l.All()); got != tc.want {
 				t.Errorf("read %q, want %q", got, tc.want)
 			}
-			look(t, l, 100)
+			observe(t, l, 100)
 			s.ride()
 			if got := saved(t, s, nil); got != tc.want || s.data[outage.Prefix] != nil {
 				t.Errorf("saved %q, want %q", got, tc.want)
@@ -395,10 +395,10 @@ func TestOldNewsAreNotTakenToLast(t *testing.T) {
 	s := newShelf()
 	l := open(t, s, 1, 0)
 	for n := range 8 {
-		look(t, l, n*20, "reader-door")
-		look(t, l, n*20+6, "reader-door") // the sixth is saved as one that goes on
+		observe(t, l, n*20, "reader-door")
+		observe(t, l, n*20+6, "reader-door") // the sixth is saved as one that goes on
 		s.ride()
-		look(t, l, n*20+10)
+		observe(t, l, n*20+10)
 	}
 	l = open(t, s, 2, 3000)
 	all := l.All()
@@ -409,10 +409,10 @@ func TestOldNewsAreNotTakenToLast(t *testing.T) {
 	s = newShelf()
 	l = open(t, s, 1, 0)
 	for n := range 10 {
-		look(t, l, n*1000, "reader-door")
-		look(t, l, n*1000+6, "reader-door")
+		observe(t, l, n*1000, "reader-door")
+		observe(t, l, n*1000+6, "reader-door")
 		s.ride()
-		look(t, l, n*1000+10)
+		observe(t, l, n*1000+10)
 	}
 	for _, o := range open(t, s, 2, 50_000).All() {
 		if lasted := o.To.Boottime - o.From.Boottime; lasted > 10*time.Second {
@@ -460,7 +460,7 @@ func TestAnEndThatNobodyKnowsIsBoundedByTheOrder(t *testing.T) {
 			if broken && minute < 30 {
 				now = outages("reader-door")
 			}
-			if err := l.Look(at(minute), now, keep); err != nil {
+			if err := l.Observe(at(minute), now, keep); err != nil {
 				t.Fatal(err)
 			}
 		}
