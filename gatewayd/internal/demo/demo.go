@@ -84,7 +84,7 @@ func (d *demonstration) run(ctx context.Context, length time.Duration) (err erro
 		return err
 	}
 	quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError + 1}))
-	if d.daemon, err = gateway.New(d.cfg, quiet, gateway.Extras{Observe: d.atLamp, Line: uplink.Limits{RetryMin: 300 * time.Millisecond, RetryMax: 2 * time.Second}}); err != nil {
+	if d.daemon, err = gateway.New(d.cfg, quiet, gateway.Options{Observe: d.atLamp, Line: uplink.Limits{RetryMin: 300 * time.Millisecond, RetryMax: 2 * time.Second}}); err != nil {
 		return err
 	}
 	d.intro(length)

@@ -136,10 +136,10 @@ func certTime(wall, notBefore, build time.Time) time.Time {
 
 // certificateConditions says no more than what is certain while the time is
 // unknown.
-func (d *Gateway) certificateConditions() []alerts.Alert {
-	now := d.clock.NotBefore()
-	if t := d.clock.Proven(d.clock.Now()); t.Within(presence.Roughly) {
+func (g *Gateway) certificateConditions() []alerts.Alert {
+	now := g.time.NotBefore()
+	if t := g.time.Proven(g.time.Now()); t.Within(presence.Roughly) {
 		now = t.Time
 	}
-	return append(d.papers.conditions(now, d.origin.Location), d.brokerCertificate.conditions(now, d.origin.Location)...)
+	return append(g.line.certificates.conditions(now, g.origin.Location), g.line.brokerCertificate.conditions(now, g.origin.Location)...)
 }

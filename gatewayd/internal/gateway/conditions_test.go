@@ -61,12 +61,12 @@ func TestBoardAlertsComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := pi.Board{Root: root}
 		d := &Gateway{
-			cfg: &config.Config{Clock: config.Clock{Source: "kernel"}}, board: b, power: pi.NewPower(b),
-			clock: clock.New(sim),
+			cfg: &config.Config{Clock: config.Clock{Source: "kernel"}}, board: board{Board: b, power: pi.NewPower(b)},
+			time: timekeeping{Clock: clock.New(sim)},
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- d.power.Run(ctx) }()
+		go func() { done <- d.board.power.Run(ctx) }()
 		defer func() { cancel(); <-done }()
 		const none = ""
 		for _, step := range []struct {

@@ -15,6 +15,7 @@ import (
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/roster"
 	"presence/gatewayd/internal/signed"
+	"presence/gatewayd/internal/tags"
 )
 
 // The retained topics of the city's documents.
@@ -23,50 +24,66 @@ const (
 	topicHours  = "policy/hours"
 )
 
-// documents are what the city signs for a gateway; nil where no key is
-// configured to check them by.
+// documents are the rules by which tags are recorded, from files of the configuration
+// or signed by the city.
 type documents struct {
-	roster *signed.Keeper
-	hours  *signed.Keeper
+	fence      *tags.Fence // nil: none is configured, or its file is wrong
+	fenceFault error
+
+	roster       *roster.Roster   // who carries which tag
+	rosterFile   *roster.Follower // nil: none is configured
+	rosterKeeper *signed.Keeper   // nil: the city has no key here to sign one with
+
+	hours       *hours.Policy  // when tag data may be recorded
+	hoursKeeper *signed.Keeper // nil: as above
 }
 
 // topics says who reads which retained topic of the city.
-func (d documents) topics() map[string]func([]byte) {
+func (d *documents) topics() map[string]func([]byte) {
 	topics := make(map[string]func([]byte))
-	if d.roster != nil {
-		topics[topicRoster] = d.roster.Receive
+	if d.rosterKeeper != nil {
+		topics[topicRoster] = d.rosterKeeper.Receive
 	}
-	if d.hours != nil {
-		topics[topicHours] = d.hours.Receive
+	if d.hoursKeeper != nil {
+		topics[topicHours] = d.hoursKeeper.Receive
 	}
 	return topics
 }
 
-// openRoster puts the roster in force that the file or the city gives.
-func (d *Gateway) openRoster() {
-	d.roster = roster.New()
-	badges := configured.Badges(d.cfg)
-	if file := d.cfg.Tags.RosterFile; file != "" {
-		d.rosterFile = roster.Follow(file, badges, d.roster, d.log)
+// openFence makes the fence around the office. With a wrong one the gateway records
+// taps and positions all the same.
+func (g *Gateway) openFence() {
+	d := &g.documents
+	if d.fence, d.fenceFault = configured.Fence(g.cfg.Office); d.fenceFault != nil {
+		g.log.Error("there is no fence until its file is right and the gateway is reloaded", "error", d.fenceFault)
 	}
-	if d.cfg.Badges.Key == nil && !d.cfg.Badges.PlainUID {
+}
+
+// openRoster puts the roster in force that the file or the city gives.
+func (g *Gateway) openRoster() {
+	g.documents.roster = roster.New()
+	badges := configured.Badges(g.cfg)
+	if file := g.cfg.Tags.RosterFile; file != "" {
+		g.documents.rosterFile = roster.Follow(file, badges, g.documents.roster, g.log)
+	}
+	if g.cfg.Badges.Key == nil && !g.cfg.Badges.PlainUID {
 		return // nobody knows here what badges are called
 	}
-	d.signed.roster = d.keeper("roster", "entries", func(body []byte) (keep []byte, use func(), err error) {
+	g.documents.rosterKeeper = g.keeper("roster", "entries", func(body []byte) (keep []byte, use func(), err error) {
 		pairs, err := roster.ParseEntries(body, badges)
 		if err != nil {
 			return nil, nil, err
 		}
 		keep, err = json.Marshal(pairs)
-		return keep, func() { d.roster.SetDocument(pairs) }, err
+		return keep, func() { g.documents.roster.SetDocument(pairs) }, err
 	})
 }
 
 // openHours puts the working hours in force that the file or the city gives.
-func (d *Gateway) openHours() {
-	zone := d.cfg.Gateway.Timezone
-	d.hours = hours.NewPolicy(configured.Calendar(zone, d.cfg.Hours))
-	d.signed.hours = d.keeper("hours", "hours", func(body []byte) (keep []byte, use func(), err error) {
+func (g *Gateway) openHours() {
+	zone := g.cfg.Gateway.Timezone
+	g.documents.hours = hours.NewPolicy(configured.Calendar(zone, g.cfg.Hours))
+	g.documents.hoursKeeper = g.keeper("hours", "hours", func(body []byte) (keep []byte, use func(), err error) {
 		h, err := config.ParseHours("policy", body)
 		var wrong config.Problems
 		if errors.As(err, &wrong) {
@@ -76,54 +93,54 @@ func (d *Gateway) openHours() {
 			return nil, nil, err
 		}
 		keep, err = json.Marshal(json.RawMessage(body)) // without spaces
-		return keep, func() { d.hours.Set(configured.Calendar(zone, h)) }, err
+		return keep, func() { g.documents.hours.Set(configured.Calendar(zone, h)) }, err
 	})
 }
 
 // keeper keeps a kind of document, nil where there is no key.
-func (d *Gateway) keeper(kind, body string, judge func([]byte) ([]byte, func(), error)) *signed.Keeper {
-	if d.cfg.City.Key == nil {
+func (g *Gateway) keeper(kind, body string, judge func([]byte) ([]byte, func(), error)) *signed.Keeper {
+	if g.cfg.City.Key == nil {
 		return nil
 	}
 	return signed.New(signed.Options{
-		Form: signed.Form{Kind: kind, Body: body, Dinas: d.cfg.Gateway.Dinas, Gateway: d.cfg.Gateway.ID},
-		Key:  d.cfg.City.Key,
-		Path: filepath.Join(d.cfg.Gateway.StateDir, kind+".json"), Secret: d.documentSecret(kind), Judge: judge, Log: d.log,
+		Form: signed.Form{Kind: kind, Body: body, Dinas: g.cfg.Gateway.Dinas, Gateway: g.cfg.Gateway.ID},
+		Key:  g.cfg.City.Key,
+		Path: filepath.Join(g.cfg.Gateway.StateDir, kind+".json"), Secret: g.documentSecret(kind), Judge: judge, Log: g.log,
 	})
 }
 
 // documentSecret seals a kept roster: the city may have written card numbers into
 // it, which only the badge key turns into badges. Working hours are no secret.
-func (d *Gateway) documentSecret(kind string) *[32]byte {
-	if kind != "roster" || d.cfg.Badges.Key == nil {
+func (g *Gateway) documentSecret(kind string) *[32]byte {
+	if kind != "roster" || g.cfg.Badges.Key == nil {
 		return nil
 	}
-	mac := hmac.New(sha256.New, d.cfg.Badges.Key[:])
+	mac := hmac.New(sha256.New, g.cfg.Badges.Key[:])
 	mac.Write([]byte("gatewayd kept roster v2"))
 	return (*[32]byte)(mac.Sum(nil))
 }
 
-func (d *Gateway) rosterHealth() presence.RosterHealth {
-	pairs, _ := d.roster.Pairs()
-	h := presence.RosterHealth{Source: string(d.roster.Source()), Entries: len(pairs)}
-	if k := d.signed.roster; k != nil {
+func (g *Gateway) rosterHealth() presence.RosterHealth {
+	pairs, _ := g.documents.roster.Pairs()
+	h := presence.RosterHealth{Source: string(g.documents.roster.Source()), Entries: len(pairs)}
+	if k := g.documents.rosterKeeper; k != nil {
 		s := k.State()
 		h.Serial, h.Refused = s.Serial, s.Refused
 	}
 	return h
 }
 
-func (d *Gateway) hoursHealth() presence.HoursHealth {
+func (g *Gateway) hoursHealth() presence.HoursHealth {
 	h := presence.HoursHealth{Source: "file"}
-	if k := d.signed.hours; k != nil {
+	if k := g.documents.hoursKeeper; k != nil {
 		s := k.State()
 		h.Serial, h.Refused = s.Serial, s.Refused
 		if s.Serial > 0 {
 			h.Source = "topic"
 		}
 	}
-	t := d.clock.Proven(d.clock.Now())
-	if open := d.hours.Open(t.Time); t.Within(presence.Roughly) || d.hours.Always() {
+	t := g.time.Proven(g.time.Now())
+	if open := g.documents.hours.Open(t.Time); t.Within(presence.Roughly) || g.documents.hours.Always() {
 		h.Open = &open
 	}
 	return h
@@ -132,13 +149,13 @@ func (d *Gateway) hoursHealth() presence.HoursHealth {
 // documentConditions are what is wrong with fence, roster and working hours. A refused
 // document stands until a valid one comes: what the topic said last is not what
 // is in force.
-func (d *Gateway) documentConditions() (as []alerts.Alert) {
-	if d.fenceFault != nil {
-		as = append(as, alerts.FenceWrong.Raise(withError(d.fenceFault), d.cfg.Office.FenceFile))
+func (g *Gateway) documentConditions() (as []alerts.Alert) {
+	if g.documents.fenceFault != nil {
+		as = append(as, alerts.FenceWrong.Raise(withError(g.documents.fenceFault), g.cfg.Office.FenceFile))
 	}
-	if d.rosterFile != nil {
-		if err := d.rosterFile.Problem(); err != nil {
-			as = append(as, alerts.RosterFileWrong.Raise(withError(err), d.cfg.Tags.RosterFile))
+	if g.documents.rosterFile != nil {
+		if err := g.documents.rosterFile.Problem(); err != nil {
+			as = append(as, alerts.RosterFileWrong.Raise(withError(err), g.cfg.Tags.RosterFile))
 		}
 	}
 	for _, doc := range []struct {
@@ -146,8 +163,8 @@ func (d *Gateway) documentConditions() (as []alerts.Alert) {
 		refused alerts.Kind
 		topic   string
 	}{
-		{d.signed.roster, alerts.RosterRefused, topicRoster},
-		{d.signed.hours, alerts.HoursRefused, topicHours},
+		{g.documents.rosterKeeper, alerts.RosterRefused, topicRoster},
+		{g.documents.hoursKeeper, alerts.HoursRefused, topicHours},
 	} {
 		if doc.keeper == nil {
 			continue

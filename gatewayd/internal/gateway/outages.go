@@ -6,20 +6,26 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// openOutages reads when this gateway could not work so far. Without that it
-// works all the same.
-func (d *Gateway) openOutages() {
+// outages is the record of the times in which the gateway could not work.
+type outages struct {
+	log     *outage.Log
+	unsaved bool // the last try to save failed, which the log has said
+}
+
+// openOutages reads the outages so far. A gateway that cannot read them works all
+// the same.
+func (g *Gateway) openOutages() {
 	var err error
-	if d.outages, err = outage.Open(d.journal, d.journal.Stream(), d.clock, d.lastAlive); err != nil {
-		d.log.Error("not all earlier outages can be read", "error", err)
+	if g.outages.log, err = outage.Open(g.journal, g.journal.Stream(), g.time.Clock, g.lastAlive); err != nil {
+		g.log.Error("not all earlier outages can be read", "error", err)
 	}
 }
 
 // lastAlive tells when the process of an earlier stream was last known to run,
 // false where nobody knows. The zero stream is the one before this.
-func (d *Gateway) lastAlive(stream presence.ID) (alive presence.Reading, ok bool) {
+func (g *Gateway) lastAlive(stream presence.ID) (alive presence.Reading, ok bool) {
 	next := false // the next older record is the stream's last
-	err := d.journal.Tail(func(e presence.Entry) bool {
+	err := g.journal.Tail(func(e presence.Entry) bool {
 		if next {
 			alive, ok = e.At, true
 			return false
@@ -36,24 +42,14 @@ func (d *Gateway) lastAlive(stream presence.ID) (alive presence.Reading, ok bool
 		return true
 	})
 	if err != nil {
-		d.log.Error("the last sign of life cannot be read", "error", err)
+		g.log.Error("the last sign of life cannot be read", "error", err)
 	}
 	return alive, ok
 }
 
-// closeOutages notes that the gateway stops.
-func (d *Gateway) closeOutages() {
-	if d.outages == nil || d.journal.Refused() != nil {
-		return
-	}
-	if err := d.outages.Close(d.clock.Now()); err != nil {
-		d.log.Warn("an outage is not noted on disk", "error", err)
-	}
-}
-
-// noteOutages keeps what a health document and its alerts say of outages. The
-// monitor alone calls it.
-func (d *Gateway) noteOutages(doc presence.Health, standing []alerts.Alert) {
+// noteOutages records what a health document and its alerts say of outages. Only the
+// monitor calls it, from one goroutine.
+func (g *Gateway) noteOutages(doc presence.Health, standing []alerts.Alert) {
 	var broken []alerts.Outage
 	for _, a := range standing {
 		if o, ok := a.Outage(); ok {
@@ -63,12 +59,22 @@ func (d *Gateway) noteOutages(doc presence.Health, standing []alerts.Alert) {
 	if doc.Clock.Quality == presence.QualityUnsynced {
 		broken = append(broken, alerts.Outage{Failure: alerts.ClockUnknown})
 	}
-	d.journal.Alive()
-	err := d.outages.Observe(d.clock.Now(), broken, d.cfg.Journal.Keep)
-	if failed := err != nil; failed != d.outagesUnsaved {
-		d.outagesUnsaved = failed
+	g.journal.Alive()
+	err := g.outages.log.Observe(g.time.Now(), broken, g.cfg.Journal.Keep)
+	if failed := err != nil; failed != g.outages.unsaved {
+		g.outages.unsaved = failed
 		if failed {
-			d.log.Warn("an outage is not noted on disk yet", "error", err)
+			g.log.Warn("an outage is not noted on disk yet", "error", err)
 		}
+	}
+}
+
+// closeOutages records that the gateway stops.
+func (g *Gateway) closeOutages() {
+	if g.outages.log == nil || g.journal.Refused() != nil {
+		return
+	}
+	if err := g.outages.log.Close(g.time.Now()); err != nil {
+		g.log.Warn("an outage is not noted on disk", "error", err)
 	}
 }

@@ -110,7 +110,7 @@ func (o *office) start() {
 	o.lives++
 	log := slog.New(slog.DiscardHandler)
 	c := clock.New(o.machine)
-	d := &Gateway{cfg: o.cfg, log: log, clock: c, origin: configured.Origin(o.cfg)}
+	d := &Gateway{cfg: o.cfg, log: log, time: timekeeping{Clock: c}, origin: configured.Origin(o.cfg)}
 	var err error
 	if d.journal, err = journal.Open(configured.Journal(o.cfg, c.Now, log)); err != nil {
 		o.t.Fatal(err)
@@ -129,7 +129,7 @@ func (o *office) start() {
 	o.d = d
 	if n := len(o.truth.off); n > 0 {
 		o.truth.off[n-1].to = time.Now()
-		if o.truth.off[n-1].cut && d.clock.Now().Boot == (presence.ID{byte(o.lives)}) {
+		if o.truth.off[n-1].cut && d.time.Now().Boot == (presence.ID{byte(o.lives)}) {
 			o.truth.off[n-1].what = string(alerts.PowerOff)
 		}
 	}
@@ -192,7 +192,7 @@ func (o *office) end(clean bool) {
 		o.unwatch()
 		o.unwatch = nil
 	}
-	if err := o.d.close(); err != nil {
+	if err := o.d.Close(); err != nil {
 		o.t.Fatal(err)
 	}
 	o.d = nil
@@ -217,8 +217,8 @@ func (o *office) sheet(from, to time.Time) []sheetLine {
 	o.t.Helper()
 	x := export.Source{Origin: configured.Origin(o.cfg)}
 	if o.d != nil {
-		x.Times, x.Journal, x.Outages = o.d.clock, o.d.journal, o.d.outages.All()
-		x.Revisions = export.Published(o.d.journal, o.d.clock)
+		x.Times, x.Journal, x.Outages = o.d.time.Clock, o.d.journal, o.d.outages.log.All()
+		x.Revisions = export.Published(o.d.journal, o.d.time.Clock)
 		x.Estimates = x.Revisions
 	} else {
 		file, err := journal.OpenReadOnly(configured.JournalPath(o.cfg))
@@ -556,7 +556,7 @@ func TestEndsAreKnownWhenTheClockHasForgottenTheirBoot(t *testing.T) {
 						fail("day %d: the sheet has %q of days before", n, got)
 					}
 				}
-				if kept := len(o.d.outages.All()); n > 0 && n < keep && kept != 4 || n > keep && !forenoon && kept != 0 {
+				if kept := len(o.d.outages.log.All()); n > 0 && n < keep && kept != 4 || n > keep && !forenoon && kept != 0 {
 					fail("day %d: %d outages are kept", n, kept)
 				}
 				if n == keep-1 {
@@ -580,7 +580,7 @@ func TestARestartAtNoon(t *testing.T) {
 				began := time.Now()
 				o.start()
 				if _, err := o.d.journal.Append(t.Context(), presence.Draft{
-					Kind: presence.KindBadge, At: o.d.clock.Now(),
+					Kind: presence.KindBadge, At: o.d.time.Now(),
 					Badge: &presence.Badge{Reader: "door", Badge: "h:aa", Card: "unknown", Assurance: "uid"},
 				}); err != nil {
 					t.Fatal(err)
@@ -631,7 +631,7 @@ func TestFlappingCostsLittle(t *testing.T) {
 		}
 		synctest.Wait()
 		s := o.d.journal.Stats()
-		t.Logf("a day of loose contacts: %d commits, %d bytes, %d lines", s.Commits, s.Written-before, len(o.d.outages.All()))
+		t.Logf("a day of loose contacts: %d commits, %d bytes, %d lines", s.Commits, s.Written-before, len(o.d.outages.log.All()))
 		if s.Written-before > 3_000_000 {
 			t.Errorf("%d bytes were written in a day", s.Written-before)
 		}

@@ -18,12 +18,12 @@ import (
 	"presence/gatewayd/internal/supervise"
 )
 
-// openPatience is how long opening everything may take: a large damaged journal
-// on a slow card is read from end to end.
+// openPatience is how long opening a gateway may take before the service manager may
+// assume that it hangs: a large damaged journal on a slow card is read from end to end.
 const openPatience = 5 * time.Minute
 
-// Service is the process of a gateway: it runs one daemon after the other, as the
-// configuration changes.
+// Service runs one gateway after the other in a process, as the configuration
+// changes.
 type Service struct {
 	Path    string             // of the configuration
 	HUP     <-chan os.Signal   // each asks to read the configuration again
@@ -40,13 +40,13 @@ func (s *Service) Run(ctx context.Context, cfg *config.Config) error {
 	watch.Go(func() { s.Systemd.Watch(watching) })
 	defer watch.Wait()
 	defer stopWatching()
-	d, err := s.open(cfg, Extras{})
+	g, err := s.open(cfg, Options{})
 	for err == nil {
 		var next *successor
-		if next, err = s.until(ctx, d); err != nil || next == nil {
+		if next, err = s.until(ctx, g); err != nil || next == nil {
 			break
 		}
-		d, err = s.succeed(ctx, next, d.cfg)
+		g, err = s.succeed(ctx, next, g.cfg)
 	}
 	lost := (*journal.Error)(nil)
 	if ctx.Err() != nil && errors.Is(err, supervise.ErrStuck) && !errors.As(err, &lost) {
@@ -56,8 +56,8 @@ func (s *Service) Run(ctx context.Context, cfg *config.Config) error {
 	return err
 }
 
-// open opens a gateway, with what there is of another one.
-func (s *Service) open(cfg *config.Config, with Extras) (*Gateway, error) {
+// open opens a gateway, and tells the service manager how long that may take.
+func (s *Service) open(cfg *config.Config, with Options) (*Gateway, error) {
 	opening := s.Systemd.Pulse("opening")
 	opening.Beat(openPatience)
 	defer opening.Beat(-1)
@@ -67,55 +67,38 @@ func (s *Service) open(cfg *config.Config, with Extras) (*Gateway, error) {
 
 // successor is the gateway that takes the place of one that runs.
 type successor struct {
-	cfg    *config.Config
-	daemon *Gateway     // open already; nil: it can only be opened in the other's place
-	socket net.Listener // of the other, where it could be kept
+	cfg     *config.Config
+	gateway *Gateway     // open already; nil: it can only be opened in the other's place
+	socket  net.Listener // of the other, where it could be kept
 }
 
 // close gives back what the successor has already.
 func (n *successor) close() error {
 	switch {
-	case n.daemon != nil:
-		return n.daemon.close()
+	case n.gateway != nil:
+		return n.gateway.Close()
 	case n.socket != nil:
 		return n.socket.Close()
 	}
 	return nil
 }
 
-// until runs a gateway. It returns the one that is to take its place, which has
-// the same configuration where the disk has come back, or nil where the context
-// ended it.
-func (s *Service) until(ctx context.Context, d *Gateway) (*successor, error) {
+// until runs a gateway. It returns the one that is to take its place: after a reload,
+// or with the same configuration once a disk that refused the journal takes it. It
+// returns nil where the context ended the gateway.
+func (s *Service) until(ctx context.Context, g *Gateway) (*successor, error) {
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, s.Systemd.Stopping)()
 	reloaded := make(chan *successor, 1)
 	go func() {
-		for {
-			select {
-			case <-running.Done():
-				reloaded <- nil
-				return
-			case <-s.HUP:
-			}
-			ready := d.isReady()
-			if ready {
-				s.Systemd.Reloading()
-			}
-			if next := s.reread(d.cfg); next != nil {
-				next.socket = s.keepSocket(d, next)
-				d.leave()
-				reloaded <- next
-				cancel()
-				return
-			}
-			if ready {
-				s.Systemd.Ready()
-			}
+		next := s.awaitReload(running, g)
+		reloaded <- next
+		if next != nil {
+			cancel()
 		}
 	}()
-	err := d.Run(running)
+	err := g.Run(running)
 	cancel()
 	var next *successor
 	select {
@@ -124,7 +107,7 @@ func (s *Service) until(ctx context.Context, d *Gateway) (*successor, error) {
 	}
 	if errors.Is(err, errOpens) {
 		if err = nil; next == nil && ctx.Err() == nil {
-			next = &successor{cfg: d.cfg}
+			next = &successor{cfg: g.cfg}
 		}
 	}
 	if next != nil && (err != nil || ctx.Err() != nil) {
@@ -133,14 +116,39 @@ func (s *Service) until(ctx context.Context, d *Gateway) (*successor, error) {
 	return next, err
 }
 
-// keepSocket keeps the control socket for the gateway that takes the place of one
-// that runs: whoever asks meanwhile waits a moment and is not told that nobody is
-// there. It is nil where the other has a socket of its own.
-func (s *Service) keepSocket(d *Gateway, next *successor) net.Listener {
-	if d.socket == nil || next.daemon != nil {
+// awaitReload waits until somebody asks to read the configuration again and a gateway
+// can be opened with it. The city then knows that the one that runs is leaving. It
+// returns nil when the context ends.
+func (s *Service) awaitReload(ctx context.Context, g *Gateway) *successor {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.HUP:
+		}
+		ready := g.isReady()
+		if ready {
+			s.Systemd.Reloading()
+		}
+		if next := s.reread(g.cfg); next != nil {
+			next.socket = s.keepSocket(g, next)
+			g.leave()
+			return next
+		}
+		if ready {
+			s.Systemd.Ready()
+		}
+	}
+}
+
+// keepSocket keeps the control socket open for the next gateway: whoever asks between
+// the two waits a moment, and is not told that nobody is there. It is nil where the
+// next one has a socket of its own.
+func (s *Service) keepSocket(g *Gateway, next *successor) net.Listener {
+	if g.socket == nil || next.gateway != nil {
 		return nil
 	}
-	socket, err := control.Keep(d.socket)
+	socket, err := control.Keep(g.socket)
 	if err != nil {
 		s.Log.Warn("nobody answers on the control socket for a moment", "error", err)
 		return nil
@@ -148,9 +156,9 @@ func (s *Service) keepSocket(d *Gateway, next *successor) net.Listener {
 	return socket
 }
 
-// takeOverTries is how often a gateway is opened in the place of another one, and
-// takeOverPause how long is waited in between: whoever reads the journal at that
-// moment will soon be through.
+// takeOverTries is how often it is tried to open a gateway in the place of another
+// one, and takeOverPause the time in between: another process that reads the journal
+// just then is done soon.
 const (
 	takeOverTries = 5
 	takeOverPause = time.Second
@@ -159,22 +167,22 @@ const (
 // succeed puts a gateway in the place of one that has stopped. Where that fails
 // although nothing was found wrong before, the old one goes on.
 func (s *Service) succeed(ctx context.Context, next *successor, old *config.Config) (*Gateway, error) {
-	if next.daemon != nil {
-		return next.daemon, nil
+	if next.gateway != nil {
+		return next.gateway, nil
 	}
-	d, err := s.open(next.cfg, Extras{socket: next.socket})
+	g, err := s.open(next.cfg, Options{socket: next.socket})
 	for try := 1; err != nil && try < takeOverTries; try++ {
 		s.Log.Error("the gateway cannot be opened, the configuration before it goes on", "error", err)
 		if try > 1 && !backoff.Sleep(ctx, takeOverPause) {
 			break
 		}
-		d, err = s.open(old, Extras{})
+		g, err = s.open(old, Options{})
 	}
-	return d, err
+	return g, err
 }
 
-// reread loads the configuration again, and goes as far with it as is possible
-// beside the gateway that runs; nil where that one goes on.
+// reread loads the configuration again, and prepares a gateway with it as far as is
+// possible beside the one that runs. It returns nil where that one goes on.
 func (s *Service) reread(old *config.Config) *successor {
 	next, err := config.Load(s.Path)
 	if err == nil && next.Digest == old.Digest && next.FilesDigest == old.FilesDigest {
@@ -200,9 +208,9 @@ func (s *Service) reread(old *config.Config) *successor {
 	return ready
 }
 
-// prepare finds out whether a gateway can be opened. One with a place of its own
-// on the disk is opened: nothing that it has is in use. One that takes over
-// journal and socket of the gateway that runs can only be tried as far as these.
+// prepare finds out whether a gateway can be opened with a configuration. Where it
+// has a state directory of its own it is opened beside the running one. Where it
+// shares the directory, journal and socket are in use, and all else is tried.
 func (s *Service) prepare(next, old *config.Config) (*successor, error) {
 	doubts, wrong := configured.CheckFence(next)
 	for _, p := range doubts {
@@ -214,17 +222,17 @@ func (s *Service) prepare(next, old *config.Config) (*successor, error) {
 	if len(wrong) > 0 {
 		return nil, wrong
 	}
-	if err := (&Gateway{cfg: next}).openClock(); err != nil {
+	if _, _, err := clockSource(next.Clock.Source, nil); err != nil {
 		return nil, err
 	}
 	if sameFolder(next.Gateway.StateDir, old.Gateway.StateDir) {
 		return &successor{cfg: next}, nil
 	}
-	d, err := s.open(next, Extras{beside: true})
+	g, err := s.open(next, Options{beside: true})
 	if err != nil {
 		return nil, err
 	}
-	return &successor{cfg: next, daemon: d}, nil
+	return &successor{cfg: next, gateway: g}, nil
 }
 
 // sameFolder reports whether two paths lead to one folder.

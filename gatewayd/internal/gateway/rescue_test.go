@@ -42,7 +42,7 @@ func TestARescueHasMemoryAndTime(t *testing.T) {
 	}
 	const usual = 32 << 20
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(usual))
-	rescue := (&Gateway{systemd: systemd}).rescue()
+	rescue := (&process{systemd: systemd}).rescue()
 	for _, done := range []float64{0, 0.3, 0.6} {
 		rescue(done)
 		if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {

@@ -1,11 +1,89 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/door"
+	"presence/gatewayd/internal/supervise"
+	"presence/gatewayd/internal/tags"
 )
+
+// services are the tasks that outlive the intake.
+func (g *Gateway) services() []supervise.Task {
+	tasks := []supervise.Task{
+		{Name: "journal", Run: func(ctx context.Context) error {
+			if g.journal.Refused() != nil {
+				return g.awaitDisk(ctx)
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-g.journal.Failed():
+				return supervise.Fatal(g.journal.Err())
+			}
+		}},
+		{Name: "clock", Run: g.time.Run},
+		{Name: "lamp", Run: g.door.lamp.Run},
+		{Name: "power", Run: g.board.power.Run},
+		{Name: "uplink", Run: g.line.Run, Pulse: g.process.systemd.Pulse("uplink")},
+		{Name: "health", Run: g.monitor.Run, Pulse: g.process.systemd.Pulse("health")},
+	}
+	if g.socket != nil {
+		tasks = append(tasks, supervise.Task{Name: "control", Run: func(ctx context.Context) error {
+			err := control.Serve(ctx, g.socket, control.Handler(g.control()), g.log)
+			if ctx.Err() == nil {
+				// The socket is closed now and cannot be served again.
+				return supervise.Fatal(err)
+			}
+			return err
+		}})
+	}
+	if g.documents.rosterFile != nil {
+		tasks = append(tasks, supervise.Task{Name: "roster file", Run: g.documents.rosterFile.Run})
+	}
+	return tasks
+}
+
+// intake are the tasks that take in taps and fixes, and say what they mean.
+func (g *Gateway) intake() []supervise.Task {
+	var tasks []supervise.Task
+	for _, r := range g.cfg.Readers {
+		open := g.readerOpener(r)
+		pulse := g.process.systemd.Pulse("reader " + r.Name)
+		tasks = append(tasks, supervise.Task{
+			Name: "reader " + r.Name, Pulse: pulse,
+			Run: func(ctx context.Context) error {
+				return g.door.Run(ctx, door.Reader{Name: r.Name, Poll: r.Poll, Open: open, Beat: pulse.Beat})
+			},
+			Failed: func(err error) { g.door.Fault(r.Name, taskDied(err)) },
+		})
+	}
+	if len(g.cfg.Receivers) > 0 {
+		tasks = append(tasks, supervise.Task{Name: "held tags", Run: g.tags.Release})
+	}
+	if g.tags.staff != nil {
+		tasks = append(tasks, supervise.Task{Name: "staff", Run: g.tags.staff.Run})
+	}
+	for _, r := range g.cfg.Receivers {
+		open := g.portOpener(r)
+		pulse := g.process.systemd.Pulse("receiver " + r.Name)
+		tasks = append(tasks, supervise.Task{
+			Name: "receiver " + r.Name, Pulse: pulse,
+			Run: func(ctx context.Context) error {
+				return g.tags.Run(ctx, tags.Receiver{
+					Name: r.Name, Protocol: r.Protocol, Beat: pulse.Beat,
+					Open: open,
+				})
+			},
+			Failed: func(err error) { g.tags.Fault(r.Name, taskDied(err)) },
+		})
+	}
+	return tasks
+}
 
 // taskDied is what health says of the reader or receiver of a task that ended
 // although it should not have: where it happened is in the log.
@@ -19,9 +97,9 @@ func firstLine(err error) string {
 	return line
 }
 
-// taskConditions are the tasks that are started again and again and do not work.
-func (d *Gateway) taskConditions() (as []alerts.Alert) {
-	for _, f := range d.crew.Failing() {
+// conditions name the tasks that fail again each time they are started.
+func (p *process) conditions() (as []alerts.Alert) {
+	for _, f := range p.crew.Failing() {
 		as = append(as, alerts.TaskFailing.Raise(alerts.Values{"error": firstLine(f.Err)}, f.Name))
 	}
 	return as

@@ -66,7 +66,7 @@ func watchedBy(t *testing.T, m *supervisetest.Manager) *supervise.Systemd {
 }
 
 // live runs a daemon until the test ends.
-func live(t *testing.T, cfg *config.Config, with Extras) *Gateway {
+func live(t *testing.T, cfg *config.Config, with Options) *Gateway {
 	t.Helper()
 	d, err := New(cfg, slog.New(slog.DiscardHandler), with)
 	if err != nil {
@@ -92,7 +92,7 @@ func TestDoorThatPanicsIsNeitherReadyNorWell(t *testing.T) {
 	m := supervisetest.Listen(t, time.Minute)
 	cfg := simulated(t, b.URL(), "")
 	cfg.Readers[0].Poll = 0 // which no file can say: the door's own ticker panics
-	d := live(t, cfg, Extras{Systemd: watchedBy(t, m)})
+	d := live(t, cfg, Options{Systemd: watchedBy(t, m)})
 	const code = "task-reader-door"
 	messages := seen.Await("the alert", func(all []brokertest.Message) bool {
 		return slices.ContainsFunc(all, func(m brokertest.Message) bool {
@@ -162,7 +162,7 @@ func TestVersionWhoseDoorIsDeadIsRolledBack(t *testing.T) {
 			if dead {
 				cfg.Readers[0].Poll = 0 // the door panics at its first look
 			}
-			live(t, cfg, Extras{Systemd: watchedBy(t, m)})
+			live(t, cfg, Options{Systemd: watchedBy(t, m)})
 			state, bound := "activating", 3*time.Second
 			if !dead {
 				bound = supervisetest.Wait

@@ -567,7 +567,7 @@ func (w *world) start() {
 	cfg := *w.cfg
 	cfg.Gateway.StateDir = of.dir
 	w.truth.starting(w)
-	d, err := New(&cfg, w.log, Extras{
+	d, err := New(&cfg, w.log, Options{
 		Observe: func(a presence.Answer) {
 			of.mu.Lock()
 			defer of.mu.Unlock()

@@ -1,0 +1,50 @@
+package gateway
+
+import (
+	"slices"
+
+	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/health"
+)
+
+// openMonitor makes what gathers the health of all rooms for the city.
+func (g *Gateway) openMonitor() {
+	j := g.journal.Stats()
+	g.monitor = health.New(health.Options{
+		Interval: g.cfg.Health.Interval, Simulated: g.cfg.Simulated(),
+		Boot: g.time.Now().Boot, Boots: j.Boots, Unclean: j.UncleanBoots,
+		Time: g.time.stamp, Now: g.time.Now, Timing: g.time.Timing, Location: g.origin.Location,
+		Retain: g.line.Retain,
+		Beat:   g.process.systemd.Pulse("health").Beat, Watch: g.noteOutages,
+		Sources: health.Sources{
+			Clock:      g.clockHealth,
+			Journal:    g.journalHealth,
+			MQTT:       g.line.Stats,
+			Readers:    g.door.Health,
+			Receivers:  g.tags.Health,
+			Roster:     g.rosterHealth,
+			Hours:      g.hoursHealth,
+			Pi:         g.piHealth,
+			Conditions: g.conditions,
+		},
+	})
+}
+
+// conditions are the alerts that do not follow from the health document itself. Each
+// part returns those about itself, none while all is well.
+func (g *Gateway) conditions() []alerts.Alert {
+	return slices.Concat(
+		g.process.conditions(),
+		g.doorConditions(),
+		g.journalConditions(),
+		g.line.conditions(g.origin.Gateway),
+		g.time.conditions(),
+		g.tags.conditions(),
+		g.certificateConditions(),
+		g.boardConditions(),
+		g.documentConditions(),
+	)
+}
+
+// withError puts an error into the texts of an alert.
+func withError(err error) alerts.Values { return alerts.Values{"error": err.Error()} }

@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"presence/config"
+	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/staff"
+	"presence/gatewayd/internal/tags"
+)
+
+// tagSide is where tags are heard, and where badges and tags are put together.
+type tagSide struct {
+	*tags.Tags
+	staff *staff.Staff // nil: this gateway cannot tell who is where
+}
+
+// openTags makes sightings of the positions that tags send.
+func (g *Gateway) openTags() {
+	t := g.cfg.Tags
+	g.tags.Tags = tags.New(tags.Options{
+		MinInterval: t.MinInterval, MinMove: t.MinMoveM, Heartbeat: t.Heartbeat,
+		Coordinates: tags.Coordinates(t.Coordinates),
+		Fence:       g.documents.fence,
+		Always:      g.documents.hours.Always,
+		Open:        g.documents.hours.Open,
+		Now:         g.time.Now,
+		Timing:      g.time.Proven,
+		Journal:     g.journal,
+		Simulated:   g.cfg.Simulated(),
+		Log:         g.log,
+	}, names(g.cfg.Receivers, func(r config.Receiver) string { return r.Name })...)
+}
+
+// conditions name the tags that somebody has copied.
+func (t *tagSide) conditions() []alerts.Alert {
+	names := t.Conflicts()
+	if len(names) == 0 {
+		return nil
+	}
+	return []alerts.Alert{alerts.TagConflict.Raise(nil, names...)}
+}
+
+// openStaff makes what says who is on site. There is none where that cannot be known:
+// without a fence, or with a wrong one, nobody is inside, and a gateway without
+// readers or without receivers knows only tags or only badges.
+func (g *Gateway) openStaff() {
+	if g.cfg.Office == nil || g.documents.fenceFault != nil || len(g.cfg.Readers) == 0 || len(g.cfg.Receivers) == 0 {
+		return
+	}
+	g.tags.staff = staff.New(staff.Options{
+		Roster:    g.carriers,
+		Where:     g.tags.Where,
+		Open:      g.documents.hours.Open,
+		Location:  g.origin.Location,
+		Now:       g.time.Now,
+		Timing:    g.time.Proven,
+		Journal:   g.journal,
+		Simulated: g.cfg.Simulated(),
+	})
+}
+
+// carriers is the tag of each badge in the roster. The channel is closed when
+// another roster replaces this one.
+func (g *Gateway) carriers() (tags map[string]string, replaced <-chan struct{}) {
+	pairs, replaced := g.documents.roster.Pairs()
+	tags = make(map[string]string, len(pairs))
+	for _, p := range pairs {
+		tags[p.Badge] = p.Tag
+	}
+	return tags, replaced
+}
