@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -14,7 +15,8 @@ import (
 func TestCityLogIsRateLimitedAndCountsWhatItHoldsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent []presence.LogLine
-		handler := newCityLog(slog.DiscardHandler)
+		var local bytes.Buffer // not slog.DiscardHandler, which is enabled for no level
+		handler := newCityLog(slog.NewTextHandler(&local, nil))
 		log := slog.New(handler)
 		log.Error("nobody is there yet")
 		handler.tap.attach(func() *string { return nil }, func(raw []byte) {
