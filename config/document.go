@@ -221,8 +221,8 @@ func (t *table) onlyTables() bool {
 }
 
 // inner finds or makes the table under a key; of an array of tables it is the
-// last one. Where something else has the key, the table hangs in the air: TOML
-// forbids it, and it has been reported or will be.
+// last one. Where the key has a value that is no table, the new table belongs to
+// nothing: TOML forbids that, and it is reported elsewhere.
 func (t *table) inner(key string, line int) *table {
 	switch v := t.values[key]; {
 	case v == nil:

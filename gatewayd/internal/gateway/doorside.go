@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"errors"
+
 	"presence/config"
 	"presence/drivers/lamp"
 	"presence/gatewayd/internal/alerts"
@@ -63,14 +65,20 @@ func (g *Gateway) recallCards() {
 		missing[r.Name] = true
 	}
 	looked := 0
+	var last []presence.Entry // of each reader
 	err := g.journal.Tail(func(e presence.Entry) bool {
 		if e.Badge != nil && missing[e.Badge.Reader] {
-			g.door.silence.Recall(e.Badge.Reader, e.At)
+			last = append(last, e)
 			delete(missing, e.Badge.Reader)
 		}
 		looked++
 		return len(missing) > 0 && looked < maxRecalled
 	})
+	for _, e := range last {
+		told, failed := g.journal.Revisions(e.Pos, e.Pos)
+		err = errors.Join(err, failed)
+		g.door.silence.Recall(e.Badge.Reader, e.At, told[e.Pos].Timing)
+	}
 	if err != nil {
 		g.log.Warn("nobody knows when the readers saw their last card", "error", err)
 	}

@@ -41,9 +41,10 @@ type Silence struct {
 // lastCard is when a reader last saw a card.
 type lastCard struct {
 	at      presence.Reading
-	counted int64         // cards and looks at them, as its figures had it
-	upto    time.Time     // working time is counted up to here; zero: not yet
-	worked  time.Duration // since the card
+	told    presence.Timing // when that was, as the city was told; of a card of an earlier process
+	counted int64           // cards and looks at them, as its figures had it
+	upto    time.Time       // working time is counted up to here; zero: not yet
+	worked  time.Duration   // since the card
 }
 
 // NewSilence returns one for which no reader has seen a card yet.
@@ -51,13 +52,14 @@ func NewSilence(opt SilenceOptions) *Silence {
 	return &Silence{opt: opt, readers: make(map[string]*lastCard)}
 }
 
-// Recall notes a card that a reader saw in an earlier process. Only the first call
+// Recall notes a card that a reader saw in an earlier process, and what the city was
+// told of when that was: the clock may have forgotten that boot. Only the first call
 // for a reader counts.
-func (s *Silence) Recall(reader string, at presence.Reading) {
+func (s *Silence) Recall(reader string, at presence.Reading, told presence.Timing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.readers[reader] == nil {
-		s.readers[reader] = &lastCard{at: at}
+		s.readers[reader] = &lastCard{at: at, told: told}
 	}
 }
 
@@ -67,7 +69,7 @@ func (s *Silence) Recall(reader string, at presence.Reading) {
 func (s *Silence) Alerts(now presence.Reading, readers []presence.ReaderHealth) (as []alerts.Alert) {
 	for _, r := range readers {
 		if n := r.Taps + r.Repeats + r.Refused + r.Seen; n > 0 {
-			s.Recall(r.Name, now)
+			s.Recall(r.Name, now, presence.Timing{})
 			s.count(r.Name, n, now)
 		}
 	}
@@ -81,7 +83,11 @@ func (s *Silence) Alerts(now presence.Reading, readers []presence.ReaderHealth) 
 			continue
 		}
 		if !t.IsZero() {
-			l.work(t, s.opt.Timing(l.at).Time, s.opt.Open)
+			card := s.opt.Timing(l.at).Time
+			if card.IsZero() {
+				card = l.told.Time
+			}
+			l.work(t, card, s.opt.Open)
 		}
 		hours := l.worked.Hours()
 		weighed := hours

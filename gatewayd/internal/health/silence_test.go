@@ -21,6 +21,7 @@ func TestAReaderWithoutCardsIsSaid(t *testing.T) {
 	for name, tc := range map[string]struct {
 		last   time.Time // the last card before the process began; zero: none
 		known  bool      // the time
+		told   bool      // only the city was told when the last card was: the clock forgot its boot
 		always bool
 		card   time.Duration // after monday midnight; 0: none comes
 		state  string
@@ -30,6 +31,7 @@ func TestAReaderWithoutCardsIsSaid(t *testing.T) {
 	}{
 		"nobody ever came":           {known: true, state: "ok", until: 14 * 24 * time.Hour},
 		"two working days":           {last: monday.Add(-time.Hour), known: true, state: "ok", until: 4 * 24 * time.Hour, from: 40 * time.Hour},
+		"of a forgotten boot":        {last: monday.Add(-72*time.Hour + 15*time.Hour), told: true, known: true, state: "ok", until: 39 * time.Hour, from: 39 * time.Hour},
 		"the weekend does not count": {last: monday.Add(-72*time.Hour + 15*time.Hour), known: true, state: "ok", until: 39 * time.Hour, from: 39 * time.Hour},
 		"a card on the first day":    {last: monday.Add(-time.Hour), known: true, card: 12 * time.Hour, state: "ok", until: 59*time.Hour + 59*time.Minute},
 		"a card ends it":             {last: monday.Add(-time.Hour), known: true, card: 50 * time.Hour, state: "ok", until: 60 * time.Hour, from: 40 * time.Hour, to: 50 * time.Hour},
@@ -43,6 +45,9 @@ func TestAReaderWithoutCardsIsSaid(t *testing.T) {
 				if !tc.known {
 					return presence.Timing{Quality: presence.QualityUnsynced}
 				}
+				if tc.told && r.Boottime < 0 {
+					return presence.Timing{Quality: presence.QualityUnsynced}
+				}
 				return presence.Raw(r)
 			}
 			open := office
@@ -51,7 +56,7 @@ func TestAReaderWithoutCardsIsSaid(t *testing.T) {
 			}
 			s := health.NewSilence(health.SilenceOptions{Open: open, Always: func() bool { return tc.always }, Timing: timing})
 			if !tc.last.IsZero() {
-				s.Recall("door", reading(tc.last))
+				s.Recall("door", reading(tc.last), presence.Raw(reading(tc.last)))
 			}
 			h := presence.ReaderHealth{Name: "door", State: tc.state}
 			for at := time.Duration(0); at <= tc.until; at += 20 * time.Second {
