@@ -74,9 +74,12 @@ const (
 	lookSeconds = 10 // of the simulation; a real gateway looks each second
 
 	fenceRadius = 100
-	radioRange  = 2500
-	officeLat   = -7.9778
-	officeLon   = 112.6340
+	// A fix nearer than this may be one of a desk, and is held against nobody.
+	surelyOutside = fenceRadius + 60
+
+	radioRange = 2500
+	officeLat  = -7.9778
+	officeLon  = 112.6340
 )
 
 // office is the gateway in the simulated office.

@@ -150,11 +150,11 @@ func (w *worker) fix(t time.Time, p point) (fix point, taken time.Time, ok bool)
 }
 
 // heardWhole is when a worker's reports had told for 5 minutes, without a
-// silence and to one process of the gateway, where the tag was.
+// silence and to one process of the gateway, that the tag was surely outside.
 func (w *worker) heardWhole(from, killed time.Time) (time.Time, bool) {
 	var begin, last time.Time
 	for _, t := range w.heard {
-		if t.Before(from) {
+		if t.Before(from) || w.at(t).far() < surelyOutside {
 			continue
 		}
 		lost := t.Sub(last) > 2*w.interval*105/100 // more than one
