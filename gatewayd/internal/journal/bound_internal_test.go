@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"presence/gatewayd/internal/journal/boltfile"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -41,7 +42,7 @@ func TestAFileWithoutAnyRoomStillStarts(t *testing.T) {
 
 	// What else could take the whole reserve: thousands of starts.
 	db, err := bolt.Open(o.Path, fileMode, &bolt.Options{
-		PageSize: pageSize, MaxSize: int(o.MaxBytes), InitialMmapSize: int(o.MaxBytes), NoFreelistSync: true,
+		PageSize: boltfile.PageSize, MaxSize: int(o.MaxBytes), InitialMmapSize: int(o.MaxBytes), NoFreelistSync: true,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +101,7 @@ func TestAFileWithoutAnyRoomStillStarts(t *testing.T) {
 	}
 	size := mustStat(t, o.Path)
 	t.Logf("the file has %d bytes more than it may have", size-o.MaxBytes)
-	if size > o.MaxBytes+2*reservePages*pageSize {
+	if size > o.MaxBytes+2*reservePages*boltfile.PageSize {
 		t.Errorf("the file has %d bytes", size)
 	}
 	if r, err := Verify(t.Context(), o.Path); err != nil || !r.Whole() {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"presence/gatewayd/internal/journal/boltfile"
+
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
@@ -266,7 +268,7 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 }
 
 // What bbolt keeps inside the parent's page: a quarter page at most.
-const maxTail = pageSize / 4
+const maxTail = boltfile.PageSize / 4
 
 // putRecords writes the sealed records: into the tail where they fit, else
 // the tail and they go to the tree.
@@ -294,7 +296,7 @@ func (w *writer) putRecords(tx *bolt.Tx) (tailBytes int, err error) {
 	if err := moveTail(tail, tx.Bucket([]byte(bucketEvents))); err != nil {
 		return 0, err
 	}
-	return pageHeader, putEvents(tx, w.records)
+	return boltfile.PageHeaderSize, putEvents(tx, w.records)
 }
 
 // putEvents puts records into the tree, behind those that are there.
@@ -314,7 +316,7 @@ func moveTail(tail, events *bolt.Bucket) error {
 	var moved []sealedRecord
 	err := tail.ForEach(func(k, v []byte) error {
 		if len(k) != 8 {
-			return damagedf("a key of %d bytes in the tail", len(k))
+			return boltfile.Damagedf("a key of %d bytes in the tail", len(k))
 		}
 		moved = append(moved, sealedRecord{[8]byte(k), append([]byte(nil), v...)})
 		return nil
@@ -335,7 +337,7 @@ func moveTail(tail, events *bolt.Bucket) error {
 
 // sizeOf is how large a small bucket is on its page.
 func sizeOf(b *bolt.Bucket) int {
-	size := pageHeader
+	size := boltfile.PageHeaderSize
 	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		size += elementSize(k, v)
@@ -343,7 +345,7 @@ func sizeOf(b *bolt.Bucket) int {
 	return size
 }
 
-func elementSize(key, value []byte) int { return leafElement + len(key) + len(value) }
+func elementSize(key, value []byte) int { return boltfile.LeafElementSize + len(key) + len(value) }
 
 // failed tells errors of a commit that pass from those after which the handle
 // must not be used again.
@@ -357,7 +359,7 @@ func (w *writer) failed(err error, txid int) error {
 // fatal makes the journal fail.
 func (w *writer) fatal(err error) error {
 	reason := reasonFailed
-	if errors.Is(err, errDamagedFile) || errors.Is(err, errDamagedRecord) {
+	if errors.Is(err, boltfile.ErrDamaged) || errors.Is(err, errDamagedRecord) {
 		reason = reasonDamaged
 	}
 	failure := &Error{reason, err}

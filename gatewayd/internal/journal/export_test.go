@@ -3,11 +3,13 @@ package journal
 import (
 	"errors"
 	"os"
+
+	"presence/gatewayd/internal/journal/boltfile"
 )
 
 // LookAt looks through a journal's file as Open does. It tells whether it would
 // be left alone although it cannot be used.
 func LookAt(f *os.File) (closed bool, err error) {
 	_, err = (&Journal{codec: newCodec()}).look(f, true)
-	return err != nil && !errors.Is(err, errDamagedFile) && !errors.Is(err, errDamagedRecord), err
+	return err != nil && !errors.Is(err, boltfile.ErrDamaged) && !errors.Is(err, errDamagedRecord), err
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"presence/gatewayd/internal/durable"
+	"presence/gatewayd/internal/journal/boltfile"
 )
 
 const (
@@ -31,7 +32,7 @@ const (
 var ErrHeld = errors.New("a running gatewayd holds it")
 
 // errGone means that there was a journal, and is none.
-var errGone = damagedf("it is gone")
+var errGone = boltfile.Damagedf("it is gone")
 
 // openLocked opens the journal's file under an exclusive lock. Where there is
 // none it is created, unless there was one.
@@ -100,14 +101,14 @@ func unread(f *os.File, errno unix.Errno) bool {
 	}
 	// A disk that is gone may take its time over each page.
 	const samples = 32
-	page := make([]byte, pageSize)
-	pages := info.Size() / pageSize
+	page := make([]byte, boltfile.PageSize)
+	pages := info.Size() / boltfile.PageSize
 	for i := range min(pages, samples) {
 		at := i
 		if pages > samples {
 			at = pages * i / samples
 		}
-		if _, err := f.ReadAt(page, at*pageSize); err == nil {
+		if _, err := f.ReadAt(page, at*boltfile.PageSize); err == nil {
 			return false
 		}
 	}
@@ -121,7 +122,7 @@ func finish(path string) error {
 		return err
 	}
 	look := survey{codec: newCodec()}
-	if err := errors.Join(look.file(f), f.Close()); err != nil {
+	if err := errors.Join(look.firstProblem(f), f.Close()); err != nil {
 		return err
 	}
 	return durable.Rename(path+".new", path)
@@ -196,7 +197,7 @@ func createAt(path string, c codec) error {
 		return err
 	}
 	db, err := bolt.Open(path, fileMode, &bolt.Options{
-		Timeout: lockTimeout, PageSize: pageSize, FreelistType: bolt.FreelistMapType, OpenFile: durable.OpenFile,
+		Timeout: lockTimeout, PageSize: boltfile.PageSize, FreelistType: bolt.FreelistMapType, OpenFile: durable.OpenFile,
 		NoSync: true, // it is synced as a whole
 	})
 	if err != nil {
@@ -221,7 +222,7 @@ func createAt(path string, c codec) error {
 // together, and count the piece as written each time.
 func cacheByPage(f *os.File) {
 	// Advice may be ignored, and so may its errors.
-	_ = unix.Fadvise(int(f.Fd()), 0, 4*pageSize, unix.FADV_DONTNEED)
+	_ = unix.Fadvise(int(f.Fd()), 0, 4*boltfile.PageSize, unix.FADV_DONTNEED)
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_RANDOM)
 }
 
@@ -232,7 +233,7 @@ func guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = damagedf("%v", p)
+			err = boltfile.Damagedf("%v", p)
 		}
 	}()
 	return fn()

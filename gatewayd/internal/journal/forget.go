@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"presence/gatewayd/internal/durable"
+	"presence/gatewayd/internal/journal/boltfile"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -116,7 +117,7 @@ func (j *Journal) newCopy(match func(*presence.Record) bool) (*fileCopy, error) 
 	if err := unix.Statfs(filepath.Dir(j.opt.Path), &disk); err != nil {
 		return nil, fmt.Errorf("look at the disk: %w", err)
 	}
-	need := used - free*pageSize + copyReserve
+	need := used - free*boltfile.PageSize + copyReserve
 	if there := int64(disk.Bavail) * int64(disk.Bsize); there < need {
 		return nil, fmt.Errorf("the disk has %d MB free, and the journal written anew takes %d MB: %w", there>>20, need>>20+1, unix.ENOSPC)
 	}
@@ -344,7 +345,7 @@ func copyBuckets(from, to *bolt.Tx, streams map[presence.ID]bool) error {
 			}
 			if string(name) == bucketRevisions {
 				if len(k) != 8 {
-					return damagedf("an answer under a key of %d bytes", len(k))
+					return boltfile.Damagedf("an answer under a key of %d bytes", len(k))
 				}
 				if _, there := get(to, binary.BigEndian.Uint64(k)); !there {
 					return nil

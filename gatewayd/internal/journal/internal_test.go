@@ -17,6 +17,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
+	"presence/gatewayd/internal/journal/boltfile"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -155,14 +156,14 @@ func TestALongListOfFreePagesIsNotWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		im, err := openImage(f, 64<<20)
+		im, err := boltfile.Open(f, 64<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if im.meta.freelist == noFreelist {
+		if !im.HasFreelist() {
 			return -1
 		}
-		free, err := im.freePages()
+		free, err := im.FreePages()
 		if err != nil {
 			t.Fatal(err)
 		}

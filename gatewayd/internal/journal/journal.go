@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"presence/gatewayd/internal/durable"
+	"presence/gatewayd/internal/journal/boltfile"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -170,7 +171,7 @@ func (j *Journal) start() (*loss, error) {
 		}
 		return nil, nil
 	}
-	if !errors.Is(err, errDamagedFile) && !errors.Is(err, errDamagedRecord) {
+	if !errors.Is(err, boltfile.ErrDamaged) && !errors.Is(err, errDamagedRecord) {
 		return nil, errors.Join(err, ignoreClosed(f.Close()))
 	}
 	return &loss{file: reopened(f), mark: m}, err
@@ -186,7 +187,7 @@ func (j *Journal) look(f *os.File, quick bool) (partial bool, err error) {
 		if quick {
 			s.newest = quickLook
 		}
-		if err = s.file(f); !errors.As(err, &errno) {
+		if err = s.firstProblem(f); !errors.As(err, &errno) {
 			return s.partial, err
 		}
 	}
@@ -279,7 +280,7 @@ func (j *Journal) begin() (*writer, error) {
 		}
 		return tx.Bucket([]byte(bucketHoles)).ForEach(func(k, v []byte) error {
 			if len(k) != 8 || len(v) != 8 {
-				return damagedf("a hole of %d and %d bytes", len(k), len(v))
+				return boltfile.Damagedf("a hole of %d and %d bytes", len(k), len(v))
 			}
 			j.holes = j.holes.add(span{binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(v)})
 			return nil

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"presence/gatewayd/internal/durable"
+	"presence/gatewayd/internal/journal/boltfile"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -48,18 +49,18 @@ func (j *Journal) Alive() {
 // stream was last alive, and whether it ended on purpose; false where that
 // cannot be read or only the first versions wrote.
 func (r *Reader) Ended() (alive presence.Reading, clean, ok bool) {
-	im, _ := openImage(r.file, r.size) // one good meta page will do
-	if im == nil {
+	f, _ := boltfile.Open(r.file, r.size) // one good meta page will do
+	if f == nil {
 		return alive, false, false
 	}
-	buckets, err := im.buckets()
+	buckets, err := f.Buckets()
 	if err != nil {
 		return alive, false, false
 	}
 	s := survey{codec: r.codec, problem: func(error) {}, state: func(s state) { alive = s.Alive }}
 	for _, name := range []string{bucketMeta, bucketStreams} {
 		b, there := buckets[name]
-		if !there || s.bucket(im, name, b) != nil {
+		if !there || s.bucket(f, name, b) != nil {
 			return alive, false, false
 		}
 	}

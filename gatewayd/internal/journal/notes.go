@@ -8,6 +8,8 @@ import (
 	"maps"
 	"strings"
 
+	"presence/gatewayd/internal/journal/boltfile"
+
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -67,7 +69,7 @@ func (w *writer) fitNotes(data map[string][]byte) error {
 	}
 	pages := int64(0)
 	for _, text := range data {
-		pages += int64(len(text))/pageSize + 1
+		pages += int64(len(text))/boltfile.PageSize + 1
 	}
 	if r.pages-pages < workingPages {
 		return ErrFull
@@ -189,11 +191,11 @@ func (j *Journal) LoadAll(prefix string) (map[string][]byte, error) {
 
 // LoadAll is Journal.LoadAll of a journal that no daemon holds.
 func (r *Reader) LoadAll(prefix string) (map[string][]byte, error) {
-	im, err := openImage(r.file, r.size)
-	if im == nil {
+	f, err := boltfile.Open(r.file, r.size)
+	if f == nil {
 		return nil, fmt.Errorf("load notes: %w", err)
 	}
-	found, err := readNotes(im, r.codec)
+	found, err := readNotes(f, r.codec)
 	maps.DeleteFunc(found, func(name string, _ []byte) bool { return !strings.HasPrefix(name, prefix) })
 	if err != nil {
 		return found, fmt.Errorf("load notes: %w", err)
@@ -204,11 +206,11 @@ func (r *Reader) LoadAll(prefix string) (map[string][]byte, error) {
 // Load returns the note of a name, nothing if there is none or it cannot be
 // read.
 func (r *Reader) Load(name string) ([]byte, error) {
-	im, err := openImage(r.file, r.size)
-	if im == nil {
+	f, err := boltfile.Open(r.file, r.size)
+	if f == nil {
 		return nil, fmt.Errorf("load note %q: %w", name, err)
 	}
-	found, err := readNotes(im, r.codec)
+	found, err := readNotes(f, r.codec)
 	if err != nil && found[name] == nil {
 		return nil, fmt.Errorf("load note %q: %w", name, err)
 	}
@@ -217,9 +219,9 @@ func (r *Reader) Load(name string) ([]byte, error) {
 
 // readNotes reads the notes of a file of which nothing is certain, as far as
 // they can be read.
-func readNotes(im *image, c codec) (map[string][]byte, error) {
+func readNotes(f *boltfile.File, c codec) (map[string][]byte, error) {
 	found := make(map[string][]byte)
-	buckets, err := im.buckets()
+	buckets, err := f.Buckets()
 	if err != nil {
 		return found, err
 	}
@@ -228,7 +230,7 @@ func readNotes(im *image, c codec) (map[string][]byte, error) {
 		return found, nil
 	}
 	s := survey{codec: c, note: func(name string, data []byte) { found[name] = bytes.Clone(data) }}
-	return found, s.bucket(im, bucketNotes, b)
+	return found, s.bucket(f, bucketNotes, b)
 }
 
 // putNotes writes notes within a transaction.

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"presence/gatewayd/internal/journal/boltfile"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -48,7 +49,7 @@ func TestEveryRescueEnds(t *testing.T) {
 	for name, fails := range map[string]bool{"that goes well": false, "that fails": true} {
 		t.Run(name, func(t *testing.T) {
 			path := corrected(t, 100, 1000)
-			if err := os.Truncate(path, 3*pageSize); err != nil {
+			if err := os.Truncate(path, 3*boltfile.PageSize); err != nil {
 				t.Fatal(err)
 			}
 			if fails { // there is something that cannot be replaced
@@ -80,7 +81,7 @@ func BenchmarkRescue(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	copy(whole[2*pageSize:], bytes.Repeat([]byte{0xA5}, 4*pageSize))
+	copy(whole[2*boltfile.PageSize:], bytes.Repeat([]byte{0xA5}, 4*boltfile.PageSize))
 	for b.Loop() {
 		b.StopTimer()
 		if err := os.WriteFile(path, whole, 0o600); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"presence/gatewayd/internal/journal/boltfile"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -27,7 +28,7 @@ func walk(tx *bolt.Tx, from, to uint64, fn func(key, value []byte) (more bool, e
 		c := tx.Bucket([]byte(name)).Cursor()
 		for k, v := c.Seek(start[:]); k != nil; k, v = c.Next() {
 			if len(k) != 8 {
-				return damagedf("a key of %d bytes", len(k))
+				return boltfile.Damagedf("a key of %d bytes", len(k))
 			}
 			if binary.BigEndian.Uint64(k) > to {
 				return nil
@@ -51,7 +52,7 @@ func walkBack(tx *bolt.Tx, from uint64, fn func(key, value []byte) (more bool, e
 		}
 		for ; k != nil; k, v = c.Prev() {
 			if len(k) != 8 {
-				return damagedf("a key of %d bytes", len(k))
+				return boltfile.Damagedf("a key of %d bytes", len(k))
 			}
 			if binary.BigEndian.Uint64(k) > from {
 				continue
@@ -148,7 +149,7 @@ func (j *Journal) page(after, to uint64, limit int) ([]presence.Entry, error) {
 // unreadable is what becomes of an error while reading.
 func (j *Journal) unreadable(err error) error {
 	err = fmt.Errorf("read journal: %w", err)
-	if errors.Is(err, errDamagedFile) || errors.Is(err, errDamagedRecord) {
+	if errors.Is(err, boltfile.ErrDamaged) || errors.Is(err, errDamagedRecord) {
 		j.fail(&Error{reasonDamaged, err})
 	}
 	return err

@@ -14,6 +14,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"presence/gatewayd/internal/journal/boltfile"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -285,31 +286,21 @@ func (r *Reader) Revisions(from, to uint64) (map[uint64]presence.Revision, error
 // revisionIndex is where the revisions lie in a file that may be damaged and that
 // does not change.
 type revisionIndex struct {
-	im     *image
-	inline *bucket
-	leaves []leafRef
+	file   *boltfile.File
+	leaves []boltfile.Leaf
 }
 
 // newRevisionIndex finds the pages. Events whose revisions cannot be found count as
 // having none.
 func newRevisionIndex(file io.ReaderAt, size int64) (*revisionIndex, error) {
-	im, err := openImage(file, size)
-	if im == nil {
+	f, err := boltfile.Open(file, size)
+	if f == nil {
 		return nil, err
 	}
-	index := &revisionIndex{im: im}
-	buckets, err := im.buckets()
-	if err != nil {
-		return index, nil
-	}
-	b, ok := buckets[bucketRevisions]
-	switch {
-	case !ok:
-	case b.inline != nil:
-		index.inline = &b
-	default:
-		if index.leaves, err = im.leaves(b.root); err != nil {
-			index.leaves = nil
+	index := &revisionIndex{file: f}
+	if buckets, err := f.Buckets(); err == nil {
+		if b, ok := buckets[bucketRevisions]; ok {
+			index.leaves, _ = f.Leaves(b) // none where they cannot be found
 		}
 	}
 	return index, nil
@@ -319,31 +310,26 @@ func newRevisionIndex(file io.ReaderAt, size int64) (*revisionIndex, error) {
 // read.
 func (x *revisionIndex) read(c codec, from, to uint64) revisions {
 	found := make(revisions)
-	add := func(e element) error {
-		if r, err := c.readRevision(e.key, e.value); err == nil && from <= r.Pos && r.Pos <= to {
-			found[r.Pos] = r
-		}
-		return nil
-	}
-	if x.inline != nil {
-		_ = x.im.each(*x.inline, add)
-		return found
-	}
 	first, last := posKey(from), posKey(to)
 	i := sort.Search(len(x.leaves), func(i int) bool {
-		return x.leaves[i].upper == nil || bytes.Compare(x.leaves[i].upper, first[:]) > 0
+		return x.leaves[i].Upper == nil || bytes.Compare(x.leaves[i].Upper, first[:]) > 0
 	})
-	for ; i < len(x.leaves) && bytes.Compare(x.leaves[i].lower, last[:]) <= 0; i++ {
-		_ = x.im.leafElements(x.leaves[i], add)
+	for ; i < len(x.leaves) && bytes.Compare(x.leaves[i].Lower, last[:]) <= 0; i++ {
+		_ = x.file.Entries(x.leaves[i], func(e boltfile.Entry) error {
+			if r, err := c.readRevision(e.Key, e.Value); err == nil && from <= r.Pos && r.Pos <= to {
+				found[r.Pos] = r
+			}
+			return nil
+		})
 	}
 	return found
 }
 
 // readRevisions returns the revisions in a file that may be damaged, as far as they
 // can be read.
-func readRevisions(im *image, c codec) (revisions, error) {
+func readRevisions(f *boltfile.File, c codec) (revisions, error) {
 	found := make(revisions)
-	buckets, err := im.buckets()
+	buckets, err := f.Buckets()
 	if err != nil {
 		return found, err
 	}
@@ -352,7 +338,7 @@ func readRevisions(im *image, c codec) (revisions, error) {
 		return found, nil
 	}
 	s := survey{codec: c, revision: func(r presence.Revision) { found[r.Pos] = r }}
-	return found, s.bucket(im, bucketRevisions, b)
+	return found, s.bucket(f, bucketRevisions, b)
 }
 
 // putRevisions writes revisions within a transaction, but for those of events that
@@ -393,7 +379,7 @@ func (c codec) putRevisions(tx *bolt.Tx, all revisions) error {
 func (c codec) readRevision(key, value []byte) (presence.Revision, error) {
 	var d onDiskRevision
 	if len(key) != 8 {
-		return presence.Revision{}, damagedf("an answer under a key of %d bytes", len(key))
+		return presence.Revision{}, boltfile.Damagedf("an answer under a key of %d bytes", len(key))
 	}
 	if err := c.readChecked(key, value, &d); err != nil {
 		return presence.Revision{}, err

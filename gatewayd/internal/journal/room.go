@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"math"
 
+	"presence/gatewayd/internal/journal/boltfile"
+
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 )
@@ -78,7 +80,7 @@ func (w *writer) makeRoom(items []item, evict bool) error {
 func (w *writer) fits(items []item) error {
 	bytes := int64(0)
 	for _, it := range items {
-		bytes += int64(leafElement + 8 + recordHeader + len(it.payload))
+		bytes += int64(boltfile.LeafElementSize + 8 + recordHeader + len(it.payload))
 	}
 	size, free, err := w.j.sizes()
 	if err != nil {
@@ -86,9 +88,9 @@ func (w *writer) fits(items []item) error {
 	}
 	// Leaves, their branches, the page of the buckets and the list of free
 	// pages.
-	pages := bytes/pageSize*5/4 + 8 + min(free, maxFreelist)*8/pageSize
-	grows := max(pages+reservePages-free, 0) * pageSize
-	w.crowded = size-free*pageSize > w.j.opt.MaxBytes/8*7
+	pages := bytes/boltfile.PageSize*5/4 + 8 + min(free, maxFreelist)*8/boltfile.PageSize
+	grows := max(pages+reservePages-free, 0) * boltfile.PageSize
+	w.crowded = size-free*boltfile.PageSize > w.j.opt.MaxBytes/8*7
 	// A file that is larger already, because max_mb was lowered or a reader kept
 	// old pages from being used again, never shrinks: what is free in it counts.
 	if grows > 0 && size+grows > w.j.opt.MaxBytes {
@@ -130,9 +132,9 @@ func (w *writer) room() (room, error) {
 	if err != nil {
 		return room{}, w.fatal(err)
 	}
-	limit := max(w.j.opt.MaxBytes, used+pageSize) // bbolt wants a page behind the last
+	limit := max(w.j.opt.MaxBytes, used+boltfile.PageSize) // bbolt wants a page behind the last
 	w.j.db.MaxSize = int(min(limit, math.MaxInt))
-	r := room{pages: free + (limit-used)/pageSize - 1, near: used > w.j.opt.MaxBytes-2*growStep}
+	r := room{pages: free + (limit-used)/boltfile.PageSize - 1, near: used > w.j.opt.MaxBytes-2*growStep}
 	s := w.j.db.Stats()
 	if usable := int64(s.FreePageN); s.PendingPageN > 0 && usable < reservePages && r.pages-free < reservePages-usable {
 		w.j.using.Lock()
@@ -145,7 +147,7 @@ func (w *writer) room() (room, error) {
 // event could ever be acknowledged any more, and so make room. It takes hundreds of
 // starts of a full gateway to get there.
 func (w *writer) exceed() {
-	w.j.db.MaxSize += reservePages * pageSize
+	w.j.db.MaxSize += reservePages * boltfile.PageSize
 	w.j.opt.Log.Error("the journal grows beyond its largest size (max_mb), since not even its reserve has room for what must be written")
 }
 
@@ -176,7 +178,7 @@ func (w *writer) portion(c change, p place, order []uint64, r room) (portion, er
 			if pos > p.cursor+inFlight {
 				left = r.pages - deliveryPages
 			}
-			if comes++; comes > 0 && int64(comes)*revisionSize > left*pageSize {
+			if comes++; comes > 0 && int64(comes)*revisionSize > left*boltfile.PageSize {
 				part.revisions = i
 				break
 			}
@@ -239,6 +241,6 @@ func (j *Journal) freeBytes(used, freePages int64) (size, free int64) {
 		backed := max(int64(file.Blocks)*512-used, 0)
 		grow = min(grow, backed+int64(disk.Bavail)*int64(disk.Bsize))
 	}
-	pages := grow/pageSize + freePages - reservePages - 8 - min(freePages, maxFreelist)*8/pageSize
-	return file.Size, max(pages, 0) * pageSize * 7 / 8 // pages are never quite full
+	pages := grow/boltfile.PageSize + freePages - reservePages - 8 - min(freePages, maxFreelist)*8/boltfile.PageSize
+	return file.Size, max(pages, 0) * boltfile.PageSize * 7 / 8 // pages are never quite full
 }

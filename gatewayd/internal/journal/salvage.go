@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"presence/gatewayd/internal/journal/boltfile"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -45,18 +46,18 @@ type piece struct {
 // then.
 func salvage(r io.ReaderAt, size int64, c codec, read func(upto int64)) salvaged {
 	var s salvaged
-	var im *image
+	var f *boltfile.File
 	var oldest uint64
-	s.streams, im, oldest, s.endSure = structure(r, size, c)
-	if im != nil {
-		s.unnamed = readUnnamed(im, c)
+	s.streams, f, oldest, s.endSure = structure(r, size, c)
+	if f != nil {
+		s.unnamed = readUnnamed(f, c)
 	}
-	if im != nil {
-		s.notes, _ = readNotes(im, c) // those that can be read
-		s.revisions, _ = readRevisions(im, c)
+	if f != nil {
+		s.notes, _ = readNotes(f, c) // those that can be read
+		s.revisions, _ = readRevisions(f, c)
 	}
 	pieces := scanRecords(r, size, func(off int64) bool {
-		return im != nil && im.isUsed(uint64(off)/pageSize)
+		return f != nil && f.InUse(off)
 	}, read)
 	var known bool
 	s.state, known = scanStates(r, size, c)
@@ -74,21 +75,21 @@ func salvage(r io.ReaderAt, size int64, c codec, read func(upto int64)) salvaged
 // structure reads what is left of the order of things: which pages belong to
 // the tree, what is known of the streams, where the oldest record is (0 where
 // that is not known), and whether the newest records are surely there.
-func structure(r io.ReaderAt, size int64, c codec) (streams map[presence.ID]streamInfo, im *image, oldest uint64, endSure bool) {
+func structure(r io.ReaderAt, size int64, c codec) (streams map[presence.ID]streamInfo, f *boltfile.File, oldest uint64, endSure bool) {
 	sure := true
 	s := survey{codec: c, problem: func(error) {}}
-	im, err := openImage(r, size)
-	if im == nil {
+	f, err := boltfile.Open(r, size)
+	if f == nil {
 		return nil, nil, 0, false
 	}
 	if err != nil {
 		sure = false // the other meta page may be the older one
 	}
-	buckets, err := im.buckets()
+	buckets, err := f.Buckets()
 	if err != nil {
-		return nil, im, 0, false
+		return nil, f, 0, false
 	}
-	if err := im.use(im.meta.root); err != nil {
+	if err := f.UseRoot(); err != nil {
 		sure = false
 	}
 	for _, name := range []string{bucketStreams, bucketEvents, bucketTail} {
@@ -98,20 +99,20 @@ func structure(r io.ReaderAt, size int64, c codec) (streams map[presence.ID]stre
 			s.begun = true // and what was oldest stays unknown
 			continue
 		}
-		if err := s.bucket(im, name, b); err != nil && name != bucketStreams {
+		if err := s.bucket(f, name, b); err != nil && name != bucketStreams {
 			sure = false
 		}
 	}
-	return s.streams, im, s.oldest, sure && !s.broken && s.last != presence.ID{}
+	return s.streams, f, s.oldest, sure && !s.broken && s.last != presence.ID{}
 }
 
 // readUnnamed reads the losses that no gap names yet, none where they cannot be
 // read any more.
-func readUnnamed(im *image, c codec) losses {
+func readUnnamed(f *boltfile.File, c codec) losses {
 	s := survey{codec: c}
-	if buckets, err := im.buckets(); err == nil {
+	if buckets, err := f.Buckets(); err == nil {
 		if b, ok := buckets[bucketMeta]; ok {
-			_ = s.bucket(im, bucketMeta, b)
+			_ = s.bucket(f, bucketMeta, b)
 		}
 	}
 	return s.lost
@@ -190,8 +191,8 @@ func readAround(r io.ReaderAt, b []byte, off int64) {
 	if n, err := r.ReadAt(b, off); n == len(b) || err == nil {
 		return
 	}
-	for i := 0; i < len(b); i += pageSize {
-		part := b[i:min(i+pageSize, len(b))]
+	for i := 0; i < len(b); i += boltfile.PageSize {
+		part := b[i:min(i+boltfile.PageSize, len(b))]
 		n, err := r.ReadAt(part, off+int64(i))
 		if n < len(part) && err != nil {
 			clear(part[n:])
@@ -204,10 +205,10 @@ func readAround(r io.ReaderAt, b []byte, off int64) {
 // delivered once is delivered, and one that was removed is removed, even where
 // the newest page that says so is torn.
 func scanStates(r io.ReaderAt, size int64, c codec) (best state, found bool) {
-	page := make([]byte, pageSize)
-	look := func(e element) {
+	page := make([]byte, boltfile.PageSize)
+	look := func(e boltfile.Entry) {
 		var s state
-		if string(e.key) != keyState || c.readChecked(e.key, e.value, &s) != nil {
+		if string(e.Key) != keyState || c.readChecked(e.Key, e.Value, &s) != nil {
 			return
 		}
 		found = true
@@ -222,31 +223,12 @@ func scanStates(r io.ReaderAt, size int64, c codec) (best state, found bool) {
 		best.Alive = alive
 		best.Cursor, best.Oldest = cursor, oldest
 	}
-	for off := int64(0); off < size; off += pageSize {
+	for off := int64(0); off < size; off += boltfile.PageSize {
 		clear(page)
-		readAround(r, page[:min(pageSize, size-off)], off)
-		if binary.LittleEndian.Uint16(page[8:]) != flagLeaf {
-			continue
-		}
-		eachLeaf(page, func(e element) {
-			look(e)
-			if e.flags&flagBucket != 0 && len(e.value) > bucketHeader+pageHeader {
-				eachLeaf(e.value[bucketHeader:], look)
-			}
-		})
+		readAround(r, page[:min(boltfile.PageSize, size-off)], off)
+		boltfile.Scraps(page, look)
 	}
 	return best, found
-}
-
-// eachLeaf calls fn for those entries of a leaf that lie inside it.
-func eachLeaf(page []byte, fn func(element)) {
-	for i := range int(binary.LittleEndian.Uint16(page[10:])) {
-		e, ok := leaf(page, i)
-		if !ok {
-			return
-		}
-		fn(e)
-	}
 }
 
 // choose sorts by position and leaves one record for each.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"presence/gatewayd/internal/journal/boltfile"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -82,7 +83,7 @@ func (j *Journal) written(commits int64) int64 {
 		return 0
 	}
 	s := j.db.Stats()
-	return s.TxStats.GetPageAlloc() + commits*pageSize
+	return s.TxStats.GetPageAlloc() + commits*boltfile.PageSize
 }
 
 // writtenBytes is what this process has caused to be written to storage since
