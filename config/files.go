@@ -226,7 +226,7 @@ func (b *Badges) ReadKey() error {
 	return nil
 }
 
-// parseKey reads the city's badge key: 64 hex digits on one line. The error
+// parseKey reads a badge key: 64 hex digits on one line. The error
 // never repeats any of it.
 func parseKey(data []byte) (*[32]byte, error) {
 	var key [32]byte

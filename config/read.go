@@ -154,7 +154,7 @@ func readBadges(t *table, readers bool) Badges {
 	case b.KeyFile != "" && b.PlainUID:
 		t.problem("plain_uid", "is true although key_file is set: keep one of the two")
 	case readers && b.KeyFile == "" && !b.PlainUID && !t.broken("key_file", "plain_uid"):
-		t.problem("key_file", "is missing: write the file of the city's badge key, or plain_uid = true to send UIDs as they are")
+		t.problem("key_file", "is missing: write the file of this gateway's badge key, or plain_uid = true to send UIDs as they are")
 	}
 	return b
 }

@@ -231,8 +231,8 @@ func indonesian(format string) string {
 	// [badges], [tags], [office], [clock].
 	case "is true although key_file is set: keep one of the two":
 		return "bernilai true padahal key_file ditulis: pertahankan salah satu"
-	case "is missing: write the file of the city's badge key, or plain_uid = true to send UIDs as they are":
-		return "tidak ada: tulis berkas kunci kartu dari kota, atau plain_uid = true untuk mengirim UID apa adanya"
+	case "is missing: write the file of this gateway's badge key, or plain_uid = true to send UIDs as they are":
+		return "tidak ada: tulis berkas kunci kartu gateway ini, atau plain_uid = true untuk mengirim UID apa adanya"
 	case "needs to know what badges are called: write badges.key_file, or badges.plain_uid = true":
 		return "perlu mengetahui nama kartu: tulis badges.key_file, atau badges.plain_uid = true"
 	case "has moved: write it as key_file below [city]; receipts and the time have to be signed with that key too":

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/kittest"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/city"
 	"presence/scripts/deb/debtest"
 )
 
@@ -234,6 +236,35 @@ func TestPackageProvisionedWithTheKit(t *testing.T) {
 	ours.start()
 	green := ours.tap("04A1B2C3D40000", 10)
 	arrived(t, seen, green)
+
+	t.Run("each gateway has a badge key of its own, and the city knows which", func(t *testing.T) {
+		var cityKey [32]byte
+		if _, err := hex.Decode(cityKey[:], []byte(kittest.BadgeKey)); err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range []*installed{ours, other} {
+			key := city.GatewayBadgeKey(cityKey, g.id)
+			if got := debtest.Read(t, g.Path("etc/gatewayd/badge.key")); got != hex.EncodeToString(key[:])+"\n" {
+				t.Errorf("%s has the key %s", g.id, got)
+			}
+			want := city.BadgeIdentity(key, []byte{4, 0xa1, 0xb2, 0xc3, 0xd4, 0, 0})
+			if got, err := g.command("badge", "04:A1:B2:C3:D4:00:00"); err != nil || got != want+"\n" {
+				t.Errorf("%s: gatewayd badge says %q, %v; the city's table %s", g.id, got, err, want)
+			}
+			if g != ours {
+				continue
+			}
+			seen.Await("the card in an event, and the key in info", func(m []brokertest.Message) bool {
+				var badge, fingerprint bool
+				for _, m := range m {
+					badge = badge || strings.HasSuffix(m.Topic, "/dinkes-01/event/badge") && strings.Contains(string(m.Payload), want)
+					fingerprint = fingerprint || strings.HasSuffix(m.Topic, "/dinkes-01/info") &&
+						strings.Contains(string(m.Payload), `"badge_key":"`+city.BadgeKeyFingerprint(key)+`"`)
+				}
+				return badge && fingerprint
+			})
+		}
+	})
 
 	t.Run("another gateway can neither write nor read ours", func(t *testing.T) {
 		const forged = `{"forged":true}`

@@ -7,8 +7,9 @@
 # or step by step:
 #   gatewayd-provision request ID [FOLDER]    makes the key, and a request for the
 #                                             city in FOLDER; --new-key: a new one
-#   gatewayd-provision badge-key [FILE]       the city's badge key; without FILE it
-#                                             is typed, and not shown
+#   gatewayd-provision badge-key ID [FILE]    this gateway's badge key, derived from
+#                                             the city's; without FILE that is typed,
+#                                             and not shown
 #   gatewayd-provision config TEMPLATE ID DINAS
 #   gatewayd-provision accept CERTIFICATE [CITY-CA]
 #   gatewayd-provision renew-url URL          where renewed certificates will be:
@@ -159,27 +160,53 @@ accept() {
 
 end_of() { openssl x509 -in "$1" -noout -enddate | cut -d= -f2; }
 
+# hmac KEY: HMAC-SHA256 in hex of standard input, by RFC 2104, under a key of 64 hex
+# digits. openssl would take a key only on its command line, where others see it.
+hmac() {
+	local i byte inner='' outer=''
+	for ((i = 0; i < 64; i++)); do
+		byte=0
+		[ $i -ge 32 ] || byte=$((16#${1:2*i:2}))
+		printf -v inner '%s\\x%02x' "$inner" $((byte ^ 0x36))
+		printf -v outer '%s\\x%02x' "$outer" $((byte ^ 0x5c))
+	done
+	{
+		printf '%b' "$outer"
+		printf '%b' "$({ printf '%b' "$inner" && cat; } | openssl dgst -sha256 -r | sed 's/ .*//; s/../\\x&/g')"
+	} | openssl dgst -sha256 -r | cut -d' ' -f1
+}
+
 badge_key() {
-	local key
-	if [ $# -gt 0 ]; then
-		case $1 in
-		*.enc)
-			need openssl
-			say "Passphrase of the badge key:" "Frasa sandi kunci kartu:" >&2
-			key=$(openssl enc -d -aes-256-cbc -pbkdf2 -iter 600000 -a ${BADGE_PASSPHRASE+-pass env:BADGE_PASSPHRASE} -in "$1" 2>/dev/null) ||
-				fail "the passphrase is wrong" "frasa sandi salah"
-			;;
-		*) key=$(cat "$1") ;;
-		esac
-	else
+	local id=${1:-} file=${2:-} key
+	check_id "$id" ID
+	need openssl
+	case $file in
+	'')
 		say "The city's badge key (64 hex digits, not shown):" "Kunci kartu kota (64 digit heksadesimal, tidak ditampilkan):" >&2
 		IFS= read -rs key
+		;;
+	*.enc)
+		say "Passphrase of the badge key:" "Frasa sandi kunci kartu:" >&2
+		key=$(openssl enc -d -aes-256-cbc -pbkdf2 -iter 600000 -a ${BADGE_PASSPHRASE+-pass env:BADGE_PASSPHRASE} -in "$file" 2>/dev/null) ||
+			fail "the passphrase is wrong" "frasa sandi salah"
+		;;
+	*) key=$(cat "$file") ;;
+	esac
+	# The city's key, of which each gateway gets its own; or lines with a gateway's id
+	# and its own key. Neither is ever shown, nor given to a program on its command
+	# line, and the city's does not stay here.
+	if [[ $key =~ ^[[:space:]]*([0-9A-Fa-f]{64})[[:space:]]*$ ]]; then
+		key=$(printf 'gatewayd badge key v1\0%s' "$id" | hmac "${BASH_REMATCH[1]}")
+	elif [[ $'\n'$key$'\n' =~ $'\n'"$id "([0-9a-f]{64})$'\n' ]]; then
+		key=${BASH_REMATCH[1]}
+	elif [[ $key =~ ^[a-z0-9-]{1,32}\ [0-9a-f]{64} ]]; then
+		fail "the stick has badge keys, but none for $id: ca.sh bundle FOLDER BADGE.KEY $id" \
+			"stik memuat kunci kartu, tetapi tidak untuk $id: ca.sh bundle FOLDER BADGE.KEY $id"
+	else
+		fail "that is no badge key: 64 hex digits are needed" "itu bukan kunci kartu: perlu 64 digit heksadesimal"
 	fi
-	key=${key//[[:space:]]/}
-	# The key itself is never shown, nor given to a program on its command line.
-	[[ $key =~ ^[0-9A-Fa-f]{64}$ ]] || fail "that is no badge key: 64 hex digits are needed" "itu bukan kunci kartu: perlu 64 digit heksadesimal"
 	place "$etc/badge.key" gatewayd:gatewayd 600 <<<"$key"
-	say "The badge key is in place; only the gateway reads it." "Kunci kartu terpasang; hanya gateway yang dapat membacanya."
+	say "The badge key of $id is in place; only the gateway reads it." "Kunci kartu $id terpasang; hanya gateway yang dapat membacanya."
 }
 
 configure() {
@@ -228,7 +255,7 @@ usb() {
 	if [ ! -f "$etc/gatewayd.toml" ] || cmp -s "$etc/gatewayd.toml" "$root/usr/share/doc/gatewayd/gatewayd.toml"; then
 		configure "$stick/$dinas.toml" "$id" "$dinas"
 	fi
-	[ -f "$etc/badge.key" ] || [ ! -f "$stick/badge.key.enc" ] || badge_key "$stick/badge.key.enc"
+	[ -f "$etc/badge.key" ] || [ ! -f "$stick/badge.key.enc" ] || badge_key "$id" "$stick/badge.key.enc"
 	[ ! -f "$stick/renew-url" ] || renew_url "$(cat "$stick/renew-url")"
 	if [ -f "$stick/issued/$id.pem" ] && { certificate_for "$stick/issued/$id.pem" gateway.key ||
 		certificate_for "$stick/issued/$id.pem" gateway.key.next; }; then

@@ -142,15 +142,18 @@ func TestProvisionBadgeKey(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key")
 	for name, text := range map[string]string{"short": "0123", "no hex": strings.Repeat("x", 64), "long": strings.Repeat("0", 65), "empty": ""} {
 		debtest.Write(t, file, text, 0o600)
-		d.provision("!64 hex digits are needed", "badge-key", file)
+		d.provision("!64 hex digits are needed", "badge-key", "dinkes-01", file)
 		if d.Has("etc/gatewayd/badge.key") {
 			t.Errorf("%s: it was taken", name)
 		}
 	}
 	key := strings.Repeat("0123456789abcdef", 4)
 	debtest.Write(t, file, " "+key+"\r\n", 0o600)
-	d.provision("only the gateway reads it", "badge-key", file)
-	if got := debtest.Read(t, d.Path("etc/gatewayd/badge.key")); got != key+"\n" {
+	d.provision("!is no ID", "badge-key", file)
+	d.provision("only the gateway reads it", "badge-key", "dinkes-01", file)
+	// Not the city's, but what is made of it for this gateway.
+	const own, other = "a32b69cf93b46adb52164402b7aaad35ac71613a094049d4adf11ca40094936c", "dinkes-02"
+	if got := debtest.Read(t, d.Path("etc/gatewayd/badge.key")); got != own+"\n" {
 		t.Errorf("it holds %q", got)
 	}
 	if got := d.Owner("etc/gatewayd/badge.key"); got != "gatewayd:gatewayd 600" {
@@ -165,10 +168,25 @@ func TestProvisionBadgeKey(t *testing.T) {
 	if err := os.Remove(d.Path("etc/gatewayd/badge.key")); err != nil {
 		t.Fatal(err)
 	}
-	if out, ok := run(t, []string{"BADGE_PASSPHRASE=guess"}, "./provision.sh", "--root", d.Dir, "badge-key", filepath.Join(d.stick, "badge.key.enc")); ok {
+	if out, ok := run(t, []string{"BADGE_PASSPHRASE=guess"}, "./provision.sh", "--root", d.Dir, "badge-key", "dinkes-01", filepath.Join(d.stick, "badge.key.enc")); ok {
 		t.Errorf("a wrong passphrase was taken: %s", out)
 	}
-	d.provision("only the gateway reads it", "badge-key", filepath.Join(d.stick, "badge.key.enc"))
+	d.provision("only the gateway reads it", "badge-key", "dinkes-01", filepath.Join(d.stick, "badge.key.enc"))
+	if got := debtest.Read(t, d.Path("etc/gatewayd/badge.key")); got != own+"\n" {
+		t.Errorf("from the stick, it holds %q", got)
+	}
+	// A stick for named offices carries their keys and not the city's.
+	d.authority(true, "bundle", d.stick, file, "dinkes-01", "dinkes-03")
+	d.provision("only the gateway reads it", "badge-key", "dinkes-01", filepath.Join(d.stick, "badge.key.enc"))
+	if got := debtest.Read(t, d.Path("etc/gatewayd/badge.key")); got != own+"\n" {
+		t.Errorf("from the stick of this office, it holds %q", got)
+	}
+	d.provision("!none for "+other, "badge-key", other, filepath.Join(d.stick, "badge.key.enc"))
+	plain, ok := run(t, secrets, "openssl", "enc", "-d", "-aes-256-cbc", "-pbkdf2", "-iter", "600000", "-a", "-pass", "env:BADGE_PASSPHRASE",
+		"-in", filepath.Join(d.stick, "badge.key.enc"))
+	if !ok || strings.Contains(plain, key) || !strings.Contains(plain, own) {
+		t.Errorf("the stick of two offices holds %s", plain)
+	}
 }
 
 func TestProvisionFromTheStick(t *testing.T) {

@@ -12,7 +12,9 @@
 #                               the city's programs within 90 days; their keys stay
 #   ca.sh revoke NAME           takes all certificates of a gateway back (stolen Pi),
 #                               or of a program of the city
-#   ca.sh bundle FOLDER BADGE.KEY   what a technician carries on a USB stick
+#   ca.sh bundle FOLDER BADGE.KEY [ID...]   what a technician carries on a USB stick:
+#                               with ids, the badge keys of these gateways; without,
+#                               the city's, from which any gateway's is made
 #
 # It asks for the authority's passphrase once. index.txt and certificates/ are the
 # record of all that was ever issued: back them up with the key.
@@ -292,19 +294,50 @@ revoke() {
 	[ "$name" != broker ] || echo "Gateways read no list: give the broker another certificate now: ca.sh broker NAME..."
 }
 
+# hmac KEY: HMAC-SHA256 in hex of standard input, by RFC 2104, under a key of 64 hex
+# digits. openssl would take a key only on its command line, where others see it.
+hmac() {
+	local i byte inner='' outer=''
+	for ((i = 0; i < 64; i++)); do
+		byte=0
+		[ $i -ge 32 ] || byte=$((16#${1:2*i:2}))
+		printf -v inner '%s\\x%02x' "$inner" $((byte ^ 0x36))
+		printf -v outer '%s\\x%02x' "$outer" $((byte ^ 0x5c))
+	done
+	{
+		printf '%b' "$outer"
+		printf '%b' "$({ printf '%b' "$inner" && cat; } | openssl dgst -sha256 -r | sed 's/ .*//; s/../\\x&/g')"
+	} | openssl dgst -sha256 -r | cut -d' ' -f1
+}
+
+# badge_keys CITYKEY [ID...] prints what a stick carries.
+badge_keys() {
+	local city=$1 id
+	shift
+	[ $# -gt 0 ] || printf '%s\n' "$city"
+	for id in "$@"; do
+		printf '%s %s\n' "$id" "$(printf 'gatewayd badge key v1\0%s' "$id" | hmac "$city")"
+	done
+}
+
 bundle() {
-	local to=${1:?ca.sh bundle: a folder is missing} key=${2:?ca.sh bundle: the file with the badge key is missing} template
-	[[ $(tr -d '[:space:]' <"$key") =~ ^[0-9A-Fa-f]{64}$ ]] ||
-		fail "$key does not hold 64 hex digits; a new key for a new city: openssl rand -hex 32"
+	local to=${1:?ca.sh bundle: a folder is missing} key=${2:?ca.sh bundle: the file with the badge key is missing} template id
+	shift 2
+	key=$(tr -d '[:space:]' <"$key")
+	[[ $key =~ ^[0-9A-Fa-f]{64}$ ]] ||
+		fail "the file does not hold 64 hex digits; a new badge key for a new city: openssl rand -hex 32"
+	for id in "$@"; do
+		[[ $id =~ ^[a-z0-9-]{1,32}$ ]] || fail "\"$id\" is no gateway's id"
+	done
 	mkdir -p "$to/requests" "$to/issued"
 	cp "$dir/ca.pem" "$to/city-ca.pem"
 	cp "$dir"/issued/*.pem "$to/issued/" 2>/dev/null || true
 	for template in "$dir"/*.toml; do
 		[ ! -e "$template" ] || cp "$template" "$to/"
 	done
-	# A stick has no permissions, so the badge key goes on it only under a
-	# passphrase, which the technician knows and the stick does not.
-	tr -d '[:space:]' <"$key" | openssl enc -aes-256-cbc -pbkdf2 -iter 600000 -salt -a \
+	# A stick has no permissions, so badge keys go on it only under a passphrase,
+	# which the technician knows and the stick does not.
+	badge_keys "$key" "$@" | openssl enc -aes-256-cbc -pbkdf2 -iter 600000 -salt -a \
 		${BADGE_PASSPHRASE+-pass env:BADGE_PASSPHRASE} -out "$to/badge.key.enc"
 	echo "$to is ready"
 }

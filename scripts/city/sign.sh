@@ -1,6 +1,6 @@
-#!/bin/sh
+#!/bin/bash
 # Signs a roster, working hours or a receipt for the gateways and prints the
-# message that is to be published, retained. It needs openssl 3 and a shell.
+# message that is to be published, retained. It needs openssl 3 and bash.
 #
 # Once, in the city, where nobody else can read it:
 #   openssl genpkey -algorithm ed25519 -out city.key
@@ -8,13 +8,15 @@
 #   openssl pkey -in city.key -pubout -out city.pem
 # Then, for one gateway, for all of a department (-g '*') or of the city
 # (-d '*' -g '*'):
-#   sign.sh -k city.key -d dinkes -g dinkes-01 roster roster.csv >roster.json
+#   sign.sh -k city.key -b badge.key -d dinkes -g dinkes-01 roster roster.csv >roster.json
 #   sign.sh -k city.key -d dinkes -g '*' hours hours.json >policy.json
 #   mosquitto_pub ... -r -q 1 -t presence/v1/dinkes/dinkes-01/roster -f roster.json
 # And that the city's database has all events of a stream up to one:
 #   sign.sh -k city.key -d dinkes -g dinkes-01 receipt 019ab2c3-... 123 >receipt.json
 #
-# roster.csv has lines "badge,tag" as for tags.roster_file, without quotes.
+# roster.csv has lines "badge,tag" as for tags.roster_file, without quotes. With -b,
+# the file with the city's badge key, card numbers in it become the identities that
+# this gateway gives them, so that nobody reads the numbers on the topic.
 # hours.json is a JSON object with the keys of [hours]:
 #   {"mon":"07:30-16:00","fri":"07:30-16:30","break":"12:00-13:00",
 #    "holidays":["2026-12-25"],
@@ -22,7 +24,7 @@
 set -eu
 
 usage() {
-	echo "usage: sign.sh -k KEY -d DINAS -g GATEWAY [-s SERIAL] roster FILE.csv | hours FILE.json | receipt STREAM UPTO" >&2
+	echo "usage: sign.sh -k KEY -d DINAS -g GATEWAY [-s SERIAL] [-b BADGE.KEY] roster FILE.csv | hours FILE.json | receipt STREAM UPTO" >&2
 	exit 2
 }
 fail() {
@@ -30,13 +32,14 @@ fail() {
 	exit 1
 }
 
-key='' dinas='' gateway='' serial=''
-while getopts k:d:g:s: option; do
+key='' dinas='' gateway='' serial='' badges=''
+while getopts k:d:g:s:b: option; do
 	case $option in
 	k) key=$OPTARG ;;
 	d) dinas=$OPTARG ;;
 	g) gateway=$OPTARG ;;
 	s) serial=$OPTARG ;;
+	b) badges=$OPTARG ;;
 	*) usage ;;
 	esac
 done
@@ -66,9 +69,60 @@ case $serial in
 0* | *[!0-9]*) fail "the serial \"$serial\" is no number from 1" ;;
 esac
 
+# hmac KEY: HMAC-SHA256 in hex of standard input, by RFC 2104, under a key of 64 hex
+# digits. openssl would take a key only on its command line, where others see it.
+hmac() {
+	local i byte inner='' outer=''
+	for ((i = 0; i < 64; i++)); do
+		byte=0
+		[ $i -ge 32 ] || byte=$((16#${1:2*i:2}))
+		printf -v inner '%s\\x%02x' "$inner" $((byte ^ 0x36))
+		printf -v outer '%s\\x%02x' "$outer" $((byte ^ 0x5c))
+	done
+	{
+		printf '%b' "$outer"
+		printf '%b' "$({ printf '%b' "$inner" && cat; } | openssl dgst -sha256 -r | sed 's/ .*//; s/../\\x&/g')"
+	} | openssl dgst -sha256 -r | cut -d' ' -f1
+}
+
+# gateway_key prints the badge key of the gateway, made from the city's.
+gateway_key() {
+	local city
+	[ "$gateway" != '*' ] || fail "each gateway has a badge key of its own: with -b, a roster is for one gateway"
+	city=$(tr -d '[:space:]' <"$badges") || fail "cannot read the badge key $badges"
+	[[ $city =~ ^[0-9A-Fa-f]{64}$ ]] || fail "$badges does not hold 64 hex digits"
+	printf 'gatewayd badge key v1\0%s' "$gateway" | hmac "$city"
+}
+
+# identities FILE prints each card number of a roster, as it stands there, and the
+# identity that the gateway gives it.
+identities() {
+	local key raw uid
+	key=$(gateway_key) || exit 1
+	LC_ALL=C awk '
+		{
+			sub(/^\357\273\277/, ""); sub(/\r$/, "")
+			split($0, part, /[,;\t]/)
+			gsub(/^ +| +$/, "", part[1])
+			if (part[1] ~ /^[0-9A-Fa-f][0-9A-Fa-f: -]*$/) print part[1]
+		}' "$1" | sort -u | while IFS= read -r raw; do
+		uid=${raw//[: -]/}
+		# shellcheck disable=SC2001 # bash 5.0 has no "&" in a replacement
+		case ${#uid} in
+		8 | 14 | 20) printf '%s\th:%.32s\n' "$raw" "$(printf '%b' "$(sed 's/../\\x&/g' <<<"$uid")" | hmac "$key")" ;;
+		esac
+	done
+}
+
 # The entries of a roster as JSON.
 entries() {
-	LC_ALL=C awk '
+	LC_ALL=C awk -v hashed="${badges:+yes}" -v identities="$dir/identities" '
+		BEGIN {
+			while (hashed && (getline row <identities) > 0) {
+				split(row, pair, "\t")
+				identity[pair[1]] = pair[2]
+			}
+		}
 		function fail(text) {
 			printf "sign.sh: line %d %s\n", NR, text >"/dev/stderr"
 			failed = 1
@@ -87,6 +141,8 @@ entries() {
 			if (parts != 2) fail("does not have two columns: badge,tag")
 			if (!seen_first++ && tolower(part[1]) == "badge" && tolower(part[2]) == "tag") next
 			badge = part[1]
+			if (badge in identity) badge = identity[badge]
+			else if (hashed && badge !~ /^h:/) fail("has a badge that is no card number in hex")
 			if (badge !~ /^h:/) raw++
 			if (badge in line) fail("has the badge of line " line[badge] " again")
 			line[badge] = NR
@@ -95,7 +151,7 @@ entries() {
 		}
 		END {
 			if (!failed && raw)
-				printf "sign.sh: note: %d raw card numbers; whoever may read the topic can read them. Identities (h:...) are better.\n", raw >"/dev/stderr"
+				printf "sign.sh: note: %d raw card numbers; whoever may read the topic can read them. With -b badge.key they become identities.\n", raw >"/dev/stderr"
 		}' "$1"
 }
 
@@ -128,6 +184,8 @@ if [ "$kind" = receipt ]; then
 fi
 case $kind in
 roster)
+	: >"$dir/identities"
+	[ -z "$badges" ] || identities "$file" >"$dir/identities" || exit 1
 	entries "$file" >"$dir/body" || exit 1
 	body="\"entries\":[$(cat "$dir/body")]"
 	;;

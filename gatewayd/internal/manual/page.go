@@ -44,7 +44,7 @@ const tail = `.El
 .It Pa /etc/gatewayd/gatewayd.toml
 The configuration.
 .It Pa /etc/gatewayd/badge.key
-The city's badge key.
+This gateway's badge key.
 Root and the gateway's own user may read it, and nobody else.
 .It Pa /var/lib/gatewayd/journal.db
 What was recorded.

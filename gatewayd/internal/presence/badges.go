@@ -14,8 +14,9 @@ type Badges struct {
 }
 
 // HashedBadges makes identities that only the holder of the key can link to a
-// card: "h:" and the first 32 hex digits of HMAC-SHA256(key, UID). The key is the
-// same in the whole city.
+// card: "h:" and the first 32 hex digits of HMAC-SHA256(key, UID). Each gateway has a
+// key of its own, which the city derives from one: whoever steals a gateway learns
+// the badges of one office, and the others' identities stay what they are.
 func HashedBadges(key [32]byte) Badges {
 	return Badges{key: key[:]}
 }
@@ -25,6 +26,16 @@ func PlainBadges() Badges { return Badges{plain: true} }
 
 // Plain reports whether identities are the UIDs themselves.
 func (b Badges) Plain() bool { return b.plain }
+
+// Fingerprint tells keys apart and gives none away: the first 16 hex digits of the
+// SHA-256 of the key, "" without one.
+func (b Badges) Fingerprint() string {
+	if b.plain {
+		return ""
+	}
+	sum := sha256.Sum256(b.key)
+	return hex.EncodeToString(sum[:])[:16]
+}
 
 // IsHashedBadge reports whether a text can be an identity that HashedBadges made,
 // in whatever case somebody typed it.

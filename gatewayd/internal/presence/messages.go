@@ -32,6 +32,7 @@ type Info struct {
 	Stream       ID             `json:"stream"`
 	ConfigDigest string         `json:"config_digest"` // SHA-256 of the file, hex
 	Schema       int            `json:"schema"`
+	BadgeKey     string         `json:"badge_key,omitempty"` // Badges.Fingerprint; "" where UIDs are sent as they are
 	Readers      []InfoReader   `json:"readers"`
 	Receivers    []InfoReceiver `json:"receivers"`
 	Simulated    bool           `json:"simulated,omitempty"`

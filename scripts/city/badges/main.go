@@ -1,0 +1,192 @@
+// Command badges makes the table over which the city joins what its gateways say
+// of one card: each gateway has a badge key of its own, so the same card has
+// another identity at each.
+//
+//	badges -key badge.key -gateways gateways.txt cards.csv >table.csv
+//
+// gateways.txt has the id of a gateway on each line. cards.csv has the number of a
+// card (UID in hex: 4, 7 or 10 bytes, with or without colons, hyphens or spaces) in
+// its first column, and what the city knows the card by in the others, which are
+// copied. The table has the columns gateway, badge, uid, and those. Whoever has it
+// knows all cards of the city: it belongs where the names are.
+//
+//	badges -key badge.key -gateways gateways.txt -fingerprints
+//
+// prints what each gateway has to say in `badge_key` of its info.
+package main
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"presence/scripts/city"
+)
+
+func main() {
+	key := flag.String("key", "", "file with the city's badge key: 64 hex digits")
+	gateways := flag.String("gateways", "", "file with a gateway's id on each line")
+	fingerprints := flag.Bool("fingerprints", false, "print the fingerprint of each gateway's key instead of a table")
+	flag.Parse()
+	if err := run(*key, *gateways, *fingerprints, flag.Args(), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "badges:", err)
+		os.Exit(1)
+	}
+}
+
+func run(keyFile, gatewaysFile string, fingerprints bool, args []string, to io.Writer) error {
+	if keyFile == "" || gatewaysFile == "" || len(args) != 1 && !fingerprints {
+		return errors.New("usage: badges -key BADGE.KEY -gateways IDS.txt [-fingerprints | CARDS.csv]")
+	}
+	key, err := readKey(keyFile)
+	if err != nil {
+		return err
+	}
+	gateways, err := readGateways(gatewaysFile)
+	if err != nil {
+		return err
+	}
+	out := csv.NewWriter(to)
+	if fingerprints {
+		err = printFingerprints(out, key, gateways)
+	} else {
+		err = printTable(out, key, gateways, args[0])
+	}
+	if err != nil {
+		return err
+	}
+	out.Flush()
+	if err := out.Error(); err != nil {
+		return fmt.Errorf("print table: %w", err)
+	}
+	return nil
+}
+
+// readKey reads the city's badge key. What it says of a file holds nothing of it.
+func readKey(file string) (key [32]byte, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return key, fmt.Errorf("read badge key: %w", err)
+	}
+	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(raw) != len(key) {
+		return key, fmt.Errorf("read badge key: %s does not hold 64 hex digits", file)
+	}
+	copy(key[:], raw)
+	return key, nil
+}
+
+func readGateways(file string) (ids []string, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read gateways: %w", err)
+	}
+	defer f.Close()
+	id := regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+	lines := bufio.NewScanner(f)
+	for line := 1; lines.Scan(); line++ {
+		text := strings.TrimSpace(lines.Text())
+		if text == "" || strings.HasPrefix(text, "#") {
+			continue
+		}
+		if !id.MatchString(text) {
+			return nil, fmt.Errorf("read gateways: line %d of %s is no gateway's id", line, file)
+		}
+		ids = append(ids, text)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read gateways: %w", err)
+	}
+	if len(ids) == 0 {
+		return nil, fmt.Errorf("read gateways: %s names none", file)
+	}
+	return ids, nil
+}
+
+func printFingerprints(out *csv.Writer, key [32]byte, gateways []string) error {
+	if err := out.Write([]string{"gateway", "badge_key"}); err != nil {
+		return fmt.Errorf("print table: %w", err)
+	}
+	for _, gateway := range gateways {
+		if err := out.Write([]string{gateway, city.BadgeKeyFingerprint(city.GatewayBadgeKey(key, gateway))}); err != nil {
+			return fmt.Errorf("print table: %w", err)
+		}
+	}
+	return nil
+}
+
+func printTable(out *csv.Writer, key [32]byte, gateways []string, file string) error {
+	head, cards, err := readCards(file)
+	if err != nil {
+		return err
+	}
+	if err := out.Write(append([]string{"gateway", "badge", "uid"}, head...)); err != nil {
+		return fmt.Errorf("print table: %w", err)
+	}
+	for _, gateway := range gateways {
+		own := city.GatewayBadgeKey(key, gateway)
+		for _, c := range cards {
+			row := []string{gateway, city.BadgeIdentity(own, c.uid), strings.ToUpper(hex.EncodeToString(c.uid))}
+			if err := out.Write(append(row, c.rest...)); err != nil {
+				return fmt.Errorf("print table: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// card is a line of the city's list.
+type card struct {
+	uid  []byte
+	rest []string // the other columns
+}
+
+// readCards reads the list, with "," or ";" between the columns; head are the
+// names of the others, where the first line is a heading.
+func readCards(file string) (head []string, cards []card, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read cards: %w", err)
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(string(text), "\xef\xbb\xbf")))
+	if !strings.Contains(first, ",") && strings.Contains(first, ";") {
+		r.Comma = ';'
+	}
+	rows, err := r.ReadAll()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read cards: %w", err)
+	}
+	lines := make(map[string]int) // of each UID
+	for i, row := range rows {
+		uid, ok := parseUID(row[0])
+		if !ok && i == 0 {
+			head = row[1:]
+			continue
+		}
+		if !ok {
+			return nil, nil, fmt.Errorf("read cards: line %d of %s has no UID of 4, 7 or 10 bytes in hex", i+1, file)
+		}
+		if before := lines[string(uid)]; before > 0 {
+			return nil, nil, fmt.Errorf("read cards: line %d of %s has the card of line %d again", i+1, file, before)
+		}
+		lines[string(uid)] = i + 1
+		cards = append(cards, card{uid, row[1:]})
+	}
+	if len(cards) == 0 {
+		return nil, nil, fmt.Errorf("read cards: %s has none", file)
+	}
+	return head, cards, nil
+}
+
+func parseUID(text string) (uid []byte, ok bool) {
+	uid, err := hex.DecodeString(strings.NewReplacer(":", "", "-", "", " ", "").Replace(text))
+	return uid, err == nil && (len(uid) == 4 || len(uid) == 7 || len(uid) == 10)
+}
