@@ -35,7 +35,7 @@ type ledger struct {
 	runs      []run                  // what lies between cursor and position, by stream
 	acked     uint64                 // the broker acknowledged everything up to here
 	waiting   []waiting              // what lies between cursor and acked, in order
-	gaps      interval.Set[uint64]   // positions behind the cursor that are not in the journal
+	holes     interval.Set[uint64]   // positions behind the cursor that the journal has no record at
 	again     repetition
 	replay    replay
 }
@@ -89,7 +89,7 @@ func (l *ledger) begin(cursor uint64) uint64 {
 	defer l.mu.Unlock()
 	l.cursor = max(l.cursor, cursor)
 	l.position = l.cursor
-	l.runs, l.waiting, l.gaps = nil, nil, nil
+	l.runs, l.waiting, l.holes = nil, nil, nil
 	r := &l.again
 	silent := r.tries > 0
 	outstanding := l.acked > l.cursor
@@ -131,7 +131,7 @@ func (l *ledger) enter(entries []presence.Entry) (rest []presence.Entry, from, t
 	from = l.cursor
 	for i := range entries {
 		e := &entries[i]
-		l.addGap(spanOf(l.position+1, e.Pos-1))
+		l.addHole(spanOf(l.position+1, e.Pos-1))
 		if n := len(l.runs); n > 0 && l.runs[n-1].stream == e.Stream {
 			l.runs[n-1].to = e.Pos
 		} else {
@@ -198,9 +198,9 @@ func (l *ledger) advance() {
 	for len(l.runs) > 0 {
 		first := l.runs[0]
 		l.cursor = max(l.cursor, min(l.received[first.stream], first.to))
-		for len(l.gaps) > 0 && l.gaps[0].From <= l.cursor+1 {
-			l.cursor = max(l.cursor, l.gaps[0].To)
-			l.gaps = l.gaps[1:]
+		for len(l.holes) > 0 && l.holes[0].From <= l.cursor+1 {
+			l.cursor = max(l.cursor, l.holes[0].To)
+			l.holes = l.holes[1:]
 		}
 		if l.cursor < first.to || len(l.runs) == 1 { // the last stream may go on
 			break
@@ -217,12 +217,12 @@ func (l *ledger) advance() {
 	}
 }
 
-// addGap enters positions that are not in the journal: the cursor steps over them.
-func (l *ledger) addGap(g span) {
-	if g.Empty() || g.To <= l.cursor {
+// addHole enters positions at which the journal has no record: the cursor steps over them.
+func (l *ledger) addHole(h span) {
+	if h.Empty() || h.To <= l.cursor {
 		return
 	}
-	l.gaps = l.gaps.Add(g)
+	l.holes = l.holes.Add(h)
 }
 
 // hasRoom reports whether new events may be sent: at most so many positions may lie
@@ -256,7 +256,7 @@ func (l *ledger) noteGone(gone span) (from, to uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	from = l.cursor
-	l.addGap(gone)
+	l.addHole(gone)
 	l.advance()
 	return from, l.cursor
 }
