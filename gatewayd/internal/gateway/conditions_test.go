@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +12,6 @@ import (
 	"presence/config"
 	"presence/drivers/pi"
 	"presence/gatewayd/internal/alerts"
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/clock"
 )
 
@@ -104,84 +101,4 @@ func TestBoardAlertsComeAndGo(t *testing.T) {
 			t.Errorf("without a clock chip, synced: %q", got)
 		}
 	})
-}
-
-func TestBrokerCertificateAlertComesAndGoes(t *testing.T) {
-	const day = 24 * time.Hour
-	end := time.Date(2028, 3, 1, 0, 0, 0, 0, time.UTC)
-	var b brokerCertificate
-	if got := codes(t, b.conditions(end, time.UTC)); got != "" {
-		t.Errorf("before the first connection: %q", got)
-	}
-	seen := make(map[string]bool)
-	for _, step := range []struct {
-		left time.Duration
-		want string
-	}{
-		{61 * day, ""},
-		{60*day - time.Hour, "broker-certificate:ok "},
-		{30*day - time.Hour, "broker-certificate:warn "},
-		{7*day - time.Hour, "broker-certificate:fault "},
-		{-time.Hour, "broker-certificate:fault "},
-	} {
-		b.note(&x509.Certificate{NotAfter: end, Subject: pkix.Name{CommonName: "broker"}})
-		cs := b.conditions(end.Add(-step.left), time.UTC)
-		if got := codes(t, cs); got != step.want {
-			t.Errorf("with %v left: %q, want %q", step.left, got, step.want)
-		}
-		for _, c := range cs {
-			seen[c.EN()] = true
-		}
-	}
-	if len(seen) != 4 {
-		t.Errorf("%d texts for 60, 30 and 7 days and the end: %v", len(seen), seen)
-	}
-}
-
-func TestCertificateAlertsComeAndGo(t *testing.T) {
-	ca := brokertest.NewCA(t)
-	now := time.Now()
-	const day = 24 * time.Hour
-	cert, _ := ca.Issue("dinkes-01", now.Add(90*day))
-	all := newCertificates(config.MQTT{Broker: config.Broker{TLS: true}, CertFile: cert})
-	seen := make(map[string]bool) // each text must be said once only
-	for _, step := range []struct {
-		left time.Duration
-		want string
-	}{
-		{31 * day, ""},
-		{30*day - time.Hour, "certificate-expiring:warn "},
-		{8 * day, "certificate-expiring:warn "},
-		{7*day - time.Hour, "certificate-expiring:warn "},
-		{2 * day, "certificate-expiring:warn "},
-		{day - time.Hour, "certificate-expiring:fault "},
-		{-time.Second, "certificate-expired:fault "},
-		{-300 * day, "certificate-expired:fault "},
-	} {
-		cs := all.conditions(now.Add(90*day-step.left), time.UTC)
-		if got := codes(t, cs); got != step.want {
-			t.Errorf("with %v left: %q, want %q", step.left, got, step.want)
-		}
-		for _, c := range cs {
-			seen[c.EN()] = true
-		}
-	}
-	if len(seen) != 4 {
-		t.Errorf("%d texts for 30, 7 and 1 days and the end: %v", len(seen), seen)
-	}
-	// The renewed one lies in the same place.
-	ca.Issue("dinkes-01", now.Add(180*day))
-	if err := os.Chtimes(cert, now, now.Add(time.Minute)); err != nil { // the file's times may be coarse
-		t.Fatal(err)
-	}
-	if got := codes(t, all.conditions(now.Add(91*day), time.UTC)); got != "" {
-		t.Errorf("after the renewal: %q", got)
-	}
-	if got := newCertificates(config.MQTT{CertFile: cert}); len(got) != 0 {
-		t.Error("a line without TLS has certificates")
-	}
-	gone := newCertificates(config.MQTT{Broker: config.Broker{TLS: true}, CAFile: "/gone"})
-	if got := codes(t, gone.conditions(now, time.UTC)); got != "" {
-		t.Errorf("a file that is gone: %q", got)
-	}
 }

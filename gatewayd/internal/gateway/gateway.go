@@ -15,6 +15,7 @@ import (
 	"presence/config"
 	"presence/drivers/card"
 	"presence/drivers/pi"
+	"presence/gatewayd/internal/citylog"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
@@ -81,7 +82,7 @@ type surroundings struct {
 // New opens everything that must be there. Hardware need not be: a missing reader or
 // receiver is opened when it appears. Whoever does not call Run calls Close.
 func New(cfg *config.Config, log *slog.Logger, opt Options) (*Gateway, error) {
-	toCity := newCityLog(log.Handler())
+	toCity := citylog.New(log.Handler())
 	g := &Gateway{
 		cfg: cfg, log: slog.New(toCity), around: opt.around,
 		origin:  configured.Origin(cfg),
@@ -103,7 +104,7 @@ func New(cfg *config.Config, log *slog.Logger, opt Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
-	toCity.tap.attach(g.time.stamp, g.line.Log)
+	toCity.Attach(g.time.stamp, g.line.Log)
 	return g, nil
 }
 

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"presence/config"
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/build"
+	"presence/gatewayd/internal/certificates"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/presence"
@@ -22,13 +24,12 @@ import (
 // cityLine is the way to the city, and the certificates that it rests on.
 type cityLine struct {
 	*uplink.Uplink
-	certificates      certificates // files of the configuration
-	brokerCertificate brokerCertificate
+	certificates *certificates.Set
 }
 
 // openLine prepares the line to the city; its task connects.
 func (g *Gateway) openLine(limits uplink.Limits, log *slog.Logger) {
-	g.line.certificates = newCertificates(g.cfg.MQTT)
+	g.line.certificates = openCertificates(g.cfg.MQTT)
 	o := configured.Line(g.cfg)
 	o.Session = g.session
 	o.Journal = g.journal
@@ -36,7 +37,7 @@ func (g *Gateway) openLine(limits uplink.Limits, log *slog.Logger) {
 	o.Now = g.time.Now
 	o.NotBefore = g.time.NotBefore
 	o.CertTime = func() time.Time {
-		return certTime(g.time.CertTime(), g.time.NotBefore(), build.Time())
+		return certificates.Latest(g.time.CertTime(), g.time.NotBefore(), build.Time())
 	}
 	if g.cfg.Clock.Source != "trust" {
 		o.Anchor = func(at presence.Reading, utc time.Time, within time.Duration) {
@@ -46,8 +47,8 @@ func (g *Gateway) openLine(limits uplink.Limits, log *slog.Logger) {
 	if key := g.cfg.City.Key; key != nil {
 		o.City = signed.City{Key: key, Dinas: g.cfg.Gateway.Dinas, Gateway: g.cfg.Gateway.ID}
 	}
-	o.CityTime = func() (from, to time.Time) { return build.Time(), g.line.certificates.caEnd() }
-	o.BrokerCertificate = g.line.brokerCertificate.note
+	o.CityTime = func() (from, to time.Time) { return build.Time(), g.line.certificates.CAEnd() }
+	o.BrokerCertificate = g.line.certificates.Connected
 	o.Commands = g.commands()
 	o.Documents = g.documents.topics()
 	o.Log = log
@@ -57,6 +58,16 @@ func (g *Gateway) openLine(limits uplink.Limits, log *slog.Logger) {
 	o.Limits = limits
 	o.Dial = g.around.dial
 	g.line.Uplink = uplink.New(o)
+}
+
+// openCertificates says which certificates the line rests on. Without TLS there are
+// none.
+func openCertificates(m config.MQTT) *certificates.Set {
+	opt := certificates.Options{Read: uplink.ReadCertificates}
+	if m.Broker.TLS {
+		opt.CertFile, opt.CAFile = m.CertFile, m.CAFile
+	}
+	return certificates.New(opt)
 }
 
 // cityClock is the source of time under which the city's clock is recorded. Only a
@@ -136,4 +147,13 @@ func refused(kind alerts.Kind, all []uplink.Refusal) []alerts.Alert {
 		about, sizes = append(about, r.Name), append(sizes, strconv.Itoa(r.Size))
 	}
 	return []alerts.Alert{kind.Raise(alerts.Values{"bytes": strings.Join(sizes, ", ")}, about...)}
+}
+
+// certificateConditions tell which certificates end, by the time that is certain.
+func (g *Gateway) certificateConditions() []alerts.Alert {
+	now := g.time.NotBefore()
+	if t := g.time.Proven(g.time.Now()); t.Within(presence.Roughly) {
+		now = t.Time
+	}
+	return g.line.certificates.Alerts(now, g.origin.Location)
 }

@@ -21,26 +21,10 @@ func (g *Gateway) openOutages() {
 	}
 }
 
-// lastAlive tells when the process of an earlier stream was last known to run,
-// false where nobody knows. The zero stream is the one before this.
-func (g *Gateway) lastAlive(stream presence.ID) (alive presence.Reading, ok bool) {
-	next := false // the next older record is the stream's last
-	err := g.journal.Tail(func(e presence.Entry) bool {
-		if next {
-			alive, ok = e.At, true
-			return false
-		}
-		if e.Start == nil || e.Start.Previous == nil ||
-			stream != (presence.ID{}) && stream != e.Start.Previous.Stream {
-			return true
-		}
-		if e.Start.Alive != nil {
-			alive, ok = *e.Start.Alive, true
-			return false
-		}
-		next = true // the first versions did not note it
-		return true
-	})
+// lastAlive tells when the process of an earlier stream was last known to run, false
+// where nobody knows. The zero stream is the one before this.
+func (g *Gateway) lastAlive(stream presence.ID) (presence.Reading, bool) {
+	alive, ok, err := outage.LastAlive(g.journal.Tail, stream)
 	if err != nil {
 		g.log.Error("the last sign of life cannot be read", "error", err)
 	}

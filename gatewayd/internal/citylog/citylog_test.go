@@ -1,4 +1,4 @@
-package gateway
+package citylog
 
 import (
 	"bytes"
@@ -16,10 +16,10 @@ func TestCityLogIsRateLimitedAndCountsWhatItHoldsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent []presence.LogLine
 		var local bytes.Buffer // not slog.DiscardHandler, which is enabled for no level
-		handler := newCityLog(slog.NewTextHandler(&local, nil))
+		handler := New(slog.NewTextHandler(&local, nil))
 		log := slog.New(handler)
 		log.Error("nobody is there yet")
-		handler.tap.attach(func() *string { return nil }, func(raw []byte) {
+		handler.Attach(func() *string { return nil }, func(raw []byte) {
 			var line presence.LogLine
 			if err := json.Unmarshal(raw, &line); err != nil {
 				t.Error(err)
@@ -31,16 +31,16 @@ func TestCityLogIsRateLimitedAndCountsWhatItHoldsBack(t *testing.T) {
 		for range 500 {
 			room.Warn("flood", "error", errors.New("broken"))
 		}
-		if len(sent) != cityLogBurst {
-			t.Fatalf("%d lines at once, want %d", len(sent), cityLogBurst)
+		if len(sent) != burst {
+			t.Fatalf("%d lines at once, want %d", len(sent), burst)
 		}
 		if l := sent[0]; l.Level != "WARN" || l.Text != "flood" || l.Details["reader"] != "door" || l.Details["error"] != "broken" {
 			t.Errorf("the line is %+v", l)
 		}
-		time.Sleep(cityLogInterval)
+		time.Sleep(interval)
 		log.Error("after a while")
 		log.Error("and at once")
-		if last := sent[len(sent)-1]; len(sent) != cityLogBurst+1 || last.Text != "after a while" || last.Dropped != 500-cityLogBurst {
+		if last := sent[len(sent)-1]; len(sent) != burst+1 || last.Text != "after a while" || last.Dropped != 500-burst {
 			t.Errorf("%d lines, the last is %+v", len(sent), last)
 		}
 		// An hour of trouble, ten lines a second.
