@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -74,21 +73,6 @@ type sight struct {
 	boot *machineClock
 }
 
-// frame is a report of a tag.
-type frame struct {
-	tag      string
-	lat, lon float64
-	at       time.Time
-}
-
-func (f *frame) key() string { return fmt.Sprintf("%s@%d", f.tag, f.at.Unix()) }
-
-type tagTrace struct {
-	at       time.Time // of the last record
-	fix      time.Time // of the last report
-	lat, lon float64
-}
-
 // outageTruth is a stretch during which something did not work.
 type outageTruth struct {
 	what     string
@@ -105,23 +89,6 @@ const (
 	stopped      = "stopped"
 	clockUnknown = "clock-unknown"
 )
-
-// stream is what the city has of one.
-type stream struct {
-	got   map[uint64]*told
-	gaps  map[uint64]bool
-	since time.Time
-	last  uint64 // its last number, once the next start names it
-	whole bool   // that all of it came was checked
-}
-
-type told struct {
-	at  time.Time // when it truly happened; zero: not known to the simulator
-	rev int
-	tap *tap
-	// What the city was told before the simulator knew what it was.
-	early *cityEvent
-}
 
 // counts is what one process has counted.
 type counts struct {
@@ -259,15 +226,6 @@ func (tr *truth) forgetAcks() {
 	}
 }
 
-func (tr *truth) stream(id presence.ID) *stream {
-	s := tr.streams[id]
-	if s == nil {
-		s = &stream{got: make(map[uint64]*told), gaps: make(map[uint64]bool), since: tr.w.now()}
-		tr.streams[id] = s
-	}
-	return s
-}
-
 // visit tells what the lamp must answer to a badge: a repeat, where it was not
 // away for the repeat window.
 func (tr *truth) visit(badge string, at time.Time) presence.Outcome {
@@ -306,243 +264,6 @@ func (tr *truth) tapped(a presence.Answer, at, left time.Time) {
 	tr.sights[a.Badge] = sight{at: left, life: w.lives, boot: w.machine}
 }
 
-// deliverEarly joins what happened with what the city may have got already.
-func (tr *truth) deliverEarly(id presence.ID, seq uint64, at time.Time, t *tap) {
-	s := tr.stream(id)
-	if got := s.got[seq]; got != nil {
-		got.at, got.tap = at, t
-		if e := got.early; e != nil {
-			got.early = nil
-			tr.judgeTime(*e, got)
-		}
-		if t != nil {
-			delete(tr.waiting, t.id)
-		} else {
-			delete(tr.waiting, "start of "+id.String())
-		}
-		return
-	}
-	s.got[seq] = &told{at: at, rev: -1, tap: t}
-}
-
-// heard notes a valid report that the port took.
-func (tr *truth) heard(f *frame) {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	c := &tr.w.life.counts
-	c.frames++
-	if tr.w.machine.polled.IsZero() {
-		if len(tr.held) >= 1000 {
-			c.bad["held-back"]++
-			tr.held = tr.held[1:]
-		}
-		tr.held = append(tr.held, f)
-		return
-	}
-	tr.judge(f, c)
-}
-
-// released judges what waited for the time to be known.
-func (tr *truth) released() {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	for _, f := range tr.held {
-		tr.judge(f, &tr.w.life.counts)
-	}
-	tr.held = nil
-}
-
-func (tr *truth) judge(f *frame, c *counts) {
-	if !openAt(f.at.In(tr.w.office)) {
-		c.outside++
-		return
-	}
-	before, known := tr.tags[f.tag]
-	if known && f.at.Equal(before.fix) {
-		c.duplicates++
-		return
-	}
-	since := f.at.Sub(before.at)
-	moved := metres(before.lat, before.lon, f.lat, f.lon)
-	if known && since < 10*time.Minute && !(since >= 30*time.Second && moved >= 25) {
-		c.thinned++
-		before.fix = f.at
-		tr.tags[f.tag] = before
-		return
-	}
-	c.records++
-	tr.tags[f.tag] = tagTrace{f.at, f.at, f.lat, f.lon}
-	tr.byFix[f.key()] = f
-	tr.waiting[f.key()] = f.at
-}
-
-// edge tells whether a report would be so close to a limit that a crystal decides
-// what becomes of it.
-func (tr *truth) edge(f *frame) bool {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	near := func(d, limit time.Duration) bool { return (d - limit).Abs() < 15*time.Second }
-	local := f.at.In(tr.w.office)
-	midnight := time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, tr.w.office)
-	from, to := hoursOf(local.Weekday())
-	if near(local.Sub(midnight), from) || near(local.Sub(midnight), to) {
-		return true
-	}
-	before, known := tr.tags[f.tag]
-	for _, h := range tr.held {
-		if h.tag == f.tag {
-			before, known = tagTrace{at: h.at}, true // any of them may be the one that is recorded
-			if near(f.at.Sub(before.at), 10*time.Minute) {
-				return true
-			}
-		}
-	}
-	since := f.at.Sub(before.at)
-	return known && (near(since, 10*time.Minute) || near(since, 30*time.Second))
-}
-
-// hoursOf are the working hours of the configuration below.
-func hoursOf(day time.Weekday) (from, to time.Duration) {
-	switch day {
-	case time.Saturday, time.Sunday:
-		return 0, 0
-	case time.Friday:
-		return 7*time.Hour + 30*time.Minute, 16*time.Hour + 30*time.Minute
-	}
-	return 7*time.Hour + 30*time.Minute, 16 * time.Hour
-}
-
-func openAt(local time.Time) bool {
-	from, to := hoursOf(local.Weekday())
-	since := time.Duration(local.Hour())*time.Hour + time.Duration(local.Minute())*time.Minute + time.Duration(local.Second())*time.Second
-	return since >= from && since < to
-}
-
-// metres is the distance of two positions that are close to each other.
-func metres(lat1, lon1, lat2, lon2 float64) float64 {
-	const degree = 111_195
-	return math.Hypot((lat2-lat1)*degree, (lon2-lon1)*degree*math.Cos(lat1*math.Pi/180))
-}
-
-// cityGets takes an event as the city does.
-func (tr *truth) cityGets(payload []byte) {
-	tr.mu.Lock()
-	defer tr.mu.Unlock()
-	e, err := readCityEvent(payload)
-	if err != nil {
-		tr.wrong("event", "%v: %s", err, payload)
-		return
-	}
-	s := tr.stream(e.Stream)
-	got, known := s.got[e.Seq]
-	if known && got.rev >= e.Rev {
-		tr.total.again++
-		if tr.again > 0 {
-			tr.again--
-		}
-	} else {
-		if !known {
-			got = &told{rev: -1}
-			s.got[e.Seq] = got
-		}
-		if got.rev >= 0 {
-			tr.total.corrections++
-		} else {
-			tr.acks = append(tr.acks, tr.w.now())
-			tr.forgetAcks()
-			tr.first(e, got)
-		}
-		got.rev = e.Rev
-	}
-	if got.at.IsZero() {
-		got.early = &e
-		return
-	}
-	tr.judgeTime(e, got)
-}
-
-// first takes an event that the city did not have.
-func (tr *truth) first(e cityEvent, got *told) {
-	switch e.Kind {
-	case "tag":
-		if e.FixTime == nil {
-			tr.wrong("event", "%s has no fix_time", e.ID)
-			return
-		}
-		key := fmt.Sprintf("%s@%d", e.Tag, e.FixTime.Unix())
-		f := tr.byFix[key]
-		if f == nil {
-			tr.wrong("event", "%s: nobody sent %s, or it was not to be recorded", e.ID, key)
-			return
-		}
-		got.at = f.at
-		delete(tr.byFix, key)
-		delete(tr.waiting, key)
-	case "start":
-		delete(tr.waiting, "start of "+e.Stream.String())
-		if p := e.Previous; p != nil {
-			prev := tr.stream(p.Stream)
-			prev.last = p.Seq
-		}
-	case "gap":
-		tr.refusals.named += e.Kinds["badge"]
-		tr.refusals.tags += e.Kinds["tag"]
-		for _, r := range e.Ranges {
-			s := tr.stream(r.Stream)
-			for seq := r.From; r.To != nil && seq <= *r.To; seq++ {
-				s.gaps[seq] = true
-			}
-		}
-	}
-}
-
-// complete checks that the city has all of a stream that is over, or knows what
-// is missing.
-func (tr *truth) complete(id presence.ID, s *stream) {
-	for seq := uint64(1); seq <= s.last; seq++ {
-		if got := s.got[seq]; (got == nil || got.rev < 0) && !s.gaps[seq] {
-			tr.wrong("missing", "%s-%d never came, and no gap names it", id, seq)
-			tr.total.lost++
-		}
-	}
-	for seq := range s.gaps {
-		// What a power cut made pending again may have had to go: the gap names
-		// what the city has.
-		if got := s.got[seq]; got != nil && got.rev >= 0 {
-			tr.refusals.both++
-		}
-	}
-	for seq, got := range s.got {
-		if seq > s.last && got.rev >= 0 {
-			tr.wrong("missing", "%s-%d came, but the stream is said to end at %d", id, seq, s.last)
-		}
-	}
-}
-
-// judgeTime holds what an event says of its time against the truth. Times are
-// printed in milliseconds.
-func (tr *truth) judgeTime(e cityEvent, got *told) {
-	if t := got.tap; t != nil {
-		delete(tr.waiting, t.id)
-		if t.badge != e.Badge {
-			tr.wrong("event", "%s is of badge %s, not %s", e.ID, e.Badge, t.badge)
-		}
-		if t.rev = e.Rev; e.Time != nil {
-			t.told = e.Time.In(tr.w.office).Format(presence.TimeLayout)
-		}
-	}
-	if e.Time == nil {
-		return
-	}
-	const printed = time.Millisecond
-	if off := e.Time.Sub(got.at).Abs(); e.ErrorMS == nil || off > time.Duration(*e.ErrorMS*1e6)+printed {
-		tr.wrong("time", "%s (%s) is told as %s ± %v ms, and was %s", e.ID, e.Quality, e.Time.Format(presence.TimeLayout), *e.ErrorMS, got.at.In(tr.w.office).Format(presence.TimeLayout))
-	}
-	if e.Min != nil && e.Max != nil && (got.at.Before(e.Min.Add(-printed)) || got.at.After(e.Max.Add(printed))) {
-		tr.wrong("time", "%s is told as between %v and %v, and was %v", e.ID, e.Min, e.Max, got.at)
-	}
-}
-
 // forget drops what is too old to be asked for. What remains is copied: a map or a
 // slice that was large once holds its memory for ever, and it is the gateway's that
 // is measured.
@@ -566,4 +287,11 @@ func without[K comparable, V any](m map[K]V, unwanted func(V) bool) map[K]V {
 		}
 	}
 	return rest
+}
+
+// note is wrong for who does not hold the mutex.
+func (tr *truth) note(what, format string, args ...any) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.wrong(what, format, args...)
 }
