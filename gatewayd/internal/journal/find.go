@@ -6,42 +6,6 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// sending is how far the city was told, beside the cursor. It goes to the disk
-// with some later commit: after a crash it is behind what was, never ahead.
-type sending struct {
-	sent       uint64
-	unanswered uint64
-}
-
-// Sent is the newest position that is known to have been sent.
-func (j *Journal) Sent() uint64 {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.sending.sent
-}
-
-// NoteSent notes that everything up to a position was sent.
-func (j *Journal) NoteSent(pos uint64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.sending.sent = max(j.sending.sent, min(pos, j.end))
-}
-
-// Unanswered is the position up to which the broker has everything although the
-// city did not answer when some of it went again; 0 where it did.
-func (j *Journal) Unanswered() uint64 {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.sending.unanswered
-}
-
-// NoteUnanswered notes what Unanswered is from now on.
-func (j *Journal) NoteUnanswered(pos uint64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.sending.unanswered = min(pos, j.end)
-}
-
 // Oldest is the oldest position in the journal.
 func (j *Journal) Oldest() uint64 {
 	j.mu.Lock()
@@ -85,4 +49,31 @@ func (j *Journal) Place(stream presence.ID, seq uint64) (uint64, bool) {
 	}
 	pos := first + seq - 1
 	return pos, pos <= last
+}
+
+// Find is the position of a stream's event, false where it is not in the
+// journal.
+func (j *Journal) Find(stream presence.ID, seq uint64) (uint64, bool) {
+	if seq == 0 {
+		return 0, false
+	}
+	first := j.first
+	if stream != j.stream {
+		var s streamInfo
+		err := j.view(func(tx *bolt.Tx) error {
+			return j.codec.readChecked(stream[:], tx.Bucket([]byte(bucketStreams)).Get(stream[:]), &s)
+		})
+		if err != nil {
+			return 0, false
+		}
+		first = s.First
+	}
+	pos := first + seq - 1
+	found := false
+	err := j.view(func(tx *bolt.Tx) error {
+		r, ok := get(tx, pos)
+		found = ok && pos <= j.End() && r.stream == stream && r.seq == seq
+		return nil
+	})
+	return pos, found && err == nil
 }
