@@ -105,6 +105,7 @@ func (g *Gateway) info() []byte {
 		Model: g.board.Model(), OS: g.board.OS(), Kernel: g.board.Kernel(),
 		Boot: g.time.Now().Boot, Session: g.session, Stream: g.journal.Stream(),
 		ConfigDigest: g.cfg.Digest, Schema: 1, Simulated: g.cfg.Simulated(),
+		BadgeKey: configured.Badges(g.cfg).Fingerprint(),
 		Readers: []presence.InfoReader{}, Receivers: []presence.InfoReceiver{},
 	}
 	for _, r := range g.cfg.Readers {
