@@ -88,7 +88,7 @@ type Badges struct {
 	Key *[32]byte
 }
 
-// Tags says how often a tag is recorded and how much of its position is told.
+// Tags says how often a tag is recorded and how much of its position.
 type Tags struct {
 	MinInterval time.Duration `toml:"min_interval"`
 	MinMoveM    float64       `toml:"min_move_m"`
@@ -99,7 +99,7 @@ type Tags struct {
 	RosterFile string `toml:"roster_file"`
 }
 
-// City says by what the city is known.
+// City says which key the city signs with.
 type City struct {
 	KeyFile string `toml:"key_file"`
 	// Key is the content of KeyFile: with it, what the city says counts only
@@ -140,7 +140,7 @@ type MQTT struct {
 	Window       int    `toml:"window"` // events in flight
 }
 
-// Health says how often the gateway tells of its health.
+// Health says how often the gateway publishes its health.
 type Health struct {
 	Interval time.Duration `toml:"interval"`
 }

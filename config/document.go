@@ -49,7 +49,7 @@ type value struct {
 const maxKeys = 10_000
 
 // newDocument reads TOML. On a syntax error there is no root, and the problem
-// is alone: what follows it can not be judged.
+// is alone: nothing behind it can be read.
 func newDocument(file, dir string, data []byte) *document {
 	d := &document{file: file, dir: dir}
 	if len(data) > maxSize {
@@ -221,8 +221,9 @@ func (t *table) onlyTables() bool {
 }
 
 // inner finds or makes the table under a key; of an array of tables it is the
-// last one. Where the key has a value that is no table, the new table belongs to
-// nothing: TOML forbids that, and it is reported elsewhere.
+// last one. Where the key has another kind of value, it returns a table that belongs
+// to nothing, so that reading can go on: TOML forbids that, and it has been reported
+// or will be.
 func (t *table) inner(key string, line int) *table {
 	switch v := t.values[key]; {
 	case v == nil:
@@ -311,7 +312,7 @@ func join(path, key string) string {
 	case path == "":
 		return key
 	case len(path) > maxPath:
-		// Nothing that we know lies so deep; the name must not grow without end.
+		// No table that we know has so long a name; it must not grow without end.
 		return path
 	}
 	return path + "." + key
@@ -320,7 +321,7 @@ func join(path, key string) string {
 // maxShown is how much of a text of the file a problem repeats, in bytes.
 const maxShown = 60
 
-// maxPath is the longest name of a table that is told in full, in bytes.
+// maxPath is the longest name of a table that a problem repeats in full, in bytes.
 const maxPath = 200
 
 // show quotes a text for a problem, cut where it is long.

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkMachine holds the configuration against the machine that it is checked
-// on. A device that is missing is no mistake: it may be plugged in later. One
-// that is there and something else is.
+// checkMachine compares the configuration with the machine on which it is checked. A
+// device that is missing is no mistake: it may be plugged in later. A path that leads
+// to something else is one.
 func (d *document) checkMachine(c *Config) {
 	if !d.root.table("gateway").broken("state_dir") {
 		d.root.table("gateway").checkStateDir(c.Gateway.StateDir)
@@ -73,7 +73,7 @@ func (t *table) checkStateDir(dir string) {
 		}
 		return
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR):
-		// Who asks may not look there; the gateway's user may.
+		// The caller may not read the folder; the gateway's user may.
 		if !errors.Is(err, fs.ErrPermission) {
 			t.problem("state_dir", "%s cannot be used (%v): write another folder", show(dir), withoutPath(err))
 		}
@@ -165,8 +165,8 @@ func checkDevices(devices []device, subsystem string, want phrase) {
 	}
 }
 
-// otherThan says what a path leads to if that is no device of a subsystem of the
-// kernel; false if it is one, or if it cannot be told.
+// otherThan tells what a path leads to if that is no device of a subsystem of the
+// kernel; false if it is one, or if it cannot be found out.
 func otherThan(info fs.FileInfo, subsystem string) (what phrase, other bool) {
 	switch mode := info.Mode(); {
 	case mode.IsDir():

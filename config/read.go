@@ -12,7 +12,7 @@ import (
 )
 
 // config reads all tables. Where something is wrong the default stands in, so
-// that everything else can still be judged.
+// that everything else can still be checked.
 func (d *document) config() *Config {
 	root := d.root
 	c := &Config{}

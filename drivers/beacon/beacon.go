@@ -28,7 +28,7 @@ type Fix struct {
 	// corrected (a GPS receiver after its week number rolled over).
 	Rollover bool
 
-	// Unverified is true where the frame carries no word on whether its
+	// Unverified is true where the frame does not tell whether its
 	// position comes from satellites (waypoints): a degraded source.
 	Unverified bool
 
@@ -47,7 +47,7 @@ type Fix struct {
 // counters in the health document.
 type Reason string
 
-// The reasons, in the order in which a frame is judged.
+// The reasons, in the order in which a frame is checked.
 const (
 	BadFraming  Reason = "framing"  // not a frame of this protocol
 	BadLength   Reason = "length"   // longer than any frame may be, or cut short

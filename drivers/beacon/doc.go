@@ -3,7 +3,7 @@
 // It exists so that every radio looks alike to the rest of the gateway. A
 // decoder reads a stream that may begin in the middle of a frame, hold garbage
 // of any length, or come one byte at a time; it returns one Fix after the
-// other and names a reason for every frame that it refused.
+// other and names a reason for every frame that it rejected.
 //
 // # What counts as rejected
 //
@@ -26,6 +26,6 @@
 // The checksum is the last "*" that two hex digits follow, in either case;
 // what follows it is ignored. A sentence that was cut short can still have a
 // right checksum by chance, so the number of fields, their digits and their
-// ranges are judged after it. The position 0,0 is taken as no fix whatever the
+// ranges are checked after it. The position 0,0 is taken as no fix whatever the
 // status says.
 package beacon

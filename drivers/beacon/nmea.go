@@ -92,7 +92,7 @@ func digits(v []byte) (n int, ok bool) {
 	return n, true
 }
 
-// numberOrEmpty tells a decimal number, with or without sign and fraction, or
+// numberOrEmpty reports whether v is a decimal number, with or without sign and fraction, or
 // nothing at all.
 func numberOrEmpty(v []byte) bool {
 	if len(v) == 0 {
@@ -150,8 +150,8 @@ func angle(v, hemisphere []byte, hemispheres string, limit float64) (float64, Re
 	if !ok || !allDigits(fraction) {
 		return 0, BadFields
 	}
-	// Counted in whole units of the last digit, so that the one division is
-	// all that rounds. Nine digits of a minute are two micrometres, and even
+	// Counted in whole units of the last digit, so that only one division
+	// rounds. Nine digits of a minute are two micrometres, and even
 	// 180 degrees in such units fit the 53 bits of a float64.
 	units, perMinute := int64(n/100*60+n%100), int64(1)
 	for _, c := range fraction[:min(len(fraction), 9)] {
@@ -175,7 +175,7 @@ type moment struct {
 	rollover  bool // 1024 weeks were added
 }
 
-// when reads "hhmmss" or "hhmmss.sss" and "ddmmyy", in UTC. Both may be empty,
+// parseTime reads "hhmmss" or "hhmmss.sss" and "ddmmyy", in UTC. Both may be empty,
 // or the date alone.
 func parseTime(clock, date []byte) (moment, Reason) {
 	if len(clock) == 0 {

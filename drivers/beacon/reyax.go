@@ -162,7 +162,7 @@ func cutNumber(b []byte, most int, ends string) (number, rest []byte, bad Reason
 	return b[:i], b[i+1:], ""
 }
 
-// judge makes a Fix of a frame.
+// decode makes a Fix of a frame, or says why not.
 func (f reyaxFrame) decode() (Fix, Reason) {
 	if !numberOrEmpty(f.rssi) || !numberOrEmpty(f.snr) {
 		return Fix{}, BadFields
@@ -206,7 +206,7 @@ func rmcIn(data []byte) []byte {
 	return nil
 }
 
-// judgeRMC reads a recommended minimum sentence, with the 11 fields of NMEA
+// decodeRMC reads a recommended minimum sentence, with the 11 fields of NMEA
 // 0183 2.0, the 12 of 2.3 or the 13 of 4.1.
 func decodeRMC(body []byte) (Fix, Reason) {
 	f := split(body, maxFields)

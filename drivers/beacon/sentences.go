@@ -14,7 +14,8 @@ const (
 type sentences struct {
 	in *stream
 
-	// judge makes a Fix of a sentence that has a checksum, or says why not.
+	// decode makes a Fix of a sentence that has a checksum, or says why not. delta is
+	// how far the checksum is off; see checksum.
 	decode func(body []byte, delta byte) (Fix, Reason)
 }
 
@@ -49,8 +50,8 @@ func (s *sentences) Next() (Fix, error) {
 	}
 }
 
-// foreign tells what may stand between our sentences in good order: nothing, a
-// caller ID in STX and ETX, another sentence with a right checksum.
+// harmless reports whether a token is something that may stand between our sentences:
+// nothing, a caller ID in STX and ETX, another sentence with a right checksum.
 func harmless(tok []byte) bool {
 	if i := bytes.LastIndexByte(tok, etx); i >= 0 && callerID(tok[:i]) {
 		tok = tok[i+1:]

@@ -104,7 +104,7 @@ func (s *stream) token() ([]byte, error) {
 	}
 }
 
-// accept judges the length of a complete token.
+// checkLength rejects a complete token that is too long.
 func (s *stream) checkLength(tok []byte) []byte {
 	if s.skipping {
 		s.skipping = false
@@ -150,5 +150,5 @@ func (s *stream) skip(n int) {
 	s.skipping = true
 }
 
-// blank tells a token that says nothing.
+// blank reports whether a token says nothing.
 func blank(tok []byte) bool { return len(bytes.Trim(tok, " \t\x00")) == 0 }

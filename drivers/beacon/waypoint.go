@@ -73,7 +73,7 @@ func withoutSymbol(name []byte) ([]byte, bool) {
 	return name[:i], true
 }
 
-// printable tells a name that a person could read out.
+// printable reports whether a name has characters that can be printed only.
 func printable(name []byte) bool {
 	for _, c := range name {
 		if c < ' ' || c == 0x7f {

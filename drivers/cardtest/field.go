@@ -20,8 +20,8 @@ type Frame struct {
 // Answer is what a receiver makes of everything that the cards sent at once.
 type Answer struct {
 	// Bytes hold the bits in order of arrival from bit 0 on, without parity.
-	// Where cards sent different bits there is a 1, as the superposition of
-	// both looks. They are valid until the field's next exchange.
+	// Where cards sent different bits there is a 1, as a receiver takes the sum of
+	// both signals. They are valid until the field's next exchange.
 	Bytes []byte
 	// Bits tells how many bits came; 0 is silence.
 	Bits int

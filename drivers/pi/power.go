@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// lookEvery is how often a Power looks: the kernel's driver asks the firmware as
-// often, and forgets a dip the next time.
-const lookEvery = 2 * time.Second
+// sampleEvery is how often a Power asks for the supply: the kernel's driver asks the
+// firmware as often, and forgets a dip the next time.
+const sampleEvery = 2 * time.Second
 
 // Power counts how often the supply was too low.
 type Power struct {
@@ -26,9 +26,9 @@ func NewPower(b Board) *Power {
 	return &Power{board: b, known: known}
 }
 
-// Run looks every 2 s until the context ends.
+// Run asks every 2 s until the context ends.
 func (p *Power) Run(ctx context.Context) error {
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
 		low, known := p.board.UndervoltageNow()
@@ -47,16 +47,15 @@ func (p *Power) Run(ctx context.Context) error {
 	}
 }
 
-// Undervoltage is how many of the looks so far found the supply too low; false
-// where the board does not tell.
+// Undervoltage is how many of the samples so far found the supply too low; false where
+// the board does not tell.
 func (p *Power) Undervoltage() (count int64, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.count, p.known
 }
 
-// LowWithin reports whether a look not longer ago than this found the supply too
-// low.
+// LowWithin reports whether a sample not longer ago than this found the supply too low.
 func (p *Power) LowWithin(d time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -13,7 +13,7 @@ type IRQFault int
 const (
 	IRQFine  IRQFault = iota
 	IRQDead           // not connected: there is never an edge
-	IRQStuck          // an edge at every scan, as from a wire next to a motor
+	IRQStuck          // an edge at each wait, as from a wire next to a motor
 )
 
 // SetIRQFault breaks the wire to the IRQ pin, or mends it.
@@ -31,7 +31,7 @@ func (c *Chip) IRQPin() gpio.PinIn { return &irqPin{chip: c} }
 type irqPin struct {
 	chip *Chip
 	edge gpio.Edge
-	last bool // the level at the last scan
+	last bool // the level when it was last read
 }
 
 func (p *irqPin) String() string   { return "IRQ" }

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// CollPos is a reading of what CollReg's position counts. The data sheet leaves
-// it open whether the bits that the reader sent already are counted.
+// CollPos is an interpretation of what CollReg's position counts. The data sheet
+// leaves it open whether the bits that the reader sent already are counted.
 type CollPos int
 
-// The two readings. They differ once a whole byte of the UID is known.
+// The two interpretations. They differ once a whole byte of the UID is known.
 const (
 	// CollPosFrame counts within the received frame, RxAlign included: NXP's
-	// own reading.
+	// own interpretation.
 	CollPosFrame CollPos = iota
 	// CollPosUID counts from the first bit of the cascade level's UID.
 	CollPosUID
@@ -25,15 +25,12 @@ type Option func(*Chip)
 // 88, B2 or 12.
 func Version(v byte) Option { return func(c *Chip) { c.version = v } }
 
-// CollisionPosition chooses the reading of CollReg.
+// CollisionPosition chooses the interpretation of CollReg.
 func CollisionPosition(p CollPos) Option { return func(c *Chip) { c.collPos = p } }
 
 // CollisionBit sets what the FIFO shows for the collided bit itself, 0 or 1
 // (the default). The data sheet does not say, so a driver must not care.
 func CollisionBit(b byte) Option { return func(c *Chip) { c.collBit = b & 1 } }
-
-// What the data sheet leaves open can be read in two ways; a driver must work with
-// both.
 
 // StoreLateWrites has the FIFO take what the host writes while an answer is
 // awaited. WrErr is set either way (data sheet, section 9.3.1.7); whether the
@@ -56,8 +53,8 @@ func EndAtCollision() Option { return func(c *Chip) { c.endAtColl = true } }
 // is low, which is what boards show (the default).
 func AlertOnce() Option { return func(c *Chip) { c.alertOnce = true } }
 
-// Readings are all combinations of what the data sheet leaves open, by name, for
-// tests that a driver must pass with each.
+// Interpretations are all combinations of what the data sheet leaves open, by name: a
+// driver must work with each.
 func Interpretations() map[string][]Option {
 	open := []struct {
 		name string

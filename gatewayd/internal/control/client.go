@@ -97,7 +97,7 @@ func (c *Client) Copy(ctx context.Context, w io.Writer, target string) (damaged 
 }
 
 func (c *Client) do(ctx context.Context, method, target string, body []byte) (*http.Response, error) {
-	pulse := c.follow(ctx)
+	pulse := c.watchLiveness(ctx)
 	req, err := http.NewRequestWithContext(pulse.ctx, method, "http://gatewayd"+target, bytes.NewReader(body))
 	if err != nil {
 		pulse.end()
@@ -112,7 +112,7 @@ func (c *Client) do(ctx context.Context, method, target string, body []byte) (*h
 		}
 		return nil, fmt.Errorf("ask gatewayd on %s: %w", c.path, err)
 	}
-	resp.Body = &followed{resp.Body, pulse}
+	resp.Body = &watchedBody{resp.Body, pulse}
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
@@ -124,12 +124,12 @@ func (c *Client) do(ctx context.Context, method, target string, body []byte) (*h
 	return resp, nil
 }
 
-// A daemon that is asked is felt for its pulse all the while, since an answer may
-// rightly take minutes: a moment after each sign of life, and patience without
-// one is too long. Together they stay below the 5 s that a command may wait.
+// An answer may rightly take minutes, so while a command waits for it, it asks the
+// daemon for a sign of life: livenessEvery after each, and patience without one is too
+// long. Together they stay below the 5 s that a command may wait for a silent daemon.
 const (
-	patience   = 3 * time.Second
-	pulseEvery = time.Second
+	patience      = 3 * time.Second
+	livenessEvery = time.Second
 )
 
 // ErrUnknown means that a daemon does not know what it was asked for: it may be
@@ -154,17 +154,17 @@ func silent(path string) error {
 	return fmt.Errorf("%w on %s: it hangs, or is still starting; see journalctl -u gatewayd, or start it again: systemctl restart gatewayd", ErrSilent, path)
 }
 
-// pulse follows a daemon while it works on an answer. Its context ends with
-// ErrSilent when the daemon shows no life any more.
-type pulse struct {
+// liveness watches a daemon while it works on an answer. Its context ends with
+// ErrSilent when the daemon no longer gives a sign of life.
+type liveness struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 }
 
-// follow begins to feel the daemon's pulse, until end.
-func (c *Client) follow(parent context.Context) *pulse {
-	p := &pulse{done: make(chan struct{})}
+// watchLiveness asks the daemon for signs of life, until end is called.
+func (c *Client) watchLiveness(parent context.Context) *liveness {
+	p := &liveness{done: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancelCause(parent)
 	go func() {
 		defer close(p.done)
@@ -176,15 +176,15 @@ func (c *Client) follow(parent context.Context) *pulse {
 			select {
 			case <-p.ctx.Done():
 				return
-			case <-time.After(pulseEvery):
+			case <-time.After(livenessEvery):
 			}
 		}
 	}()
 	return p
 }
 
-// lives asks for a sign of life. One that went away is not silent: its answer
-// breaks off, and says so itself.
+// lives asks for a sign of life. A daemon that has ended is not silent: its answer
+// breaks off, which is an error of its own.
 func (c *Client) lives(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -200,37 +200,38 @@ func (c *Client) lives(ctx context.Context) bool {
 	return true
 }
 
-// end stops following.
-func (p *pulse) end() {
+// end stops watching.
+func (p *liveness) end() {
 	p.cancel(nil)
 	<-p.done
 }
 
-// blame tells whether an answer broke off because the daemon fell silent.
-func (p *pulse) blame(err error) error {
+// blame returns the reason why an answer broke off: ErrSilent if the daemon fell
+// silent.
+func (p *liveness) blame(err error) error {
 	if cause := context.Cause(p.ctx); errors.Is(cause, ErrSilent) {
 		return cause
 	}
 	return err
 }
 
-// followed is the body of an answer of a daemon whose pulse is felt.
-type followed struct {
+// watchedBody is the body of an answer of a daemon that is watched.
+type watchedBody struct {
 	io.ReadCloser
-	pulse *pulse
+	liveness *liveness
 }
 
 // Read implements io.Reader.
-func (f *followed) Read(b []byte) (int, error) {
+func (f *watchedBody) Read(b []byte) (int, error) {
 	n, err := f.ReadCloser.Read(b)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = f.pulse.blame(err)
+		err = f.liveness.blame(err)
 	}
 	return n, err
 }
 
 // Close implements io.Closer.
-func (f *followed) Close() error {
-	f.pulse.end()
+func (f *watchedBody) Close() error {
+	f.liveness.end()
 	return f.ReadCloser.Close()
 }

@@ -37,24 +37,25 @@ type Options struct {
 	// Observe, if set, is told of every answer after the lamp. It must not
 	// block.
 	Observe func(presence.Answer)
-	// Trouble, if set, is told when taps cannot be taken any more, because a
-	// reader does not work or the journal refused the last one, and when they
-	// can again. It must not block.
+	// Trouble, if set, is told when taps can no longer be accepted, because a
+	// reader does not work or the journal refused the last one, and when they can
+	// be again. It must not block.
 	Trouble func(bool)
-	// Refusing, if set, tells whether the journal would refuse a tap now; else
-	// it is taken to as long as it refused the last one. It must not block.
+	// Refusing, if set, tells whether the journal would refuse a tap now. Without
+	// it, the door assumes so for as long as the last tap was refused. It must not
+	// block.
 	Refusing func() bool
-	// Check, if set, tells where the tag is of who showed a badge at a reading;
-	// nil where nothing is to be told. It must not block: somebody waits for the
-	// lamp.
+	// Check, if set, tells where the tag of a badge's owner was at the reading at
+	// which the badge was seen; nil where the tap is to say nothing of it. It must
+	// not block: somebody waits for the lamp.
 	Check func(badge string, seen presence.Reading) *presence.TagCheck
-	// Sights, if set, keeps over a restart when a badge was last seen that lay on
-	// a reader for longer than its tap tells.
+	// Sights, if set, keeps over a restart when badges were last seen: one that
+	// lies on a reader for long was seen later than its tap tells.
 	Sights Store
 	Log    *slog.Logger
 }
 
-// Door takes taps from any number of readers. Its methods may be called from
+// Door accepts taps from any number of readers. Its methods may be called from
 // any goroutine.
 type Door struct {
 	opt Options
@@ -63,11 +64,11 @@ type Door struct {
 	recent   map[string]visit           // by badge
 	pending  map[string]chan struct{}   // by badge: closed when the tap that is being recorded is answered
 	sights   map[tapID]presence.Reading // of an earlier process, whose taps are not remembered yet
-	beyond   int                        // records remembered that the window does not ask for
+	surplus  int                        // records remembered although they lie outside the repeat window
 	readers  []presence.ReaderHealth
-	inside   map[string]time.Time // readers whose driver works, and since when
+	inDriver map[string]time.Time // readers whose driver is at work, and since when
 	refusing bool                 // the journal refused the last tap
-	troubled bool                 // as last told
+	troubled bool                 // as Trouble was told last
 }
 
 // tapID names an accepted tap in the journal.
@@ -85,17 +86,17 @@ type visit struct {
 
 // New makes a door for readers with these names.
 func New(opt Options, readers ...string) *Door {
-	d := &Door{opt: opt, recent: make(map[string]visit), pending: make(map[string]chan struct{}), inside: make(map[string]time.Time)}
+	d := &Door{opt: opt, recent: make(map[string]visit), pending: make(map[string]chan struct{}), inDriver: make(map[string]time.Time)}
 	for _, name := range readers {
 		d.readers = append(d.readers, presence.ReaderHealth{Name: name, State: stateOK})
 	}
 	return d
 }
 
-// maxBeyond bounds how many records are remembered that the repeat window does
-// not ask for: those whose distance from now nobody knows, since the clock may
-// be set later, and those before the tap of a badge that was held for long.
-const maxBeyond = 10_000
+// maxSurplus bounds how many records are remembered although they lie outside the
+// repeat window: those whose age is not known yet, since the clock may be set
+// later, and those before the tap of a badge that was held for long.
+const maxSurplus = 10_000
 
 // Remember takes a record of the journal's tail, newest first, so that the
 // repeat window outlives a restart. It returns false when older records do not
@@ -106,7 +107,7 @@ func (d *Door) Remember(e presence.Entry) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !known || over {
-		d.beyond++
+		d.surplus++
 	}
 	if e.Badge != nil {
 		v := visit{tapID{e.Stream, e.Seq}, e.At}
@@ -119,7 +120,7 @@ func (d *Door) Remember(e presence.Entry) bool {
 			d.recent[e.Badge.Badge] = v
 		}
 	}
-	return (!over || len(d.sights) > 0) && d.beyond < maxBeyond
+	return (!over || len(d.sights) > 0) && d.surplus < maxSurplus
 }
 
 // tap answers one card that came into the field and was seen at a reading. It
@@ -155,7 +156,7 @@ func (d *Door) decide(ctx context.Context, seen presence.Reading, c card.Card, a
 		a.Outcome, a.Stream, a.Seq = presence.Repeat, before.stream, before.seq
 		return
 	}
-	defer d.settle(a, seen)
+	defer d.release(a, seen)
 	body := &presence.Badge{Reader: a.Reader, Badge: a.Badge, Card: a.Card, Assurance: string(c.Assurance())}
 	if d.opt.Check != nil {
 		body.Check = d.opt.Check(a.Badge, seen)
@@ -178,10 +179,10 @@ func (d *Door) claim(badge string, seen presence.Reading) (before tapID, repeat 
 	for {
 		if v, ok := d.recent[badge]; ok {
 			if d.within(seen, v.seen) {
-				d.slide(badge, seen)
+				d.extend(badge, seen)
 				return v.tap, true
 			}
-			// A badge whose next tap is refused must not slide a visit that is over.
+			// A badge whose next tap is refused must not extend a visit that is over.
 			delete(d.recent, badge)
 		}
 		answered, busy := d.pending[badge]
@@ -195,8 +196,8 @@ func (d *Door) claim(badge string, seen presence.Reading) (before tapID, repeat 
 	}
 }
 
-// settle remembers an accepted tap and lets go of its badge.
-func (d *Door) settle(a *presence.Answer, seen presence.Reading) {
+// release remembers an accepted tap and lets other readers have its badge.
+func (d *Door) release(a *presence.Answer, seen presence.Reading) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if a.Outcome == presence.Accepted {
@@ -232,18 +233,19 @@ func (d *Door) Forgotten(has func(stream presence.ID, seq uint64) bool) {
 	}
 }
 
-// held notes that badges which have been answered still lie on a reader.
-func (d *Door) held(badges []string, seen presence.Reading) {
+// stillThere extends the visits of badges that were answered and still lie on a
+// reader.
+func (d *Door) stillThere(badges []string, seen presence.Reading) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, badge := range badges {
-		d.slide(badge, seen)
+		d.extend(badge, seen)
 	}
 }
 
-// slide moves the end of a badge's visit, if there is one, to when it was seen.
-// Two readers that see a badge at once may tell so in either order.
-func (d *Door) slide(badge string, seen presence.Reading) {
+// extend moves the end of a badge's visit, if there is one, to when it was seen.
+// Two readers that see a badge at once may report it in either order.
+func (d *Door) extend(badge string, seen presence.Reading) {
 	v, ok := d.recent[badge]
 	if !ok {
 		return
@@ -255,8 +257,8 @@ func (d *Door) slide(badge string, seen presence.Reading) {
 }
 
 // within reports whether a badge that was seen earlier has been away for less
-// than the repeat window. Where nobody knows how much time has passed, the tap
-// counts: a record too many can be struck out, one too few cannot be made up.
+// than the repeat window. Where it is not known how much time has passed, the tap
+// counts: a record too many can be struck out, a missing one cannot be made up.
 func (d *Door) within(now, earlier presence.Reading) bool {
 	passed, known := now.Since(earlier)
 	if now.Boot == earlier.Boot {
@@ -276,8 +278,8 @@ func (d *Door) over(now, earlier presence.Reading) bool {
 // grace is how long a tap may still take to be recorded when the gateway stops.
 const grace = 2 * time.Second
 
-// record appends a draft. One that has begun is brought to its end although the
-// gateway stops: if it were given up, nobody would know whether it is there.
+// record appends a draft. Once begun it is brought to its end although the gateway
+// stops: if it were given up, it would not be known whether the tap is recorded.
 func (d *Door) record(ctx context.Context, draft presence.Draft) (presence.Entry, error) {
 	patient, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()

@@ -15,11 +15,11 @@ import (
 // Reader is one badge reader at the door.
 type Reader struct {
 	Name string
-	Poll time.Duration // from one look to the next
+	Poll time.Duration // from one scan to the next
 	// Open finds the reader's chip. Its errors may heal.
 	Open func(ctx context.Context) (card.Reader, error)
-	// Beat, if set, is told at each step within what time the next one comes:
-	// 0 before work, the length of a pause before a pause.
+	// Beat, if set, is called at each step with the time within which the next one
+	// comes: 0 before work, the length of a pause before a pause.
 	Beat func(next time.Duration)
 }
 
@@ -30,11 +30,11 @@ func (r *Reader) beat(next time.Duration) {
 }
 
 const (
-	// misses is how many looks in a row must miss a card before it has left.
+	// misses is how many scans in a row must miss a card for it to count as gone.
 	misses = 3
 
-	// failures is how many looks in a row may fail before the reader is opened
-	// again. A single one is noise on a wire.
+	// failures is how many scans in a row may fail before the reader is opened
+	// again. A single failure is noise on a wire.
 	failures = 5
 )
 
@@ -49,8 +49,8 @@ const (
 type field struct {
 	tracker *card.Tracker
 	badges  map[card.UID]string // the identities of the cards that lie there
-	looked  time.Time           // the last look that succeeded
-	hearing hearing
+	scanned time.Time           // when the last scan succeeded
+	counts  chipCounts
 }
 
 // Run serves one reader until the context ends. A reader that fails is opened
@@ -61,19 +61,19 @@ func (d *Door) Run(ctx context.Context, r Reader) error {
 	defer d.keepSights()
 	for {
 		r.beat(0)
-		d.enter(r.Name)
+		d.enterDriver(r.Name)
 		chip, err := r.Open(ctx)
-		d.leave(r.Name)
+		d.leaveDriver(r.Name)
 		if err == nil {
 			d.health(r.Name, func(h *presence.ReaderHealth) { h.Version = chip.Version() })
-			// A card that lay there before a short fault and lies there still
-			// is no new visit. After a longer one nobody knows what happened
-			// meanwhile, and the repeat window does not hide it.
-			if time.Since(f.looked) >= d.opt.RepeatWindow {
+			// A card that lay there before a short fault and still lies there is no
+			// new visit. After a fault longer than the repeat window it may have been
+			// away, and counts as a new one.
+			if time.Since(f.scanned) >= d.opt.RepeatWindow {
 				f.tracker, f.badges = card.NewTracker(misses), make(map[card.UID]string)
 			}
 			err = d.serve(ctx, r, chip, &f, &wait)
-			f.hearing.closed()
+			f.counts.closed()
 			if closing := chip.Close(); closing != nil {
 				err = fmt.Errorf("%w; and then: %w", err, closing)
 			}
@@ -90,8 +90,7 @@ func (d *Door) Run(ctx context.Context, r Reader) error {
 	}
 }
 
-// serve looks at the field until the reader fails for good or the context
-// ends.
+// serve scans the field until the reader fails for good or the context ends.
 func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, wait *backoff.Backoff) error {
 	failed := 0
 	tick := time.NewTicker(r.Poll)
@@ -99,10 +98,10 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 	for {
 		r.beat(0)
 		started := time.Now()
-		d.enter(r.Name)
+		d.enterDriver(r.Name)
 		seen, err := chip.Poll(ctx)
-		d.leave(r.Name)
-		d.heard(r.Name, chip, f)
+		d.leaveDriver(r.Name)
+		d.reportCounts(r.Name, chip, f)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -116,14 +115,14 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 		default:
 			failed = 0
 			wait.Reset()
-			f.looked = time.Now()
+			f.scanned = time.Now()
 			d.works(r.Name)
 			now := d.opt.Now()
 			arrived, left := f.tracker.Observe(seen)
 			for _, uid := range left {
 				delete(f.badges, uid)
 			}
-			d.held(f.stayed(seen), now)
+			d.stillThere(f.stayed(seen), now)
 			for _, c := range arrived {
 				f.badges[c.UID] = d.tap(ctx, r.Name, c, now, started)
 			}
@@ -148,33 +147,33 @@ func (f *field) stayed(seen []card.Card) []string {
 	return badges
 }
 
-// hungAfter is how long a reader's driver may take before it is said to hang:
-// its own waits end within a second.
+// hungAfter is after how long a driver that has not returned counts as hanging: its
+// own waits end within a second.
 const hungAfter = 5 * time.Second
 
-// enter and leave frame what may hang: a bus that does not come back holds the
-// driver for ever, and then nobody else can say so.
-func (d *Door) enter(reader string) {
+// enterDriver and leaveDriver enclose each call of a driver: a bus that does not
+// come back holds it for ever, and only from outside can that be noticed.
+func (d *Door) enterDriver(reader string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.inside[reader] = time.Now()
+	d.inDriver[reader] = time.Now()
 }
 
-func (d *Door) leave(reader string) {
+func (d *Door) leaveDriver(reader string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.inside, reader)
+	delete(d.inDriver, reader)
 }
 
 // hangs reports whether a reader's driver has not come back for too long. The
 // caller holds the mutex.
 func (d *Door) hangs(reader string) bool {
-	since, inside := d.inside[reader]
+	since, inside := d.inDriver[reader]
 	return inside && time.Since(since) >= hungAfter
 }
 
-// Health says how the readers fare. It is asked every few seconds: a reader that
-// hangs shows by that alone.
+// Health is the state of the readers. It is called every few seconds, and that is
+// how a reader that hangs is noticed.
 func (d *Door) Health() []presence.ReaderHealth {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -202,7 +201,8 @@ func (d *Door) health(reader string, change func(*presence.ReaderHealth)) (befor
 	return before
 }
 
-// tellTrouble tells whether taps can be taken, where that has changed.
+// tellTrouble tells Trouble whether taps can be accepted, where that has changed.
+// The caller holds the mutex.
 func (d *Door) tellTrouble() {
 	if d.opt.Refusing != nil {
 		d.refusing = d.opt.Refusing()
@@ -215,9 +215,9 @@ func (d *Door) tellTrouble() {
 	d.troubled = troubled
 }
 
-// Fault notes that a reader does not work, until a look at its field succeeds,
-// and says so once. Run notes its own faults; this is for whoever finds that Run
-// itself has failed.
+// Fault notes that a reader does not work, until a scan of its field succeeds, and
+// logs it once. Run notes its own faults; this is for the supervisor when Run itself
+// has failed.
 func (d *Door) Fault(reader string, err error) {
 	state := stateBusDead
 	if errors.Is(err, card.ErrDeaf) {
@@ -233,7 +233,7 @@ func (d *Door) Fault(reader string, err error) {
 	}
 }
 
-// works notes that a reader works, and says so once.
+// works notes that a reader works, and logs it once if it did not.
 func (d *Door) works(reader string) {
 	before := d.health(reader, func(h *presence.ReaderHealth) { h.State, h.Error = stateOK, "" })
 	if before.State != stateOK {

@@ -16,11 +16,11 @@ type Store interface {
 	Save(name string, data []byte) error
 }
 
-// sightsName is where the sights lie in the store.
+// sightsName is the name of the sights in the store.
 const sightsName = "badge sights"
 
-// sight says when the badge of a tap was last seen. It names the tap and not the
-// badge, so that forgetting a person leaves nothing of them here.
+// sight tells when the badge of a tap was last seen. It names the tap and not the
+// badge, so that nothing of a person who is forgotten remains here.
 type sight struct {
 	_      struct{} `cbor:",toarray"`
 	Stream presence.ID
@@ -28,10 +28,10 @@ type sight struct {
 	Seen   presence.Reading
 }
 
-// Recall reads when badges were last seen before the gateway stopped; call it
-// before Remember. Without that, a badge that lay on a reader at that time is
-// taken for a new visit once its tap is older than the repeat window. The same
-// is true after a crash, which nobody could write down before.
+// Recall reads when badges were last seen before the gateway stopped; it must be
+// called before Remember. Without it, a badge that lay on a reader when the gateway
+// stopped counts as a new visit once its tap is older than the repeat window; so it
+// does after a crash, before which nothing could be saved.
 func (d *Door) Recall() error {
 	if d.opt.Sights == nil {
 		return nil
@@ -59,8 +59,8 @@ func (d *Door) Recall() error {
 	return nil
 }
 
-// keepSights saves the visits whose end no record tells. A reader that stops
-// calls it while the journal is still open.
+// keepSights saves when the badges of present visits were last seen: records tell
+// only the tap. It is called when a reader stops, while the journal is still open.
 func (d *Door) keepSights() {
 	if d.opt.Sights == nil {
 		return

@@ -98,14 +98,14 @@ func (g *Gateway) openHours() {
 }
 
 // keeper keeps a kind of document, nil where there is no key.
-func (g *Gateway) keeper(kind, body string, judge func([]byte) ([]byte, func(), error)) *signed.Keeper {
+func (g *Gateway) keeper(kind, body string, parse func([]byte) ([]byte, func(), error)) *signed.Keeper {
 	if g.cfg.City.Key == nil {
 		return nil
 	}
 	return signed.New(signed.Options{
 		Form: signed.Form{Kind: kind, Body: body, Dinas: g.cfg.Gateway.Dinas, Gateway: g.cfg.Gateway.ID},
 		Key:  g.cfg.City.Key,
-		Path: filepath.Join(g.cfg.Gateway.StateDir, kind+".json"), Secret: g.documentSecret(kind), Judge: judge, Log: g.log,
+		Path: filepath.Join(g.cfg.Gateway.StateDir, kind+".json"), Secret: g.documentSecret(kind), Parse: parse, Log: g.log,
 	})
 }
 

@@ -20,17 +20,16 @@ const (
 	// maxFile is the largest roster file, in bytes.
 	maxFile = 4 << 20
 
-	// lookEvery is how often the file is looked at.
-	lookEvery = time.Second
+	// checkEvery is how often it is checked whether the file has changed.
+	checkEvery = time.Second
 
-	// A file that was just changed may still be written. It is read when it
-	// has not changed for a while, and one whose last line is not ended, for a
-	// longer while.
-	settled      = 2 * time.Second
-	settledAfter = 10 * time.Second
+	// A file that has just changed may still be being written. It is read once it has
+	// not changed for quietFor, and for quietForUnended if its last line has no end.
+	quietFor        = 2 * time.Second
+	quietForUnended = 10 * time.Second
 )
 
-// errChanging means that the file changes while it is read.
+// errChanging means that the file changed while it was read.
 var errChanging = errors.New("it changes while it is read")
 
 // ReadFile reads a roster file. The error is of type Problems where the file's
@@ -43,16 +42,16 @@ func ReadFile(path string, badges presence.Badges) ([]Pair, error) {
 	return ParseCSV(data, badges)
 }
 
-// Follower keeps a roster to a file.
+// Follower keeps a roster up to date with a file.
 type Follower struct {
 	path   string
 	badges presence.Badges
 	roster *Roster
 	log    *slog.Logger
 
-	seen   version   // when the file was last looked at
-	since  time.Time // since when it is so
-	judged bool      // whether this version was read
+	seen        version   // at the last check
+	since       time.Time // since when it is this version
+	versionRead bool      // whether this version was read
 
 	mu      sync.Mutex
 	problem error
@@ -70,20 +69,20 @@ type version struct {
 func Follow(path string, badges presence.Badges, r *Roster, log *slog.Logger) *Follower {
 	f := &Follower{path: path, badges: badges, roster: r, log: log}
 	data, v, err := read(path)
-	f.seen, f.judged = v, !errors.Is(err, errChanging)
-	f.take(data, err)
+	f.seen, f.versionRead = v, !errors.Is(err, errChanging)
+	f.apply(data, err)
 	return f
 }
 
 // Run follows the file until the context ends.
 func (f *Follower) Run(ctx context.Context) error {
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	f.since = time.Now()
 	for {
 		select {
 		case now := <-tick.C:
-			f.look(now)
+			f.check(now)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -97,18 +96,18 @@ func (f *Follower) Problem() error {
 	return f.problem
 }
 
-// look reads the file if it has changed and come to rest.
-func (f *Follower) look(now time.Time) {
+// check reads the file if it has changed and is no longer being written.
+func (f *Follower) check(now time.Time) {
 	info, err := os.Stat(f.path)
 	if err != nil {
 		info = nil // reading it says why
 	}
 	if v := versionOf(info); v != f.seen {
-		f.seen, f.since, f.judged = v, now, false
+		f.seen, f.since, f.versionRead = v, now, false
 		return
 	}
 	rest := now.Sub(f.since)
-	if f.judged || rest < settled {
+	if f.versionRead || rest < quietFor {
 		return
 	}
 	data, v, err := read(f.path)
@@ -116,16 +115,16 @@ func (f *Follower) look(now time.Time) {
 		f.seen, f.since = v, now
 		return
 	}
-	if err == nil && !bytes.HasSuffix(data, []byte("\n")) && rest < settledAfter {
+	if err == nil && !bytes.HasSuffix(data, []byte("\n")) && rest < quietForUnended {
 		return
 	}
-	f.judged = true
-	f.take(data, err)
+	f.versionRead = true
+	f.apply(data, err)
 }
 
-// take puts what was read in force, or notes why not: then what was before
-// stays.
-func (f *Follower) take(data []byte, err error) {
+// apply puts what was read in force, or notes why it is refused: then the roster
+// stays as it was.
+func (f *Follower) apply(data []byte, err error) {
 	var pairs []Pair
 	if err == nil {
 		pairs, err = ParseCSV(data, f.badges)
@@ -141,8 +140,8 @@ func (f *Follower) take(data []byte, err error) {
 	f.problem = err
 }
 
-// read reads an ordinary file of bounded size in one piece, and which version
-// of it that was. Anything else, such as a pipe, could block for ever.
+// read returns the content of an ordinary file of bounded size, and its version.
+// Anything else, such as a pipe, could block for ever.
 func read(path string) ([]byte, version, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -188,7 +187,7 @@ func versionOf(info fs.FileInfo) version {
 	return v
 }
 
-// withoutPath takes the operation and the path off an error that is told with
+// withoutPath takes the operation and the path off an error that is printed beside
 // the path anyway.
 func withoutPath(err error) error {
 	var p *fs.PathError

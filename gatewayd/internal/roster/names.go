@@ -9,8 +9,8 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// pair makes a pair of what somebody wrote. Its errors name neither: a raw card
-// number must not reach a log.
+// pair makes a pair of a badge and a tag as somebody wrote them. Its errors repeat
+// neither: a raw card number must not reach a log.
 func pair(badge, tag string, badges presence.Badges) (Pair, error) {
 	identity, err := identify(strings.TrimSpace(badge), badges)
 	if err != nil {

@@ -41,7 +41,7 @@ type edition struct {
 	replaced chan struct{} // closed when another edition is in force
 }
 
-// New is a roster of nobody.
+// New makes a roster without pairs.
 func New() *Roster {
 	r := &Roster{}
 	r.current.Store(newEdition(None, nil))
@@ -56,7 +56,7 @@ func newEdition(source Source, pairs []Pair) *edition {
 	return e
 }
 
-// TagOf is the tag of who shows a badge, false where the roster does not know.
+// TagOf is the tag of a badge's owner, false where the roster has none.
 func (r *Roster) TagOf(badge string) (tag string, ok bool) {
 	tag, ok = r.current.Load().tags[badge]
 	return tag, ok
@@ -78,7 +78,7 @@ func (r *Roster) SetFile(pairs []Pair) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.file = sorted(pairs)
-	r.decide()
+	r.choose()
 }
 
 // SetDocument puts a signed document's pairs in force.
@@ -86,7 +86,7 @@ func (r *Roster) SetDocument(pairs []Pair) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.document = sorted(pairs)
-	r.decide()
+	r.choose()
 }
 
 // sorted is a copy by badge, not nil.
@@ -96,8 +96,8 @@ func sorted(pairs []Pair) []Pair {
 	return list
 }
 
-// decide puts the best source in force, if that changes anything.
-func (r *Roster) decide() {
+// choose puts the best source in force, if that changes anything.
+func (r *Roster) choose() {
 	source, pairs := None, []Pair(nil)
 	switch {
 	case r.document != nil:

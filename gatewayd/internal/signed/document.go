@@ -55,7 +55,7 @@ func Open(message []byte, key ed25519.PublicKey, form Form) (Document, error) {
 		return Document{}, fmt.Errorf("is larger than %d bytes", maxEnvelope)
 	}
 	var e envelope
-	if err := strictly(message, &e); err != nil || e.V != 1 || len(e.Payload) == 0 {
+	if err := decodeStrictly(message, &e); err != nil || e.V != 1 || len(e.Payload) == 0 {
 		return Document{}, errors.New(`is no signed document: it is not {"v":1,"payload":...,"signature":...} with base64 in both`)
 	}
 	if len(e.Signature) == 0 {
@@ -71,8 +71,8 @@ func Open(message []byte, key ed25519.PublicKey, form Form) (Document, error) {
 	return d, form.check(d)
 }
 
-// strictly decodes one JSON value without unknown names.
-func strictly(data []byte, into *envelope) error {
+// decodeStrictly decodes one JSON value without unknown names.
+func decodeStrictly(data []byte, into *envelope) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {

@@ -29,13 +29,13 @@ type Options struct {
 	// disk's folder.
 	Secret *[32]byte
 
-	// Judge reads a body. What it returns as the content is what two documents are
-	// compared by; use puts the body in force.
-	Judge func(body []byte) (content []byte, use func(), err error)
+	// Parse reads the body of a document. It returns what two documents are compared
+	// by, and a function that puts the document in force.
+	Parse func(body []byte) (content []byte, use func(), err error)
 	Log   *slog.Logger
 }
 
-// State is how a keeper fares.
+// State is the state of a keeper.
 type State struct {
 	Serial  uint64 // of the document in force; 0: there is none
 	Refused int64  // documents since the start
@@ -50,21 +50,21 @@ type Keeper struct {
 	opt Options
 
 	mu      sync.Mutex
-	current *document // nil: there is none
+	current *accepted // nil: there is none
 	refused int64
 	problem error
 }
 
-// document is one that may be in force.
-type document struct {
+// accepted is a document that the city signed and that Parse could read.
+type accepted struct {
 	Document
-	content []byte // see Judge
+	content []byte // see Options.Parse
 	use     func()
 }
 
-// kept is a document on the disk, with its signature: whoever can write to the
-// folder is not the city.
-type kept struct {
+// storedDocument is a document on the disk. It keeps its signature, which is checked
+// again when it is read: others can write to the folder too.
+type storedDocument struct {
 	V        int             `json:"v"`                  // 2
 	Key      string          `json:"key"`                // the SHA-256 of the key that signed it
 	Envelope json.RawMessage `json:"envelope,omitempty"` // as it came
@@ -130,21 +130,21 @@ func (k *Keeper) receive(message []byte) error {
 	return nil
 }
 
-// open reads a message and judges it.
-func (k *Keeper) open(message []byte) (*document, error) {
+// open reads a message, checks its signature and parses its body.
+func (k *Keeper) open(message []byte) (*accepted, error) {
 	d, err := Open(message, k.opt.Key, k.opt.Form)
 	if err != nil {
 		return nil, err
 	}
-	content, use, err := k.opt.Judge(d.Body)
+	content, use, err := k.opt.Parse(d.Body)
 	if err != nil {
 		return nil, err
 	}
 	d.Body = nil // it may be personal
-	return &document{d, content, use}, nil
+	return &accepted{d, content, use}, nil
 }
 
-// State is how the keeper fares.
+// State returns the state of the keeper.
 func (k *Keeper) State() State {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -163,7 +163,7 @@ func (k *Keeper) keyName() string {
 
 // load reads the kept document and checks it as if it came from the broker. There
 // is none for a new key or another gateway: then serials begin anew.
-func (k *Keeper) load() (*document, error) {
+func (k *Keeper) load() (*accepted, error) {
 	data, err := os.ReadFile(k.opt.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -171,7 +171,7 @@ func (k *Keeper) load() (*document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
 	}
-	var on kept
+	var on storedDocument
 	if err := json.Unmarshal(data, &on); err != nil {
 		return nil, errors.New("it is damaged")
 	}
@@ -201,7 +201,7 @@ func (k *Keeper) load() (*document, error) {
 		return nil, err
 	}
 	if (k.opt.Secret != nil) != (len(on.Sealed) > 0) {
-		// What may not be read any more goes.
+		// Store it again as it is stored now: sealed, or readable.
 		if err := k.store(message); err != nil {
 			return nil, err
 		}
@@ -222,13 +222,13 @@ func (k *Keeper) seal() cipher.AEAD {
 	return aead
 }
 
-// sealedFor is what a seal is good for.
+// sealedFor is the additional data of a seal: it opens for this kind only.
 func (k *Keeper) sealedFor() []byte { return []byte("gatewayd kept " + k.opt.Form.Kind + " v2") }
 
 // store keeps a message durably: after a power cut the file is the old one or the
 // new one.
 func (k *Keeper) store(message []byte) error {
-	on := kept{V: 2, Key: k.keyName()}
+	on := storedDocument{V: 2, Key: k.keyName()}
 	if k.opt.Secret != nil {
 		on.Sealed = k.seal().Seal(nil, nil, message, k.sealedFor())
 	} else {

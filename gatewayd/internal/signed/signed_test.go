@@ -63,7 +63,7 @@ func (o *office) restart() {
 	o.force = ""
 	o.Keeper = New(Options{
 		Form: here, Key: o.key, Path: o.path, Secret: o.secret,
-		Judge: func(body []byte) ([]byte, func(), error) {
+		Parse: func(body []byte) ([]byte, func(), error) {
 			var b bytes.Buffer
 			if err := json.Compact(&b, body); err != nil {
 				return nil, nil, err

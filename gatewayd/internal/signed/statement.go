@@ -10,8 +10,8 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// City is by what a gateway knows what the city says to it: short statements that
-// are too many to be documents.
+// City checks short statements of the city, such as receipts, of which there are too
+// many for each to be a document.
 //
 // The city signs the UTF-8 text of the statement's name, the department, the
 // gateway and the statement's fields, joined by line feeds, without one at the

@@ -208,14 +208,14 @@ func (d *desk) step() {
 	d.t.Helper()
 	ctx := context.Background()
 	for {
-		if err := d.Staff.look(ctx); err != nil {
+		if err := d.Staff.evaluateAll(ctx); err != nil {
 			d.t.Fatal(err)
 		}
 		end := uint64(len(d.book.entries))
 		if d.today == 0 || d.pos == end {
 			return
 		}
-		if err := d.read(ctx); err != nil {
+		if err := d.follow(ctx); err != nil {
 			d.t.Fatal(err)
 		}
 	}

@@ -133,13 +133,13 @@ func (o *office) pairs() (map[string]string, <-chan struct{}) {
 func (o *office) look() {
 	ctx := context.Background()
 	for {
-		if err := o.staff.look(ctx); err != nil {
+		if err := o.staff.evaluateAll(ctx); err != nil {
 			o.t.Fatal(err)
 		}
 		if o.staff.today == 0 || o.staff.pos == uint64(len(o.book.entries)) {
 			return
 		}
-		if err := o.staff.read(ctx); err != nil {
+		if err := o.staff.follow(ctx); err != nil {
 			o.t.Fatal(err)
 		}
 	}

@@ -139,7 +139,7 @@ func TestTheJournalRefuses(t *testing.T) {
 	d := newDesk(t, "mon 09:00")
 	d.tap(ana)
 	d.book.fail = errors.New("full")
-	if err := d.look(context.Background()); !errors.Is(err, d.book.fail) {
+	if err := d.evaluateAll(context.Background()); !errors.Is(err, d.book.fail) {
 		t.Errorf("%v", err)
 	}
 	d.expect(ana)

@@ -14,7 +14,7 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// Journal is what is said of badges and tags, and takes what is said of persons.
+// Journal holds the events of badges and tags, and takes presence events.
 type Journal interface {
 	// Next returns up to limit records behind a position, in order. It blocks
 	// until there is at least one.
@@ -28,10 +28,10 @@ type Journal interface {
 
 // Options is what Staff needs.
 type Options struct {
-	// Roster is the tag of each badge, and a channel that is closed when that
+	// Roster returns the tag of each badge, and a channel that is closed when that
 	// changes.
 	Roster func() (tags map[string]string, replaced <-chan struct{})
-	// Where tells where a tag is, false if nobody knows.
+	// Where tells where a tag is, false if that is not known.
 	Where     func(tag string) (presence.Whereabouts, bool)
 	Open      func(time.Time) bool // the working hours
 	Location  *time.Location       // whose days count
@@ -42,103 +42,103 @@ type Options struct {
 }
 
 const (
-	// lookEvery is how often everybody is looked at where nothing happens.
-	lookEvery = time.Second
+	// evaluateEvery is how often all employees are evaluated where nothing happens.
+	evaluateEvery = time.Second
 
 	// maxDoubt is how far off the time may be for it to be held against the
 	// working hours: shorter than any break in them.
 	maxDoubt = 10 * time.Minute
 
-	// maxLookBack is how many records before today's are looked at for what was
-	// said last.
+	// maxLookBack is how many records before today's are read in search of the states
+	// that were recorded last.
 	maxLookBack = 100_000
 
 	// page is how many records are read at a time.
 	page = 256
 )
 
-// Staff watches what becomes durable and says who is where. Run is called by one
-// goroutine at a time.
+// Staff follows the journal and records who is where. Run is called by one goroutine
+// at a time.
 type Staff struct {
 	opt     Options
 	started time.Duration // CLOCK_BOOTTIME
-	stale   atomic.Bool   // records that were read are gone
+	stale   atomic.Bool   // records that were read have been removed
 
-	today    int    // as dateOf; 0: nothing was read yet
-	blind    bool   // the time was unknown, and records of then are in no day
-	pos      uint64 // of the newest record that was read
-	replaced <-chan struct{}
-	people   []*person // by badge
-	byBadge  map[string]*person
-	trails   map[string]*trail // by tag
+	today     int    // as dateOf; 0: nothing was read yet
+	timeLost  bool   // the time was unknown, so that records of then belong to no day yet
+	pos       uint64 // of the newest record that was read
+	replaced  <-chan struct{}
+	employees []*employee // by badge
+	byBadge   map[string]*employee
+	trails    map[string]*trail // by tag
 }
 
-// New makes a Staff that knows nothing yet.
+// New makes a Staff that has read nothing yet.
 func New(opt Options) *Staff {
 	return &Staff{opt: opt, started: opt.Now().Boottime}
 }
 
-// Run watches until the context ends, or the journal fails.
+// Run follows the journal until the context ends or the journal fails.
 func (s *Staff) Run(ctx context.Context) error {
 	for {
-		if err := s.look(ctx); err != nil {
+		if err := s.evaluateAll(ctx); err != nil {
 			return err
 		}
-		if err := s.read(ctx); err != nil {
+		if err := s.follow(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// Reread makes it forget what it has read, and read the journal again: somebody
-// was removed from it. It may be called from any goroutine.
+// Reread has the journal read again from the start of the day, because somebody was
+// removed from it. It may be called from any goroutine.
 func (s *Staff) Reread() { s.stale.Store(true) }
 
-// read takes what became durable, and waits for a while if nothing did.
-func (s *Staff) read(ctx context.Context) error {
+// follow applies the records that became durable, and waits for a while if none did.
+func (s *Staff) follow(ctx context.Context) error {
 	if s.today == 0 {
-		backoff.Sleep(ctx, lookEvery)
+		backoff.Sleep(ctx, evaluateEvery)
 		return ctx.Err()
 	}
-	waiting, cancel := context.WithTimeout(ctx, lookEvery)
+	waiting, cancel := context.WithTimeout(ctx, evaluateEvery)
 	defer cancel()
-	err := s.follow(waiting, s.today)
+	err := s.applyNext(waiting, s.today)
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return nil
 	}
 	return err
 }
 
-// follow takes the next records of today.
-func (s *Staff) follow(ctx context.Context, today int) error {
+// applyNext applies the next records of today.
+func (s *Staff) applyNext(ctx context.Context, today int) error {
 	entries, err := s.opt.Journal.Next(ctx, s.pos, page)
 	if err != nil {
 		return fmt.Errorf("follow journal: %w", err)
 	}
 	for i := range entries {
-		s.take(&entries[i], today)
+		s.apply(&entries[i], today)
 		s.pos = entries[i].Pos
 	}
 	return nil
 }
 
-// look says what has changed.
-func (s *Staff) look(ctx context.Context) error {
+// evaluateAll records the states that have changed.
+func (s *Staff) evaluateAll(ctx context.Context) error {
 	now, known := s.now()
 	if !known {
-		s.blind = true
+		s.timeLost = true
 		return nil
 	}
-	if s.stale.Swap(false) || s.blind || now.date != s.today || s.rosterChanged() {
-		if err := s.begin(ctx, now.date); err != nil {
+	if s.stale.Swap(false) || s.timeLost || now.date != s.today || s.rosterChanged() {
+		if err := s.rebuild(ctx, now.date); err != nil {
 			return err
 		}
 	}
 	if !now.open {
 		return nil
 	}
-	for _, p := range s.people {
-		body := s.judge(p, now)
+	for _, emp := range s.employees {
+		body := s.evaluate(emp, now)
 		if body == nil {
 			continue
 		}
@@ -148,7 +148,7 @@ func (s *Staff) look(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("record presence: %w", err)
 		}
-		p.hear(body, now.time)
+		emp.setState(body, now.time)
 	}
 	return nil
 }
@@ -168,10 +168,10 @@ type moment struct {
 	time    time.Time
 	date    int           // as dateOf
 	open    bool          // surely within the working hours
-	openFor time.Duration // without a break, as far as it matters
+	openFor time.Duration // without a break, up to longestPatience
 }
 
-// now is the present, false while nobody knows the time well enough.
+// now is the present, false while the time is not known well enough.
 func (s *Staff) now() (moment, bool) {
 	r := s.opt.Now()
 	t := s.opt.Timing(r)
@@ -189,8 +189,8 @@ func (s *Staff) now() (moment, bool) {
 	return m, true
 }
 
-// openFor is for how long the office has been open at an instant, but no more
-// than anybody wants to know. Offices open at full minutes.
+// openFor is for how long the office has been open at an instant, up to
+// longestPatience. Offices open at full minutes.
 func (s *Staff) openFor(t time.Time) time.Duration {
 	minute := t.Truncate(time.Minute)
 	if !s.opt.Open(minute) {
@@ -204,7 +204,7 @@ func (s *Staff) openFor(t time.Time) time.Duration {
 }
 
 // dateOf is the day on which something happened, as a number such as 20261123.
-// It is false where that may have been one day or another.
+// It is false where it may have been one of two days.
 func (s *Staff) dateOf(t presence.Timing) (date int, known bool) {
 	if t.Time.IsZero() {
 		return 0, false
@@ -233,40 +233,40 @@ func latest(t presence.Timing) time.Time {
 	return t.Time.Add(t.Error)
 }
 
-// begin makes the roster's people and reads what the journal says of today, and
-// what was said of them last before. Nothing else is known of them: so a new
-// day, a new roster and a new process are the same.
-func (s *Staff) begin(ctx context.Context, today int) error {
+// rebuild makes the roster's employees and reads today's records, and the last states
+// from before. Nothing else is known of employees, so that a new day, a new roster and
+// a new process are the same.
+func (s *Staff) rebuild(ctx context.Context, today int) error {
 	tags, replaced := s.opt.Roster()
 	s.today, s.replaced = 0, replaced
-	s.people, s.byBadge, s.trails = nil, make(map[string]*person), make(map[string]*trail)
+	s.employees, s.byBadge, s.trails = nil, make(map[string]*employee), make(map[string]*trail)
 	for badge, tag := range tags {
-		p := &person{badge: badge, tag: tag}
-		s.people = append(s.people, p)
-		s.byBadge[badge] = p
+		emp := &employee{badge: badge, tag: tag}
+		s.employees = append(s.employees, emp)
+		s.byBadge[badge] = emp
 		if s.trails[tag] == nil {
 			s.trails[tag] = &trail{}
 		}
-		s.trails[tag].people = append(s.trails[tag].people, p)
+		s.trails[tag].carriers = append(s.trails[tag].carriers, emp)
 	}
-	slices.SortFunc(s.people, func(a, b *person) int { return cmp.Compare(a.badge, b.badge) })
+	slices.SortFunc(s.employees, func(a, b *employee) int { return cmp.Compare(a.badge, b.badge) })
 
 	first, end, err := s.lookBack(today)
 	if err != nil {
 		return err
 	}
 	for s.pos = first - 1; s.pos < end; {
-		if err := s.follow(ctx, today); err != nil {
+		if err := s.applyNext(ctx, today); err != nil {
 			return err
 		}
 	}
-	s.today, s.blind = today, false
+	s.today, s.timeLost = today, false
 	return nil
 }
 
-// lookBack finds today's first record, or the place where it will be, and the
-// newest of all. On its way it reads what was said before today: on the last
-// day on which anything was.
+// lookBack finds the positions of today's first record, or where it will be, and of
+// the newest of all. On its way it reads the states that were recorded on the last day
+// before today on which any was.
 func (s *Staff) lookBack(today int) (first, end uint64, err error) {
 	older, lastDay := 0, math.MaxInt
 	err = s.opt.Journal.Tail(func(e presence.Entry) bool {
@@ -283,8 +283,8 @@ func (s *Staff) lookBack(today int) (first, end uint64, err error) {
 			return false
 		case e.Person != nil:
 			lastDay = date
-			if p := s.byBadge[e.Person.Badge]; p != nil && !p.known {
-				p.known, p.before = true, e.Person.State
+			if emp := s.byBadge[e.Person.Badge]; emp != nil && !emp.recordedBefore {
+				emp.recordedBefore, emp.stateBefore = true, e.Person.State
 			}
 		}
 		older++

@@ -16,26 +16,26 @@ import (
 )
 
 const (
-	// held is how long a task must have run for its next failure to count as a
-	// new one when its next start is timed.
-	held = time.Minute
+	// stableAfter is how long a task must have run for the pauses between its starts
+	// to begin at the shortest again.
+	stableAfter = time.Minute
 
-	// steady is how long a task must stand before it has passed its first turn.
-	// One that only waits to be asked shows in no other way that it works. The
-	// door is open meanwhile: only who waits for READY waits for this.
-	steady = 400 * time.Millisecond
+	// passedAfter is how long a task must have run, at least, to have passed its first
+	// turn: a task that only waits to be called shows in no other way that it works.
+	// It works meanwhile; only READY waits for this.
+	passedAfter = 400 * time.Millisecond
 
-	// window is how long a failure of a task counts against it.
-	window = 10 * time.Minute
+	// failureWindow is for how long a failure of a task counts.
+	failureWindow = 10 * time.Minute
 
-	// again is how many failures within the window are no accident any more, and
-	// hopeless how many leave only a new process to be tried. With the pauses
-	// between the starts that is a few seconds, and a minute or more.
-	again    = 3
-	hopeless = 10
+	// failingAfter is how many failures within that time make an alert, and
+	// hopelessAfter how many leave only a new process to try. With the pauses between
+	// the starts, the one takes a few seconds and the other a minute or more.
+	failingAfter  = 3
+	hopelessAfter = 10
 )
 
-// Crew keeps tasks running and knows how each of them fares. Its methods may be
+// Crew keeps tasks running and knows the state of each of them. Its methods may be
 // called from any goroutine.
 type Crew struct {
 	log     *slog.Logger
@@ -55,8 +55,8 @@ type member struct {
 	err      error // of the last failure
 }
 
-// NewCrew makes a crew without tasks. The service manager, which may be nil, is
-// not told any more that the process lives once a task is hopeless.
+// NewCrew makes a crew without tasks. Once a task is hopeless, systemd's watchdog is
+// fed no more; systemd may be nil.
 func NewCrew(log *slog.Logger, systemd *Systemd) *Crew {
 	return &Crew{log: log, systemd: systemd, changed: make(chan struct{})}
 }
@@ -105,7 +105,8 @@ func (c *Crew) enlist(name string) *member {
 	return m
 }
 
-// leave ends what a task's failures had led to: its end was wanted, or ends all.
+// leave forgets the failures of a task that has ended for good: its end was wanted, or
+// its error ends all tasks.
 func (c *Crew) leave(m *member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,7 +140,7 @@ func (c *Crew) keep(ctx context.Context, t Task, m *member) error {
 		if f := (fatal{}); errors.As(err, &f) {
 			return fmt.Errorf("run %s: %w", t.Name, err)
 		}
-		if time.Since(started) > held {
+		if time.Since(started) > stableAfter {
 			wait.Reset()
 		}
 		pause := wait.Next()
@@ -154,14 +155,14 @@ func (c *Crew) keep(ctx context.Context, t Task, m *member) error {
 	}
 }
 
-// turn runs a task once. Meanwhile it notices when the first turn is passed.
+// turn runs a task once, and notes when it has passed its first turn.
 func (c *Crew) turn(ctx context.Context, t Task, m *member) error {
 	t.Pulse.start()
 	defer t.Pulse.Beat(-1)
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() {
-		if backoff.Sleep(watching, steady) && t.Pulse.turned(watching) {
+		if backoff.Sleep(watching, passedAfter) && t.Pulse.turned(watching) {
 			c.pass(m)
 		}
 	})
@@ -184,21 +185,21 @@ func (c *Crew) failed(m *member, err error) {
 	defer c.mu.Unlock()
 	m.passed, m.err = false, err
 	m.failures = append(m.recent(), time.Now())
-	if extra := len(m.failures) - hopeless; extra > 0 {
+	if extra := len(m.failures) - hopelessAfter; extra > 0 {
 		m.failures = m.failures[extra:]
 	}
-	if len(m.failures) == hopeless {
+	if len(m.failures) == hopelessAfter {
 		c.systemd.giveUp(m.name)
 	}
 }
 
-// recent are the failures that still count.
+// recent are the failures within failureWindow.
 func (m *member) recent() []time.Time {
-	return slices.DeleteFunc(m.failures, func(at time.Time) bool { return time.Since(at) > window })
+	return slices.DeleteFunc(m.failures, func(at time.Time) bool { return time.Since(at) > failureWindow })
 }
 
-// Await waits until each of these tasks has passed its first turn and stands. It
-// reports false where the context ended first.
+// Await waits until each of these tasks has passed its first turn and is running. It
+// returns false where the context ended first.
 func (c *Crew) Await(ctx context.Context, tasks ...Task) bool {
 	for {
 		c.mu.Lock()
@@ -218,22 +219,21 @@ func (c *Crew) Await(ctx context.Context, tasks ...Task) bool {
 	}
 }
 
-// Failing is a task that was started again and again lately.
+// Failing is a task that failed several times lately.
 type Failing struct {
 	Name  string
-	Times int   // within the last minutes
+	Times int   // within the last 10 minutes
 	Err   error // of the last time
 }
 
-// Failing are the tasks that do not work: they failed several times within the
-// last minutes. One that stands again is among them until those failures are
-// some minutes old.
+// Failing are the tasks that failed several times within the last 10 minutes. One that
+// works again is among them until those failures are older.
 func (c *Crew) Failing() []Failing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []Failing
 	for _, m := range c.members {
-		if m.failures = m.recent(); len(m.failures) >= again {
+		if m.failures = m.recent(); len(m.failures) >= failingAfter {
 			all = append(all, Failing{Name: m.name, Times: len(m.failures), Err: m.err})
 		}
 	}

@@ -16,14 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unwatched is the watchdog's interval where systemd keeps none: a loop that
-// hangs is then only named in the log.
+// unwatched is the interval of checks where systemd has no watchdog for the process: a
+// loop that hangs is then only logged.
 const unwatched = time.Minute
 
-// Systemd tells the service manager how the process is (sd_notify(3)), and
-// feeds its watchdog as long as every loop shows that it lives. Without a
-// manager it watches all the same, and the log says what hangs. A nil Systemd
-// does nothing.
+// Systemd tells the service manager the state of the process (sd_notify(3)), and feeds
+// its watchdog as long as every loop's pulse beats. Without a service manager it checks
+// the pulses all the same, and logs what hangs. A nil Systemd does nothing.
 type Systemd struct {
 	log      *slog.Logger
 	interval time.Duration // of the watchdog
@@ -31,7 +30,7 @@ type Systemd struct {
 
 	mu     sync.Mutex
 	pulses []*Pulse
-	lost   map[string]bool // tasks that fail again and again
+	lost   map[string]bool // tasks that are hopeless
 }
 
 // NewSystemd reads what the service manager passed to the process
@@ -104,14 +103,13 @@ type Pulse struct {
 	name    string
 	began   time.Time
 	due     atomic.Int64 // nanoseconds after began by which the next beat must come
-	turns   turns
+	turns   firstTurn
 	hanging bool // as last logged; only Watch uses it
 }
 
-// Beat says that the loop lives and that the next beat comes within a time:
-// 0 before work, which may then take as long as the watchdog has patience, the
-// length of a pause before a pause, less than 0 before waiting for something
-// that may never happen.
+// Beat tells that the loop works and that its next beat comes within a time: 0 before
+// work, which may then take half the watchdog's interval, the length of a pause before
+// a pause, less than 0 before waiting for something that may never happen.
 func (p *Pulse) Beat(next time.Duration) {
 	if p == nil {
 		return
@@ -136,8 +134,8 @@ func (p *Pulse) start() {
 	p.Beat(0)
 }
 
-// turned waits until the loop has passed a turn since start: it has come to where
-// it pauses or waits. A loop without a pulse cannot tell. False where the context
+// turned waits until the loop has passed a turn since start: it has come to where it
+// pauses or waits. Without a pulse it does not wait. It returns false where the context
 // ended first.
 func (p *Pulse) turned(ctx context.Context) bool {
 	if p == nil {
@@ -151,33 +149,33 @@ func (p *Pulse) turned(ctx context.Context) bool {
 	}
 }
 
-// turns knows whether a loop has passed a turn since it was started.
-type turns struct {
+// firstTurn knows whether a loop has passed a turn since it was started.
+type firstTurn struct {
 	mu     sync.Mutex
 	first  chan struct{} // closed when it has; nil: nobody asked yet
 	closed bool
 }
 
-func (t *turns) passed() <-chan struct{} {
+func (t *firstTurn) passed() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.channel()
 }
 
-func (t *turns) channel() chan struct{} {
+func (t *firstTurn) channel() chan struct{} {
 	if t.first == nil {
 		t.first = make(chan struct{})
 	}
 	return t.first
 }
 
-func (t *turns) reset() {
+func (t *firstTurn) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.first, t.closed = nil, false
 }
 
-func (t *turns) done() {
+func (t *firstTurn) done() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.closed {
@@ -205,8 +203,8 @@ func (s *Systemd) Pulse(name string) *Pulse {
 	return p
 }
 
-// giveUp ends the feeding: a task cannot be mended by starting it again, and a
-// new process is the last that can be tried.
+// giveUp ends the feeding of the watchdog: starting the task again did not help, and a
+// new process is all that is left to try.
 func (s *Systemd) giveUp(task string) {
 	if s == nil {
 		return
@@ -219,7 +217,7 @@ func (s *Systemd) giveUp(task string) {
 	s.lost[task] = true
 }
 
-// forgive takes back giveUp, once the task has ended for good.
+// forgive undoes giveUp, once the task has ended for good.
 func (s *Systemd) forgive(task string) {
 	if s == nil {
 		return
@@ -247,7 +245,7 @@ func (s *Systemd) Watch(ctx context.Context) {
 	}
 }
 
-// lives reports whether no pulse is overdue, and logs which one is.
+// lives reports whether no pulse is overdue and no task hopeless, and logs each change.
 func (s *Systemd) lives() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -39,15 +39,15 @@ func middleOf(area orb.MultiPolygon) orb.Point {
 	return around.Center()
 }
 
-// The sizes between which a fence is believed, in square metres: the largest
-// compound of offices, and a room.
+// The sizes that an office has, in square metres: at most that of the largest
+// compound, and at least that of a room.
 const (
 	largestFence  = 50e6
 	smallestFence = 100
 )
 
-// Doubt says why a fence, though it can be one, is probably not what was meant;
-// nil where nothing speaks against it.
+// Doubt tells why a fence, though it is valid, is probably not what was meant; nil
+// where its size is that of an office.
 func (f *Fence) Doubt() *FenceError {
 	switch size := f.size(); {
 	case size > largestFence:
@@ -115,7 +115,7 @@ func (f *Fence) distance(lat, lon float64) float64 {
 }
 
 // How far a position is taken to be off where its report does not say, in
-// metres: a fix of a GPS receiver, and one that nobody vouches for.
+// metres: a fix of a GPS receiver, and one without a fix status.
 const (
 	usualAccuracy      = 15
 	unverifiedAccuracy = 30

@@ -38,8 +38,8 @@ func wrongFence(en, id string, args ...any) *FenceError {
 	return &FenceError{oneLine(fmt.Sprintf(en, args...)), oneLine(fmt.Sprintf(id, inID...))}
 }
 
-// in puts in front of an error where in the file it is.
-func in(en, id string, err error) error {
+// located puts in front of an error where in the file it is.
+func located(en, id string, err error) error {
 	var w *FenceError
 	if errors.As(err, &w) {
 		return wrongFence(en+": %s", id+": %s", w)
@@ -84,7 +84,7 @@ func ParseGeoJSON(text []byte) (*Fence, error) {
 		polygon, err := polygonOf(rings)
 		if err != nil {
 			if len(polygons) > 1 {
-				err = in(fmt.Sprintf("polygon %d", i+1), fmt.Sprintf("poligon %d", i+1), err)
+				err = located(fmt.Sprintf("polygon %d", i+1), fmt.Sprintf("poligon %d", i+1), err)
 			}
 			return nil, err
 		}
@@ -164,7 +164,7 @@ func (g *geoJSON) polygons() (all [][][]position, err error) {
 			}
 			some, err := f.polygons()
 			if err != nil {
-				return nil, in(fmt.Sprintf("feature %d of %d", i+1, len(g.Features)), fmt.Sprintf("fitur %d dari %d", i+1, len(g.Features)), err)
+				return nil, located(fmt.Sprintf("feature %d of %d", i+1, len(g.Features)), fmt.Sprintf("fitur %d dari %d", i+1, len(g.Features)), err)
 			}
 			all = append(all, some...)
 		}
@@ -251,7 +251,7 @@ func polygonOf(rings [][]position) (orb.Polygon, error) {
 		ring, err := ringOf(positions)
 		if err != nil {
 			if i > 0 {
-				err = in(fmt.Sprintf("hole %d", i), fmt.Sprintf("lubang %d", i), err)
+				err = located(fmt.Sprintf("hole %d", i), fmt.Sprintf("lubang %d", i), err)
 			}
 			return nil, err
 		}
@@ -305,21 +305,21 @@ func ringOf(positions []position) (orb.Ring, error) {
 // flat reports whether all of a ring lies on one line.
 func flat(ring orb.Ring) bool {
 	for _, p := range ring[2:] {
-		if turn(ring[0], ring[1], p) != 0 {
+		if orientation(ring[0], ring[1], p) != 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// side is one side of a ring of a polygon.
-type side struct {
+// edge is one side of a ring of a polygon.
+type edge struct {
 	a, b       orb.Point
 	ring, i, n int // the i-th of n
 }
 
-// next reports whether one side follows the other in their ring.
-func (s side) next(o side) bool {
+// adjacent reports whether one side follows the other in their ring.
+func (s edge) adjacent(o edge) bool {
 	return s.ring == o.ring && ((s.i+1)%s.n == o.i || (o.i+1)%o.n == s.i)
 }
 
@@ -327,27 +327,27 @@ func (s side) next(o side) bool {
 // ring more than the corner in which neighbours meet, of two rings more than a
 // point. Sides are compared only where they share a span of longitudes.
 func crossing(polygon orb.Polygon) (near orb.Point, found bool) {
-	var sides []side
+	var sides []edge
 	for r, ring := range polygon {
 		for i := range len(ring) - 1 {
-			s := side{a: ring[i], b: ring[i+1], ring: r, i: i, n: len(ring) - 1}
+			s := edge{a: ring[i], b: ring[i+1], ring: r, i: i, n: len(ring) - 1}
 			if s.a.Lon() > s.b.Lon() {
 				s.a, s.b = s.b, s.a
 			}
 			sides = append(sides, s)
 		}
 	}
-	slices.SortFunc(sides, func(s, o side) int { return cmp.Compare(s.a.Lon(), o.a.Lon()) })
+	slices.SortFunc(sides, func(s, o edge) int { return cmp.Compare(s.a.Lon(), o.a.Lon()) })
 	for i, s := range sides {
 		for _, o := range sides[i+1:] {
 			if o.a.Lon() > s.b.Lon() {
 				break
 			}
-			if s.next(o) {
+			if s.adjacent(o) {
 				if backwards(s, o) {
 					return o.a, true
 				}
-			} else if meet(s, o, s.ring != o.ring) {
+			} else if intersects(s, o, s.ring != o.ring) {
 				return o.a, true
 			}
 		}
@@ -358,7 +358,7 @@ func crossing(polygon orb.Polygon) (near orb.Point, found bool) {
 // backwards reports whether two neighbours lie on each other, so that the
 // outline goes back the way that it came. In a triangle each is the other's
 // neighbour on both sides, which changes nothing: it would be flat.
-func backwards(s, o side) bool {
+func backwards(s, o edge) bool {
 	shared, from, to := s.b, s.a, o.b
 	switch {
 	case s.a == o.a:
@@ -368,17 +368,17 @@ func backwards(s, o side) bool {
 	case s.b == o.b:
 		shared, from, to = s.b, s.a, o.a
 	}
-	if turn(shared, from, to) != 0 {
+	if orientation(shared, from, to) != 0 {
 		return false
 	}
 	return (from[0]-shared[0])*(to[0]-shared[0])+(from[1]-shared[1])*(to[1]-shared[1]) > 0
 }
 
-// meet reports whether two sides have a point in common; where they may touch,
+// intersects reports whether two sides have a point in common; where they may touch,
 // whether they cross or lie on each other.
-func meet(s, o side, mayTouch bool) bool {
-	d1, d2 := turn(o.a, o.b, s.a), turn(o.a, o.b, s.b)
-	d3, d4 := turn(s.a, s.b, o.a), turn(s.a, s.b, o.b)
+func intersects(s, o edge, mayTouch bool) bool {
+	d1, d2 := orientation(o.a, o.b, s.a), orientation(o.a, o.b, s.b)
+	d3, d4 := orientation(s.a, s.b, o.a), orientation(s.a, s.b, o.b)
 	if d1*d2 < 0 && d3*d4 < 0 {
 		return true
 	}
@@ -398,9 +398,9 @@ func meet(s, o side, mayTouch bool) bool {
 	return len(touching) > 0
 }
 
-// turn tells on which side of the way from a to b a point is: its sign is that
-// of a turn to the left, 0 on the line.
-func turn(a, b, p orb.Point) float64 {
+// orientation tells on which side of the line from a to b a point is: 1 on its left,
+// -1 on its right, 0 on the line.
+func orientation(a, b, p orb.Point) float64 {
 	d := (b[0]-a[0])*(p[1]-a[1]) - (b[1]-a[1])*(p[0]-a[0])
 	switch {
 	case d > 0:
@@ -412,6 +412,6 @@ func turn(a, b, p orb.Point) float64 {
 }
 
 // within reports whether a point on the line of a side is on the side.
-func within(s side, p orb.Point) bool {
+func within(s edge, p orb.Point) bool {
 	return min(s.a[0], s.b[0]) <= p[0] && p[0] <= max(s.a[0], s.b[0]) && min(s.a[1], s.b[1]) <= p[1] && p[1] <= max(s.a[1], s.b[1])
 }

@@ -23,13 +23,13 @@ const (
 	maxLookBack = 20_000
 )
 
-// memory is what is remembered of tags. It is compact: a radio can bring a
-// hundred thousand different names in one night, and noise does.
+// memory is what is remembered of tags. It is compact: noise on a radio can bring a
+// hundred thousand different names in one night.
 type memory struct {
-	seed   maphash.Seed
-	traces map[uint64]trace // by key
-	seen   recent
-	looked int // records of the journal's tail
+	seed     maphash.Seed
+	traces   map[uint64]trace // by key
+	seen     recent
+	tailRead int // records of the journal's tail
 }
 
 // trace is what is remembered of one tag.
@@ -46,7 +46,7 @@ type trace struct {
 // that the first present one is news wherever it is.
 const zoneNotSeen = presence.Zone(math.MaxUint8)
 
-// sighting is what is to be judged of a fix.
+// sighting is what the memory has to know of a fix.
 type sighting struct {
 	tag     uint64
 	at      time.Duration // CLOCK_BOOTTIME
@@ -62,7 +62,7 @@ type sighting struct {
 	accuracy float64 // metres
 }
 
-// verdict is what becomes of a sighting.
+// verdict tells what is done with a sighting.
 type verdict int
 
 const (
@@ -71,14 +71,14 @@ const (
 	thinned           // tells nothing new
 )
 
-// judgement is what becomes of a sighting, and what is to be told of it.
-type judgement struct {
+// assessment is what is done with a sighting, and what is known of the tag by it.
+type assessment struct {
 	verdict verdict
 	zone    presence.Zone
-	jumped  bool // nobody can have come there
+	jumped  bool // nobody can have moved there so fast
 
 	conflict bool // it was heard at two places, of which nobody can be at both
-	news     bool // and that is new
+	news     bool // and it was not in conflict before
 }
 
 func newMemory() memory {
@@ -103,21 +103,21 @@ func (m *memory) hash(tag uint64, what, detail int64) uint64 {
 	return maphash.Comparable(m.seed, [3]int64{int64(tag), what, detail})
 }
 
-// take judges a sighting and remembers it. No time of a fix can be newer than
-// newest, in ms since 1970.
-func (m *memory) take(s sighting, newest int64, opt Options) judgement {
+// assess decides what becomes of a sighting and remembers it. No time of a fix can be
+// newer than newest, in ms since 1970.
+func (m *memory) assess(s sighting, newest int64, opt Options) assessment {
 	tr, known := m.traces[s.tag]
 	before := tr.rivals.stands(s.at)
 	if s.live {
-		// Before anything else: a copy may have said the same time first, or a later
-		// one, and its place is heard all the same.
-		tr.rivals.hear(s)
+		// Before anything else, and of each live fix: a copy may have sent the same
+		// time first, or a later one.
+		tr.rivals.observe(s)
 		if known {
 			m.traces[s.tag] = tr
 		}
 	}
 	conflict := tr.rivals.stands(s.at)
-	j := m.judge(s, tr, known, newest, opt)
+	j := m.assessAlone(s, tr, known, newest, opt)
 	j.conflict, j.news = conflict, conflict && !before
 	if s.live && conflict {
 		j.zone = tr.shows(s)
@@ -125,19 +125,19 @@ func (m *memory) take(s sighting, newest int64, opt Options) judgement {
 	return j
 }
 
-// judge is take once it is known whether the tag is heard at two places.
-func (m *memory) judge(s sighting, tr trace, known bool, newest int64, opt Options) judgement {
+// assessAlone is assess without the question whether the tag is heard at two places.
+func (m *memory) assessAlone(s sighting, tr trace, known bool, newest int64, opt Options) assessment {
 	if s.ordered && tr.fixTime > newest {
-		tr.fixTime, tr.track.fixTime = 0, 0 // the clock was wrong when they were believed
+		tr.fixTime, tr.track.fixTime = 0, 0 // the clock was wrong when these times were believed
 	}
 	if m.heard(s) || s.ordered && known && s.fixTime == tr.fixTime {
-		return judgement{verdict: duplicate}
+		return assessment{verdict: duplicate}
 	}
-	j := judgement{verdict: record, zone: s.zone}
+	j := assessment{verdict: record, zone: s.zone}
 	switch {
 	case s.stale || s.ordered && known && s.fixTime < tr.fixTime:
-		// It says nothing of where the tag is now. Such fixes are thinned among
-		// themselves: one in each interval of their own time.
+		// It tells nothing of where the tag is now. Such fixes are thinned among
+		// themselves: one in each interval of their own time is recorded.
 		if !known {
 			m.makeRoom()
 			tr.recorded, tr.zone = s.at, zoneNotSeen
@@ -157,7 +157,7 @@ func (m *memory) judge(s sighting, tr trace, known bool, newest int64, opt Optio
 	case !known:
 		m.makeRoom()
 	}
-	j.jumped = !tr.track.follow(s)
+	j.jumped = !tr.track.observe(s)
 	if s.ordered {
 		tr.fixTime = s.fixTime
 	}
@@ -176,7 +176,7 @@ func (m *memory) judge(s sighting, tr trace, known bool, newest int64, opt Optio
 	return j
 }
 
-// shows is the zone that is told of a tag.
+// shows is the zone that the tag is recorded in.
 func (tr trace) shows(s sighting) presence.Zone {
 	if s.fenced && tr.rivals.stands(s.at) {
 		return presence.ZoneUncertain
@@ -184,8 +184,8 @@ func (tr trace) shows(s sighting) presence.Zone {
 	return tr.track.zone
 }
 
-// forget takes back that a sighting was recorded: the journal refused it, and
-// it must not hide the next one. Before is what was remembered of the tag.
+// forget undoes that a sighting was recorded: the journal refused it, and it must
+// not hide the next one. Before is what was remembered of the tag.
 func (m *memory) forget(s sighting, before trace, known bool, opt Options) {
 	m.traces[s.tag] = before
 	if !known {
@@ -240,7 +240,7 @@ func (t *Tags) Remember(e presence.Entry) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := &t.memory
-	if m.looked++; m.looked > maxLookBack || age > max(lookBack, t.opt.Heartbeat, t.opt.MinInterval) {
+	if m.tailRead++; m.tailRead > maxLookBack || age > max(lookBack, t.opt.Heartbeat, t.opt.MinInterval) {
 		return false
 	}
 	if e.Tag == nil {

@@ -19,8 +19,8 @@ type Receiver struct {
 	Protocol string // as in drivers/beacon
 	// Open opens its port. Its errors may heal.
 	Open func(ctx context.Context) (io.ReadCloser, error)
-	// Beat, if set, is told at each step within what time the next one comes:
-	// 0 before work, the length of a pause before a pause, less than 0 before
+	// Beat, if set, is called at each step with the time within which the next one
+	// comes: 0 before work, the length of a pause before a pause, less than 0 before
 	// waiting for a tag, which may take for ever.
 	Beat func(next time.Duration)
 }
@@ -58,7 +58,7 @@ func (t *Tags) Run(ctx context.Context, r Receiver) error {
 }
 
 // Fault notes that a receiver is gone, until its port is open again. Run notes its
-// own faults; this is for whoever finds that Run itself has failed.
+// own faults; this is for the supervisor when Run itself has failed.
 func (t *Tags) Fault(receiver string, err error) {
 	t.health.change(receiver, func(h *receiverHealth) {
 		if !h.gone {
@@ -108,8 +108,8 @@ func (t *Tags) listen(ctx context.Context, r Receiver, port io.ReadCloser) (err 
 // silent. That is no fault: tags that lie still are silent for hours.
 const quietAfter = 5 * time.Minute
 
-// healths is how the receivers fare.
-type healths struct {
+// receiverHealths is the state of the receivers.
+type receiverHealths struct {
 	mu        sync.Mutex
 	receivers []*receiverHealth
 }
@@ -120,13 +120,13 @@ type receiverHealth struct {
 	last time.Duration // CLOCK_BOOTTIME of the last valid frame, 0 if none came
 }
 
-func (hs *healths) add(name string) {
+func (hs *receiverHealths) add(name string) {
 	hs.receivers = append(hs.receivers, &receiverHealth{
 		ReceiverHealth: presence.ReceiverHealth{Name: name, Bad: make(map[string]int64)},
 	})
 }
 
-func (hs *healths) change(receiver string, fn func(*receiverHealth)) {
+func (hs *receiverHealths) change(receiver string, fn func(*receiverHealth)) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
 	for _, h := range hs.receivers {
@@ -136,18 +136,18 @@ func (hs *healths) change(receiver string, fn func(*receiverHealth)) {
 	}
 }
 
-func (hs *healths) heard(receiver string, at time.Duration) {
+func (hs *receiverHealths) heard(receiver string, at time.Duration) {
 	hs.change(receiver, func(h *receiverHealth) {
 		h.Frames++
 		h.last = at
 	})
 }
 
-func (hs *healths) count(receiver, why string) {
+func (hs *receiverHealths) count(receiver, why string) {
 	hs.change(receiver, func(h *receiverHealth) { h.Bad[why]++ })
 }
 
-// Health says how the receivers fare.
+// Health is the state of the receivers.
 func (t *Tags) Health() []presence.ReceiverHealth {
 	now := t.opt.Now().Boottime
 	t.health.mu.Lock()

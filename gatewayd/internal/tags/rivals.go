@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// What a radio says is signed by nobody: whoever copies a tag's id is that tag. A
-// copy shows where the tag itself is heard too, at another place: then the one
-// place takes turns with the other, and nobody can be at both. Which of the two is
-// the tag's, nobody knows; so neither is held against the person, nor for.
+// Reports are not signed: whoever sends with a tag's id passes for that tag. A copy
+// can only be noticed while the tag itself is heard too, at another place: then the
+// place changes again and again, faster than anybody can move. Which of the two
+// places is the tag's own cannot be known, so neither speaks for the person or
+// against.
 
 const (
 	// conflictTurns is how often the place has to change for a conflict: with the
@@ -16,83 +17,85 @@ const (
 	// or one wild fix, makes two.
 	conflictTurns = 3
 
-	// Where somebody could be as fast for once, but nobody goes to and fro like that
-	// within seconds, it takes nearTurns, each at arrivalSpeed within nearLeg.
+	// Places that are close together need more changes: somebody may move between
+	// them that fast once, but not to and fro within seconds. It takes nearTurns,
+	// each at arrivalSpeed or more and within nearLeg.
 	nearTurns = 8
 	nearLeg   = 30 * time.Second
 
-	// A tag is restless that goes to and fro between places more than farApart metres
-	// apart, at shuttleSpeed or more in m/s, so many times. Somebody may; but it is no
-	// tag to hold against somebody.
+	// A tag is restless after restlessTurns changes between places more than farApart
+	// metres apart, at shuttleSpeed or more (m/s). A person may move like that, but a
+	// restless tag is not held against anybody.
 	restlessTurns = 5
-	endlessTurns  = 30 // nobody does it so often
+	endlessTurns  = 30 // no person does it so often: a conflict
 	farApart      = 350
 	shuttleSpeed  = 5
 
-	// conflictFor is for how long a conflict stands after the places changed last: a
-	// tag whose copy goes on while it has no fix itself must not be accused then.
+	// conflictFor is for how long a conflict stands after the last change of the
+	// place: the copy may go on while the tag itself has no fix, and the person must
+	// not be accused then.
 	conflictFor = lookBack
 
-	// Of a place that was heard before, another fix is if it is no farther from it
-	// than fixes under a roof stray, and than somebody walks for a minute; and within
-	// longestInterval.
+	// A fix belongs to a place that was heard before if it came within
+	// longestInterval and is no farther from it than fixes under a roof stray plus
+	// what somebody walks meanwhile, for a minute at most.
 	sameSlack = 150
 	sameSpeed = 3
 	sameWalk  = time.Minute
 )
 
-// rivals are the two places between which a tag seems to change. Times are
-// CLOCK_BOOTTIME of when a fix came: what time it claims is the sender's choice.
+// rivals are the two places between which a tag seems to move. Times are
+// CLOCK_BOOTTIME of when a fix came: the time that it claims is the sender's choice.
 type rivals struct {
-	here, there     place // heard last, and before the place changed
+	here, there     place // the place heard last, and the one before
 	hereAt, thereAt time.Duration
 	turned, since   time.Duration // the newest and the first change that made a conflict
-	quick, leaps    uint8         // how often they took turns within seconds, and as nobody can
-	wide            uint8         // and how often so far apart that the tag is restless
-	restless        time.Duration // the newest turn that made it so
-	begun, other    bool          // here, and there, are known
+	quick, leaps    uint8         // changes of the place within seconds, and faster than maxSpeed
+	wide            uint8         // changes that make the tag restless
+	restless        time.Duration // the newest of those changes
+	begun, other    bool          // here is known, and there is
 	conflict        bool          // turned and since are known
 	unrest          bool          // restless is known
 }
 
-// hear takes a live fix, in the order in which they come.
-func (r *rivals) hear(s sighting) {
+// observe takes a live fix, in the order in which they come.
+func (r *rivals) observe(s sighting) {
 	switch {
 	case !r.begun || s.at-r.hereAt > longestInterval:
 		r.begun, r.other = true, false
 	case !r.leap(s, arrivalSpeed) && !r.shuttles(s):
 	case r.other && r.back(s):
-		r.turn(s)
+		r.countTurn(s)
 		r.here, r.there = r.there, r.here
 		r.hereAt, r.thereAt = r.thereAt, r.hereAt
 	default:
 		r.quick, r.wide, r.leaps = 0, 0, 0
-		r.turn(s)
+		r.countTurn(s)
 		r.there, r.thereAt, r.other = r.here, r.hereAt, true
 	}
 	r.here, r.hereAt = s.place, s.at
 }
 
-// leap tells whether nobody who is so fast, in m/s, can have come to a fix since
-// the last.
+// leap reports whether a fix is farther from the last than somebody who is so fast,
+// in m/s, can have moved since.
 func (r *rivals) leap(s sighting, speed float64) bool {
 	return r.here.far(s.place, jumpSlack+speed*max(s.at-r.hereAt, 0).Seconds())
 }
 
-// shuttles tells whether a fix is so far from the last that it is a way that nobody
-// goes again and again in that time.
+// shuttles reports whether the way from the last fix is one that no person goes
+// again and again in that time.
 func (r *rivals) shuttles(s sighting) bool {
 	return r.leap(s, shuttleSpeed) && r.here.far(s.place, farApart)
 }
 
-// back tells whether a fix is where the tag was heard before the place changed.
+// back reports whether a fix is at the place where the tag was heard before.
 func (r *rivals) back(s sighting) bool {
 	ago := s.at - r.thereAt
 	return ago <= longestInterval && !r.there.far(s.place, sameSlack+sameSpeed*min(ago, sameWalk).Seconds())
 }
 
-// turn counts a change of the place.
-func (r *rivals) turn(s sighting) {
+// countTurn counts a change of the place.
+func (r *rivals) countTurn(s sighting) {
 	if s.at-r.hereAt < nearLeg {
 		r.quick = min(r.quick+1, nearTurns)
 	}
@@ -110,7 +113,7 @@ func (r *rivals) turn(s sighting) {
 	}
 }
 
-// contradict notes that the tag was heard at two places from an instant to another.
+// contradict notes a conflict that lasted from an instant to another.
 func (r *rivals) contradict(since, turned time.Duration) {
 	if !r.conflict || turned-r.turned > conflictFor {
 		r.conflict, r.since, r.turned = true, since, turned
@@ -119,12 +122,12 @@ func (r *rivals) contradict(since, turned time.Duration) {
 	r.since, r.turned = min(r.since, since), max(r.turned, turned)
 }
 
-// uneasy tells whether the tag was restless lately.
-func (r rivals) uneasy(at time.Duration) bool {
+// isRestless reports whether the tag was restless lately.
+func (r rivals) isRestless(at time.Duration) bool {
 	return r.unrest && at-r.restless <= conflictFor
 }
 
-// stands tells whether there is a conflict at an instant.
+// stands reports whether there is a conflict at an instant.
 func (r rivals) stands(at time.Duration) bool {
 	return r.conflict && at-r.turned <= conflictFor
 }
@@ -132,16 +135,15 @@ func (r rivals) stands(at time.Duration) bool {
 // maxConflicts bounds the tags that are named as being in conflict.
 const maxConflicts = 32
 
-// noteConflict remembers the name of a tag that is at two places. The caller holds
-// the mutex.
+// noteConflict remembers the name of a tag in conflict. The caller holds the mutex.
 func (t *Tags) noteConflict(tag string) {
 	if len(t.conflicts) < maxConflicts {
 		t.conflicts[tag] = struct{}{}
 	}
 }
 
-// Conflicts are the names of the tags that are heard at two places in turn, at
-// both of which nobody can be, in order.
+// Conflicts are the names of the tags in conflict, sorted: they are heard at two
+// places in turn, faster than anybody can move.
 func (t *Tags) Conflicts() []string {
 	now := t.opt.Now().Boottime
 	t.mu.Lock()

@@ -88,7 +88,7 @@ func TestTwoPlacesInTurn(t *testing.T) {
 			// By the next morning it is over.
 			y.time = y.time.Add(13 * time.Hour)
 			y.from(t, 0, 0)
-			if w, _ := y.Where(theTag); w.Conflict || w.Zone != in {
+			if w, _ := y.Where(theTag); w.Conflict || w.Zone != located {
 				t.Errorf("half a day later: %+v", w)
 			}
 			if names := y.Conflicts(); len(names) != 0 {

@@ -36,7 +36,7 @@ type Options struct {
 	Heartbeat   time.Duration // a still tag is recorded so often; 0: never again
 	Coordinates Coordinates
 	Fence       *Fence               // nil: there is none
-	Always      func() bool          // whether the hours do not matter
+	Always      func() bool          // whether the office is open at any time
 	Open        func(time.Time) bool // the working hours
 	Now         func() presence.Reading
 	Timing      func(presence.Reading) presence.Timing // what is known of it by now
@@ -66,40 +66,40 @@ const (
 	maxHeld = 1000
 )
 
-// The keys under which fixes are counted that were received well but are not
-// believed, or not kept.
+// The keys in the health document under which fixes are counted that were received
+// well but are not believed, or not kept.
 const (
 	badRange    = string(beacon.BadRange)
 	badFuture   = "future"       // recorded, but its time is not
-	badJump     = "jump"         // recorded, but it moves the tag nowhere: nobody is that fast
+	badJump     = "jump"         // recorded, but it does not move the tag: nobody is that fast
 	badHeld     = "held-back"    // too many waited for the time to be known
 	badRecorded = "not-recorded" // the journal refused it
 )
 
-// Tags decides what becomes a sighting. Its methods may be called from any
+// Tags decides which fixes become sightings. Its methods may be called from any
 // goroutine.
 type Tags struct {
 	opt Options
 
-	turn sync.Mutex // held over a decision and its Enqueue: order is kept
-	held []heldFix  // under turn
+	deciding sync.Mutex // held over a decision and its Enqueue, which keeps their order
+	held     []heldFix  // guarded by deciding
 
-	mu     sync.Mutex // never held while something waits: a tap asks where a tag is
-	memory memory     // changed only by who holds turn as well
+	mu     sync.Mutex // never held while something waits: at a tap Where is called
+	memory memory     // changed only by who holds deciding as well
 
-	conflicts map[string]struct{} // names of tags that are, or were, at two places; under mu
+	conflicts map[string]struct{} // names of tags that are, or were, heard at two places; guarded by mu
 
-	health healths
+	health receiverHealths
 }
 
-// heldFix is a fix that came while nobody knew the time.
+// heldFix is a fix that came while the time was not known.
 type heldFix struct {
 	receiver string
 	fix      beacon.Fix
 	at       presence.Reading
 }
 
-// New makes a memory without tags, for receivers with these names.
+// New makes a Tags that knows no tag yet, for receivers with these names.
 func New(opt Options, receivers ...string) *Tags {
 	t := &Tags{opt: opt, memory: newMemory(), conflicts: make(map[string]struct{})}
 	for _, name := range receivers {
@@ -108,13 +108,13 @@ func New(opt Options, receivers ...string) *Tags {
 	return t
 }
 
-// Receive takes one fix from a receiver. Its only error is the context's: what
-// the journal refuses is counted.
+// Receive evaluates one fix from a receiver, or holds it back until the time is
+// known. Its only error is the context's: what the journal refuses is counted.
 func (t *Tags) Receive(ctx context.Context, receiver string, fix beacon.Fix) error {
 	now := t.opt.Now()
 	t.health.heard(receiver, now.Boottime)
-	t.turn.Lock()
-	defer t.turn.Unlock()
+	t.deciding.Lock()
+	defer t.deciding.Unlock()
 	if err := t.release(ctx); err != nil {
 		return err
 	}
@@ -127,14 +127,14 @@ func (t *Tags) Receive(ctx context.Context, receiver string, fix beacon.Fix) err
 		t.held = append(t.held, heldFix{receiver, fix, now})
 		return nil
 	}
-	return t.judge(ctx, receiver, fix, now, known)
+	return t.evaluate(ctx, receiver, fix, now, known)
 }
 
 // certain tells whether a time is known well enough to be held against the
 // working hours.
 func certain(t presence.Timing) bool { return t.Within(maxDoubt) }
 
-// Release judges the fixes that were held back, once the time is known, until
+// Release evaluates the fixes that were held back, once the time is known, until
 // the context ends.
 func (t *Tags) Release(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
@@ -142,9 +142,9 @@ func (t *Tags) Release(ctx context.Context) error {
 	for {
 		select {
 		case <-tick.C:
-			t.turn.Lock()
+			t.deciding.Lock()
 			err := t.release(ctx)
-			t.turn.Unlock()
+			t.deciding.Unlock()
 			if err != nil {
 				return err
 			}
@@ -161,7 +161,7 @@ func (t *Tags) release(ctx context.Context) error {
 		if !certain(known) {
 			return nil
 		}
-		if err := t.judge(ctx, h.receiver, h.fix, h.at, known); err != nil {
+		if err := t.evaluate(ctx, h.receiver, h.fix, h.at, known); err != nil {
 			return err
 		}
 		t.held = t.held[1:]
@@ -170,9 +170,10 @@ func (t *Tags) release(ctx context.Context) error {
 	return nil
 }
 
-// judge decides on a fix that came at a reading, of whose time so much is known
-// by now. It is certain unless the hours do not matter.
-func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at presence.Reading, known presence.Timing) error {
+// evaluate decides what becomes of a fix that came at a reading. Known is the time
+// of that reading as far as it is known by now; it is certain, unless the office is
+// always open.
+func (t *Tags) evaluate(ctx context.Context, receiver string, fix beacon.Fix, at presence.Reading, known presence.Timing) error {
 	if !plausible(fix) {
 		t.health.count(receiver, badRange)
 		return nil
@@ -205,7 +206,7 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 	}
 	t.mu.Lock()
 	before, traced := t.memory.traces[s.tag]
-	j := t.memory.take(s, instant.Add(liveWithin).UnixMilli(), t.opt)
+	j := t.memory.assess(s, instant.Add(liveWithin).UnixMilli(), t.opt)
 	if j.conflict && s.live {
 		t.noteConflict(fix.Tag)
 	}
@@ -215,8 +216,8 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 	}
 	if j.news {
 		t.opt.Log.Warn("a tag is heard at two places, nobody can be at both", "tag", fix.Tag, "receiver", receiver)
-		// That it is so is recorded, whatever the fix tells otherwise: a restart must
-		// not forget it.
+		// The conflict is recorded, also where the fix itself tells nothing new: it
+		// must be known after a restart.
 		j.verdict = record
 	}
 	switch j.verdict {
@@ -243,14 +244,15 @@ func (t *Tags) judge(ctx context.Context, receiver string, fix beacon.Fix, at pr
 	return nil
 }
 
-// inHours tells whether an instant is surely within the working hours. Where
-// its error reaches over their edge nobody knows, and privacy decides.
+// inHours reports whether an instant is surely within the working hours. Where its
+// error reaches over their edge, it counts as outside: privacy comes first.
 func (t *Tags) inHours(known presence.Timing) bool {
 	return t.opt.Open(known.Time) &&
 		t.opt.Open(known.Time.Add(-known.Error)) && t.opt.Open(known.Time.Add(known.Error))
 }
 
-// plausible keeps out what no decoder should let through and no event can say.
+// plausible reports whether a fix has values that an event can carry. Decoders
+// should let no others through.
 func plausible(fix beacon.Fix) bool {
 	return math.Abs(fix.Lat) <= 90 && math.Abs(fix.Lon) <= 180 &&
 		fix.Accuracy >= 0 && fix.Accuracy <= math.MaxInt32 &&
@@ -258,8 +260,8 @@ func plausible(fix beacon.Fix) bool {
 }
 
 // claimed is the time that a fix claims, or zero. A time of day is completed to
-// the instant nearest to when it came; if that is far, the day is anybody's
-// guess and the time no claim.
+// the instant nearest to when it came; if that is far, the day cannot be
+// known, and the fix claims no time.
 func claimed(fix beacon.Fix, instant time.Time, clock bool) time.Time {
 	if !fix.TimeOfDay {
 		return fix.Time
@@ -281,7 +283,7 @@ func claimed(fix beacon.Fix, instant time.Time, clock bool) time.Time {
 	return nearest
 }
 
-// freshness says what a fix is worth that claims to have been taken at a time.
+// freshness tells whether a fix that claims to have been taken at a time is live.
 func freshness(claim, instant time.Time, clock bool) presence.Fix {
 	switch {
 	case !clock:
@@ -292,7 +294,7 @@ func freshness(claim, instant time.Time, clock bool) presence.Fix {
 	return presence.FixLive
 }
 
-// body is what is recorded, with no more of the position than may be.
+// body is what is recorded of a fix, with no more of the position than may be.
 func (t *Tags) body(receiver string, fix beacon.Fix, zone presence.Zone) *presence.Tag {
 	b := &presence.Tag{Receiver: receiver, Tag: fix.Tag, Zone: zone, RSSI: fix.RSSI, SNR: fix.SNR}
 	lat, lon, accuracy := fix.Lat, fix.Lon, fix.Accuracy

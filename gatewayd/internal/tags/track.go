@@ -51,7 +51,7 @@ const (
 )
 
 // walkOut is how long the way from the border to where a fix is surely outside
-// may take to count as outside as well. Nobody heard the tag on that way. So it
+// may take to count as outside as well. The tag was not heard on that way, so it
 // only counts for a tag that is heard walkedAway metres beyond the border, farther
 // than the wildest fixes from a desk at the border that were seen: nearer, the fix
 // before may have been one of that desk, and the next ones reflections.
@@ -60,8 +60,8 @@ const (
 	walkedAway = 400
 )
 
-// Where a report was lost, a gap of lostBeats times the usual or more, nobody knows
-// where the tag was meanwhile. If the fixes before and after it are more than
+// Where a report was lost, which shows as a gap of lostBeats times the usual or more,
+// it is not known where the tag was meanwhile. If the fixes before and after it are more than
 // outsideError apart, which fixes of one place under a roof seldom are, the gap does
 // not count as outside for a tag that is not away: one of the two is perhaps a wild
 // fix, and the other a reflection.
@@ -115,9 +115,9 @@ type track struct {
 	complete bool // and older records tell nothing more
 }
 
-// follow takes a fix that says where the tag is now, in the order of time. It
-// returns false where that is impossible.
-func (k *track) follow(s sighting) bool {
+// observe takes a fix that tells where the tag is now, in the order of time. It
+// returns false where nobody can have moved there.
+func (k *track) observe(s sighting) bool {
 	if !k.begun {
 		*k = track{scatter: guestScatter, begun: true, live: s.live}
 		k.startOver(s)
@@ -134,7 +134,7 @@ func (k *track) follow(s sighting) bool {
 		return true
 	}
 	if s.live && k.impossible(s) {
-		if !k.believe(s) {
+		if !k.countJump(s) {
 			k.veto(s)
 			return false
 		}
@@ -144,7 +144,7 @@ func (k *track) follow(s sighting) bool {
 		return true
 	}
 	if !k.restored {
-		k.expect(since)
+		k.learnInterval(since)
 	}
 	if silent {
 		k.startOver(s)
@@ -155,16 +155,16 @@ func (k *track) follow(s sighting) bool {
 	return true
 }
 
-// startOver makes the fix all that is known of where the tag is.
+// startOver forgets all earlier fixes.
 func (k *track) startOver(s sighting) {
 	k.balance, k.side, k.doubts, k.jumps = 0, 0, 0, 0
 	k.zone, k.since, k.turned = presence.ZoneNone, s.at, s.at
 	k.mean = s.place
 	if s.fenced {
 		k.balance = s.evidence(k.scatter)
-		k.settle(s, k.balance)
+		k.decideZone(s, k.balance)
 	}
-	k.step(s)
+	k.setNewest(s)
 }
 
 // weigh puts a fix into the balance.
@@ -172,13 +172,13 @@ func (k *track) weigh(s sighting) {
 	if s.fenced {
 		e := s.evidence(k.scatter)
 		k.balance += (e - k.balance) / newWeight
-		k.settle(s, e)
+		k.decideZone(s, e)
 	}
-	k.step(s)
+	k.setNewest(s)
 }
 
-// settle decides on the zone, given the evidence of the newest fix.
-func (k *track) settle(s sighting, e float32) {
+// decideZone decides on the zone, given the evidence of the newest fix.
+func (k *track) decideZone(s sighting, e float32) {
 	k.balance = min(max(k.balance, -mostBalance), mostBalance)
 	side := sideOf(e)
 	if k.side == 0 || (side < 0) != (k.side < 0) {
@@ -219,9 +219,9 @@ func (k *track) settle(s sighting, e float32) {
 	}
 }
 
-// veto takes a fix that came just now and moves the tag nowhere, since it is older
-// than the newest or nobody can have come there: but where it is not sure that the
-// tag is outside, nothing is.
+// veto takes a live fix that does not move the tag, because it is older than the
+// newest or because nobody can have moved there. It can only speak for a person: if
+// it is not surely outside, neither is the tag.
 func (k *track) veto(s sighting) {
 	if !s.fenced {
 		return
@@ -251,7 +251,7 @@ func sideOf(evidence float32) int8 {
 	return inside
 }
 
-// surelySince is since when the tag is outside, of which each fix since was sure.
+// surelySince is since when the tag is outside by every fix, each of them surely.
 func (k *track) surelySince() time.Duration {
 	if k.away {
 		return max(k.since, k.walked)
@@ -259,13 +259,13 @@ func (k *track) surelySince() time.Duration {
 	return max(k.since, k.sure)
 }
 
-// lost reports whether a report was lost between the newest fix and this one.
+// lost reports whether a report of the tag was lost before this fix.
 func (k *track) lost(s sighting) bool {
 	return k.beat > 0 && float64(s.at-k.heard) >= lostBeats*float64(k.beat)
 }
 
-// step remembers the fix as the newest.
-func (k *track) step(s sighting) {
+// setNewest remembers the fix as the newest.
+func (k *track) setNewest(s sighting) {
 	k.heard, k.fixTime, k.jumps, k.restored = s.at, s.fixTime, 0, false
 	k.place = s.place
 }
@@ -301,9 +301,9 @@ func (k *track) learnScatter(p place) {
 // impossible reports whether nobody can have come here since the last fix.
 func (k *track) impossible(s sighting) bool { return tooFast(k.place, k.fixTime, s) }
 
-// believe counts a fix that is not possible, and reports whether there are
-// enough of them that agree.
-func (k *track) believe(s sighting) bool {
+// countJump counts a fix that seems impossible, and reports whether there are enough
+// of them that agree with each other to be believed.
+func (k *track) countJump(s sighting) bool {
 	if k.jumps == 0 || tooFast(k.jump, k.jumpTime, s) {
 		k.jumps, k.jumpedAt = 0, s.at
 	}
@@ -322,10 +322,10 @@ func tooFast(from place, then int64, s sighting) bool {
 	return from.far(s.place, jumpSlack+maxSpeed*passed)
 }
 
-// expect learns from the time between two fixes how often the tag is heard:
-// four of five come within what is expected. A radio loses some, and that is no
-// silence.
-func (k *track) expect(gap time.Duration) {
+// learnInterval learns from the time between two fixes how often the tag is heard:
+// four of five come within k.interval. A radio loses some reports, and that alone is
+// no silence.
+func (k *track) learnInterval(gap time.Duration) {
 	if gap > longestInterval {
 		return // it was away
 	}
@@ -360,9 +360,9 @@ func (k *track) silentAfter(d time.Duration) bool {
 	return d > 2*expected
 }
 
-// lapsedAfter reports whether a fix that comes after so long stands alone. A tag
-// of which one report was lost is heard again after twice its interval, a little
-// more or less.
+// lapsedAfter reports whether so much time passed before a fix that the earlier ones
+// tell nothing any more. After a single lost report a tag is heard again after twice
+// its interval, a little more or less, so there is a margin.
 func (k *track) lapsedAfter(d time.Duration) bool { return k.silentAfter(d - d/9) }
 
 // restore takes a record that is older than all that are known already. Records

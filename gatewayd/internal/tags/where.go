@@ -7,9 +7,8 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// Where tells where a tag is, as far as its live fixes tell; false if there was
-// none within half a day. It never waits for anything: not for the disk, nor for
-// a fix that does.
+// Where tells where a tag is by its live fixes; false if there was none within half a
+// day. It never waits for the disk, nor for a fix that is waiting for the disk.
 //
 // After a restart it rests on the journal's tail at first. How often a tag is
 // heard cannot be seen there, since records are thinned: until it is heard
@@ -29,9 +28,9 @@ func (t *Tags) where(tag string, now time.Duration) (presence.Whereabouts, place
 		return presence.Whereabouts{}, nowhere, false
 	}
 	w.Silent = k.silentAfter(w.Age)
-	w.Restless = tr.rivals.uneasy(now)
+	w.Restless = tr.rivals.isRestless(now)
 	if tr.rivals.stands(now) {
-		// It is at one of two places, and nobody knows at which.
+		// It is at one of two places, and it is not known at which.
 		w.Conflict, w.For, w.Silent = true, max(now-tr.rivals.since, 0), false
 		if w.Zone != presence.ZoneNone {
 			w.Zone = presence.ZoneUncertain
@@ -39,7 +38,7 @@ func (t *Tags) where(tag string, now time.Duration) (presence.Whereabouts, place
 		return w, nowhere, true
 	}
 	if k.zone == presence.ZoneOutside {
-		// That is held against somebody: each fix must be sure of it.
+		// That may be held against the person: each fix must be sure of it.
 		w.For = max(now-k.surelySince(), 0)
 		if k.side != surelyOutside {
 			w.Zone = presence.ZoneUncertain
@@ -65,15 +64,15 @@ func (t *Tags) distance(p place) *float64 {
 // arrivalSpeed is how fast somebody comes to work who is not there yet, in m/s.
 const arrivalSpeed = 15
 
-// surelyAway reports whether who was at a place some time ago cannot be inside
-// by now.
+// surelyAway reports whether somebody who was at a place some time ago cannot be
+// inside the fence by now.
 func (t *Tags) surelyAway(p place, ago time.Duration) bool {
 	return p != nowhere && t.opt.Fence.beyond(p.degrees()) > arrivalSpeed*ago.Seconds()
 }
 
-// Check tells of a tag what belongs to a tap at a reading of the same boot. It
-// is nil outside the working hours, and while nobody knows whether it is:
-// nobody's whereabouts are asked for then.
+// Check tells where a tag was at a tap, whose reading is of the present boot. It is
+// nil outside the working hours, and while it is not known whether it is within
+// them: whereabouts are private then.
 func (t *Tags) Check(tag string, tap presence.Reading) *presence.TagCheck {
 	if !t.opt.Always() {
 		if known := t.opt.Timing(tap); !certain(known) || !t.inHours(known) {

@@ -8,21 +8,21 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// rateOver is the time over which looks per second are counted.
+// rateOver is the time over which scans per second are counted.
 const rateOver = 10 * time.Second
 
-// hearing adds up what a reader's chip counts, over all the times that it was
+// chipCounts adds up what a reader's chip counts, over all the times that it was
 // opened.
-type hearing struct {
+type chipCounts struct {
 	before card.Counts // of chips that were closed
 	now    card.Counts // of the one that is open
 
-	since time.Time // when the rate's count began
-	looks int64     // all looks at that time
+	since time.Time // when the counting of the rate began
+	scans int64     // all scans at that time
 }
 
 // sum is what was counted since the start.
-func (h *hearing) sum() card.Counts {
+func (h *chipCounts) sum() card.Counts {
 	return card.Counts{
 		Scans:     h.before.Scans + h.now.Scans,
 		BadFrames: h.before.BadFrames + h.now.BadFrames,
@@ -34,28 +34,28 @@ func (h *hearing) sum() card.Counts {
 	}
 }
 
-// closed says that the chip will not count any more.
-func (h *hearing) closed() { h.before, h.now = h.sum(), card.Counts{} }
+// closed keeps the counts of a chip that is closed.
+func (h *chipCounts) closed() { h.before, h.now = h.sum(), card.Counts{} }
 
-// heard tells in health what a chip has counted, after each look and where it
-// fails. A chip that does not count tells nothing.
-func (d *Door) heard(reader string, chip card.Reader, f *field) {
+// reportCounts puts what a chip has counted into the health document, after each
+// scan and after a failure. A driver that does not count leaves it out.
+func (d *Door) reportCounts(reader string, chip card.Reader, f *field) {
 	counter, ok := chip.(card.Counter)
 	if !ok {
 		return
 	}
-	h := &f.hearing
+	h := &f.counts
 	h.now = counter.Counts()
 	sum := h.sum()
 	var rate *float64
 	now := time.Now()
 	switch passed := now.Sub(h.since); {
 	case h.since.IsZero():
-		h.since, h.looks = now, sum.Scans
+		h.since, h.scans = now, sum.Scans
 	case passed >= rateOver:
-		perSecond := math.Round(10*float64(sum.Scans-h.looks)/passed.Seconds()) / 10
+		perSecond := math.Round(10*float64(sum.Scans-h.scans)/passed.Seconds()) / 10
 		rate = &perSecond
-		h.since, h.looks = now, sum.Scans
+		h.since, h.scans = now, sum.Scans
 	}
 	d.health(reader, func(r *presence.ReaderHealth) {
 		r.Seen, r.Misses = sum.Seen, sum.Misses
