@@ -30,110 +30,161 @@ var csvHeader = []string{
 // csvRow is one event in the columns of csvHeader. The distance of a badge event
 // is that of its tag_check; lists are separated by spaces.
 func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) []string {
-	cells := make(map[string]string, len(csvHeader))
-	at := func(column string, t time.Time) {
-		if !t.IsZero() {
-			cells[column] = t.In(o.Location).Format(presence.TimeLayout)
-		}
-	}
-	number := func(column string, f *float64) {
-		if f != nil {
-			cells[column] = strconv.FormatFloat(*f, 'f', -1, 64)
-		}
-	}
-	reading := func(column string, r *presence.Reading) {
-		if r != nil && r.Known() {
-			at(column, r.WallTime())
-		}
-	}
-	event := func(stream presence.ID, seq uint64) string {
-		return stream.String() + "-" + strconv.FormatUint(seq, 10)
-	}
-	cells["v"], cells["gateway"], cells["dinas"] = "1", o.Gateway, o.Dinas
-	cells["id"] = event(r.Stream, r.Seq)
-	cells["stream"], cells["seq"] = r.Stream.String(), strconv.FormatUint(r.Seq, 10)
-	cells["rev"] = strconv.Itoa(t.Rev)
-	cells["kind"] = r.Kind.String()
-	cells["boot"] = r.At.Boot.String()
-	cells["time_quality"] = string(t.Quality)
-	at("time", t.Time)
-	if !t.Time.IsZero() {
-		within := float64(t.Error.Round(time.Microsecond)) / float64(time.Millisecond)
-		number("time_error_ms", &within)
-	}
-	if t.Quality == presence.QualityBounded {
-		at("time_min", t.Min)
-		at("time_max", t.Max)
-	}
-	if r.Simulated {
-		cells["simulated"] = "true"
-	}
+	c := cells{byColumn: make(map[string]string, len(csvHeader)), location: o.Location}
+	c.text("v", "1")
+	c.text("gateway", o.Gateway)
+	c.text("dinas", o.Dinas)
+	c.text("id", eventID(r.Stream, r.Seq))
+	c.text("stream", r.Stream.String())
+	c.text("seq", strconv.FormatUint(r.Seq, 10))
+	c.text("kind", r.Kind.String())
+	c.text("boot", r.At.Boot.String())
+	c.flag("simulated", r.Simulated)
+	c.timing(t)
 	switch {
 	case r.Badge != nil:
-		b := r.Badge
-		cells["reader"], cells["badge"], cells["card"], cells["assurance"] = b.Reader, b.Badge, b.Card, b.Assurance
-		if c := b.Check; c != nil {
-			cells["tag_check"], cells["tag_check_tag"] = c.State.String(), c.Tag
-			number("distance_m", c.Distance)
-			if c.Age != nil {
-				age := float64(c.Age.Milliseconds()) / 1000
-				number("tag_check_age_s", &age)
-			}
-		}
+		c.badge(r.Badge)
 	case r.Tag != nil:
-		cells["receiver"], cells["tag"] = r.Tag.Receiver, r.Tag.Tag
-		number("lat", r.Tag.Lat)
-		number("lon", r.Tag.Lon)
-		number("accuracy_m", r.Tag.Accuracy)
-		number("snr", r.Tag.SNR)
-		cells["fix"], cells["zone"] = r.Tag.Fix.String(), r.Tag.Zone.String()
-		if r.Tag.FixTime != 0 {
-			at("fix_time", time.UnixMilli(r.Tag.FixTime))
-		}
-		if r.Tag.Conflict {
-			cells["conflict"] = "true"
-		}
-		if r.Tag.RSSI != nil {
-			cells["rssi"] = strconv.Itoa(*r.Tag.RSSI)
-		}
+		c.tag(r.Tag)
 	case r.Person != nil:
-		cells["badge"], cells["tag"], cells["state"] = r.Person.Badge, r.Person.Tag, r.Person.State.String()
-		cells["detail"] = cells["state"]
-		number("distance_m", r.Person.Distance)
-		var ids []string
-		for _, e := range r.Person.Events {
-			ids = append(ids, event(e.Stream, e.Seq))
-		}
-		cells["events"] = strings.Join(ids, " ")
+		c.person(r.Person)
 	case r.Start != nil:
-		cells["version"], cells["detail"] = r.Start.Version, "version "+r.Start.Version
-		if p := r.Start.Previous; p != nil {
-			ended := "unclean"
-			if p.Clean {
-				ended = "clean"
-			}
-			cells["previous"] = event(p.Stream, p.Seq) + " " + ended
-		}
+		c.start(r.Start)
 	case r.Gap != nil:
-		csvGap(cells, r.Gap)
-		reading("first", r.Gap.First)
-		reading("last", r.Gap.Last)
+		c.gap(r.Gap)
 	}
 	row := make([]string, len(csvHeader))
 	for i, column := range csvHeader {
-		row[i] = spreadsheet.Cell(cells[column])
+		row[i] = spreadsheet.Cell(c.byColumn[column])
 	}
 	return row
 }
 
-// csvGap fills in what was lost, but for when.
-func csvGap(cells map[string]string, g *presence.Gap) {
+// cells are those of one row that are not empty.
+type cells struct {
+	byColumn map[string]string
+	location *time.Location
+}
+
+func (c cells) text(column, s string) { c.byColumn[column] = s }
+
+func (c cells) flag(column string, b bool) {
+	if b {
+		c.text(column, "true")
+	}
+}
+
+// at fills in a time, unless it is unknown.
+func (c cells) at(column string, t time.Time) {
+	if !t.IsZero() {
+		c.text(column, t.In(c.location).Format(presence.TimeLayout))
+	}
+}
+
+// reading fills in a reading's wall clock where that may be believed.
+func (c cells) reading(column string, r *presence.Reading) {
+	if r != nil && r.Known() {
+		c.at(column, r.WallTime())
+	}
+}
+
+func (c cells) number(column string, f float64) {
+	c.text(column, strconv.FormatFloat(f, 'f', -1, 64))
+}
+
+// numberIf fills in a number where there is one.
+func (c cells) numberIf(column string, f *float64) {
+	if f != nil {
+		c.number(column, *f)
+	}
+}
+
+// eventID is how events name each other.
+func eventID(stream presence.ID, seq uint64) string {
+	return stream.String() + "-" + strconv.FormatUint(seq, 10)
+}
+
+func (c cells) timing(t presence.Timing) {
+	c.text("rev", strconv.Itoa(t.Rev))
+	c.text("time_quality", string(t.Quality))
+	c.at("time", t.Time)
+	if !t.Time.IsZero() {
+		c.number("time_error_ms", float64(t.Error.Round(time.Microsecond))/float64(time.Millisecond))
+	}
+	if t.Quality == presence.QualityBounded {
+		c.at("time_min", t.Min)
+		c.at("time_max", t.Max)
+	}
+}
+
+func (c cells) badge(b *presence.Badge) {
+	c.text("reader", b.Reader)
+	c.text("badge", b.Badge)
+	c.text("card", b.Card)
+	c.text("assurance", b.Assurance)
+	if b.Check == nil {
+		return
+	}
+	c.text("tag_check", b.Check.State.String())
+	c.text("tag_check_tag", b.Check.Tag)
+	c.numberIf("distance_m", b.Check.Distance)
+	if b.Check.Age != nil {
+		c.number("tag_check_age_s", float64(b.Check.Age.Milliseconds())/1000)
+	}
+}
+
+func (c cells) tag(t *presence.Tag) {
+	c.text("receiver", t.Receiver)
+	c.text("tag", t.Tag)
+	c.numberIf("lat", t.Lat)
+	c.numberIf("lon", t.Lon)
+	c.numberIf("accuracy_m", t.Accuracy)
+	c.numberIf("snr", t.SNR)
+	c.text("fix", t.Fix.String())
+	c.text("zone", t.Zone.String())
+	c.flag("conflict", t.Conflict)
+	if t.FixTime != 0 {
+		c.at("fix_time", time.UnixMilli(t.FixTime))
+	}
+	if t.RSSI != nil {
+		c.text("rssi", strconv.Itoa(*t.RSSI))
+	}
+}
+
+func (c cells) person(p *presence.Person) {
+	c.text("badge", p.Badge)
+	c.text("tag", p.Tag)
+	c.text("state", p.State.String())
+	c.text("detail", p.State.String())
+	c.numberIf("distance_m", p.Distance)
+	var ids []string
+	for _, e := range p.Events {
+		ids = append(ids, eventID(e.Stream, e.Seq))
+	}
+	c.text("events", strings.Join(ids, " "))
+}
+
+func (c cells) start(s *presence.Start) {
+	c.text("version", s.Version)
+	c.text("detail", "version "+s.Version)
+	if p := s.Previous; p != nil {
+		ended := "unclean"
+		if p.Clean {
+			ended = "clean"
+		}
+		c.text("previous", eventID(p.Stream, p.Seq)+" "+ended)
+	}
+}
+
+func (c cells) gap(g *presence.Gap) {
 	var lost []string
 	for _, kind := range slices.Sorted(maps.Keys(g.Kinds)) {
 		lost = append(lost, fmt.Sprintf("%d %s", g.Kinds[kind], kind))
 	}
-	cells["reason"], cells["kinds"] = string(g.Reason), strings.Join(lost, ", ")
-	cells["detail"] = fmt.Sprintf("%s: lost %s", g.Reason, cells["kinds"])
+	kinds := strings.Join(lost, ", ")
+	c.text("reason", string(g.Reason))
+	c.text("kinds", kinds)
+	c.text("detail", fmt.Sprintf("%s: lost %s", g.Reason, kinds))
 	var ranges []string
 	for _, r := range g.Ranges {
 		to := "" // the stream's end, wherever that was
@@ -142,5 +193,8 @@ func csvGap(cells map[string]string, g *presence.Gap) {
 		}
 		ranges = append(ranges, fmt.Sprintf("%s %d-%s", r.Stream, r.From, to))
 	}
-	cells["ranges"], cells["comment"] = strings.Join(ranges, ", "), g.Comment
+	c.text("ranges", strings.Join(ranges, ", "))
+	c.text("comment", g.Comment)
+	c.reading("first", g.First)
+	c.reading("last", g.Last)
 }
