@@ -92,6 +92,7 @@ func firstLine(t *testing.T, g *gateway, args ...string) string {
 // TestNoCommandWaitsForASilentGateway: one that was stopped by a signal holds its
 // socket, and nobody hears anything.
 func TestNoCommandWaitsForASilentGateway(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	path, err := binary()

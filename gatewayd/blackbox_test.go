@@ -448,6 +448,7 @@ func TestTapsOfAllUIDSizesArriveOnceAndValid(t *testing.T) {
 }
 
 func TestRepeatsAreRepeatsAlsoAfterARestart(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	const uid = "04A1B2C3D4E5F6"
@@ -555,6 +556,7 @@ func receiver(port string) string {
 }
 
 func TestHundredThousandTagsWhileTheBrokerIsDown(t *testing.T) {
+	t.Parallel()
 	const tags = 100_000
 	b := brokertest.Start(t)
 	b.Stop()
@@ -612,6 +614,7 @@ func TestWrongConfigurationIsNamedWithLineAndKey(t *testing.T) {
 }
 
 func TestReloadTakesAGoodConfigurationAndIgnoresAWrongOne(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/+/+/info")
 	g := newGateway(t, b.URL(), "")
@@ -642,6 +645,7 @@ func TestReloadTakesAGoodConfigurationAndIgnoresAWrongOne(t *testing.T) {
 // TestPromise5TimeIsHonest: a tap while nobody knows the time says so, whatever
 // the wall clock shows.
 func TestPromise5TimeIsHonest(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	text, err := os.ReadFile(g.config)
 	if err != nil {
@@ -680,6 +684,7 @@ func TestPromise5TimeIsHonest(t *testing.T) {
 // TestPromise6ItRunsUnattended: a reader that fails becomes a state and an
 // alert, and heals by itself when the cause goes.
 func TestPromise6ItRunsUnattended(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	for _, tc := range []struct{ fault, state string }{

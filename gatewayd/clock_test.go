@@ -174,6 +174,7 @@ func (g *gateway) exported() map[string]event {
 // gateway is stopped. While the clock contradicts itself, nothing claims to be
 // right, and afterwards all is.
 func TestUnsyncedTapsGetTheirTime(t *testing.T) {
+	t.Parallel()
 	g := simClock(t, "tcp://127.0.0.1:1")
 	g.start()
 	first := g.timedTap("5A000001")

@@ -57,6 +57,7 @@ func TestConfigPrintsTheReference(t *testing.T) {
 
 // TestBadgePrintsWhatIsSent: the id of a card is that of the event of its tap.
 func TestBadgePrintsWhatIsSent(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	for _, uid := range []string{"04A1B2C3D4E5F6", "5A11C0DE", "04010203040506070809"} {
@@ -82,6 +83,7 @@ func TestBadgePrintsWhatIsSent(t *testing.T) {
 
 // TestHelpNamesTheCards: whoever taps need not guess.
 func TestHelpNamesTheCards(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	help := strings.Join(strings.Fields(g.must("sim", "tap", "--help")), " ")

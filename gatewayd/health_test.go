@@ -59,6 +59,7 @@ func TestAlertsReachTheCityAndClearByThemselves(t *testing.T) {
 // TestCertificateThatHasEndedIsAnAlertUntilItIsRenewed: the broker refuses it,
 // and the one that takes its place is taken up without a restart.
 func TestCertificateThatHasEndedIsAnAlertUntilItIsRenewed(t *testing.T) {
+	t.Parallel()
 	ca := brokertest.NewCA(t)
 	serverCert, serverKey := ca.Issue("broker", time.Now().Add(time.Hour))
 	b := brokertest.Start(t, "cafile "+ca.File, "certfile "+serverCert, "keyfile "+serverKey,
@@ -83,6 +84,7 @@ func TestCertificateThatHasEndedIsAnAlertUntilItIsRenewed(t *testing.T) {
 // TestStatusIsTheHealthDocument: what `status --json` prints is what the city
 // gets, with an alert standing: no field more.
 func TestStatusIsTheHealthDocument(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	g.must("sim", "reader", "--reader", "door", "--fault", "deaf")
@@ -124,6 +126,7 @@ func figures(doc any, path string, into map[string]float64) {
 // number of the health document is the number of what happened. A number that is
 // not in the table is an error: somebody would add it unseen.
 func TestEveryFigureOfHealth(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	radio, port := openTTY(t)
 	rosterFile := filepath.Join(t.TempDir(), "roster.csv")

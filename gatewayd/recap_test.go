@@ -185,6 +185,7 @@ func TestRestartsDoNotLengthenAnOutage(t *testing.T) {
 // TestADayThatHasNotBegunHasNoOutage: what goes on now is no failure of a day to
 // come, whether the gateway runs or not.
 func TestADayThatHasNotBegunHasNoOutage(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	g.must("sim", "reader", "--reader", "door", "--fault", "deaf")

@@ -351,6 +351,7 @@ func TestTapsGoOnOverAReload(t *testing.T) {
 
 // TestWatchGoesOnOverAReload, also to another place, and ends with the gateway.
 func TestWatchGoesOnOverAReload(t *testing.T) {
+	t.Parallel()
 	g, m := underSystemd(t, "tcp://127.0.0.1:1", time.Minute, "")
 	g.start()
 	m.Await("READY=1")

@@ -90,6 +90,7 @@ func silentBroker(t testing.TB) (url string) {
 // TestWhatIsMissingKeepsNoGatewayFromBeingReady: it does what can be done, and
 // heals by itself.
 func TestWhatIsMissingKeepsNoGatewayFromBeingReady(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(t *testing.T, g *gateway){
 		"nothing": func(*testing.T, *gateway) {},
 		"the reader": func(t *testing.T, g *gateway) {
