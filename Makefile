@@ -26,8 +26,21 @@ build:
 demo: build
 	./bin/gatewayd demo --for 20s
 
+# Side by side, as one of them mostly computes and the other mostly waits. A line for
+# each package as soon as it is through; of a test that fails, all that it said.
+TEST := $(TOOL) gotestsum --format pkgname-and-test-fails --format-icons text --hide-summary skipped --
 test: test-deps
-	$(GO) test -race ./...
+	$(TOOL) gotestsum --version
+	@$(MAKE) --no-print-directory -j2 test-inside test-outside
+
+test-inside:
+	$(TEST) -race $$($(GO) list ./... | grep -v '^presence/gatewayd$$')
+
+# Whole gateways, as processes of their own: the race detector would watch only who
+# looks at them. A year's simulation is one long calculation. Both without it.
+test-outside:
+	CGO_ENABLED=0 $(TEST) -trimpath ./gatewayd
+	CGO_ENABLED=0 $(TEST) -trimpath -run '^TestYear$$' ./gatewayd/internal/gateway
 
 # How much of each package the tests run, the processes that they start counted in:
 # what package main does, it does in those. COVER_PKGS says whose tests.
@@ -82,9 +95,10 @@ export SOURCE_DATE_EPOCH DEB_VERSION DEB_BUILD
 deb: $(DEB_ARCHES:%=$(DEB_BUILD)/%/gatewayd)
 	rm -f $(DIST)/gatewayd_*.deb
 	mkdir -p $(DEB_BUILD)/share
-	$(GO) run ./gatewayd manual mdoc | gzip -9n >$(DEB_BUILD)/share/gatewayd.8.gz
+	$(BUILD) -o $(DEB_BUILD)/share/gatewayd ./gatewayd
+	$(DEB_BUILD)/share/gatewayd manual mdoc | gzip -9n >$(DEB_BUILD)/share/gatewayd.8.gz
 	gzip -9nc scripts/deb/gatewayd-provision.8 >$(DEB_BUILD)/share/gatewayd-provision.8.gz
-	$(GO) run ./gatewayd manual bash >$(DEB_BUILD)/share/completion.bash
+	$(DEB_BUILD)/share/gatewayd manual bash >$(DEB_BUILD)/share/completion.bash
 	$(GO) run ./scripts/deb/copyright >$(DEB_BUILD)/share/copyright
 	for arch in $(DEB_ARCHES); do \
 		DEB_ARCH=$$arch $(TOOL) nfpm package -f scripts/deb/nfpm.yaml -p deb -t $(DIST)/ || exit; \
