@@ -68,6 +68,9 @@ var (
 // Under make year it is a whole year.
 func TestYear(t *testing.T) {
 	t.Parallel()
+	if raceDetector {
+		t.Skip("one long calculation, which the race detector makes six times as long: make test runs it without")
+	}
 	p := someWeeks
 	if os.Getenv("YEAR") != "" {
 		p = wholeYear
