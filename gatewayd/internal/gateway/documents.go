@@ -38,7 +38,7 @@ type documents struct {
 	hoursKeeper *signed.Keeper // nil: as above
 }
 
-// topics says who reads which retained topic of the city.
+// topics are the retained topics of the city, and what takes their payloads.
 func (d *documents) topics() map[string]func([]byte) {
 	topics := make(map[string]func([]byte))
 	if d.rosterKeeper != nil {
@@ -59,7 +59,8 @@ func (g *Gateway) openFence() {
 	}
 }
 
-// openRoster puts the roster in force that the file or the city gives.
+// openRoster puts the roster in force that comes from the file or was kept from the
+// city.
 func (g *Gateway) openRoster() {
 	g.documents.roster = roster.New()
 	badges := configured.Badges(g.cfg)
@@ -67,7 +68,7 @@ func (g *Gateway) openRoster() {
 		g.documents.rosterFile = roster.Follow(file, badges, g.documents.roster, g.log)
 	}
 	if g.cfg.Badges.Key == nil && !g.cfg.Badges.PlainUID {
-		return // nobody knows here what badges are called
+		return // a badge has no name here, so no roster can mean it
 	}
 	g.documents.rosterKeeper = g.keeper("roster", "entries", func(body []byte) (keep []byte, use func(), err error) {
 		pairs, err := roster.ParseEntries(body, badges)
@@ -79,7 +80,8 @@ func (g *Gateway) openRoster() {
 	})
 }
 
-// openHours puts the working hours in force that the file or the city gives.
+// openHours puts the working hours in force that come from the file or were kept from
+// the city.
 func (g *Gateway) openHours() {
 	zone := g.cfg.Gateway.Timezone
 	g.documents.hours = hours.NewPolicy(configured.Calendar(zone, g.cfg.Hours))
@@ -97,7 +99,9 @@ func (g *Gateway) openHours() {
 	})
 }
 
-// keeper keeps a kind of document, nil where there is no key.
+// keeper checks and keeps the city's documents of a kind. It is nil where the city has
+// no key here to sign them with. The body lies in the field of that name; parse says
+// what of it two documents are compared by, and how to put it in force.
 func (g *Gateway) keeper(kind, body string, parse func([]byte) ([]byte, func(), error)) *signed.Keeper {
 	if g.cfg.City.Key == nil {
 		return nil
@@ -109,8 +113,9 @@ func (g *Gateway) keeper(kind, body string, parse func([]byte) ([]byte, func(), 
 	})
 }
 
-// documentSecret seals a kept roster: the city may have written card numbers into
-// it, which only the badge key turns into badges. Working hours are no secret.
+// documentSecret is the key under which a document is kept on disk, nil for none. The
+// city may have written card numbers into a roster, so that is encrypted under a key
+// that follows from the badge key. Working hours are no secret.
 func (g *Gateway) documentSecret(kind string) *[32]byte {
 	if kind != "roster" || g.cfg.Badges.Key == nil {
 		return nil
@@ -120,6 +125,7 @@ func (g *Gateway) documentSecret(kind string) *[32]byte {
 	return (*[32]byte)(mac.Sum(nil))
 }
 
+// rosterHealth says which roster is in force.
 func (g *Gateway) rosterHealth() presence.RosterHealth {
 	pairs, _ := g.documents.roster.Pairs()
 	h := presence.RosterHealth{Source: string(g.documents.roster.Source()), Entries: len(pairs)}
@@ -130,6 +136,8 @@ func (g *Gateway) rosterHealth() presence.RosterHealth {
 	return h
 }
 
+// hoursHealth says which working hours are in force, and whether it is one now: nil
+// while the time is not known.
 func (g *Gateway) hoursHealth() presence.HoursHealth {
 	h := presence.HoursHealth{Source: "file"}
 	if k := g.documents.hoursKeeper; k != nil {
@@ -146,9 +154,9 @@ func (g *Gateway) hoursHealth() presence.HoursHealth {
 	return h
 }
 
-// documentConditions are what is wrong with fence, roster and working hours. A refused
-// document stands until a valid one comes: what the topic said last is not what
-// is in force.
+// documentConditions are the alerts about fence, roster and working hours. That of a
+// refused document stands until a valid one comes: what the topic holds is not what is
+// in force.
 func (g *Gateway) documentConditions() (as []alerts.Alert) {
 	if g.documents.fenceFault != nil {
 		as = append(as, alerts.FenceWrong.Raise(withError(g.documents.fenceFault), g.cfg.Office.FenceFile))

@@ -10,7 +10,7 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// control is what the daemon answers on its socket.
+// control is what the gateway answers on its control socket.
 func (g *Gateway) control() control.Daemon {
 	return control.Daemon{
 		Health: g.monitor.Snapshot,
@@ -57,8 +57,8 @@ func (g *Gateway) control() control.Daemon {
 	}
 }
 
-// note writes down who looks at people's data or removes it, before it happens,
-// and tells the city.
+// note records who looks at people's data or removes it, before that happens: in the
+// log of exports, and through the log to the city.
 func (g *Gateway) note(l export.Access) {
 	l.Time = g.time.stamp()
 	if err := l.Append(g.cfg.Gateway.StateDir); err != nil {

@@ -12,7 +12,7 @@ import (
 	"presence/gatewayd/internal/supervise"
 )
 
-// process is the operating system's process, and the tasks that work in it.
+// process is the tasks of a gateway, and what is said of them to the service manager.
 type process struct {
 	systemd   *supervise.Systemd // nil: no service manager watches
 	crew      *supervise.Crew
@@ -20,13 +20,13 @@ type process struct {
 	reloading atomic.Bool   // it ends, and another gateway takes its place
 }
 
-// Run runs the gateway until the context ends (no error) or it cannot go on. It
-// is ready when each task has passed its first turn: a reader or a broker that is
-// missing, or a journal that cannot be opened, keeps nobody from that.
+// Run runs the gateway until the context ends (no error) or it cannot go on. It is
+// ready when each task has worked once. A missing reader or broker, or a journal that
+// cannot be opened, does not keep it from that.
 //
-// It stops from left to right: first nothing more comes in, then what came in
-// goes to the disk and, as far as the line allows, to the city; then the city
-// is told goodbye. All that together has the time of farewell.
+// It stops from left to right: first nothing more comes in, then what came in goes to
+// the disk and, as far as the line allows, to the city, and then the city learns that
+// the gateway is offline. All that has the time of a farewell.
 func (g *Gateway) Run(ctx context.Context) error {
 	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServices()
@@ -69,8 +69,7 @@ func (g *Gateway) isReady() bool {
 	}
 }
 
-// leave says, before the end of run, that another gateway takes the place of this
-// one.
+// leave says, before Run ends, that another gateway takes the place of this one.
 func (g *Gateway) leave() {
 	g.process.reloading.Store(true)
 	g.line.Leave(presence.ReasonReload)

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// A stop may take 5 s, whatever hangs. Its parts come one after the other and
-// share that time, less what a busy machine needs: each may last until so long
-// after the stop began, and what one does not need the next ones have.
+// A stop may take 5 s in all, whatever hangs. Its parts come one after the other, and
+// each has to be done by so long after the stop began: a part that needs less time
+// leaves more to the next ones. The rest of the 5 s is a reserve for a busy machine.
 const (
 	intakeOver   = 2100 * time.Millisecond // a tap that is being recorded has 2 s
 	handedOver   = 2500 * time.Millisecond
@@ -19,24 +19,25 @@ const (
 	// handOverFor is how long the line has at most to take what waits.
 	handOverFor = 1500 * time.Millisecond
 
-	// leastLeft is what a part has that comes late all the same. When a service
+	// leastLeft is what a part has at least, however late it begins: when a service
 	// fails, the parts do not come in this order.
 	leastLeft = 300 * time.Millisecond
 )
 
-// farewell is a stop, from the moment on when the first part asks for its time.
+// farewell measures a stop. It begins when the first part asks for its time.
 type farewell struct{ began func() time.Time }
 
+// newFarewell returns one that has not begun.
 func newFarewell() farewell { return farewell{sync.OnceValue(time.Now)} }
 
-// left says, when it is called, how much time is left until so long after the
-// beginning of the stop.
+// left returns a function that says how much time is left when it is called, of the
+// time until so long after the stop began.
 func (f farewell) left(until time.Duration) func() time.Duration {
 	return func() time.Duration { return max(until-time.Since(f.began()), leastLeft) }
 }
 
-// handOver brings what came in to the disk and gives the line a moment to take
-// what waits; what it does not take stays in the journal.
+// handOver brings what came in to the disk, and gives the line a moment to deliver
+// what waits. What it does not deliver stays in the journal.
 func (g *Gateway) handOver(ctx context.Context, within time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -52,8 +53,8 @@ func (g *Gateway) handOver(ctx context.Context, within time.Duration) {
 // errUnclosed means that the disk did not take the journal's end in time.
 var errUnclosed = errors.New("the journal could not be closed in time")
 
-// closeWithin closes the gateway, or leaves to the process's end what the disk
-// keeps it from.
+// closeWithin closes the gateway. Where the disk does not let it in time, the end of
+// the process has to do.
 func (g *Gateway) closeWithin(bound time.Duration) error {
 	closed := make(chan error, 1)
 	go func() { closed <- g.Close() }()

@@ -12,7 +12,7 @@ import (
 	"presence/gatewayd/internal/tags"
 )
 
-// services are the tasks that outlive the intake.
+// services are the tasks that go on while the intake stops.
 func (g *Gateway) services() []supervise.Task {
 	tasks := []supervise.Task{
 		{Name: "journal", Run: func(ctx context.Context) error {
@@ -48,7 +48,8 @@ func (g *Gateway) services() []supervise.Task {
 	return tasks
 }
 
-// intake are the tasks that take in taps and fixes, and say what they mean.
+// intake are the tasks that take in taps and fixes, and those that draw conclusions
+// from them.
 func (g *Gateway) intake() []supervise.Task {
 	var tasks []supervise.Task
 	for _, r := range g.cfg.Readers {
@@ -85,8 +86,8 @@ func (g *Gateway) intake() []supervise.Task {
 	return tasks
 }
 
-// taskDied is what health says of the reader or receiver of a task that ended
-// although it should not have: where it happened is in the log.
+// taskDied is the error that health shows of a reader or receiver whose task has failed.
+// The log has the stack.
 func taskDied(err error) error {
 	return fmt.Errorf("the gateway's own task for it failed and is started again: %s", firstLine(err))
 }

@@ -10,13 +10,14 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// hub passes taps to whoever watches. A watcher who does not keep up misses
-// some; the door never waits for one.
+// hub passes taps on to the commands that watch. A slow one misses some: the door
+// waits for nobody.
 type hub struct {
 	mu       sync.Mutex
 	watchers map[chan control.WatchLine]struct{}
 }
 
+// join begins to watch taps, until leave is called.
 func (h *hub) join() (lines <-chan control.WatchLine, leave func()) {
 	c := make(chan control.WatchLine, 64)
 	h.mu.Lock()
@@ -32,6 +33,7 @@ func (h *hub) join() (lines <-chan control.WatchLine, leave func()) {
 	}
 }
 
+// tap passes on how the lamp answered a card.
 func (h *hub) tap(at *string, a presence.Answer) {
 	line := control.WatchLine{Time: at, Tap: &control.WatchTap{Answer: a, TookMS: float64(a.Took.Microseconds()) / 1000}}
 	h.mu.Lock()
@@ -83,7 +85,7 @@ func (g *Gateway) watch(ctx context.Context, pass func(control.WatchLine) error)
 	}
 }
 
-// stateOf are the words of a health document whose change a watcher sees.
+// stateOf is that part of a health document whose change is worth a line.
 func stateOf(h presence.Health) string {
 	s := fmt.Sprint(h.Level, h.MQTT.Connected)
 	for _, r := range h.Readers {
