@@ -3,75 +3,14 @@ package outage_test
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/fxamacker/cbor/v2"
 
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
 )
-
-// shelf is a store in memory that counts.
-type shelf struct {
-	data  map[string][]byte
-	rides map[string][]byte // to be written with what is written next
-	saves int
-	bytes int
-	fails error
-}
-
-func newShelf() *shelf {
-	return &shelf{data: make(map[string][]byte), rides: make(map[string][]byte)}
-}
-
-func (s *shelf) LoadAll(prefix string) (map[string][]byte, error) {
-	found := make(map[string][]byte)
-	for name, text := range s.data {
-		if strings.HasPrefix(name, prefix) {
-			found[name] = text
-		}
-	}
-	return found, nil
-}
-
-func (s *shelf) SaveAll(texts map[string][]byte) error {
-	if s.fails != nil {
-		return s.fails
-	}
-	s.saves++
-	s.ride()
-	s.put(texts)
-	return nil
-}
-
-func (s *shelf) SaveLater(texts map[string][]byte) error {
-	if s.fails != nil {
-		return s.fails
-	}
-	maps.Copy(s.rides, texts)
-	return nil
-}
-
-// ride is some other commit.
-func (s *shelf) ride() {
-	s.put(s.rides)
-	clear(s.rides)
-}
-
-func (s *shelf) put(texts map[string][]byte) {
-	for name, text := range texts {
-		s.bytes += len(text)
-		if text == nil {
-			delete(s.data, name)
-		} else {
-			s.data[name] = text
-		}
-	}
-}
 
 // raw is a clock that knows of readings what they say themselves.
 type raw struct{}
@@ -326,69 +265,6 @@ func TestTheLogIsBounded(t *testing.T) {
 	}
 }
 
-func TestALogThatCannotBeReadOrSavedIsSaid(t *testing.T) {
-	s := newShelf()
-	s.data[outage.Prefix+"/0000000000000001"] = []byte("\xff\xff")
-	s.data[outage.Prefix] = []byte("\x82\x03\x80") // another version
-	l, err := outage.Open(s, presence.ID{1}, raw{}, func(presence.ID) (presence.Reading, bool) { return presence.Reading{}, false })
-	if err == nil || l == nil {
-		t.Fatalf("log %v, error %v", l, err)
-	}
-	s.fails = errors.New("no room")
-	observe(t, l, 1, "x")
-	if err := l.Observe(second(10), outages("x"), keep); err == nil {
-		t.Error("nobody said that it was not saved")
-	}
-	s.fails = nil
-	observe(t, l, 11, "x")
-	if saved, _ := outage.Read(s, raw{}, nil); len(saved) != 1 {
-		t.Errorf("saved afterwards: %v", saved)
-	}
-}
-
-// A gateway that is upgraded goes on with the log of the first versions.
-func TestTheFirstVersionsAreRead(t *testing.T) {
-	type firstForm struct {
-		What string            `cbor:"1,keyasint"`
-		From presence.Reading  `cbor:"2,keyasint"`
-		To   *presence.Reading `cbor:"3,keyasint,omitempty"`
-	}
-	type secondForm struct {
-		What alerts.Outage    `cbor:"1,keyasint"`
-		From presence.Reading `cbor:"2,keyasint"`
-	}
-	end := second(2)
-	for name, tc := range map[string]struct {
-		old  any
-		want string
-	}{
-		"the first": {[]any{1, []firstForm{
-			{"reader-door", second(1), &end}, {"receiver-noisy-yard", second(2), nil}, {"clock-unknown", second(3), nil},
-		}}, "reader-door 1s-2s, receiver-noisy-yard 2s-30s, clock-unknown 3s-30s"},
-		"the second": {[]any{2, []secondForm{
-			{alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, second(1)},
-		}}, "reader-door 1s-30s"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			data, err := cbor.Marshal(tc.old)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := newShelf()
-			s.data[outage.Prefix] = data
-			l := open(t, s, 1, 30)
-			if got := lines(l.All()); got != tc.want {
-				t.Errorf("read %q, want %q", got, tc.want)
-			}
-			observe(t, l, 100)
-			s.ride()
-			if got := saved(t, s, nil); got != tc.want || s.data[outage.Prefix] != nil {
-				t.Errorf("saved %q, want %q", got, tc.want)
-			}
-		})
-	}
-}
-
 // Of what flaps, the store may know an old state when the process is cut off:
 // nobody takes it to have lasted until then.
 func TestOldNewsAreNotTakenToLast(t *testing.T) {
@@ -421,79 +297,4 @@ func TestOldNewsAreNotTakenToLast(t *testing.T) {
 	}
 }
 
-// asleep is a clock that knows the time of no boot but one, which was set in 1970
-// plus so many days.
-type asleep struct {
-	boot presence.ID
-	days int
-}
-
-func (c asleep) Revise(before presence.Timing, r presence.Reading) presence.Timing {
-	if r.Boot != c.boot {
-		return before
-	}
-	return presence.Timing{Quality: presence.QualityCorrected, Time: time.Unix(0, 0).AddDate(0, 0, c.days).Add(r.Boottime), Error: time.Second}
-}
-
 func (asleep) Changed() <-chan struct{} { return nil }
-
-// TestAnEndThatNobodyKnowsIsBoundedByTheOrder: an outage begins after the one that is
-// noted before it, and is over by the first instant after it that is known. So it
-// lasts for no day too many, and is forgotten in the end.
-func TestAnEndThatNobodyKnowsIsBoundedByTheOrder(t *testing.T) {
-	s := newShelf()
-	day := func(d, hours int) time.Time {
-		return time.Unix(0, 0).AddDate(0, 0, d).Add(time.Duration(hours) * time.Hour)
-	}
-	// run lets a process see an outage of half an hour, and says when that was.
-	run := func(boot byte, clock asleep, broken bool) []outage.Outage {
-		t.Helper()
-		at := func(minutes int) presence.Reading {
-			return presence.Reading{Boot: presence.ID{boot}, Boottime: time.Duration(minutes) * time.Minute}
-		}
-		l, err := outage.Open(s, presence.ID{boot}, clock, func(presence.ID) (presence.Reading, bool) { return presence.Reading{}, false })
-		if err != nil {
-			t.Fatal(err)
-		}
-		for minute := range 60 {
-			var now []alerts.Outage
-			if broken && minute < 30 {
-				now = outages("reader-door")
-			}
-			if err := l.Observe(at(minute), now, keep); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := l.Close(at(60)); err != nil {
-			t.Fatal(err)
-		}
-		s.ride()
-		read, err := outage.Read(s, asleep{}, nil)
-		if err != nil || len(read) != len(l.All()) {
-			t.Fatalf("read %v: %v", read, err)
-		}
-		return read
-	}
-	run(1, asleep{presence.ID{1}, 1}, true)
-	run(2, asleep{}, true) // nobody ever knows when that was
-	if all := run(3, asleep{}, false); !all[1].Ended.Time.IsZero() {
-		t.Fatalf("it ended %+v, by what nobody knows yet", all[1].Ended)
-	}
-	all := run(4, asleep{presence.ID{4}, 3}, false)
-	began, ended := all[1].Began, all[1].Ended
-	if first, last := began.Min, began.Max; first.Before(day(1, 0).Add(-time.Minute)) || last.After(day(3, 1)) {
-		t.Errorf("it began between %v and %v", first, last)
-	}
-	if first, last := ended.Min, ended.Max; first.Before(day(1, 0).Add(-time.Minute)) || last.After(day(3, 1)) {
-		t.Errorf("it ended between %v and %v", first, last)
-	}
-	if known := all[0].Ended; !known.Time.Equal(day(1, 0).Add(30 * time.Minute)) {
-		t.Errorf("the one before it ended %+v", known)
-	}
-	if all := run(5, asleep{presence.ID{5}, 37}, false); len(all) != 1 {
-		t.Errorf("%d outages are kept after 36 and 34 days", len(all))
-	}
-	if all := run(6, asleep{presence.ID{6}, 39}, false); len(all) != 0 {
-		t.Errorf("of an end that nobody knows it is kept for ever: %+v", all)
-	}
-}
