@@ -59,9 +59,6 @@ func (k Kind) Raise(v Values, about ...string) Alert {
 	}
 }
 
-// Kind is what kind of alert this is.
-func (a Alert) Kind() Kind { return a.kind }
-
 // Code is the last part of the alert's topic: lower-case letters, digits and
 // hyphens. It never changes its meaning.
 func (a Alert) Code() string { return a.code }
@@ -99,7 +96,7 @@ func (k Kind) Limit() Limit { return k.row().limit }
 func (k Kind) Code() string { return string(k.row().code) }
 
 // Codes are all codes that a gateway can raise, in order, those of families
-// with <name> in them.
+// with <name> in them. Tests hold the documents against them.
 func Codes() []string {
 	var codes []string
 	for k := range kinds {
@@ -109,7 +106,7 @@ func Codes() []string {
 	return slices.Compact(codes)
 }
 
-// Kinds are all kinds of alerts.
+// Kinds are all kinds of alerts, for tests of the catalogue.
 func Kinds() []Kind {
 	all := make([]Kind, 0, kinds)
 	for k := range kinds {

@@ -16,12 +16,36 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
+// figures is a health document that is held against what happened.
+type figures struct {
+	*world
+	presence.Health
+	of *life
+}
+
+// is notes a figure that is not what it must be.
+func (f figures) is(what string, got, want any) {
+	if got != want {
+		f.truth.wrong("health."+what, "says %v, is %v", got, want)
+	}
+}
+
+// about notes a figure that is off by more than a bound and what a crystal makes of it.
+func (f figures) about(what string, got, want, by int64) {
+	by += want / 10_000
+	if got < want-by || got > want+by {
+		f.truth.wrong("health."+what, "says %d, is %d", got, want)
+	}
+}
+
+// seconds is how long ago an instant was.
+func (f figures) seconds(at time.Time) int64 { return int64(f.now().Sub(at).Seconds()) }
+
 // checkHealth holds every figure of the health document against what happened.
 func (w *world) checkHealth() {
 	time.Sleep(3 * time.Second) // patient events are on the disk by then
 	synctest.Wait()
-	of := w.life
-	h := of.daemon.monitor.Snapshot()
+	f := figures{w, w.life.daemon.monitor.Snapshot(), w.life}
 	events, deaths := w.scan()
 	file, err := os.Stat(filepath.Join(w.state, "journal.db"))
 	if err != nil {
@@ -39,132 +63,142 @@ func (w *world) checkHealth() {
 	tr := w.truth
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	is := func(what string, got, want any) {
-		if got != want {
-			tr.wrong("health."+what, "says %v, is %v", got, want)
-		}
-	}
-	about := func(what string, got, want, by int64) {
-		by += want / 10_000 // the crystal
-		if got < want-by || got > want+by {
-			tr.wrong("health."+what, "says %d, is %d", got, want)
-		}
-	}
 	for _, old := range deaths {
 		tr.wrong("keep", "%s", old)
 	}
-	c := &of.counts
-	is("boot", h.Boot, w.machine.boot)
-	is("boots", h.Boots, tr.booted)
-	is("unclean_boots", h.Unclean, tr.cut)
-	about("uptime_s", h.UptimeS, int64(w.now().Sub(of.since).Seconds()), 1)
-
-	// The clock.
-	r := w.machine.Now()
-	state := "synced"
-	switch {
-	case w.machine.polled.IsZero():
-		state = "unsynced"
-	case r.State != presence.ClockSynced || r.MaxError > 2*time.Second:
-		state = "holdover"
-	}
-	is("clock.state", h.Clock.State, state)
-	switch {
-	case state == "synced":
-		is("clock.unsynced_s", h.Clock.UnsyncedS, int64(0))
-	case state == "unsynced" || !w.machine.lost.IsZero():
-		since := of.since
-		if w.machine.lost.After(since) && state != "unsynced" {
-			since = w.machine.lost
-		}
-		about("clock.unsynced_s", h.Clock.UnsyncedS, int64(w.now().Sub(since).Seconds()), 2)
-	}
-
-	// The readers and receivers.
-	door := h.Readers[0]
-	is("readers.taps", door.Taps, c.taps)
-	is("readers.repeats", door.Repeats, c.repeats)
-	is("readers.refused", door.Refused, c.refused)
-	is("readers.errors", door.Errors, errs)
-	if faultFor > 10*time.Second {
-		is("readers.state", door.State, map[error]string{nil: "ok", card.ErrDeaf: "deaf", card.ErrBusDead: "bus-dead"}[fault])
-	}
-	yard := h.Receivers[0]
-	is("receivers.frames", yard.Frames, c.frames)
-	is("receivers.duplicates", yard.Duplicates, c.duplicates)
-	is("receivers.thinned", yard.Thinned, c.thinned)
-	is("receivers.outside_hours", yard.OutsideHours, c.outside)
-	maps.DeleteFunc(yard.Bad, func(_ string, n int64) bool { return n == 0 })
-	if !maps.Equal(yard.Bad, c.bad) {
-		tr.wrong("health.receivers.bad", "says %v, is %v", yard.Bad, c.bad)
-	}
-	heard := "silent"
-	if !of.frame.IsZero() {
-		if w.now().Sub(of.frame) < 5*time.Minute {
-			heard = "ok"
-		}
-		if yard.LastS == nil {
-			tr.wrong("health.receivers.last_s", "says null")
-		} else {
-			about("receivers.last_s", *yard.LastS, int64(w.now().Sub(of.frame).Seconds()), 1)
-		}
-	}
-	if gone {
-		heard = "gone"
-	}
-	is("receivers.state", yard.State, heard)
-
-	// The line.
-	connected := w.line.conn != nil && w.line.life == of && of.greeted > 0
-	if !w.line.silent {
-		is("mqtt.connected", h.MQTT.Connected, connected)
-	}
-	is("mqtt.published", h.MQTT.Published, of.published)
-	is("mqtt.acked", h.MQTT.Acked, of.acked)
-	is("mqtt.reconnects", h.MQTT.Reconnects, max(of.greeted-1, 0))
-
-	// The journal.
-	size := file.Size()
-	tr.total.file = max(tr.total.file, size)
-	is("journal.bytes", h.Journal.Bytes, size)
-	if limit := int64(w.cfg.Journal.MaxMB) << 20; size > limit {
-		tr.wrong("file", "has %d bytes, may have %d", size, limit)
-	}
-	is("journal.events", h.Journal.Events, int64(events))
-	if tr.refusals.taps == 0 && tr.refusals.tags == 0 && (tr.crowded.IsZero() || w.now().Sub(tr.crowded) > 24*time.Hour) && !w.flooded {
-		waiting := int64(len(tr.waiting))
-		if p := h.Journal.Pending; p < waiting || p > waiting+int64(tr.again) {
-			tr.wrong("health.journal.pending", "says %d, is %d to %d", p, waiting, waiting+int64(tr.again))
-		}
-		if waiting > 0 && tr.again == 0 {
-			oldest := w.now()
-			for _, at := range tr.waiting {
-				if at.Before(oldest) {
-					oldest = at
-				}
-			}
-			if !oldest.Before(w.machine.born) {
-				about("journal.oldest_pending_s", h.Journal.OldestPendingS, int64(w.now().Sub(oldest).Seconds()), 2)
-			}
-		}
-	}
-	if connected && h.Journal.Pending == 0 {
+	f.is("boot", f.Boot, w.machine.boot)
+	f.is("boots", f.Boots, tr.booted)
+	f.is("unclean_boots", f.Unclean, tr.cut)
+	f.about("uptime_s", f.UptimeS, f.seconds(f.of.since), 1)
+	f.checkClock()
+	f.checkReader(errs, fault, faultFor)
+	f.checkReceiver(gone)
+	connected := f.checkLine()
+	f.checkJournal(events, file.Size())
+	if connected && f.Journal.Pending == 0 {
 		w.reckon()
 	}
-	if of.refuses && h.Journal.FreeBytes > 4096 {
-		tr.wrong("health.journal.free_bytes", "says %d although taps are refused", h.Journal.FreeBytes)
-	}
-	full := false
-	for _, code := range h.Alerts {
-		full = full || code == "journal-full"
-	}
-	if full != of.refuses && (of.refuses || connected && h.Journal.Pending == 0) {
-		tr.wrong("alert.journal-full", "stands: %v; taps are refused: %v", full, of.refuses)
-	}
+	f.checkRoom(connected)
 	for _, p := range w.line.problems {
 		tr.wrong("schema", "%s", p)
 	}
 	w.line.problems = nil
+}
+
+func (f figures) checkClock() {
+	m := f.machine
+	r := m.Now()
+	state := "synced"
+	switch {
+	case m.polled.IsZero():
+		state = "unsynced"
+	case r.State != presence.ClockSynced || r.MaxError > 2*time.Second:
+		state = "holdover"
+	}
+	f.is("clock.state", f.Clock.State, state)
+	switch {
+	case state == "synced":
+		f.is("clock.unsynced_s", f.Clock.UnsyncedS, int64(0))
+	case state == "unsynced" || !m.lost.IsZero():
+		since := f.of.since
+		if m.lost.After(since) && state != "unsynced" {
+			since = m.lost
+		}
+		f.about("clock.unsynced_s", f.Clock.UnsyncedS, f.seconds(since), 2)
+	}
+}
+
+// checkReader is told how many errors this process was told of, and which fault the
+// reader has had for how long.
+func (f figures) checkReader(errs int64, fault error, faultFor time.Duration) {
+	c, door := &f.of.counts, f.Readers[0]
+	f.is("readers.taps", door.Taps, c.taps)
+	f.is("readers.repeats", door.Repeats, c.repeats)
+	f.is("readers.refused", door.Refused, c.refused)
+	f.is("readers.errors", door.Errors, errs)
+	if faultFor > 10*time.Second {
+		f.is("readers.state", door.State, map[error]string{nil: "ok", card.ErrDeaf: "deaf", card.ErrBusDead: "bus-dead"}[fault])
+	}
+}
+
+func (f figures) checkReceiver(gone bool) {
+	c, yard := &f.of.counts, f.Receivers[0]
+	f.is("receivers.frames", yard.Frames, c.frames)
+	f.is("receivers.duplicates", yard.Duplicates, c.duplicates)
+	f.is("receivers.thinned", yard.Thinned, c.thinned)
+	f.is("receivers.outside_hours", yard.OutsideHours, c.outside)
+	maps.DeleteFunc(yard.Bad, func(_ string, n int64) bool { return n == 0 })
+	if !maps.Equal(yard.Bad, c.bad) {
+		f.truth.wrong("health.receivers.bad", "says %v, is %v", yard.Bad, c.bad)
+	}
+	state := "silent"
+	if last := f.of.frame; !last.IsZero() {
+		if f.now().Sub(last) < 5*time.Minute {
+			state = "ok"
+		}
+		if yard.LastS == nil {
+			f.truth.wrong("health.receivers.last_s", "says null")
+		} else {
+			f.about("receivers.last_s", *yard.LastS, f.seconds(last), 1)
+		}
+	}
+	if gone {
+		state = "gone"
+	}
+	f.is("receivers.state", yard.State, state)
+}
+
+// checkLine also tells whether the gateway is connected.
+func (f figures) checkLine() (connected bool) {
+	connected = f.line.conn != nil && f.line.life == f.of && f.of.greeted > 0
+	if !f.line.silent {
+		f.is("mqtt.connected", f.MQTT.Connected, connected)
+	}
+	f.is("mqtt.published", f.MQTT.Published, f.of.published)
+	f.is("mqtt.acked", f.MQTT.Acked, f.of.acked)
+	f.is("mqtt.reconnects", f.MQTT.Reconnects, max(f.of.greeted-1, 0))
+	return connected
+}
+
+// checkJournal is told how many records the journal has in how large a file.
+func (f figures) checkJournal(events int, size int64) {
+	tr := f.truth
+	tr.total.file = max(tr.total.file, size)
+	f.is("journal.bytes", f.Journal.Bytes, size)
+	if limit := int64(f.cfg.Journal.MaxMB) << 20; size > limit {
+		tr.wrong("file", "has %d bytes, may have %d", size, limit)
+	}
+	f.is("journal.events", f.Journal.Events, int64(events))
+	if tr.refusals.taps > 0 || tr.refusals.tags > 0 || f.flooded || !tr.crowded.IsZero() && f.now().Sub(tr.crowded) <= 24*time.Hour {
+		return
+	}
+	waiting := int64(len(tr.waiting))
+	if p := f.Journal.Pending; p < waiting || p > waiting+int64(tr.again) {
+		tr.wrong("health.journal.pending", "says %d, is %d to %d", p, waiting, waiting+int64(tr.again))
+	}
+	if waiting == 0 || tr.again > 0 {
+		return
+	}
+	oldest := f.now()
+	for _, at := range tr.waiting {
+		if at.Before(oldest) {
+			oldest = at
+		}
+	}
+	if !oldest.Before(f.machine.born) {
+		f.about("journal.oldest_pending_s", f.Journal.OldestPendingS, f.seconds(oldest), 2)
+	}
+}
+
+// checkRoom holds what is said of room in the journal against the lamp.
+func (f figures) checkRoom(connected bool) {
+	refuses := f.of.refuses
+	if refuses && f.Journal.FreeBytes > 4096 {
+		f.truth.wrong("health.journal.free_bytes", "says %d although taps are refused", f.Journal.FreeBytes)
+	}
+	if full := slices.Contains(f.Alerts, "journal-full"); full != refuses && (refuses || connected && f.Journal.Pending == 0) {
+		f.truth.wrong("alert.journal-full", "stands: %v; taps are refused: %v", full, refuses)
+	}
 }
 
 // reckon makes up the account once the city has all that there is: what it does

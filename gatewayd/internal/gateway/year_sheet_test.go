@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,9 +35,43 @@ func (w *world) sheet(day time.Time) (rows []map[string]string) {
 	return rows
 }
 
+// paper is the recap of a day that is held against what happened on it.
+type paper struct {
+	*world
+	day, end time.Time
+	rows     []map[string]string // by the names of the columns
+}
+
+// of are the rows of a kind.
+func (p paper) of(kind string) (rows []map[string]string) {
+	for _, row := range p.rows {
+		if row["row"] == kind {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// wrong notes that the sheet says something that is not so.
+func (p paper) wrong(what, format string, args ...any) {
+	p.truth.wrong("sheet."+what, p.day.Format(time.DateOnly)+": "+format, args...)
+}
+
+// instant is a time of the sheet, zero where it says none.
+func (p paper) instant(s string) time.Time {
+	if s == "" {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		p.wrong("form", "%v", err)
+	}
+	return t
+}
+
 // checkSheet holds the recap of a day against what happened on it.
 func (w *world) checkSheet(day time.Time) {
-	rows := w.sheet(day)
+	p := paper{world: w, day: day, end: day.AddDate(0, 0, 1), rows: w.sheet(day)}
 	tr := w.truth
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -47,80 +82,67 @@ func (w *world) checkSheet(day time.Time) {
 			w.untrueSheets++
 		}
 	}()
-	end := day.AddDate(0, 0, 1)
-	name := day.Format("2006-01-02")
 	byID := make(map[string]*tap)
 	taps := make(map[string][]*tap) // of the day, by badge
 	for _, t := range tr.taps {
 		byID[t.id] = t
-		if !t.at.Before(day) && t.at.Before(end) {
+		if !t.at.Before(p.day) && t.at.Before(p.end) {
 			taps[t.badge] = append(taps[t.badge], t)
 		}
 	}
-	instant := func(s string) time.Time {
-		if s == "" {
-			return time.Time{}
-		}
-		t, err := time.Parse(time.RFC3339Nano, s)
-		if err != nil {
-			tr.wrong("sheet.form", "%s: %v", name, err)
-		}
-		return t
-	}
-	for _, row := range rows {
-		if row["row"] != "uncertain" {
-			continue
-		}
+	for _, row := range p.of("uncertain") {
 		t := byID[row["event"]]
-		switch from, to := instant(row["from"]), instant(row["to"]); {
-		case t == nil:
-			tr.wrong("sheet.uncertain", "%s: %s was no tap", name, row["event"])
+		if t == nil {
+			p.wrong("uncertain", "%s was no tap", row["event"])
 			continue
-		case !from.IsZero() && t.at.Before(from.Add(-time.Millisecond)), !to.IsZero() && t.at.After(to.Add(time.Millisecond)):
-			tr.wrong("sheet.uncertain", "%s: %s is told as between %v and %v, and was %v", name, t.id, from, to, t.at)
-		case !t.boot.polled.IsZero() && t.rev > 0 && t.told != "":
-			tr.wrong("sheet.uncertain", "%s: the city was told the time of %s", name, t.id)
 		}
-		list := taps[t.badge]
-		for i := range list {
-			if list[i] == t {
-				taps[t.badge] = append(list[:i:i], list[i+1:]...)
-				break
-			}
-		}
+		p.checkUncertain(row, t)
+		taps[t.badge] = slices.DeleteFunc(slices.Clone(taps[t.badge]), func(one *tap) bool { return one == t })
 	}
-	for _, row := range rows {
-		if row["row"] != "badge" {
-			continue
-		}
-		list := taps[row["badge"]]
+	for _, row := range p.of("badge") {
+		p.checkBadge(row, taps[row["badge"]], byID[row["event"]])
 		delete(taps, row["badge"])
-		if n, err := strconv.Atoi(row["taps"]); err != nil || n != len(list) {
-			tr.wrong("sheet.taps", "%s: %s has %s taps, were %d", name, row["badge"], row["taps"], len(list))
-			continue
-		}
-		if first := byID[row["event"]]; first != nil && first.told != "" && first.told != row["first"] {
-			tr.wrong("sheet.told", "%s: first tap of %s at %s, and the city was told %s", name, row["badge"], row["first"], first.told)
-		}
-		for which, want := range map[string]time.Time{"first": list[0].at, "last": list[len(list)-1].at} {
-			ms, err := strconv.ParseFloat(row[which+"_error_ms"], 64)
-			if err != nil {
-				tr.wrong("sheet.form", "%s: %v", name, err)
-			}
-			if off := instant(row[which]).Sub(want).Abs(); off > time.Duration(ms*1e6)+time.Millisecond {
-				tr.wrong("sheet."+which, "%s: %s of %s is told as %s ± %v ms, was %s", name, which, row["badge"], row[which], ms, want.In(w.office).Format(presence.TimeLayout))
-			}
-		}
 	}
 	for badge, list := range taps {
 		if len(list) > 0 {
-			tr.wrong("sheet.taps", "%s: %s is not on it, and tapped %d times", name, badge, len(list))
+			p.wrong("taps", "%s is not on it, and tapped %d times", badge, len(list))
 		}
 	}
-	w.checkOutages(day, end, rows, instant)
-	for _, row := range rows {
-		if row["row"] == "gap" && !w.mayGap(day) {
-			tr.wrong("sheet.gaps", "%s: %s was lost", name, row["detail"])
+	p.checkOutages()
+	for _, row := range p.of("gap") {
+		if !w.mayGap(day) {
+			p.wrong("gaps", "%s was lost", row["detail"])
+		}
+	}
+}
+
+// checkUncertain holds a tap that may have been on another day against the truth.
+func (p paper) checkUncertain(row map[string]string, t *tap) {
+	switch from, to := p.instant(row["from"]), p.instant(row["to"]); {
+	case !from.IsZero() && t.at.Before(from.Add(-time.Millisecond)), !to.IsZero() && t.at.After(to.Add(time.Millisecond)):
+		p.wrong("uncertain", "%s is told as between %v and %v, and was %v", t.id, from, to, t.at)
+	case !t.boot.polled.IsZero() && t.rev > 0 && t.told != "":
+		p.wrong("uncertain", "the city was told the time of %s", t.id)
+	}
+}
+
+// checkBadge holds the line of a badge against its taps of the day. The first is an
+// event that the city has, or nil.
+func (p paper) checkBadge(row map[string]string, taps []*tap, first *tap) {
+	if n, err := strconv.Atoi(row["taps"]); err != nil || n != len(taps) {
+		p.wrong("taps", "%s has %s taps, were %d", row["badge"], row["taps"], len(taps))
+		return
+	}
+	if first != nil && first.told != "" && first.told != row["first"] {
+		p.wrong("told", "first tap of %s at %s, and the city was told %s", row["badge"], row["first"], first.told)
+	}
+	for which, want := range map[string]time.Time{"first": taps[0].at, "last": taps[len(taps)-1].at} {
+		ms, err := strconv.ParseFloat(row[which+"_error_ms"], 64)
+		if err != nil {
+			p.wrong("form", "%v", err)
+		}
+		if off := p.instant(row[which]).Sub(want).Abs(); off > time.Duration(ms*1e6)+time.Millisecond {
+			p.wrong(which, "%s of %s is told as %s ± %v ms, was %s", which, row["badge"], row[which], ms, want.In(p.office).Format(presence.TimeLayout))
 		}
 	}
 }
@@ -180,101 +202,117 @@ func (w *world) ranOff(m *machineClock) time.Duration {
 	return time.Duration(math.Abs(m.drift) * float64(lasted))
 }
 
+// off tells whether nothing worked, since the machine or the gateway was off.
+func (o outageTruth) off() bool { return o.what == powerOff || o.what == crashed || o.what == stopped }
+
+// lasted is how long it lasted, or has lasted by now.
+func (o outageTruth) lasted(now time.Time) time.Duration {
+	if o.to.IsZero() {
+		return now.Sub(o.from)
+	}
+	return o.to.Sub(o.from)
+}
+
+// end is an instant of a sheet that may be early by so much, or late.
+type end struct{ early, late time.Duration }
+
+// fits tells whether an end of a row, "from" or "to", can be that instant.
+func (p paper) fits(row map[string]string, which string, at time.Time, by end) bool {
+	first, last := p.instant(row[which]), p.instant(row[which])
+	switch row[which+"_quality"] {
+	case "bounded":
+		first, last = p.instant(row[which+"_min"]), p.instant(row[which+"_max"])
+	case "synced", "corrected":
+	default:
+		return true // nobody knows
+	}
+	return !last.Before(at.Add(-by.early)) && !first.After(at.Add(by.late))
+}
+
+// mayBe tells whether a row can be an outage.
+func (p paper) mayBe(row map[string]string, o outageTruth) bool {
+	began, ended := p.ranOff(o.boot), p.ranOff(o.till)
+	from, to := end{atOnce + began, atOnce + began}, end{atOnce + ended, openAgain + ended}
+	switch {
+	case o.off() && o.vague:
+		from.early = lifeSign + began
+	case o.vague:
+		to.early = lifeSign + ended
+	}
+	if o.what != row["what"] || !p.fits(row, "from", o.from, from) {
+		return false
+	}
+	if goesOn := row["detail"] == "open"; goesOn || o.to.IsZero() {
+		return goesOn && o.to.IsZero()
+	}
+	return p.fits(row, "to", o.to, to)
+}
+
+// better tells which of two outages that a row can be it rather is: the one that must
+// be on the sheet.
+func (p paper) better(a, b outageTruth) bool {
+	touches := func(o outageTruth) bool { return o.from.Before(p.end) && (o.to.IsZero() || o.to.After(p.day)) }
+	if touches(a) != touches(b) {
+		return touches(a)
+	}
+	return a.lasted(p.now()) > b.lasted(p.now())
+}
+
+// mustShow tells whether the sheet must show an outage: not what is too short for a
+// line, or for a sign of life before a power cut, and not what nobody can date.
+func (p paper) mustShow(o outageTruth) bool {
+	lasted := o.lasted(p.now())
+	until := o.from.Add(lasted)
+	switch {
+	case lasted < 15*time.Second && (!o.off() || o.what == stopped),
+		o.vague && lasted < lifeSign && !o.off(),
+		until.Before(p.truth.dated):
+		return false
+	}
+	return o.from.Before(p.end.Add(-lifeSign)) && until.After(p.day.Add(lifeSign))
+}
+
 // checkOutages holds the stretches on a sheet against those that there were.
-func (w *world) checkOutages(day, end time.Time, rows []map[string]string, instant func(string) time.Time) {
-	tr := w.truth
-	name := day.Format("2006-01-02")
+func (p paper) checkOutages() {
+	all := p.truth.outages
 	found := make(map[int]bool)
-	fits := func(row map[string]string, o outageTruth) bool {
-		from, to := instant(row["from"]), instant(row["to"])
-		machineOff := o.what == powerOff || o.what == crashed || o.what == stopped
-		began, ended := atOnce+w.ranOff(o.boot), w.ranOff(o.till)
-		earliest, latest := o.from.Add(-began), o.from.Add(began)
-		if machineOff && o.vague {
-			earliest = o.from.Add(-lifeSign - began)
-		}
-		if known(row["from_quality"]) && (from.Before(earliest) || from.After(latest)) {
-			return false
-		}
-		if row["detail"] == "open" {
-			return o.to.IsZero()
-		}
-		if o.to.IsZero() {
-			return false
-		}
-		earliest, latest = o.to.Add(-atOnce-ended), o.to.Add(openAgain+ended)
-		if !machineOff && o.vague {
-			earliest = o.to.Add(-lifeSign - ended)
-		}
-		return !known(row["to_quality"]) || !to.Before(earliest) && !to.After(latest)
-	}
-	touches := func(o outageTruth) bool { return o.from.Before(end) && (o.to.IsZero() || o.to.After(day)) }
 	// Those first whose times are known, so that the others find what is left.
-	var outages []map[string]string
-	for _, clear := range []int{2, 1, 0} {
-		for _, row := range rows {
-			n := 0
-			if known(row["from_quality"]) {
-				n++
-			}
-			if known(row["to_quality"]) || row["detail"] == "open" {
-				n++
-			}
-			if row["row"] == "outage" && n == clear {
-				outages = append(outages, row)
-			}
-		}
-	}
-	// Of several that a row may be, the one that must be there.
-	better := func(a, b outageTruth) bool {
-		if touches(a) != touches(b) {
-			return touches(a)
-		}
-		lasted := func(o outageTruth) time.Duration {
-			if o.to.IsZero() {
-				return w.now().Sub(o.from)
-			}
-			return o.to.Sub(o.from)
-		}
-		return lasted(a) > lasted(b)
-	}
-	for _, row := range outages {
+	rows := p.of("outage")
+	slices.SortStableFunc(rows, func(a, b map[string]string) int { return endsKnown(b) - endsKnown(a) })
+	for _, row := range rows {
 		best := -1
-		for i, o := range tr.outages {
-			if !found[i] && o.what == row["what"] && fits(row, o) && (best < 0 || better(o, tr.outages[best])) {
+		for i, o := range all {
+			if !found[i] && p.mayBe(row, o) && (best < 0 || p.better(o, all[best])) {
 				best = i
 			}
 		}
 		if best >= 0 {
 			found[best] = true
-		} else if row["what"] != "journal-full" || !w.mayGap(day) {
-			tr.wrong("sheet.invented."+row["what"], "%s: %s from %s to %s %s", name, row["what"], row["from"], row["to"], row["detail"])
+		} else if row["what"] != "journal-full" || !p.mayGap(p.day) {
+			p.wrong("invented."+row["what"], "%s from %s to %s %s", row["what"], row["from"], row["to"], row["detail"])
 		}
 	}
-	for i, o := range tr.outages {
-		to := o.to
-		if to.IsZero() {
-			to = w.now()
-		}
-		lasted := to.Sub(o.from)
-		off := o.what == powerOff || o.what == crashed || o.what == stopped
-		if found[i] || lasted < 15*time.Second && (!off || o.what == stopped) || o.vague && lasted < lifeSign && !off {
+	for i, o := range all {
+		if found[i] || !p.mustShow(o) {
 			continue
 		}
-		if to.Before(tr.dated) {
-			continue // nobody can know when that was
-		}
-		if o.from.Before(end.Add(-lifeSign)) && to.After(day.Add(lifeSign)) {
-			tr.wrong("sheet.missing."+o.what, "%s: %s from %s to %s", name, o.what,
-				o.from.In(w.office).Format(presence.TimeLayout), to.In(w.office).Format(presence.TimeLayout))
-			for _, row := range rows {
-				if row["row"] == "outage" {
-					w.t.Logf("%s has %s from %s (%s) to %s (%s) %s", name, row["what"], row["from"], row["from_quality"], row["to"], row["to_quality"], row["detail"])
-				}
-			}
-
+		p.wrong("missing."+o.what, "%s from %s to %s", o.what,
+			o.from.In(p.office).Format(presence.TimeLayout), o.from.Add(o.lasted(p.now())).In(p.office).Format(presence.TimeLayout))
+		for _, row := range p.of("outage") {
+			p.t.Logf("%s has %s from %s (%s) to %s (%s) %s", p.day.Format(time.DateOnly), row["what"], row["from"], row["from_quality"], row["to"], row["to_quality"], row["detail"])
 		}
 	}
+}
+
+// endsKnown is how many ends of a row are known.
+func endsKnown(row map[string]string) (n int) {
+	if known(row["from_quality"]) {
+		n++
+	}
+	if known(row["to_quality"]) || row["detail"] == "open" {
+		n++
+	}
+	return n
 }
 
 // known tells whether a time of this quality is exact enough to be compared.
