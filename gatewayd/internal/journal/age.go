@@ -37,9 +37,9 @@ func (a *ages) outdated() bool {
 	}
 }
 
-// lookAtAges goes on with a pass, or begins one where it is time, and looks at
+// findOld goes on with a pass, or begins one where it is time, and looks at
 // no more than most events.
-func (w *writer) lookAtAges(tx *bolt.Tx, p place, most int) error {
+func (w *writer) findOld(tx *bolt.Tx, p snapshot, most int) error {
 	a := &w.ages
 	now := w.j.opt.Now().Boottime
 	outdated := a.outdated()
@@ -94,12 +94,12 @@ func (j *Journal) age(r presence.Reading) (least, most time.Duration) {
 	return 0, math.MaxInt64
 }
 
-// tidy removes old events from a journal to which nothing is written. It does
+// pruneIdle removes old events from a journal to which nothing is written. It does
 // so step by step, and is due again at once until a pass has come to its end
 // and all that it found is gone.
-func (w *writer) tidy(now time.Time) {
+func (w *writer) pruneIdle(now time.Time) {
 	p := w.j.snapshot()
-	err := w.j.view(func(tx *bolt.Tx) error { return w.lookAtAges(tx, p, pruneStep) })
+	err := w.j.view(func(tx *bolt.Tx) error { return w.findOld(tx, p, pruneStep) })
 	if err != nil {
 		_ = w.j.unreadable(err) // makes the journal fail where that is called for
 		w.ages.news = nil       // what was learned is worth no second try before the next pass

@@ -26,14 +26,8 @@ type change struct {
 	lost      losses // what is to be named if the process dies after this commit
 }
 
-// sealedRecord is a record in its form on disk.
-type sealedRecord struct {
-	key   [8]byte
-	value []byte
-}
-
-// place is what a commit changes of what the journal knows about its file.
-type place struct {
+// snapshot is what a commit changes of what the journal knows about its file.
+type snapshot struct {
 	oldest, end uint64
 	cursor      uint64
 	finalUpto   uint64
@@ -126,7 +120,7 @@ func (c change) essential() bool {
 
 // try makes one transaction of a change. berrors.ErrMaxSizeReached says that it
 // needs more room than there is; nothing has happened then.
-func (w *writer) try(c change, before place, saving thrift) error {
+func (w *writer) try(c change, before snapshot, saving thrift) error {
 	j := w.j
 	w.attempt++
 	after := before
@@ -160,22 +154,22 @@ func (w *writer) try(c change, before place, saving thrift) error {
 		}
 		return w.failed(err, txid)
 	}
-	w.tailBytes, w.noted = tailBytes, c.lost
+	w.tailBytes, w.savedLost = tailBytes, c.lost
 	w.behind = c.waits != 0 && len(c.revisions) > 0
 	w.stuck = c.waits != 0 && len(c.revisions) == 0
 	took := time.Since(started)
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.settle(after)
+	j.committed(after)
 	j.unsaved = j.unsaved.without(c.revisions)
 	j.commits.add(took)
 	return nil
 }
 
-// settle takes over what the file holds now, and tells who waits for more. The
+// committed takes over what the file holds now, and tells who waits for more. The
 // caller holds the mutex.
-func (j *Journal) settle(p place) {
+func (j *Journal) committed(p snapshot) {
 	j.end, j.oldest, j.holes, j.state = p.end, p.oldest, p.holes, p.state
 	if j.cursor == j.state.Cursor {
 		j.acked = time.Time{}
@@ -186,7 +180,7 @@ func (j *Journal) settle(p place) {
 	j.grown = make(chan struct{})
 }
 
-func (j *Journal) snapshot() place {
+func (j *Journal) snapshot() snapshot {
 	p, _ := j.snapshotRevisions()
 	return p
 }
@@ -194,40 +188,19 @@ func (j *Journal) snapshot() place {
 // snapshotRevisions is the place together with the unsaved revisions that belong to
 // it: the cursor never moves over an event on disk before the event's revision is
 // there.
-func (j *Journal) snapshotRevisions() (place, revisions) {
+func (j *Journal) snapshotRevisions() (snapshot, revisions) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	state := j.state
 	state.Sent, state.Unanswered = j.sending.sent, j.sending.unanswered
 	state.Yielded = j.yielded
-	return place{
+	return snapshot{
 		oldest: j.oldest, end: j.end, cursor: j.cursor, finalUpto: j.finalUpto, holes: j.holes, state: state,
 	}, maps.Clone(j.unsaved)
 }
 
-// maxArena is how many bytes of memory are kept for the records of the next commit.
-const maxArena = 256 << 10
-
-// seal brings items into their form on disk, from a position on.
-func (w *writer) seal(items []item, pos uint64) {
-	need := 0
-	for _, it := range items {
-		need += recordHeader + len(it.payload)
-	}
-	if cap(w.arena) < need || cap(w.arena) > maxArena {
-		w.arena = make([]byte, 0, need)
-	}
-	w.arena, w.records = w.arena[:0], w.records[:0]
-	for _, it := range items {
-		start := len(w.arena)
-		w.arena = seal(w.arena, pos, w.j.stream, pos-w.j.first+1, w.attempt, it.payload)
-		w.records = append(w.records, sealedRecord{posKey(pos), w.arena[start:len(w.arena):len(w.arena)]})
-		pos++
-	}
-}
-
 // fill puts a change into a transaction.
-func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error) {
+func (w *writer) fill(tx *bolt.Tx, c change, p *snapshot) (tailBytes int, err error) {
 	j := w.j
 	if tailBytes, err = w.putRecords(tx); err != nil {
 		return 0, err
@@ -259,7 +232,7 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 			return 0, err
 		}
 	}
-	if c.starts || !c.lost.equal(w.noted) {
+	if c.starts || !c.lost.equal(w.savedLost) {
 		if err := j.codec.putLost(meta, c.lost); err != nil {
 			return 0, err
 		}
@@ -267,90 +240,10 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *place) (tailBytes int, err error
 	return tailBytes, j.codec.putChecked(meta, []byte(keyState), p.state)
 }
 
-// What bbolt keeps inside the parent's page: a quarter page at most.
-const maxTail = boltfile.PageSize / 4
-
-// putRecords writes the sealed records: into the tail where they fit, else
-// the tail and they go to the tree.
-func (w *writer) putRecords(tx *bolt.Tx) (tailBytes int, err error) {
-	tail := tx.Bucket([]byte(bucketTail))
-	tailBytes = w.tailBytes
-	if tailBytes < 0 {
-		tailBytes = sizeOf(tail)
-	}
-	if len(w.records) == 0 {
-		return tailBytes, nil
-	}
-	need := 0
-	for _, r := range w.records {
-		need += elementSize(r.key[:], r.value)
-	}
-	if tailBytes+need <= maxTail {
-		for _, r := range w.records {
-			if err := tail.Put(r.key[:], r.value); err != nil {
-				return 0, err
-			}
-		}
-		return tailBytes + need, nil
-	}
-	if err := moveTail(tail, tx.Bucket([]byte(bucketEvents))); err != nil {
-		return 0, err
-	}
-	return boltfile.PageHeaderSize, putEvents(tx, w.records)
-}
-
-// putEvents puts records into the tree, behind those that are there.
-func putEvents(tx *bolt.Tx, records []sealedRecord) error {
-	events := tx.Bucket([]byte(bucketEvents))
-	events.FillPercent = 1 // keys only ever come at the end
-	for _, r := range records {
-		if err := events.Put(r.key[:], r.value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// moveTail empties the tail into the tree.
-func moveTail(tail, events *bolt.Bucket) error {
-	var moved []sealedRecord
-	err := tail.ForEach(func(k, v []byte) error {
-		if len(k) != 8 {
-			return boltfile.Damagedf("a key of %d bytes in the tail", len(k))
-		}
-		moved = append(moved, sealedRecord{[8]byte(k), append([]byte(nil), v...)})
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, r := range moved {
-		if err := tail.Delete(r.key[:]); err != nil {
-			return err
-		}
-		if err := events.Put(r.key[:], r.value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sizeOf is how large a small bucket is on its page.
-func sizeOf(b *bolt.Bucket) int {
-	size := boltfile.PageHeaderSize
-	c := b.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		size += elementSize(k, v)
-	}
-	return size
-}
-
-func elementSize(key, value []byte) int { return boltfile.LeafElementSize + len(key) + len(value) }
-
 // failed tells errors of a commit that pass from those after which the handle
 // must not be used again.
 func (w *writer) failed(err error, txid int) error {
-	if e, ok := passing(err); ok && !w.reached(txid) {
+	if e, ok := retryable(err); ok && !w.reachedFile(txid) {
 		return e
 	}
 	return w.fatal(err)
@@ -367,9 +260,9 @@ func (w *writer) fatal(err error) error {
 	return failure
 }
 
-// reached tells whether a failed transaction shows in the file nevertheless, so
+// reachedFile tells whether a failed transaction shows in the file nevertheless, so
 // that its numbers may be in use.
-func (w *writer) reached(txid int) bool {
+func (w *writer) reachedFile(txid int) bool {
 	newest := txid
 	err := w.j.view(func(tx *bolt.Tx) error {
 		newest = tx.ID()

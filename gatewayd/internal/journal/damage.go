@@ -43,8 +43,8 @@ const (
 	maxGapRanges = 100
 )
 
-// loss is what is wrong with a file that cannot be used, and where it is.
-type loss struct {
+// damagedFile is what is wrong with a file that cannot be used, and where it is.
+type damagedFile struct {
 	file    *os.File // nil: it is not there, or cannot be read
 	problem error
 	mark    mark
@@ -56,7 +56,7 @@ type loss struct {
 //
 // The new file is whole and durable before it takes the old one's place, so
 // that a power cut leaves one of the two.
-func (j *Journal) rescue(l loss) (*Damage, error) {
+func (j *Journal) rescue(l damagedFile) (*Damage, error) {
 	path := j.opt.Path
 	p := newProgress(j.opt)
 	defer p.end()
@@ -172,7 +172,7 @@ func (s salvaged) ends(all salvaged, began presence.ID) []presence.Range {
 }
 
 // gaps are the drafts that name what is gone.
-func (j *Journal) gaps(d *Damage, l loss, s salvaged) []presence.Draft {
+func (j *Journal) gaps(d *Damage, l damagedFile, s salvaged) []presence.Draft {
 	comment := d.Problem
 	if d.EndUnknown {
 		comment += "; what was newest may be missing beyond what is known"
@@ -210,7 +210,7 @@ func (j *Journal) gapDrafts(g presence.Gap) []presence.Draft {
 }
 
 // rebuild writes a new journal file.
-func (j *Journal) rebuild(path string, s salvaged, l loss, d *Damage, p *progress) error {
+func (j *Journal) rebuild(path string, s salvaged, l damagedFile, d *Damage, p *progress) error {
 	if err := createAt(path, j.codec); err != nil {
 		return err
 	}

@@ -16,8 +16,8 @@ func (j *Journal) Sent() uint64 {
 	return j.sending.sent
 }
 
-// NoteSent notes that everything up to a position was sent.
-func (j *Journal) NoteSent(pos uint64) {
+// SetSent sets the position up to which everything was sent; it never goes back.
+func (j *Journal) SetSent(pos uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.sending.sent = max(j.sending.sent, min(pos, j.end))
@@ -31,8 +31,8 @@ func (j *Journal) Unanswered() uint64 {
 	return j.sending.unanswered
 }
 
-// NoteUnanswered notes what Unanswered is from now on.
-func (j *Journal) NoteUnanswered(pos uint64) {
+// SetUnanswered sets what Unanswered is from now on.
+func (j *Journal) SetUnanswered(pos uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.sending.unanswered = min(pos, j.end)

@@ -16,13 +16,13 @@ func TestWhatWasSentIsKnownAfterwards(t *testing.T) {
 	for i := range 5 {
 		appended(t, j, badge(c, i))
 	}
-	j.NoteSent(3)
-	j.NoteUnanswered(2)
+	j.SetSent(3)
+	j.SetUnanswered(2)
 	appended(t, j, badge(c, 6)) // takes it along
-	j.NoteSent(5)
-	j.NoteSent(4) // it does not go back
-	j.NoteSent(1000)
-	j.NoteUnanswered(0)
+	j.SetSent(5)
+	j.SetSent(4) // it does not go back
+	j.SetSent(1000)
+	j.SetUnanswered(0)
 	if j.Sent() != j.End() || j.Unanswered() != 0 {
 		t.Errorf("sent %d, unanswered %d", j.Sent(), j.Unanswered())
 	}
@@ -72,13 +72,13 @@ func TestNumbersThatAreGoneHaveAPlace(t *testing.T) {
 			last = 2
 		}
 		for _, seq := range []uint64{1, 2, 30, 31, 51, 52, 100, 1 << 40, ^uint64(0), 0} {
-			pos, found := j.Place(stream, seq)
+			pos, found := j.PositionOf(stream, seq)
 			if want := uint64(i)*51 + seq; found != (seq > 0 && seq <= last) || found && pos != want {
 				t.Errorf("number %d of stream %d is at %d, %t", seq, i+1, pos, found)
 			}
 		}
 	}
-	if _, found := j.Place(presence.ID{1}, 1); found {
+	if _, found := j.PositionOf(presence.ID{1}, 1); found {
 		t.Error("a stream that never was has a place")
 	}
 	closed(t, j)

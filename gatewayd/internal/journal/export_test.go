@@ -7,9 +7,9 @@ import (
 	"presence/gatewayd/internal/journal/boltfile"
 )
 
-// LookAt looks through a journal's file as Open does. It tells whether it would
+// CheckFile looks through a journal's file as Open does. It tells whether it would
 // be left alone although it cannot be used.
-func LookAt(f *os.File) (closed bool, err error) {
-	_, err = (&Journal{codec: newCodec()}).look(f, true)
+func CheckFile(f *os.File) (closed bool, err error) {
+	_, err = (&Journal{codec: newCodec()}).checkFile(f, true)
 	return err != nil && !errors.Is(err, boltfile.ErrDamaged) && !errors.Is(err, errDamagedRecord), err
 }

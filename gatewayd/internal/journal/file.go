@@ -39,35 +39,18 @@ var errGone = boltfile.Damagedf("it is gone")
 func openLocked(path string, expected bool) (*os.File, error) {
 	for {
 		f, err := durable.OpenFile(path, os.O_RDWR, 0)
-		if errors.Is(err, fs.ErrNotExist) {
-			if err := finish(path); err == nil {
-				continue
-			}
-			if expected {
-				return nil, errGone
-			}
-			if err := create(path); err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			if err := provide(path, expected); err != nil {
 				return nil, err
 			}
 			continue
-		}
-		if err != nil {
+		case err != nil:
 			return nil, err
 		}
-		if err := lock(f, unix.LOCK_EX); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		// Between opening and locking, another process may have put another
-		// file in its place.
-		info, same, err := stillAt(f, path)
-		if err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		if same && (expected || info.Size() > 0 || !info.Mode().IsRegular()) {
+		ours, err := lockAt(f, path, expected)
+		if err == nil && ours {
 			return f, nil
-		}
-		if same { // an empty file, and never a journal
-			err = create(path)
 		}
 		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, err
@@ -75,11 +58,40 @@ func openLocked(path string, expected bool) (*os.File, error) {
 	}
 }
 
-// unusable tells errors of opening after which there is certainly no journal in
-// its place: nothing, or something that is no file. All others (no permission, a
-// link that is not followed, a disk that does not answer, too little memory) may
-// keep a good journal from being opened, and say nothing of it.
-func unusable(err error) bool {
+// provide makes a file where there is none: it completes a rebuild that a power cut
+// interrupted, or creates an empty journal, unless there was one.
+func provide(path string, expected bool) error {
+	if finishRebuild(path) == nil {
+		return nil
+	}
+	if expected {
+		return errGone
+	}
+	return create(path)
+}
+
+// lockAt locks an open file, and tells whether it is the journal at the path:
+// between opening and locking, another process may have put another file there, and
+// an empty file that never was a journal is replaced.
+func lockAt(f *os.File, path string, expected bool) (ours bool, err error) {
+	if err := lock(f, unix.LOCK_EX); err != nil {
+		return false, err
+	}
+	info, same, err := stillAt(f, path)
+	if err != nil || !same {
+		return false, err
+	}
+	if expected || info.Size() > 0 || !info.Mode().IsRegular() {
+		return true, nil
+	}
+	return false, create(path)
+}
+
+// nothingThere reports whether a file could not be opened because there is certainly
+// no journal in its place: nothing is there, or something that is not a file. Every
+// other error (no permission, a link that is not followed, a disk that does not
+// answer, too little memory) may hide a sound journal, which must be left alone.
+func nothingThere(err error) bool {
 	for _, e := range []error{errGone, unix.EISDIR, unix.ENXIO, unix.ENODEV} {
 		if errors.Is(err, e) {
 			return true
@@ -88,10 +100,10 @@ func unusable(err error) bool {
 	return false
 }
 
-// unread tells whether an error of reading says nothing of the journal: it is
+// diskUnreadable tells whether an error of reading says nothing of the journal: it is
 // not one of a bad place on the disk, or nothing at all can be read. A bad place
 // is damage: it stays, and what is around it can be saved.
-func unread(f *os.File, errno unix.Errno) bool {
+func diskUnreadable(f *os.File, errno unix.Errno) bool {
 	if !slices.Contains([]unix.Errno{unix.EIO, unix.ENODATA, unix.EBADMSG, unix.EILSEQ, unix.EUCLEAN}, errno) {
 		return true
 	}
@@ -115,8 +127,8 @@ func unread(f *os.File, errno unix.Errno) bool {
 	return pages > 0
 }
 
-// finish puts a rebuilt journal in its place where a power cut came between.
-func finish(path string) error {
+// finishRebuild puts a rebuilt journal in its place where a power cut came between.
+func finishRebuild(path string) error {
 	f, err := durable.OpenFile(path+".new", os.O_RDONLY, 0)
 	if err != nil {
 		return err
@@ -239,10 +251,11 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
-// passing tells errors after which the same handle goes on working: the write
-// of a page did not go through, and bbolt has rolled the transaction back. An
-// error of a sync never passes.
-func passing(err error) (*Error, bool) {
+// retryable reports whether the journal can go on with the same open file after an
+// error of a commit, and if so, returns the reason for those whose events were not
+// recorded. That is so where a page could not be written: bbolt has undone the
+// transaction then. After a failed sync nobody knows what the disk holds.
+func retryable(err error) (*Error, bool) {
 	var path *fs.PathError
 	switch {
 	case errors.Is(err, ErrFull):

@@ -13,10 +13,10 @@ func (j *Journal) Oldest() uint64 {
 	return j.oldest
 }
 
-// Place is the position that a stream's event has, or had: it may have been
+// PositionOf is the position that a stream's event has, or had: it may have been
 // forgotten, or be gone because its time was over. False where there never was
 // such an event, or nothing of its stream is left.
-func (j *Journal) Place(stream presence.ID, seq uint64) (uint64, bool) {
+func (j *Journal) PositionOf(stream presence.ID, seq uint64) (uint64, bool) {
 	if pos, found := j.Find(stream, seq); found {
 		return pos, true
 	}

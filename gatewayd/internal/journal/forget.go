@@ -279,7 +279,7 @@ func (w *writer) forgottenGaps(f Forgotten) ([]item, error) {
 
 // complete brings the copy up to the journal as it is now, in one transaction:
 // the gaps, what went since the copy began, and all that is not events.
-func (w *writer) complete(tx *bolt.Tx, c *fileCopy, p *place) error {
+func (w *writer) complete(tx *bolt.Tx, c *fileCopy, p *snapshot) error {
 	for _, h := range append(spans{{0, p.oldest - 1}}, p.holes...) {
 		if c.holes.has(h) {
 			continue
@@ -357,7 +357,7 @@ func copyBuckets(from, to *bolt.Tx, streams map[presence.ID]bool) error {
 }
 
 // adopt goes on with the copy's file.
-func (w *writer) adopt(c *fileCopy, after place) {
+func (w *writer) adopt(c *fileCopy, after snapshot) {
 	j := w.j
 	j.using.Lock()
 	old := j.db
@@ -366,11 +366,11 @@ func (w *writer) adopt(c *fileCopy, after place) {
 	if err := guard(old.Close); err != nil {
 		j.opt.Log.Warn("the file before is not closed", "error", err)
 	}
-	w.tailBytes, w.backed, w.thinned, w.evicted = -1, 0, thinning{}, evicting{}
+	w.tailBytes, w.allocated, w.thinned, w.evicted = -1, 0, thinning{}, evicting{}
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.settle(after)
+	j.committed(after)
 }
 
 // pushCopy hands a copy to the writer.

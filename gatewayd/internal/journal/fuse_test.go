@@ -258,7 +258,7 @@ func TestADiskThatDoesNotAnswerIsNoDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			closed, err := journal.LookAt(f)
+			closed, err := journal.CheckFile(f)
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			if n == 0 {

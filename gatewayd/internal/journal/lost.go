@@ -101,7 +101,7 @@ func (w *writer) unnamed(rides int) losses {
 	q := &j.queue
 	var l losses
 	l.join(q.lost)
-	if q.full || w.noted.kinds != nil {
+	if q.full || w.savedLost.kinds != nil {
 		for _, it := range q.patient[rides:] {
 			l.add(it)
 		}
@@ -109,16 +109,16 @@ func (w *writer) unnamed(rides int) losses {
 	return l
 }
 
-// noteLost brings the file's count of losses up to date.
-func (w *writer) noteLost() {
-	if w.j.Err() != nil || w.unnamed(0).equal(w.noted) {
+// saveLost brings the file's count of losses up to date.
+func (w *writer) saveLost() {
+	if w.j.Err() != nil || w.unnamed(0).equal(w.savedLost) {
 		return
 	}
 	err := w.commit(change{})
-	if err != nil && !w.unnotable {
+	if err != nil && !w.lostUnsaved {
 		w.j.opt.Log.Error("what is lost is counted in memory only", "error", err)
 	}
-	w.unnotable = err != nil
+	w.lostUnsaved = err != nil
 }
 
 // probe finds out whether there is room again, and names what was lost
@@ -135,11 +135,11 @@ func (w *writer) probe() {
 	w.account(batch{probe: true}, nil, err)
 }
 
-// judgeRoom finds out at the start whether a tap has room, before anybody taps:
+// checkRoom finds out at the start whether a tap has room, before anybody taps:
 // a journal that was full when its process died still is. Room is made as by
 // probe, but nothing is evicted: it is enough to know that there is something
 // which would go for a tap.
-func (w *writer) judgeRoom() error {
+func (w *writer) checkRoom() error {
 	err := w.makeRoom([]item{{payload: make([]byte, usualTap)}}, false)
 	if err == nil {
 		return nil

@@ -69,20 +69,20 @@ func newJournal(opt Options) (*Journal, error) {
 
 // start opens the file and starts the writer. Where the file is at fault it
 // returns also what there is to rescue.
-func (j *Journal) start() (*loss, error) {
+func (j *Journal) start() (*damagedFile, error) {
 	m, marked := readMark(j.opt.Path)
 	f, err := openLocked(j.opt.Path, marked)
 	if err != nil {
-		if !unusable(err) {
+		if !nothingThere(err) {
 			return nil, err
 		}
-		l := &loss{mark: m}
+		l := &damagedFile{mark: m}
 		if readable, openErr := durable.OpenFile(j.opt.Path, os.O_RDONLY|unix.O_NONBLOCK, 0); openErr == nil {
 			l.file = readable // it only cannot be written
 		}
 		return l, err
 	}
-	partial, err := j.look(f, m.Suspect == "")
+	partial, err := j.checkFile(f, m.Suspect == "")
 	if err == nil {
 		err = j.use(f)
 	}
@@ -101,13 +101,13 @@ func (j *Journal) start() (*loss, error) {
 	if !errors.Is(err, boltfile.ErrDamaged) && !errors.Is(err, errDamagedRecord) {
 		return nil, errors.Join(err, ignoreClosed(f.Close()))
 	}
-	return &loss{file: reopened(f), mark: m}, err
+	return &damagedFile{file: reopened(f), mark: m}, err
 }
 
-// look looks through the file, all of it or what a quick look takes, and tells
+// checkFile looks through the file, all of it or what a quick look takes, and tells
 // whether there is more. What cannot be read is tried once more: a disk that is
 // plugged in anew, or a bus that was reset, is no damage.
-func (j *Journal) look(f *os.File, quick bool) (partial bool, err error) {
+func (j *Journal) checkFile(f *os.File, quick bool) (partial bool, err error) {
 	var errno unix.Errno
 	for range 2 {
 		s := survey{codec: j.codec}
@@ -118,7 +118,7 @@ func (j *Journal) look(f *os.File, quick bool) (partial bool, err error) {
 			return s.partial, err
 		}
 	}
-	if unread(f, errno) {
+	if diskUnreadable(f, errno) {
 		return false, fmt.Errorf("the disk does not let it be read: %w", errno)
 	}
 	return false, err
@@ -133,7 +133,7 @@ func (j *Journal) use(f *os.File) error {
 	}
 	w, err := j.begin()
 	if err == nil {
-		err = w.judgeRoom()
+		err = w.checkRoom()
 	}
 	if err != nil {
 		return errors.Join(err, j.release())
@@ -167,81 +167,29 @@ func (j *Journal) openFile(f *os.File) (db *bolt.DB, err error) {
 // begin reads what earlier processes left and makes this stream's start
 // durable.
 func (j *Journal) begin() (*writer, error) {
-	var previous *presence.Previous
-	var gaps []presence.Draft // of a journal that was damaged
-	var lost losses           // of earlier processes
-	err := j.view(func(tx *bolt.Tx) error {
-		meta := tx.Bucket([]byte(bucketMeta))
-		if err := j.codec.readChecked([]byte(keyState), meta.Get([]byte(keyState)), &j.state); err != nil {
-			return err
-		}
-		if v := meta.Get([]byte(keyGaps)); v != nil {
-			if err := j.codec.readChecked([]byte(keyGaps), v, &gaps); err != nil {
-				return err
-			}
-		}
-		var err error
-		if lost, err = j.codec.readLost(meta.Get([]byte(keyLost))); err != nil {
-			return err
-		}
-		first, last, err := bounds(tx)
-		if err != nil {
-			return err
-		}
-		j.oldest, j.end = first.pos, last.pos
-		j.cursor = min(j.state.Cursor, j.end)
-		j.finalUpto = min(j.state.FinalUpto, j.end)
-		j.yielded = j.state.Yielded
-		if lost.yielding() > 0 { // of the process before
-			j.yielded = &lost.last
-		}
-		j.sending = sending{min(j.state.Sent, j.end), min(j.state.Unanswered, j.end)}
-		if last.pos != 0 {
-			previous = &presence.Previous{Stream: last.stream, Seq: last.seq}
-			var s streamInfo
-			key := last.stream[:]
-			if err := j.codec.readChecked(key, tx.Bucket([]byte(bucketStreams)).Get(key), &s); err != nil {
-				return err
-			}
-			previous.Clean = s.Clean
-		}
-		return tx.Bucket([]byte(bucketHoles)).ForEach(func(k, v []byte) error {
-			if len(k) != 8 || len(v) != 8 {
-				return boltfile.Damagedf("a hole of %d and %d bytes", len(k), len(v))
-			}
-			j.holes = j.holes.add(span{binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(v)})
-			return nil
-		})
-	})
-	if err != nil {
+	var left inheritance
+	if err := j.view(func(tx *bolt.Tx) error { return j.inherit(tx, &left) }); err != nil {
 		return nil, err
 	}
 	now := j.opt.Now()
-	unclean := previous != nil && !previous.Clean
-	j.state.Starts++
-	if j.state.Boot != now.Boot {
-		j.state.Boots++
-		if unclean {
-			j.state.UncleanBoots++
-		}
-		j.state.Boot = now.Boot
-	}
+	j.countBoot(now, left.previous)
 	j.first = j.end + 1
 	if j.oldest == 0 {
 		j.oldest = j.first
 	}
-	start := &presence.Start{Previous: previous, Version: j.opt.Version}
-	if alive := j.state.Alive; previous != nil && alive != (presence.Reading{}) {
+	start := &presence.Start{Previous: left.previous, Version: j.opt.Version}
+	if alive := j.state.Alive; left.previous != nil && alive != (presence.Reading{}) {
 		start.Alive = &alive
 	}
 	drafts := append([]presence.Draft{{
 		Kind: presence.KindStart, At: now, Simulated: j.opt.Simulated, Start: start,
-	}}, gaps...)
-	if lost.kinds != nil {
-		drafts = append(drafts, j.lossDraft(lost))
+	}}, left.gaps...)
+	if left.lost.kinds != nil {
+		drafts = append(drafts, j.lossDraft(left.lost))
 	}
 	items := make([]item, len(drafts))
 	for i, d := range drafts {
+		var err error
 		if items[i], err = j.codec.encode(d); err != nil {
 			return nil, err
 		}
@@ -252,8 +200,71 @@ func (j *Journal) begin() (*writer, error) {
 		// says so.
 		j.opt.Log.Warn("there is no room in the journal", "error", err)
 	}
-	err = w.commit(change{items: items, starts: true, prunes: pruneStep})
-	return w, err
+	return w, w.commit(change{items: items, starts: true, prunes: pruneStep})
+}
+
+// inheritance is what earlier processes left for this one to put into events.
+type inheritance struct {
+	previous *presence.Previous // the stream before; nil: none
+	gaps     []presence.Draft   // of a journal that was damaged
+	lost     losses             // that no gap names yet
+}
+
+// inherit reads what earlier processes left, and what they knew of the file.
+func (j *Journal) inherit(tx *bolt.Tx, left *inheritance) error {
+	meta := tx.Bucket([]byte(bucketMeta))
+	if err := j.codec.readChecked([]byte(keyState), meta.Get([]byte(keyState)), &j.state); err != nil {
+		return err
+	}
+	if v := meta.Get([]byte(keyGaps)); v != nil {
+		if err := j.codec.readChecked([]byte(keyGaps), v, &left.gaps); err != nil {
+			return err
+		}
+	}
+	var err error
+	if left.lost, err = j.codec.readLost(meta.Get([]byte(keyLost))); err != nil {
+		return err
+	}
+	first, last, err := bounds(tx)
+	if err != nil {
+		return err
+	}
+	j.oldest, j.end = first.pos, last.pos
+	j.cursor = min(j.state.Cursor, j.end)
+	j.finalUpto = min(j.state.FinalUpto, j.end)
+	j.yielded = j.state.Yielded
+	if left.lost.yielding() > 0 { // of the process before
+		j.yielded = &left.lost.last
+	}
+	j.sending = sending{min(j.state.Sent, j.end), min(j.state.Unanswered, j.end)}
+	if last.pos != 0 {
+		var s streamInfo
+		key := last.stream[:]
+		if err := j.codec.readChecked(key, tx.Bucket([]byte(bucketStreams)).Get(key), &s); err != nil {
+			return err
+		}
+		left.previous = &presence.Previous{Stream: last.stream, Seq: last.seq, Clean: s.Clean}
+	}
+	return tx.Bucket([]byte(bucketHoles)).ForEach(func(k, v []byte) error {
+		if len(k) != 8 || len(v) != 8 {
+			return boltfile.Damagedf("a hole of %d and %d bytes", len(k), len(v))
+		}
+		j.holes = j.holes.add(span{binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(v)})
+		return nil
+	})
+}
+
+// countBoot counts this start, and the machine's boot where it is the first one in it.
+func (j *Journal) countBoot(now presence.Reading, previous *presence.Previous) {
+	j.state.Starts++
+	if j.state.Boot == now.Boot {
+		return
+	}
+	j.state.Boots++
+	if previous != nil && !previous.Clean {
+		j.state.UncleanBoots++
+	}
+	j.state.Boot = now.Boot
 }
 
 // Close writes what waits and the cursor, marks the stream as ended on purpose,

@@ -94,7 +94,7 @@ func (j *Journal) pushPatient(it item) (room <-chan struct{}, err error) {
 	q := &j.queue
 	if len(q.patient) >= maxPatient && q.full {
 		q.drop()
-		j.noteYield()
+		j.setYielded()
 	}
 	if len(q.patient) >= maxPatient {
 		return q.room, nil
@@ -142,8 +142,8 @@ func (q *queue) drop() {
 	}
 }
 
-// settle takes the first n patient items away and answers who waited for them.
-func (q *queue) settle(n int, err error) {
+// removeFirst takes the first n patient items away and answers who waited for them.
+func (q *queue) removeFirst(n int, err error) {
 	rest := copy(q.patient, q.patient[n:])
 	clear(q.patient[rest:])
 	q.patient = q.patient[:rest]

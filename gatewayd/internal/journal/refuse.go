@@ -50,7 +50,7 @@ func Writable(path string) error {
 	if err == nil {
 		err = f.Close()
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !unusable(err) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !nothingThere(err) {
 		return fmt.Errorf("try to write: %w", err)
 	}
 	probe := path + ".probe"

@@ -11,7 +11,7 @@ const pruneStep = 256
 
 // remove takes what the change says out of the file, and delivered events that
 // are old or in the way.
-func (w *writer) remove(tx *bolt.Tx, c change, p *place) (removed bool, err error) {
+func (w *writer) remove(tx *bolt.Tx, c change, p *snapshot) (removed bool, err error) {
 	before := p.holes // its list is not changed
 	for _, s := range c.removes {
 		for pos := s.from; pos <= s.to; pos++ {
@@ -35,11 +35,11 @@ func (w *writer) remove(tx *bolt.Tx, c change, p *place) (removed bool, err erro
 // prune removes at most n delivered events that are older than Keep, or all
 // the same where the journal is crowded. The newest event stays: positions and
 // numbers go on from it.
-func (w *writer) prune(tx *bolt.Tx, n int, p *place) (bool, error) {
+func (w *writer) prune(tx *bolt.Tx, n int, p *snapshot) (bool, error) {
 	may := p.cursor
 	if !w.crowded {
 		if n > 0 {
-			if err := w.lookAtAges(tx, *p, n); err != nil {
+			if err := w.findOld(tx, *p, n); err != nil {
 				return false, err
 			}
 		}

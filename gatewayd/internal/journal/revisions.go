@@ -1,15 +1,12 @@
 package journal
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
-	"sort"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -59,39 +56,15 @@ type onDiskRevision struct {
 // event without one was published with the time of its own reading (presence.Raw),
 // or not at all.
 func (j *Journal) Revisions(from, to uint64) (map[uint64]presence.Revision, error) {
-	found := make(revisions)
-	// Memory first: a revision moves from memory to the disk, so that one that is
-	// saved in between is found in both places, and none is missed.
-	j.mu.Lock()
-	for pos, r := range j.unsaved {
-		if from <= pos && pos <= to {
-			found[pos] = r
+	found := j.unsavedBetween(from, to)
+	err := j.savedRevisions(from, to, func(r presence.Revision) bool {
+		if _, newer := found[r.Pos]; !newer {
+			found[r.Pos] = r
 		}
-	}
-	j.mu.Unlock()
-	err := j.view(func(tx *bolt.Tx) error {
-		b := tx.Bucket([]byte(bucketRevisions))
-		if b == nil {
-			return nil
-		}
-		c := b.Cursor()
-		start := posKey(from)
-		for k, v := c.Seek(start[:]); k != nil; k, v = c.Next() {
-			r, err := j.codec.readRevision(k, v)
-			if err != nil {
-				return err
-			}
-			if r.Pos > to {
-				return nil
-			}
-			if _, newer := found[r.Pos]; !newer {
-				found[r.Pos] = r
-			}
-		}
-		return nil
+		return true
 	})
 	if err != nil {
-		return nil, j.unreadable(err)
+		return nil, err
 	}
 	return found, nil
 }
@@ -106,43 +79,21 @@ const maxRevisionsRead = 1024
 // reads a part of the range at a time and returns the position up to which it
 // looked; the next call goes on from there.
 func (j *Journal) OpenCorrections(after, upto uint64) (open []presence.Revision, looked uint64, err error) {
-	found := make(revisions)
-	// Memory first, as in Revisions.
-	j.mu.Lock()
-	for pos, r := range j.unsaved {
-		if after < pos && pos <= upto {
-			found[pos] = r
-		}
-	}
-	j.mu.Unlock()
+	found := j.unsavedBetween(after+1, upto)
 	looked = upto
-	err = j.view(func(tx *bolt.Tx) error {
-		b := tx.Bucket([]byte(bucketRevisions))
-		if b == nil {
-			return nil
+	rows := 0
+	err = j.savedRevisions(after+1, upto, func(r presence.Revision) bool {
+		if _, newer := found[r.Pos]; !newer && r.Open {
+			found[r.Pos] = r
 		}
-		c, rows := b.Cursor(), 0
-		start := posKey(after + 1)
-		for k, v := c.Seek(start[:]); k != nil; k, v = c.Next() {
-			r, err := j.codec.readRevision(k, v)
-			if err != nil {
-				return err
-			}
-			if r.Pos > upto {
-				return nil
-			}
-			if _, newer := found[r.Pos]; !newer && r.Open {
-				found[r.Pos] = r
-			}
-			if rows++; rows == maxRevisionsRead {
-				looked = r.Pos
-				return nil
-			}
+		if rows++; rows == maxRevisionsRead {
+			looked = r.Pos
+			return false
 		}
-		return nil
+		return true
 	})
 	if err != nil {
-		return nil, 0, j.unreadable(err)
+		return nil, 0, err
 	}
 	for pos, r := range found {
 		if r.Open && pos <= looked {
@@ -151,6 +102,50 @@ func (j *Journal) OpenCorrections(after, upto uint64) (open []presence.Revision,
 	}
 	slices.SortFunc(open, func(a, b presence.Revision) int { return cmp.Compare(a.Pos, b.Pos) })
 	return open, looked, nil
+}
+
+// unsavedBetween are the revisions of the events from..to that are not on disk yet.
+//
+// Whoever wants those on disk as well reads memory first: a revision moves from
+// memory to the disk, so that one that is saved in between is found in both places,
+// and none is missed.
+func (j *Journal) unsavedBetween(from, to uint64) revisions {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	found := make(revisions)
+	for pos, r := range j.unsaved {
+		if from <= pos && pos <= to {
+			found[pos] = r
+		}
+	}
+	return found
+}
+
+// savedRevisions calls fn for the revisions on disk of the events from..to, in order,
+// until it wants no more.
+func (j *Journal) savedRevisions(from, to uint64, fn func(presence.Revision) (more bool)) error {
+	err := j.view(func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte(bucketRevisions))
+		if b == nil {
+			return nil
+		}
+		c := b.Cursor()
+		start := posKey(from)
+		for k, v := c.Seek(start[:]); k != nil; k, v = c.Next() {
+			r, err := j.codec.readRevision(k, v)
+			if err != nil {
+				return err
+			}
+			if r.Pos > to || !fn(r) {
+				return nil
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return j.unreadable(err)
+	}
+	return nil
 }
 
 // SaveRevisions makes revisions durable that are about to be published. After an
@@ -268,77 +263,6 @@ func (j *Journal) SetFinalUpto(pos uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.finalUpto = max(j.finalUpto, min(pos, j.end))
-}
-
-// Revisions is Journal.Revisions of a journal that no daemon holds, as far as it
-// can be read. It reads the pages that hold the revisions asked for, and no others.
-func (r *Reader) Revisions(from, to uint64) (map[uint64]presence.Revision, error) {
-	if r.revisions == nil {
-		index, err := newRevisionIndex(r.file, r.size)
-		if err != nil {
-			return nil, fmt.Errorf("read what was said: %w", err)
-		}
-		r.revisions = index
-	}
-	return r.revisions.read(r.codec, from, to), nil
-}
-
-// revisionIndex is where the revisions lie in a file that may be damaged and that
-// does not change.
-type revisionIndex struct {
-	file   *boltfile.File
-	leaves []boltfile.Leaf
-}
-
-// newRevisionIndex finds the pages. Events whose revisions cannot be found count as
-// having none.
-func newRevisionIndex(file io.ReaderAt, size int64) (*revisionIndex, error) {
-	f, err := boltfile.Open(file, size)
-	if f == nil {
-		return nil, err
-	}
-	index := &revisionIndex{file: f}
-	if buckets, err := f.Buckets(); err == nil {
-		if b, ok := buckets[bucketRevisions]; ok {
-			index.leaves, _ = f.Leaves(b) // none where they cannot be found
-		}
-	}
-	return index, nil
-}
-
-// read returns the revisions of the events from..to, by position, those that can be
-// read.
-func (x *revisionIndex) read(c codec, from, to uint64) revisions {
-	found := make(revisions)
-	first, last := posKey(from), posKey(to)
-	i := sort.Search(len(x.leaves), func(i int) bool {
-		return x.leaves[i].Upper == nil || bytes.Compare(x.leaves[i].Upper, first[:]) > 0
-	})
-	for ; i < len(x.leaves) && bytes.Compare(x.leaves[i].Lower, last[:]) <= 0; i++ {
-		_ = x.file.Entries(x.leaves[i], func(e boltfile.Entry) error {
-			if r, err := c.readRevision(e.Key, e.Value); err == nil && from <= r.Pos && r.Pos <= to {
-				found[r.Pos] = r
-			}
-			return nil
-		})
-	}
-	return found
-}
-
-// readRevisions returns the revisions in a file that may be damaged, as far as they
-// can be read.
-func readRevisions(f *boltfile.File, c codec) (revisions, error) {
-	found := make(revisions)
-	buckets, err := f.Buckets()
-	if err != nil {
-		return found, err
-	}
-	b, ok := buckets[bucketRevisions]
-	if !ok {
-		return found, nil
-	}
-	s := survey{codec: c, revision: func(r presence.Revision) { found[r.Pos] = r }}
-	return found, s.bucket(f, bucketRevisions, b)
 }
 
 // putRevisions writes revisions within a transaction, but for those of events that

@@ -96,7 +96,7 @@ func (w *writer) fits(items []item) error {
 	if grows > 0 && size+grows > w.j.opt.MaxBytes {
 		return ErrFull
 	}
-	return w.back(size + grows)
+	return w.allocate(size + grows)
 }
 
 // sizes is how much of the file bbolt has used so far, and how many pages in it
@@ -157,7 +157,7 @@ func (w *writer) exceed() {
 // In a file that is about as large as it may be no more comes in than goes out: a
 // revision for each event that goes, or in place of an earlier one. More live off the
 // reserve, least those that nobody waits for to deliver their events.
-func (w *writer) portion(c change, p place, order []uint64, r room) (portion, error) {
+func (w *writer) portion(c change, p snapshot, order []uint64, r room) (portion, error) {
 	part := portion{revisions: len(order), prunes: c.prunes}
 	if !r.near {
 		return part, nil
@@ -191,56 +191,31 @@ func (w *writer) portion(c change, p place, order []uint64, r room) (portion, er
 	return part, nil
 }
 
-// back takes the blocks for a file of this size from the disk ahead of time: a
+// allocate takes the blocks for a file of this size from the disk ahead of time: a
 // disk that is full is noticed before a commit, while there is still enough to
 // make room with.
-func (w *writer) back(size int64) error {
-	if w.unbackable || size <= w.backed {
+func (w *writer) allocate(size int64) error {
+	if w.cannotAllocate || size <= w.allocated {
 		return nil
 	}
 	ahead := max(size, min(size+growStep, w.j.opt.MaxBytes))
 	for _, to := range []int64{ahead, size} {
-		err := unix.Fallocate(int(w.j.file.Fd()), 0, w.backed, to-w.backed)
+		err := unix.Fallocate(int(w.j.file.Fd()), 0, w.allocated, to-w.allocated)
 		switch {
 		case err == nil:
-			w.backed = to
+			w.allocated = to
 			return nil
 		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
-			w.unbackable = true
+			w.cannotAllocate = true
 			return nil
 		case to == size:
 			w.crowded = true
 			err = &fs.PathError{Op: "fallocate", Path: w.j.opt.Path, Err: err}
-			if e, ok := passing(err); ok {
+			if e, ok := retryable(err); ok {
 				return e
 			}
 			return w.fatal(err)
 		}
 	}
 	return nil
-}
-
-// freeBytes is how large the file is, and how many bytes of events the journal
-// can still take (as they lie in it, some 60 bytes more each than their
-// content) without giving up any, delivered or not: by its own size and by the
-// disk, less the reserve. Delivered events and tags that would make room for more
-// are not part of it.
-func (j *Journal) freeBytes(used, freePages int64) (size, free int64) {
-	j.using.RLock()
-	defer j.using.RUnlock()
-	if j.file == nil {
-		return 0, 0
-	}
-	var file unix.Stat_t
-	if unix.Fstat(int(j.file.Fd()), &file) != nil {
-		return 0, 0
-	}
-	grow := max(j.opt.MaxBytes-used, 0)
-	var disk unix.Statfs_t
-	if unix.Fstatfs(int(j.file.Fd()), &disk) == nil {
-		backed := max(int64(file.Blocks)*512-used, 0)
-		grow = min(grow, backed+int64(disk.Bavail)*int64(disk.Bsize))
-	}
-	pages := grow/boltfile.PageSize + freePages - reservePages - 8 - min(freePages, maxFreelist)*8/boltfile.PageSize
-	return file.Size, max(pages, 0) * boltfile.PageSize * 7 / 8 // pages are never quite full
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"presence/gatewayd/internal/journal/boltfile"
 	"presence/gatewayd/internal/presence"
 )
@@ -17,7 +19,7 @@ type Stats struct {
 	OldestPending presence.Reading // of the oldest of them; zero if there is none
 	Events        int64            // in the file
 	Bytes         int64            // of the file
-	FreeBytes     int64            // of events that can still be taken, see Journal.freeBytes
+	FreeBytes     int64            // of events that can still be taken (see freeBytes)
 	Waiting       int              // patient events that are not durable yet
 	Full          bool             // something found no room, and there is none yet
 	Refusing      bool             // the last tap found none, and there is none yet
@@ -150,4 +152,28 @@ func (l *latencies) quantiles() (p50, p99 time.Duration) {
 	sorted := slices.Clone(l.ring[:n])
 	slices.Sort(sorted)
 	return sorted[(n-1)/2], sorted[(n-1)*99/100]
+}
+
+// freeBytes returns the size of the file, and how many bytes of events the journal can
+// still take without giving up any other event, delivered or not. Bytes are counted as
+// events lie in the file, some 60 bytes more each than their content. Both MaxBytes
+// and the disk bound them, and the reserve is not part of them.
+func (j *Journal) freeBytes(used, freePages int64) (size, free int64) {
+	j.using.RLock()
+	defer j.using.RUnlock()
+	if j.file == nil {
+		return 0, 0
+	}
+	var file unix.Stat_t
+	if unix.Fstat(int(j.file.Fd()), &file) != nil {
+		return 0, 0
+	}
+	grow := max(j.opt.MaxBytes-used, 0)
+	var disk unix.Statfs_t
+	if unix.Fstatfs(int(j.file.Fd()), &disk) == nil {
+		backed := max(int64(file.Blocks)*512-used, 0)
+		grow = min(grow, backed+int64(disk.Bavail)*int64(disk.Bsize))
+	}
+	pages := grow/boltfile.PageSize + freePages - reservePages - 8 - min(freePages, maxFreelist)*8/boltfile.PageSize
+	return file.Size, max(pages, 0) * boltfile.PageSize * 7 / 8 // pages are never quite full
 }

@@ -69,7 +69,7 @@ func (w *writer) thin(scan *int) (bool, error) {
 }
 
 // nextPass begins anew at the oldest waiting event, if that may win something.
-func (w *writer) nextPass(p place) bool {
+func (w *writer) nextPass(p snapshot) bool {
 	t := &w.thinned
 	switch {
 	case t.level+1 < len(thinWindows):
@@ -171,9 +171,9 @@ func (w *writer) victims(which, most int) ([]victim, error) {
 	return victims, nil
 }
 
-// noteYield notes that events which waited for delivery go for want of room. The
+// setYielded notes that events which waited for delivery go for want of room. The
 // caller holds the mutex.
-func (j *Journal) noteYield() {
+func (j *Journal) setYielded() {
 	now := j.opt.Now()
 	j.yielded = &now
 }
@@ -221,7 +221,7 @@ func (w *writer) removeWaiting(victims []victim) (int, error) {
 		}
 		j.mu.Lock()
 		before := j.yielded
-		j.noteYield() // goes to the disk with what it is about
+		j.setYielded() // goes to the disk with what it is about
 		j.mu.Unlock()
 		if err = w.commit(c); err == nil {
 			j.opt.Log.Warn("no room: waiting events were removed", "events", len(victims),

@@ -25,16 +25,16 @@ type writer struct {
 	j       *Journal
 	attempt uint32 // counts commits, failed ones too
 
-	tailBytes int    // in the bucket tail; negative: not known
-	crowded   bool   // delivered events must go, however young they are
-	noted     losses // what the file says is lost and not named yet
-	unnotable bool   // it could not be brought up to date
+	tailBytes   int    // in the bucket tail; negative: not known
+	crowded     bool   // delivered events must go, however young they are
+	savedLost   losses // what the file says is lost and not named yet
+	lostUnsaved bool   // it could not be brought up to date
 
 	retry     time.Time // patient events wait until then
 	nextPrune time.Time
 
-	backed     int64 // the file has blocks up to here
-	unbackable bool  // the file system cannot say
+	allocated      int64 // the file has blocks up to here
+	cannotAllocate bool  // the file system cannot say
 
 	thinned thinning
 	evicted evicting
@@ -91,7 +91,7 @@ func (w *writer) run() {
 		case b.exchange != nil:
 			b.exchange.done <- w.exchange(b.exchange.copy)
 		case b.tidy:
-			w.tidy(time.Now())
+			w.pruneIdle(time.Now())
 		case b.probe:
 			w.probe()
 		default:
@@ -222,7 +222,7 @@ func (w *writer) account(b batch, outcomes []outcome, err error) {
 	j.mu.Lock()
 	q := &j.queue
 	q.taken = 0
-	q.settle(b.ride, nil)
+	q.removeFirst(b.ride, nil)
 	if err == nil {
 		// Notes live off the reserve: that they found room says nothing.
 		if b.probe || b.ride > 0 || len(b.urgent) > 0 {
@@ -253,11 +253,11 @@ func (w *writer) account(b batch, outcomes []outcome, err error) {
 		for _, it := range q.patient {
 			q.lost.add(it)
 		}
-		q.settle(len(q.patient), err)
+		q.removeFirst(len(q.patient), err)
 	}
 	q.answerFlushes(err)
 	j.mu.Unlock()
-	w.noteLost()
+	w.saveLost()
 }
 
 // refuseRest answers who still waits at the end.
@@ -279,7 +279,7 @@ func (w *writer) refuseRest() {
 	if x := j.queue.exchange; x != nil {
 		x.done <- err
 	}
-	j.queue.settle(len(j.queue.patient), err)
+	j.queue.removeFirst(len(j.queue.patient), err)
 }
 
 // store makes room and commits. It returns the position of the first item.

@@ -90,7 +90,7 @@ func (m *memory) Next(ctx context.Context, after uint64, most int) ([]presence.E
 
 func (m *memory) Stream() presence.ID { return stream }
 
-func (m *memory) Place(of presence.ID, seq uint64) (uint64, bool) {
+func (m *memory) PositionOf(of presence.ID, seq uint64) (uint64, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if seq == 0 || seq > uint64(len(m.entries)) {
@@ -139,7 +139,7 @@ func (m *memory) Sent() uint64 {
 	return m.sent
 }
 
-func (m *memory) NoteSent(pos uint64) {
+func (m *memory) SetSent(pos uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sent = max(m.sent, pos)
@@ -151,7 +151,7 @@ func (m *memory) Unanswered() uint64 {
 	return m.silent
 }
 
-func (m *memory) NoteUnanswered(pos uint64) {
+func (m *memory) SetUnanswered(pos uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.silent = pos

@@ -43,7 +43,7 @@ func (n *notebook) FinalUpto() uint64 { return n.now.finalUpto }
 
 func (n *notebook) SetFinalUpto(pos uint64) { n.now.finalUpto = max(n.now.finalUpto, pos) }
 
-func (n *notebook) Place(presence.ID, uint64) (uint64, bool) { return 0, false }
+func (n *notebook) PositionOf(presence.ID, uint64) (uint64, bool) { return 0, false }
 
 func (n *notebook) Save(string, []byte) error { return nil }
 
@@ -53,11 +53,11 @@ func (n *notebook) Oldest() uint64 { return 1 }
 
 func (n *notebook) Sent() uint64 { return 0 }
 
-func (n *notebook) NoteSent(uint64) {}
+func (n *notebook) SetSent(uint64) {}
 
 func (n *notebook) Unanswered() uint64 { return 0 }
 
-func (n *notebook) NoteUnanswered(uint64) {}
+func (n *notebook) SetUnanswered(uint64) {}
 
 func (n *notebook) Next(_ context.Context, after uint64, most int) ([]presence.Entry, error) {
 	rest := n.entries[after:]

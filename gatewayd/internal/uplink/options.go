@@ -28,22 +28,22 @@ type Journal interface {
 	// a note, nil if there is none of that name.
 	Save(name string, data []byte) error
 	Load(name string) ([]byte, error)
-	// Place is the position that an event has or had: the event itself may be gone by
+	// PositionOf is the position that an event has or had: the event itself may be gone by
 	// now. It is false if there never was such an event, or if nothing of its stream is
 	// left.
-	Place(stream presence.ID, seq uint64) (pos uint64, found bool)
+	PositionOf(stream presence.ID, seq uint64) (pos uint64, found bool)
 	// Oldest is the oldest position.
 	Oldest() uint64
 	// Sent is the newest position that is known to have been sent.
 	Sent() uint64
-	// NoteSent notes that position. It becomes durable with some later commit, so that
+	// SetSent sets that position. It becomes durable with some later commit, so that
 	// after a crash more may have been sent than is known.
-	NoteSent(pos uint64)
+	SetSent(pos uint64)
 	// Unanswered is the position up to which the broker has acknowledged everything
 	// while the city did not answer to what went again; 0 if it did.
 	Unanswered() uint64
-	// NoteUnanswered notes that position, which becomes durable like that of NoteSent.
-	NoteUnanswered(pos uint64)
+	// SetUnanswered sets that position, which becomes durable like that of SetSent.
+	SetUnanswered(pos uint64)
 
 	// Revisions returns the saved revisions of the events from..to, by position.
 	Revisions(from, to uint64) (map[uint64]presence.Revision, error)

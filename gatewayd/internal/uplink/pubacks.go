@@ -60,7 +60,7 @@ func (c *collector) account() {
 	case c.to == 0:
 	case c.u.opt.Receipts:
 		c.u.ledger.awaitReceipt(c.from, c.to, time.Now())
-		c.u.opt.Journal.NoteUnanswered(c.u.ledger.unanswered())
+		c.u.opt.Journal.SetUnanswered(c.u.ledger.unanswered())
 	default:
 		c.u.delivered(c.to)
 	}

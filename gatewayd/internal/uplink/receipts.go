@@ -42,7 +42,7 @@ func (u *Uplink) receipt(payload []byte, live bool) error {
 			return fmt.Errorf("receipt %w", err)
 		}
 	}
-	pos, found := u.opt.Journal.Place(r.Stream, r.Upto)
+	pos, found := u.opt.Journal.PositionOf(r.Stream, r.Upto)
 	if !found {
 		return fmt.Errorf("receipt for %s-%d, which is not in the journal", r.Stream, r.Upto)
 	}
@@ -51,7 +51,7 @@ func (u *Uplink) receipt(payload []byte, live bool) error {
 		return fmt.Errorf("receipt for %s-%d, which was not sent yet", r.Stream, r.Upto)
 	}
 	u.received(u.ledger.receive(r.Stream, min(pos, sent), live))
-	u.opt.Journal.NoteUnanswered(u.ledger.unanswered())
+	u.opt.Journal.SetUnanswered(u.ledger.unanswered())
 	if pos > sent {
 		return fmt.Errorf("receipt for %s-%d, which is not known to have been sent: it counts only up to what was", r.Stream, r.Upto)
 	}

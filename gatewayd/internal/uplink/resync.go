@@ -86,7 +86,7 @@ func (u *Uplink) resync(_ context.Context, args json.RawMessage) (json.RawMessag
 	if len(missing) > 0 {
 		return nil, fmt.Errorf(`args: missing %s: want {"stream","seq"}, the first event that is to come again`, strings.Join(missing, " and "))
 	}
-	pos, found := u.opt.Journal.Place(from.Stream, from.Seq)
+	pos, found := u.opt.Journal.PositionOf(from.Stream, from.Seq)
 	if !found {
 		return nil, fmt.Errorf("%s-%d is not in the journal", from.Stream, from.Seq)
 	}

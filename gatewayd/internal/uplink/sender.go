@@ -133,7 +133,7 @@ func (s *sender) sendNew(ctx context.Context, entries []presence.Entry) error {
 		return err
 	}
 	err = s.publishAll(ctx, rest, all, sent{why: forDelivery, first: true})
-	u.opt.Journal.NoteSent(u.ledger.sentUpto())
+	u.opt.Journal.SetSent(u.ledger.sentUpto())
 	return err
 }
 
