@@ -19,15 +19,15 @@ import (
 )
 
 // daemonOf finds the running daemon of a configuration.
-func daemonOf(c *cli) (*control.Client, error) {
+func daemonOf(file configFile) (*control.Client, error) {
 	// Whoever may ask the daemon need not be able to read the badge key, and the
 	// configuration may be in the middle of being changed.
-	gateway, err := config.Basics(c.Config)
+	gateway, err := config.Basics(string(file))
 	if err != nil {
 		return nil, err
 	}
 	d, err := control.Dial(gateway.StateDir)
-	return d, elsewhere(c.Config, gateway.StateDir, err)
+	return d, elsewhere(string(file), gateway.StateDir, err)
 }
 
 // elsewhere adds to an error of a gateway that was looked for in vain that it may

@@ -15,12 +15,12 @@ type badgeCmd struct {
 
 // Run prints the identity under which the city knows a card: whoever looks a
 // badge up in events, or writes a roster by hand, needs it.
-func (b badgeCmd) Run(c *cli, con console) error {
+func (b badgeCmd) Run(file configFile, con console) error {
 	uid, err := parseUID(b.UID)
 	if err != nil {
 		return usageError{err}
 	}
-	cfg, err := config.LoadOnly(c.Config)
+	cfg, err := config.LoadOnly(string(file))
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,8 @@ import (
 type checkCmd struct{}
 
 // Run reads the configuration as the daemon would, and all files that it names.
-func (checkCmd) Run(c *cli, con console) error {
-	cfg, err := config.Check(c.Config)
+func (checkCmd) Run(file configFile, con console) error {
+	cfg, err := config.Check(string(file))
 	if err != nil {
 		return err
 	}
@@ -23,7 +23,7 @@ func (checkCmd) Run(c *cli, con console) error {
 		return problems
 	}
 	fmt.Fprintf(con.out, "%s: ok (gateway %s of %s, %s, %s)\n",
-		c.Config, cfg.Gateway.ID, cfg.Gateway.Dinas, countOf(len(cfg.Readers), "reader"), countOf(len(cfg.Receivers), "receiver"))
+		file, cfg.Gateway.ID, cfg.Gateway.Dinas, countOf(len(cfg.Readers), "reader"), countOf(len(cfg.Receivers), "receiver"))
 	return nil
 }
 

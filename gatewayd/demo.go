@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/demo"
+	"presence/gatewayd/internal/gateway"
 	"presence/gatewayd/internal/terminal"
 )
 
@@ -20,7 +21,7 @@ func (c demoCmd) Run(ctx context.Context, con console) error {
 	if c.For < 0 {
 		return usageError{fmt.Errorf("--for %s: want 0 or more", c.For)}
 	}
-	tuneMemory()
+	gateway.LimitMemory()
 	err := demo.Run(ctx, demo.Options{Length: c.For, Out: con.out, Palette: terminal.PaletteFor(con.out), Exit: os.Exit})
 	if errors.Is(err, demo.ErrFailed) { // it has printed what came out
 		return exitStatus(exitFailed)

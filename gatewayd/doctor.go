@@ -39,11 +39,11 @@ type diagnosis struct {
 }
 
 // Run examines this machine and its configuration.
-func (d doctorCmd) Run(ctx context.Context, c *cli, con console) error {
+func (d doctorCmd) Run(ctx context.Context, file configFile, con console) error {
 	if d.Gain {
-		return d.sweepGains(ctx, c.Config, con)
+		return d.sweepGains(ctx, string(file), con)
 	}
-	found, err := examine(ctx, c.Config)
+	found, err := examine(ctx, string(file))
 	if err != nil {
 		return err
 	}

@@ -61,9 +61,9 @@ func (e exportCmd) wanted(now time.Time, loc *time.Location) (x export.Request, 
 
 // Run prints the journal's events, oldest first: through the daemon where it
 // runs, else out of the file.
-func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
+func (e exportCmd) Run(ctx context.Context, file configFile, con console) error {
 	// Members of the gateway's group may ask, but not read its keys.
-	gateway, err := config.Basics(c.Config)
+	gateway, err := config.Basics(string(file))
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (e exportCmd) Run(ctx context.Context, c *cli, con console) error {
 	if !errors.Is(err, control.ErrNotRunning) {
 		return err
 	}
-	cfg, err := config.LoadOnly(c.Config)
+	cfg, err := config.LoadOnly(string(file))
 	if err != nil {
 		return err
 	}

@@ -29,8 +29,8 @@ type forgetCmd struct {
 }
 
 // Run removes a person's records for good, through the daemon where it runs.
-func (f forgetCmd) Run(ctx context.Context, c *cli, con console) error {
-	cfg, err := config.LoadOnly(c.Config)
+func (f forgetCmd) Run(ctx context.Context, file configFile, con console) error {
+	cfg, err := config.LoadOnly(string(file))
 	if err != nil {
 		return err
 	}

@@ -17,13 +17,7 @@ import (
 	"presence/config"
 )
 
-// The exit codes of the contract.
-const (
-	exitDone   = 0
-	exitFailed = 1 // at run time
-	exitUsage  = 2 // wrong usage or wrong configuration
-)
-
+// cli is the command line, as kong reads it: the flags of all commands, and the commands.
 type cli struct {
 	Config string `help:"The configuration file." default:"/etc/gatewayd/gatewayd.toml" placeholder:"FILE"`
 
@@ -43,16 +37,6 @@ type cli struct {
 	Version     versionCmd     `cmd:"" help:"Print version, commit and Go version."`
 	Manual      manualCmd      `cmd:"" hidden:""`
 }
-
-// console is where a command talks to its user.
-type console struct {
-	out, err io.Writer
-}
-
-// usageError marks what the user can mend by calling or configuring otherwise.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -74,25 +58,6 @@ func command(ctx context.Context, args []string, con console) int {
 	return code
 }
 
-// output remembers that something could not be printed: a command that prints a
-// few lines need not look at each.
-type output struct {
-	io.Writer
-	err error
-}
-
-// Unwrap is where it prints to: for whoever looks whether that is a terminal.
-func (o *output) Unwrap() io.Writer { return o.Writer }
-
-// Write implements io.Writer.
-func (o *output) Write(p []byte) (int, error) {
-	n, err := o.Writer.Write(p)
-	if err != nil && o.err == nil {
-		o.err = err
-	}
-	return n, err
-}
-
 // run parses and runs one command line and returns the exit code, as if all could
 // be printed.
 func run(ctx context.Context, args []string, con console, out *output) int {
@@ -105,7 +70,7 @@ func run(ctx context.Context, args []string, con console, out *output) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(con, &c),
+		kong.Bind(con),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(readDuration)),
 		kong.Vars{"cards": cardNames()},
 	)
@@ -123,7 +88,7 @@ func run(ctx context.Context, args []string, con console, out *output) int {
 		fmt.Fprintf(con.err, "gatewayd: %v; see gatewayd --help\n", err)
 		return exitUsage
 	}
-	return exitCode(parsed.Run(), con.err)
+	return exitCode(parsed.Run(configFile(c.Config)), con.err)
 }
 
 // readDuration reads a flag's length of time as the configuration does, with
@@ -164,8 +129,3 @@ func exitCode(err error, w io.Writer) int {
 	}
 	return exitFailed
 }
-
-// exitStatus is the outcome of a command that has said everything already.
-type exitStatus int
-
-func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }

@@ -40,7 +40,7 @@ func cardNames() string {
 }
 
 // Run taps and prints one JSON line per card as soon as its answer is known.
-func (t simTapCmd) Run(ctx context.Context, c *cli, con console) error {
+func (t simTapCmd) Run(ctx context.Context, file configFile, con console) error {
 	tap := sim.Tap{Reader: t.Reader, UIDs: t.UID, Card: t.Card, Hold: t.Hold, Count: t.Count, Every: t.Every}
 	if err := tap.Check(); err != nil {
 		return usageError{err}
@@ -48,7 +48,7 @@ func (t simTapCmd) Run(ctx context.Context, c *cli, con console) error {
 	if t.Count < 1 {
 		return usageError{fmt.Errorf("count %d: want at least 1", t.Count)}
 	}
-	body, err := postTap(ctx, c, tap)
+	body, err := postTap(ctx, file, tap)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (t simTapCmd) Run(ctx context.Context, c *cli, con console) error {
 		if len(rest) == 0 {
 			break
 		}
-		body, err = afterReload(ctx, func() (io.ReadCloser, error) { return postTap(ctx, c, rest[0]) })
+		body, err = afterReload(ctx, func() (io.ReadCloser, error) { return postTap(ctx, file, rest[0]) })
 		if err != nil {
 			return err
 		}
@@ -117,8 +117,8 @@ func (p *tapping) read(body io.ReadCloser) (done []sim.Result, reloads bool, err
 }
 
 // postTap asks the daemon for a tap.
-func postTap(ctx context.Context, c *cli, tap sim.Tap) (io.ReadCloser, error) {
-	d, err := daemonOf(c)
+func postTap(ctx context.Context, file configFile, tap sim.Tap) (io.ReadCloser, error) {
+	d, err := daemonOf(file)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +131,8 @@ type simReaderCmd struct {
 }
 
 // Run breaks or mends the reader.
-func (r simReaderCmd) Run(ctx context.Context, c *cli) error {
-	return tell(ctx, c, "/sim/reader", sim.ReaderFault{Reader: r.Reader, Fault: r.Fault})
+func (r simReaderCmd) Run(ctx context.Context, file configFile) error {
+	return tell(ctx, file, "/sim/reader", sim.ReaderFault{Reader: r.Reader, Fault: r.Fault})
 }
 
 type simClockCmd struct {
@@ -141,13 +141,13 @@ type simClockCmd struct {
 }
 
 // Run sets the clock.
-func (s simClockCmd) Run(ctx context.Context, c *cli) error {
-	return tell(ctx, c, "/sim/clock", sim.ClockState{Synced: s.Synced, Offset: s.Offset})
+func (s simClockCmd) Run(ctx context.Context, file configFile) error {
+	return tell(ctx, file, "/sim/clock", sim.ClockState{Synced: s.Synced, Offset: s.Offset})
 }
 
 // tell posts a request that is answered by nothing.
-func tell[T any](ctx context.Context, c *cli, path string, request T) error {
-	d, err := daemonOf(c)
+func tell[T any](ctx context.Context, file configFile, path string, request T) error {
+	d, err := daemonOf(file)
 	if err != nil {
 		return err
 	}

@@ -16,8 +16,8 @@ type statusCmd struct {
 }
 
 // Run asks the daemon and prints its health.
-func (s statusCmd) Run(ctx context.Context, c *cli, con console) error {
-	d, err := daemonOf(c)
+func (s statusCmd) Run(ctx context.Context, file configFile, con console) error {
+	d, err := daemonOf(file)
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,8 @@ import (
 type verifyCmd struct{}
 
 // Run checks every record: through the daemon where it runs, else in the file.
-func (verifyCmd) Run(ctx context.Context, c *cli, con console) error {
-	gateway, err := config.Basics(c.Config)
+func (verifyCmd) Run(ctx context.Context, file configFile, con console) error {
+	gateway, err := config.Basics(string(file))
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func (verifyCmd) Run(ctx context.Context, c *cli, con console) error {
 	case errors.Is(err, control.ErrNotRunning):
 		var r journal.Report
 		if r, err = journal.Verify(ctx, configured.JournalIn(gateway.StateDir)); err != nil {
-			return elsewhere(c.Config, gateway.StateDir, noJournal(gateway.StateDir, err))
+			return elsewhere(string(file), gateway.StateDir, noJournal(gateway.StateDir, err))
 		}
 		damaged = !r.Whole()
 		_, err = io.WriteString(con.out, r.String())

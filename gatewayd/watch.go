@@ -14,9 +14,9 @@ import (
 type watchCmd struct{}
 
 // Run prints what happens until it is interrupted.
-func (watchCmd) Run(ctx context.Context, c *cli, con console) error {
+func (watchCmd) Run(ctx context.Context, file configFile, con console) error {
 	ask := func() (io.ReadCloser, error) {
-		d, err := daemonOf(c)
+		d, err := daemonOf(file)
 		if err != nil {
 			return nil, err
 		}
