@@ -59,7 +59,7 @@ func TestHungReaderStopsTheWatchdogsFeeding(t *testing.T) {
 	}
 	// It stops all the same when it is asked to.
 	g.stop()
-	if log := g.log.String(); !strings.Contains(log, `task="reader door"`) || !strings.Contains(log, "left behind what does not end: reader door") {
+	if log := g.log.String(); !strings.Contains(log, `task="reader door"`) || !strings.Contains(log, "(*Door).Run") || !strings.Contains(log, "left behind what does not end: reader door") {
 		t.Errorf("the log does not say what hung:\n%s", log)
 	}
 	if out := g.must("verify"); !strings.Contains(out, "journal: ok") {

@@ -57,12 +57,13 @@ func (s *Service) Run(ctx context.Context, cfg *config.Config) error {
 }
 
 // open opens a gateway, and tells the service manager how long that may take.
-func (s *Service) open(cfg *config.Config, with Options) (*Gateway, error) {
+func (s *Service) open(cfg *config.Config, with Options) (g *Gateway, err error) {
 	opening := s.Systemd.Pulse("opening")
 	opening.Beat(openPatience)
 	defer opening.Beat(-1)
 	with.Systemd = s.Systemd
-	return New(cfg, s.Log, with)
+	supervise.Mark(context.Background(), "opening", func(context.Context) { g, err = New(cfg, s.Log, with) })
+	return g, err
 }
 
 // successor is the gateway that takes the place of one that runs.

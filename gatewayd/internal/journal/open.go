@@ -1,12 +1,14 @@
 package journal
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"os"
+	"runtime/pprof"
 	"time"
 
 	"github.com/google/uuid"
@@ -138,7 +140,8 @@ func (j *Journal) use(f *os.File) error {
 	if err != nil {
 		return errors.Join(err, j.release())
 	}
-	go w.run()
+	// A profile, and the log of a task that hangs, call it by the name of its pulse.
+	go pprof.Do(context.Background(), pprof.Labels("task", "journal"), func(context.Context) { w.run() })
 	return nil
 }
 

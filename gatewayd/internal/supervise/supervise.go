@@ -40,7 +40,8 @@ func guarded(ctx context.Context, t Task) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	if err := t.Run(ctx); err != nil {
+	Mark(ctx, t.Name, func(ctx context.Context) { err = t.Run(ctx) })
+	if err != nil {
 		return err
 	}
 	return errors.New("returned early")

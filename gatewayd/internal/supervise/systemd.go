@@ -245,7 +245,8 @@ func (s *Systemd) Watch(ctx context.Context) {
 	}
 }
 
-// lives reports whether no pulse is overdue and no task hopeless, and logs each change.
+// lives reports whether no pulse is overdue and no task hopeless, and logs each change:
+// of a task that hangs, once, where it stands.
 func (s *Systemd) lives() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -256,7 +257,7 @@ func (s *Systemd) lives() bool {
 		hangs := late > s.interval/2
 		switch {
 		case hangs && !p.hanging:
-			s.log.Error("task hangs, the watchdog is not fed any more", "task", p.name, "overdue", late.Round(time.Millisecond))
+			s.log.Error("task hangs, the watchdog is not fed any more", "task", p.name, "overdue", late.Round(time.Millisecond), "stack", stack(p.name))
 		case !hangs && p.hanging:
 			s.log.Info("task goes on", "task", p.name)
 		}
