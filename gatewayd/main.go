@@ -51,16 +51,16 @@ func main() {
 func command(ctx context.Context, args []string, con console) int {
 	out := &output{Writer: con.out}
 	con.out = out
-	code := run(ctx, args, con, out)
+	code := dispatch(ctx, args, con, out)
 	if code == exitDone && out.err != nil {
 		return exitCode(fmt.Errorf("print output: %w", out.err), con.err)
 	}
 	return code
 }
 
-// run parses and runs one command line and returns the exit code, as if all could
+// dispatch parses and runs one command line and returns the exit code, as if all could
 // be printed.
-func run(ctx context.Context, args []string, con console, out *output) int {
+func dispatch(ctx context.Context, args []string, con console, out *output) int {
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c,

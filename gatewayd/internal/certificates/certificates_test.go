@@ -5,12 +5,13 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"os"
+	"testing"
+	"time"
+
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/certificates"
 	"presence/gatewayd/internal/uplink"
-	"testing"
-	"time"
 )
 
 func TestCertificatesAreJudgedByTheLatestThatIsCertain(t *testing.T) {

@@ -106,7 +106,7 @@ func (g *Gateway) info() []byte {
 		Boot: g.time.Now().Boot, Session: g.session, Stream: g.journal.Stream(),
 		ConfigDigest: g.cfg.Digest, Schema: 1, Simulated: g.cfg.Simulated(),
 		BadgeKey: configured.Badges(g.cfg).Fingerprint(),
-		Readers: []presence.InfoReader{}, Receivers: []presence.InfoReceiver{},
+		Readers:  []presence.InfoReader{}, Receivers: []presence.InfoReceiver{},
 	}
 	for _, r := range g.cfg.Readers {
 		i.Readers = append(i.Readers, presence.InfoReader{Name: r.Name, Chip: r.Chip, Bus: r.Bus})
