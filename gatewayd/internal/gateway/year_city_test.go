@@ -76,7 +76,7 @@ func (tr *truth) deliverEarly(id presence.ID, seq uint64, at time.Time, t *tap) 
 		got.at, got.tap = at, t
 		if e := got.early; e != nil {
 			got.early = nil
-			tr.judgeTime(*e, got)
+			tr.checkTime(*e, got)
 		}
 		if t != nil {
 			delete(tr.waiting, t.id)
@@ -122,7 +122,7 @@ func (tr *truth) cityGets(payload []byte) {
 		got.early = &e
 		return
 	}
-	tr.judgeTime(e, got)
+	tr.checkTime(e, got)
 }
 
 // first takes an event that the city did not have.
@@ -183,9 +183,9 @@ func (tr *truth) complete(id presence.ID, s *stream) {
 	}
 }
 
-// judgeTime holds what an event says of its time against the truth. Times are
+// checkTime holds what an event says of its time against the truth. Times are
 // printed in milliseconds.
-func (tr *truth) judgeTime(e cityEvent, got *told) {
+func (tr *truth) checkTime(e cityEvent, got *told) {
 	if t := got.tap; t != nil {
 		delete(tr.waiting, t.id)
 		if t.badge != e.Badge {

@@ -55,130 +55,21 @@ func (w *world) session(p plan, s session, check func(), flood bool) {
 		time.Sleep(w.between(8*time.Second, 20*time.Second))
 		w.start()
 	}
-	began := w.now()
-	var acts []act
-	add := func(at time.Time, do func()) {
-		if at.After(began) && at.Before(s.off) {
-			acts = append(acts, act{at, do})
-		}
-	}
-	span := s.off.Sub(began)
-	if span <= 0 {
-		span = time.Minute
-	}
-	somewhen := func() time.Time { return began.Add(w.between(time.Minute, span)) }
-
-	// Time.
-	if w.machine.first.IsZero() {
-		switch c := w.rng.IntN(20); {
-		case flood, c < 14:
-			add(began.Add(w.between(5*time.Second, time.Minute)), w.sync)
-		case c < 17:
-			add(began.Add(w.between(span/20, span/2)), w.sync)
-		}
-	}
-	for at := began.Add(17 * time.Minute); at.Before(s.off); at = at.Add(34 * time.Minute) {
-		add(at, func() {
-			if w.machine.synced {
-				w.machine.ntp(w.between(-10*time.Millisecond, 10*time.Millisecond))
-			}
-		})
-	}
-	if w.chance(p.faults / 4) {
-		at, by := somewhen(), w.between(-3*time.Hour, 3*time.Hour)
-		add(at, func() { w.machine.jump(by) })
-		if w.one(2) {
-			add(at.Add(w.between(20*time.Second, span/3)), w.sync)
-		}
-	}
-
-	// People and tags.
-	people := p.badges
-	if !s.working {
-		people = 2
-	}
-	for b := range people {
-		if !w.chance(900) {
-			continue
-		}
-		badge := b
-		add(somewhen(), func() { w.tap(badge) })
-	}
-	for tag := range p.tags {
-		at := began.Add(w.between(time.Minute, time.Minute+p.every))
-		for i := 0; at.Before(s.off); i++ {
-			add(at, func() { w.hearTag(tag, i) })
-			at = at.Add(p.every)
-		}
-	}
-
-	// Faults.
-	fault := func(do func(at time.Time)) {
-		if w.chance(p.faults) {
-			do(somewhen())
-		}
-	}
-	short := func() time.Duration { return w.between(20*time.Second, max(span/8, 40*time.Second)) }
-	for _, why := range []error{card.ErrDeaf, card.ErrBusDead} {
-		fault(func(at time.Time) {
-			add(at, func() { w.readerFault(why) })
-			heal := at.Add(short())
-			if w.one(6) {
-				heal = s.off // and into the next session
-			}
-			add(heal, func() { w.readerFault(nil) })
-		})
-	}
-	if w.door.fault != nil {
-		add(somewhen(), func() { w.readerFault(nil) })
-	}
-	fault(func(at time.Time) {
-		add(at, func() { w.door.change(func() { w.door.noisy += 1 + w.rng.IntN(3) }) })
-	})
-	fault(func(at time.Time) {
-		add(at, func() { w.unplug(true) })
-		add(at.Add(short()), func() { w.unplug(false) })
-	})
-	if w.yard.gone {
-		add(somewhen(), func() { w.unplug(false) })
-	}
-	fault(func(at time.Time) {
-		add(at, w.noise)
-	})
-	if !w.flooded {
-		fault(func(at time.Time) {
-			add(at, func() { w.line.set(false, false) })
-			add(at.Add(short()), func() { w.line.set(true, false) })
-		})
-		fault(func(at time.Time) {
-			add(at, func() { w.line.set(true, true) })
-			add(at.Add(short()), func() { w.line.set(true, false) })
-		})
-		if w.one(4) || !w.line.up {
-			add(began.Add(span*9/10), func() { w.line.set(true, false) })
-		}
-	}
-	fault(func(at time.Time) { add(at, func() { w.restart(false) }) })
-	fault(func(at time.Time) { add(at, func() { w.restart(true) }) })
-	fault(func(at time.Time) { add(at, w.tapAcrossCrash) })
-
-	// Looks.
+	d := &diary{world: w, plan: p, began: w.now(), off: s.off, span: max(s.off.Sub(w.now()), time.Minute)}
+	d.planTime(flood)
+	d.planVisits(s.working)
+	d.planTags()
+	d.planHardwareFaults()
+	d.planLineFaults()
+	d.planRestarts()
 	for range 3 {
-		add(somewhen(), w.checkHealth)
+		d.add(d.somewhen(), w.checkHealth)
 	}
 	if !flood {
-		add(began.Add(span*6/10), check)
-		add(began.Add(span*95/100), check)
+		d.add(d.began.Add(d.span*6/10), check)
+		d.add(d.began.Add(d.span*95/100), check)
 	}
-
-	slices.SortStableFunc(acts, func(a, b act) int { return a.at.Compare(b.at) })
-	for _, a := range acts {
-		if d := a.at.Sub(w.now()); d > 0 {
-			time.Sleep(d)
-		}
-		a.do()
-		synctest.Wait()
-	}
+	d.live()
 	w.until(s.off)
 	w.checkHealth()
 	if flood {
@@ -188,6 +79,149 @@ func (w *world) session(p plan, s session, check func(), flood bool) {
 		return
 	}
 	w.powerOff(w.one(3))
+}
+
+// diary is what is to happen while the power is on.
+type diary struct {
+	*world
+	plan
+	began, off time.Time
+	span       time.Duration
+	acts       []act
+}
+
+// add lets something happen at an instant, if the power is on then.
+func (d *diary) add(at time.Time, do func()) {
+	if at.After(d.began) && at.Before(d.off) {
+		d.acts = append(d.acts, act{at, do})
+	}
+}
+
+// fault lets something happen with the chance of a fault.
+func (d *diary) fault(do func(at time.Time)) {
+	if d.chance(d.faults) {
+		do(d.somewhen())
+	}
+}
+
+func (d *diary) somewhen() time.Time { return d.began.Add(d.between(time.Minute, d.span)) }
+
+// short is for how long a fault lasts.
+func (d *diary) short() time.Duration {
+	return d.between(20*time.Second, max(d.span/8, 40*time.Second))
+}
+
+// live lets all of it happen.
+func (d *diary) live() {
+	slices.SortStableFunc(d.acts, func(a, b act) int { return a.at.Compare(b.at) })
+	for _, a := range d.acts {
+		time.Sleep(max(0, a.at.Sub(d.now())))
+		a.do()
+		synctest.Wait()
+	}
+}
+
+// planTime plans when a time server answers, and when somebody types date -s.
+func (d *diary) planTime(flood bool) {
+	if d.machine.first.IsZero() {
+		switch c := d.rng.IntN(20); {
+		case flood, c < 14:
+			d.add(d.began.Add(d.between(5*time.Second, time.Minute)), d.sync)
+		case c < 17:
+			d.add(d.began.Add(d.between(d.span/20, d.span/2)), d.sync)
+		}
+	}
+	for at := d.began.Add(17 * time.Minute); at.Before(d.off); at = at.Add(34 * time.Minute) {
+		d.add(at, func() {
+			if d.machine.synced {
+				d.machine.ntp(d.between(-10*time.Millisecond, 10*time.Millisecond))
+			}
+		})
+	}
+	if d.chance(d.faults / 4) {
+		at, by := d.somewhen(), d.between(-3*time.Hour, 3*time.Hour)
+		d.add(at, func() { d.machine.jump(by) })
+		if d.one(2) {
+			d.add(at.Add(d.between(20*time.Second, d.span/3)), d.sync)
+		}
+	}
+}
+
+// planVisits plans who shows a badge.
+func (d *diary) planVisits(working bool) {
+	people := d.badges
+	if !working {
+		people = 2
+	}
+	for badge := range people {
+		if d.chance(900) {
+			d.add(d.somewhen(), func() { d.tap(badge) })
+		}
+	}
+}
+
+// planTags plans when tags report where they are.
+func (d *diary) planTags() {
+	for tag := range d.tags {
+		at := d.began.Add(d.between(time.Minute, time.Minute+d.every))
+		for i := 0; at.Before(d.off); i++ {
+			d.add(at, func() { d.hearTag(tag, i) })
+			at = at.Add(d.every)
+		}
+	}
+}
+
+// planHardwareFaults plans what happens to reader and receiver, and what ends that
+// began in an earlier session.
+func (d *diary) planHardwareFaults() {
+	for _, why := range []error{card.ErrDeaf, card.ErrBusDead} {
+		d.fault(func(at time.Time) {
+			d.add(at, func() { d.readerFault(why) })
+			heal := at.Add(d.short())
+			if d.one(6) {
+				heal = d.off // and into the next session
+			}
+			d.add(heal, func() { d.readerFault(nil) })
+		})
+	}
+	if d.door.fault != nil {
+		d.add(d.somewhen(), func() { d.readerFault(nil) })
+	}
+	d.fault(func(at time.Time) {
+		d.add(at, func() { d.door.change(func() { d.door.noisy += 1 + d.rng.IntN(3) }) })
+	})
+	d.fault(func(at time.Time) {
+		d.add(at, func() { d.unplug(true) })
+		d.add(at.Add(d.short()), func() { d.unplug(false) })
+	})
+	if d.yard.gone {
+		d.add(d.somewhen(), func() { d.unplug(false) })
+	}
+	d.fault(func(at time.Time) { d.add(at, d.noise) })
+}
+
+// planLineFaults plans when the line breaks or carries nothing, unless it is down for
+// days anyway.
+func (d *diary) planLineFaults() {
+	if d.flooded {
+		return
+	}
+	for _, silent := range []bool{false, true} {
+		d.fault(func(at time.Time) {
+			d.add(at, func() { d.line.set(silent, silent) })
+			d.add(at.Add(d.short()), func() { d.line.set(true, false) })
+		})
+	}
+	if d.one(4) || !d.line.up {
+		d.add(d.began.Add(d.span*9/10), func() { d.line.set(true, false) })
+	}
+}
+
+// planRestarts plans when the process ends, in peace or not.
+func (d *diary) planRestarts() {
+	d.fault(func(at time.Time) { d.add(at, func() { d.restart(false) }) })
+	d.fault(func(at time.Time) { d.add(at, func() { d.restart(true) }) })
+	d.fault(func(at time.Time) { d.add(at, d.tapAcrossCrash) })
 }
 
 // powerOff ends the boot, in peace or with a power cut.

@@ -35,20 +35,20 @@ func (tr *truth) heard(f *frame) {
 		tr.held = append(tr.held, f)
 		return
 	}
-	tr.judge(f, c)
+	tr.decide(f, c)
 }
 
-// released judges what waited for the time to be known.
+// released decides on what waited for the time to be known.
 func (tr *truth) released() {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	for _, f := range tr.held {
-		tr.judge(f, &tr.w.life.counts)
+		tr.decide(f, &tr.w.life.counts)
 	}
 	tr.held = nil
 }
 
-func (tr *truth) judge(f *frame, c *counts) {
+func (tr *truth) decide(f *frame, c *counts) {
 	if !openAt(f.at.In(tr.w.office)) {
 		c.outside++
 		return

@@ -161,60 +161,60 @@ func (w *world) day(n int) time.Time {
 	return time.Date(y, m, d+n, 0, 0, 0, 0, w.office)
 }
 
+// inspection is what the gateway says of past days, as it is looked at from time to
+// time.
+type inspection struct {
+	*world
+	held      []int64     // memory, every 20 days
+	unchecked []time.Time // days whose sheets are still to be looked at
+}
+
+// checkSheets looks at the sheets of past days but for the last few.
+func (c *inspection) checkSheets(butLast int) {
+	for len(c.unchecked) > butLast && c.sure() {
+		if c.now().Sub(c.unchecked[0]) < c.cfg.Journal.Keep {
+			c.checkSheet(c.unchecked[0])
+		}
+		c.unchecked = c.unchecked[1:]
+	}
+}
+
+// check looks at all that can be looked at on a day; of its first session also at the
+// sheet of a day that is about to be forgotten.
+func (c *inspection) check(n int, first bool) {
+	keep := c.cfg.Journal.Keep
+	// The storm's own account takes room until it is forgotten.
+	stormy := !c.floodFrom.IsZero() && (c.floodTo.IsZero() || c.now().Sub(c.floodTo) < keep+5*24*time.Hour)
+	if n/20 >= len(c.held) && !stormy && c.now().Sub(c.life.since) > 10*time.Minute {
+		c.held = append(c.held, c.memory())
+	}
+	if !c.sure() {
+		return
+	}
+	c.checkLosses()
+	c.checkSheets(1)
+	old := c.day(n).AddDate(0, 0, -int(keep.Hours()/24)+1)
+	calm := c.floodFrom.IsZero() || !c.floodTo.IsZero() && old.After(c.floodTo)
+	if first && n%4 == 0 && !old.Before(c.epoch) && calm {
+		c.checkSheet(old)
+	}
+}
+
 // live lives the whole life and tells how true it was told.
 func (w *world) live(p plan) {
-	var held []int64 // memory, every 20 days
-	var unchecked []time.Time
+	look := &inspection{world: w}
 	staysOn := false
 	for n := range p.days {
 		day := w.day(n)
-		unchecked = append(unchecked, day)
-		if n == p.downFrom {
-			w.floodFrom, w.flooded = day, true
-			w.line.set(false, false)
-		}
-		if n == p.downTo {
-			w.until(day.Add(6 * time.Hour))
-			w.line.set(true, false)
-		}
-		if n == p.brownout && w.life == nil {
-			w.until(day.Add(time.Hour))
-			w.brownout(p.cuts)
-		}
+		look.unchecked = append(look.unchecked, day)
+		w.planned(p, n)
 		for i, s := range w.sessions(p, n, staysOn) {
-			check := func() {
-				// The storm's own account takes room until it is forgotten.
-				stormy := !w.floodFrom.IsZero() && (w.floodTo.IsZero() || w.now().Sub(w.floodTo) < w.cfg.Journal.Keep+5*24*time.Hour)
-				if n/20 >= len(held) && !stormy && w.now().Sub(w.life.since) > 10*time.Minute {
-					held = append(held, w.memory())
-				}
-				if w.sure() {
-					w.checkLosses()
-				}
-				for len(unchecked) > 1 && w.sure() {
-					if w.now().Sub(unchecked[0]) < w.cfg.Journal.Keep {
-						w.checkSheet(unchecked[0])
-					}
-					unchecked = unchecked[1:]
-				}
-				// Once more, shortly before it is forgotten.
-				old := day.AddDate(0, 0, -int(w.cfg.Journal.Keep.Hours()/24)+1)
-				if w.sure() && i == 0 && n%4 == 0 && !old.Before(w.epoch) && (w.floodFrom.IsZero() || !w.floodTo.IsZero() && old.After(w.floodTo)) {
-					w.checkSheet(old)
-				}
-			}
+			check := func() { look.check(n, i == 0) }
 			flood := n == p.downTo-1 && s.last
 			if flood {
 				// What is delivered goes as soon as there is no room: this day's sheet
 				// is looked at while all of it is there.
-				check = func() {
-					for len(unchecked) > 0 && w.sure() {
-						if w.now().Sub(unchecked[0]) < w.cfg.Journal.Keep {
-							w.checkSheet(unchecked[0])
-						}
-						unchecked = unchecked[1:]
-					}
-				}
+				check = func() { look.checkSheets(0) }
 			}
 			w.session(p, s, check, flood)
 			staysOn = s.staysOn
@@ -226,14 +226,31 @@ func (w *world) live(p plan) {
 		if n%30 == 29 && p.days > 30 {
 			tr := w.truth
 			tr.mu.Lock()
-			fmt.Printf("year: day %d: boots=%d taps=%d records=%d heap=%v untrue=%d\n", n+1, tr.booted, tr.total.taps, tr.total.records, held, len(tr.untrue))
+			fmt.Printf("year: day %d: boots=%d taps=%d records=%d heap=%v untrue=%d\n", n+1, tr.booted, tr.total.taps, tr.total.records, look.held, len(tr.untrue))
 			tr.mu.Unlock()
 		}
 	}
 	if w.life != nil {
 		w.halt()
 	}
-	w.report(p, held)
+	w.report(p, look.held)
+}
+
+// planned lets happen what the plan has for the beginning of a day.
+func (w *world) planned(p plan, n int) {
+	day := w.day(n)
+	if n == p.downFrom {
+		w.floodFrom, w.flooded = day, true
+		w.line.set(false, false)
+	}
+	if n == p.downTo {
+		w.until(day.Add(6 * time.Hour))
+		w.line.set(true, false)
+	}
+	if n == p.brownout && w.life == nil {
+		w.until(day.Add(time.Hour))
+		w.brownout(p.cuts)
+	}
 }
 
 // sure tells whether the gateway knows the time, and has had a moment to tell
