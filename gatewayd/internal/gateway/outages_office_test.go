@@ -6,9 +6,9 @@ import (
 	"encoding/csv"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -213,32 +213,7 @@ type sheetLine struct {
 // or of its file.
 func (o *office) sheet(from, to time.Time) []sheetLine {
 	o.t.Helper()
-	x := export.Source{Origin: configured.Origin(o.cfg)}
-	if o.d != nil {
-		x.Times, x.Journal, x.Outages = o.d.time.Clock, o.d.journal, o.d.outages.log.All()
-		x.Revisions = export.Published(o.d.journal, o.d.time.Clock)
-		x.Estimates = x.Revisions
-	} else {
-		file, err := journal.OpenReadOnly(configured.JournalPath(o.cfg))
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		defer file.Close()
-		x.Times, x.Journal = clock.New(nil), file
-		x.Revisions = export.Published(file, x.Times)
-		x.Estimates = x.Revisions
-		alive, clean, ok := file.Ended()
-		if !ok {
-			o.t.Fatal("nobody knows how the last process ended")
-		}
-		if x.Outages, err = outage.Read(file, x.Times, &alive); err != nil {
-			o.t.Fatal(err)
-		}
-		x.Off = &export.Off{Since: alive, Failure: alerts.Crashed}
-		if clean {
-			x.Off.Failure = alerts.Stopped
-		}
-	}
+	x := o.source()
 	found := make(map[string]sheetLine)
 	for day := from.Truncate(24 * time.Hour); !day.After(to); day = day.AddDate(0, 0, 1) {
 		var text bytes.Buffer
@@ -249,37 +224,76 @@ func (o *office) sheet(from, to time.Time) []sheetLine {
 		if err != nil {
 			o.t.Fatal(err)
 		}
-		col := func(row []string, name string) string { return row[slices.Index(rows[0], name)] }
-		for _, r := range rows[1:] {
-			if r[0] != "outage" {
+		for _, row := range rows[1:] {
+			if row[0] != "outage" {
 				continue
 			}
-			l := sheetLine{times: 1}
-			l.what = col(r, "what")
-			if l.from, err = time.Parse(presence.TimeLayout, col(r, "from")); err != nil {
+			l, err := readLine(func(name string) string { return row[slices.Index(rows[0], name)] })
+			if err != nil {
 				o.t.Fatal(err)
-			}
-			detail := col(r, "detail")
-			if l.open = strings.HasPrefix(detail, "open"); l.open {
-				l.to = time.Now()
-			} else if l.to, err = time.Parse(presence.TimeLayout, col(r, "to")); err != nil {
-				o.t.Fatal(err)
-			}
-			if _, more, ok := strings.Cut(detail, "flapping "); ok {
-				n, rest, _ := strings.Cut(more, " times, down ")
-				l.times, _ = strconv.Atoi(n)
-				s, _ := strconv.Atoi(strings.TrimSuffix(rest, " s"))
-				l.down = time.Duration(s) * time.Second
 			}
 			found[fmt.Sprint(l.what, l.from, l.times)] = l
 		}
 	}
-	var all []sheetLine
-	for _, l := range found {
-		all = append(all, l)
-	}
+	all := slices.Collect(maps.Values(found))
 	slices.SortFunc(all, func(a, b sheetLine) int { return a.from.Compare(b.from) })
 	return all
+}
+
+// source is what sheets are made of: of the gateway as it runs, or of its file.
+func (o *office) source() export.Source {
+	o.t.Helper()
+	x := export.Source{Origin: configured.Origin(o.cfg)}
+	if o.d != nil {
+		x.Times, x.Journal, x.Outages = o.d.time.Clock, o.d.journal, o.d.outages.log.All()
+		x.Revisions = export.Published(o.d.journal, o.d.time.Clock)
+		x.Estimates = x.Revisions
+		return x
+	}
+	file, err := journal.OpenReadOnly(configured.JournalPath(o.cfg))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.t.Cleanup(func() { _ = file.Close() })
+	x.Times, x.Journal = clock.New(nil), file
+	x.Revisions = export.Published(file, x.Times)
+	x.Estimates = x.Revisions
+	alive, clean, ok := file.Ended()
+	if !ok {
+		o.t.Fatal("nobody knows how the last process ended")
+	}
+	if x.Outages, err = outage.Read(file, x.Times, &alive); err != nil {
+		o.t.Fatal(err)
+	}
+	x.Off = &export.Off{Since: alive, Failure: alerts.Crashed}
+	if clean {
+		x.Off.Failure = alerts.Stopped
+	}
+	return x
+}
+
+// readLine reads an outage from the cells of a row.
+func readLine(cell func(name string) string) (l sheetLine, err error) {
+	l.times, l.what = 1, cell("what")
+	if from := cell("from"); from != "" { // else nobody knows
+		if l.from, err = time.Parse(presence.TimeLayout, from); err != nil {
+			return l, err
+		}
+	}
+	detail := cell("detail")
+	if l.open = strings.HasPrefix(detail, "open"); l.open {
+		l.to = time.Now()
+	} else if l.to, err = time.Parse(presence.TimeLayout, cell("to")); err != nil {
+		return l, err
+	}
+	if _, more, ok := strings.Cut(detail, "flapping "); ok {
+		var seconds int
+		if _, err = fmt.Sscanf(more, "%d times, down %d s", &l.times, &seconds); err != nil {
+			return l, err
+		}
+		l.down = time.Duration(seconds) * time.Second
+	}
+	return l, nil
 }
 
 // alive is how long after the last sign of life on disk a process may end.
@@ -287,23 +301,30 @@ const alive = 10*time.Minute + 15*time.Second
 
 // check holds a sheet against what happened, and returns what is wrong.
 func (o *office) check(sheet []sheetLine) (wrong []string) {
-	complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	offs := []string{string(alerts.Stopped), string(alerts.Crashed), string(alerts.PowerOff)}
-	// When the gateway was off, to the second: from where it was last known to
-	// run.
-	var off []sheetLine
+	var off, broken []sheetLine
 	for _, l := range sheet {
-		if slices.Contains(offs, l.what) {
+		switch alerts.Failure(l.what) {
+		case alerts.Stopped, alerts.Crashed, alerts.PowerOff:
 			off = append(off, l)
+		default:
+			broken = append(broken, l)
 		}
 	}
+	if wrong = o.checkOff(off); len(wrong) > 0 {
+		return wrong
+	}
+	return append(o.checkInvented(broken), o.checkMissing(broken)...)
+}
+
+// checkOff holds when the gateway was off against what happened: to the second where it
+// was stopped, else from where it was last known to run.
+func (o *office) checkOff(off []sheetLine) (wrong []string) {
 	// A stop and a start at once are no line.
 	truth := slices.DeleteFunc(slices.Clone(o.truth.off), func(w stretch) bool {
 		return !w.cut && !w.to.IsZero() && w.to.Sub(w.from) < outage.Brief
 	})
 	if len(off) != len(truth) {
-		complain("%d times off, the sheet has %d", len(truth), len(off))
-		return wrong
+		return []string{fmt.Sprintf("%d times off, the sheet has %d", len(truth), len(off))}
 	}
 	for i, w := range truth {
 		l := off[i]
@@ -312,18 +333,19 @@ func (o *office) check(sheet []sheetLine) (wrong []string) {
 			w.what = l.what // why, the next start tells
 		}
 		if l.what != w.what || l.open != goesOn || !goesOn && !near(l.to, w.to, time.Second) {
-			complain("off %s %v to %v, the sheet says %s to %v", w.what, w.from, w.to, l.what, l.to)
+			wrong = append(wrong, fmt.Sprintf("off %s %v to %v, the sheet says %s to %v", w.what, w.from, w.to, l.what, l.to))
 		}
 		if early := w.from.Sub(l.from); early < -time.Second || !w.cut && early > time.Second || early > alive {
-			complain("off %s since %v, the sheet says %v", w.what, w.from, l.from)
+			wrong = append(wrong, fmt.Sprintf("off %s since %v, the sheet says %v", w.what, w.from, l.from))
 		}
 	}
-	// Nothing is invented: a plain line is one true stretch, and one of a thing
-	// that flaps begins and ends with one.
-	for _, l := range sheet {
-		if slices.Contains(offs, l.what) {
-			continue
-		}
+	return wrong
+}
+
+// checkInvented complains of lines of which nothing happened: a plain line is one true
+// stretch, and one of a thing that flaps begins and ends with one.
+func (o *office) checkInvented(broken []sheetLine) (wrong []string) {
+	for _, l := range broken {
 		times, down := 0, time.Duration(0)
 		begins, ends := false, false
 		for _, w := range o.truth.broken {
@@ -337,11 +359,15 @@ func (o *office) check(sheet []sheetLine) (wrong []string) {
 			ends = ends || near(l.to, w.to, time.Second) || o.cutLater(w) && !l.to.After(w.to) && (w.to.Sub(l.to) <= alive || o.busy(w))
 		}
 		if !begins || !ends || l.times > times || l.times == 1 && times != 1 || l.down > down+time.Duration(times)*time.Second {
-			complain("the sheet says %s %v to %v, %d times, down %v; it was %d times, %v", l.what, l.from, l.to, l.times, l.down, times, down)
+			wrong = append(wrong, fmt.Sprintf("the sheet says %s %v to %v, %d times, down %v; it was %d times, %v", l.what, l.from, l.to, l.times, l.down, times, down))
 		}
 	}
-	// Nothing is left out but what is brief, what flapped in the hour before a cut,
-	// and what had just begun when it came.
+	return wrong
+}
+
+// checkMissing complains of stretches without a line: all but what is brief, what
+// flapped in the hour before a cut, and what had just begun when it came.
+func (o *office) checkMissing(broken []sheetLine) (wrong []string) {
 	for _, w := range o.truth.broken {
 		upto := w.to
 		if w.cut {
@@ -350,11 +376,11 @@ func (o *office) check(sheet []sheetLine) (wrong []string) {
 		if w.to.Sub(w.from) <= 6*time.Second {
 			continue
 		}
-		covered := slices.ContainsFunc(sheet, func(l sheetLine) bool {
+		covered := slices.ContainsFunc(broken, func(l sheetLine) bool {
 			return l.what == w.what && !l.from.After(w.from.Add(time.Second)) && !l.to.Before(upto.Add(-time.Second))
 		})
 		if !covered && !(o.busy(w) && o.cutLater(w)) {
-			complain("%s did not work from %v to %v (cut off: %v), and no sheet says so", w.what, w.from, w.to, w.cut)
+			wrong = append(wrong, fmt.Sprintf("%s did not work from %v to %v (cut off: %v), and no sheet says so", w.what, w.from, w.to, w.cut))
 		}
 	}
 	return wrong
