@@ -127,6 +127,7 @@ func (c wireConn) TxPackets(packets []spi.Packet) error {
 // and of one that sees a card: no other card is seen, and the reader hears or
 // says that it does not.
 func TestNoFlippedBitOnTheBusDeafensInSilence(t *testing.T) {
+	t.Parallel()
 	for _, held := range []bool{false, true} {
 		end := 1
 		for n := 1; n <= end; n++ {
@@ -164,6 +165,7 @@ func TestNoFlippedBitOnTheBusDeafensInSilence(t *testing.T) {
 // A phone makes up another UID whenever the field goes off. Bits that are
 // spoilt on their way from the chip are no reason to switch it off.
 func TestPhoneHeldOnANoisyBusIsOneVisit(t *testing.T) {
+	t.Parallel()
 	for _, rate := range []float64{1e-5, 1e-4, 1e-3} {
 		bubble(t, fmt.Sprint(rate), func(t *testing.T) {
 			b := newBench(t, mfrc522.Options{})
@@ -226,6 +228,7 @@ func (b *bench) taps(scans time.Duration) (taps int) {
 // its answers get lost. Before, it made 7, 20, 71 and 108 taps. Under the race
 // detector, which makes it twenty times as slow, the hour is shorter.
 func TestOneVisitAtTheEdgeOfTheField(t *testing.T) {
+	t.Parallel()
 	scans := time.Hour / scanEvery
 	if testing.Short() || raceDetector {
 		scans /= 20
@@ -256,6 +259,7 @@ func TestOneVisitAtTheEdgeOfTheField(t *testing.T) {
 // After a single scan that hears nothing, nobody is lost, and a card that is
 // faulty hides no sound one, however the chip counts collisions.
 func TestNobodyIsHiddenByAGuess(t *testing.T) {
+	t.Parallel()
 	for _, reading := range []mfrc522test.CollPos{mfrc522test.CollPosFrame, mfrc522test.CollPosUID} {
 		for bit := range byte(2) {
 			bubble(t, fmt.Sprintf("a silent scan, reading %d, bit %d", reading, bit), func(t *testing.T) {
@@ -296,6 +300,7 @@ func TestNobodyIsHiddenByAGuess(t *testing.T) {
 // Any three close relatives, one of them maybe faulty, are seen at the first
 // scan and at all others, with no more frames than it takes.
 func TestAnyThreeAreSeenAtEveryScan(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		var ids [][]byte
 		for len(ids) < 3 {
@@ -393,6 +398,7 @@ func TestCardsThatShareALevelAreToldApart(t *testing.T) {
 // Several cards that lie there together at the edge of the field are one visit
 // each.
 func TestSeveralVisitsAtTheEdgeOfTheField(t *testing.T) {
+	t.Parallel()
 	for _, uids := range [][]string{{"04A1B2C3D4E5F6", "DEADBEEF"}, {"AA030200", "AA010000", "AA000000"}} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(t, mfrc522.Options{})
@@ -409,6 +415,7 @@ func TestSeveralVisitsAtTheEdgeOfTheField(t *testing.T) {
 // Whichever bit on the way to the chip is flipped while it is set up: the reader
 // is not there at all, or it hears or says that it does not.
 func TestNoFlippedBitOfTheSetUpDeafensInSilence(t *testing.T) {
+	t.Parallel()
 	for _, warm := range []bool{false, true} { // whether an earlier reader has left its settings
 		end := 1
 		for n := 1; n <= end; n++ {

@@ -21,6 +21,7 @@ import (
 
 // Whatever the data sheet leaves open, the same cards come out.
 func TestEveryInterpretationOfTheDataSheet(t *testing.T) {
+	t.Parallel()
 	scenes := map[string][]string{
 		"nobody":                    nil,
 		"one of each length":        {"04A1B2C3", "04A1B2C3D4E5F6", "0102030405060708090A"},
@@ -57,6 +58,7 @@ func TestEveryInterpretationOfTheDataSheet(t *testing.T) {
 // scan reports a card that is not there. What may be missed is other tests'.
 // `make torture` says for how long it goes on (SCENES_FOR).
 func TestNoWrongUIDInNoise(t *testing.T) {
+	t.Parallel()
 	var ends time.Time
 	if text := os.Getenv("SCENES_FOR"); text != "" {
 		d, err := time.ParseDuration(text)

@@ -30,6 +30,7 @@ func withIRQ(t *testing.T, f mfrc522test.IRQFault) *bench {
 // The pin is a hint: whatever becomes of it, before or while it is used, every
 // scan sees what it sees without it, in hardly more time or transfers.
 func TestIRQPinChangesNothing(t *testing.T) {
+	t.Parallel()
 	none := mfrc522test.IRQFault(-1)
 	for name, changes := range map[string][]mfrc522test.IRQFault{
 		"none":            {none},

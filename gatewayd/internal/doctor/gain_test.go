@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"presence/config"
 	"presence/drivers/card"
@@ -25,6 +26,10 @@ func newChip(chip *mfrc522test.Chip, r config.Reader) (doctor.Chip, error) {
 
 // The sweep over a real driver, and what the technician reads of it.
 func TestGainThatIsBestIsNamed(t *testing.T) {
+	synctest.Test(t, gainThatIsBestIsNamed) // the sweep takes some ten seconds
+}
+
+func gainThatIsBestIsNamed(t *testing.T) {
 	field := cardtest.NewField()
 	chip := mfrc522test.New(field)
 	r := config.Reader{Name: "door", SpeedHz: 1_000_000, GainDB: 48}

@@ -17,6 +17,7 @@ import (
 // One badge that lies at the edge of the field is one tap and not one repeat: the
 // lamp lights up once.
 func TestBadgeAtTheEdgeOfTheFieldIsOneTap(t *testing.T) {
+	t.Parallel()
 	for _, lost := range []float64{0.01, 0.02, 0.05, 0.10} {
 		synctest.Test(t, func(t *testing.T) {
 			g := build(t, 30*time.Second, clock(), "front")
@@ -53,6 +54,7 @@ func TestBadgeAtTheEdgeOfTheFieldIsOneTap(t *testing.T) {
 // What the real driver counts is told in health, also over a reader that was
 // closed and opened again.
 func TestHealthTellsHowWellAReaderHears(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := build(t, time.Minute, clock(), "front")
 		field := cardtest.NewField()

@@ -16,6 +16,7 @@ import (
 )
 
 func TestSeveralCardsInOneLook(t *testing.T) {
+	t.Parallel()
 	bubble(t, time.Minute, func(g *gate, c *chip) {
 		g.journal.set(20*time.Millisecond, nil)
 		c.visit(badge(1), badge(2), badge(3))
@@ -34,6 +35,7 @@ func TestSeveralCardsInOneLook(t *testing.T) {
 }
 
 func TestWhatIsRecorded(t *testing.T) {
+	t.Parallel()
 	bubble(t, time.Minute, func(g *gate, c *chip) {
 		random, err := card.ParseUID("08A1B2C3")
 		if err != nil {
@@ -62,6 +64,7 @@ func TestWhatIsRecorded(t *testing.T) {
 // A tap says where the person's tag was when the card was seen, and a repeat
 // does not ask again.
 func TestTapIsRecordedWithItsTagCheck(t *testing.T) {
+	t.Parallel()
 	bubble(t, time.Minute, func(g *gate, c *chip) {
 		asked := 0
 		g.check = func(badge string, seen presence.Reading) *presence.TagCheck {
@@ -88,6 +91,7 @@ func TestTapIsRecordedWithItsTagCheck(t *testing.T) {
 
 // Promise 1: the lamp turns green after the commit that holds the tap.
 func TestPromise1GreenMeansDurable(t *testing.T) {
+	t.Parallel()
 	bubble(t, time.Minute, func(g *gate, c *chip) {
 		g.journal.set(700*time.Millisecond, nil)
 		time.Sleep(poll / 2)
@@ -111,6 +115,7 @@ func TestPromise1GreenMeansDurable(t *testing.T) {
 
 // Promise 3: a tap that cannot be stored turns the lamp red.
 func TestPromise3RefusedIsRed(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		err    error
 		reason string
@@ -151,6 +156,7 @@ func (w worded) Reason() string { return string(w) }
 // Promise 2: a held card is one tap, a second one within the window a repeat,
 // also at another reader at the same instant.
 func TestPromise2NothingInvented(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		in, out := &chip{}, &chip{}
 		g := open(t, time.Minute, nil, map[string]*chip{"in": in, "out": out})
@@ -173,6 +179,7 @@ func TestPromise2NothingInvented(t *testing.T) {
 // For any sequence of looks, a card is tapped once until three looks in a row
 // have missed it; failed looks say nothing.
 func TestAnySequenceOfLooks(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		looks := rapid.SliceOfN(rapid.SampledFrom([]byte("xx..!")), 1, 60).Draw(rt, "looks") // there, not there, failed
 		want, missed, failed := 0, 3, 0

@@ -21,9 +21,11 @@ import (
 
 // A door with the real driver over a chip that suffers: on the air, on its bus and
 // in its registers. Whoever shows a badge for long enough is recorded once, under
-// their own UID, or health says that the reader does not work.
+// their own UID, or health says that the reader does not work. NOISY_DOORS is how
+// many doors there are (make torture).
 func TestNoisyDoor(t *testing.T) {
-	scenes := 6
+	t.Parallel()
+	scenes := 4
 	if text := os.Getenv("NOISY_DOORS"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil {
@@ -33,6 +35,7 @@ func TestNoisyDoor(t *testing.T) {
 	}
 	for seed := range uint64(scenes) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { noisyDoor(t, seed) })
 		})
 	}

@@ -16,6 +16,7 @@ import (
 
 // A slow commit of one badge does not keep another reader's people waiting.
 func TestReadersDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		in, out := &chip{}, &chip{}
 		g := open(t, time.Minute, nil, map[string]*chip{"in": in, "out": out})
@@ -30,6 +31,7 @@ func TestReadersDoNotWaitForEachOther(t *testing.T) {
 
 // When the first reader's attempt fails, the second one's is not a repeat.
 func TestWaitingReaderTriesItself(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		in, out := &chip{}, &chip{}
 		g := open(t, time.Minute, nil, map[string]*chip{"in": in, "out": out})
@@ -47,6 +49,7 @@ func TestWaitingReaderTriesItself(t *testing.T) {
 
 // A reader's fault becomes a state, and heals when its cause goes.
 func TestFaultBecomesStateAndHeals(t *testing.T) {
+	t.Parallel()
 	// The pauses are random: between the upper half of 250 ms and that of 5 s,
 	// doubling. So a minute has between 6 + 52/5 and 6 + 56/2.5 attempts.
 	const least, most = 15, 29
@@ -90,6 +93,7 @@ func TestFaultBecomesStateAndHeals(t *testing.T) {
 
 // A few failed looks are noise: counted, but no fault.
 func TestPassingErrorsAreCounted(t *testing.T) {
+	t.Parallel()
 	bubble(t, time.Minute, func(g *gate, c *chip) {
 		c.lay(badge(1))
 		time.Sleep(time.Second + poll/2) // between two looks
@@ -105,6 +109,7 @@ func TestPassingErrorsAreCounted(t *testing.T) {
 }
 
 func TestCardThatLiesThereThroughAFault(t *testing.T) {
+	t.Parallel()
 	bubble(t, 30*time.Second, func(g *gate, c *chip) {
 		c.lay(badge(1))
 		time.Sleep(time.Minute)
@@ -126,6 +131,7 @@ func TestCardThatLiesThereThroughAFault(t *testing.T) {
 
 // A gateway that stops brings the tap that it has begun to its end.
 func TestStopLetsATapBeRecorded(t *testing.T) {
+	t.Parallel()
 	bubble(t, time.Minute, func(g *gate, c *chip) {
 		g.journal.set(time.Second, nil)
 		c.lay(badge(1))
@@ -153,6 +159,7 @@ func TestStopLetsATapBeRecorded(t *testing.T) {
 // is opened or when it looks, is said by health and by the lamp; when it does
 // come back, all is well again.
 func TestAHangingReaderDoesNotReadOK(t *testing.T) {
+	t.Parallel()
 	for _, hangs := range []string{"open", "look"} {
 		t.Run(hangs, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 // TestTheDoorIsRedAsLongAsTheJournalRefuses, whether anybody comes or not: neither
 // does it wait for the next tap to be red, nor to be red no more.
 func TestTheDoorIsRedAsLongAsTheJournalRefuses(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var refusing atomic.Bool
 		var mu sync.Mutex

@@ -15,6 +15,7 @@ import (
 // A badge that lies on a reader while the gateway starts over is on one visit,
 // and what is kept for that does not say whose badge it is.
 func TestHeldBadgeOutlivesARestart(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name        string
 		away, stops time.Duration
@@ -79,6 +80,7 @@ func reopen(t *testing.T, before *gate, chips map[string]*chip) *gate {
 }
 
 func TestWindowOutlivesARestart(t *testing.T) {
+	t.Parallel()
 	record := func(n uint32, at presence.Reading) presence.Entry {
 		return presence.Entry{Record: presence.Record{Stream: presence.ID{7}, Seq: 3, Draft: presence.Draft{
 			Kind: presence.KindBadge, At: at,
@@ -134,6 +136,7 @@ func TestWindowOutlivesARestart(t *testing.T) {
 // A gateway that boots without a clock remembers the taps of the boot before,
 // and judges them when the clock is set.
 func TestTapBeforeARebootIsJudgedWhenTheClockIsSet(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		now := clock()
 		var synced atomic.Bool
@@ -166,6 +169,7 @@ func TestTapBeforeARebootIsJudgedWhenTheClockIsSet(t *testing.T) {
 }
 
 func TestRememberEnds(t *testing.T) {
+	t.Parallel()
 	g := build(t, 30*time.Second, clock(), "door")
 	old := g.now()
 	old.Boottime -= 31 * time.Second

@@ -18,6 +18,7 @@ import (
 )
 
 func TestHeldCardIsOneTap(t *testing.T) {
+	t.Parallel()
 	for _, window := range []time.Duration{0, time.Second, time.Hour} {
 		bubble(t, window, func(g *gate, c *chip) {
 			c.lay(badge(1))
@@ -28,6 +29,7 @@ func TestHeldCardIsOneTap(t *testing.T) {
 }
 
 func TestWindowSlidesWithTheLastSight(t *testing.T) {
+	t.Parallel()
 	bubble(t, 30*time.Second, func(g *gate, c *chip) {
 		c.visit(badge(1))
 		for range 2 {
@@ -51,6 +53,7 @@ func TestWindowSlidesWithTheLastSight(t *testing.T) {
 // The edge of the window: away for exactly so long is a new visit, and a
 // nanosecond less is not.
 func TestEdgeOfTheWindow(t *testing.T) {
+	t.Parallel()
 	const window = 30 * time.Second
 	for _, tc := range []struct {
 		away time.Duration
@@ -80,6 +83,7 @@ func TestEdgeOfTheWindow(t *testing.T) {
 // A badge that lies in its place all day and loses its contact now and then is
 // one visit; so is one that is passed from reader to reader.
 func TestOneStayIsOneTap(t *testing.T) {
+	t.Parallel()
 	bubble(t, 30*time.Second, func(g *gate, c *chip) {
 		for range 8 * 60 * 4 { // 8 h of 14 s on, 1 s off
 			c.lay(badge(1))
@@ -112,6 +116,7 @@ func TestOneStayIsOneTap(t *testing.T) {
 
 // One look is a sight too.
 func TestBriefSightSlidesTheWindow(t *testing.T) {
+	t.Parallel()
 	bubble(t, 30*time.Second, func(g *gate, c *chip) {
 		time.Sleep(poll / 2)
 		for range 3 {
@@ -126,6 +131,7 @@ func TestBriefSightSlidesTheWindow(t *testing.T) {
 
 // The time that a badge lay there counts, not only its two ends.
 func TestHeldBadgeStaysOnItsVisit(t *testing.T) {
+	t.Parallel()
 	bubble(t, 30*time.Second, func(g *gate, c *chip) {
 		c.lay(badge(1))
 		time.Sleep(time.Hour)
@@ -142,6 +148,7 @@ func TestHeldBadgeStaysOnItsVisit(t *testing.T) {
 // A refused tap is no visit: while its badge lies there, it must not keep an
 // earlier visit alive that would answer the next try with green.
 func TestRefusedTapSlidesNothing(t *testing.T) {
+	t.Parallel()
 	bubble(t, 30*time.Second, func(g *gate, c *chip) {
 		c.visit(badge(1))
 		time.Sleep(40 * time.Second)
@@ -159,6 +166,7 @@ func TestRefusedTapSlidesNothing(t *testing.T) {
 
 // A tap that was removed from the journal is recorded anew, and nobody else's is.
 func TestForgottenTapIsNoVisit(t *testing.T) {
+	t.Parallel()
 	bubble(t, 30*time.Second, func(g *gate, c *chip) {
 		c.visit(badge(1), badge(2))
 		forgotten := g.answers[0]
@@ -172,6 +180,7 @@ func TestForgottenTapIsNoVisit(t *testing.T) {
 }
 
 func TestNoWindowMakesEveryVisitATap(t *testing.T) {
+	t.Parallel()
 	bubble(t, 0, func(g *gate, c *chip) {
 		c.visit(badge(1))
 		c.visit(badge(1))
@@ -181,6 +190,7 @@ func TestNoWindowMakesEveryVisitATap(t *testing.T) {
 
 // Two readers see a badge; the one that saw it later is answered first.
 func TestRepeatMayHaveBeenSeenFirst(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		late := clock()
 		readings := make(chan presence.Reading, 2)
@@ -212,6 +222,7 @@ func TestRepeatMayHaveBeenSeenFirst(t *testing.T) {
 // Any stays at any readers with restarts in between: one is accepted if and only
 // if that badge was away from all of them for the window.
 func TestAnyVisits(t *testing.T) {
+	t.Parallel()
 	const window = 30 * time.Second
 	type visit struct {
 		pause   time.Duration
