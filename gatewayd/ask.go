@@ -30,8 +30,9 @@ func daemonOf(file configFile) (*control.Client, error) {
 	return d, elsewhere(string(file), gateway.StateDir, err)
 }
 
-// elsewhere adds to an error of a gateway that was looked for in vain that it may
-// well run in another folder, where the configuration could not say which.
+// elsewhere is for an error that means "no gateway runs in this folder". Where the
+// configuration file could not be read well enough to say which folder it is, the
+// returned error adds that the gateway may run in another one.
 func elsewhere(path, stateDir string, err error) error {
 	var wrong config.Problems
 	if err == nil || !errors.As(config.Unsaid(path), &wrong) || len(wrong) == 0 {
@@ -45,8 +46,8 @@ func elsewhere(path, stateDir string, err error) error {
 		err, stateDir, why)
 }
 
-// healthOf asks the gateway that runs on a state directory. Its process is known
-// also where it does not answer.
+// healthOf asks the gateway that runs on a state directory for its health. It returns
+// its process id as well, also when the gateway does not answer.
 func healthOf(ctx context.Context, stateDir string) (*presence.Health, int, error) {
 	d, err := control.Dial(stateDir)
 	if err != nil {
@@ -64,16 +65,16 @@ func healthOf(ctx context.Context, stateDir string) (*presence.Health, int, erro
 	return &h, d.PID(), nil
 }
 
-// reloadPatience is how long a daemon that reloads is waited for.
+// reloadPatience is how long a command waits for a gateway that reloads.
 const reloadPatience = 5 * time.Second
 
-// afterReload asks a daemon that has said that it reloads: until it is there
-// again, also where the new configuration gives it another place.
+// afterReload asks a gateway that has announced its reload, again and again until it
+// answers. The new configuration may have given it another state directory.
 func afterReload(ctx context.Context, ask func() (io.ReadCloser, error)) (io.ReadCloser, error) {
 	deadline := time.Now().Add(reloadPatience)
 	for {
 		body, err := ask()
-		var gone *url.Error // no answer, or half of one: the old daemon leaves
+		var gone *url.Error // no answer, or half of one: the old gateway is ending
 		away := errors.Is(err, control.ErrNotRunning) || errors.As(err, &gone)
 		if !away || time.Now().After(deadline) || !backoff.Sleep(ctx, 100*time.Millisecond) {
 			return body, err
@@ -81,7 +82,7 @@ func afterReload(ctx context.Context, ask func() (io.ReadCloser, error)) (io.Rea
 	}
 }
 
-// noJournal says what it means that a journal cannot be opened for reading.
+// noJournal puts into words why a journal cannot be opened for reading.
 func noJournal(stateDir string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

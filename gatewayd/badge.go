@@ -13,8 +13,8 @@ type badgeCmd struct {
 	UID string `arg:"" help:"The card's UID in hex: 4, 7 or 10 bytes, with or without colons, hyphens or spaces."`
 }
 
-// Run prints the identity under which the city knows a card: whoever looks a
-// badge up in events, or writes a roster by hand, needs it.
+// Run prints the identity under which the city knows a card. Somebody who searches
+// events for a badge, or writes a roster by hand, needs it.
 func (b badgeCmd) Run(file configFile, con console) error {
 	uid, err := parseUID(b.UID)
 	if err != nil {

@@ -20,24 +20,25 @@ type console struct {
 // configFile is the path of the configuration file, from --config.
 type configFile string
 
-// usageError marks what the user can mend by calling or configuring otherwise.
+// usageError marks an error that is mended by another command line or configuration.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// exitStatus is the outcome of a command that has said everything already.
+// exitStatus is the outcome of a command that has printed already what is wrong.
 type exitStatus int
 
 func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
-// output remembers that something could not be printed: a command that prints a
-// few lines need not look at each.
+// output remembers the first error of printing, so that a command need not check it
+// after each line.
 type output struct {
 	io.Writer
 	err error
 }
 
-// Unwrap is where it prints to: for whoever looks whether that is a terminal.
+// Unwrap returns the writer that it prints to, so that one can see whether that is a
+// terminal.
 func (o *output) Unwrap() io.Writer { return o.Writer }
 
 // Write implements io.Writer.

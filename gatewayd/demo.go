@@ -23,7 +23,7 @@ func (c demoCmd) Run(ctx context.Context, con console) error {
 	}
 	gateway.LimitMemory()
 	err := demo.Run(ctx, demo.Options{Length: c.For, Out: con.out, Palette: terminal.PaletteFor(con.out), Exit: os.Exit})
-	if errors.Is(err, demo.ErrFailed) { // it has printed what came out
+	if errors.Is(err, demo.ErrFailed) { // the last line that it printed says how many
 		return exitStatus(exitFailed)
 	}
 	return err

@@ -164,12 +164,12 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 	return found, nil
 }
 
-// openChip opens a reader's chip for the doctor, who tells himself what he finds.
+// openChip opens a reader's chip without a log: what the doctor finds is printed.
 func openChip(r config.Reader) (doctor.Chip, error) {
 	return configured.OpenChip(r, slog.New(slog.DiscardHandler))
 }
 
-// self is the account that asks.
+// self is the account that runs this command.
 func self() pi.Account {
 	a := pi.Account{Name: fmt.Sprint(os.Getuid()), UID: os.Getuid(), Groups: []int{os.Getgid()}}
 	if u, err := user.Current(); err == nil {

@@ -26,7 +26,7 @@ type exportCmd struct {
 	Lang   string `default:"id" enum:"id,en" help:"The language of an html recap: id or en."`
 }
 
-// wanted is what the flags ask for.
+// wanted makes a request of the flags.
 func (e exportCmd) wanted(now time.Time, loc *time.Location) (x export.Request, err error) {
 	x.Format, x.Lang = e.Format, e.Lang
 	if x.Since, err = export.ParseInstant(e.Since, now, loc); err != nil {
@@ -91,7 +91,7 @@ func (e exportCmd) Run(ctx context.Context, file configFile, con console) error 
 	return exportFile(ctx, cfg, x, con)
 }
 
-// exportFile prints out of the journal's file, where no gateway runs.
+// exportFile reads the journal's file itself, for when no gateway runs.
 func exportFile(ctx context.Context, cfg *config.Config, x export.Request, con console) error {
 	file, err := journal.OpenReadOnly(configured.JournalPath(cfg))
 	if err != nil {
@@ -138,7 +138,7 @@ func exportFile(ctx context.Context, cfg *config.Config, x export.Request, con c
 	return nil
 }
 
-// offSince tells why a gateway does not run that was last alive at a reading.
+// offSince tells why a gateway is off that was last alive at a reading.
 func offSince(alive presence.Reading, clean bool) alerts.Failure {
 	boot, err := clock.BootID()
 	switch {
@@ -150,9 +150,9 @@ func offSince(alive presence.Reading, clean bool) alerts.Failure {
 	return alerts.Crashed
 }
 
-// present is what is known of the present where no gateway runs that could be
-// asked: nothing where its clock cannot be read, or is mocked, since only the gateway
-// knows that clock.
+// present is what can be known of the present time when no gateway runs that could be
+// asked. That is nothing if the machine's clock cannot be read, or if the gateway's
+// clock is mocked: then only the gateway itself knows it.
 func present(cfg *config.Config, times export.Times) presence.Timing {
 	unknown := presence.Timing{Quality: presence.QualityUnsynced}
 	newClock := clock.NewKernel

@@ -85,8 +85,8 @@ func (f forgetCmd) person(badges presence.Badges) (control.Person, error) {
 		return p, errors.New("whom to forget? say --badge or --tag")
 	}
 	for _, b := range f.Badge {
-		// Before the gateway had a key, or after it, badges were named otherwise:
-		// what is in the events can always be forgotten.
+		// An identity is taken as it is, whether or not the gateway has a key now: its
+		// key may have changed since the events were recorded.
 		if presence.IsHashedBadge(b) {
 			p.Badges = append(p.Badges, strings.ToLower(b))
 			continue

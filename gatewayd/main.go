@@ -58,8 +58,8 @@ func command(ctx context.Context, args []string, con console) int {
 	return code
 }
 
-// dispatch parses and runs one command line and returns the exit code, as if all could
-// be printed.
+// dispatch parses and runs one command line and returns the exit code. It does not
+// check whether everything could be printed.
 func dispatch(ctx context.Context, args []string, con console, out *output) int {
 	var c cli
 	exited := -1
@@ -106,8 +106,7 @@ func readDuration(k *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// exitCode prints what went wrong, one line each, and returns what to exit
-// with.
+// exitCode prints what went wrong, one line each, and returns the exit code.
 func exitCode(err error, w io.Writer) int {
 	if err == nil {
 		return exitDone

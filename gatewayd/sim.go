@@ -89,8 +89,8 @@ type tapping struct {
 	good    bool // all so far were accepted or repeats
 }
 
-// read reads the answer to a tap. Where the daemon reloads before the end, done is
-// what it did before.
+// read reads and prints the answers to a tap. If the gateway reloads in between, done
+// are the answers that came before.
 func (p *tapping) read(body io.ReadCloser) (done []sim.Result, reloads bool, err error) {
 	defer body.Close()
 	enc := json.NewEncoder(p.console.out)
@@ -145,7 +145,7 @@ func (s simClockCmd) Run(ctx context.Context, file configFile) error {
 	return tell(ctx, file, "/sim/clock", sim.ClockState{Synced: s.Synced, Offset: s.Offset})
 }
 
-// tell posts a request that is answered by nothing.
+// tell posts a request whose answer has no body.
 func tell[T any](ctx context.Context, file configFile, path string, request T) error {
 	d, err := daemonOf(file)
 	if err != nil {

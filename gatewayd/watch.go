@@ -38,8 +38,8 @@ func (watchCmd) Run(ctx context.Context, file configFile, con console) error {
 	return err
 }
 
-// watch prints an answer to its end, and tells whether that is a reload: then the
-// gateway goes on.
+// watch prints what a gateway reports until that ends. It tells whether it ended
+// because the gateway reloads; then the gateway can be asked again.
 func (w watcher) watch(ctx context.Context, body io.ReadCloser) (reloads bool, err error) {
 	defer body.Close()
 	for dec := json.NewDecoder(body); ; {

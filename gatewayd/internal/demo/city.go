@@ -45,10 +45,10 @@ func (c *city) open() error {
 	if err := c.broker.AddListener(listeners.NewTCP(listeners.Config{ID: "city", Address: c.address})); err != nil {
 		return fmt.Errorf("open broker: %w", err)
 	}
-	take := func(_ *mqtt.Client, _ packets.Subscription, pk packets.Packet) {
-		c.take(pk.TopicName, pk.Payload)
+	store := func(_ *mqtt.Client, _ packets.Subscription, pk packets.Packet) {
+		c.store(pk.TopicName, pk.Payload)
 	}
-	if err := c.broker.Subscribe("presence/v1/#", 1, take); err != nil {
+	if err := c.broker.Subscribe("presence/v1/#", 1, store); err != nil {
 		return fmt.Errorf("open broker: %w", err)
 	}
 	if err := c.broker.Serve(); err != nil {
@@ -70,8 +70,9 @@ func (c *city) close() error {
 	return nil
 }
 
-// take is the database: an event counts once, whatever the line does.
-func (c *city) take(topic string, payload []byte) {
+// store enters a message into the database: an event counts once, however often the
+// gateway sends it.
+func (c *city) store(topic string, payload []byte) {
 	var e struct {
 		ID  string `json:"id"`
 		Rev int    `json:"rev"`

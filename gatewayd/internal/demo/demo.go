@@ -27,9 +27,9 @@ type Options struct {
 	Length  time.Duration // of the morning; 0: one after the other until the context ends
 	Out     io.Writer
 	Palette terminal.Palette // of Out
-	// Exit ends the process with an exit code. It is called where the demonstration
-	// is not to end in peace: at a second signal to stop, when its terminal is
-	// closed, or when nobody reads what it prints any more.
+	// Exit ends the process with an exit code. It is called when that is to end at
+	// once: at a second signal to stop, when the terminal is closed, or when nobody
+	// reads Out any more.
 	Exit func(code int)
 }
 
@@ -115,7 +115,7 @@ func (d *demonstration) run(ctx context.Context, length time.Duration) (err erro
 	if interrupted {
 		d.say("office", "interrupted: the gateway stops")
 	}
-	stop() // which gives the line a moment, where there is one
+	stop() // the gateway then has a moment left to deliver
 	if err := <-done; err != nil {
 		return err
 	}

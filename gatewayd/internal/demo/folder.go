@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// leaveNothing has a demo's folder go also when the demo is not to end in peace: at
-// the second signal to stop, when its terminal is closed, or when nobody reads what
-// it prints any more. It holds until the returned function is called.
+// leaveNothing removes the demonstration's folder also when the process is to end at
+// once: at the second signal to stop, when its terminal is closed, or when nobody
+// reads what it prints any more. It does so until the returned function is called.
 func leaveNothing(dir string, exit func(code int)) (release func()) {
 	asked := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
 	atOnce := []os.Signal{syscall.SIGPIPE}
@@ -34,14 +34,14 @@ func leaveNothing(dir string, exit func(code int)) (release func()) {
 					continue
 				}
 			}
-			for range 3 { // the gateway may make a file meanwhile
+			for range 3 { // the gateway still runs and may make another file
 				if os.RemoveAll(dir) == nil {
 					break
 				}
 			}
 			code := 1
 			if n, ok := s.(syscall.Signal); ok {
-				code = 128 + int(n) // as a shell says it
+				code = 128 + int(n) // as a shell reports a process that a signal has ended
 			}
 			exit(code)
 			return

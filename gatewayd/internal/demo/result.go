@@ -12,7 +12,7 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// atLamp is told of every answer of the lamp.
+// atLamp prints an answer of the lamp, and notes which taps were accepted.
 func (d *demonstration) atLamp(a presence.Answer) {
 	d.say("lamp", strings.TrimPrefix(d.palette.Tap(a, float64(a.Took.Microseconds())/1000), a.Reader+"  "))
 	if a.Outcome == presence.Accepted {
@@ -22,7 +22,7 @@ func (d *demonstration) atLamp(a presence.Answer) {
 	}
 }
 
-// atCity is told of every message that the city gets for the first time.
+// atCity prints a message that the city got for the first time.
 func (d *demonstration) atCity(topic string, payload []byte) {
 	_, rest, _ := strings.Cut(strings.TrimPrefix(topic, "presence/v1/"), "/")
 	_, rest, _ = strings.Cut(rest, "/")
@@ -36,16 +36,16 @@ func (d *demonstration) atCity(topic string, payload []byte) {
 	}
 }
 
-// awaitDelivery gives the line time to take what waits.
+// awaitDelivery waits until everything is delivered, but not for long.
 func (d *demonstration) awaitDelivery(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 	defer cancel()
 	d.daemon.Drained(ctx)
 }
 
-// summary compares what went green, what the journal holds and what the city
-// has. What an interrupted morning leaves in the journal is not lost: it waits
-// there, as on any gateway whose line is down.
+// summary compares the taps that the lamp accepted with what the city has and with
+// what the journal holds. What the journal holds is not lost, though an interrupted
+// demonstration does not deliver it any more.
 func (d *demonstration) summary(interrupted bool) error {
 	kinds, ids, again := d.city.received()
 	d.greenMu.Lock()
@@ -64,11 +64,11 @@ func (d *demonstration) summary(interrupted bool) error {
 			lost++
 		}
 	}
-	// More badge events than green taps would be taps that nobody made.
+	// A badge event without an accepted tap is one that nobody made.
 	duplicates := max(kinds["badge"]-(len(d.green)-missing), 0)
 	waiting := int(d.daemon.Pending())
 	if !interrupted {
-		lost += waiting // there was time for all of it
+		lost += waiting // there was time to deliver all of it
 	}
 	d.text("")
 	d.text(fmt.Sprintf("%d events came twice because the line broke before their acknowledgement, and were recognised by their id.", again))

@@ -9,7 +9,7 @@ import (
 	"presence/gatewayd/internal/terminal"
 )
 
-// stage prints who did what when, whole lines only.
+// stage prints when who did what. Its methods may be called from any goroutine.
 type stage struct {
 	out     io.Writer
 	palette terminal.Palette

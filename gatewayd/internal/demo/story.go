@@ -16,9 +16,8 @@ import (
 	"presence/gatewayd/internal/sim"
 )
 
-// shortestMorning is how long the whole story takes at least: people and lines
-// cannot be hurried further. In less time fewer people come, perPerson apart,
-// and the line stays up.
+// shortestMorning is how long the whole story takes at least. In less time fewer
+// people come, at intervals of perPerson, and the line stays up.
 const (
 	shortestMorning = 8 * time.Second
 	perPerson       = 500 * time.Millisecond
@@ -41,7 +40,7 @@ func (d *demonstration) intro(length time.Duration) {
 	d.text("")
 }
 
-// step is one thing that happens, at a part of the morning.
+// step is one thing that happens: at is when, as a fraction of the morning.
 type step struct {
 	at float64
 	do func(ctx context.Context) error
@@ -105,16 +104,16 @@ func (d *demonstration) morning(ctx context.Context, n int, length time.Duration
 	g.Go(func() error { return d.walk(ctx, length) })
 	err := g.Wait()
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return nil // the morning was over before somebody was through
+		return nil // the morning ended while somebody still held a badge to the reader
 	}
 	return err
 }
 
-// tap puts cards into the field; what the lamp says is shown by atLamp.
+// tap puts cards into the reader's field. The lamp's answer is printed by atLamp.
 func (d *demonstration) tap(ctx context.Context, morning int, who string, hold time.Duration, uids ...string) error {
 	t := sim.Tap{Reader: "door", Card: string(card.MifareClassic1K), Hold: hold}
 	for _, s := range uids {
-		// Other people come the next morning.
+		// Each morning other people come: the last byte is another one.
 		t.UIDs = append(t.UIDs, s[:len(s)-2]+fmt.Sprintf("%02X", (hexByte(s[len(s)-2:])+morning)&0xFF))
 	}
 	d.say("door", who)

@@ -9,9 +9,9 @@ import (
 
 // WriteFile replaces what the file at path holds, or makes the file. The temporary
 // file is path with ".new" appended; one that a power cut left behind is
-// overwritten. On an error, path usually still is the old file. Only if the last
-// step fails, the sync of the directory, it is the new file, of which a power cut
-// may make the old one again.
+// overwritten. On an error the old file is still there, except if the last step
+// failed, the sync of the directory: then the new file is there, but after a power cut
+// it may be the old one again.
 func WriteFile(path string, data []byte, perm os.FileMode) error {
 	temporary := path + ".new"
 	f, err := OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
@@ -26,7 +26,7 @@ func WriteFile(path string, data []byte, perm os.FileMode) error {
 		err = os.Rename(temporary, path)
 	}
 	if err != nil {
-		_ = os.Remove(temporary) // the next call would overwrite it; this one has failed for the first reason
+		_ = os.Remove(temporary) // if that fails too, the next call overwrites it
 		return err
 	}
 	return syncDir(path)

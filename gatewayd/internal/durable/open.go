@@ -31,8 +31,8 @@ func OpenFile(path string, flag int, perm os.FileMode) (*os.File, error) {
 	flag |= unix.O_CLOEXEC
 	truncate := foreign && flag&os.O_TRUNC != 0
 	if foreign {
-		flag &^= os.O_TRUNC                       // only once it is known whose file it is
-		flag |= unix.O_NOFOLLOW | unix.O_NONBLOCK // a pipe must not have us wait for its other end
+		flag &^= os.O_TRUNC                       // done below, once it is known whose file it is
+		flag |= unix.O_NOFOLLOW | unix.O_NONBLOCK // opening a pipe must not wait for its other end
 	}
 	fd, err := unix.Openat(int(dir.Fd()), filepath.Base(path), flag, uint32(perm.Perm()))
 	for errors.Is(err, unix.EINTR) {

@@ -16,8 +16,8 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// accessFile is the log of exports in the state directory: it names who took data
-// out, and nobody whom the data is about.
+// accessFile is the name of the log of exports in the state directory. It says who
+// took data out, and names nobody whom the data is about.
 const accessFile = "exports.log"
 
 // maxAccessFile bounds the file in bytes. A longer one is renamed to exports.log.1,
@@ -87,7 +87,7 @@ func (l Access) Append(stateDir string) (err error) {
 			return err
 		}
 	}
-	// Without O_NONBLOCK a pipe of that name would have us wait for a reader.
+	// Without O_NONBLOCK, opening a pipe of that name would wait for a reader.
 	fd, err := unix.Openat(dir, accessFile, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o640)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: accessFile, Err: err}
@@ -112,7 +112,7 @@ func (l Access) Append(stateDir string) (err error) {
 // owner is a user and a group.
 type owner struct{ uid, gid int }
 
-// ownerOf tells whose a folder is.
+// ownerOf returns the owner of a folder, false if that cannot be found out.
 func ownerOf(dir string) (owner, bool) {
 	var s unix.Stat_t
 	if unix.Stat(dir, &s) != nil {

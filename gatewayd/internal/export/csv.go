@@ -12,9 +12,9 @@ import (
 	"presence/gatewayd/internal/spreadsheet"
 )
 
-// csvHeader names the columns of exported events, as the fields of the events
-// are named: a field within another is joined to it by an underscore. The order
-// of columns that were there before never changes; new ones come last.
+// csvHeader names the columns of exported events. They are named after the fields of
+// the events in JSON; the name of a field within another field follows that one's
+// after an underscore. Columns never change their order: new ones come last.
 var csvHeader = []string{
 	"id", "kind", "time", "time_quality", "time_error_ms", "boot",
 	"reader", "badge", "card", "assurance",
@@ -74,7 +74,7 @@ func (c cells) flag(column string, b bool) {
 	}
 }
 
-// at fills in a time, unless it is unknown.
+// at fills in a time unless it is zero.
 func (c cells) at(column string, t time.Time) {
 	if !t.IsZero() {
 		c.text(column, t.In(c.location).Format(presence.TimeLayout))
@@ -99,7 +99,7 @@ func (c cells) numberIf(column string, f *float64) {
 	}
 }
 
-// eventID is how events name each other.
+// eventID is an event's id, as in the field "id" of its JSON form.
 func eventID(stream presence.ID, seq uint64) string {
 	return stream.String() + "-" + strconv.FormatUint(seq, 10)
 }
@@ -187,7 +187,7 @@ func (c cells) gap(g *presence.Gap) {
 	c.text("detail", fmt.Sprintf("%s: lost %s", g.Reason, kinds))
 	var ranges []string
 	for _, r := range g.Ranges {
-		to := "" // the stream's end, wherever that was
+		to := "" // up to the end of the stream, whose last seq nobody knows
 		if r.To > 0 {
 			to = strconv.FormatUint(r.To, 10)
 		}

@@ -18,7 +18,7 @@ type Journal interface {
 // Times says what is known of an event's time.
 type Times interface {
 	Timing(presence.Reading) presence.Timing
-	// Revise is that after what was said before.
+	// Revise is the same for an event that was published with another timing before.
 	Revise(before presence.Timing, r presence.Reading) presence.Timing
 }
 
@@ -85,8 +85,9 @@ func (s Source) Write(ctx context.Context, w io.Writer, x Request) error {
 // pageSize is how many entries are revised at once.
 const pageSize = 256
 
-// margin is how far outside of a span of time an event may lie, by its estimate,
-// for its revision to be asked for all the same: that one decides.
+// margin is by how much an estimate may differ from the revision. The revision decides
+// whether an event lies in a span of time, so an event whose estimate lies outside, but
+// by less than the margin, needs its revision too.
 const margin = time.Hour
 
 // each passes the journal's entries in order. Those that may lie in a span of time

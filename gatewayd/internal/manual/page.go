@@ -123,8 +123,8 @@ func Page(w io.Writer, root *kong.Node) error {
 	return err
 }
 
-// roff escapes what groff would take for its own: a backslash, hyphens that must
-// stay hyphens, and a control character at the start.
+// roff escapes what groff would interpret: backslashes, hyphens, which it would print
+// as dashes, quotes, and a control character at the start of a line.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, `-`, `\-`, `"`, `\(dq`).Replace(s)
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
@@ -138,7 +138,7 @@ func commandName(c *kong.Node) string {
 	return strings.TrimSpace(strings.TrimPrefix(c.FullPath(), "gatewayd"))
 }
 
-// ownFlags are the flags of a command and not of all.
+// ownFlags are the flags that a command has beside those that all have.
 func ownFlags(c *kong.Node) (flags []*kong.Flag) {
 	for _, f := range c.Flags {
 		if !f.Hidden && f.Name != "help" {

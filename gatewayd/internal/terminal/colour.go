@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Palette colours words where it is true, and leaves them plain elsewhere.
+// Palette colours words if it is true, and leaves them plain if it is false.
 type Palette bool
 
-// PaletteFor is the one for what is printed to w: true where w is a terminal whose
-// user wants colour (no-color.org). A writer around another one may have a method
-// Unwrap that returns that.
+// PaletteFor returns the palette for what is printed to w: true if w is a terminal
+// whose user wants colour (no-color.org). If w writes to another writer, a method
+// Unwrap of w may return that one, which then decides.
 func PaletteFor(w io.Writer) Palette {
 	if outer, ok := w.(interface{ Unwrap() io.Writer }); ok {
 		w = outer.Unwrap()
@@ -32,19 +32,19 @@ func (p Palette) paint(code, s string) string {
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
-// Green is for what is well.
+// Green is for what works.
 func (p Palette) Green(s string) string { return p.paint("32", s) }
 
-// Red is for what is not.
+// Red is for what does not work, or was lost.
 func (p Palette) Red(s string) string { return p.paint("31", s) }
 
-// Yellow is for what was done before.
+// Yellow is for what was recorded before.
 func (p Palette) Yellow(s string) string { return p.paint("33", s) }
 
-// Blue is for what is news, neither good nor bad.
+// Blue is for news that is neither good nor bad.
 func (p Palette) Blue(s string) string { return p.paint("36", s) }
 
-// Dim is for what stands beside the matter.
+// Dim is for what matters less, such as the time of day.
 func (p Palette) Dim(s string) string { return p.paint("2", s) }
 
 // Bold is for titles.

@@ -29,7 +29,7 @@ func (p Palette) Tap(a presence.Answer, tookMS float64) string {
 	return fmt.Sprintf("%s  %s   %s %s  %s", a.Reader, p.Red("refused"), short(a.Badge), a.Card, a.Reason)
 }
 
-// short cuts a badge's identity to what a person can compare at a glance.
+// short cuts a badge's identity to as much as a person can compare at a glance.
 func short(badge string) string {
 	if strings.HasPrefix(badge, "h:") && len(badge) > 10 {
 		return badge[:10]

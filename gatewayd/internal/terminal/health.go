@@ -11,8 +11,8 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// PrintHealth prints what a technician wants to know, a line each: first how it
-// is and what to do, then part by part.
+// PrintHealth prints the health document for a technician, a line for each part: first
+// the level and the alerts, which say what to do.
 func PrintHealth(out io.Writer, h presence.Health, indonesian bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(what, format string, args ...any) {
@@ -80,7 +80,7 @@ func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
 
 func mb(bytes int64) float64 { return float64(bytes) / 1e6 }
 
-// board prints what the board tells about itself.
+// board prints what is known of the Raspberry Pi itself.
 func board(p presence.PiHealth) string {
 	var parts []string
 	if p.TempC != nil {
@@ -101,7 +101,7 @@ func board(p presence.PiHealth) string {
 	return orNone(strings.Join(parts, ", "))
 }
 
-// bySerial tells a signed document's serial, if there is one.
+// bySerial prints the serial of a signed document, if there is one.
 func bySerial(n uint64) string {
 	if n == 0 {
 		return ""
@@ -120,7 +120,7 @@ func openNow(open *bool) string {
 	return "closed, no tag is recorded"
 }
 
-// because appends a fault's words where there are any.
+// because prints an error after what it is the reason for, if there is one.
 func because(text string) string {
 	if text == "" {
 		return ""
