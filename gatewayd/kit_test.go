@@ -53,9 +53,7 @@ func newKit(t *testing.T) *kit {
 		"[feedback]\ngreen  = \"GPIO17\"\nred    = \"GPIO27\"\nbuzzer = \"GPIO22\"\n": "[clock]\nsource = \"trust\"\n",
 	})
 	debtest.Write(t, filepath.Join(k.CA, "dinkes.toml"), template, 0o644)
-	key := filepath.Join(t.TempDir(), "badge.key")
-	debtest.Write(t, key, kittest.BadgeKey+"\n", 0o600)
-	k.Authority("bundle", k.Stick, key)
+	k.Bundle()
 	return k
 }
 
@@ -70,13 +68,14 @@ func (k *kit) city() *brokertest.City {
 type installed struct {
 	*debtest.Root
 	t   *testing.T
-	id  string
-	log bytes.Buffer
+	id    string
+	paper string // the fingerprint of the city's authority
+	log   bytes.Buffer
 }
 
 func (k *kit) install(deb, id string) *installed {
 	k.t.Helper()
-	g := &installed{Root: debtest.NewRoot(k.t), t: k.t, id: id}
+	g := &installed{Root: debtest.NewRoot(k.t), t: k.t, id: id, paper: k.Fingerprint()}
 	g.Dpkg("-i", deb)
 	// The gateway's user must reach what its programs read here.
 	if err := os.Chmod(filepath.Dir(g.Dir), 0o711); err != nil {
@@ -86,8 +85,7 @@ func (k *kit) install(deb, id string) *installed {
 		k.t.Fatal(err)
 	}
 	g.provision("usb", k.Stick, id, "dinkes") // leaves the request
-	k.Authority("sign", filepath.Join(k.Stick, "requests", id+".csr"))
-	sh(k.t, "", "cp", filepath.Join(k.CA, "issued", id+".pem"), filepath.Join(k.Stick, "issued"))
+	k.Authority("sign", filepath.Join(k.Stick, "requests", id+".csr")) // and puts the certificate on the stick
 	g.provision("usb", k.Stick, id, "dinkes") // takes the certificate
 	g.provision("renew-url", "file://"+filepath.Join(k.CA, "issued"))
 	return g
@@ -95,7 +93,7 @@ func (k *kit) install(deb, id string) *installed {
 
 func (g *installed) provision(args ...string) string {
 	g.t.Helper()
-	return sh(g.t, "", g.Path("usr/sbin/gatewayd-provision"), append([]string{"--root", g.Dir}, args...)...)
+	return sh(g.t, "", "env", append([]string{"CITY_FINGERPRINT=" + g.paper, g.Path("usr/sbin/gatewayd-provision"), "--root", g.Dir}, args...)...)
 }
 
 // start runs the installed daemon as the unit would: in its own root, as its own

@@ -219,7 +219,7 @@ func TestVM(t *testing.T) {
 	// The city's side as its guide says, and a stick for this office.
 	k := newKit(t)
 	seen := k.city()
-	template := filepath.Join(k.Stick, "dinkes.toml")
+	template := filepath.Join(k.CA, "dinkes.toml")
 	text := debtest.Read(t, template)
 	for from, to := range map[string]string{
 		k.broker.Address(): fmt.Sprintf("mqtt.example.go.id:%d", k.broker.Port),
@@ -233,6 +233,7 @@ func TestVM(t *testing.T) {
 		text = strings.Replace(text, from, to, 1)
 	}
 	debtest.Write(t, template, text, 0o644)
+	k.Bundle()
 
 	payload := filepath.Join(g.work, "payload")
 	command(t, "cp", "-r", k.Stick, payload)
@@ -243,7 +244,7 @@ func TestVM(t *testing.T) {
 	g.boot()
 	g.run("echo 10.0.2.2 mqtt.example.go.id >> /etc/hosts")
 	g.run("mkdir -p /mnt/payload && mount -o ro /dev/vdb /mnt/payload && cp -r /mnt/payload /root/stick && dpkg -i /root/stick/gatewayd.deb")
-	provision := "BADGE_PASSPHRASE='of the technician' gatewayd-provision usb /root/stick dinkes-01 dinkes"
+	provision := "CITY_FINGERPRINT=" + k.Fingerprint() + " BADGE_PASSPHRASE='of the technician' gatewayd-provision usb /root/stick dinkes-01 dinkes"
 	g.run(provision) // leaves the request
 	request := filepath.Join(k.Stick, "requests", "dinkes-01.csr")
 	debtest.Write(t, request, g.run("cat /root/stick/requests/dinkes-01.csr")+"\n", 0o644)

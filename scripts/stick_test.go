@@ -1,0 +1,192 @@
+package scripts_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"presence/scripts/deb/debtest"
+)
+
+// bundle makes the stick of a desk, as the city does.
+func (d *desk) bundle() {
+	d.t.Helper()
+	debtest.Write(d.t, filepath.Join(d.ca, "dinkes.toml"), "id = \"@ID@\" dinas = \"@DINAS@\"\n", 0o644)
+	key := filepath.Join(d.t.TempDir(), "badge.key")
+	debtest.Write(d.t, key, strings.Repeat("0123456789abcdef", 4), 0o600)
+	debtest.Write(d.t, filepath.Join(d.stick, "renew-url"), "https://mqtt.example.go.id/issued\n", 0o644)
+	debtest.Write(d.t, filepath.Join(d.stick, "gatewayd_1_arm64.deb"), strings.Repeat("package ", 200_000), 0o644)
+	d.authority(true, "bundle", d.stick, key)
+}
+
+func TestProvisionFromTheStick(t *testing.T) {
+	d := newDesk(t)
+	d.provision("!is the stick in", "usb", "/no/stick", "dinkes-01", "dinkes")
+	d.provision("!has no manifest", "usb", d.stick, "dinkes-01", "dinkes")
+	d.bundle()
+	d.provision("!no template dinkop.toml", "usb", d.stick, "dinkop-01", "dinkop")
+	d.provision("take the stick to the city", "usb", d.stick, "dinkes-01", "dinkes")
+	if got := debtest.Read(t, d.Path("etc/gatewayd/gatewayd.toml")); got != "id = \"dinkes-01\" dinas = \"dinkes\"\n" {
+		t.Errorf("the configuration is %s", got)
+	}
+	debtest.Write(t, d.Path("etc/gatewayd/gatewayd.toml"), "changed at the office\n", 0o644)
+	d.authority(true, "sign", filepath.Join(d.stick, "requests/dinkes-01.csr")) // and puts the certificate on the stick
+	// The second time nothing has to be typed.
+	d.provisionWith("", "gatewayd-provision start", "usb", d.stick, "dinkes-01", "dinkes")
+	if got := debtest.Read(t, d.Path("etc/gatewayd/gatewayd.toml")); got != "changed at the office\n" {
+		t.Errorf("the configuration is %s", got)
+	}
+	if got := debtest.Read(t, d.Path("etc/gatewayd/renew.conf")); got != "https://mqtt.example.go.id/issued\n" {
+		t.Errorf("it looks at %s", got)
+	}
+	out, _ := run(t, append(secrets, "LC_ALL=id_ID.UTF-8"), "./provision.sh", "--root", d.Dir, "usb", d.stick, "dinkes-01", "dinkes")
+	if !strings.Contains(out, "Selanjutnya: sudo gatewayd-provision start") {
+		t.Errorf("in Indonesian: %s", out)
+	}
+}
+
+// What is on a stick counts only as the city put it there.
+func TestStickThatWasChangedIsRefused(t *testing.T) {
+	d, other := newDesk(t), newDesk(t)
+	d.bundle()
+	other.bundle()
+	before := snapshot(t, d.Dir)
+	refused := func(what, says string) {
+		t.Helper()
+		d.provision("!"+says, "usb", d.stick, "dinkes-01", "dinkes")
+		if snapshot(t, d.Dir) != before {
+			t.Fatalf("%s: something was taken", what)
+		}
+	}
+	for _, name := range []string{"dinkes.toml", "renew-url", "badge.key.enc", "city-ca.pem", "gatewayd_1_arm64.deb", "manifest", "manifest.sig"} {
+		path := filepath.Join(d.stick, name)
+		whole := debtest.Read(t, path)
+		debtest.Write(t, path, debtest.Read(t, filepath.Join(other.stick, name))+"#", 0o644)
+		refused(name, "")
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		refused(name+" gone", "")
+		debtest.Write(t, path, whole, 0o644)
+	}
+	// A template that the city did not put there.
+	debtest.Write(t, filepath.Join(d.stick, "dinkop.toml"), "id = \"@ID@\"\n", 0o644)
+	d.provision("!no template dinkop.toml", "usb", d.stick, "dinkop-01", "dinkop")
+	if err := os.Remove(filepath.Join(d.stick, "dinkop.toml")); err != nil {
+		t.Fatal(err)
+	}
+	// The certificates in issued/ say themselves who signed them, and the requests are
+	// the gateways': anybody may write there, but not through a link.
+	target := filepath.Join(t.TempDir(), "passwd")
+	debtest.Write(t, target, "root", 0o600)
+	link := filepath.Join(d.stick, "requests/dinkes-01.csr")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	d.provision("take the stick to the city", "usb", d.stick, "dinkes-01", "dinkes")
+	if debtest.Read(t, target) != "root" || !strings.Contains(debtest.Read(t, link), "CERTIFICATE REQUEST") {
+		t.Error("it wrote through a link on the stick")
+	}
+}
+
+// A gateway belongs to the city whose fingerprint was typed, until another one is.
+func TestAnotherCityHasToBeTyped(t *testing.T) {
+	d, other := newDesk(t), newDesk(t)
+	d.bundle()
+	other.bundle()
+	kept := func(of *desk) bool {
+		return d.Has("etc/gatewayd/city-ca.pem") &&
+			debtest.Read(t, d.Path("etc/gatewayd/city-ca.pem")) == debtest.Read(t, filepath.Join(of.ca, "ca.pem"))
+	}
+	for _, typed := range []string{"", other.paper, d.paper[:14], "0000-0000-0000-0000-0000"} {
+		d.provisionWith(typed, "!another city", "usb", d.stick, "dinkes-01", "dinkes")
+		if d.Has("etc/gatewayd/city-ca.pem") || d.Has("etc/gatewayd/gatewayd.toml") {
+			t.Fatalf("with %q typed something was taken", typed)
+		}
+	}
+	d.provisionWith(strings.ToLower(strings.ReplaceAll(d.paper, "-", " ")), "take the stick", "usb", d.stick, "dinkes-01", "dinkes")
+	if !kept(d) {
+		t.Fatal("the authority is not kept")
+	}
+	before := snapshot(t, d.Dir)
+	d.provision("!another authority", "usb", other.stick, "dinkes-01", "dinkes")
+	if snapshot(t, d.Dir) != before {
+		t.Error("another city's stick changed something")
+	}
+	// Neither by a certificate alone.
+	other.provision("", "usb", other.stick, "dinkes-01", "dinkes")
+	d.provisionWith("", "The request is", "request", "dinkes-01", d.stick)
+	foreign := other.foreign(d, "dinkes-01")
+	d.provision("!another authority", "accept", foreign, filepath.Join(other.ca, "ca.pem"))
+	if !kept(d) || d.Has("var/lib/gatewayd/tls/gateway.pem") {
+		t.Error("another city's certificate was taken")
+	}
+	d.provisionWith(other.paper, "take the stick", "usb", other.stick, "dinkes-01", "dinkes")
+	if !kept(other) {
+		t.Error("the other city was typed, and is not kept")
+	}
+}
+
+// The city and the Pi show the same fingerprint for a request, and each key has
+// another one.
+func TestRequestShowsTheSameFingerprintAtBothEnds(t *testing.T) {
+	d, other := newDesk(t), newDesk(t)
+	form := regexp.MustCompile(`\b([0-9A-F]{4}-){4}[0-9A-F]{4}\b`)
+	var shown []string
+	for _, at := range []*desk{d, other} {
+		out, ok := run(t, secrets, "./provision.sh", "--root", at.Dir, "request", "dinkes-01", at.stick)
+		if !ok {
+			t.Fatal(out)
+		}
+		shown = append(shown, form.FindString(out))
+	}
+	out := d.authority(true, "sign", filepath.Join(d.stick, "dinkes-01.csr"))
+	if shown[0] == "" || form.FindString(out) != shown[0] {
+		t.Errorf("the Pi shows %q, the city says %s", shown[0], out)
+	}
+	if shown[1] == shown[0] {
+		t.Error("two keys have one fingerprint")
+	}
+	if form.FindString(d.paper) != d.paper {
+		t.Errorf("the city's own is %q", d.paper)
+	}
+}
+
+// The passphrase of the badge key is made, never empty, and opens the stick.
+func TestBundleMakesThePassphrase(t *testing.T) {
+	d := newDesk(t)
+	key := filepath.Join(t.TempDir(), "badge.key")
+	debtest.Write(t, key, strings.Repeat("0123456789abcdef", 4), 0o600)
+	debtest.Write(t, filepath.Join(d.ca, "dinkes.toml"), "id = \"@ID@\"\n", 0o644)
+	bundle := func(env ...string) (string, bool) {
+		return run(t, append(env, "CA_PASSPHRASE=a", "CA_DIR="+d.ca), "city/ca.sh", "bundle", d.stick, key)
+	}
+	var made []string
+	for range 3 {
+		out, ok := bundle()
+		words := regexp.MustCompile(`not for the stick: (([a-z]{4} ){5}[a-z]{4})\n`).FindStringSubmatch(out)
+		if !ok || words == nil || slices.Contains(made, words[1]) {
+			t.Fatalf("it says %s", out)
+		}
+		made = append(made, words[1])
+	}
+	if out, ok := bundle("BADGE_PASSPHRASE="); ok || !strings.Contains(out, "empty passphrase") {
+		t.Errorf("with an empty passphrase: %s", out)
+	}
+	stick := filepath.Join(d.stick, "badge.key.enc")
+	for typed, ok := range map[string]bool{"": false, made[0]: false, made[2]: true, strings.ToUpper(made[2]): true, strings.ReplaceAll(made[2], " ", "-") + " ": true} {
+		if out, got := run(t, []string{"BADGE_PASSPHRASE=" + typed}, "./provision.sh", "--root", d.Dir, "badge-key", "dinkes-01", stick); got != ok {
+			t.Errorf("%q is taken: %v %s", typed, got, out)
+		}
+	}
+	// Made anew without a badge key, the stick keeps what is on it.
+	before := debtest.Read(t, stick)
+	d.authority(true, "bundle", d.stick)
+	if debtest.Read(t, stick) != before {
+		t.Error("the badge key on the stick is another")
+	}
+	d.provision("take the stick to the city", "usb", d.stick, "dinkes-01", "dinkes")
+}
