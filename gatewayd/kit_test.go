@@ -67,7 +67,7 @@ func (k *kit) city() *brokertest.City {
 // its daemon.
 type installed struct {
 	*debtest.Root
-	t   *testing.T
+	t     *testing.T
 	id    string
 	paper string // the fingerprint of the city's authority
 	log   bytes.Buffer
@@ -84,9 +84,9 @@ func (k *kit) install(deb, id string) *installed {
 	if err := os.MkdirAll(g.Path("proc"), 0o755); err != nil {
 		k.t.Fatal(err)
 	}
-	g.provision("usb", k.Stick, id, "dinkes") // leaves the request
+	g.provision("usb", k.Stick, id, "dinkes")                          // leaves the request
 	k.Authority("sign", filepath.Join(k.Stick, "requests", id+".csr")) // and puts the certificate on the stick
-	g.provision("usb", k.Stick, id, "dinkes") // takes the certificate
+	g.provision("usb", k.Stick, id, "dinkes")                          // takes the certificate
 	g.provision("renew-url", "file://"+filepath.Join(k.CA, "issued"))
 	return g
 }
