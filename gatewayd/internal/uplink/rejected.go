@@ -15,8 +15,8 @@ import (
 // rejected messages, so that a flood of messages does not become a flood of lines.
 const rejectionInterval = 5 * time.Second
 
-// rejectionsAtOnce is how many rejected messages in a row are reported on the topic `log`
-// of; after that it is one each rejectionInterval.
+// rejectionsAtOnce is how many rejected messages in a row are reported on the
+// topic `log`; after that it is one each rejectionInterval.
 const rejectionsAtOnce = 20
 
 // reject counts a message from the broker that is not as it should be, and logs it, also
