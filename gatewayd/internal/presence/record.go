@@ -1,6 +1,9 @@
 package presence
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // ClockState is what the system's clock was worth at a reading.
 type ClockState uint8
@@ -173,6 +176,9 @@ type EventID struct {
 	Stream ID     `cbor:"1,keyasint"`
 	Seq    uint64 `cbor:"2,keyasint"`
 }
+
+// String is the event's field "id": "<stream>-<seq>".
+func (e EventID) String() string { return e.Stream.String() + "-" + strconv.FormatUint(e.Seq, 10) }
 
 // PresenceState is what is known of a person's presence. The numbers are on
 // disk and never change their meaning.
