@@ -89,15 +89,7 @@ func FuzzParseHours(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, err := ParseHours("policy", data)
 		if err != nil {
-			var ps Problems
-			if !errors.As(err, &ps) || len(ps) == 0 {
-				t.Fatalf("error of type %T: %v", err, err)
-			}
-			for _, p := range ps {
-				if p.Text == "" || strings.ContainsFunc(p.String(), unicode.IsControl) {
-					t.Fatalf("problem %+v", p)
-				}
-			}
+			checkProblems(t, err)
 			return
 		}
 		weeks := []Week{h.Week}
@@ -108,15 +100,35 @@ func FuzzParseHours(f *testing.F) {
 			weeks = append(weeks, p.Week)
 		}
 		for _, w := range weeks {
-			for _, spans := range w {
-				last := time.Duration(-1)
-				for _, s := range spans {
-					if s.Start <= last || s.End <= s.Start || s.End > day {
-						t.Fatalf("spans %v", spans)
-					}
-					last = s.End
-				}
-			}
+			checkWeek(t, w)
 		}
 	})
+}
+
+// checkProblems wants an error to be problems that each fit on one line.
+func checkProblems(t *testing.T, err error) {
+	t.Helper()
+	var ps Problems
+	if !errors.As(err, &ps) || len(ps) == 0 {
+		t.Fatalf("error of type %T: %v", err, err)
+	}
+	for _, p := range ps {
+		if p.Text == "" || strings.ContainsFunc(p.String(), unicode.IsControl) {
+			t.Fatalf("problem %+v", p)
+		}
+	}
+}
+
+// checkWeek wants the spans of each day in order, within the day and without overlap.
+func checkWeek(t *testing.T, w Week) {
+	t.Helper()
+	for _, spans := range w {
+		last := time.Duration(-1)
+		for _, s := range spans {
+			if s.Start <= last || s.End <= s.Start || s.End > day {
+				t.Fatalf("spans %v", spans)
+			}
+			last = s.End
+		}
+	}
 }

@@ -5,7 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,46 +16,7 @@ import (
 // TestEveryProblemIsSaidInIndonesian reads the formats out of the source: each
 // has an Indonesian form that takes the same arguments.
 func TestEveryProblemIsSaidInIndonesian(t *testing.T) {
-	formats := make(map[string]bool)
-	files, err := os.ReadDir(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		if !strings.HasSuffix(f.Name(), ".go") || strings.HasSuffix(f.Name(), "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), f.Name(), nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok {
-				return true
-			}
-			name := ""
-			switch f := call.Fun.(type) {
-			case *ast.Ident:
-				name = f.Name
-			case *ast.SelectorExpr:
-				name = f.Sel.Name
-			}
-			at := map[string]int{"say": 0, "problem": 1, "report": 2}
-			i, ok := at[name]
-			if !ok || i >= len(call.Args) {
-				return true
-			}
-			if l, ok := call.Args[i].(*ast.BasicLit); ok && l.Kind == token.STRING {
-				text, err := strconv.Unquote(l.Value)
-				if err != nil {
-					t.Fatal(err)
-				}
-				formats[text] = true
-			}
-			return true
-		})
-	}
+	formats := sourceFormats(t)
 	if len(formats) < 80 {
 		t.Fatalf("found only %d formats", len(formats))
 	}
@@ -72,8 +33,58 @@ func TestEveryProblemIsSaidInIndonesian(t *testing.T) {
 	}
 }
 
-// TestBrokersAreJudgedInIndonesian: their texts are made of parts.
-func TestBrokersAreJudgedInIndonesian(t *testing.T) {
+// sourceFormats are the texts that this package's code passes to say, problem and
+// report.
+func sourceFormats(t *testing.T) map[string]bool {
+	t.Helper()
+	formats := make(map[string]bool)
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok {
+				if text, ok := formatOf(call); ok {
+					formats[text] = true
+				}
+			}
+			return true
+		})
+	}
+	return formats
+}
+
+// formatOf is the format that a call passes to say, problem or report.
+func formatOf(call *ast.CallExpr) (string, bool) {
+	name := ""
+	switch f := call.Fun.(type) {
+	case *ast.Ident:
+		name = f.Name
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	}
+	i, ok := map[string]int{"say": 0, "problem": 1, "report": 2}[name]
+	if !ok || i >= len(call.Args) {
+		return "", false
+	}
+	l, ok := call.Args[i].(*ast.BasicLit)
+	if !ok || l.Kind != token.STRING {
+		return "", false
+	}
+	text, err := strconv.Unquote(l.Value)
+	return text, err == nil
+}
+
+// TestBrokersAreCheckedInIndonesian: their texts are made of parts.
+func TestBrokersAreCheckedInIndonesian(t *testing.T) {
 	for _, url := range []string{"localhost", "mqtts://b", "mqtt://b", "http://b", "tls://u:p@b", "tls://b/x", "tls://b:0", "tls://2001:db8::1", "tls://[x]", "tls://300.1.1.1"} {
 		_, err := Parse("g.toml", []byte(strings.Replace(base, "tcp://localhost", url, 1)))
 		var problems Problems

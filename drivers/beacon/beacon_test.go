@@ -83,30 +83,10 @@ func TestRoundTrip(t *testing.T) {
 	for _, protocol := range beacon.Protocols() {
 		frames := samplesOf(t, protocol)
 		t.Run(protocol, rapid.MakeCheck(func(rt *rapid.T) {
-			var in bytes.Buffer
-			var want []beacon.Fix
-			for range rapid.IntRange(1, 8).Draw(rt, "frames") {
-				// Noise without openings; the line may go on into the frame.
-				in.Write(rapid.SliceOfN(rapid.ByteRange(0x40, 0xff), 0, 400).Draw(rt, "noise"))
-				if rapid.Bool().Draw(rt, "line end") {
-					in.WriteString("\r\n")
-				}
-				lat := rapid.Float64Range(-90, 90).Draw(rt, "lat")
-				lon := rapid.Float64Range(-180, 180).Draw(rt, "lon")
-				if math.Abs(lat) < 1e-3 {
-					lat = 1e-3 // 0,0 is no position
-				}
-				at := time.Unix(rapid.Int64Range(1_600_000_000, 3_400_000_000).Draw(rt, "time"), 0).UTC()
-				frame, fix := frames.draw(rt, lat, lon, at)
-				in.WriteString(frame)
-				want = append(want, fix)
-				if name, ok := beacon.TagName(fix.Tag); !ok || name != fix.Tag {
-					rt.Fatalf("no roster could name the tag %q", fix.Tag)
-				}
-			}
-			got := decode(t, protocol, bytes.NewReader(in.Bytes()))
+			in, want := drawStream(rt, frames)
+			got := decode(t, protocol, bytes.NewReader(in))
 			if len(got.Fixes) != len(want) {
-				rt.Fatalf("%d of %d frames found, rejects %v, in %q", len(got.Fixes), len(want), got.Bad, in.String())
+				rt.Fatalf("%d of %d frames found, rejects %v, in %q", len(got.Fixes), len(want), got.Bad, in)
 			}
 			for i, fix := range got.Fixes {
 				if math.Abs(fix.Lat-want[i].Lat) > resolution*1.001 || math.Abs(fix.Lon-want[i].Lon) > resolution*1.001 {
@@ -121,29 +101,36 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// drawStream draws good frames with noise between them, and what has to come of it.
+func drawStream(rt *rapid.T, frames samples) ([]byte, []beacon.Fix) {
+	var in bytes.Buffer
+	var want []beacon.Fix
+	for range rapid.IntRange(1, 8).Draw(rt, "frames") {
+		// Noise without openings; the line may go on into the frame.
+		in.Write(rapid.SliceOfN(rapid.ByteRange(0x40, 0xff), 0, 400).Draw(rt, "noise"))
+		if rapid.Bool().Draw(rt, "line end") {
+			in.WriteString("\r\n")
+		}
+		lat := rapid.Float64Range(-90, 90).Draw(rt, "lat")
+		lon := rapid.Float64Range(-180, 180).Draw(rt, "lon")
+		if math.Abs(lat) < 1e-3 {
+			lat = 1e-3 // 0,0 is no position
+		}
+		at := time.Unix(rapid.Int64Range(1_600_000_000, 3_400_000_000).Draw(rt, "time"), 0).UTC()
+		frame, fix := frames.draw(rt, lat, lon, at)
+		in.WriteString(frame)
+		want = append(want, fix)
+		if name, ok := beacon.TagName(fix.Tag); !ok || name != fix.Tag {
+			rt.Fatalf("no roster could name the tag %q", fix.Tag)
+		}
+	}
+	return in.Bytes(), want
+}
+
 // checkFixes looks for what no input may bring about.
 func checkFixes(t interface{ Errorf(string, ...any) }, h heard) {
 	for _, f := range h.Fixes {
-		// The comparisons are false for NaN.
-		if !(f.Lat >= -90 && f.Lat <= 90 && f.Lon >= -180 && f.Lon <= 180) || (f.Lat == 0 && f.Lon == 0) {
-			t.Errorf("position %v %v", f.Lat, f.Lon)
-		}
-		if f.Lat == 0 && math.Signbit(f.Lat) || f.Lon == 0 && math.Signbit(f.Lon) {
-			t.Errorf("a negative zero: %v %v", f.Lat, f.Lon)
-		}
-		_, name, found := strings.Cut(f.Tag, ":")
-		if !found || name == "" || !utf8.ValidString(name) || strings.ContainsAny(name, "\r\n\x00") {
-			t.Errorf("tag %q", f.Tag)
-		}
-		if f.Time.Location() != utc {
-			t.Errorf("time in %v", f.Time.Location())
-		}
-		if y := f.Time.Year(); f.TimeOfDay && f.Time.YearDay() != 1 || y != 1 && (f.TimeOfDay || y < 2020 || y > 2080) {
-			t.Errorf("time %v, time of day %v", f.Time, f.TimeOfDay)
-		}
-		if (f.RSSI == nil) != (f.SNR == nil) || f.SNR != nil && math.IsNaN(*f.SNR) {
-			t.Errorf("signal %v %v", f.RSSI, f.SNR)
-		}
+		checkFix(t, f)
 	}
 	for _, why := range h.Bad {
 		switch why {
@@ -151,6 +138,29 @@ func checkFixes(t interface{ Errorf(string, ...any) }, h heard) {
 		default:
 			t.Errorf("reason %q", why)
 		}
+	}
+}
+
+func checkFix(t interface{ Errorf(string, ...any) }, f beacon.Fix) {
+	// The comparisons are false for NaN.
+	if !(f.Lat >= -90 && f.Lat <= 90 && f.Lon >= -180 && f.Lon <= 180) || (f.Lat == 0 && f.Lon == 0) {
+		t.Errorf("position %v %v", f.Lat, f.Lon)
+	}
+	if f.Lat == 0 && math.Signbit(f.Lat) || f.Lon == 0 && math.Signbit(f.Lon) {
+		t.Errorf("a negative zero: %v %v", f.Lat, f.Lon)
+	}
+	_, name, found := strings.Cut(f.Tag, ":")
+	if !found || name == "" || !utf8.ValidString(name) || strings.ContainsAny(name, "\r\n\x00") {
+		t.Errorf("tag %q", f.Tag)
+	}
+	if f.Time.Location() != utc {
+		t.Errorf("time in %v", f.Time.Location())
+	}
+	if y := f.Time.Year(); f.TimeOfDay && f.Time.YearDay() != 1 || y != 1 && (f.TimeOfDay || y < 2020 || y > 2080) {
+		t.Errorf("time %v, time of day %v", f.Time, f.TimeOfDay)
+	}
+	if (f.RSSI == nil) != (f.SNR == nil) || f.SNR != nil && math.IsNaN(*f.SNR) {
+		t.Errorf("signal %v %v", f.RSSI, f.SNR)
 	}
 }
 

@@ -36,49 +36,49 @@ func TestEveryChipCanBeTestedAndBroken(t *testing.T) {
 	for _, name := range config.Chips() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			hardware := sim.New()
-			text := "[gateway]\nid = \"x\"\ndinas = \"x\"\n[[reader]]\nname = \"door\"\nbus = \"sim\"\nchip = \"" + name + "\"\n" +
-				"[badges]\nplain_uid = true\n[mqtt]\nbroker = \"tcp://127.0.0.1:1883\"\n"
-			cfg, err := config.Parse("gatewayd.toml", []byte(text))
-			if err != nil {
-				t.Fatal(err)
-			}
-			open := MockReader(hardware, cfg.Readers[0], slog.New(slog.DiscardHandler))
-			chip, err := open()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := chip.SelfTest(t.Context()); err != nil {
-				t.Error(err)
-			}
-			if _, err := chip.Poll(t.Context()); err != nil || chip.Counts().Scans == 0 || chip.Version() == "" {
-				t.Errorf("a look: %v, counts %+v, version %q", err, chip.Counts(), chip.Version())
-			}
-			mocked, err := hardware.Reader("door")
-			if err != nil {
-				t.Fatal(err)
-			}
-			for fault, want := range map[string]error{"deaf": card.ErrDeaf, "bus-low": card.ErrBusDead, "bus-high": card.ErrBusDead} {
-				if err := mocked.Break(fault); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := chip.Poll(t.Context()); !errors.Is(err, want) {
-					t.Errorf("%s: %v", fault, err)
-				}
-			}
-			if err := mocked.Break("none"); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := chip.Poll(t.Context()); err != nil {
-				t.Errorf("mended: %v", err)
-			}
-			if err := mocked.Break("thirsty"); err == nil {
-				t.Error("any fault passes")
-			}
-			if err := errors.Join(chip.Close(), chip.Close()); err != nil {
-				t.Error(err)
-			}
+			testAndBreak(t, name)
 		})
+	}
+}
+
+func testAndBreak(t *testing.T, name string) {
+	hardware := sim.New()
+	text := "[gateway]\nid = \"x\"\ndinas = \"x\"\n[[reader]]\nname = \"door\"\nbus = \"sim\"\nchip = \"" + name + "\"\n" +
+		"[badges]\nplain_uid = true\n[mqtt]\nbroker = \"tcp://127.0.0.1:1883\"\n"
+	cfg, err := config.Parse("gatewayd.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chip, err := MockReader(hardware, cfg.Readers[0], slog.New(slog.DiscardHandler))()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := chip.SelfTest(t.Context()); err != nil && !errors.Is(err, card.ErrNoReference) {
+		t.Error(err)
+	}
+	if _, err := chip.Poll(t.Context()); err != nil || chip.Counts().Scans == 0 || chip.Version() == "" {
+		t.Errorf("a scan: %v, counts %+v, version %q", err, chip.Counts(), chip.Version())
+	}
+	mocked, err := hardware.Reader("door")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		fault string
+		want  error
+	}{{"deaf", card.ErrDeaf}, {"bus-low", card.ErrBusDead}, {"bus-high", card.ErrBusDead}, {"none", nil}} {
+		if err := mocked.Break(step.fault); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := chip.Poll(t.Context()); !errors.Is(err, step.want) {
+			t.Errorf("%s: %v", step.fault, err)
+		}
+	}
+	if err := mocked.Break("thirsty"); err == nil {
+		t.Error("any fault passes")
+	}
+	if err := errors.Join(chip.Close(), chip.Close()); err != nil {
+		t.Error(err)
 	}
 }
 

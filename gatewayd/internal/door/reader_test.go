@@ -156,62 +156,64 @@ func TestStopLetsATapBeRecorded(t *testing.T) {
 }
 
 // TestAHangingReaderDoesNotReadOK: a bus that does not come back, when the reader
-// is opened or when it looks, is said by health and by the lamp; when it does
+// is opened or when it scans, is said by health and by the lamp; when it does
 // come back, all is well again.
 func TestAHangingReaderDoesNotReadOK(t *testing.T) {
 	t.Parallel()
-	for _, hangs := range []string{"open", "look"} {
+	for _, hangs := range []string{"open", "scan"} {
 		t.Run(hangs, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				g := build(t, time.Minute, clock(), "door")
-				release := make(chan struct{})
-				ctx, cancel := context.WithCancel(t.Context())
-				c := &hanging{chip: &chip{}, release: release}
-				g.tasks.Go(func() {
-					_ = g.door.Run(ctx, door.Reader{Name: "door", Poll: poll, Open: func(ctx context.Context) (card.Reader, error) {
-						if hangs == "open" {
-							<-release
-						}
-						if _, err := c.chip.open(ctx); err != nil {
-							return nil, err
-						}
-						return c, nil
-					}})
-				})
-				if hangs == "look" {
-					time.Sleep(time.Second)
-					c.hang.Store(true)
-				}
-				state := func() presence.ReaderHealth { return g.door.Health()[0] }
-				time.Sleep(4 * time.Second)
-				if h := state(); h.State != "ok" {
-					t.Errorf("after 4 s it is %+v", h)
-				}
-				time.Sleep(2 * time.Second)
-				h := state()
-				if h.State != "bus-dead" || h.Error == "" || h.LooksPerS != 0 {
-					t.Errorf("a reader that hangs reads %+v", h)
-				}
-				time.Sleep(time.Hour)
-				if again := state(); again != h {
-					t.Errorf("it says %+v, then %+v", h, again)
-				}
-				close(release)
-				time.Sleep(time.Second)
-				synctest.Wait()
-				if h := state(); h.State != "ok" || h.Error != "" {
-					t.Errorf("when it came back: %+v", h)
-				}
-				g.mu.Lock()
-				if n := len(g.trouble); n != 2 || !g.trouble[0] || g.trouble[1] {
-					t.Errorf("the lamp was told %v", g.trouble)
-				}
-				g.mu.Unlock()
-				cancel()
-				g.tasks.Wait()
-			})
+			synctest.Test(t, func(t *testing.T) { hangAndComeBack(t, hangs == "open") })
 		})
 	}
+}
+
+func hangAndComeBack(t *testing.T, opening bool) {
+	g := build(t, time.Minute, clock(), "door")
+	release := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &hanging{chip: &chip{}, release: release}
+	g.tasks.Go(func() {
+		_ = g.door.Run(ctx, door.Reader{Name: "door", Poll: poll, Open: func(ctx context.Context) (card.Reader, error) {
+			if opening {
+				<-release
+			}
+			if _, err := c.chip.open(ctx); err != nil {
+				return nil, err
+			}
+			return c, nil
+		}})
+	})
+	if !opening {
+		time.Sleep(time.Second)
+		c.hang.Store(true)
+	}
+	state := func() presence.ReaderHealth { return g.door.Health()[0] }
+	time.Sleep(4 * time.Second)
+	if h := state(); h.State != "ok" {
+		t.Errorf("after 4 s it is %+v", h)
+	}
+	time.Sleep(2 * time.Second)
+	h := state()
+	if h.State != "bus-dead" || h.Error == "" || h.LooksPerS != 0 {
+		t.Errorf("a reader that hangs reads %+v", h)
+	}
+	time.Sleep(time.Hour)
+	if again := state(); again != h {
+		t.Errorf("it says %+v, then %+v", h, again)
+	}
+	close(release)
+	time.Sleep(time.Second)
+	synctest.Wait()
+	if h := state(); h.State != "ok" || h.Error != "" {
+		t.Errorf("when it came back: %+v", h)
+	}
+	g.mu.Lock()
+	if n := len(g.trouble); n != 2 || !g.trouble[0] || g.trouble[1] {
+		t.Errorf("the lamp was told %v", g.trouble)
+	}
+	g.mu.Unlock()
+	cancel()
+	g.tasks.Wait()
 }
 
 // hanging is a chip whose bus does not come back until it is released.

@@ -168,7 +168,7 @@ func runWeek(t testing.TB, seed uint64) (res result) {
 		day := monday.AddDate(0, 0, d)
 		first := len(o.book.entries)
 		o.runDay(day, staff, killed)
-		res.judge(o.book.entries[first:], staff, day, killed)
+		res.compare(o.book.entries[first:], staff, day, killed)
 	}
 	var digest strings.Builder
 	for _, e := range o.book.entries {
@@ -198,22 +198,7 @@ func (o *office) runDay(day time.Time, staff []*worker, killed time.Time) {
 	}
 	slices.SortStableFunc(reports, func(a, b report) int { return a.at.Compare(b.at) })
 	slices.SortStableFunc(taps, func(a, b tap) int { return a.at.Compare(b.at) })
-	wires := map[string]*strings.Builder{"yard": {}, "gate": {}, "roof": {}}
-	for _, rep := range reports {
-		wires[rep.receiver].WriteString(rep.frame)
-	}
-	decoders := make(map[string]beacon.Decoder)
-	for name, wire := range wires {
-		protocol := beacon.Kenwood
-		if name == "roof" {
-			protocol = beacon.Reyax
-		}
-		decoder, err := beacon.New(protocol, strings.NewReader(wire.String()), nil)
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		decoders[name] = decoder
-	}
+	decoders := o.decoders(reports)
 	ctx := context.Background()
 	const every = lookSeconds * time.Second
 	i := 0
@@ -241,6 +226,27 @@ func (o *office) runDay(day time.Time, staff []*worker, killed time.Time) {
 		o.time = at
 		o.look()
 	}
+}
+
+// decoders are those of the receivers, each with all its frames of a day before it.
+func (o *office) decoders(reports []report) map[string]beacon.Decoder {
+	wires := map[string]*strings.Builder{"yard": {}, "gate": {}, "roof": {}}
+	for _, rep := range reports {
+		wires[rep.receiver].WriteString(rep.frame)
+	}
+	all := make(map[string]beacon.Decoder)
+	for name, wire := range wires {
+		protocol := beacon.Kenwood
+		if name == "roof" {
+			protocol = beacon.Reyax
+		}
+		decoder, err := beacon.New(protocol, strings.NewReader(wire.String()), nil)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		all[name] = decoder
+	}
+	return all
 }
 
 // number is a number from the environment.

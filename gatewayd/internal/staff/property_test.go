@@ -17,7 +17,7 @@ type witness struct {
 	*desk
 	fixes    map[string][]seenFix // by tag
 	restarts []time.Time
-	judged   int // entries of the book
+	checked  int // entries of the book
 }
 
 type seenFix struct {
@@ -29,17 +29,17 @@ func newWitness(t *rapid.T) *witness {
 	return &witness{desk: newDesk(t, "mon 07:00"), fixes: make(map[string][]seenFix)}
 }
 
-// judge looks at what was said since it looked last.
-func (w *witness) judge(t *rapid.T) {
-	for ; w.judged < len(w.book.entries); w.judged++ {
-		e := w.book.entries[w.judged]
+// check checks the presence events that were recorded since it was called last.
+func (w *witness) check(t *rapid.T) {
+	for ; w.checked < len(w.book.entries); w.checked++ {
+		e := w.book.entries[w.checked]
 		if e.Person != nil {
-			w.judgeOne(t, e, w.book.entries[:w.judged])
+			w.checkOne(t, e, w.book.entries[:w.checked])
 		}
 	}
 }
 
-func (w *witness) judgeOne(t *rapid.T, e presence.Entry, before []presence.Entry) {
+func (w *witness) checkOne(t *rapid.T, e presence.Entry, before []presence.Entry) {
 	p, at := e.Person, e.At.WallTime().In(wib)
 	what := fmt.Sprintf("%s of %s at %s", p.State, p.Badge, at.Format("Mon 15:04:05"))
 	if !week().Open(at) {
@@ -70,6 +70,12 @@ func (w *witness) judgeOne(t *rapid.T, e presence.Entry, before []presence.Entry
 	if p.State == presence.OffSite {
 		return
 	}
+	checkReasons(t, what, p, before, taps)
+	w.checkTag(t, what, p, at, taps)
+}
+
+// checkReasons checks the events that a presence event names.
+func checkReasons(t *rapid.T, what string, p *presence.Person, before []presence.Entry, taps []time.Time) {
 	for i, id := range p.Events {
 		o := before[id.Seq-1]
 		if when := o.At.WallTime(); p.State == presence.Contradiction && o.Tag != nil && (when.Before(taps[len(taps)-1]) || o.Tag.Zone != out) {
@@ -79,6 +85,10 @@ func (w *witness) judgeOne(t *rapid.T, e presence.Entry, before []presence.Entry
 			t.Fatalf("%s: rests on %+v", what, o)
 		}
 	}
+}
+
+// checkTag checks a state against the fixes of the person's tag.
+func (w *witness) checkTag(t *rapid.T, what string, p *presence.Person, at time.Time, taps []time.Time) {
 	fixes := w.fixes[p.Tag]
 	silent := len(fixes) == 0 || at.Sub(fixes[len(fixes)-1].at) > 2*time.Minute
 	switch p.State {
@@ -143,7 +153,7 @@ func (w *witness) play(t *rapid.T, m move) {
 		for end := w.time.Add(d); w.time.Before(end); {
 			w.time = w.time.Add(min(20*time.Second, end.Sub(w.time)))
 			w.step()
-			w.judge(t)
+			w.check(t)
 		}
 	}
 	switch m.what {
@@ -157,7 +167,7 @@ func (w *witness) play(t *rapid.T, m move) {
 				w.hear(tag, m.zone)
 			}
 			w.step()
-			w.judge(t)
+			w.check(t)
 		}
 	case "silence":
 		pass(time.Duration(m.times) * time.Minute)
@@ -165,7 +175,7 @@ func (w *witness) play(t *rapid.T, m move) {
 		pass(time.Duration(m.times) * 10 * time.Minute)
 	case "restart":
 		w.step()
-		w.judge(t)
+		w.check(t)
 		n := len(w.book.entries)
 		w.restart()
 		w.restarts = append(w.restarts, w.time)
@@ -175,7 +185,7 @@ func (w *witness) play(t *rapid.T, m move) {
 		}
 	}
 	w.step()
-	w.judge(t)
+	w.check(t)
 }
 
 // Whatever happens: nobody is accused without 5 minutes of live fixes that all

@@ -28,54 +28,36 @@ type result struct {
 	digest     string
 }
 
-// judge holds what was said on a day against the script.
-func (res *result) judge(entries []presence.Entry, staff []*worker, day, killed time.Time) {
+// compare compares what was recorded on a day with the script.
+func (res *result) compare(entries []presence.Entry, staff []*worker, day, killed time.Time) {
 	byBadge := make(map[string]*worker)
-	said := make(map[*worker][]presence.Entry)
+	recorded := make(map[*worker][]presence.Entry)
 	for _, w := range staff {
 		byBadge[w.badge] = w
 	}
-	conflict := make(map[string]time.Time) // by tag, when it was told first
+	conflict := make(map[string]time.Time) // by tag, when it was recorded first
 	for _, e := range entries {
 		if e.Person != nil {
 			w := byBadge[e.Person.Badge]
-			said[w] = append(said[w], e)
+			recorded[w] = append(recorded[w], e)
 		}
 		if e.Tag != nil && e.Tag.Conflict && conflict[e.Tag.Tag].IsZero() {
 			conflict[e.Tag.Tag] = e.At.WallTime()
 		}
 	}
 	for _, w := range staff {
-		res.judgeCopy(w, said[w], conflict[w.tag], day)
+		res.compareCopy(w, recorded[w], conflict[w.tag], day)
 	}
-	const looks = lookSeconds * time.Second
 	for _, w := range staff {
-		list := said[w]
+		list := recorded[w]
 		truths := w.truths(day)
-		onSite := false
-		for i, e := range list {
-			at := e.At.WallTime()
-			onSite = onSite || e.Person.State == presence.OnSite
-			if e.Person.State != presence.Contradiction {
-				continue
-			}
-			k := slices.IndexFunc(truths, func(t truth) bool { return !at.Before(t.from) && at.Before(t.to.Add(looks)) })
-			if k < 0 {
-				res.accused = append(res.accused, fmt.Sprintf("worker %d (roof %.0f m, desk %.0f m) %s", w.n, w.roof, w.desk.far(), at.In(wib).Format("Mon 15:04:05")))
-				continue
-			}
-			if truths[k].found.IsZero() {
-				truths[k].found = at
-			}
-			if i+1 < len(list) && truths[k].to.Before(list[i+1].At.WallTime()) {
-				res.takenBack = max(res.takenBack, list[i+1].At.WallTime().Sub(truths[k].to))
-			}
-		}
+		res.compareContradictions(w, list, truths)
 		for _, t := range truths {
 			res.measure(w, t, killed)
 		}
 		res.truths = append(res.truths, truths...)
 		res.personDays++
+		onSite := slices.ContainsFunc(list, func(e presence.Entry) bool { return e.Person.State == presence.OnSite })
 		if !onSite && w.n != tagFlat && w.n != proxied && w.copyFrom.IsZero() && (w.n != tagDies || day.Weekday() == time.Monday) {
 			res.unseen++
 		}
@@ -84,9 +66,32 @@ func (res *result) judge(entries []presence.Entry, staff []*worker, day, killed 
 	}
 }
 
-// judgeCopy holds what was told of a tag that was copied, or was not, against the
-// script.
-func (res *result) judgeCopy(w *worker, said []presence.Entry, told, day time.Time) {
+// compareContradictions finds the time out behind each contradiction of a worker, and
+// notes in truths when it was found.
+func (res *result) compareContradictions(w *worker, recorded []presence.Entry, truths []truth) {
+	const looks = lookSeconds * time.Second
+	for i, e := range recorded {
+		at := e.At.WallTime()
+		if e.Person.State != presence.Contradiction {
+			continue
+		}
+		k := slices.IndexFunc(truths, func(t truth) bool { return !at.Before(t.from) && at.Before(t.to.Add(looks)) })
+		if k < 0 {
+			res.accused = append(res.accused, fmt.Sprintf("worker %d (roof %.0f m, desk %.0f m) %s", w.n, w.roof, w.desk.far(), at.In(wib).Format("Mon 15:04:05")))
+			continue
+		}
+		if truths[k].found.IsZero() {
+			truths[k].found = at
+		}
+		if i+1 < len(recorded) && truths[k].to.Before(recorded[i+1].At.WallTime()) {
+			res.takenBack = max(res.takenBack, recorded[i+1].At.WallTime().Sub(truths[k].to))
+		}
+	}
+}
+
+// compareCopy compares what was recorded of a tag that was copied, or was not, with
+// the script.
+func (res *result) compareCopy(w *worker, said []presence.Entry, told, day time.Time) {
 	name := fmt.Sprintf("worker %d on %s", w.n, day.Weekday())
 	if w.copyFrom.IsZero() {
 		if !told.IsZero() {

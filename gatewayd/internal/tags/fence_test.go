@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	located   = presence.ZoneInside
+	in        = presence.ZoneInside
 	out       = presence.ZoneOutside
 	uncertain = presence.ZoneUncertain
 )
@@ -27,10 +27,10 @@ func TestCircle(t *testing.T) {
 		north, accuracy float64
 		want            presence.Zone
 	}{
-		{0, 15, located},
-		{0, 99, located},
+		{0, 15, in},
+		{0, 99, in},
 		{0, 101, uncertain},
-		{84, 15, located},
+		{84, 15, in},
 		{86, 15, uncertain},
 		{114, 15, uncertain},
 		{116, 15, out},
@@ -64,9 +64,9 @@ func TestGeoJSON(t *testing.T) {
 		annex      presence.Zone
 	}{
 		{"Polygon", polygon, out},
-		{"MultiPolygon", multi, located},
+		{"MultiPolygon", multi, in},
 		{"Feature", feature(polygon), out},
-		{"FeatureCollection", `{"type":"FeatureCollection","features":[` + feature(polygon) + `,` + feature(`{"type":"Polygon","coordinates":[`+annex+`]}`) + `]}`, located},
+		{"FeatureCollection", `{"type":"FeatureCollection","features":[` + feature(polygon) + `,` + feature(`{"type":"Polygon","coordinates":[`+annex+`]}`) + `]}`, in},
 		{"with altitude", strings.ReplaceAll(polygon, "-7.980]", "-7.980,440.5]"), out},
 	} {
 		f, err := tags.ParseGeoJSON([]byte(tc.text))
@@ -78,11 +78,11 @@ func TestGeoJSON(t *testing.T) {
 			lat, lon, accuracy float64
 			want               presence.Zone
 		}{
-			{-7.978, 112.632, 15, located},
+			{-7.978, 112.632, 15, in},
 			{-7.975, 112.635, 15, out}, // in the court
 			{-7.975, 112.635, 150, uncertain},
 			{-7.97401, 112.635, 15, uncertain}, // at the court's wall
-			{-7.9799, 112.632, 10, located},    // 11 m from the border
+			{-7.9799, 112.632, 10, in},         // 11 m from the border
 			{-7.9799, 112.632, 12, uncertain},
 			{-7.9801, 112.632, 10, out},
 			{-7.975, 112.645, 15, out},
@@ -199,7 +199,7 @@ func TestGeoJSONAsProgramsWriteIt(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if f.Classify(-7.978, 112.638, 15) != located || f.Classify(-7.9799, 112.638, 12) != uncertain || f.Classify(-7.982, 112.638, 15) != out || f.Doubt() != nil {
+		if f.Classify(-7.978, 112.638, 15) != in || f.Classify(-7.9799, 112.638, 12) != uncertain || f.Classify(-7.982, 112.638, 15) != out || f.Doubt() != nil {
 			t.Errorf("%s: it is another fence", name)
 		}
 	}

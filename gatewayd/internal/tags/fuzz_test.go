@@ -32,45 +32,12 @@ func FuzzFixes(f *testing.F) {
 	f.Add(append(append(step(0, 0, 0, 0, 0), step(10, 60000, 0, 0, 0)...), step(10, 60000, 500, 65535, 7)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		y, twin := office(t, tags.Options{}), office(t, tags.Options{})
-		for range 100 {
-			if len(data) < 12 {
-				break
-			}
-			pause, north := binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:])
-			age, accuracy := int16(binary.BigEndian.Uint16(data[4:])), binary.BigEndian.Uint16(data[6:])
-			more := binary.BigEndian.Uint32(data[8:])
+		for n := 0; n < 100 && len(data) >= 12; n++ {
+			step := data[:12]
 			data = data[12:]
-			for _, o := range []*yard{y, twin} {
-				o.time = o.time.Add(time.Duration(pause) * time.Second)
-				if more&1 != 0 {
-					o.boot[1]++
-				}
-				if more&3 != 0 {
-					o.restart()
-				}
-				fix := at(float64(north)*2-100, o.time.Add(-time.Duration(age)*time.Second))
-				fix.Accuracy = float64(accuracy)
-				if more&4 != 0 {
-					fix.Time = time.Time{}
-				}
-				fix.Unverified = more&8 != 0
-				if more&16 != 0 {
-					fix.Lon = -fix.Lon
-				}
-				o.state = presence.ClockState(more >> 5 & 3 % 3)
-				o.hear(t, "yard", fix)
-			}
-			w, ok := y.Where(theTag)
-			other, alike := twin.Where(theTag)
-			if ok != alike || !cmp.Equal(w, other) {
-				t.Fatalf("the same fixes give %+v and %+v", w, other)
-			}
-			if ok && (w.Zone == presence.ZoneNone || w.For < 0 || w.Age < 0 || w.Distance != nil && !(*w.Distance >= 0 && *w.Distance < 2.1e7)) {
-				t.Fatalf("%+v", w)
-			}
-			if c := y.Check(theTag, y.now()); c == nil || c.State == presence.TagFar && (w.Silent || w.Zone != out) {
-				t.Fatalf("%+v of %+v", c, w)
-			}
+			y.play(t, step)
+			twin.play(t, step)
+			y.checkWhere(t, twin)
 		}
 		for _, d := range y.drafts {
 			if d.Tag.Zone == presence.ZoneNone || math.IsNaN(*d.Tag.Lat) {
@@ -78,4 +45,46 @@ func FuzzFixes(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkWhere wants the tag to be somewhere that is possible, and at the same place for
+// a twin that heard the same.
+func (y *yard) checkWhere(t *testing.T, twin *yard) {
+	t.Helper()
+	w, ok := y.Where(theTag)
+	other, alike := twin.Where(theTag)
+	if ok != alike || !cmp.Equal(w, other) {
+		t.Fatalf("the same fixes give %+v and %+v", w, other)
+	}
+	if ok && (w.Zone == presence.ZoneNone || w.For < 0 || w.Age < 0 || w.Distance != nil && !(*w.Distance >= 0 && *w.Distance < 2.1e7)) {
+		t.Fatalf("%+v", w)
+	}
+	if c := y.Check(theTag, y.now()); c == nil || c.State == presence.TagFar && (w.Silent || w.Zone != out) {
+		t.Fatalf("%+v of %+v", c, w)
+	}
+}
+
+// play hears one fix as FuzzFixes encodes it.
+func (y *yard) play(t *testing.T, step []byte) {
+	pause, north := binary.BigEndian.Uint16(step), binary.BigEndian.Uint16(step[2:])
+	age, accuracy := int16(binary.BigEndian.Uint16(step[4:])), binary.BigEndian.Uint16(step[6:])
+	more := binary.BigEndian.Uint32(step[8:])
+	y.time = y.time.Add(time.Duration(pause) * time.Second)
+	if more&1 != 0 {
+		y.boot[1]++
+	}
+	if more&3 != 0 {
+		y.restart()
+	}
+	fix := at(float64(north)*2-100, y.time.Add(-time.Duration(age)*time.Second))
+	fix.Accuracy = float64(accuracy)
+	if more&4 != 0 {
+		fix.Time = time.Time{}
+	}
+	fix.Unverified = more&8 != 0
+	if more&16 != 0 {
+		fix.Lon = -fix.Lon
+	}
+	y.state = presence.ClockState(more >> 5 & 3 % 3)
+	y.hear(t, "yard", fix)
 }

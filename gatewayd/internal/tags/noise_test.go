@@ -98,33 +98,39 @@ func TestLeaverIsOutsideInTime(t *testing.T) {
 			for _, metres := range []float64{0, 5, 20} {
 				t.Run(fmt.Sprint(speed, "m/s ", interval, " ", metres, "m"), func(t *testing.T) {
 					for seed := range uint64(20) {
-						r := rand.New(rand.NewPCG(seed, 2))
-						n := errorsOf("normal", metres, r)
-						y := office(t, tags.Options{})
-						for range 30 { // at work
-							y.time = y.time.Add(interval)
-							y.hearAt(t, 0, n)
-						}
-						left := y.time.Add(time.Duration(r.Float64() * float64(interval)))
-						crossed := left.Add(time.Duration(160 / speed * float64(time.Second)))
-						due := crossed.Add(5*time.Minute + 2*interval)
-						for {
-							y.time = y.time.Add(interval)
-							north := max(0, min(speed*y.time.Sub(left).Seconds(), 4000))
-							w := y.hearAt(t, north, n)
-							if w.Zone == out && w.For >= 5*time.Minute {
-								break
-							}
-							if y.time.After(due) {
-								t.Fatalf("seed %d: %v after leaving %+v", seed, y.time.Sub(crossed), w)
-							}
-							if w.Zone == out && north < 80 {
-								t.Fatalf("seed %d: outside at %v m", seed, north)
-							}
-						}
+						leave(t, seed, speed, interval, metres)
 					}
 				})
 			}
+		}
+	}
+}
+
+// leave lets somebody who is at work leave at so many m/s, whose tag reports at an
+// interval and is so many metres off.
+func leave(t *testing.T, seed uint64, speed float64, interval time.Duration, metres float64) {
+	r := rand.New(rand.NewPCG(seed, 2))
+	n := errorsOf("normal", metres, r)
+	y := office(t, tags.Options{})
+	for range 30 { // at work
+		y.time = y.time.Add(interval)
+		y.hearAt(t, 0, n)
+	}
+	left := y.time.Add(time.Duration(r.Float64() * float64(interval)))
+	crossed := left.Add(time.Duration(160 / speed * float64(time.Second)))
+	due := crossed.Add(5*time.Minute + 2*interval)
+	for {
+		y.time = y.time.Add(interval)
+		north := max(0, min(speed*y.time.Sub(left).Seconds(), 4000))
+		w := y.hearAt(t, north, n)
+		if w.Zone == out && w.For >= 5*time.Minute {
+			return
+		}
+		if y.time.After(due) {
+			t.Fatalf("seed %d: %v after leaving %+v", seed, y.time.Sub(crossed), w)
+		}
+		if w.Zone == out && north < 80 {
+			t.Fatalf("seed %d: outside at %v m", seed, north)
 		}
 	}
 }

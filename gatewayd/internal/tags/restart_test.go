@@ -50,7 +50,7 @@ func TestWhereOutlivesARestart(t *testing.T) {
 			tags.Options{},
 			func(y *yard) { y.walk(t, time.Minute, 0) },
 			11 * time.Minute,
-			presence.Whereabouts{Zone: located, For: 11 * time.Minute, Age: 11 * time.Minute, Silent: true},
+			presence.Whereabouts{Zone: in, For: 11 * time.Minute, Age: 11 * time.Minute, Silent: true},
 			true,
 		},
 		{
@@ -69,7 +69,7 @@ func TestWhereOutlivesARestart(t *testing.T) {
 				y.hear(t, "yard", at(3000, y.time.Add(-time.Hour)))
 			},
 			time.Minute,
-			presence.Whereabouts{Zone: located, For: time.Minute, Age: time.Minute},
+			presence.Whereabouts{Zone: in, For: time.Minute, Age: time.Minute},
 			true,
 		},
 	} {
@@ -137,7 +137,7 @@ func TestRestartIsNoInterval(t *testing.T) {
 	y.restart()
 	y.walk(t, 30*time.Second, 0, 0)
 	y.time = y.time.Add(2 * time.Minute)
-	if w, _ := y.Where(theTag); !w.Silent || w.Zone != located {
+	if w, _ := y.Where(theTag); !w.Silent || w.Zone != in {
 		t.Errorf("%+v", w)
 	}
 }

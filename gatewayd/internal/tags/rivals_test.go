@@ -17,14 +17,18 @@ func (y *yard) from(t *testing.T, north float64, ahead time.Duration) {
 	y.hear(t, "yard", fix)
 }
 
+// twoPlaces is a tag in one place, heard each minute, and a transmitter with its id in
+// another.
+type twoPlaces struct {
+	own, copied float64 // metres north
+	every       time.Duration
+	ahead       time.Duration // of the time that the copy claims
+}
+
 // TestTwoPlacesInTurn has a tag in the office each minute, and a transmitter with
 // its id elsewhere each few seconds, or the other way round.
 func TestTwoPlacesInTurn(t *testing.T) {
-	for name, tc := range map[string]struct {
-		own, copied float64 // metres north
-		every       time.Duration
-		ahead       time.Duration // of the time that the copy claims
-	}{
+	for name, tc := range map[string]twoPlaces{
 		"the copy outside":              {0, 3000, 5 * time.Second, 0},
 		"a second apart":                {0, 3000, time.Second, 0},
 		"as often as the tag":           {0, 3000, 25 * time.Second, 0},
@@ -42,37 +46,11 @@ func TestTwoPlacesInTurn(t *testing.T) {
 				y.time = y.time.Add(time.Minute)
 				y.from(t, tc.own, 0)
 			}
-			heard, copies := 0, 0
-			for second := time.Second; second <= 10*time.Minute; second += time.Second {
-				y.time = y.time.Add(time.Second)
-				if second%tc.every == 0 {
-					y.from(t, tc.copied, tc.ahead)
-					copies++
-				}
-				if second%time.Minute == 30*time.Second {
-					y.from(t, tc.own, 0)
-					heard++
-				}
-				w, _ := y.Where(theTag)
-				if w.Zone == out && w.For >= 5*time.Minute && min(tc.own, tc.copied) == 0 {
-					t.Fatalf("after %v the tag is outside: %+v", second, w)
-				}
-				if heard < 2 && !w.Conflict || tc.copied < 400 && !w.Conflict && second < 5*time.Minute {
-					continue
-				}
-				if !w.Conflict || w.Zone != uncertain || w.Distance != nil || w.Silent {
-					t.Fatalf("after %v, %d of the tag and %d copies: %+v", second, heard, copies, w)
-				}
-				if c := y.Check(theTag, y.now()); c == nil || c.State != presence.TagConflict || c.Distance != nil {
-					t.Fatalf("after %v a tap gets %+v", second, c)
-				}
-			}
+			tc.takeTurns(t, y)
 			if last := y.last(); !last.Conflict || last.Zone != uncertain {
 				t.Errorf("recorded %+v", last)
 			}
-			if names := y.Conflicts(); !slices.Equal(names, []string{theTag}) {
-				t.Errorf("named are %v", names)
-			}
+			y.expectConflict(t, "after 10 minutes", true)
 			// The tag has no fix for a while, and the process starts anew.
 			y.restart()
 			for range 120 {
@@ -82,19 +60,58 @@ func TestTwoPlacesInTurn(t *testing.T) {
 			if w, _ := y.Where(theTag); !w.Conflict || w.Zone != uncertain {
 				t.Errorf("the copy alone, after a restart: %+v", w)
 			}
-			if names := y.Conflicts(); !slices.Equal(names, []string{theTag}) {
-				t.Errorf("named after a restart are %v", names)
-			}
+			y.expectConflict(t, "after a restart", true)
 			// By the next morning it is over.
 			y.time = y.time.Add(13 * time.Hour)
 			y.from(t, 0, 0)
-			if w, _ := y.Where(theTag); w.Conflict || w.Zone != located {
+			if w, _ := y.Where(theTag); w.Conflict || w.Zone != in {
 				t.Errorf("half a day later: %+v", w)
 			}
-			if names := y.Conflicts(); len(names) != 0 {
-				t.Errorf("named half a day later are %v", names)
-			}
+			y.expectConflict(t, "half a day later", false)
 		})
+	}
+}
+
+// takeTurns lets tag and copy be heard for ten minutes. As soon as both were heard
+// often enough, the tag is in conflict, and stays so.
+func (tc twoPlaces) takeTurns(t *testing.T, y *yard) {
+	t.Helper()
+	heard, copies := 0, 0
+	for second := time.Second; second <= 10*time.Minute; second += time.Second {
+		y.time = y.time.Add(time.Second)
+		if second%tc.every == 0 {
+			y.from(t, tc.copied, tc.ahead)
+			copies++
+		}
+		if second%time.Minute == 30*time.Second {
+			y.from(t, tc.own, 0)
+			heard++
+		}
+		w, _ := y.Where(theTag)
+		if w.Zone == out && w.For >= 5*time.Minute && min(tc.own, tc.copied) == 0 {
+			t.Fatalf("after %v the tag is outside: %+v", second, w)
+		}
+		if heard < 2 && !w.Conflict || tc.copied < 400 && !w.Conflict && second < 5*time.Minute {
+			continue
+		}
+		if !w.Conflict || w.Zone != uncertain || w.Distance != nil || w.Silent {
+			t.Fatalf("after %v, %d of the tag and %d copies: %+v", second, heard, copies, w)
+		}
+		if c := y.Check(theTag, y.now()); c == nil || c.State != presence.TagConflict || c.Distance != nil {
+			t.Fatalf("after %v a tap gets %+v", second, c)
+		}
+	}
+}
+
+// expectConflict wants the tag to be named as in conflict, or nothing named.
+func (y *yard) expectConflict(t *testing.T, when string, conflict bool) {
+	t.Helper()
+	var want []string
+	if conflict {
+		want = []string{theTag}
+	}
+	if names := y.Conflicts(); !slices.Equal(names, want) {
+		t.Errorf("%s, named are %v", when, names)
 	}
 }
 

@@ -82,7 +82,7 @@ func TestSilenceBreaks(t *testing.T) {
 		t.Errorf("outside again: %+v", w)
 	}
 	y.walk(t, 20*time.Minute, 0)
-	if w, _ := y.Where(theTag); w.Zone != located || w.For != 0 {
+	if w, _ := y.Where(theTag); w.Zone != in || w.For != 0 {
 		t.Errorf("inside again: %+v", w)
 	}
 }

@@ -67,13 +67,13 @@ func TestImpossibleJumps(t *testing.T) {
 	}
 	y.walk(t, 10*time.Second, 1000, 0, 20_000, 0, 5000, 0, 12_000, 0)
 	jumps(4)
-	zone(located, 140*time.Second)
-	if tag := y.last(); tag.Zone != located {
+	zone(in, 140*time.Second)
+	if tag := y.last(); tag.Zone != in {
 		t.Errorf("recorded %+v", tag)
 	}
 	y.walk(t, 10*time.Second, 5000, 9000, 5000, 5100)
 	jumps(8)
-	zone(located, 180*time.Second) // no three of them agree
+	zone(in, 180*time.Second) // no three of them agree
 	y.walk(t, 10*time.Second, 5200)
 	jumps(8)
 	zone(out, 20*time.Second)
@@ -105,7 +105,7 @@ func TestFixesOfUnknownAge(t *testing.T) {
 		y.time = y.time.Add(5 * time.Second)
 		y.hear(t, "yard", at(3000, time.Time{}))
 	}
-	if w, ok := y.Where(theTag); !ok || w.Zone != located || w.Age != 25*time.Second {
+	if w, ok := y.Where(theTag); !ok || w.Zone != in || w.Age != 25*time.Second {
 		t.Errorf("%+v", w)
 	}
 }
@@ -118,7 +118,7 @@ func TestJumpingFixesOfUnknownAgeAreOneZone(t *testing.T) {
 		y.hear(t, "yard", at([]float64{0, 40, 120, 70}[i%4], time.Time{}))
 	}
 	for i, d := range y.drafts {
-		if d.Tag.Zone != located {
+		if d.Tag.Zone != in {
 			t.Errorf("record %d is %v", i, d.Tag.Zone)
 		}
 	}

@@ -19,18 +19,18 @@ func TestTwoFixesMoveATag(t *testing.T) {
 		north []float64
 		want  presence.Zone
 	}{
-		{"in the office", []float64{0}, located},
+		{"in the office", []float64{0}, in},
 		{"at home", []float64{3000}, out},
 		{"at the fence", []float64{110}, uncertain},
 		{"just beyond it, and nobody knows how good its fixes are", []float64{150}, uncertain},
 		{"there for a while", []float64{150, 150, 150, 150, 150}, uncertain},
 		{"farther than a roof explains", []float64{180, 180, 180, 180, 180}, out},
-		{"one stray fix", []float64{0, 0, 0, 400}, located},
+		{"one stray fix", []float64{0, 0, 0, 400}, in},
 		{"two in a row", []float64{0, 0, 0, 400, 400}, out},
 		{"half a kilometre off", []float64{0, 0, 0, 700}, out},
-		{"back again", []float64{0, 0, 0, 700, 0, 0}, located},
+		{"back again", []float64{0, 0, 0, 700, 0, 0}, in},
 		{"walking out", []float64{0, 0, 0, 40, 80, 120, 160, 200, 240, 280}, out},
-		{"astray now and then", []float64{0, 0, 0, 400, 0, 0, 0, 400, 0, 0, 400}, located},
+		{"astray now and then", []float64{0, 0, 0, 400, 0, 0, 0, 400, 0, 0, 400}, in},
 	} {
 		y := office(t, tags.Options{})
 		y.walk(t, 30*time.Second, tc.north...)
