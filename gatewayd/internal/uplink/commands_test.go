@@ -123,6 +123,10 @@ type unsynced struct{ trusted }
 
 func (unsynced) Timing(presence.Reading) presence.Timing { return presence.Timing{} }
 
+func (unsynced) Revise(published presence.Timing, _ presence.Reading) presence.Timing {
+	return published
+}
+
 func TestRetainedCommandIsRefused(t *testing.T) {
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "reply/#")

@@ -111,6 +111,7 @@ type knowledge struct {
 	within  map[presence.ID]time.Duration
 	wrong   map[presence.ID]bool // the system's clock is contradicted
 	lied    map[presence.ID]lied
+	forgot  map[presence.ID]bool // boots of which nothing is known any more
 	doubts  uint64
 	changed chan struct{}
 }
@@ -133,6 +134,9 @@ func truth(r presence.Reading) time.Time { return origin.Add(r.Boottime) }
 
 func (k *knowledge) Timing(r presence.Reading) presence.Timing {
 	raw := presence.Raw(r)
+	if k.forgot[r.Boot] {
+		return raw
+	}
 	within, known := k.within[r.Boot]
 	switch k.lied[r.Boot] {
 	case disputed:
@@ -155,6 +159,13 @@ func (k *knowledge) Timing(r presence.Reading) presence.Timing {
 		return raw
 	}
 	return presence.Timing{Quality: presence.QualityCorrected, Time: truth(r).Add(within / 4), Error: within}
+}
+
+func (k *knowledge) Revise(published presence.Timing, r presence.Reading) presence.Timing {
+	if k.forgot[r.Boot] && !published.Time.IsZero() {
+		return published
+	}
+	return presence.Revise(published, k.Timing(r))
 }
 
 // doubt moves what is known of all boots that were lied to.

@@ -68,6 +68,9 @@ type Times interface {
 	// Timing is what is known of the instant of a reading. A process that starts
 	// after a crash knows at least as much as the one before it.
 	Timing(presence.Reading) presence.Timing
+	// Revise is what is known of a reading after a timing that was published of it.
+	// That stands also when the clock has forgotten what it rested on.
+	Revise(published presence.Timing, r presence.Reading) presence.Timing
 	// Final reports whether the timing of a reading will never change any more,
 	// unless Doubts rises.
 	Final(presence.Reading) bool

@@ -97,3 +97,7 @@ func TestRefusalsAreInPlainWords(t *testing.T) {
 type nobodyKnows struct{ Times }
 
 func (nobodyKnows) Timing(presence.Reading) presence.Timing { return presence.Timing{} }
+
+func (nobodyKnows) Revise(published presence.Timing, _ presence.Reading) presence.Timing {
+	return published
+}

@@ -96,7 +96,7 @@ func (r *revisions) revise(ctx context.Context, entries []presence.Entry, publis
 			before = append(before, revision)
 		case first:
 		case which != lastPublished || !known:
-			if best := presence.Revise(revision.Timing, now); best.Rev > revision.Timing.Rev {
+			if best := r.times.Revise(revision.Timing, e.At); best.Rev > revision.Timing.Rev {
 				revision.Timing, revision.Open = best, true
 				before = append(before, revision)
 			}

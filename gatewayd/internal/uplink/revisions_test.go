@@ -346,3 +346,33 @@ func TestLatePUBACKClosesNoBetterCorrection(t *testing.T) {
 		t.Errorf("after all: %v, %v, %+v", again, err, n.now.revisions[1])
 	}
 }
+
+// TestWhatWasPublishedOutlivesTheMemoryOfTheClock: an event was published as lying
+// between two clocks that contradict each other. When the clock has forgotten that
+// boot, all that is left is what one of them said, and that proves nothing.
+func TestWhatWasPublishedOutlivesTheMemoryOfTheClock(t *testing.T) {
+	n := &notebook{now: kept{revisions: make(map[uint64]presence.Revision)}, crash: func() bool { return false }}
+	boot := presence.ID{1}
+	times := &knowledge{lied: map[presence.ID]lied{boot: disputed}, forgot: make(map[presence.ID]bool), changed: make(chan struct{})}
+	ahead := presence.Reading{Boot: boot, Wall: origin.Add(aDay - time.Hour).UnixNano(), State: presence.ClockSynced}
+	event := presence.Entry{Pos: 1, Record: presence.Record{Draft: presence.Draft{At: ahead}}}
+	r := newRevisions(n, times)
+	revise := func(which choice) presence.Revision {
+		t.Helper()
+		all, err := r.revise(t.Context(), []presence.Entry{event}, allPositions, which)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all[0]
+	}
+	published := revise(bestKnown)
+	if published.Timing.Quality != presence.QualityBounded {
+		t.Fatalf("published as %+v", published)
+	}
+	times.forgot[boot] = true
+	for _, which := range []choice{bestKnown, bestKnownOutOfTurn, lastPublished} {
+		if again := revise(which); again != published {
+			t.Errorf("it is now said to be %+v, and was published as %+v", again, published)
+		}
+	}
+}

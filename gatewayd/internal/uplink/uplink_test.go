@@ -27,6 +27,10 @@ func (trusted) Timing(r presence.Reading) presence.Timing {
 	return presence.Timing{Quality: presence.QualityTrusted, Time: r.WallTime()}
 }
 
+func (k trusted) Revise(published presence.Timing, r presence.Reading) presence.Timing {
+	return presence.Revise(published, k.Timing(r))
+}
+
 const prefix = "presence/v1/dinkes/dinkes-01/"
 
 func options(address string, j uplink.Journal) uplink.Options {
