@@ -197,22 +197,7 @@ func TestWhatTheGroupMay(t *testing.T) {
 	b := brokertest.Start(t)
 	city := b.Subscribe("presence/v1/+/+/log")
 	g := newGateway(t, b.URL(), "")
-	state := filepath.Join(g.dir, "state")
-	if err := os.Mkdir(state, 0o750); err != nil {
-		t.Fatal(err)
-	}
-	for path, mode := range map[string]os.FileMode{
-		filepath.Dir(g.dir): 0o755, g.dir: 0o755, g.config: 0o644, filepath.Join(g.dir, "badge.key"): 0o600, state: 0o750,
-	} {
-		if err := os.Chmod(path, mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, path := range []string{state, filepath.Join(g.dir, "badge.key")} {
-		if err := os.Chown(path, serviceID, serviceID); err != nil {
-			t.Fatal(err)
-		}
-	}
+	state := g.giveToService()
 	user := func(id int) *syscall.Credential {
 		return &syscall.Credential{Uid: uint32(id), Gid: uint32(id), Groups: []uint32{}}
 	}
@@ -256,6 +241,50 @@ func TestWhatTheGroupMay(t *testing.T) {
 		t.Errorf("badge of the gateway's user: exit %d, %s", code, out)
 	}
 	firstLine(t, g, "watch")
+	checkExportsLog(t, state)
+	awaitToldOfExports(t, city)
+
+	// While no gateway runs, the files themselves say who may.
+	g.stop()
+	for _, args := range owners[2:] {
+		if out, code := g.tryAs(member, args...); code != 1 || !strings.Contains(out, "only root and the gateway's own user may do that") {
+			t.Errorf("a member's %v of a stopped gateway: exit %d, %s", args, code, out)
+		}
+	}
+	g.must("export", "--day", "2026-11-23", "--format", "csv") // as root
+	var s syscall.Stat_t
+	if err := syscall.Stat(filepath.Join(state, "exports.log"), &s); err != nil || s.Uid != serviceID {
+		t.Errorf("exports.log belongs to %d, %v", s.Uid, err)
+	}
+}
+
+// giveToService gives the gateway's files to the gateway's own user, as the package
+// does, and returns the state directory.
+func (g *gateway) giveToService() (state string) {
+	t := g.t
+	t.Helper()
+	state = filepath.Join(g.dir, "state")
+	if err := os.Mkdir(state, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for path, mode := range map[string]os.FileMode{
+		filepath.Dir(g.dir): 0o755, g.dir: 0o755, g.config: 0o644, filepath.Join(g.dir, "badge.key"): 0o600, state: 0o750,
+	} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{state, filepath.Join(g.dir, "badge.key")} {
+		if err := os.Chown(path, serviceID, serviceID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return state
+}
+
+// checkExportsLog looks for who had access, and for nobody else.
+func checkExportsLog(t *testing.T, state string) {
+	t.Helper()
 	logged := looks(t, state)
 	for _, want := range []look{
 		{"export", memberID, "jsonl", ""},
@@ -275,6 +304,11 @@ func TestWhatTheGroupMay(t *testing.T) {
 			t.Errorf("%+v is in exports.log", l)
 		}
 	}
+}
+
+// awaitToldOfExports waits until the city's log has who had access.
+func awaitToldOfExports(t *testing.T, city *brokertest.City) {
+	t.Helper()
 	v := validator(t)
 	city.Await("the city to be told", func(m []brokertest.Message) bool {
 		told := make(map[string]bool)
@@ -292,19 +326,6 @@ func TestWhatTheGroupMay(t *testing.T) {
 		}
 		return told["export 64124"] && told["export 0"] && told["forget 64123"] && told["forget 0"] && told["watch 0"]
 	})
-
-	// While no gateway runs, the files themselves say who may.
-	g.stop()
-	for _, args := range owners[2:] {
-		if out, code := g.tryAs(member, args...); code != 1 || !strings.Contains(out, "only root and the gateway's own user may do that") {
-			t.Errorf("a member's %v of a stopped gateway: exit %d, %s", args, code, out)
-		}
-	}
-	g.must("export", "--day", "2026-11-23", "--format", "csv") // as root
-	var s syscall.Stat_t
-	if err := syscall.Stat(filepath.Join(state, "exports.log"), &s); err != nil || s.Uid != serviceID {
-		t.Errorf("exports.log belongs to %d, %v", s.Uid, err)
-	}
 }
 
 // look is a line of exports.log.

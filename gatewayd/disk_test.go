@@ -30,6 +30,59 @@ func mounted(t *testing.T, source, at, kind string, flags uintptr, data string) 
 	})
 }
 
+// readOnlyDisk has the whole disk read-only.
+func readOnlyDisk(t *testing.T, state string) (reason string, mend func()) {
+	remount := func(flags uintptr) {
+		if err := syscall.Mount("", state, "", syscall.MS_REMOUNT|flags, "size=8m"); err != nil {
+			t.Fatalf("remount: %v", err)
+		}
+	}
+	remount(syscall.MS_RDONLY)
+	return "", func() { remount(0) } // there is no place for the socket that a mocked card comes through
+}
+
+// readOnlyJournal has the journal alone read-only.
+func readOnlyJournal(t *testing.T, state string) (reason string, mend func()) {
+	path := filepath.Join(state, "journal.db")
+	unmount := mounted(t, path, path, "", syscall.MS_BIND, "")
+	if err := syscall.Mount("", path, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(unmount)
+	return "read-only", unmount
+}
+
+// fullDisk fills the disk, on which there is no journal.
+func fullDisk(t *testing.T, state string) (reason string, mend func()) {
+	for _, name := range []string{"journal.db", "journal.mark"} {
+		if err := os.Remove(filepath.Join(state, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	filler := filepath.Join(state, "filler")
+	if err := os.WriteFile(filler, make([]byte, 16<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	return "disk-full", func() {
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// alerted tells whether the newest word on the alert journal-closed is that it is
+// raised, or that it is cleared.
+func alerted(raised bool) func(m []brokertest.Message) bool {
+	return func(m []brokertest.Message) bool {
+		for _, m := range slices.Backward(m) { // the newest word counts
+			if strings.HasSuffix(m.Topic, "/alert/journal-closed") {
+				return (len(m.Payload) > 0) == raised
+			}
+		}
+		return false
+	}
+}
+
 // TestADiskThatTakesNothingAtTheStart starts a gateway whose disk cannot be
 // written. It runs all the same, says so, answers red, and when the disk can be
 // written again it is as if it had always been.
@@ -37,40 +90,9 @@ func TestADiskThatTakesNothingAtTheStart(t *testing.T) {
 	t.Parallel()
 	const before, meanwhile = "5A000001", "5A000002"
 	for name, spoil := range map[string]func(t *testing.T, state string) (reason string, mend func()){
-		"the whole disk is read-only": func(t *testing.T, state string) (string, func()) {
-			remount := func(flags uintptr) {
-				if err := syscall.Mount("", state, "", syscall.MS_REMOUNT|flags, "size=8m"); err != nil {
-					t.Fatalf("remount: %v", err)
-				}
-			}
-			remount(syscall.MS_RDONLY)
-			return "", func() { remount(0) } // there is no place for the socket that a mocked card comes through
-		},
-		"the journal is read-only": func(t *testing.T, state string) (string, func()) {
-			path := filepath.Join(state, "journal.db")
-			unmount := mounted(t, path, path, "", syscall.MS_BIND, "")
-			if err := syscall.Mount("", path, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(unmount)
-			return "read-only", unmount
-		},
-		"the disk is full and there is no journal": func(t *testing.T, state string) (string, func()) {
-			for _, name := range []string{"journal.db", "journal.mark"} {
-				if err := os.Remove(filepath.Join(state, name)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			filler := filepath.Join(state, "filler")
-			if err := os.WriteFile(filler, make([]byte, 16<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
-				t.Fatal(err)
-			}
-			return "disk-full", func() {
-				if err := os.Remove(filler); err != nil {
-					t.Fatal(err)
-				}
-			}
-		},
+		"the whole disk is read-only":              readOnlyDisk,
+		"the journal is read-only":                 readOnlyJournal,
+		"the disk is full and there is no journal": fullDisk,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := brokertest.Start(t)
@@ -91,16 +113,6 @@ func TestADiskThatTakesNothingAtTheStart(t *testing.T) {
 
 			reason, mend := spoil(t, state)
 			g.launch()
-			alerted := func(raised bool) func(m []brokertest.Message) bool {
-				return func(m []brokertest.Message) bool {
-					for _, m := range slices.Backward(m) { // the newest word counts
-						if strings.HasSuffix(m.Topic, "/alert/journal-closed") {
-							return (len(m.Payload) > 0) == raised
-						}
-					}
-					return false
-				}
-			}
 			seen.Await("the alert", alerted(true))
 			if reason != "" {
 				if a := g.tap("--uid", meanwhile)[0]; a.Outcome != "refused" || a.Reason != reason {

@@ -57,35 +57,11 @@ func TestWhatAFullJournalDoesNotTakeIsNamed(t *testing.T) {
 			seen := b.Subscribe("presence/v1/+/+/event/#")
 			g.start()
 			v := validator(t)
-			sum := func(messages []brokertest.Message) (there, named, badges int) {
-				ids := make(map[string]bool)
-				for _, m := range messages {
-					var e struct {
-						ID    string
-						Kinds map[string]int
-					}
-					if err := json.Unmarshal(m.Payload, &e); err != nil {
-						t.Fatal(err)
-					}
-					if ids[e.ID] {
-						continue
-					}
-					ids[e.ID] = true
-					switch {
-					case strings.HasSuffix(m.Topic, "/tag"):
-						there++
-					case strings.HasSuffix(m.Topic, "/badge"):
-						badges++
-					}
-					named += e.Kinds["tag"]
-				}
-				return there, named, badges
-			}
 			messages := seen.AwaitFor(time.Minute, "all to be delivered or named", func(m []brokertest.Message) bool {
-				there, named, badges := sum(m)
+				there, named, badges := tagsAndTaps(t, m)
 				return there+named >= tags && badges >= taps
 			})
-			there, named, badges := sum(messages)
+			there, named, badges := tagsAndTaps(t, messages)
 			if there+named != tags || badges != taps {
 				t.Errorf("%d tags are there and %d named, of %d; %d taps of %d", there, named, tags, badges, taps)
 			}
@@ -98,4 +74,31 @@ func TestWhatAFullJournalDoesNotTakeIsNamed(t *testing.T) {
 			g.stop()
 		})
 	}
+}
+
+// tagsAndTaps counts, each once, the tag events that the city has, those that gaps
+// name, and the badge events.
+func tagsAndTaps(t *testing.T, messages []brokertest.Message) (there, named, badges int) {
+	ids := make(map[string]bool)
+	for _, m := range messages {
+		var e struct {
+			ID    string
+			Kinds map[string]int
+		}
+		if err := json.Unmarshal(m.Payload, &e); err != nil {
+			t.Fatal(err)
+		}
+		if ids[e.ID] {
+			continue
+		}
+		ids[e.ID] = true
+		switch {
+		case strings.HasSuffix(m.Topic, "/tag"):
+			there++
+		case strings.HasSuffix(m.Topic, "/badge"):
+			badges++
+		}
+		named += e.Kinds["tag"]
+	}
+	return there, named, badges
 }

@@ -200,50 +200,7 @@ func TestEveryFigureOfHealth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exact := func(n float64) func(float64) bool { return func(v float64) bool { return v == n } }
-	between := func(lo, hi float64) func(float64) bool { return func(v float64) bool { return lo <= v && v <= hi } }
-	seconds := age.Seconds()
-	table := map[string]func(float64) bool{
-		"v": exact(1), "seq": between(3, 3*seconds+10), "interval_s": exact(1), "uptime_s": between(time.Since(answered).Seconds()-2, seconds),
-		"boots": exact(1), "unclean_boots": exact(0),
-		"clock.error_ms": exact(0), "clock.unsynced_s": exact(0),
-		"journal.pending": exact(5), "journal.oldest_pending_s": between(1, seconds), "journal.events": exact(9),
-		"journal.bytes":         exact(float64(file.Size())),
-		"journal.commit_ms_p50": between(0.001, 10_000), "journal.commit_ms_p99": between(0.001, 60_000),
-		"journal.written_bytes_day": between(0, 1e13), "journal.free_bytes": between(1<<20, 256<<20),
-		"mqtt.reconnects": exact(1), "mqtt.published": between(9, 60), "mqtt.acked": between(9, 60), "mqtt.received_receipt": exact(4),
-		"mqtt.oldest_inflight_s": exact(0), "mqtt.refused": exact(2), "mqtt.disconnected_s": exact(0),
-		"readers.taps": exact(3), "readers.repeats": exact(1), "readers.refused": exact(0), "readers.errors": exact(0),
-		"readers.looks_per_s": between(0, 2000), "readers.seen": between(4, 1e6), "readers.misses": exact(0), "readers.bad_frames": between(0, 8),
-		"readers.misreads": exact(0), "readers.mends": exact(0), "readers.resets": between(0, 1),
-		"receivers.frames": exact(6), "receivers.bad.checksum": exact(2), "receivers.duplicates": exact(1),
-		"receivers.thinned": exact(0), "receivers.outside_hours": exact(0), "receivers.last_s": between(0, seconds),
-		"roster.entries": exact(2), "roster.serial": exact(0), "roster.refused": exact(0),
-		"hours.serial": exact(0), "hours.refused": exact(0),
-		"pi.temp_c": between(-40, 150), "pi.undervoltage": between(0, seconds), "pi.disk_free_bytes": between(1, 1e15),
-		"pi.disk_days_left": between(0, 3650), "pi.sd_errors": between(0, 1e9),
-	}
-	var doc any
-	if err := json.Unmarshal([]byte(document), &doc); err != nil {
-		t.Fatal(err)
-	}
-	found := make(map[string]float64)
-	figures(doc, "", found)
-	for path, value := range found {
-		if fits, known := table[path]; !known {
-			t.Errorf("nobody counted %s, which is %v", path, value)
-		} else if !fits(value) {
-			t.Errorf("%s is %v", path, value)
-		}
-	}
-	for path := range table {
-		if _, there := found[path]; !there && !strings.HasPrefix(path, "pi.") && path != "receivers.bad.checksum" {
-			t.Errorf("%s is not in the document", path)
-		}
-	}
-	if t.Failed() {
-		t.Logf("the document is %s", document)
-	}
+	compareFigures(t, document, expectedFigures(age, time.Since(answered), file.Size()))
 }
 
 // TestTheFirstHealthOfAConnectionSaysSo: not what was known before it, for as long
@@ -310,5 +267,60 @@ func TestANoisyReceiverIsNotGone(t *testing.T) {
 	g.await("its end", func() bool { return len(g.health().Alerts) == 0 })
 	if out := g.must("export", "--day", time.Now().In(jakarta(t)).Format(time.DateOnly), "--format", "csv"); strings.Contains(out, "outage,") {
 		t.Errorf("the sheet says\n%s", out)
+	}
+}
+
+// expectedFigures says of each figure of the health document whether it fits a gateway
+// that started so long ago, first answered so long ago, and whose journal has so many
+// bytes.
+func expectedFigures(age, sinceAnswer time.Duration, journal int64) map[string]func(float64) bool {
+	exact := func(n float64) func(float64) bool { return func(v float64) bool { return v == n } }
+	between := func(lo, hi float64) func(float64) bool { return func(v float64) bool { return lo <= v && v <= hi } }
+	seconds := age.Seconds()
+	return map[string]func(float64) bool{
+		"v": exact(1), "seq": between(3, 3*seconds+10), "interval_s": exact(1), "uptime_s": between(sinceAnswer.Seconds()-2, seconds),
+		"boots": exact(1), "unclean_boots": exact(0),
+		"clock.error_ms": exact(0), "clock.unsynced_s": exact(0),
+		"journal.pending": exact(5), "journal.oldest_pending_s": between(1, seconds), "journal.events": exact(9),
+		"journal.bytes":         exact(float64(journal)),
+		"journal.commit_ms_p50": between(0.001, 10_000), "journal.commit_ms_p99": between(0.001, 60_000),
+		"journal.written_bytes_day": between(0, 1e13), "journal.free_bytes": between(1<<20, 256<<20),
+		"mqtt.reconnects": exact(1), "mqtt.published": between(9, 60), "mqtt.acked": between(9, 60), "mqtt.received_receipt": exact(4),
+		"mqtt.oldest_inflight_s": exact(0), "mqtt.refused": exact(2), "mqtt.disconnected_s": exact(0),
+		"readers.taps": exact(3), "readers.repeats": exact(1), "readers.refused": exact(0), "readers.errors": exact(0),
+		"readers.looks_per_s": between(0, 2000), "readers.seen": between(4, 1e6), "readers.misses": exact(0), "readers.bad_frames": between(0, 8),
+		"readers.misreads": exact(0), "readers.mends": exact(0), "readers.resets": between(0, 1),
+		"receivers.frames": exact(6), "receivers.bad.checksum": exact(2), "receivers.duplicates": exact(1),
+		"receivers.thinned": exact(0), "receivers.outside_hours": exact(0), "receivers.last_s": between(0, seconds),
+		"roster.entries": exact(2), "roster.serial": exact(0), "roster.refused": exact(0),
+		"hours.serial": exact(0), "hours.refused": exact(0),
+		"pi.temp_c": between(-40, 150), "pi.undervoltage": between(0, seconds), "pi.disk_free_bytes": between(1, 1e15),
+		"pi.disk_days_left": between(0, 3650), "pi.sd_errors": between(0, 1e9),
+	}
+}
+
+// compareFigures holds all figures of a health document against the expected ones.
+func compareFigures(t *testing.T, document string, expected map[string]func(float64) bool) {
+	t.Helper()
+	var doc any
+	if err := json.Unmarshal([]byte(document), &doc); err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]float64)
+	figures(doc, "", found)
+	for path, value := range found {
+		if fits, known := expected[path]; !known {
+			t.Errorf("nobody counted %s, which is %v", path, value)
+		} else if !fits(value) {
+			t.Errorf("%s is %v", path, value)
+		}
+	}
+	for path := range expected {
+		if _, there := found[path]; !there && !strings.HasPrefix(path, "pi.") && path != "receivers.bad.checksum" {
+			t.Errorf("%s is not in the document", path)
+		}
+	}
+	if t.Failed() {
+		t.Logf("the document is %s", document)
 	}
 }

@@ -208,133 +208,143 @@ func TestPackageProvisionedWithTheKit(t *testing.T) {
 	k := newKit(t)
 	ours, other := k.install(deb, "dinkes-01"), k.install(deb, "dinkes-02")
 
-	t.Run("secrets are for the gateway alone", func(t *testing.T) {
-		for path, want := range map[string]string{
-			"etc/gatewayd":                     "root:gatewayd 750",
-			"etc/gatewayd/badge.key":           "gatewayd:gatewayd 600",
-			"etc/gatewayd/gatewayd.toml":       "root:gatewayd 644",
-			"var/lib/gatewayd/tls":             "gatewayd:gatewayd 700",
-			"var/lib/gatewayd/tls/gateway.key": "gatewayd:gatewayd 600",
-			"var/lib/gatewayd/tls/gateway.pem": "gatewayd:gatewayd 644",
-		} {
-			if got := ours.Owner(path); got != want {
-				t.Errorf("%s is %s, want %s", path, got, want)
-			}
-		}
-		// Neither of them is on the stick, nor with the authority.
-		key := strings.Split(debtest.Read(t, ours.Path("var/lib/gatewayd/tls/gateway.key")), "\n")
-		for _, secret := range []string{kittest.BadgeKey, key[1]} {
-			if out, err := exec.Command("grep", "-rlF", "-e", secret, k.Stick, k.CA).Output(); err == nil {
-				t.Errorf("a secret lies in %s", out)
-			}
-		}
-	})
+	t.Run("secrets are for the gateway alone", func(t *testing.T) { secretsAreForTheGateway(t, k, ours) })
 
 	seen := k.city()
 	ours.start()
 	green := ours.tap("04A1B2C3D40000", 10)
 	arrived(t, seen, green)
 
-	t.Run("each gateway has a badge key of its own, and the city knows which", func(t *testing.T) {
-		var cityKey [32]byte
-		if _, err := hex.Decode(cityKey[:], []byte(kittest.BadgeKey)); err != nil {
-			t.Fatal(err)
-		}
-		for _, g := range []*installed{ours, other} {
-			key := city.GatewayBadgeKey(cityKey, g.id)
-			if got := debtest.Read(t, g.Path("etc/gatewayd/badge.key")); got != hex.EncodeToString(key[:])+"\n" {
-				t.Errorf("%s has the key %s", g.id, got)
-			}
-			want := city.BadgeIdentity(key, []byte{4, 0xa1, 0xb2, 0xc3, 0xd4, 0, 0})
-			if got, err := g.command("badge", "04:A1:B2:C3:D4:00:00"); err != nil || got != want+"\n" {
-				t.Errorf("%s: gatewayd badge says %q, %v; the city's table %s", g.id, got, err, want)
-			}
-			if g != ours {
-				continue
-			}
-			seen.Await("the card in an event, and the key in info", func(m []brokertest.Message) bool {
-				var badge, fingerprint bool
-				for _, m := range m {
-					badge = badge || strings.HasSuffix(m.Topic, "/dinkes-01/event/badge") && strings.Contains(string(m.Payload), want)
-					fingerprint = fingerprint || strings.HasSuffix(m.Topic, "/dinkes-01/info") &&
-						strings.Contains(string(m.Payload), `"badge_key":"`+city.BadgeKeyFingerprint(key)+`"`)
-				}
-				return badge && fingerprint
-			})
-		}
-	})
+	t.Run("each gateway has a badge key of its own, and the city knows which", func(t *testing.T) { badgeKeysDiffer(t, seen, ours, other) })
 
-	t.Run("another gateway can neither write nor read ours", func(t *testing.T) {
-		const forged = `{"forged":true}`
-		// mosquitto 2.0.11 hangs up on who says what is forbidden: each message has a
-		// connection of its own.
-		forge := func(topic, payload string) {
-			t.Helper()
-			sh(t, "", "mosquitto_pub", "-h", "127.0.0.1", "-p", fmt.Sprint(k.broker.Port), "--cafile", filepath.Join(k.CA, "ca.pem"),
-				"--cert", other.Path("var/lib/gatewayd/tls/gateway.pem"), "--key", other.Path("var/lib/gatewayd/tls/gateway.key"),
-				"-t", topic, "-m", payload)
-		}
-		for _, topic := range []string{"status", "info", "health", "event/badge", "alert/x", "reply/ping", "log", "receipt", "cmd/ping", "roster", "policy/hours", "time/request"} {
-			forge("presence/v1/dinkes/dinkes-01/"+topic, forged)
-		}
-		// Nor may it speak to itself as the city does.
-		forge("presence/v1/dinkes/dinkes-02/receipt", forged)
-		forge("presence/v1/dinkes/dinkes-02/log", `{"time":null,"level":"WARN","text":"my own"}`)
-		own := func(m brokertest.Message) bool { return m.Topic == "presence/v1/dinkes/dinkes-02/log" }
-		for _, m := range seen.Await("its own log", func(m []brokertest.Message) bool { return slices.ContainsFunc(m, own) }) {
-			if string(m.Payload) == forged {
-				t.Errorf("it could write %s", m.Topic)
-			}
-		}
-		arrived(t, seen, ours.tap("04A1B2C3D41000", 3))
-		// After the forgeries: a certificate has one connection at a time.
-		intruder := k.broker.Subscribe("presence/v1/#", k.As(k.broker,
-			other.Path("var/lib/gatewayd/tls/gateway.pem"), other.Path("var/lib/gatewayd/tls/gateway.key")))
-		defer intruder.Disconnect()
-		soon := time.Now().Add(time.Minute).Format(time.RFC3339)
-		seen.Publish("presence/v1/dinkes/dinkes-01/cmd/ping", false, fmt.Appendf(nil, `{"tx":"1","expires":%q}`, soon))
-		seen.Publish("presence/v1/dinkes/dinkes-02/cmd/ping", false, fmt.Appendf(nil, `{"tx":"2","expires":%q}`, soon))
-		for _, m := range intruder.Await("its own command", func(m []brokertest.Message) bool {
-			return slices.ContainsFunc(m, func(m brokertest.Message) bool { return m.Topic == "presence/v1/dinkes/dinkes-02/cmd/ping" })
-		}) {
-			if strings.Contains(m.Topic, "dinkes-01") {
-				t.Errorf("it could read %s", m.Topic)
-			}
-		}
-		reply := func(m brokertest.Message) bool { return m.Topic == "presence/v1/dinkes/dinkes-01/reply/ping" }
-		seen.Await("our gateway's reply", func(m []brokertest.Message) bool { return slices.ContainsFunc(m, reply) })
-	})
+	t.Run("another gateway can neither write nor read ours", func(t *testing.T) { othersAreKeptOut(t, k, seen, ours, other) })
 
-	t.Run("a renewed certificate is taken up while people tap", func(t *testing.T) {
-		k.Authority("sign", filepath.Join(k.CA, "requests/dinkes-01.csr"))
-		before := debtest.Read(t, ours.Path("var/lib/gatewayd/tls/gateway.pem"))
-		// A second later it ends a second later.
-		ours.await("a later certificate", func() bool {
-			k.Authority("sign", filepath.Join(k.CA, "requests/dinkes-01.csr"))
-			ours.renew()
-			return debtest.Read(t, ours.Path("var/lib/gatewayd/tls/gateway.pem")) != before
+	t.Run("a renewed certificate is taken up while people tap", func(t *testing.T) { renewalWhilePeopleTap(t, k, seen, ours) })
+
+	t.Run("an expired certificate is refused, shows, and is renewed without a visit", func(t *testing.T) { expiredCertificate(t, k, seen, other) })
+}
+
+func secretsAreForTheGateway(t *testing.T, k *kit, ours *installed) {
+	for path, want := range map[string]string{
+		"etc/gatewayd":                     "root:gatewayd 750",
+		"etc/gatewayd/badge.key":           "gatewayd:gatewayd 600",
+		"etc/gatewayd/gatewayd.toml":       "root:gatewayd 644",
+		"var/lib/gatewayd/tls":             "gatewayd:gatewayd 700",
+		"var/lib/gatewayd/tls/gateway.key": "gatewayd:gatewayd 600",
+		"var/lib/gatewayd/tls/gateway.pem": "gatewayd:gatewayd 644",
+	} {
+		if got := ours.Owner(path); got != want {
+			t.Errorf("%s is %s, want %s", path, got, want)
+		}
+	}
+	// Neither of them is on the stick, nor with the authority.
+	key := strings.Split(debtest.Read(t, ours.Path("var/lib/gatewayd/tls/gateway.key")), "\n")
+	for _, secret := range []string{kittest.BadgeKey, key[1]} {
+		if out, err := exec.Command("grep", "-rlF", "-e", secret, k.Stick, k.CA).Output(); err == nil {
+			t.Errorf("a secret lies in %s", out)
+		}
+	}
+}
+
+func badgeKeysDiffer(t *testing.T, seen *brokertest.City, ours, other *installed) {
+	var cityKey [32]byte
+	if _, err := hex.Decode(cityKey[:], []byte(kittest.BadgeKey)); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range []*installed{ours, other} {
+		key := city.GatewayBadgeKey(cityKey, g.id)
+		if got := debtest.Read(t, g.Path("etc/gatewayd/badge.key")); got != hex.EncodeToString(key[:])+"\n" {
+			t.Errorf("%s has the key %s", g.id, got)
+		}
+		want := city.BadgeIdentity(key, []byte{4, 0xa1, 0xb2, 0xc3, 0xd4, 0, 0})
+		if got, err := g.command("badge", "04:A1:B2:C3:D4:00:00"); err != nil || got != want+"\n" {
+			t.Errorf("%s: gatewayd badge says %q, %v; the city's table %s", g.id, got, err, want)
+		}
+		if g != ours {
+			continue
+		}
+		seen.Await("the card in an event, and the key in info", func(m []brokertest.Message) bool {
+			var badge, fingerprint bool
+			for _, m := range m {
+				badge = badge || strings.HasSuffix(m.Topic, "/dinkes-01/event/badge") && strings.Contains(string(m.Payload), want)
+				fingerprint = fingerprint || strings.HasSuffix(m.Topic, "/dinkes-01/info") &&
+					strings.Contains(string(m.Payload), `"badge_key":"`+city.BadgeKeyFingerprint(key)+`"`)
+			}
+			return badge && fingerprint
 		})
-		if got := ours.Owner("var/lib/gatewayd/tls/gateway.pem"); got != "gatewayd:gatewayd 644" {
-			t.Errorf("it is %s", got)
-		}
-		ids := ours.tap("04A1B2C3D42000", 5)
-		k.broker.Kill()
-		ids = append(ids, ours.tap("04A1B2C3D43000", 5)...)
-		k.broker.Restart()
-		ids = append(ids, ours.tap("04A1B2C3D44000", 5)...)
-		arrived(t, seen, ids)
-	})
+	}
+}
 
-	t.Run("an expired certificate is refused, shows, and is renewed without a visit", func(t *testing.T) {
-		other.expire(k)
-		other.start()
-		ids := other.tap("04A1B2C3D45000", 5)
-		other.await("the alert", func() bool { return slices.Contains(other.health().Alerts, "certificate-expired") })
-		if h := other.health(); h.MQTT.Connected || h.MQTT.Acked != 0 {
-			t.Errorf("the broker let it in: %+v", h.MQTT)
+func othersAreKeptOut(t *testing.T, k *kit, seen *brokertest.City, ours, other *installed) {
+	const forged = `{"forged":true}`
+	// mosquitto 2.0.11 hangs up on who says what is forbidden: each message has a
+	// connection of its own.
+	forge := func(topic, payload string) {
+		t.Helper()
+		sh(t, "", "mosquitto_pub", "-h", "127.0.0.1", "-p", fmt.Sprint(k.broker.Port), "--cafile", filepath.Join(k.CA, "ca.pem"),
+			"--cert", other.Path("var/lib/gatewayd/tls/gateway.pem"), "--key", other.Path("var/lib/gatewayd/tls/gateway.key"),
+			"-t", topic, "-m", payload)
+	}
+	for _, topic := range []string{"status", "info", "health", "event/badge", "alert/x", "reply/ping", "log", "receipt", "cmd/ping", "roster", "policy/hours", "time/request"} {
+		forge("presence/v1/dinkes/dinkes-01/"+topic, forged)
+	}
+	// Nor may it speak to itself as the city does.
+	forge("presence/v1/dinkes/dinkes-02/receipt", forged)
+	forge("presence/v1/dinkes/dinkes-02/log", `{"time":null,"level":"WARN","text":"my own"}`)
+	own := func(m brokertest.Message) bool { return m.Topic == "presence/v1/dinkes/dinkes-02/log" }
+	for _, m := range seen.Await("its own log", func(m []brokertest.Message) bool { return slices.ContainsFunc(m, own) }) {
+		if string(m.Payload) == forged {
+			t.Errorf("it could write %s", m.Topic)
 		}
-		k.Authority("renew")
-		other.renew()
-		arrived(t, seen, ids)
+	}
+	arrived(t, seen, ours.tap("04A1B2C3D41000", 3))
+	// After the forgeries: a certificate has one connection at a time.
+	intruder := k.broker.Subscribe("presence/v1/#", k.As(k.broker,
+		other.Path("var/lib/gatewayd/tls/gateway.pem"), other.Path("var/lib/gatewayd/tls/gateway.key")))
+	defer intruder.Disconnect()
+	soon := time.Now().Add(time.Minute).Format(time.RFC3339)
+	seen.Publish("presence/v1/dinkes/dinkes-01/cmd/ping", false, fmt.Appendf(nil, `{"tx":"1","expires":%q}`, soon))
+	seen.Publish("presence/v1/dinkes/dinkes-02/cmd/ping", false, fmt.Appendf(nil, `{"tx":"2","expires":%q}`, soon))
+	for _, m := range intruder.Await("its own command", func(m []brokertest.Message) bool {
+		return slices.ContainsFunc(m, func(m brokertest.Message) bool { return m.Topic == "presence/v1/dinkes/dinkes-02/cmd/ping" })
+	}) {
+		if strings.Contains(m.Topic, "dinkes-01") {
+			t.Errorf("it could read %s", m.Topic)
+		}
+	}
+	reply := func(m brokertest.Message) bool { return m.Topic == "presence/v1/dinkes/dinkes-01/reply/ping" }
+	seen.Await("our gateway's reply", func(m []brokertest.Message) bool { return slices.ContainsFunc(m, reply) })
+}
+
+func renewalWhilePeopleTap(t *testing.T, k *kit, seen *brokertest.City, ours *installed) {
+	k.Authority("sign", filepath.Join(k.CA, "requests/dinkes-01.csr"))
+	before := debtest.Read(t, ours.Path("var/lib/gatewayd/tls/gateway.pem"))
+	// A second later it ends a second later.
+	ours.await("a later certificate", func() bool {
+		k.Authority("sign", filepath.Join(k.CA, "requests/dinkes-01.csr"))
+		ours.renew()
+		return debtest.Read(t, ours.Path("var/lib/gatewayd/tls/gateway.pem")) != before
 	})
+	if got := ours.Owner("var/lib/gatewayd/tls/gateway.pem"); got != "gatewayd:gatewayd 644" {
+		t.Errorf("it is %s", got)
+	}
+	ids := ours.tap("04A1B2C3D42000", 5)
+	k.broker.Kill()
+	ids = append(ids, ours.tap("04A1B2C3D43000", 5)...)
+	k.broker.Restart()
+	ids = append(ids, ours.tap("04A1B2C3D44000", 5)...)
+	arrived(t, seen, ids)
+}
+
+func expiredCertificate(t *testing.T, k *kit, seen *brokertest.City, other *installed) {
+	other.expire(k)
+	other.start()
+	ids := other.tap("04A1B2C3D45000", 5)
+	other.await("the alert", func() bool { return slices.Contains(other.health().Alerts, "certificate-expired") })
+	if h := other.health(); h.MQTT.Connected || h.MQTT.Acked != 0 {
+		t.Errorf("the broker let it in: %+v", h.MQTT)
+	}
+	k.Authority("renew")
+	other.renew()
+	arrived(t, seen, ids)
 }

@@ -26,6 +26,41 @@ type person struct {
 	Events   []string
 }
 
+// persons are the presence events that the city got, each once.
+func persons(t *testing.T, m []brokertest.Message) (all []person) {
+	for _, one := range m {
+		if one.Topic == prefix+"event/presence" {
+			var p person
+			if err := json.Unmarshal(one.Payload, &p); err != nil {
+				t.Fatal(err)
+			}
+			again := slices.ContainsFunc(all, func(o person) bool { return o.ID == p.ID })
+			if !again { // after a kill some come again
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// exportHasOnSite counts the rows of an export that say that somebody is on site.
+func exportHasOnSite(t *testing.T, g *gateway, want int) {
+	t.Helper()
+	rows, err := csv.NewReader(strings.NewReader(g.must("export", "--format", "csv"))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	onSite := 0
+	for _, row := range rows[1:] {
+		if row[slices.Index(rows[0], "detail")] == "on_site" && row[slices.Index(rows[0], "state")] == "on_site" {
+			onSite++
+		}
+	}
+	if onSite != want {
+		t.Errorf("export prints %q", rows)
+	}
+}
+
 // TestWhoIsWhere: a badge is shown and the tag is heard, or not, and the city is
 // told what that means, once, also through kill -9.
 func TestWhoIsWhere(t *testing.T) {
@@ -59,23 +94,8 @@ roster_file = "roster.csv"
 		}
 		g.await("the tag", func() bool { return g.health().Receivers[0].Frames >= int64(of) })
 	}
-	persons := func(m []brokertest.Message) (all []person) {
-		for _, one := range m {
-			if one.Topic == prefix+"event/presence" {
-				var p person
-				if err := json.Unmarshal(one.Payload, &p); err != nil {
-					t.Fatal(err)
-				}
-				again := slices.ContainsFunc(all, func(o person) bool { return o.ID == p.ID })
-				if !again { // after a kill some come again
-					all = append(all, p)
-				}
-			}
-		}
-		return all
-	}
 	said := func(n int) func([]brokertest.Message) bool {
-		return func(m []brokertest.Message) bool { return len(persons(m)) >= n }
+		return func(m []brokertest.Message) bool { return len(persons(t, m)) >= n }
 	}
 
 	hear(1001, 1)
@@ -107,7 +127,7 @@ roster_file = "roster.csv"
 		{Tag: "kenwood:100-1002", State: "badge_only", Events: []string{silent.id()}},
 		{Tag: "kenwood:100-1003", State: "on_site", Events: []string{last.id(), sighting(1)}},
 	} {
-		got := persons(messages)
+		got := persons(t, messages)
 		if len(got) != 3 || len(tags) != 2 {
 			t.Fatalf("%d presence and %d tag events, want 3 and 2: %+v", len(got), len(tags), got)
 		}
@@ -116,19 +136,7 @@ roster_file = "roster.csv"
 			t.Errorf("%+v\nwant %+v", p, want)
 		}
 	}
-	rows, err := csv.NewReader(strings.NewReader(g.must("export", "--format", "csv"))).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	onSite := 0
-	for _, row := range rows[1:] {
-		if row[slices.Index(rows[0], "detail")] == "on_site" && row[slices.Index(rows[0], "state")] == "on_site" {
-			onSite++
-		}
-	}
-	if onSite != 2 {
-		t.Errorf("export prints %q", rows)
-	}
+	exportHasOnSite(t, g, 2)
 }
 
 // TestNothingRestsOnWhatWasForgotten: who was forgotten has not shown the badge

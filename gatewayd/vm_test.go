@@ -219,21 +219,7 @@ func TestVM(t *testing.T) {
 	// The city's side as its guide says, and a stick for this office.
 	k := newKit(t)
 	seen := k.city()
-	template := filepath.Join(k.CA, "dinkes.toml")
-	text := debtest.Read(t, template)
-	for from, to := range map[string]string{
-		k.broker.Address(): fmt.Sprintf("mqtt.example.go.id:%d", k.broker.Port),
-		`source = "trust"`: `source = "kernel"`,
-		"[badges]\n":       "[badges]\nrepeat_window = \"0s\"\n",
-		"#[[receiver]]\n#name     = \"yard\"\n#protocol = \"kenwood\"\n#port     = \"/dev/serial/by-id/usb-FTDI_FT232R_A1B2C3-if00-port0\"\n": "[[receiver]]\nname = \"yard\"\nprotocol = \"kenwood\"\nport = \"/dev/ttyUSB0\"\n[hours]\nalways = true\n",
-	} {
-		if !strings.Contains(text, from) {
-			t.Fatalf("the template has no %q", from)
-		}
-		text = strings.Replace(text, from, to, 1)
-	}
-	debtest.Write(t, template, text, 0o644)
-	k.Bundle()
+	k.writeTemplate()
 
 	payload := filepath.Join(g.work, "payload")
 	command(t, "cp", "-r", k.Stick, payload)
@@ -242,15 +228,7 @@ func TestVM(t *testing.T) {
 	command(t, "mke2fs", "-q", "-F", "-t", "ext4", "-d", payload, filepath.Join(g.work, "payload.img"))
 
 	g.boot()
-	g.run("echo 10.0.2.2 mqtt.example.go.id >> /etc/hosts")
-	g.run("mkdir -p /mnt/payload && mount -o ro /dev/vdb /mnt/payload && cp -r /mnt/payload /root/stick && dpkg -i /root/stick/gatewayd.deb")
-	provision := "CITY_FINGERPRINT=" + k.Fingerprint() + " BADGE_PASSPHRASE='of the technician' gatewayd-provision usb /root/stick dinkes-01 dinkes"
-	g.run(provision) // leaves the request
-	request := filepath.Join(k.Stick, "requests", "dinkes-01.csr")
-	debtest.Write(t, request, g.run("cat /root/stick/requests/dinkes-01.csr")+"\n", 0o644)
-	k.Authority("sign", request)
-	g.put("/root/stick/issued/dinkes-01.pem", debtest.Read(t, filepath.Join(k.CA, "issued", "dinkes-01.pem")))
-	g.run(provision) // takes the certificate
+	g.provision(k)
 	g.run("gatewayd check")
 	g.run("gatewayd-provision start")
 	g.await(time.Minute, "systemctl is-active gatewayd && systemctl is-enabled gatewayd") // active is READY
@@ -362,4 +340,42 @@ func command(t *testing.T, name string, args ...string) {
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
+}
+
+// writeTemplate changes the city's template for the machine of the test, and makes the
+// stick of it.
+func (k *kit) writeTemplate() {
+	t := k.t
+	t.Helper()
+	template := filepath.Join(k.CA, "dinkes.toml")
+	text := debtest.Read(t, template)
+	for from, to := range map[string]string{
+		k.broker.Address(): fmt.Sprintf("mqtt.example.go.id:%d", k.broker.Port),
+		`source = "trust"`: `source = "kernel"`,
+		"[badges]\n":       "[badges]\nrepeat_window = \"0s\"\n",
+		"#[[receiver]]\n#name     = \"yard\"\n#protocol = \"kenwood\"\n#port     = \"/dev/serial/by-id/usb-FTDI_FT232R_A1B2C3-if00-port0\"\n": "[[receiver]]\nname = \"yard\"\nprotocol = \"kenwood\"\nport = \"/dev/ttyUSB0\"\n[hours]\nalways = true\n",
+	} {
+		if !strings.Contains(text, from) {
+			t.Fatalf("the template has no %q", from)
+		}
+		text = strings.Replace(text, from, to, 1)
+	}
+	debtest.Write(t, template, text, 0o644)
+	k.Bundle()
+}
+
+// provision installs the package in the machine and provisions it with the stick, as
+// the guide says.
+func (g *guest) provision(k *kit) {
+	t := g.t
+	t.Helper()
+	g.run("echo 10.0.2.2 mqtt.example.go.id >> /etc/hosts")
+	g.run("mkdir -p /mnt/payload && mount -o ro /dev/vdb /mnt/payload && cp -r /mnt/payload /root/stick && dpkg -i /root/stick/gatewayd.deb")
+	provision := "CITY_FINGERPRINT=" + k.Fingerprint() + " BADGE_PASSPHRASE='of the technician' gatewayd-provision usb /root/stick dinkes-01 dinkes"
+	g.run(provision) // leaves the request
+	request := filepath.Join(k.Stick, "requests", "dinkes-01.csr")
+	debtest.Write(t, request, g.run("cat /root/stick/requests/dinkes-01.csr")+"\n", 0o644)
+	k.Authority("sign", request)
+	g.put("/root/stick/issued/dinkes-01.pem", debtest.Read(t, filepath.Join(k.CA, "issued", "dinkes-01.pem")))
+	g.run(provision) // takes the certificate
 }
