@@ -1,6 +1,8 @@
 #!/bin/bash
 # Installs gatewayd on a Raspberry Pi, or removes it. It may be run again.
 #
+#   sudo bash install.sh       from a USB stick: its files cannot be run themselves
+#
 #   install.sh [--dry-run] [PACKAGE.deb]    from the package; without one it looks
 #                                           beside itself, in dist/, and in a
 #                                           checkout with Go makes one
@@ -170,29 +172,97 @@ clock_chip() {
 
 may() {
 	if [ -z "$dry" ] && [ "$(id -u)" != 0 ]; then
-		fail "run this with sudo, or with --dry-run to see what it would do" \
-			"jalankan dengan sudo, atau dengan --dry-run untuk melihat apa yang akan dilakukan"
+		fail "run this with sudo (sudo bash $0), or with --dry-run to see what it would do" \
+			"jalankan dengan sudo (sudo bash $0), atau dengan --dry-run untuk melihat apa yang akan dilakukan"
 	fi
 }
 
+# installed prints how far gatewayd is installed and which version: "installed 1.0.0".
+installed() {
+	dpkg-query ${root:+--admindir="$root/var/lib/dpkg"} -W -f '${db:Status-Status} ${Version}' gatewayd 2>/dev/null || echo not-installed
+}
+
+# right FOLDER tells which package here is for this machine.
+right() {
+	local found
+	found=$(newest "$1" "$(architecture)")
+	if [ -n "$found" ]; then
+		say "For this machine: sudo bash $0 $found" "Untuk mesin ini: sudo bash $0 $found"
+	else
+		say "There is none for this machine ($(architecture)) in $1." "Tidak ada untuk mesin ini ($(architecture)) di $1."
+	fi
+}
+
+# sound fails unless dpkg can install a package here: before anything is changed.
+sound() {
+	local deb=$1 name arch
+	[ -f "$deb" ] || fail "there is no package $deb" "paket $deb tidak ada"
+	if ! dpkg-deb --fsys-tarfile "$deb" 2>/dev/null >/dev/null || ! name=$(dpkg-deb --field "$deb" Package 2>/dev/null); then
+		fail "$deb is damaged or no package: copy it again" "$deb rusak atau bukan paket: salin lagi"
+	fi
+	[ "$name" = gatewayd ] || fail "$deb is the package of $name" "$deb adalah paket $name"
+	arch=$(dpkg-deb --field "$deb" Architecture)
+	case $arch in
+	all | "$(architecture)") ;;
+	*) fail "$deb is for another processor ($arch). $(right "$(dirname "$deb")")" \
+		"$deb untuk prosesor lain ($arch). $(right "$(dirname "$deb")")" ;;
+	esac
+}
+
+# undo puts back what dpkg left of an installation that failed.
+undo() { # BEFORE
+	case $1 in
+	not-installed) dpkg_there --purge gatewayd >/dev/null 2>&1 || true ;;
+	config-files*) dpkg_there --remove gatewayd >/dev/null 2>&1 || true ;;
+	esac
+}
+
 install_it() {
-	local deb=${1:-}
+	local deb=${1:-} before now version
 	may
 	[ -n "$deb" ] || deb=$(package)
-	[ -n "$dry" ] || [ -f "$deb" ] || fail "there is no package $deb" "paket $deb tidak ada"
+	if [ -n "$dry" ]; then
+		dpkg_there -i "$deb"
+		enable_spi
+		return 0
+	fi
+	sound "$deb"
+	version=$(dpkg-deb --field "$deb" Version)
+	before=$(installed)
 	# dpkg first: an office may have no line, and Raspberry Pi OS has all that the
-	# package needs.
-	if ! dpkg_there -i "$deb"; then
-		[ -z "$root" ] || fail "dpkg could not install $deb, see above" "dpkg tidak dapat memasang $deb, lihat di atas"
-		run apt-get install -y -f || fail "$deb needs packages that are not there; with a network: sudo apt-get install -f" \
-			"$deb memerlukan paket lain; dengan jaringan: sudo apt-get install -f"
+	# package needs. apt-get must not mend a package by removing it.
+	if ! dpkg_there -i "$deb" && [ -z "$root" ]; then
+		apt-get install -y -f --no-remove || true
+	fi
+	now=$(installed)
+	if [ "$now" != "installed $version" ]; then
+		undo "$before"
+		case $before in
+		installed*) fail "dpkg could not install $deb, see above. Before it was: $before; now: $(installed). Mend what is named above, then: sudo dpkg --configure -a" \
+			"dpkg tidak dapat memasang $deb, lihat di atas. Sebelumnya: $before; sekarang: $(installed). Perbaiki yang disebut di atas, lalu: sudo dpkg --configure -a" ;;
+		esac
+		fail "dpkg could not install $deb, see above; nothing of it is left. If packages are missing: connect a network, then run this again" \
+			"dpkg tidak dapat memasang $deb, lihat di atas; tidak ada yang tertinggal. Jika ada paket yang kurang: sambungkan jaringan, lalu jalankan lagi"
 	fi
 	enable_spi
 	groups_right
 	clock_chip
 	[ -z "$reboot" ] || say "Restart the Pi for SPI: sudo reboot" "Nyalakan ulang Pi untuk SPI: sudo reboot"
-	say "Now: sudo gatewayd-provision usb FOLDER ID DINAS (see: man gatewayd-provision)" \
-		"Selanjutnya: sudo gatewayd-provision usb FOLDER ID DINAS (lihat: man gatewayd-provision)"
+	next "$before" "$version"
+}
+
+# next says what comes next. A gateway that knows who it is starts at each boot.
+next() { # BEFORE VERSION
+	local enabled=$root/etc/systemd/system/multi-user.target.wants/gatewayd.service
+	if [ ! -L "$enabled" ]; then
+		say "Now: sudo gatewayd-provision usb ID DINAS (see: man gatewayd-provision)" \
+			"Selanjutnya: sudo gatewayd-provision usb ID DINAS (lihat: man gatewayd-provision)"
+	elif [ "$1" = "installed $2" ]; then
+		say "Version $2 is installed again; the gateway stays what it was." "Versi $2 dipasang lagi; gateway tetap seperti semula."
+	else
+		say "Upgraded to $2; the gateway stays what it was. If it does not get ready within three minutes, the version before comes back. See: gatewayd status" \
+			"Diperbarui ke $2; gateway tetap seperti semula. Jika tidak siap dalam tiga menit, versi sebelumnya dipasang kembali. Lihat: gatewayd status"
+	fi
 }
 
 uninstall_it() {
@@ -217,7 +287,7 @@ uninstall_it() {
 }
 
 what=install
-deb=
+packages=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--dry-run) dry=yes ;;
@@ -229,9 +299,13 @@ while [ $# -gt 0 ]; do
 		exit 0
 		;;
 	-*) fail "unknown option $1: see $0 --help" "opsi $1 tidak dikenal: lihat $0 --help" ;;
-	*) deb=$1 ;;
+	*) packages+=("$1") ;;
 	esac
 	shift
 done
 root=${root%/}
-if [ $what = install ]; then install_it "$deb"; else uninstall_it; fi
+if [ ${#packages[@]} -gt 1 ]; then
+	fail "${#packages[@]} packages are named: ${packages[*]}. $(right "$(dirname "${packages[0]}")")" \
+		"${#packages[@]} paket disebut: ${packages[*]}. $(right "$(dirname "${packages[0]}")")"
+fi
+if [ $what = install ]; then install_it "${packages[0]:-}"; else uninstall_it; fi

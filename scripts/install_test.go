@@ -28,17 +28,130 @@ func sdCard(t *testing.T) (r *debtest.Root, deb string) {
 	r = debtest.NewRoot(t)
 	debtest.Write(t, r.Path("etc/passwd"), "gatewayd:x:64123:64123::/var/lib/gatewayd:/usr/sbin/nologin\n", 0o644)
 	debtest.Write(t, r.Path("etc/group"), "spi:x:64120:\ngpio:x:64121:\ndialout:x:64122:\ngatewayd:x:64123:\n", 0o644)
-	dir := t.TempDir()
-	debtest.Write(t, filepath.Join(dir, "tree/usr/bin/gatewayd"), "#!/bin/sh\n", 0o755)
-	debtest.Write(t, filepath.Join(dir, "tree/DEBIAN/control"),
-		"Package: gatewayd\nVersion: 1\nArchitecture: all\nMaintainer: test <root@localhost>\nDescription: test\n", 0o644)
-	debtest.Write(t, filepath.Join(dir, "tree/etc/gatewayd/gatewayd.toml"), "# reference\n", 0o644)
-	debtest.Write(t, filepath.Join(dir, "tree/DEBIAN/conffiles"), "/etc/gatewayd/gatewayd.toml\n", 0o644)
-	deb = filepath.Join(dir, "gatewayd.deb")
-	if out, ok := run(t, nil, "dpkg-deb", "--build", "--root-owner-group", filepath.Join(dir, "tree"), deb); !ok {
+	return r, packageFor(t, filepath.Join(t.TempDir(), "gatewayd.deb"), "gatewayd", "1", "all", "")
+}
+
+// packageFor makes a package that brings a program and a configuration.
+func packageFor(t *testing.T, path, name, version, arch, preinst string) string {
+	t.Helper()
+	tree := t.TempDir()
+	debtest.Write(t, filepath.Join(tree, "usr/bin/gatewayd"), "#!/bin/sh\n# "+version+"\n", 0o755)
+	debtest.Write(t, filepath.Join(tree, "DEBIAN/control"),
+		"Package: "+name+"\nVersion: "+version+"\nArchitecture: "+arch+"\nMaintainer: test <root@localhost>\nDescription: test\n", 0o644)
+	debtest.Write(t, filepath.Join(tree, "etc/gatewayd/gatewayd.toml"), "# reference\n", 0o644)
+	debtest.Write(t, filepath.Join(tree, "DEBIAN/conffiles"), "/etc/gatewayd/gatewayd.toml\n", 0o644)
+	if preinst != "" {
+		debtest.Write(t, filepath.Join(tree, "DEBIAN/preinst"), preinst, 0o755)
+	}
+	if out, ok := run(t, nil, "dpkg-deb", "--build", "--root-owner-group", tree, path); !ok {
 		t.Fatal(out)
 	}
-	return r, deb
+	return path
+}
+
+// What dpkg cannot install is no success: it says which package is the right one,
+// and leaves nothing changed.
+func TestInstallStopsBeforeAnythingIsChanged(t *testing.T) {
+	r, deb := sdCard(t)
+	debtest.Write(t, r.Path("boot/firmware/config.txt"), "dtparam=audio=on\n", 0o644)
+	debtest.Write(t, r.Path("var/lib/dpkg/arch"), debtest.Arch()+"\n", 0o644)
+	before := snapshot(t, r.Dir)
+	dir := t.TempDir()
+	other := map[string]string{"amd64": "arm64", "arm64": "armhf", "armhf": "amd64"}[debtest.Arch()]
+	wrong := packageFor(t, filepath.Join(dir, "gatewayd_1_"+other+".deb"), "gatewayd", "1", other, "")
+	old := packageFor(t, filepath.Join(dir, "gatewayd_1_"+debtest.Arch()+".deb"), "gatewayd", "1", debtest.Arch(), "")
+	whole := debtest.Read(t, deb)
+	cut := filepath.Join(t.TempDir(), "cut.deb")
+	debtest.Write(t, cut, whole[:len(whole)-100], 0o644)
+	text := filepath.Join(t.TempDir(), "page.deb")
+	debtest.Write(t, text, "<html>", 0o644)
+	foreign := packageFor(t, filepath.Join(t.TempDir(), "other.deb"), "mosquitto", "1", "all", "")
+	refuses := packageFor(t, filepath.Join(t.TempDir(), "refuses.deb"), "gatewayd", "1", "all", "#!/bin/sh\nexit 1\n")
+	for name, tc := range map[string]struct {
+		args []string
+		says string
+	}{
+		"another processor":   {[]string{wrong}, "another processor (" + other + "). For this machine: sudo bash ./install.sh " + old},
+		"several by a glob":   {[]string{wrong, old}, "2 packages are named: " + wrong + " " + old + ". For this machine: sudo bash ./install.sh " + old},
+		"cut off":             {[]string{cut}, "damaged or no package"},
+		"no package":          {[]string{text}, "damaged or no package"},
+		"another package":     {[]string{foreign}, "is the package of mosquitto"},
+		"that refuses itself": {[]string{refuses}, "nothing of it is left"},
+	} {
+		out, ok := run(t, nil, "./install.sh", append([]string{"--root", r.Dir}, tc.args...)...)
+		if ok || !strings.Contains(out, tc.says) || strings.Contains(out, "gatewayd-provision") {
+			t.Errorf("%s: %v, says %s", name, ok, out)
+		}
+		if r.Has("usr/bin/gatewayd") || r.Has("etc/gatewayd") || debtest.Read(t, r.Path("boot/firmware/config.txt")) != "dtparam=audio=on\n" {
+			t.Errorf("%s: something was changed", name)
+		}
+		if name != "that refuses itself" && snapshot(t, r.Dir) != before {
+			t.Errorf("%s: something was changed", name)
+		}
+	}
+	out, ok := run(t, nil, "dpkg", "--root="+r.Dir, "-l", "gatewayd")
+	if ok && strings.Contains(out, "\ni") {
+		t.Errorf("dpkg knows it:\n%s", out)
+	}
+}
+
+// After an upgrade nothing has to be provisioned again.
+func TestInstallAfterAnUpgrade(t *testing.T) {
+	r, deb := sdCard(t)
+	install := func(deb string) string {
+		t.Helper()
+		out, ok := run(t, nil, "./install.sh", "--root", r.Dir, deb)
+		if !ok {
+			t.Fatal(out)
+		}
+		return out
+	}
+	install(deb)
+	later := packageFor(t, filepath.Join(t.TempDir(), "later.deb"), "gatewayd", "2", "all", "")
+	if out := install(later); !strings.Contains(out, "gatewayd-provision usb") {
+		t.Errorf("a gateway that was never provisioned: %s", out)
+	}
+	wants := r.Path("etc/systemd/system/multi-user.target.wants")
+	if err := os.MkdirAll(wants, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/usr/lib/systemd/system/gatewayd.service", filepath.Join(wants, "gatewayd.service")); err != nil {
+		t.Fatal(err)
+	}
+	install(deb)
+	for _, says := range []string{"Upgraded to 2", "Version 2 is installed again"} {
+		if out := install(later); !strings.Contains(out, says) || strings.Contains(out, "gatewayd-provision") {
+			t.Errorf("it says %s", out)
+		}
+	}
+	broken := packageFor(t, filepath.Join(t.TempDir(), "broken.deb"), "gatewayd", "3", "all", "#!/bin/sh\nexit 1\n")
+	out, ok := run(t, nil, "./install.sh", "--root", r.Dir, broken)
+	if ok || !strings.Contains(out, "now: installed 2") || !strings.Contains(debtest.Read(t, r.Path("usr/bin/gatewayd")), "# 2") {
+		t.Errorf("an upgrade that fails: %s", out)
+	}
+}
+
+// A FAT stick is mounted in such a way that nothing on it can be run itself.
+func TestInstallFromAStickThatRunsNothing(t *testing.T) {
+	r, deb := sdCard(t)
+	stick := t.TempDir()
+	if out, ok := run(t, nil, "mount", "-t", "tmpfs", "-o", "noexec,nosuid,nodev", "stick", stick); !ok {
+		debtest.Skip(t, "nothing can be mounted here: "+out)
+	}
+	t.Cleanup(func() {
+		if out, ok := run(t, nil, "umount", stick); !ok {
+			t.Error(out)
+		}
+	})
+	script := filepath.Join(stick, "install.sh")
+	debtest.Write(t, script, debtest.Read(t, "install.sh"), 0o755)
+	debtest.Write(t, filepath.Join(stick, "gatewayd_1_"+debtest.Arch()+".deb"), debtest.Read(t, deb), 0o644)
+	if _, ok := run(t, nil, script, "--root", r.Dir); ok {
+		t.Fatal("this stick can be run")
+	}
+	if out, ok := run(t, nil, "bash", script, "--root", r.Dir); !ok || !r.Has("usr/bin/gatewayd") {
+		t.Error(out)
+	}
 }
 
 func TestInstallSwitchesSPIOn(t *testing.T) {

@@ -77,6 +77,32 @@ func (m *machine) dpkg(args ...string) string {
 	return debtest.Read(m.t, filepath.Join(m.work, "upper/told"))
 }
 
+// TestInstallUndoesWhatDpkgLeft: on a machine of its own, a package that needs what
+// is not there is no success, and is not left half installed.
+func TestInstallUndoesWhatDpkgLeft(t *testing.T) {
+	m := newMachine(t)
+	tree := t.TempDir()
+	debtest.Write(t, filepath.Join(tree, "DEBIAN/control"), "Package: gatewayd\nVersion: 1\nArchitecture: all\n"+
+		"Depends: no-such-package\nMaintainer: test <root@localhost>\nDescription: test\n", 0o644)
+	debtest.Write(t, filepath.Join(tree, "etc/gatewayd/gatewayd.toml"), "# reference\n", 0o644)
+	deb := filepath.Join(m.work, "upper/gatewayd.deb")
+	if out, err := exec.Command("dpkg-deb", "--build", "--root-owner-group", tree, deb).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	m.put("install.sh", debtest.Read(t, "../install.sh"))
+	out, err := m.try("bash", "/install.sh", "/gatewayd.deb")
+	if err == nil || !strings.Contains(out, "nothing of it is left") || strings.Contains(out, "gatewayd-provision") {
+		t.Errorf("%v, it says %s", err, out)
+	}
+	if out, err := m.try("ls", "/etc/gatewayd"); err == nil {
+		t.Errorf("it left %s", out)
+	}
+	if out, err := m.try("dpkg-query", "-W", "-f", "${db:Status-Status}", "gatewayd"); err == nil && !strings.Contains(out, "not-installed") {
+		t.Errorf("dpkg says %s", out)
+	}
+	m.run("dpkg", "--configure", "-a") // and nothing is pending
+}
+
 // told fails the test unless systemctl was told all of these in this order.
 func told(t *testing.T, all string, wants ...string) {
 	t.Helper()
