@@ -2,8 +2,10 @@
 # Makes a gateway of a Pi that has the package: its key, its certificate, its
 # configuration. Installed as gatewayd-provision. Each step may be done again.
 #
-#   gatewayd-provision usb FOLDER ID DINAS    all of it, from the city's stick, as
-#                                             far as it can; says what comes next
+#   gatewayd-provision usb [FOLDER] ID DINAS  all of it, from the city's stick, as
+#                                             far as it can; says what comes next.
+#                                             Without FOLDER the stick is looked for,
+#                                             and mounted read-only if nobody has
 # or step by step:
 #   gatewayd-provision request ID [FOLDER]    makes the key, and a request for the
 #                                             city in FOLDER; --new-key: a new one
@@ -322,8 +324,71 @@ check_stick() {
 	trust "$work/city-ca.pem"
 }
 
+leave() {
+	if [ -n "$mounted" ]; then
+		umount "$mounted" && rmdir "$mounted" && say "The stick can be taken out." "Stik boleh dicabut."
+	fi
+	rm -rf --one-file-system "$work"
+}
+
+is_stick() { [ -f "$1/manifest" ] && [ "$(head -c 17 "$1/manifest" 2>/dev/null)" = "gatewayd stick v1" ]; }
+
+# find_stick sets stick to where the city's stick is. Raspberry Pi OS without a
+# desktop mounts none by itself.
+find_stick() {
+	local name removable at try found=()
+	need lsblk
+	try=$(mktemp -d)
+	while read -r name removable at; do
+		[ "$removable" = 1 ] || continue
+		at=$(printf '%b' "$at") # lsblk writes spaces as \x20
+		if [ -n "$at" ]; then
+			! is_stick "$at" || found+=("$at")
+		elif mount -o ro,nosuid,nodev,noexec "$name" "$try" 2>/dev/null; then
+			! is_stick "$try" || found+=("$name")
+			umount "$try"
+		fi
+	done < <(lsblk -nrpo NAME,HOTPLUG,MOUNTPOINT)
+	case ${#found[@]} in
+	1) ;;
+	0)
+		rmdir "$try"
+		fail "no stick of the city is in this machine: put it in, or name its folder" \
+			"tidak ada stik kota di mesin ini: pasang, atau sebutkan foldernya"
+		;;
+	*)
+		rmdir "$try"
+		fail "there are ${#found[@]} sticks: ${found[*]}; take one out" "ada ${#found[@]} stik: ${found[*]}; cabut salah satu"
+		;;
+	esac
+	stick=${found[0]}
+	if [ -d "$stick" ]; then
+		rmdir "$try"
+		say "The stick is at $stick." "Stik ada di $stick."
+		return 0
+	fi
+	mount -o ro,nosuid,nodev,noexec "$stick" "$try"
+	mounted=$try
+	say "The stick $stick was not mounted: it is now, read-only, until this is done." \
+		"Stik $stick belum terpasang: kini dipasang, hanya-baca, sampai selesai."
+	stick=$try
+}
+
+# request_to asks for a certificate on the stick: for that alone it is written to.
+request_to() { # STICK ID
+	[ "$1" != "$mounted" ] || mount -o remount,rw "$1" || fail "the stick cannot be written" "stik tidak dapat ditulisi"
+	request "$2" "$1/requests"
+	[ "$1" != "$mounted" ] || mount -o remount,ro "$1"
+}
+
 usb() {
 	local stick=${1:-} id=${2:-} dinas=${3:-} from=$work/stick
+	if [ $# = 2 ]; then
+		id=$1 dinas=$2
+		check_id "$id" ID
+		check_id "$dinas" dinas
+		find_stick
+	fi
 	[ -d "$stick" ] || fail "there is no folder \"$stick\": is the stick in?" "folder \"$stick\" tidak ada: apakah stik sudah terpasang?"
 	check_id "$id" ID
 	check_id "$dinas" dinas
@@ -342,7 +407,7 @@ usb() {
 		say "Now: sudo gatewayd-provision start" "Selanjutnya: sudo gatewayd-provision start"
 		return 0
 	fi
-	request "$id" "$stick/requests"
+	request_to "$stick" "$id"
 	say "Now: take the stick to the city, have the request signed, and run this again." \
 		"Selanjutnya: bawa stik ke kota, minta tanda tangan, lalu jalankan perintah ini lagi."
 }
@@ -368,7 +433,8 @@ root=${root%/}
 etc=$root/etc/gatewayd
 [ "$(id -u)" = 0 ] || fail "run this with sudo" "jalankan dengan sudo"
 work=$(mktemp -d) # root's own
-trap 'rm -rf "$work"' EXIT
+mounted=          # where a stick is mounted that was not
+trap 'leave' EXIT
 set -- "${arguments[@]}"
 command=$1
 shift

@@ -48,6 +48,65 @@ func TestProvisionFromTheStick(t *testing.T) {
 	}
 }
 
+// A stick that nobody has mounted is found, and mounted read-only but for the
+// request; one that is mounted is found where it is.
+func TestStickIsFound(t *testing.T) {
+	d := newDesk(t)
+	d.bundle()
+	image, bin := filepath.Join(t.TempDir(), "stick.img"), t.TempDir()
+	must := func(name string, args ...string) string {
+		t.Helper()
+		out, ok := run(t, nil, name, args...)
+		if !ok {
+			t.Fatalf("%s %v: %s", name, args, out)
+		}
+		return strings.TrimSpace(out)
+	}
+	must("truncate", "-s", "16M", image)
+	must("mke2fs", "-q", "-F", "-t", "ext4", "-d", d.stick, image)
+	device, ok := run(t, nil, "losetup", "--find", "--show", image)
+	if !ok {
+		debtest.Skip(t, "no image can be a device here: "+device)
+	}
+	device = strings.TrimSpace(device)
+	t.Cleanup(func() { must("losetup", "-d", device) })
+	lists := func(at string) {
+		debtest.Write(t, filepath.Join(bin, "lsblk"), "#!/bin/sh\nprintf '%s\\n' '/dev/mmcblk0p2 0 /' '/dev/none 1 ' '"+device+" 1 "+at+"'\n", 0o755)
+	}
+	usb := func(says string, args ...string) {
+		t.Helper()
+		env := append(secrets, "CITY_FINGERPRINT="+d.paper, "PATH="+bin+":"+os.Getenv("PATH"))
+		text, refuse := strings.CutPrefix(says, "!")
+		out, ok := run(t, env, "./provision.sh", append([]string{"--root", d.Dir, "usb"}, args...)...)
+		if ok == refuse || !strings.Contains(out, text) {
+			t.Fatalf("usb %v: want %q, got: %s", args, says, out)
+		}
+		if mounts := debtest.Read(t, "/proc/mounts"); strings.Contains(mounts, device+" /tmp/tmp.") {
+			t.Fatal("the stick is still mounted")
+		}
+	}
+	lists("")
+	usb("The stick "+device+" was not mounted", "dinkes-01", "dinkes")
+
+	at := filepath.Join(t.TempDir(), "THE CITY")
+	if err := os.Mkdir(at, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	must("mount", device, at)
+	t.Cleanup(func() { must("umount", at) })
+	if !strings.Contains(debtest.Read(t, filepath.Join(at, "requests/dinkes-01.csr")), "CERTIFICATE REQUEST") {
+		t.Error("the request is not on the stick")
+	}
+	lists(strings.ReplaceAll(at, " ", `\x20`))
+	d.authority(true, "sign", filepath.Join(at, "requests/dinkes-01.csr"))
+	usb("The stick is at "+at, "dinkes-01", "dinkes")
+	if !d.Has("var/lib/gatewayd/tls/gateway.pem") {
+		t.Error("the certificate was not taken")
+	}
+	debtest.Write(t, filepath.Join(bin, "lsblk"), "#!/bin/sh\necho '/dev/mmcblk0p2 0 /'\n", 0o755)
+	usb("!no stick of the city", "dinkes-01", "dinkes")
+}
+
 // What is on a stick counts only as the city put it there.
 func TestStickThatWasChangedIsRefused(t *testing.T) {
 	d, other := newDesk(t), newDesk(t)
