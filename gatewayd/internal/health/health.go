@@ -74,9 +74,9 @@ type Monitor struct {
 
 // standing is an alert that stands.
 type standing struct {
-	told  presence.Alert   // as handed on
-	began presence.Reading // when it was first seen
-	since presence.Timing  // of began, as said last
+	published presence.Alert   // as handed on last
+	began     presence.Reading // when it was first seen
+	since     presence.Timing  // of began, as said last
 }
 
 // New makes a monitor; Run makes it work.
@@ -278,8 +278,8 @@ func (m *Monitor) updateAlerts(as []alerts.Alert, now *string) {
 		}
 	}
 	for _, a := range m.messages(as, now) {
-		if s := m.alerts[a.Code]; !reflect.DeepEqual(a, s.told) {
-			s.told = a
+		if s := m.alerts[a.Code]; !reflect.DeepEqual(a, s.published) {
+			s.published = a
 			m.opt.Retain("alert/"+a.Code, encode(a))
 		}
 	}
@@ -297,10 +297,10 @@ func (m *Monitor) since(code string, now *string) string {
 		return *now
 	}
 	if m.opt.Now == nil || m.opt.Timing == nil {
-		if s.told.Since == "" && now != nil {
+		if s.published.Since == "" && now != nil {
 			return *now
 		}
-		return s.told.Since
+		return s.published.Since
 	}
 	s.since = presence.Revise(s.since, m.opt.Timing(s.began))
 	if s.since.Time.IsZero() {

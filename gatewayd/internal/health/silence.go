@@ -40,11 +40,11 @@ type Silence struct {
 
 // lastCard is when a reader last saw a card.
 type lastCard struct {
-	at      presence.Reading
-	told    presence.Timing // when that was, as the city was told; of a card of an earlier process
-	counted int64           // cards and looks at them, as its figures had it
-	upto    time.Time       // working time is counted up to here; zero: not yet
-	worked  time.Duration   // since the card
+	at        presence.Reading
+	published presence.Timing // when that was, as it was published; of a card of an earlier process
+	counted   int64           // cards and looks at them, as its figures had it
+	upto      time.Time       // working time is counted up to here; zero: not yet
+	worked    time.Duration   // since the card
 }
 
 // NewSilence returns one for which no reader has seen a card yet.
@@ -52,14 +52,14 @@ func NewSilence(opt SilenceOptions) *Silence {
 	return &Silence{opt: opt, readers: make(map[string]*lastCard)}
 }
 
-// Recall notes a card that a reader saw in an earlier process, and what the city was
-// told of when that was: the clock may have forgotten that boot. Only the first call
+// Recall notes a card that a reader saw in an earlier process, and what was
+// published of when that was: the clock may have forgotten that boot. Only the first call
 // for a reader counts.
-func (s *Silence) Recall(reader string, at presence.Reading, told presence.Timing) {
+func (s *Silence) Recall(reader string, at presence.Reading, published presence.Timing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.readers[reader] == nil {
-		s.readers[reader] = &lastCard{at: at, told: told}
+		s.readers[reader] = &lastCard{at: at, published: published}
 	}
 }
 
@@ -85,7 +85,7 @@ func (s *Silence) Alerts(now presence.Reading, readers []presence.ReaderHealth) 
 		if !t.IsZero() {
 			card := s.opt.Timing(l.at).Time
 			if card.IsZero() {
-				card = l.told.Time
+				card = l.published.Time
 			}
 			l.work(t, card, s.opt.Open)
 		}

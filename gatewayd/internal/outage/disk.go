@@ -142,13 +142,13 @@ func readFirst(text []byte) ([]kept, error) {
 func (l *Log) save(now presence.Reading) error {
 	passed, ok := now.Since(l.latest)
 	if ok && l.latest != (presence.Reading{}) {
-		l.prompt = min(l.prompt+passed.Hours()/promptEvery.Hours(), maxPrompt)
+		l.budget = min(l.budget+passed.Hours()/budgetEvery.Hours(), maxBudget)
 	}
 	l.latest = now
-	if err := l.savePrompt(); err != nil {
+	if err := l.saveAtOnce(); err != nil {
 		return err
 	}
-	if ago, ok := now.Since(l.rode); ok && ago < rideEvery {
+	if ago, ok := now.Since(l.savedLater); ok && ago < laterEvery {
 		return nil
 	}
 	for i := range l.all {
@@ -162,14 +162,14 @@ func (l *Log) save(now presence.Reading) error {
 	if err := l.saveLater(); err != nil {
 		return err
 	}
-	l.rode = now
+	l.savedLater = now
 	return nil
 }
 
-// savePrompt saves at once what may be. Whoever saves so that an outage goes on
+// saveAtOnce saves at once what may be. Whoever saves so that an outage goes on
 // pays for its end as well: else the next process would take it to have lasted
 // until this one ended.
-func (l *Log) savePrompt() error {
+func (l *Log) saveAtOnce() error {
 	texts := make(map[string][]byte)
 	cost := 0.0
 	var paid []*kept
@@ -188,7 +188,7 @@ func (l *Log) savePrompt() error {
 		case k.paid:
 			price = 0
 		}
-		if cost+price > l.prompt {
+		if cost+price > l.budget {
 			k.Loose = goesOn
 			continue
 		}
@@ -208,7 +208,7 @@ func (l *Log) savePrompt() error {
 	if err := l.store.SaveAll(texts); err != nil {
 		return fmt.Errorf("save outages: %w", err)
 	}
-	l.prompt -= cost
+	l.budget -= cost
 	for _, k := range paid {
 		k.paid = true
 	}

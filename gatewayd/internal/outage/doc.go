@@ -17,6 +17,13 @@
 // What fails over and over is one outage that says how often and for how long
 // altogether.
 //
+// # When that was
+//
+// A note has readings of the clocks, and what was known of when they were taken.
+// Where the clock never knew, or has forgotten the boot before anybody asked, the
+// order bounds it: no outage began before the one that is noted before it, and it
+// was over by the first instant after it that was known (see dated).
+//
 // # What it costs
 //
 // Each outage is a small note of its own in the store. Beginning and end of an

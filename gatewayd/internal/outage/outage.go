@@ -59,20 +59,20 @@ const (
 	// maxKept bounds the log.
 	maxKept = 1000
 
-	// What is saved at once: as many changes as maxPrompt, and one more every
-	// promptEvery. The rest is saved every rideEvery with what is written anyway.
+	// What is saved at once: as many changes as maxBudget, and one more every
+	// budgetEvery. The rest is saved every laterEvery with what is written anyway.
 	// Together with a heartbeat every ten minutes and the clock's notes that is
 	// less than 3 MB a day, whatever flaps.
-	maxPrompt   = 10
-	promptEvery = 4 * time.Hour
-	rideEvery   = 90 * time.Minute
+	maxBudget   = 10
+	budgetEvery = 4 * time.Hour
+	laterEvery  = 90 * time.Minute
 )
 
 // cut ends the note of a process that just ended and was alive last at a
 // reading, nil where nobody knows.
 func (n *note) cut(alive *presence.Reading) {
 	end := n.Seen
-	if alive != nil && !n.Loose && later(*alive, end) {
+	if alive != nil && !n.Loose && notBefore(*alive, end) {
 		end = *alive
 	}
 	n.end(end)
@@ -93,22 +93,22 @@ type Log struct {
 	stream presence.ID
 	clock  Clock
 
-	mu     sync.Mutex
-	all    []kept                             // in the order of their beginning
-	next   uint64                             // number of the next one
-	since  map[alerts.Outage]presence.Reading // what does not work now
-	dirty  map[string]bool                    // names that the store lacks something of
-	dated  map[string]bool                    // names of which it lacks no more than when that was
-	news   <-chan struct{}                    // closed when more is known of that than at the last observation
-	prompt float64                            // so many changes may be saved at once
-	latest presence.Reading                   // of the last observation
-	rode   presence.Reading                   // of the last one that saved with what is written anyway
+	mu         sync.Mutex
+	all        []kept                             // in the order of their beginning
+	next       uint64                             // number of the next one
+	since      map[alerts.Outage]presence.Reading // what does not work now
+	dirty      map[string]bool                    // names that the store lacks something of
+	dated      map[string]bool                    // names of which it lacks no more than when that was
+	news       <-chan struct{}                    // closed when more is known of that than at the last observation
+	budget     float64                            // so many changes may be saved at once
+	latest     presence.Reading                   // of the last observation
+	savedLater presence.Reading                   // of the last one that saved with what is written anyway
 }
 
 // kept is a note under its name.
 type kept struct {
 	name string
-	paid bool // that its end is saved at once is accounted for
+	paid bool // the budget was charged for its end when its beginning was saved
 	note
 }
 
@@ -119,7 +119,7 @@ type kept struct {
 func Open(store Store, stream presence.ID, clock Clock, lastAlive func(stream presence.ID) (presence.Reading, bool)) (*Log, error) {
 	l := &Log{
 		store: store, stream: stream, clock: clock, since: make(map[alerts.Outage]presence.Reading),
-		dirty: make(map[string]bool), dated: make(map[string]bool), prompt: maxPrompt,
+		dirty: make(map[string]bool), dated: make(map[string]bool), budget: maxBudget,
 	}
 	all, err := load(store)
 	l.all = all
@@ -148,8 +148,8 @@ func Open(store Store, stream presence.ID, clock Clock, lastAlive func(stream pr
 	return l, err
 }
 
-// later reports whether a is surely not before b.
-func later(a, b presence.Reading) bool {
+// notBefore reports whether a is surely not before b.
+func notBefore(a, b presence.Reading) bool {
 	d, ok := a.Since(b)
 	return ok && d >= 0
 }
