@@ -10,12 +10,12 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// usualPath is where a configuration is looked for, and usualState where a
-// gateway keeps its state, if nobody says otherwise.
+// defaultPath is where a configuration is looked for, defaultState where a gateway
+// keeps its state, and defaultZone its time zone, if nothing else is configured.
 const (
-	usualPath  = "/etc/gatewayd/gatewayd.toml"
-	usualState = "/var/lib/gatewayd"
-	usualZone  = "Asia/Jakarta"
+	defaultPath  = "/etc/gatewayd/gatewayd.toml"
+	defaultState = "/var/lib/gatewayd"
+	defaultZone  = "Asia/Jakarta"
 )
 
 // Basics is what it takes to ask a gateway that runs: where its state is, and in
@@ -24,11 +24,11 @@ const (
 // able to look at the gateway that runs with the old one. The error is of type
 // Problems, for a file that cannot be read at all.
 func Basics(path string) (Gateway, error) {
-	g := Gateway{StateDir: usualState}
-	g.Timezone, _ = time.LoadLocation(usualZone) // embedded
+	g := Gateway{StateDir: defaultState}
+	g.Timezone, _ = time.LoadLocation(defaultZone) // embedded
 	data, err := readLimited(path)
 	switch {
-	case err != nil && filepath.Clean(path) == usualPath:
+	case err != nil && filepath.Clean(path) == defaultPath:
 		return g, nil
 	case err != nil:
 		return g, unreadable(path, err)
@@ -37,24 +37,24 @@ func Basics(path string) (Gateway, error) {
 	if err != nil {
 		return g, unreadable(path, err)
 	}
-	said := gatewayKeys(bytes.TrimPrefix(data, utf8Mark))
-	if s := said["state_dir"]; s != "" {
+	keys := gatewayKeys(bytes.TrimPrefix(data, utf8Mark))
+	if s := keys["state_dir"]; s != "" {
 		g.StateDir = s
 		if !filepath.IsAbs(s) {
 			g.StateDir = filepath.Join(dir, s)
 		}
 	}
-	if loc, err := time.LoadLocation(said["timezone"]); err == nil && said["timezone"] != "" {
+	if loc, err := time.LoadLocation(keys["timezone"]); err == nil && keys["timezone"] != "" {
 		g.Timezone = loc
 	}
-	g.ID, g.Dinas = said["id"], said["dinas"]
+	g.ID, g.Dinas = keys["id"], keys["dinas"]
 	return g, nil
 }
 
-// Unsaid tells why no state_dir could be made out in a file, so that Basics names
-// the usual one: the error is of type Problems, and names what is wrong with the
-// file. It is nil where the file says another, or is right without saying one.
-func Unsaid(path string) error {
+// WhyDefaultState tells why Basics returned the default state_dir although the file may
+// have meant another: the error is of type Problems, and names what is wrong with the
+// file. It is nil where the file names a state_dir, or is right without one.
+func WhyDefaultState(path string) error {
 	data, err := readLimited(path)
 	if err != nil {
 		return unreadable(path, err)
@@ -66,21 +66,20 @@ func Unsaid(path string) error {
 	return err
 }
 
-// gatewayKeys are the texts in the table [gateway], as far as they can be made
-// out.
+// gatewayKeys are the texts in the table [gateway], as far as they can be read.
 func gatewayKeys(data []byte) map[string]string {
-	said := make(map[string]string)
+	keys := make(map[string]string)
 	d := &document{lines: lineStarts(data)}
 	root := &table{doc: d, line: 1}
-	d.build(root, data) // up to where it is no TOML any more
+	d.build(root, data) // up to the first mistake
 	if v := root.values["gateway"]; v != nil && v.table != nil {
 		for key, value := range v.table.values {
 			if value.kind == unstable.String {
-				said[key] = value.text
+				keys[key] = value.text
 			}
 		}
 	}
-	// Behind a mistake each line is read by itself.
+	// After a mistake the parser stops: each further line is read by itself.
 	within := false
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSpace(line)
@@ -93,10 +92,10 @@ func gatewayKeys(data []byte) map[string]string {
 			continue
 		}
 		for key, value := range one {
-			if text, ok := value.(string); ok && said[key] == "" {
-				said[key] = text
+			if text, ok := value.(string); ok && keys[key] == "" {
+				keys[key] = text
 			}
 		}
 	}
-	return said
+	return keys
 }

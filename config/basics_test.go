@@ -35,7 +35,7 @@ func TestBasicsOutOfABrokenFile(t *testing.T) {
 			}
 			wantDir, wantZone := filepath.Join(filepath.Dir(path), "state"), "Asia/Jayapura"
 			if text == base || name == "the table is a list" {
-				wantDir, wantZone = usualState, usualZone
+				wantDir, wantZone = defaultState, defaultZone
 			}
 			if g.StateDir != wantDir || g.Timezone.String() != wantZone {
 				t.Errorf("state in %s, zone %s; want %s, %s", g.StateDir, g.Timezone, wantDir, wantZone)

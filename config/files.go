@@ -45,16 +45,16 @@ func (d *document) checkFiles(c *Config) {
 	}
 
 	if data, ok := mqtt.read("ca_file", c.MQTT.CAFile); ok && !x509.NewCertPool().AppendCertsFromPEM(data) {
-		mqtt.problem("ca_file", "%s holds no certificate%s: put the certificate of the city's CA there, in PEM form", show(c.MQTT.CAFile), holds(data))
+		mqtt.problem("ca_file", "%s holds no certificate%s: put the certificate of the city's CA there, in PEM form", show(c.MQTT.CAFile), whatInstead(data))
 	}
 	cert, ok1 := mqtt.read("cert_file", c.MQTT.CertFile)
 	if ok1 && !hasBlock(cert, func(kind string) bool { return kind == "CERTIFICATE" }) {
-		mqtt.problem("cert_file", "%s holds no certificate%s: put this gateway's certificate there, in PEM form", show(c.MQTT.CertFile), holds(cert))
+		mqtt.problem("cert_file", "%s holds no certificate%s: put this gateway's certificate there, in PEM form", show(c.MQTT.CertFile), whatInstead(cert))
 		ok1 = false
 	}
 	key, ok2 := mqtt.read("key_file", c.MQTT.KeyFile)
 	if ok2 && !hasBlock(key, func(kind string) bool { return strings.HasSuffix(kind, "PRIVATE KEY") && kind != encryptedKey }) {
-		mqtt.problem("key_file", "%s holds no private key%s: put the key of this gateway's certificate there, in PEM form and without a passphrase", show(c.MQTT.KeyFile), holds(key))
+		mqtt.problem("key_file", "%s holds no private key%s: put the key of this gateway's certificate there, in PEM form and without a passphrase", show(c.MQTT.KeyFile), whatInstead(key))
 		ok2 = false
 	}
 	if ok1 && ok2 {
@@ -100,9 +100,9 @@ func hasBlock(data []byte, is func(kind string) bool) bool {
 	}
 }
 
-// holds says what a file that should be PEM is instead, where that can be told.
-func holds(data []byte) phrase {
-	if mark, there := marked(data); there {
+// whatInstead tells what a file that should be PEM is instead, where that is known.
+func whatInstead(data []byte) phrase {
+	if mark, there := byteOrderMark(data); there {
 		return say(" that can be read, as it %s", mark)
 	}
 	if block, _ := pem.Decode(data); block != nil {
@@ -114,9 +114,9 @@ func holds(data []byte) phrase {
 // utf8Mark is what Windows' Notepad puts before UTF-8 text.
 var utf8Mark = []byte("\xef\xbb\xbf")
 
-// marked says by what mark a text begins that Windows put there, "" where there
-// is none.
-func marked(data []byte) (mark phrase, there bool) {
+// byteOrderMark tells which byte order mark a text begins with, as Windows puts there;
+// false where there is none.
+func byteOrderMark(data []byte) (mark phrase, there bool) {
 	switch {
 	case bytes.HasPrefix(data, utf8Mark):
 		return say("begins with a byte order mark: save it as UTF-8 without BOM"), true
@@ -210,7 +210,7 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// ReadKey reads the badge key for who loaded the configuration without its
+// ReadKey reads the badge key for a caller that loaded the configuration without its
 // files. Without a key file there is none, which is no error.
 func (b *Badges) ReadKey() error {
 	if b.KeyFile == "" {
@@ -230,7 +230,7 @@ func (b *Badges) ReadKey() error {
 // never repeats any of it.
 func parseKey(data []byte) (*[32]byte, error) {
 	var key [32]byte
-	if mark, there := marked(data); there {
+	if mark, there := byteOrderMark(data); there {
 		return nil, mark
 	}
 	text := bytes.TrimSpace(data)
@@ -247,7 +247,7 @@ func parseKey(data []byte) (*[32]byte, error) {
 // (SubjectPublicKeyInfo, RFC 8410), or its 32 bytes in base64.
 func parsePublicKey(data []byte) (ed25519.PublicKey, error) {
 	advice := say("put the city's public key there (openssl pkey -in city.key -pubout)")
-	if mark, there := marked(data); there {
+	if mark, there := byteOrderMark(data); there {
 		return nil, mark
 	}
 	block, _ := pem.Decode(data)
@@ -282,7 +282,7 @@ func (m MQTT) Password() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if mark, there := marked(data); there {
+	if mark, there := byteOrderMark(data); there {
 		return "", say("%s %s", show(m.PasswordFile), mark)
 	}
 	password := strings.TrimRight(string(data), "\r\n")
@@ -300,7 +300,7 @@ func (m MQTT) Password() (string, error) {
 }
 
 // checkFence makes sure that a file is GeoJSON of a kind that can hold a fence
-// (RFC 7946). The polygons themselves are judged by whoever uses them.
+// (RFC 7946). The polygons themselves are checked where the fence is made.
 func checkFence(data []byte) error {
 	var object struct {
 		Type string `json:"type"`

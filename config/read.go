@@ -17,7 +17,7 @@ func (d *document) config() *Config {
 	root := d.root
 	c := &Config{}
 	c.Gateway = readGateway(root.table("gateway"))
-	used := users{}
+	used := claims{}
 	c.Readers = readReaders(root.tables("reader"), used)
 	c.Receivers = readReceivers(root.tables("receiver"))
 	c.Feedback = readFeedback(root.table("feedback"), used)
@@ -38,12 +38,11 @@ func (d *document) config() *Config {
 	return c
 }
 
-// users remembers which key uses a thing that only one can use, and in which
-// line.
-type users map[string]int
+// claims remembers in which line a thing is used that only one key can use.
+type claims map[string]int
 
 // claim reports a second use. Nothing is claimed with "".
-func (u users) claim(t *table, key, thing string, why phrase) {
+func (u claims) claim(t *table, key, thing string, why phrase) {
 	if thing == "" {
 		return
 	}
@@ -62,7 +61,7 @@ func readGateway(t *table) Gateway {
 	g := Gateway{
 		ID:       t.name("id", "dinkes-01"),
 		Dinas:    t.name("dinas", "dinkes"),
-		StateDir: t.file("state_dir", usualState),
+		StateDir: t.file("state_dir", defaultState),
 	}
 	if g.StateDir == "" {
 		t.problem("state_dir", "is empty: write the folder for the journal, or leave the key out")
@@ -70,7 +69,7 @@ func readGateway(t *table) Gateway {
 	if path := filepath.Join(g.StateDir, "control.sock"); len(path) > maxSocket {
 		t.problem("state_dir", "is too long: with control.sock behind it it has %d bytes, and a socket's path at most %d", len(path), maxSocket)
 	}
-	zone := t.text("timezone", usualZone)
+	zone := t.text("timezone", defaultZone)
 	loc, err := time.LoadLocation(zone)
 	if err != nil || zone == "" || zone == "Local" {
 		t.problem("timezone", "%s is no time zone: write Asia/Jakarta (WIB), Asia/Makassar (WITA), Asia/Jayapura (WIT) or another name of the IANA list", show(zone))
@@ -80,9 +79,9 @@ func readGateway(t *table) Gateway {
 	return g
 }
 
-func readReaders(tables []*table, pins users) []Reader {
+func readReaders(tables []*table, pins claims) []Reader {
 	var list []Reader
-	names, buses := users{}, users{}
+	names, buses := claims{}, claims{}
 	for _, t := range tables {
 		chip := t.hardware("chip", "mfrc522", chips())
 		r := Reader{
@@ -116,7 +115,7 @@ func readReaders(tables []*table, pins users) []Reader {
 
 func readReceivers(tables []*table) []Receiver {
 	var list []Receiver
-	names, ports := users{}, users{}
+	names, ports := claims{}, claims{}
 	for _, t := range tables {
 		r := Receiver{
 			Name: t.name("name", "yard"),
@@ -136,7 +135,7 @@ func readReceivers(tables []*table) []Receiver {
 	return list
 }
 
-func readFeedback(t *table, pins users) Feedback {
+func readFeedback(t *table, pins claims) Feedback {
 	f := Feedback{Green: t.pin("green"), Red: t.pin("red"), Buzzer: t.pin("buzzer")}
 	pins.claim(t, "green", f.Green, say("each pin has one use"))
 	pins.claim(t, "red", f.Red, say("each pin has one use"))

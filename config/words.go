@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// phrase is a part of a problem in both languages. It is an error where it says
-// all that is wrong with a file.
+// phrase is a part of a problem in both languages. It is an error where it describes all
+// that is wrong with a file.
 type phrase struct {
 	en, id string
 	cause  error // nil where there is none
@@ -21,8 +21,8 @@ func (p phrase) Error() string { return p.en }
 // Unwrap is the error that the phrase is about.
 func (p phrase) Unwrap() error { return p.cause }
 
-// say makes a phrase of a format in English, for which indonesian knows the other
-// one. Arguments that are phrases are told in both languages.
+// say makes a phrase of a format in English, which indonesian translates. Arguments that
+// are phrases are inserted in the same language.
 func say(format string, args ...any) phrase {
 	var p phrase
 	inID := slices.Clone(args)
@@ -50,7 +50,7 @@ func say(format string, args ...any) phrase {
 	return p
 }
 
-// brokerPhrase is what parseBroker says in both languages.
+// brokerPhrase is the text of parseBroker in both languages.
 func brokerPhrase(wrong string) phrase {
 	id := indonesian(wrong)
 	if rest, ok := strings.CutPrefix(wrong, "has the scheme "); ok {

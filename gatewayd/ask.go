@@ -35,7 +35,7 @@ func daemonOf(file configFile) (*control.Client, error) {
 // returned error adds that the gateway may run in another one.
 func elsewhere(path, stateDir string, err error) error {
 	var wrong config.Problems
-	if err == nil || !errors.As(config.Unsaid(path), &wrong) || len(wrong) == 0 {
+	if err == nil || !errors.As(config.WhyDefaultState(path), &wrong) || len(wrong) == 0 {
 		return err
 	}
 	why := wrong[0]

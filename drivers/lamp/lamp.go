@@ -82,7 +82,7 @@ type Lamp struct {
 	identify   bool      // to be shown when there is nothing else
 	identified time.Time // when somebody last asked for it and was heard
 
-	complain sync.Once // a broken pin is told once, not at each tap
+	complain sync.Once // a broken pin is logged once, not at each tap
 }
 
 // New makes a lamp; Run makes it work.
@@ -110,15 +110,16 @@ func (l *Lamp) Show(s Signal) {
 	l.nudge()
 }
 
-// apart keeps Identify from running into the answer before it.
-const apart = 500 * time.Millisecond
+// identifyPause is the pause between an answer and Identify, so that the two can be
+// told apart.
+const identifyPause = 500 * time.Millisecond
 
-// identifyEvery is how often Identify is shown at most: who asks for it without end
-// must not keep people at the door from seeing their answer.
+// identifyEvery is how often Identify is shown at most: somebody who asks for it again
+// and again must not keep people at the door from seeing their answer.
 const identifyEvery = 10 * time.Second
 
-// Identify has Identify shown as soon as nobody waits for an answer, and reports
-// whether it will be. Answers end it.
+// Identify has the signal Identify shown as soon as no answer is being shown, and
+// reports whether it will be. An answer ends it.
 func (l *Lamp) Identify() bool {
 	l.mu.Lock()
 	now := time.Now()
@@ -132,8 +133,8 @@ func (l *Lamp) Identify() bool {
 	return true
 }
 
-// Trouble says whether people at the door must see, between taps, that it does
-// not work. It never blocks.
+// Trouble tells whether people at the door must see, between taps, that it does not
+// work. It never blocks.
 func (l *Lamp) Trouble(on bool) {
 	l.mu.Lock()
 	l.idle = dark
@@ -162,7 +163,7 @@ func (l *Lamp) Run(ctx context.Context) error {
 		s := l.next()
 		steps := s.pattern()
 		if s == Identify && before != dark && before != trouble {
-			steps = append([]step{{lasting: apart}}, steps...)
+			steps = append([]step{{lasting: identifyPause}}, steps...)
 		}
 		before = s
 		for _, step := range steps {

@@ -189,7 +189,7 @@ func (e *exam) receivers() {
 		if !e.device("serial", r.Name, r.Port, "dialout") {
 			continue
 		}
-		if e.held(r) {
+		if e.heldByOther(r) {
 			continue
 		}
 		target := filepath.Base(e.Board.Target(r.Port))
@@ -240,8 +240,8 @@ func (e *exam) noPort(r config.Receiver) {
 		"%s is missing; plugged in are: %s", "%s tidak ada; yang terpasang: %s", r.Port, strings.Join(there, ", ")))
 }
 
-// held reports whether another program has the port open.
-func (e *exam) held(r config.Receiver) bool {
+// heldByOther reports whether another program has the port open.
+func (e *exam) heldByOther(r config.Receiver) bool {
 	for _, h := range e.Board.Holders(r.Port) {
 		if h.Name == "gatewayd" || h.PID == e.PID {
 			continue

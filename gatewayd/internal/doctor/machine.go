@@ -40,9 +40,9 @@ func (e *exam) clock() {
 		"tidak ada cip jam (RTC): setelah listrik padam tanpa jaringan, waktu tidak diketahui; pasang DS3231, lalu"))
 }
 
-// Less room than this, in bytes, is a failure: a Pi that fills up stops in other
-// ways first.
-const leastRoom = 64 << 20
+// leastFree is how many bytes must be free: with less it is a failure, since a Pi that
+// fills up stops in other ways first.
+const leastFree = 64 << 20
 
 func (e *exam) disk() {
 	dir, largest := "/var/lib/gatewayd", int64(256)<<20
@@ -54,10 +54,10 @@ func (e *exam) disk() {
 			"user %s may not write to %s (mode %04o)", "pengguna %s tidak boleh menulis ke %s (mode %04o)", e.account.Name, dir, f.Mode))
 	}
 	const clean = "sudo journalctl --vacuum-size=50M && sudo apt-get clean"
-	switch free, known := e.room(dir); {
+	switch free, known := e.freeSpace(dir); {
 	case !known:
 		e.warn("disk", "", "df -h "+quote(dir), say("the room at %s is unknown", "ruang di %s tidak diketahui", dir))
-	case free < leastRoom:
+	case free < leastFree:
 		e.fail("disk", "", clean, say(
 			"%d MB are free at %s: soon nothing can be recorded", "%d MB kosong di %s: sebentar lagi tidak dapat mencatat", free>>20, dir))
 	case free < largest:
@@ -79,8 +79,8 @@ func (e *exam) disk() {
 	}
 }
 
-// room is what is free where a folder is, or will be made.
-func (e *exam) room(dir string) (free int64, known bool) {
+// freeSpace is how many bytes are free where a folder is, or will be made.
+func (e *exam) freeSpace(dir string) (free int64, known bool) {
 	for {
 		if free, known = e.Disk(dir); known || dir == filepath.Dir(dir) {
 			return free, known

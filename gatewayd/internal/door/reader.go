@@ -116,7 +116,7 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 			failed = 0
 			wait.Reset()
 			f.scanned = time.Now()
-			d.works(r.Name)
+			d.recovered(r.Name)
 			now := d.opt.Now()
 			arrived, left := f.tracker.Observe(seen)
 			for _, uid := range left {
@@ -233,8 +233,8 @@ func (d *Door) Fault(reader string, err error) {
 	}
 }
 
-// works notes that a reader works, and logs it once if it did not.
-func (d *Door) works(reader string) {
+// recovered notes that a reader works, and logs that if it did not work before.
+func (d *Door) recovered(reader string) {
 	before := d.health(reader, func(h *presence.ReaderHealth) { h.State, h.Error = stateOK, "" })
 	if before.State != stateOK {
 		d.opt.Log.Info("badge reader works again", "reader", reader)

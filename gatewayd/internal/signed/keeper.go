@@ -188,7 +188,7 @@ func (k *Keeper) load() (*accepted, error) {
 	case len(on.Sealed) > 0 && k.opt.Secret == nil:
 		return nil, errors.New("it is sealed, and the badge key is gone")
 	case len(on.Sealed) > 0:
-		if message, err = k.seal().Open(nil, nil, on.Sealed, k.sealedFor()); err != nil {
+		if message, err = k.seal().Open(nil, nil, on.Sealed, k.sealContext()); err != nil {
 			return nil, errors.New("it is sealed with another badge key, or was changed")
 		}
 	}
@@ -222,15 +222,15 @@ func (k *Keeper) seal() cipher.AEAD {
 	return aead
 }
 
-// sealedFor is the additional data of a seal: it opens for this kind only.
-func (k *Keeper) sealedFor() []byte { return []byte("gatewayd kept " + k.opt.Form.Kind + " v2") }
+// sealContext is the additional data of a seal: it opens for this kind only.
+func (k *Keeper) sealContext() []byte { return []byte("gatewayd kept " + k.opt.Form.Kind + " v2") }
 
 // store keeps a message durably: after a power cut the file is the old one or the
 // new one.
 func (k *Keeper) store(message []byte) error {
 	on := storedDocument{V: 2, Key: k.keyName()}
 	if k.opt.Secret != nil {
-		on.Sealed = k.seal().Seal(nil, nil, message, k.sealedFor())
+		on.Sealed = k.seal().Seal(nil, nil, message, k.sealContext())
 	} else {
 		on.Envelope = message
 	}

@@ -34,8 +34,8 @@ type Reader struct {
 	Name  string
 	Chip  Chip
 	field *cardtest.Field
-	// gone is how long a card must be away for the door to have noticed.
-	gone time.Duration
+	// goneAfter is how long a card must be away for the door to have noticed.
+	goneAfter time.Duration
 
 	mu      sync.Mutex
 	waiting map[string]chan<- presence.Answer // by UID
@@ -56,9 +56,9 @@ func (h *Hardware) Add(name string, poll time.Duration, chip func(*cardtest.Fiel
 	field := cardtest.NewField()
 	r := &Reader{
 		Name: name, field: field, Chip: chip(field),
-		gone:    6*poll + 50*time.Millisecond,
-		waiting: make(map[string]chan<- presence.Answer),
-		removed: make(map[string]time.Time),
+		goneAfter: 6*poll + 50*time.Millisecond,
+		waiting:   make(map[string]chan<- presence.Answer),
+		removed:   make(map[string]time.Time),
 	}
 	h.readers[name] = r
 	return r
@@ -313,12 +313,12 @@ func (r *Reader) awayFor(uid card.UID) time.Duration {
 	defer r.mu.Unlock()
 	now := time.Now()
 	for uid, left := range r.removed {
-		if now.Sub(left) > r.gone {
+		if now.Sub(left) > r.goneAfter {
 			delete(r.removed, uid)
 		}
 	}
 	if left, ok := r.removed[uid.String()]; ok {
-		return r.gone - now.Sub(left)
+		return r.goneAfter - now.Sub(left)
 	}
 	return 0
 }

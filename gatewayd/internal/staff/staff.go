@@ -45,8 +45,8 @@ const (
 	// evaluateEvery is how often all employees are evaluated where nothing happens.
 	evaluateEvery = time.Second
 
-	// maxDoubt is how far off the time may be for it to be held against the
-	// working hours: shorter than any break in them.
+	// maxDoubt is how far off the time may be for it to be compared with the working
+	// hours: shorter than any break in them.
 	maxDoubt = 10 * time.Minute
 
 	// maxLookBack is how many records before today's are read in search of the states

@@ -107,7 +107,7 @@ func (m *memory) hash(tag uint64, what, detail int64) uint64 {
 // newer than newest, in ms since 1970.
 func (m *memory) assess(s sighting, newest int64, opt Options) assessment {
 	tr, known := m.traces[s.tag]
-	before := tr.rivals.stands(s.at)
+	before := tr.rivals.inConflict(s.at)
 	if s.live {
 		// Before anything else, and of each live fix: a copy may have sent the same
 		// time first, or a later one.
@@ -116,11 +116,11 @@ func (m *memory) assess(s sighting, newest int64, opt Options) assessment {
 			m.traces[s.tag] = tr
 		}
 	}
-	conflict := tr.rivals.stands(s.at)
+	conflict := tr.rivals.inConflict(s.at)
 	j := m.assessAlone(s, tr, known, newest, opt)
 	j.conflict, j.news = conflict, conflict && !before
 	if s.live && conflict {
-		j.zone = tr.shows(s)
+		j.zone = tr.shownZone(s)
 	}
 	return j
 }
@@ -143,7 +143,7 @@ func (m *memory) assessAlone(s sighting, tr trace, known bool, newest int64, opt
 			tr.recorded, tr.zone = s.at, zoneNotSeen
 		}
 		if !s.stale && tr.track.begun {
-			j.zone = tr.shows(s)
+			j.zone = tr.shownZone(s)
 			if s.live {
 				tr.track.veto(s)
 			}
@@ -161,9 +161,9 @@ func (m *memory) assessAlone(s sighting, tr trace, known bool, newest int64, opt
 	if s.ordered {
 		tr.fixTime = s.fixTime
 	}
-	s.zone = tr.shows(s)
+	s.zone = tr.shownZone(s)
 	j.zone = s.zone
-	if known && !tr.news(s, opt) {
+	if known && !tr.isNews(s, opt) {
 		m.traces[s.tag] = tr
 		j.verdict = thinned
 		return j
@@ -176,9 +176,9 @@ func (m *memory) assessAlone(s sighting, tr trace, known bool, newest int64, opt
 	return j
 }
 
-// shows is the zone that the tag is recorded in.
-func (tr trace) shows(s sighting) presence.Zone {
-	if s.fenced && tr.rivals.stands(s.at) {
+// shownZone is the zone that the tag is recorded in.
+func (tr trace) shownZone(s sighting) presence.Zone {
+	if s.fenced && tr.rivals.inConflict(s.at) {
 		return presence.ZoneUncertain
 	}
 	return tr.track.zone
@@ -218,14 +218,14 @@ func (m *memory) slot(s sighting, opt Options) uint64 {
 	return m.hash(s.tag, inSlot, s.fixTime/max(opt.MinInterval.Milliseconds(), 1))
 }
 
-// news reports whether a sighting tells enough to be recorded.
-func (tr trace) news(s sighting, opt Options) bool {
+// isNews reports whether a sighting tells enough to be recorded.
+func (tr trace) isNews(s sighting, opt Options) bool {
 	// Two receivers need not come here in the order in which they heard.
 	since := max(s.at-tr.recorded, 0)
 	if s.zone != tr.zone || opt.Heartbeat > 0 && since >= opt.Heartbeat {
 		return true
 	}
-	return since >= opt.MinInterval && tr.place.far(s.place, opt.MinMove)
+	return since >= opt.MinInterval && tr.place.isFar(s.place, opt.MinMove)
 }
 
 // Remember takes a record of the journal's tail, newest first, so that thinning
@@ -331,9 +331,9 @@ func placeOf(lat, lon float64) place {
 
 func (p place) degrees() (lat, lon float64) { return float64(p.lat) / 1e7, float64(p.lon) / 1e7 }
 
-// far reports whether two positions are so many metres apart. One that was not
+// isFar reports whether two positions are so many metres apart. One that was not
 // kept may be anywhere.
-func (p place) far(q place, metres float64) bool {
+func (p place) isFar(q place, metres float64) bool {
 	if p == nowhere {
 		return true
 	}

@@ -64,7 +64,7 @@ func (r *rivals) observe(s sighting) {
 	case !r.begun || s.at-r.hereAt > longestInterval:
 		r.begun, r.other = true, false
 	case !r.leap(s, arrivalSpeed) && !r.shuttles(s):
-	case r.other && r.back(s):
+	case r.other && r.returns(s):
 		r.countTurn(s)
 		r.here, r.there = r.there, r.here
 		r.hereAt, r.thereAt = r.thereAt, r.hereAt
@@ -79,19 +79,19 @@ func (r *rivals) observe(s sighting) {
 // leap reports whether a fix is farther from the last than somebody who is so fast,
 // in m/s, can have moved since.
 func (r *rivals) leap(s sighting, speed float64) bool {
-	return r.here.far(s.place, jumpSlack+speed*max(s.at-r.hereAt, 0).Seconds())
+	return r.here.isFar(s.place, jumpSlack+speed*max(s.at-r.hereAt, 0).Seconds())
 }
 
 // shuttles reports whether the way from the last fix is one that no person goes
 // again and again in that time.
 func (r *rivals) shuttles(s sighting) bool {
-	return r.leap(s, shuttleSpeed) && r.here.far(s.place, farApart)
+	return r.leap(s, shuttleSpeed) && r.here.isFar(s.place, farApart)
 }
 
-// back reports whether a fix is at the place where the tag was heard before.
-func (r *rivals) back(s sighting) bool {
+// returns reports whether a fix is at the place where the tag was heard before.
+func (r *rivals) returns(s sighting) bool {
 	ago := s.at - r.thereAt
-	return ago <= longestInterval && !r.there.far(s.place, sameSlack+sameSpeed*min(ago, sameWalk).Seconds())
+	return ago <= longestInterval && !r.there.isFar(s.place, sameSlack+sameSpeed*min(ago, sameWalk).Seconds())
 }
 
 // countTurn counts a change of the place.
@@ -127,8 +127,8 @@ func (r rivals) isRestless(at time.Duration) bool {
 	return r.unrest && at-r.restless <= conflictFor
 }
 
-// stands reports whether there is a conflict at an instant.
-func (r rivals) stands(at time.Duration) bool {
+// inConflict reports whether there is a conflict at an instant.
+func (r rivals) inConflict(at time.Duration) bool {
 	return r.conflict && at-r.turned <= conflictFor
 }
 
@@ -150,7 +150,7 @@ func (t *Tags) Conflicts() []string {
 	defer t.mu.Unlock()
 	var names []string
 	for tag := range t.conflicts {
-		if t.memory.traces[t.memory.key(tag)].rivals.stands(now) {
+		if t.memory.traces[t.memory.key(tag)].rivals.inConflict(now) {
 			names = append(names, tag)
 		} else {
 			delete(t.conflicts, tag)

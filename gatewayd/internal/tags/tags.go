@@ -50,16 +50,16 @@ const (
 	// far in the future its time may lie before it is not believed.
 	liveWithin = 2 * time.Minute
 
-	// believedFor is how old a claimed time may be that is held against the
-	// working hours. An older one is a radio with a wrong date.
+	// believedFor is how old a claimed time may be that is compared with the working
+	// hours. An older one is that of a radio with a wrong date.
 	believedFor = 31 * 24 * time.Hour
 
 	// guessedFor is how far a time of day may be from the gateway's clock for
 	// the gateway to complete it with a date.
 	guessedFor = time.Hour
 
-	// maxDoubt is how far off the time of a fix may be for it to be held
-	// against the working hours: shorter than any break in them.
+	// maxDoubt is how far off the time of a fix may be for it to be compared with the
+	// working hours: shorter than any break in them.
 	maxDoubt = 10 * time.Minute
 
 	// maxHeld bounds how many fixes wait until the time is known.
@@ -119,7 +119,7 @@ func (t *Tags) Receive(ctx context.Context, receiver string, fix beacon.Fix) err
 		return err
 	}
 	known := t.opt.Timing(now)
-	if !t.opt.Always() && !certain(known) {
+	if !t.opt.Always() && !isCertain(known) {
 		if len(t.held) >= maxHeld {
 			t.health.count(t.held[0].receiver, badHeld)
 			t.held = t.held[1:]
@@ -130,9 +130,9 @@ func (t *Tags) Receive(ctx context.Context, receiver string, fix beacon.Fix) err
 	return t.evaluate(ctx, receiver, fix, now, known)
 }
 
-// certain tells whether a time is known well enough to be held against the
-// working hours.
-func certain(t presence.Timing) bool { return t.Within(maxDoubt) }
+// isCertain reports whether a time is known well enough to be compared with the working
+// hours.
+func isCertain(t presence.Timing) bool { return t.Within(maxDoubt) }
 
 // Release evaluates the fixes that were held back, once the time is known, until
 // the context ends.
@@ -158,7 +158,7 @@ func (t *Tags) release(ctx context.Context) error {
 	for len(t.held) > 0 {
 		h := t.held[0]
 		known := t.opt.Timing(h.at)
-		if !certain(known) {
+		if !isCertain(known) {
 			return nil
 		}
 		if err := t.evaluate(ctx, h.receiver, h.fix, h.at, known); err != nil {
@@ -178,8 +178,8 @@ func (t *Tags) evaluate(ctx context.Context, receiver string, fix beacon.Fix, at
 		t.health.count(receiver, badRange)
 		return nil
 	}
-	instant, clock := known.Time, certain(known)
-	claim := claimed(fix, instant, clock)
+	instant, clock := known.Time, isCertain(known)
+	claim := claimedTime(fix, instant, clock)
 	if clock && claim.Sub(instant) > liveWithin {
 		t.health.count(receiver, badFuture)
 		claim = time.Time{}
@@ -259,10 +259,10 @@ func plausible(fix beacon.Fix) bool {
 		(fix.SNR == nil || math.Abs(*fix.SNR) <= math.MaxInt32)
 }
 
-// claimed is the time that a fix claims, or zero. A time of day is completed to
+// claimedTime is the time that a fix claims, or zero. A time of day is completed to
 // the instant nearest to when it came; if that is far, the day cannot be
 // known, and the fix claims no time.
-func claimed(fix beacon.Fix, instant time.Time, clock bool) time.Time {
+func claimedTime(fix beacon.Fix, instant time.Time, clock bool) time.Time {
 	if !fix.TimeOfDay {
 		return fix.Time
 	}

@@ -188,7 +188,7 @@ func (k *track) decideZone(s sighting, e float32) {
 		switch {
 		case k.side != surelyOutside:
 			k.sure, k.walked, k.away = s.at, max(k.turned, s.at-walkOut), false
-		case k.lost(s) && k.place.far(s.place, outsideError):
+		case k.lost(s) && k.place.isFar(s.place, outsideError):
 			k.sure += s.at - k.heard
 		}
 		k.away = k.away || s.beyond >= max(walkedAway, s.accuracy)
@@ -319,7 +319,7 @@ func tooFast(from place, then int64, s sighting) bool {
 		return false
 	}
 	passed := float64(max(s.fixTime-then, 0)) / 1000
-	return from.far(s.place, jumpSlack+maxSpeed*passed)
+	return from.isFar(s.place, jumpSlack+maxSpeed*passed)
 }
 
 // learnInterval learns from the time between two fixes how often the tag is heard:

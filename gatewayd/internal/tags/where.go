@@ -29,7 +29,7 @@ func (t *Tags) where(tag string, now time.Duration) (presence.Whereabouts, place
 	}
 	w.Silent = k.silentAfter(w.Age)
 	w.Restless = tr.rivals.isRestless(now)
-	if tr.rivals.stands(now) {
+	if tr.rivals.inConflict(now) {
 		// It is at one of two places, and it is not known at which.
 		w.Conflict, w.For, w.Silent = true, max(now-tr.rivals.since, 0), false
 		if w.Zone != presence.ZoneNone {
@@ -75,7 +75,7 @@ func (t *Tags) surelyAway(p place, ago time.Duration) bool {
 // them: whereabouts are private then.
 func (t *Tags) Check(tag string, tap presence.Reading) *presence.TagCheck {
 	if !t.opt.Always() {
-		if known := t.opt.Timing(tap); !certain(known) || !t.inHours(known) {
+		if known := t.opt.Timing(tap); !isCertain(known) || !t.inHours(known) {
 			return nil
 		}
 	}
