@@ -1,9 +1,4 @@
-# gatewayd: the edge presence gateway.
-#
-#   make demo    the main job, with nothing installed and no hardware
-#   make test    all tests (installs mosquitto first where it is missing)
-#   make deb     Debian packages for every Pi and for amd64, in dist/
-#   make         the binary, in bin/
+# gatewayd: the edge presence gateway. `make help` lists the targets.
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -16,20 +11,23 @@ LDFLAGS := -s -w -X $(BUILD_VARIABLES).version=$(VERSION) -X $(BUILD_VARIABLES).
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all build demo test cover test-arm test-deps lint cross qemu-demo deb vm-test telegraf-test bench bench-presence torture year fuzz clean
+.PHONY: all help deps build demo test cover test-arm test-deps lint cross qemu-demo deb vm-test telegraf-test bench bench-presence torture year fuzz clean
 
 all: build
 
-build:
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the binary, in bin/
 	$(BUILD) -o bin/gatewayd ./gatewayd
 
-demo: build
+demo: build ## the main job, with nothing installed and no hardware
 	./bin/gatewayd demo --for 20s
 
 # Side by side, as one of them mostly computes and the other mostly waits. A line for
 # each package as soon as it is through; of a test that fails, all that it said.
 TEST := $(TOOL) gotestsum --format pkgname-and-test-fails --format-icons text --hide-summary skipped --
-test: test-deps
+test: test-deps ## all tests (installs mosquitto first where it is missing)
 	$(TOOL) gotestsum --version
 	@$(MAKE) --no-print-directory -j2 test-inside test-outside
 
@@ -46,7 +44,7 @@ test-outside:
 # what package main does, it does in those. COVER_PKGS says whose tests.
 COVER      ?= $(CURDIR)/cover
 COVER_PKGS ?= ./...
-cover: test-deps
+cover: test-deps ## how much the tests run, in their processes too
 	rm -rf $(COVER) && mkdir -p $(COVER)/tests $(COVER)/processes
 	COVER_PROCESSES=$(COVER)/processes $(GO) test -count=1 -timeout 30m -coverpkg=presence/... $(COVER_PKGS) -args -test.gocoverdir=$(COVER)/tests >$(COVER)/log || { cat $(COVER)/log; exit 1; }
 	$(GO) tool covdata percent -i=$(COVER)/tests,$(COVER)/processes
@@ -56,17 +54,25 @@ cover: test-deps
 	@$(GO) tool covdata percent -i=$(COVER)/tests,$(COVER)/processes -pkg=presence/gatewayd
 
 # What the tests need beside Go: a real broker.
-test-deps:
+test-deps: ## what the tests need beside Go
 	./scripts/install-test-deps.sh
 
-lint:
+lint: ## directions between packages, errors, comments, sizes, scripts
 	$(TOOL) golangci-lint run
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt-clean:"; echo "$$unformatted"; exit 1; fi
 	shellcheck scripts/*.sh scripts/city/*.sh .ci/run \
 		scripts/deb/rollback scripts/deb/renew scripts/deb/preinst scripts/deb/postinst scripts/deb/prerm scripts/deb/postrm
 
+# Only what we ask for ourselves: what that asks for in turn comes with it.
+deps: ## which direct dependencies, and tools, have newer versions
+	@newer='{{with .Update}}  {{$$.Path}} {{$$.Version}}: there is {{.Version}}{{end}}{{with .Error}}  {{$$.Path}} {{$$.Version}}: the proxy does not tell{{end}}'; \
+	echo "go.mod:"; $(GO) list -m -u -e -f "$$newer" \
+		$$($(GO) list -m -f '{{if not (or .Main .Indirect)}}{{.Path}}{{end}}' all) | grep . || echo "  nothing"; \
+	echo "scripts/tools.mod:"; $(GO) list -m -u -e -modfile=scripts/tools.mod -f "$$newer" \
+		$$($(GO) list -modfile=scripts/tools.mod -f '{{.Module.Path}}' tool) | grep . || echo "  nothing"
+
 # Static binaries for every Pi: 64-bit, and ARMv6 for the Zero and the first one.
-cross:
+cross: ## static binaries for every Pi, in bin/
 	GOOS=linux GOARCH=arm64 $(BUILD) -o bin/gatewayd-linux-arm64 ./gatewayd
 	GOOS=linux GOARCH=arm GOARM=6 $(BUILD) -o bin/gatewayd-linux-armv6 ./gatewayd
 
@@ -76,12 +82,12 @@ ARM_PKGS ?= ./drivers/beacon ./drivers/bus ./drivers/card ./drivers/cardtest ./d
 	./gatewayd/internal/alerts ./gatewayd/internal/backoff ./gatewayd/internal/health ./gatewayd/internal/hours \
 	./gatewayd/internal/presence ./gatewayd/internal/roster ./gatewayd/internal/signed ./gatewayd/internal/sim \
 	./gatewayd/internal/supervise
-test-arm: test-deps
+test-arm: test-deps ## the small packages' tests as on a Pi Zero, under emulation
 	GOOS=linux GOARCH=arm $(GO) vet ./...
 	GOOS=linux GOARCH=arm GOARM=6 CGO_ENABLED=0 $(GO) test -short -timeout 5m -exec 'qemu-arm-static -cpu arm1176' $(ARM_PKGS)
 
 # Those binaries at work, on emulated processors of a Pi 3 and a Pi Zero.
-qemu-demo: cross
+qemu-demo: cross ## the demo on emulated processors of a Pi 3 and a Pi Zero
 	./scripts/qemu-demo.sh
 
 # Debian packages. Without a tag the version grows with the commit's time.
@@ -92,7 +98,7 @@ DEB_VERSION       ?= $(shell echo '$(VERSION)' | grep -E '^v?[0-9]+\.' | sed 's/
 	echo "0~$$(date -u -d @$(SOURCE_DATE_EPOCH) +%Y%m%d%H%M%S)+$(VERSION)" | tr - +)
 export SOURCE_DATE_EPOCH DEB_VERSION DEB_BUILD
 
-deb: $(DEB_ARCHES:%=$(DEB_BUILD)/%/gatewayd)
+deb: $(DEB_ARCHES:%=$(DEB_BUILD)/%/gatewayd) ## Debian packages for every Pi and for amd64, in dist/
 	rm -f $(DIST)/gatewayd_*.deb
 	mkdir -p $(DEB_BUILD)/share
 	$(BUILD) -o $(DEB_BUILD)/share/gatewayd ./gatewayd
@@ -116,24 +122,24 @@ FORCE:
 # A machine of its own for the package and the unit: dpkg, a real systemd, a
 # daemon that hangs, power cuts in the middle of taps. Takes up to 20 minutes,
 # and as root makes a Debian for it first, outside this folder.
-vm-test: test-deps deb
+vm-test: test-deps deb ## the package in a virtual machine, with power cuts
 	image=$$(./scripts/vm-image.sh) && \
 	VM_IMAGE=$$image VM_DEB=$$(ls $(CURDIR)/$(DIST)/gatewayd_*_amd64.deb) \
 	$(GO) test -tags vm -run '^TestVM$$' -count=1 -timeout 30m -v ./gatewayd
 
 # The city's Telegraf configuration in a real Telegraf. Building it takes minutes
 # the first time, so it is part of the tests only under CI=true.
-telegraf-test: test-deps
+telegraf-test: test-deps ## the city's Telegraf configuration in a real Telegraf
 	TELEGRAF_TEST=1 $(GO) test -run '^TestTelegraf' -count=1 -v ./gatewayd/internal/health
 
 # Go's benchmarks, then a whole process beside a mosquitto bridge.
-bench: test-deps
+bench: test-deps ## benchmarks, and a whole process beside a mosquitto bridge
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
 	$(GO) test -tags bench -run '^TestBench$$' -count=1 -v ./gatewayd
 
 # A hundred weeks in a simulated office: who is accused falsely, and how soon the rest shows.
 OFFICE_SEEDS ?= 100
-bench-presence:
+bench-presence: ## a hundred weeks of a simulated office: who is accused
 	OFFICE_SEEDS=$(OFFICE_SEEDS) $(GO) test -run '^TestOffice$$' -count=1 -timeout 1h -v ./gatewayd/internal/staff
 
 # Lets every write and sync of the journal fail in every way; lets cards come and
@@ -142,7 +148,7 @@ bench-presence:
 # make torture TORTURE_FOR=1h SCENES_FOR=1h
 TORTURE_FOR ?= 5m
 SCENES_FOR  ?= 10m
-torture: test-deps
+torture: test-deps ## what is lost when everything fails: TORTURE_FOR=1h SCENES_FOR=1h
 	EVERY_FAULT=1 $(GO) test -run '^TestEveryFault$$' -count=1 ./gatewayd/internal/journal
 	SCENES_FOR=$(SCENES_FOR) $(GO) test -run '^TestNoWrongUIDInNoise$$' -count=1 -timeout 24h -v ./drivers/mfrc522
 	NOISY_DOORS=200 $(GO) test -run '^TestNoisyDoor$$' -count=1 ./gatewayd/internal/door
@@ -153,13 +159,13 @@ torture: test-deps
 # journal, a line that is down for days. All that the gateway says is held against
 # what happened: make year YEAR_SEED=7
 YEAR_SEED ?= 1
-year:
+year: ## a simulated year without a clock chip: YEAR_SEED=7
 	YEAR=1 YEAR_SEED=$(YEAR_SEED) $(GO) test -run '^TestYear$$' -count=1 -timeout 2h -v ./gatewayd/internal/gateway
 
 # Each fuzz target for a while: make fuzz FUZZTIME=5m
 FUZZTIME ?= 20s
-fuzz:
+fuzz: ## each fuzz target for a while: FUZZTIME=5m
 	./scripts/fuzz.sh $(FUZZTIME)
 
-clean:
+clean: ## remove what was built
 	rm -rf bin dist cover

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -67,6 +68,30 @@ func TestPackage(t *testing.T) {
 		for _, field := range []string{"Package: gatewayd", "Version: 1.0.0", "Architecture: " + debtest.Arch(), "Maintainer: ", "Depends: systemd", "Section: ", "Priority: optional"} {
 			if !strings.Contains(string(out), field) {
 				t.Errorf("no %q in\n%s", field, out)
+			}
+		}
+	})
+
+	t.Run("the licences of all that is in the binary are there", func(t *testing.T) {
+		r := debtest.NewRoot(t)
+		r.Dpkg("-i", first)
+		copyright := debtest.Read(t, r.Path("usr/share/doc/gatewayd/copyright"))
+		out, err := exec.Command("go", "version", "-m", r.Path("usr/bin/gatewayd")).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		modules := regexp.MustCompile(`(?m)^\tdep\t(\S+)\t(\S+)`).FindAllStringSubmatch(string(out), -1)
+		if len(modules) < 10 {
+			t.Fatalf("the binary names only %d modules", len(modules))
+		}
+		for _, m := range modules {
+			if !strings.Contains(copyright, "\n"+m[1]+" "+m[2]+"\n") {
+				t.Errorf("no licence of %s %s", m[1], m[2])
+			}
+		}
+		for _, own := range []string{debtest.Read(t, filepath.Join(project, "LICENSE")), "the Go standard library"} {
+			if !strings.Contains(copyright, own) {
+				t.Errorf("no licence of %.40q", own)
 			}
 		}
 	})

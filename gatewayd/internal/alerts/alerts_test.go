@@ -83,15 +83,15 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 	if !slices.Equal(listed, alerts.Codes()) {
 		t.Errorf("AsyncAPI lists\n%v\nthe catalogue\n%v", listed, alerts.Codes())
 	}
-	readme := read("../../../README.md")
+	guide := read("../../../scripts/INSTALL.md")
 	for _, code := range alerts.Codes() {
-		if !strings.Contains(readme, "`alert/"+code+"`") {
-			t.Errorf("README.md does not say when alert/%s is raised", code)
+		if !strings.Contains(guide, "`alert/"+code+"`") {
+			t.Errorf("scripts/INSTALL.md does not say when alert/%s is raised", code)
 		}
 	}
 	// What the documents name can be raised.
 	named := regexp.MustCompile("`alert/([a-z-]+(<name>)?)`")
-	for _, m := range named.FindAllStringSubmatch(readme+read("../../../scripts/city/BROKER.md")+asyncapi, -1) {
+	for _, m := range named.FindAllStringSubmatch(guide+read("../../../scripts/city/MESSAGES.md")+read("../../../scripts/city/BROKER.md")+asyncapi, -1) {
 		if !slices.Contains(alerts.Codes(), m[1]) {
 			t.Errorf("alert/%s is documented and not in the catalogue", m[1])
 		}

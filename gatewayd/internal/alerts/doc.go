@@ -19,7 +19,7 @@
 //     Kind.Raise(values, names...) among the conditions of package gateway
 //     (conditions.go).
 //  3. Add the code to the schema alertCode in scripts/city/asyncapi.yaml and to
-//     a table of README.md. A test holds both against the catalogue.
+//     the table in scripts/INSTALL.md. A test holds both against the catalogue.
 //
 // The package knows nothing of the gateway's other rooms.
 package alerts

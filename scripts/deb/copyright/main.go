@@ -17,13 +17,9 @@ import (
 	"strings"
 )
 
-const head = `gatewayd, the presence gateway of one office.
+const head = "gatewayd, the presence gateway of one office.\n\n"
 
-Copyright: the authors of gatewayd. The project has not chosen a licence yet: ask
-its owners before you pass gatewayd itself on.
-
-The binary contains the works below, each under its own licence.
-`
+const works = "\nThe binary contains the works below, each under its own licence.\n"
 
 func main() {
 	if err := run(os.Stdout); err != nil {
@@ -48,7 +44,11 @@ func run(w io.Writer) error {
 		return fmt.Errorf("ask for GOROOT: %w", err)
 	}
 	modules = append(modules, module{Path: "the Go standard library", Dir: strings.TrimSpace(string(goroot))})
-	if _, err := io.WriteString(w, head); err != nil {
+	own, err := os.ReadFile("LICENSE")
+	if err != nil {
+		return fmt.Errorf("read our own licence: %w", err)
+	}
+	if _, err := io.WriteString(w, head+string(own)+works); err != nil {
 		return err
 	}
 	for _, m := range modules {
