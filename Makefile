@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X $(BUILD_VARIABLES).version=$(VERSION) -X $(BUILD_VARIABLES).
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all help deps build demo test cover test-arm test-deps lint cross qemu-demo deb vm-test telegraf-test bench bench-presence torture year fuzz clean
+.PHONY: all help deps build demo test test-inside test-outside cover test-arm test-deps lint cross qemu-demo deb vm-test telegraf-test bench bench-presence torture year fuzz clean
 
 all: build
 
