@@ -2,6 +2,7 @@ package clock
 
 import (
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -49,151 +50,165 @@ type scheme func(*Clock, presence.Reading) presence.Timing
 
 func honest(c *Clock, r presence.Reading) presence.Timing { return c.Timing(r) }
 
-// life lives one life.
-func life(seed uint64, drift float64, dates scheme, s *score) {
-	w := newWorld(seed, drift)
-	disk := &memory{}
-	var c *Clock
-	var events []*event
-	ask := func(e *event) {
-		t := dates(c, e.at)
-		s.answers++
-		switch {
-		case contains(t, e.truth):
-		case w.believed():
-			s.excused++
-		default:
-			s.lies++
+// life is one life of a gateway.
+type life struct {
+	*world
+	*score
+	dates  scheme
+	disk   memory
+	clock  *Clock // of the present process
+	events []*event
+	known  time.Time // to have passed
+}
+
+// live lives one life.
+func live(seed uint64, drift float64, dates scheme, s *score) {
+	l := &life{world: newWorld(seed, drift), score: s, dates: dates}
+	for boots := 1 + l.rng.IntN(6); boots > 0; boots-- {
+		l.liveBoot()
+	}
+	l.lives++
+	if l.error != 0 {
+		l.liars++
+	}
+	for _, e := range l.events {
+		l.askFor(e)
+		l.count(e)
+	}
+}
+
+// liveBoot lives from one power cut to the next.
+func (l *life) liveBoot() {
+	l.powerCut()
+	l.begin()
+	up := l.between(dayBoot, dayBootMost)
+	switch l.rng.IntN(6) {
+	case 0, 1:
+		up = l.between(shortBoot, shortBootMost)
+	case 2:
+		up = l.between(longBoot, longBootMost)
+	}
+	for end := l.truth + int64(up); l.truth < end; {
+		next := l.truth + int64(l.between(time.Second, lookMost))
+		next = min(next, l.nextPoll, l.nextBroker, end)
+		l.pass(time.Duration(max(next-l.truth, 1)))
+		if l.truth >= l.nextPoll {
+			l.ask()
 		}
-		e.deceived = e.deceived || t.Disputed
-		if e.sent.Quality == "" {
-			e.sent = t
-			return
+		if l.truth >= l.nextBroker {
+			l.brokerAnswers(l.clock)
 		}
-		if t.Withdraws(e.sent) {
-			e.sent = t
-			return
+		if l.one(dateSet) {
+			l.setDate()
 		}
-		if !t.Improves(e.sent) {
-			return
+		if l.one(taps) {
+			e := &event{at: l.world.Now(), truth: l.truth}
+			l.events = append(l.events, e)
+			l.askFor(e)
 		}
+		l.observe(l.truth < end || l.one(2))
+		if l.one(kills) {
+			l.begin()
+		}
+	}
+}
+
+// begin starts a process, with what is on the disk.
+func (l *life) begin() {
+	l.clock = New(l.world)
+	if err := l.clock.Attach(&l.disk); err != nil {
+		panic(err)
+	}
+	err := l.clock.Recall(func(fn func(presence.Entry) bool) error {
+		for _, e := range slices.Backward(l.events) {
+			entry := presence.Entry{}
+			if entry.At = e.at; !fn(entry) {
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	l.known = l.clock.NotBefore()
+}
+
+// observe lets the clock look at the time, and perhaps save what it knows.
+func (l *life) observe(saves bool) {
+	changed := l.clock.Changed()
+	l.clock.observe()
+	if l.synced && !l.lying {
+		l.voices[l.boot].right = true
+	}
+	passed := l.clock.NotBefore()
+	if _, told := l.clock.Jump(); passed.Before(l.known.Add(-time.Minute)) && !told {
+		l.fell++
+	}
+	l.known = passed
+	if saves {
+		if err := l.clock.save(); err != nil {
+			panic(err)
+		}
+	}
+	select {
+	case <-changed:
+		for _, e := range l.events {
+			l.askFor(e)
+		}
+	default:
+	}
+}
+
+// askFor asks when an event was, and sends that where it is worth sending.
+func (l *life) askFor(e *event) {
+	t := l.dates(l.clock, e.at)
+	l.answers++
+	switch {
+	case contains(t, e.truth):
+	case l.believed():
+		l.excused++
+	default:
+		l.lies++
+	}
+	e.deceived = e.deceived || t.Disputed
+	switch {
+	case e.sent.Quality == "", t.Withdraws(e.sent):
+		e.sent = t
+	case t.Improves(e.sent):
 		if !e.sent.Time.IsZero() && (t.Error > e.sent.Error || t.Time.Sub(e.sent.Time).Abs()+t.Error > e.sent.Error+tolerance) {
-			s.widened++
+			l.widened++
 		}
 		e.sent = t
 	}
-	// A process starts with what is on the disk.
-	begin := func() {
-		c = New(w)
-		if err := c.Attach(disk); err != nil {
-			panic(err)
-		}
-		err := c.Recall(func(fn func(presence.Entry) bool) error {
-			for i := len(events) - 1; i >= 0; i-- {
-				e := presence.Entry{}
-				if e.At = events[i].at; !fn(e) {
-					break
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			panic(err)
+}
+
+// count notes what became of an event.
+func (l *life) count(e *event) {
+	l.score.events++
+	q := e.sent.Quality
+	anchored := q == presence.QualityCorrected || q == presence.QualitySynced
+	if e.deceived {
+		l.deceived++
+		if anchored {
+			l.healed++
 		}
 	}
-	var known time.Time // to have passed
-	look := func(saves bool) {
-		changed := c.Changed()
-		c.observe()
-		if w.synced && !w.lying {
-			w.voices[w.boot].right = true
+	if !contains(e.sent, e.truth) {
+		if !l.believed() {
+			l.lies++
 		}
-		passed := c.NotBefore()
-		if _, told := c.Jump(); passed.Before(known.Add(-time.Minute)) && !told {
-			s.fell++
-		}
-		known = passed
-		if saves {
-			if err := c.save(); err != nil {
-				panic(err)
-			}
-		}
-		select {
-		case <-changed:
-			for _, e := range events {
-				ask(e)
-			}
-		default:
-		}
+		return
 	}
-	for boots := 1 + w.rng.IntN(6); boots > 0; boots-- {
-		w.powerCut()
-		begin()
-		known = c.NotBefore()
-		up := w.between(dayBoot, dayBootMost)
-		switch w.rng.IntN(6) {
-		case 0, 1:
-			up = w.between(shortBoot, shortBootMost)
-		case 2:
-			up = w.between(longBoot, longBootMost)
-		}
-		for end := w.truth + int64(up); w.truth < end; {
-			next := w.truth + int64(w.between(time.Second, lookMost))
-			next = min(next, w.nextPoll, w.nextBroker, end)
-			w.pass(time.Duration(max(next-w.truth, 1)))
-			if w.truth >= w.nextPoll {
-				w.ask()
-			}
-			if w.truth >= w.nextBroker {
-				w.brokerAnswers(c)
-			}
-			if w.one(dateSet) {
-				w.setDate()
-			}
-			if w.one(taps) {
-				e := &event{at: w.Now(), truth: w.truth}
-				events = append(events, e)
-				ask(e)
-			}
-			look(w.truth < end || w.one(2))
-			if w.one(kills) {
-				begin()
-				known = c.NotBefore()
-			}
-		}
+	l.quality[q]++
+	if !anchored {
+		return
 	}
-	s.lives++
-	if w.error != 0 {
-		s.liars++
-	}
-	for _, e := range events {
-		ask(e)
-		s.events++
-		q := e.sent.Quality
-		switch {
-		case !e.deceived:
-		case q == presence.QualityCorrected, q == presence.QualitySynced:
-			s.healed++
-			fallthrough
-		default:
-			s.deceived++
-		}
-		if !contains(e.sent, e.truth) {
-			if !w.believed() {
-				s.lies++
-			}
-			continue
-		}
-		s.quality[q]++
-		if q != presence.QualitySynced && q != presence.QualityCorrected {
-			continue
-		}
-		s.anchored[q]++
-		wrong := time.Duration(e.sent.Time.UnixNano() - e.truth).Abs()
-		s.worst = max(s.worst, wrong)
-		if wrong <= 50*time.Millisecond {
-			s.within50ms[q]++
-		}
+	l.anchored[q]++
+	wrong := time.Duration(e.sent.Time.UnixNano() - e.truth).Abs()
+	l.worst = max(l.worst, wrong)
+	if wrong <= 50*time.Millisecond {
+		l.within50ms[q]++
 	}
 }
 
@@ -237,7 +252,7 @@ func lives(t *testing.T, n int, drift float64, dates scheme) *score {
 		anchored: map[presence.Quality]int{}, within50ms: map[presence.Quality]int{},
 	}
 	for seed := range n {
-		life(uint64(seed), drift, dates, s)
+		live(uint64(seed), drift, dates, s)
 	}
 	t.Logf("%d lives at %.0f ppm: %d events %v, %d answers, %d not true; %.1f %% of those with an anchor within 50 ms (%v of %v), worst %v; %d lives with a liar, %d events in doubt, %d of them known in the end, %d answers excused",
 		s.lives, drift*1e6, s.events, s.quality, s.answers, s.lies, 100*s.share(), s.within50ms, s.anchored, s.worst.Round(time.Millisecond), s.liars, s.deceived, s.healed, s.excused)
