@@ -15,8 +15,8 @@ import (
 // maxSize is the largest configuration file that is read, in bytes.
 const maxSize = 1 << 20
 
-// Config is a valid configuration. The toml tags name the keys of the file;
-// they are what the test of the reference goes by.
+// Config is a valid configuration. The toml tags name the keys of the file; a test
+// compares the reference file with them.
 type Config struct {
 	// Digest is the SHA-256 of the file, in hex.
 	Digest string
@@ -165,8 +165,9 @@ func Load(path string) (*Config, error) {
 	})
 }
 
-// LoadToStart is Load for a gateway that starts: nobody is there to correct a
-// file, so what a gateway can run without, its fence, is left to whoever uses it.
+// LoadToStart is Load for a gateway that starts. There is nobody to correct a file
+// then, so it does not check the fence, without which a gateway can run: a wrong one is
+// reported where it is used.
 func LoadToStart(path string) (*Config, error) { return load(path, (*document).checkFiles) }
 
 // Check is Load for a person at a desk: it also reports what a gateway could
@@ -182,7 +183,7 @@ func Check(path string) (*Config, error) {
 }
 
 // LoadOnly is Load without a look at the files that the configuration names, so
-// Badges.Key stays nil: for whoever may not read them.
+// Badges.Key stays nil: for callers that may not read them.
 func LoadOnly(path string) (*Config, error) { return load(path, func(*document, *Config) {}) }
 
 func load(path string, check func(*document, *Config)) (*Config, error) {

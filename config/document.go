@@ -35,7 +35,7 @@ type table struct {
 	known  []string // the keys that somebody asked for
 }
 
-// value is the value of a key. Which fields are set goes by kind.
+// value is the value of a key. Which fields are set depends on its kind.
 type value struct {
 	kind  unstable.Kind
 	line  int

@@ -93,8 +93,8 @@ func (t *table) checkStateDir(dir string) {
 	case !info.IsDir():
 		t.problem("state_dir", "%s cannot be made: %s is no folder", show(dir), show(above))
 	default:
-		// Some file systems take no folder, whoever asks (proc, sys, one that is
-		// mounted read-only). Only trying tells.
+		// On some file systems no folder can be made by any user (proc, sys, one that
+		// is mounted read-only). That can only be found out by trying.
 		made, err := os.MkdirTemp(above, ".gatewayd-check-")
 		if err == nil {
 			err = os.Remove(made)

@@ -342,8 +342,8 @@ func (t *table) tables(key string) []*table {
 	return list
 }
 
-// reportUnknown reports the keys that nobody asked for, here and in the tables
-// within.
+// reportUnknown reports the keys that were not read, in this table and in the tables
+// within it.
 func (d *document) reportUnknown(t *table) {
 	for _, key := range t.order {
 		v := t.values[key]

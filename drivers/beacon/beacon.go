@@ -55,7 +55,7 @@ const (
 	BadFields   Reason = "fields"   // wrong number of fields, or one that is no number
 	BadNoFix    Reason = "nofix"    // the tag itself says that it has no position
 	BadRange    Reason = "range"    // a value outside its range: minutes >= 60, latitude > 90
-	BadIdentity Reason = "identity" // nobody to attribute it to
+	BadIdentity Reason = "identity" // no sender, or one that cannot be
 )
 
 // OddChecksum is the key under which accepted frames with Fix.OddChecksum are

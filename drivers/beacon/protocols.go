@@ -27,7 +27,7 @@ type protocol struct {
 	// The name of a tag is this prefix, a colon and the id that the radio sends.
 	prefix   string
 	isID     func(id string) bool // whether a tag can have this id
-	examples []string             // of whole names, for whoever wrote one that cannot be
+	examples []string             // of whole names, for messages about a wrong one
 }
 
 // protocols is the table of all protocols: a new one is a row here.

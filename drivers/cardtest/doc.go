@@ -10,5 +10,6 @@
 // anticollision frames and standard frames with CRC_A, the states IDLE, READY,
 // ACTIVE, HALT and the starred ones behind HALT, silence where the standard
 // asks for silence, and collisions bit by bit where several cards answer at
-// once. Parity is not spelled out: a frame has it right, or is said not to.
+// once. Parity bits are not simulated one by one: a frame is marked as having wrong
+// ones.
 package cardtest

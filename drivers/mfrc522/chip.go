@@ -198,8 +198,8 @@ func (c *chip) transceive(x exchange) (answer, error) {
 		waited := time.Since(start)
 		early := edge && waited < due
 		// The answer is fetched along with the question whether it came. That
-		// takes bytes from an answer that is not complete, which is then lost:
-		// nobody asks so before the time, unless the pin has proven itself.
+		// takes bytes from an answer that is not complete, which is then lost. So
+		// before the time it is done only if the pin was right the last time.
 		fetch := x.want
 		if early && !c.irq.proven {
 			fetch = 0

@@ -11,7 +11,7 @@ const (
 	maxEdges = 4
 
 	// maxFalseEdges is how many edges in a row may come without anything having
-	// happened before the pin is not listened to any more.
+	// happened before the pin is ignored.
 	maxFalseEdges = 8
 
 	// maxSilentExchanges is how many exchanges may pass without an edge before the log

@@ -52,8 +52,8 @@ func Listen(stateDir string) (net.Listener, error) {
 }
 
 // Keep makes another listener on the same socket, which stays when the first is
-// closed: whoever asks in between waits, and is answered by the daemon that serves
-// the other one.
+// closed: a command that asks in between waits, and is answered by the daemon that
+// serves the other one.
 func Keep(l net.Listener) (net.Listener, error) {
 	first, ok := l.(*net.UnixListener)
 	if !ok {
@@ -136,8 +136,8 @@ func peer(c net.Conn) (cred *unix.Ucred) {
 	return cred
 }
 
-// Caller is the user id on the other end of the socket over which a request came
-// whose context this is; Nobody where none is known.
+// Caller is the user id of the process that sent the request with this context; Nobody
+// where it is not known.
 func Caller(ctx context.Context) int {
 	if who, ok := ctx.Value(peerKey{}).(int); ok {
 		return who

@@ -56,7 +56,7 @@ type WatchLine struct {
 	Reload bool             `json:"reload,omitempty"` // the last line: the daemon reloads, and can be asked again
 }
 
-// WatchTap is what became of one tap.
+// WatchTap is one tap and its answer.
 type WatchTap struct {
 	presence.Answer
 	TookMS float64 `json:"took_ms"`
@@ -138,7 +138,7 @@ func OwnerOnly(stateDir string) error {
 	return nil
 }
 
-// owned lets nobody else through.
+// owned refuses requests of anybody but root and the gateway's own user.
 func (d Daemon) owned(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !d.owns(r) {
@@ -250,8 +250,8 @@ func (d Daemon) tap(w http.ResponseWriter, r *http.Request) {
 	flush := streaming(w, "application/x-ndjson")
 	enc := json.NewEncoder(w)
 	err := d.Hardware.Run(r.Context(), t, func(res sim.Result) {
-		// A tap goes on even if nobody reads its answer any more: the context
-		// tells.
+		// A tap goes on although its answer may no longer be read: the context ends
+		// then.
 		_ = enc.Encode(sim.Line{Result: res})
 		_ = flush()
 	})

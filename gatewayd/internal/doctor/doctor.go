@@ -51,13 +51,14 @@ type Options struct {
 	Doubts   config.Problems // what is probably not meant so
 
 	Board pi.Board
-	// Self is who asks: the gateway would run as this account where no service
-	// is installed.
+	// Self is the account that runs the doctor. Where no service is installed, the
+	// gateway would run as this account too.
 	Self pi.Account
 	// Disk tells how much room there is, in bytes.
 	Disk func(path string) (free int64, known bool)
 	Now  func() presence.Reading
-	// Try takes the way to the broker; with reach, not beyond TLS.
+	// Try connects to the broker and sends a message there and back; with reach, it
+	// stops after TLS.
 	Try func(ctx context.Context, reach bool) uplink.Probe
 	// Chip opens the chip of a reader. Nil where none may be opened.
 	Chip func(config.Reader) (Chip, error)
@@ -65,9 +66,9 @@ type Options struct {
 	Health *presence.Health
 	// PID is the process of the gateway that runs here, 0 where it is not known.
 	PID int
-	// Unasked: one may run here, but the caller is not permitted to ask it.
+	// Unasked is true where a gateway may run here, but the caller may not ask it.
 	Unasked bool
-	// Silent: one holds its socket here and does not answer.
+	// Silent is true where a gateway holds its socket here and does not answer.
 	Silent bool
 }
 
@@ -97,7 +98,8 @@ func Examine(ctx context.Context, opt Options) []Finding {
 
 // Chip is a reader's chip, opened for the time of the examination.
 type Chip interface {
-	// SelfTest has the chip test itself; see mfrc522.Reader.
+	// SelfTest has the chip test itself; an error that wraps card.ErrNoReference means
+	// that nothing is known to compare its result with.
 	SelfTest(ctx context.Context) error
 	Version() string
 	Close() error
@@ -148,7 +150,7 @@ func (e *exam) service() (pi.Account, pi.Unit) {
 				"pengguna %q yang disebut %s tidak ada", unit.User, unit.Path))
 		}
 		if e.Unasked {
-			// It runs as somebody who can, so nothing is held against it.
+			// It runs already, so as an account that may do all it needs.
 			return pi.Account{Name: "root"}, unit
 		}
 		return e.Self, unit
@@ -185,8 +187,8 @@ func (e *exam) edit(p config.Problem) string {
 	return "sudoedit " + quote(e.Path)
 }
 
-// running tells whether the gateway runs. Whoever sets one up asks before its
-// first start, so that it does not is no failure.
+// running tells whether the gateway runs. That it does not is no failure: a technician
+// runs the doctor before its first start.
 func (e *exam) running() {
 	if e.Unasked {
 		e.warn("running", "", asRoot, say(
@@ -212,7 +214,7 @@ func (e *exam) running() {
 		(time.Duration(e.Health.UptimeS)*time.Second).String(), e.Health.Level))
 }
 
-// asRoot is for whoever may not see everything.
+// asRoot is the command for a caller that may not see everything.
 const asRoot = "sudo gatewayd doctor"
 
 // quote makes a path safe for a shell, and leaves it alone where it is.

@@ -34,7 +34,7 @@ type Options struct {
 	Lamp         Lamp
 	Now          func() presence.Reading
 	Simulated    bool
-	// Observe, if set, is told of every answer after the lamp. It must not
+	// Observe, if set, is called with every answer, after the lamp. It must not
 	// block.
 	Observe func(presence.Answer)
 	// Trouble, if set, is told when taps can no longer be accepted, because a
@@ -214,9 +214,8 @@ func (d *Door) release(a *presence.Answer, seen presence.Reading) {
 	d.tellTrouble()
 }
 
-// Forgotten ends the visits whose tap is not in the journal any more, as has says:
-// somebody had it removed, and the next tap must not be answered as recorded
-// already.
+// Forgotten ends the visits whose tap is no longer in the journal, which has tells:
+// somebody had it removed, and the badge's next tap must not be answered as a repeat.
 func (d *Door) Forgotten(has func(stream presence.ID, seq uint64) bool) {
 	d.mu.Lock()
 	visits := maps.Clone(d.recent)

@@ -75,7 +75,7 @@ func (d *Door) keepSights() {
 	}
 	d.mu.Unlock()
 	if len(all) == 0 {
-		return // what is saved lies outside the window, and says nothing any more
+		return // what was saved before lies outside the window by now
 	}
 	data, err := cbor.Marshal(all)
 	if err == nil {

@@ -3,7 +3,7 @@
 //
 // It exists apart from the configuration because the law and the city decide
 // the hours, and they come from more than one place: the file, a national
-// default, later a policy of the city. Whoever knows them fills in a Calendar;
-// whoever records tags asks it. Every day is a list of spans, so that breaks
-// within a day need nothing new.
+// default, a signed policy of the city. Each of them is turned into a Calendar, and
+// the calendar in force is asked before a tag is recorded. Every day is a list of spans,
+// so that a break within a day is just a second span.
 package hours

@@ -25,6 +25,6 @@ func (p *Policy) Set(c Calendar) { p.current.Store(&c) }
 // force now.
 func (p *Policy) Open(t time.Time) bool { return p.current.Load().Open(t) }
 
-// Always reports whether the office is open at any time, so that nobody need
-// know what time it is.
+// Always reports whether the office is open at any time, so that the time need not be
+// known.
 func (p *Policy) Always() bool { return p.current.Load().Always }

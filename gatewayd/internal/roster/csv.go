@@ -15,7 +15,7 @@ import (
 // maxPairs is how many pairs a roster may have.
 const maxPairs = 20_000
 
-// maxProblems is how many problems of a file are told.
+// maxProblems is how many problems of a file are reported.
 const maxProblems = 20
 
 // Problem is one thing that is wrong with a roster file. It repeats none of the

@@ -11,8 +11,8 @@ import (
 )
 
 // ParseEntries reads the body of a signed roster: a list of
-// {"badge":...,"tag":...} under the rules of the file. An empty list is a roster
-// of nobody. Errors repeat none of the content.
+// {"badge":...,"tag":...} under the rules of the file. An empty list is a valid roster
+// without pairs. Errors repeat none of the content.
 func ParseEntries(body []byte, badges presence.Badges) ([]Pair, error) {
 	var entries []Pair
 	dec := json.NewDecoder(bytes.NewReader(body))

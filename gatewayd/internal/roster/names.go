@@ -47,7 +47,7 @@ func wrongTag() string {
 	return "has no tag: write it as events do, such as " + TagForms()
 }
 
-// TagForms shows how tags are named, for whoever wrote one that cannot be.
+// TagForms shows how tags are named, for messages about a wrong one.
 func TagForms() string {
 	examples := beacon.TagExamples()
 	last := len(examples) - 1

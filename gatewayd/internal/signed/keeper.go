@@ -24,9 +24,9 @@ type Options struct {
 	Key  ed25519.PublicKey // the city's
 	Path string            // where the document in force is kept
 
-	// Secret, if set, seals the kept document: it is kept as it was signed, and what
-	// the city wrote into it may be personal. Nobody can read it who has only the
-	// disk's folder.
+	// Secret, if set, is the key under which the stored document is encrypted. It is
+	// stored as it was signed, and what the city wrote into it may be personal: it must
+	// not be readable from the disk alone.
 	Secret *[32]byte
 
 	// Parse reads the body of a document. It returns what two documents are compared

@@ -99,7 +99,7 @@ type Tap struct {
 	Every  time.Duration `json:"every"` // from the start of one round to the next
 }
 
-// Result is what became of one card of one tap.
+// Result is the answer to one card of one tap.
 type Result struct {
 	UID       string  `json:"uid"`
 	Outcome   string  `json:"outcome"` // "accepted", "repeat", "refused" or "none"

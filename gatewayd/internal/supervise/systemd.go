@@ -80,7 +80,7 @@ func (s *Systemd) Reloading() {
 }
 
 // Extend says that a start or a stop goes on, and has the manager wait for its
-// end for at least this long from now (EXTEND_TIMEOUT_USEC). It is said again
+// end for at least this long from now (EXTEND_TIMEOUT_USEC). The caller repeats it
 // before that is over.
 func (s *Systemd) Extend(by time.Duration) {
 	s.notify(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", by.Microseconds()))
@@ -152,7 +152,7 @@ func (p *Pulse) turned(ctx context.Context) bool {
 // firstTurn knows whether a loop has passed a turn since it was started.
 type firstTurn struct {
 	mu     sync.Mutex
-	first  chan struct{} // closed when it has; nil: nobody asked yet
+	first  chan struct{} // closed when it has; nil: not waited for yet
 	closed bool
 }
 

@@ -25,7 +25,7 @@ func (e *FenceError) Error() string { return e.EN }
 
 // wrongFence makes an error of a format in English and one in Indonesian that
 // take the same arguments in the same order. An argument that is such an error
-// itself is told in both languages too.
+// itself is inserted in the same language.
 func wrongFence(en, id string, args ...any) *FenceError {
 	inID := slices.Clone(args)
 	for i, arg := range args {

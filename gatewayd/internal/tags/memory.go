@@ -77,7 +77,7 @@ type assessment struct {
 	zone    presence.Zone
 	jumped  bool // nobody can have moved there so fast
 
-	conflict bool // it was heard at two places, of which nobody can be at both
+	conflict bool // the tag is heard at two places in turn
 	news     bool // and it was not in conflict before
 }
 

@@ -7,12 +7,12 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// A tag indoors hears satellites badly: its fixes jump by 5 to 60 m, and some
-// farther. So no fix decides alone on which side of the fence a tag is. Each is
-// evidence: how many times its own uncertainty it lies beyond the border, at
-// most mostEvidence. A tag's balance is the running mean of that. A balance of
-// a whole uncertainty beyond the border puts the tag into that zone, and it
-// stays there until half of one speaks against it. The first fix, and the first
+// A tag indoors receives satellites badly: its fixes jump by 5 to 60 m, and some
+// farther. So no single fix decides on which side of the fence a tag is. Each is
+// evidence: its distance beyond the border divided by its own uncertainty, at most
+// mostEvidence, and negative inside. A tag's balance is the running mean of that. The
+// tag enters a zone when the balance reaches one uncertainty on that side, and leaves
+// it when the balance reaches half of one on the other. The first fix, and the first
 // after a silence, is the balance.
 //
 // So it takes two fixes in a row that are surely elsewhere to move a tag, or one
@@ -32,8 +32,8 @@ const (
 	maxDoubts = 8
 )
 
-// To be outside takes more than to be inside, since that is held against
-// somebody: a fix beyond the border is not taken to be better than outsideError
+// To count as outside takes more than to count as inside, since it may be held against
+// a person: a fix beyond the border is not taken to be better than outsideError
 // metres, as much as fixes under a roof are off for many minutes, nor than the
 // tag's scatter. That is how far its fixes stray from where
 // it is on average, which is learned, and guestScatter before it is known. Errors
