@@ -5,12 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"os/user"
-	"slices"
-	"text/tabwriter"
 
 	"github.com/google/uuid"
 
@@ -30,14 +29,6 @@ type doctorCmd struct {
 	Gain bool `name:"gain" help:"Find the gain at which each reader hears a badge best: lay one where people hold theirs. Only while the gateway is stopped."`
 }
 
-// diagnosis is the document that `gatewayd doctor --json` prints.
-type diagnosis struct {
-	V       int              `json:"v"`
-	Gateway string           `json:"gateway"` // "" where the configuration is wrong
-	Level   doctor.Level     `json:"level"`   // the worst of the checks
-	Checks  []doctor.Finding `json:"checks"`
-}
-
 // Run examines this machine and its configuration.
 func (d doctorCmd) Run(ctx context.Context, file configFile, con console) error {
 	if d.Gain {
@@ -47,23 +38,7 @@ func (d doctorCmd) Run(ctx context.Context, file configFile, con console) error 
 	if err != nil {
 		return err
 	}
-	if d.JSON {
-		enc := json.NewEncoder(con.out)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(found)
-	} else {
-		indonesian := terminal.SpeaksIndonesian(os.Getenv)
-		w := tabwriter.NewWriter(con.out, 0, 0, 2, ' ', 0)
-		for _, f := range found.Checks {
-			text := f.Text(indonesian)
-			if f.Mend != "" {
-				text += " -> " + f.Mend
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\n", f.Level, f.Code, text)
-		}
-		err = w.Flush()
-	}
-	if err != nil {
+	if err := d.print(con, found); err != nil {
 		return fmt.Errorf("print findings: %w", err)
 	}
 	if found.Level == doctor.Fail {
@@ -95,14 +70,7 @@ func (d doctorCmd) sweepGains(ctx context.Context, path string, con console) err
 		}
 		found.Readers = append(found.Readers, g)
 	}
-	if d.JSON {
-		enc := json.NewEncoder(con.out)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(found)
-	} else {
-		err = found.Print(con.out, terminal.SpeaksIndonesian(os.Getenv))
-	}
-	if err != nil {
+	if err := d.print(con, found); err != nil {
 		return fmt.Errorf("print gains: %w", err)
 	}
 	for _, r := range found.Readers {
@@ -113,11 +81,26 @@ func (d doctorCmd) sweepGains(ctx context.Context, path string, con console) err
 	return nil
 }
 
-func examine(ctx context.Context, path string) (diagnosis, error) {
+// document is what doctor prints: one JSON object, or text for the technician.
+type document interface {
+	Print(w io.Writer, indonesian bool) error
+}
+
+func (d doctorCmd) print(con console, found document) error {
+	if !d.JSON {
+		return found.Print(con.out, terminal.SpeaksIndonesian(os.Getenv))
+	}
+	enc := json.NewEncoder(con.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(found)
+}
+
+// examine examines what the configuration at path needs, and asks the gateway that runs.
+func examine(ctx context.Context, path string) (doctor.Diagnosis, error) {
 	opt := doctor.Options{
 		Path: path, Board: pi.Board{Root: "/"}, Self: self(), Disk: pi.DiskFree,
 	}
-	found := diagnosis{V: 1, Level: doctor.OK}
+	id := "" // where the configuration is wrong
 	var err error
 	if opt.Config, err = config.Check(path); errors.As(err, &opt.Problems) {
 		// Where only files are missing, all else can still be looked at.
@@ -126,7 +109,7 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 		opt.Doubts, opt.Problems = configured.Check(opt.Config)
 	}
 	if problems := (config.Problems{}); err != nil && !errors.As(err, &problems) {
-		return diagnosis{}, err
+		return doctor.Diagnosis{}, err
 	}
 	newClock := clock.NewKernel
 	if opt.Config != nil && opt.Config.Clock.Source == "trust" {
@@ -134,7 +117,7 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 	}
 	source, err := newClock()
 	if err != nil {
-		return diagnosis{}, err
+		return doctor.Diagnosis{}, err
 	}
 	opt.Now = source.Now
 	if gateway, err := config.Basics(path); err == nil {
@@ -145,23 +128,17 @@ func examine(ctx context.Context, path string) (diagnosis, error) {
 		case errors.Is(err, control.ErrSilent):
 			opt.Silent = true
 		case err != nil && !errors.Is(err, control.ErrNotRunning):
-			return diagnosis{}, err
+			return doctor.Diagnosis{}, err
 		}
 	}
 	if opt.Config != nil {
-		found.Gateway = opt.Config.Gateway.ID
+		id = opt.Config.Gateway.ID
 		line := configured.Line(opt.Config)
 		line.Log, line.Now, line.Session = slog.New(slog.DiscardHandler), source.Now, presence.ID(uuid.New())
 		opt.Chip = openChip
 		opt.Try = func(ctx context.Context, reach bool) uplink.Probe { return uplink.Try(ctx, line, reach) }
 	}
-	found.Checks = doctor.Examine(ctx, opt)
-	for _, level := range []doctor.Level{doctor.Warn, doctor.Fail} {
-		if slices.ContainsFunc(found.Checks, func(f doctor.Finding) bool { return f.Level == level }) {
-			found.Level = level
-		}
-	}
-	return found, nil
+	return doctor.NewDiagnosis(id, doctor.Examine(ctx, opt)), nil
 }
 
 // openChip opens a reader's chip without a log: what the doctor finds is printed.
