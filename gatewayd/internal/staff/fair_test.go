@@ -10,14 +10,14 @@ import (
 
 // Each event names what it rests on, and only a contradiction tells a distance.
 func TestNamesWhatItRestsOn(t *testing.T) {
-	d := newDesk(t, "mon 08:00")
+	d := newScene(t, "mon 08:00")
 	first := d.tap(ana)
 	d.stay("08:10", zones{anasTag: in})
-	inside := d.persons(ana)[0].Person.Events[1]
+	inside := d.presenceEvents(ana)[0].Person.Events[1]
 	again := d.tap(ana)
 	d.stay("08:20", zones{anasTag: out})
 	d.until("08:30")
-	events := d.persons(ana)
+	events := d.presenceEvents(ana)
 	turn := events[1].Person.Events[2]
 	for i, want := range []presence.Person{
 		{State: presence.OnSite, Events: []presence.EventID{first, inside}},
@@ -39,38 +39,38 @@ func TestNamesWhatItRestsOn(t *testing.T) {
 
 // Of a tag that comes and goes all day not much is said.
 func TestFlappingIsBounded(t *testing.T) {
-	d := newDesk(t, "mon 07:30")
+	d := newScene(t, "mon 07:30")
 	d.tap(ana)
 	for d.time.Before(d.at("16:00")) {
 		d.stay(d.time.Add(time.Minute).Format("15:04"), zones{anasTag: in})
 		d.stay(d.time.Add(6*time.Minute).Format("15:04"), zones{anasTag: uncertain})
 	}
-	if n := len(d.persons(ana)); n > 3 {
-		t.Errorf("%d events: %s", n, d.said(ana))
+	if n := len(d.presenceEvents(ana)); n > 3 {
+		t.Errorf("%d events: %s", n, d.states(ana))
 	}
-	d = newDesk(t, "mon 07:30")
+	d = newScene(t, "mon 07:30")
 	d.tap(ana)
 	for d.time.Before(d.at("16:00")) {
 		d.stay(d.time.Add(time.Minute).Format("15:04"), zones{anasTag: in})
-		for n := len(d.persons(ana)); n == len(d.persons(ana)) && d.time.Before(d.at("16:00")); {
+		for n := len(d.presenceEvents(ana)); n == len(d.presenceEvents(ana)) && d.time.Before(d.at("16:00")); {
 			d.stay(d.time.Add(time.Minute).Format("15:04"), zones{anasTag: uncertain})
 		}
 	}
-	if n := len(d.persons(ana)); n > 18 {
-		t.Errorf("%d events at worst: %s", n, d.said(ana))
+	if n := len(d.presenceEvents(ana)); n > 18 {
+		t.Errorf("%d events at worst: %s", n, d.states(ana))
 	}
 }
 
 // A contradiction names only what was after the badge was shown last: that the
 // tag was outside before says nothing of the person who then came.
 func TestContradictionsNameWhatCameAfterTheTap(t *testing.T) {
-	d := newDesk(t, "mon 08:00")
+	d := newScene(t, "mon 08:00")
 	d.tap(ana)
 	d.stay("08:20", zones{anasTag: out}) // outside since before the second tap
 	again := d.tap(ana)
 	d.stay("09:00", zones{anasTag: out})
 	found := 0
-	for _, e := range d.persons(ana) {
+	for _, e := range d.presenceEvents(ana) {
 		if e.Person.State != presence.Contradiction {
 			continue
 		}
@@ -97,12 +97,12 @@ func TestContradictionsNameWhatCameAfterTheTap(t *testing.T) {
 		t.Errorf("nothing was said after %v", again)
 	}
 	// The same with the second tap before anything was said of the first.
-	d = newDesk(t, "mon 08:00")
+	d = newScene(t, "mon 08:00")
 	d.tap(ana)
 	d.stay("08:03", zones{anasTag: out})
 	last := d.tap(ana)
 	d.stay("09:00", zones{anasTag: out})
-	events := d.persons(ana)
+	events := d.presenceEvents(ana)
 	if len(events) == 0 || events[len(events)-1].Person.State != presence.Contradiction {
 		t.Fatalf("said %+v", events)
 	}
@@ -113,7 +113,7 @@ func TestContradictionsNameWhatCameAfterTheTap(t *testing.T) {
 	}
 	// A sighting that is recorded afterwards is named, one that was only written
 	// down later is not.
-	d = newDesk(t, "mon 08:00")
+	d = newScene(t, "mon 08:00")
 	d.tap(ana)
 	d.stay("08:02", zones{anasTag: out})
 	early := d.now()
@@ -126,9 +126,9 @@ func TestContradictionsNameWhatCameAfterTheTap(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.stay("08:04", zones{anasTag: out})
-	heartbeat := d.enter(presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: anasTag, Zone: out, Fix: presence.FixLive}})
+	heartbeat := d.record(presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: anasTag, Zone: out, Fix: presence.FixLive}})
 	d.stay("09:00", zones{anasTag: out})
-	events = d.persons(ana)
+	events = d.presenceEvents(ana)
 	if len(events) == 0 || !slices.Equal(events[len(events)-1].Person.Events[1:], []presence.EventID{last, heartbeat}) {
 		t.Errorf("said %+v, want it to rest on %v and %v", events, last, heartbeat)
 	}

@@ -128,9 +128,9 @@ func (o *office) pairs() (map[string]string, <-chan struct{}) {
 	return tagOf, replaced
 }
 
-// look lets the staff read and look, as Run does each second. To be quick it is
-// only called every few.
-func (o *office) look() {
+// evaluate lets the staff follow the journal and evaluate, as Run does each second. To
+// be quick it is only called every few.
+func (o *office) evaluate() {
 	ctx := context.Background()
 	for {
 		if err := o.staff.evaluateAll(ctx); err != nil {
@@ -224,7 +224,7 @@ func (o *office) runDay(day time.Time, staff []*worker, killed time.Time) {
 			}
 		}
 		o.time = at
-		o.look()
+		o.evaluate()
 	}
 }
 

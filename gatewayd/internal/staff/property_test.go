@@ -14,7 +14,7 @@ import (
 
 // witness sees everything that happens and holds what is said against it.
 type witness struct {
-	*desk
+	*scene
 	fixes    map[string][]seenFix // by tag
 	restarts []time.Time
 	checked  int // entries of the book
@@ -26,7 +26,7 @@ type seenFix struct {
 }
 
 func newWitness(t *rapid.T) *witness {
-	return &witness{desk: newDesk(t, "mon 07:00"), fixes: make(map[string][]seenFix)}
+	return &witness{scene: newScene(t, "mon 07:00"), fixes: make(map[string][]seenFix)}
 }
 
 // check checks the presence events that were recorded since it was called last.

@@ -14,7 +14,7 @@ import (
 // A restart forgets nothing and says nothing twice, but what it did not hear
 // itself is not held against anybody.
 func TestRestart(t *testing.T) {
-	d := newDesk(t, "mon 08:00")
+	d := newScene(t, "mon 08:00")
 	d.tap(ana)
 	d.tap(budi)
 	d.stay("08:10", zones{anasTag: in})
@@ -37,7 +37,7 @@ func TestRestart(t *testing.T) {
 
 // The roster decides who is judged by which tag, and may change at any time.
 func TestRosterChanges(t *testing.T) {
-	d := newDesk(t, "mon 08:00")
+	d := newScene(t, "mon 08:00")
 	change := func(roster map[string]string) {
 		d.roster = roster
 		close(d.replaced)
@@ -60,13 +60,13 @@ func TestRosterChanges(t *testing.T) {
 
 // While nobody knows the time nothing is said; when it is known, what was
 // recorded before counts for the day on which it was.
-func TestNothingIsSaidWhileTheTimeIsUnknown(t *testing.T) {
-	d := newDesk(t, "mon 09:00")
+func TestNothingIsRecordedWhileTheTimeIsUnknown(t *testing.T) {
+	d := newScene(t, "mon 09:00")
 	right := d.timing
 	unknown := func(presence.Reading) presence.Timing { return presence.Timing{Quality: presence.QualityUnsynced} }
 	d.timing = unknown
 	d.tap(ana)
-	yesterday := d.enter(presence.Draft{Kind: presence.KindBadge, Badge: &presence.Badge{Badge: budi}})
+	yesterday := d.record(presence.Draft{Kind: presence.KindBadge, Badge: &presence.Badge{Badge: budi}})
 	d.step()
 	d.expect(ana)
 
@@ -103,7 +103,7 @@ func TestNothingIsSaidWhileTheTimeIsUnknown(t *testing.T) {
 
 // A clock that was set wrong for a while costs nothing that was said of today.
 func TestTheDayComesBack(t *testing.T) {
-	d := newDesk(t, "mon 08:00")
+	d := newScene(t, "mon 08:00")
 	d.tap(ana)
 	d.stay("09:00", zones{anasTag: in})
 	right := d.timing
@@ -120,8 +120,8 @@ func TestTheDayComesBack(t *testing.T) {
 
 // What the journal lost to make room was not nothing: an event of today that
 // rests on a badge still tells that it was shown.
-func TestABadgeEventThatWent(t *testing.T) {
-	d := newDesk(t, "mon 08:00")
+func TestABadgeEventThatWasDropped(t *testing.T) {
+	d := newScene(t, "mon 08:00")
 	shown := d.tap(ana)
 	d.stay("09:00", zones{anasTag: in})
 	i := slices.IndexFunc(d.book.entries, func(e presence.Entry) bool { return e.Badge != nil })
@@ -129,14 +129,14 @@ func TestABadgeEventThatWent(t *testing.T) {
 	d.restart()
 	d.stay("09:30", zones{anasTag: out})
 	d.expect(ana, "mon 08:01 on_site", "mon 09:06 contradiction")
-	if got := d.persons(ana)[1].Person.Events[0]; got != shown {
+	if got := d.presenceEvents(ana)[1].Person.Events[0]; got != shown {
 		t.Errorf("rests on %v", got)
 	}
 }
 
 // An event that could not be recorded was not said, and is said later.
 func TestTheJournalRefuses(t *testing.T) {
-	d := newDesk(t, "mon 09:00")
+	d := newScene(t, "mon 09:00")
 	d.tap(ana)
 	d.book.fail = errors.New("full")
 	if err := d.evaluateAll(context.Background()); !errors.Is(err, d.book.fail) {
@@ -157,9 +157,9 @@ func (q *quiet) Next(ctx context.Context, _ uint64, _ int) ([]presence.Entry, er
 }
 
 // Run looks again although nothing is recorded: a silence is no record either.
-func TestRunLooksWithoutBeingTold(t *testing.T) {
+func TestRunEvaluatesWhereNothingHappens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDesk(t, "mon 09:00")
+		d := newScene(t, "mon 09:00")
 		d.time = time.Now()
 		day := d.time.UTC()
 		d.open = func(time.Time) bool { return true }
@@ -186,7 +186,7 @@ func TestRunLooksWithoutBeingTold(t *testing.T) {
 
 // Of who was removed from the journal nothing is remembered either.
 func TestReread(t *testing.T) {
-	d := newDesk(t, "mon 08:00")
+	d := newScene(t, "mon 08:00")
 	d.tap(ana)
 	d.tap(budi)
 	d.stay("09:00", zones{anasTag: in, budisTag: in})

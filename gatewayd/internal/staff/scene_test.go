@@ -68,8 +68,8 @@ func (b *book) Tail(fn func(presence.Entry) bool) error {
 	return nil
 }
 
-// desk is a Staff whose clock and tags a test moves by hand.
-type desk struct {
+// scene is a Staff whose clock, badges and tags a test moves by hand.
+type scene struct {
 	*Staff
 	t interface {
 		Helper()
@@ -102,13 +102,13 @@ const (
 	budi, budisTag = "h:b", "mesh:0000000b"
 )
 
-func newDesk(t interface {
+func newScene(t interface {
 	Helper()
 	Fatal(...any)
 	Errorf(string, ...any)
 }, clock string,
-) *desk {
-	d := &desk{
+) *scene {
+	d := &scene{
 		t: t, boot: presence.ID{15: 1}, open: week().Open,
 		roster: map[string]string{ana: anasTag, budi: budisTag}, replaced: make(chan struct{}),
 		tags: make(map[string]*fakeTag),
@@ -123,7 +123,7 @@ func newDesk(t interface {
 }
 
 // at is an instant such as "mon 07:30" or, of the same day, "07:30:20".
-func (d *desk) at(clock string) time.Time {
+func (d *scene) at(clock string) time.Time {
 	d.t.Helper()
 	day := monday
 	if !d.time.IsZero() {
@@ -144,7 +144,7 @@ func (d *desk) at(clock string) time.Time {
 }
 
 // restart is a new process.
-func (d *desk) restart() {
+func (d *scene) restart() {
 	d.Staff = New(Options{
 		Roster: func() (map[string]string, <-chan struct{}) { return d.roster, d.replaced },
 		Where:  d.where, Open: func(t time.Time) bool { return d.open(t) }, Location: wib,
@@ -153,11 +153,11 @@ func (d *desk) restart() {
 	})
 }
 
-func (d *desk) now() presence.Reading {
+func (d *scene) now() presence.Reading {
 	return presence.Reading{Boot: d.boot, Boottime: d.time.Sub(d.up), Wall: d.time.UnixNano(), State: presence.ClockSynced}
 }
 
-func (d *desk) where(tag string) (presence.Whereabouts, bool) {
+func (d *scene) where(tag string) (presence.Whereabouts, bool) {
 	f := d.tags[tag]
 	if f == nil {
 		return presence.Whereabouts{}, false
@@ -168,7 +168,7 @@ func (d *desk) where(tag string) (presence.Whereabouts, bool) {
 }
 
 // hear is a live fix of a tag in a zone; a change of the zone is recorded.
-func (d *desk) hear(tag string, zone presence.Zone) {
+func (d *scene) hear(tag string, zone presence.Zone) {
 	d.t.Helper()
 	f := d.tags[tag]
 	if f == nil {
@@ -184,16 +184,16 @@ func (d *desk) hear(tag string, zone presence.Zone) {
 		f.distance = 1500
 	}
 	if news {
-		d.enter(presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: tag, Zone: zone, Fix: presence.FixLive}})
+		d.record(presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: tag, Zone: zone, Fix: presence.FixLive}})
 	}
 }
 
-func (d *desk) tap(badge string) presence.EventID {
+func (d *scene) tap(badge string) presence.EventID {
 	d.t.Helper()
-	return d.enter(presence.Draft{Kind: presence.KindBadge, Badge: &presence.Badge{Reader: "door", Badge: badge}})
+	return d.record(presence.Draft{Kind: presence.KindBadge, Badge: &presence.Badge{Reader: "door", Badge: badge}})
 }
 
-func (d *desk) enter(draft presence.Draft) presence.EventID {
+func (d *scene) record(draft presence.Draft) presence.EventID {
 	d.t.Helper()
 	draft.At = d.now()
 	e, err := d.book.Append(context.Background(), draft)
@@ -204,7 +204,7 @@ func (d *desk) enter(draft presence.Draft) presence.EventID {
 }
 
 // step is what Run does again and again.
-func (d *desk) step() {
+func (d *scene) step() {
 	d.t.Helper()
 	ctx := context.Background()
 	for {
@@ -222,7 +222,7 @@ func (d *desk) step() {
 }
 
 // until lets the time pass, in steps of some seconds.
-func (d *desk) until(clock string) {
+func (d *scene) until(clock string) {
 	d.t.Helper()
 	for to := d.at(clock); d.time.Before(to); {
 		d.time = d.time.Add(min(10*time.Second, to.Sub(d.time)))
@@ -231,7 +231,7 @@ func (d *desk) until(clock string) {
 }
 
 // stay is until, and tags are heard in their zones each minute meanwhile.
-func (d *desk) stay(clock string, zones map[string]presence.Zone) {
+func (d *scene) stay(clock string, zones map[string]presence.Zone) {
 	d.t.Helper()
 	for to := d.at(clock); d.time.Before(to); {
 		d.time = d.time.Add(min(time.Minute, to.Sub(d.time)))
@@ -242,17 +242,17 @@ func (d *desk) stay(clock string, zones map[string]presence.Zone) {
 	}
 }
 
-// said is what was said of a badge, as "mon 07:31 on_site", joined by commas.
-func (d *desk) said(badge string) string {
+// states are the states that were recorded of a badge, as "mon 07:31 on_site", joined by commas.
+func (d *scene) states(badge string) string {
 	var all []string
-	for _, e := range d.persons(badge) {
+	for _, e := range d.presenceEvents(badge) {
 		at := e.At.WallTime().In(wib)
 		all = append(all, strings.ToLower(at.Format("Mon 15:04 "))+e.Person.State.String())
 	}
 	return strings.Join(all, ", ")
 }
 
-func (d *desk) persons(badge string) (list []presence.Entry) {
+func (d *scene) presenceEvents(badge string) (list []presence.Entry) {
 	for _, e := range d.book.entries {
 		if e.Person != nil && e.Person.Badge == badge {
 			list = append(list, e)
@@ -261,9 +261,9 @@ func (d *desk) persons(badge string) (list []presence.Entry) {
 	return list
 }
 
-func (d *desk) expect(badge string, want ...string) {
+func (d *scene) expect(badge string, want ...string) {
 	d.t.Helper()
-	if got := d.said(badge); got != strings.Join(want, ", ") {
-		d.t.Errorf("of %s was said: %s\nwant: %s", badge, got, strings.Join(want, ", "))
+	if got := d.states(badge); got != strings.Join(want, ", ") {
+		d.t.Errorf("of %s was recorded: %s\nwant: %s", badge, got, strings.Join(want, ", "))
 	}
 }
