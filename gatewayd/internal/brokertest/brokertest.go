@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -182,8 +183,8 @@ func (b *Broker) end(sig syscall.Signal) {
 	if b.cmd == nil {
 		return
 	}
-	// A mosquitto that has only just begun to listen forgets the signal: it is
-	// told again until it goes.
+	// A mosquitto that has only just begun to listen ignores the signal, so it is sent
+	// again until mosquitto ends.
 	for again := time.NewTicker(time.Second); ; {
 		_ = b.cmd.Process.Signal(sig)
 		select {
@@ -196,14 +197,14 @@ func (b *Broker) end(sig syscall.Signal) {
 	}
 }
 
-// Message is one message that reached the city.
+// Message is a message that reached the city.
 type Message struct {
 	Topic    string
 	Payload  []byte
 	Retained bool
 }
 
-// City is a subscriber that keeps what it gets.
+// City is a subscriber that keeps all messages that it gets.
 type City struct {
 	t      testing.TB
 	client mqtt.Client
@@ -213,8 +214,8 @@ type City struct {
 	changed  chan struct{}
 }
 
-// Subscribe connects a city to the broker. It comes back by itself when the
-// broker does.
+// Subscribe connects a city to the broker, and returns once it is subscribed. It
+// reconnects by itself, and the end of the test disconnects it.
 func (b *Broker) Subscribe(filter string, configure ...func(*mqtt.ClientOptions)) *City {
 	b.t.Helper()
 	c := &City{t: b.t, changed: make(chan struct{})}
@@ -274,8 +275,16 @@ func (c *City) Messages() []Message {
 	return append([]Message(nil), c.messages...)
 }
 
-// Await returns the messages once enough says that they are, and fails the test
-// if they are not in time.
+// Came is for Await: whether a message on a topic has come. A message that is to be the
+// last is not, where the gateway goes on to publish.
+func Came(topic string) func([]Message) bool {
+	return func(messages []Message) bool {
+		return slices.ContainsFunc(messages, func(m Message) bool { return m.Topic == topic })
+	}
+}
+
+// Await returns all messages as soon as enough is true of them, and fails the test if
+// that takes longer than Wait.
 func (c *City) Await(what string, enough func([]Message) bool) []Message {
 	c.t.Helper()
 	return c.AwaitFor(Wait, what, enough)

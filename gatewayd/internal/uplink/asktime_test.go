@@ -22,6 +22,7 @@ func bootReading(start time.Time) func() presence.Reading {
 // TestOnlyTheBestAnswerBecomesAnAnchor has a city that answers by hand, and a
 // clock that goes on only by hand.
 func TestOnlyTheBestAnswerBecomesAnAnchor(t *testing.T) {
+	t.Parallel()
 	ca := brokertest.NewCA(t)
 	b, address := brokertest.StartTLS(t, ca, time.Now().Add(time.Hour))
 	seen := b.Subscribe(prefix + "time/#")
@@ -104,7 +105,7 @@ func TestNobodyIsAskedInTheClear(t *testing.T) {
 	await(t, "the line", func() bool { return u.Stats().Connected })
 	seen.Publish(prefix+"time/reply", false, []byte(`{"tx":"guess","utc":"2030-01-01T00:00:00Z"}`))
 	seen.Publish(prefix+"end", false, []byte("x"))
-	messages := seen.Await("the end", func(m []brokertest.Message) bool { return m[len(m)-1].Topic == prefix+"end" })
+	messages := seen.Await("the end", brokertest.Came(prefix+"end"))
 	for _, m := range messages {
 		if strings.HasSuffix(m.Topic, "time/request") {
 			t.Errorf("asked in the clear: %s", m.Payload)
@@ -122,11 +123,12 @@ func TestCityThatDoesNotAnswerIsLeftAlone(t *testing.T) {
 	o.TLS, o.CAFile = true, ca.File
 	o.CertFile, o.KeyFile = ca.Issue("dinkes-01", time.Now().Add(time.Hour))
 	o.Now = bootReading(time.Now())
+	o.Limits.AskReply = 400 * time.Millisecond
 	o.Anchor = func(presence.Reading, time.Time, time.Duration) { t.Error("an anchor") }
 	u := uplink.New(o)
 	run(t, u)
 	await(t, "the events", func() bool { return o.Journal.Cursor() == 20 })
-	<-time.After(5 * time.Second) // two questions of 2 s each, and time for a third
+	<-time.After(3 * o.Limits.AskReply) // two questions, and time for a third
 	asked := 0
 	for _, m := range seen.Messages() {
 		if strings.HasSuffix(m.Topic, "time/request") {
@@ -141,6 +143,7 @@ func TestCityThatDoesNotAnswerIsLeftAlone(t *testing.T) {
 // TestBrokerThatDeniesTheQuestion has the access list of a city that knows
 // nothing of it: everything else goes on.
 func TestBrokerThatDeniesTheQuestion(t *testing.T) {
+	t.Parallel()
 	ca := brokertest.NewCA(t)
 	rules := ""
 	for _, topic := range []string{"event/+", "status", "alert/+", "info", "health"} {

@@ -85,6 +85,7 @@ func TestReceiptsOutliveBrokersThatForget(t *testing.T) {
 // TestReceiptsBoundWhatIsSentAhead: a city that confirms nothing is not sent
 // everything.
 func TestReceiptsBoundWhatIsSentAhead(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "event/#")
 	j := newMemory(2000)

@@ -57,6 +57,7 @@ func FuzzBroker(f *testing.F) {
 			far.Write(packets)
 		}()
 		o := options("broker:1883", newMemory(1))
+		o.Limits.Goodbye = 50 * time.Millisecond
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		ended := make(chan error, 1)
@@ -162,6 +163,10 @@ func TestHostileBrokerCannotFillTheMemory(t *testing.T) {
 	everything := slices.Collect(maps.Values(floods))
 	floods["everything"] = func(r *rand.Rand, n int) []byte { return everything[r.IntN(len(everything))](r, n) }
 	const most = 40 << 20
+	lasts := 400 * time.Millisecond
+	if long() {
+		lasts = 5 * time.Second
+	}
 	for name, next := range floods {
 		t.Run(name, func(t *testing.T) {
 			debug.FreeOSMemory()
@@ -172,9 +177,10 @@ func TestHostileBrokerCannotFillTheMemory(t *testing.T) {
 			o.Commands["report"] = func(context.Context, json.RawMessage) (json.RawMessage, error) { return document(5000), nil }
 			o.Documents = map[string]func([]byte){"roster": func([]byte) { <-time.After(10 * time.Millisecond) }}
 			o.Restate = 100 * time.Millisecond
+			o.Limits.Goodbye = 50 * time.Millisecond // which nobody acknowledges
 			stop := run(t, uplink.New(o))
 			peak := uint64(0)
-			for began := time.Now(); time.Since(began) < time.Second; {
+			for began := time.Now(); time.Since(began) < lasts; {
 				<-time.After(20 * time.Millisecond)
 				peak = max(peak, inUse())
 			}
@@ -209,27 +215,30 @@ func hostileBroker(t *testing.T, next flood) (address string) {
 			if err != nil {
 				return
 			}
-			serving.Go(func() {
-				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-				in, r := bufio.NewReader(c), rand.New(rand.NewPCG(seed, 0))
-				for _, answer := range [][]byte{{0x20, 2, 0, 0}, {0x90, 7, 0, 1, 1, 1, 1, 1, 1}, {0x40, 2, 0, 2}} {
-					if skipPacket(in) != nil {
-						return
-					}
-					if _, err := c.Write(answer); err != nil {
-						return
-					}
-				}
-				serving.Go(func() { _, _ = io.Copy(io.Discard, in) })
-				for n := 1; ; n++ {
-					if _, err := c.Write(next(r, n%65535+1)); err != nil {
-						return
-					}
-				}
-			})
+			serving.Go(func() { serveHostile(c, &serving, rand.New(rand.NewPCG(seed, 0)), next) })
 		}
 	})
 	t.Cleanup(func() { l.Close(); serving.Wait() })
 	return l.Addr().String()
+}
+
+// serveHostile is a hostile broker's side of one connection.
+func serveHostile(c net.Conn, serving *sync.WaitGroup, r *rand.Rand, next flood) {
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	in := bufio.NewReader(c)
+	for _, answer := range [][]byte{{0x20, 2, 0, 0}, {0x90, 7, 0, 1, 1, 1, 1, 1, 1}, {0x40, 2, 0, 2}} {
+		if skipPacket(in) != nil {
+			return
+		}
+		if _, err := c.Write(answer); err != nil {
+			return
+		}
+	}
+	serving.Go(func() { _, _ = io.Copy(io.Discard, in) })
+	for n := 1; ; n++ {
+		if _, err := c.Write(next(r, n%65535+1)); err != nil {
+			return
+		}
+	}
 }

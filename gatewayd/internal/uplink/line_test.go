@@ -75,6 +75,7 @@ func TestDeniedSubscriptionsAreNamedAndStopNothing(t *testing.T) {
 // TestCertificatesAreJudgedByTheGivenTime: a Pi without a clock knows better
 // than its system's clock.
 func TestCertificatesAreJudgedByTheGivenTime(t *testing.T) {
+	t.Parallel()
 	ca := brokertest.NewCA(t)
 	b := secure(t, ca, "broker", time.Now().Add(time.Hour))
 	for name, tc := range map[string]struct {
@@ -153,6 +154,7 @@ func TestProcessBeforeIsNoRival(t *testing.T) {
 // TestBrokerThatDeniesTopics: some mosquittos close the connection over a topic
 // that the ACL does not let a gateway write, others acknowledge and throw away.
 func TestBrokerThatDeniesTopics(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		rules   string
 		unheard bool

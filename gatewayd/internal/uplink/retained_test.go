@@ -71,6 +71,7 @@ func countOn(messages []brokertest.Message, topic string) (n int) {
 // TestNoWillFollowsAGoodbye: also where the broker is just saying something, and
 // where the connection is very young.
 func TestNoWillFollowsAGoodbye(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe(prefix + "status")
 	noise := b.Subscribe(prefix + "none")

@@ -57,10 +57,11 @@ type timesModel struct {
 	news map[string]uint64         // highest seq by stream
 }
 
-// TestNoTimeIsToldTwice: whatever happens, a city never gets two different
-// times under one id and rev, no later answer leaves the interval given before
-// unless that proved untrue, and in the end it has the best answer there is.
-func TestNoTimeIsToldTwice(t *testing.T) {
+// TestNoTwoTimesUnderOneRevision: whatever happens, a city never gets two different
+// times under one id and rev, no correction leaves the interval published before unless
+// that proved wrong, and in the end the city has the best timing there is.
+func TestNoTwoTimesUnderOneRevision(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		m := newTimesModel(t)
 		t.Repeat(map[string]func(*rapid.T){

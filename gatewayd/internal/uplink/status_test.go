@@ -79,6 +79,7 @@ func TestAlertOfAnEarlierProcessIsCleared(t *testing.T) {
 // TestTwoGatewaysUnderOneIDTakeTheirTime: they throw each other off the broker,
 // however long each connection held before.
 func TestTwoGatewaysUnderOneIDTakeTheirTime(t *testing.T) {
+	t.Parallel()
 	for _, rival := range []bool{true, false} {
 		t.Run(fmt.Sprintf("rival %t", rival), func(t *testing.T) {
 			b := brokertest.Start(t)

@@ -104,6 +104,7 @@ func TestSeveralDocumentsThatTheBrokerRefuses(t *testing.T) {
 // what follows it, but for the taps; once the broker takes it, everything goes
 // in order.
 func TestEventOverWhichTheBrokerHangsUpIsHeld(t *testing.T) {
+	t.Parallel()
 	b := small(t)
 	city := b.Subscribe(prefix + "event/#")
 	j := newMemory(300)
@@ -226,6 +227,7 @@ func TestBrokerThatIsStartedAnewBlamesNobody(t *testing.T) {
 // TestBrokerThatForbidsTopics: some hang up over what their access list forbids,
 // whatever its size; the status of the gateway may be among it.
 func TestBrokerThatForbidsTopics(t *testing.T) {
+	t.Parallel()
 	for _, forbidden := range []string{"health", "status", "alert/a"} {
 		t.Run(forbidden, func(t *testing.T) {
 			b := brokertest.Start(t)

@@ -103,6 +103,7 @@ func distinct(t *testing.T, all []uint64) int {
 }
 
 func TestEventsArriveInOrderAndTheCursorFollows(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "event/#")
 	j := newMemory(1000)
@@ -127,6 +128,7 @@ func await(t *testing.T, what string, ok func() bool) {
 }
 
 func TestBrokerThatComesLateAndDiesOftenLosesNothing(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "event/#")
 	b.Stop()
