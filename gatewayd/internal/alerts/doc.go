@@ -16,8 +16,8 @@
 //     it is a family of codes, one for each thing that the alert is about.
 //  2. Let it be raised. What a number of the health document shows is a row of the
 //     tables in package health (thresholds.go); all else is raised with
-//     Kind.Raise(values, names...) among the conditions of package gateway
-//     (conditions.go).
+//     Kind.Raise(values, names...) among the conditions of its part of package
+//     gateway, such as boardConditions.
 //  3. Add the code to the schema alertCode in scripts/city/asyncapi.yaml and to
 //     the table in scripts/INSTALL.md. A test holds both against the catalogue.
 //

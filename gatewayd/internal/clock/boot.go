@@ -126,9 +126,9 @@ func (b *boot) track(source string, bt time.Duration) (s span, ok bool) {
 	return s, ok
 }
 
-// mad tells whether the instant lies behind so many contradictions that the next
+// tracksFull tells whether the instant lies behind so many contradictions that the next
 // would not be noted any more.
-func (b *boot) mad(bt time.Duration) bool {
+func (b *boot) tracksFull(bt time.Duration) bool {
 	n := len(b.anchors)
 	return n > 0 && b.anchors[n-1].bt <= bt && b.tracks() == maxTracks
 }

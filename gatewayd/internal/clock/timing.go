@@ -25,7 +25,7 @@ func timing(s span, q presence.Quality, guess int64) presence.Timing {
 // sets of voices allow of which one is right, and whether that is one only.
 func (b *Book) at(v verdict, k int, bt time.Duration, rate float64) (s span, decided, ok bool) {
 	f, o := v[k], &b.boots[k]
-	if len(f.held) == 0 || o.mad(bt) {
+	if len(f.held) == 0 || o.tracksFull(bt) {
 		return span{}, false, false
 	}
 	s = o.of(f.held[0], bt, rate)
@@ -90,7 +90,7 @@ func (b *Book) timing(v verdict, r presence.Reading) presence.Timing {
 			known = known.Hull(own)
 		}
 		return b.between(known)
-	case b.boots[k].mad(r.Boottime):
+	case b.boots[k].tracksFull(r.Boottime):
 		return presence.Timing{Quality: presence.QualityUnsynced, Disputed: true}
 	}
 	// The boot says nothing by itself, or nothing that must be right.

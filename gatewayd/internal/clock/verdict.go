@@ -69,7 +69,7 @@ func (v verdict) doubts(old verdict) bool {
 	return false
 }
 
-// maxSets is how many sets of a boot's voices are weighed: a clock gone mad has
+// maxSets is how many sets of a boot's voices are weighed: a clock that contradicts itself over and over has
 // more, and the smallest are not missed.
 const maxSets = 16
 

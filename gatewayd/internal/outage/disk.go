@@ -26,9 +26,9 @@ type note struct {
 	Newest presence.Reading `cbor:"6,keyasint"`
 	Seen   presence.Reading `cbor:"7,keyasint"`
 	Stream presence.ID      `cbor:"8,keyasint"`
-	// Loose is an outage whose end is not saved at once: where the process just
+	// EndsLater is an outage whose end is not saved at once: where the process just
 	// ends, all that is known of it is Seen.
-	Loose bool `cbor:"9,keyasint,omitempty"`
+	EndsLater bool `cbor:"9,keyasint,omitempty"`
 	// Began and Ended are what is known of From and To, nil where only what they
 	// say themselves. Over is an instant (ns since 1970) by which it had ended, 0
 	// where that is not known or Ended is.
@@ -152,7 +152,7 @@ func (l *Log) save(now presence.Reading) error {
 		return nil
 	}
 	for i := range l.all {
-		if k := &l.all[i]; k.To == nil && k.Loose {
+		if k := &l.all[i]; k.To == nil && k.EndsLater {
 			l.dirty[k.name] = true // for how long it was seen by now
 		}
 	}
@@ -181,7 +181,7 @@ func (l *Log) saveAtOnce() error {
 		goesOn := k.To == nil
 		price := 1.0
 		switch {
-		case goesOn && k.Loose:
+		case goesOn && k.EndsLater:
 			continue
 		case goesOn:
 			price = 2
@@ -189,7 +189,7 @@ func (l *Log) saveAtOnce() error {
 			price = 0
 		}
 		if cost+price > l.budget {
-			k.Loose = goesOn
+			k.EndsLater = goesOn
 			continue
 		}
 		text, err := cbor.Marshal(k.note)

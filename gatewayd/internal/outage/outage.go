@@ -72,7 +72,7 @@ const (
 // reading, nil where nobody knows.
 func (n *note) cut(alive *presence.Reading) {
 	end := n.Seen
-	if alive != nil && !n.Loose && notBefore(*alive, end) {
+	if alive != nil && !n.EndsLater && notBefore(*alive, end) {
 		end = *alive
 	}
 	n.end(end)
@@ -236,7 +236,7 @@ func (l *Log) goingOn(what alerts.Outage) *kept {
 func (l *Log) begin(what alerts.Outage, since, now presence.Reading) {
 	if k := l.flapping(what, since); k != nil {
 		k.To, k.Ended, k.Over = nil, nil, 0
-		k.Newest, k.Seen, k.Stream, k.Loose = since, now, l.stream, true
+		k.Newest, k.Seen, k.Stream, k.EndsLater = since, now, l.stream, true
 		k.Times++
 		l.dirty[k.name] = true
 		return
