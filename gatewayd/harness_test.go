@@ -26,7 +26,7 @@ import (
 // names a folder (see make cover), what is run of it is counted there; a process
 // that is killed does not tell.
 var binary = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(os.TempDir(), fmt.Sprintf("gatewayd-test-%d", os.Getpid()))
+	path := binaryPath()
 	args := []string{"build", "-trimpath", "-o", path}
 	if os.Getenv(coverProcesses) != "" {
 		args = append(args, "-cover", "-coverpkg=presence/...")
@@ -39,6 +39,11 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// binaryPath is where the binary lies once it is built.
+func binaryPath() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("gatewayd-test-%d", os.Getpid()))
+}
 
 const coverProcesses = "COVER_PROCESSES"
 
@@ -55,9 +60,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	code := m.Run()
-	if path, err := binary(); err == nil {
-		_ = os.Remove(path)
-	}
+	_ = os.Remove(binaryPath()) // not there if no test needed it
 	os.Exit(code)
 }
 
