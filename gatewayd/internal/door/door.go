@@ -171,7 +171,7 @@ func (d *Door) decide(ctx context.Context, seen presence.Reading, c card.Card, a
 }
 
 // claim reports the tap that this one repeats. Where there is none, the badge
-// is the caller's until settle: another reader that sees it meanwhile waits
+// is the caller's until release: another reader that sees it meanwhile waits
 // here for what becomes of it.
 func (d *Door) claim(badge string, seen presence.Reading) (before tapID, repeat bool) {
 	d.mu.Lock()
