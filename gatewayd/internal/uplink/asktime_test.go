@@ -19,6 +19,16 @@ func bootReading(start time.Time) func() presence.Reading {
 	}
 }
 
+// questionsOf returns those of some messages in which a gateway asks for the time.
+func questionsOf(messages []brokertest.Message) (questions []brokertest.Message) {
+	for _, m := range messages {
+		if strings.HasSuffix(m.Topic, "/request") {
+			questions = append(questions, m)
+		}
+	}
+	return questions
+}
+
 // TestOnlyTheBestAnswerBecomesAnAnchor has a city that answers by hand, and a
 // clock that goes on only by hand.
 func TestOnlyTheBestAnswerBecomesAnAnchor(t *testing.T) {
@@ -46,22 +56,7 @@ func TestOnlyTheBestAnswerBecomesAnAnchor(t *testing.T) {
 	run(t, uplink.New(o))
 	const questions = 8
 	for n := range questions {
-		asked := 0
-		messages := seen.Await("a question", func(m []brokertest.Message) bool {
-			asked = 0
-			for _, one := range m {
-				if strings.HasSuffix(one.Topic, "/request") {
-					asked++
-				}
-			}
-			return asked > n
-		})
-		var question brokertest.Message
-		for _, m := range messages {
-			if strings.HasSuffix(m.Topic, "/request") {
-				question = m
-			}
-		}
+		question := questionsOf(seen.Await("a question", func(m []brokertest.Message) bool { return len(questionsOf(m)) > n }))[n]
 		v, err := city.NewValidator()
 		if err != nil {
 			t.Fatal(err)

@@ -196,48 +196,52 @@ func TestSlowLineThatStalls(t *testing.T) {
 	for _, secured := range []bool{false, true} {
 		t.Run(fmt.Sprintf("TLS %v", secured), func(t *testing.T) {
 			t.Parallel()
-			ca := brokertest.NewCA(t)
-			b, address := brokertest.StartTLS(t, ca, time.Now().Add(time.Hour))
-			city := b.Subscribe(prefix + "event/#")
-			if !secured {
-				address = b.Address()
-			}
-			line := newBadLine(t, address)
-			line.spoil("there", "latency", "upstream", `"latency":300`)
-			line.spoil("back", "latency", "downstream", `"latency":300`)
-			line.spoilSome("stall", "timeout", "downstream", 0.3, `"timeout":0`)
-			j := newMemory(0)
-			o := options(line.proxy.Listen, j)
-			if o.TLS = secured; secured {
-				o.CAFile = ca.File
-				o.CertFile, o.KeyFile = ca.Issue("dinkes-01", time.Now().Add(time.Hour))
-			}
-			o.Limits.PubAck, o.Limits.Connect = 1500*time.Millisecond, 1500*time.Millisecond
-			u := uplink.New(o)
-			run(t, u)
-			const n, each = 40, 5
-			for round := range n / each {
-				began := time.Now()
-				j.add(each)
-				u.Retain("health", []byte(`{}`))
-				if took := time.Since(began); took > 500*time.Millisecond {
-					t.Errorf("who records waited %v for the line", took)
-				}
-				<-time.After(700 * time.Millisecond) // people come one after the other
-				if round%3 == 2 {
-					line.proxy.Stop()
-					if err := line.proxy.Start(); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			got := city.Await("all events", func(m []brokertest.Message) bool { return different(seqs(m)) == n })
-			if d := distinct(t, seqs(got)); d != n { // each for the first time in its order
-				t.Errorf("%d different events", d)
-			}
-			await(t, "the cursor", func() bool { return j.Cursor() == n })
+			slowLineThatStalls(t, secured)
 		})
 	}
+}
+
+func slowLineThatStalls(t *testing.T, secured bool) {
+	ca := brokertest.NewCA(t)
+	b, address := brokertest.StartTLS(t, ca, time.Now().Add(time.Hour))
+	city := b.Subscribe(prefix + "event/#")
+	if !secured {
+		address = b.Address()
+	}
+	line := newBadLine(t, address)
+	line.spoil("there", "latency", "upstream", `"latency":300`)
+	line.spoil("back", "latency", "downstream", `"latency":300`)
+	line.spoilSome("stall", "timeout", "downstream", 0.3, `"timeout":0`)
+	j := newMemory(0)
+	o := options(line.proxy.Listen, j)
+	if o.TLS = secured; secured {
+		o.CAFile = ca.File
+		o.CertFile, o.KeyFile = ca.Issue("dinkes-01", time.Now().Add(time.Hour))
+	}
+	o.Limits.PubAck, o.Limits.Connect = 1500*time.Millisecond, 1500*time.Millisecond
+	u := uplink.New(o)
+	run(t, u)
+	const n, each = 40, 5
+	for round := range n / each {
+		began := time.Now()
+		j.add(each)
+		u.Retain("health", []byte(`{}`))
+		if took := time.Since(began); took > 500*time.Millisecond {
+			t.Errorf("who records waited %v for the line", took)
+		}
+		<-time.After(700 * time.Millisecond) // people come one after the other
+		if round%3 == 2 {
+			line.proxy.Stop()
+			if err := line.proxy.Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got := city.Await("all events", func(m []brokertest.Message) bool { return different(seqs(m)) == n })
+	if d := distinct(t, seqs(got)); d != n { // each for the first time in its order
+		t.Errorf("%d different events", d)
+	}
+	await(t, "the cursor", func() bool { return j.Cursor() == n })
 }
 
 // TestWhyThereIsNoLineIsSaidInWords: a technician reads it.
