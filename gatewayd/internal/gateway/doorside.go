@@ -75,9 +75,9 @@ func (g *Gateway) recallCards() {
 		return len(missing) > 0 && looked < maxRecalled
 	})
 	for _, e := range last {
-		told, failed := g.journal.Revisions(e.Pos, e.Pos)
+		revisions, failed := g.journal.Revisions(e.Pos, e.Pos)
 		err = errors.Join(err, failed)
-		g.door.silence.Recall(e.Badge.Reader, e.At, told[e.Pos].Timing)
+		g.door.silence.Recall(e.Badge.Reader, e.At, revisions[e.Pos].Timing)
 	}
 	if err != nil {
 		g.log.Warn("nobody knows when the readers saw their last card", "error", err)

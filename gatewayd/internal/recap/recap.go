@@ -105,8 +105,8 @@ func New(o presence.Origin, day time.Time, times Times) *Collector {
 // Span is the day: from its beginning until just before the next one's.
 func (c *Collector) Span() (from, to time.Time) { return c.sheet.From, c.sheet.To }
 
-// Entry takes the journal's next entry, oldest first, with what the city was told
-// last of its time: a sheet that says something else would be no evidence.
+// Entry adds the journal's next entry, oldest first, with the timing of its published
+// revision: a sheet that says something else than the city has would be no evidence.
 func (c *Collector) Entry(e presence.Entry, t presence.Timing) {
 	before := c.before
 	if lo, hi, ok := t.Bounds(); ok {
@@ -221,7 +221,7 @@ func (c *Collector) start(e presence.Entry, t presence.Timing, before time.Time)
 }
 
 // isBrief reports whether what is between two readings was over too soon for a
-// line: by the clock of one boot, and unless the times that were told say otherwise.
+// line: by the clock of one boot, and unless published times say otherwise.
 func isBrief(from, to presence.Reading, o Outage) bool {
 	d, ok := to.Since(from)
 	if !ok || from.Boot != to.Boot || d < 0 || d >= outage.Brief {

@@ -4,8 +4,8 @@ import "presence/gatewayd/internal/presence"
 
 // known are two entries of a boot whose time is known: the first and the last.
 //
-// The clock knows only the last boots, and a journal may hold more. What the city
-// was told of an entry is kept with it, and dates what else was read in its boot.
+// The clock knows only the last boots, and a journal may hold more. An entry's published
+// revision is kept with it, and dates what else was read in its boot.
 type known [2]struct {
 	at   presence.Reading
 	time presence.Timing
