@@ -62,14 +62,18 @@ func (p *pi) happened(r presence.Reading) time.Time { return p.starts[r.Boot].Ad
 // TestDeliveredEventsGoWithoutAClockChip: the start event of each boot, and all
 // of a boot that never learns the time, cannot be dated once the boot is long
 // over. They go all the same with what is known to be older and comes after
-// them, and nothing goes too early.
+// them, and nothing goes too early. With EVERY_FAULT=1 for 120 days.
 func TestDeliveredEventsGoWithoutAClockChip(t *testing.T) {
-	const keep = 35 * day
+	t.Parallel()
+	keep, boots := 12*day, 45
+	if everyFault() {
+		keep, boots = 35*day, 120
+	}
 	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := &pi{now: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC), starts: make(map[presence.ID]time.Time)}
 		recorded := make(map[presence.ID]int)
-		for boot := range 120 {
+		for boot := range boots {
 			p.reboot()
 			p.pass(8 * time.Second)
 			times := realclock.New(p)
@@ -140,6 +144,7 @@ func (c *moment) badge(n int) presence.Draft { return badge(&clock{at: c.p.Now()
 // and learns the time a minute after it has started, lets old events go as soon as it
 // knows how old they are, although nobody comes after that.
 func TestOldEventsGoOnShortDays(t *testing.T) {
+	t.Parallel()
 	const keep = 7 * day
 	path := newPath(t)
 	synctest.Test(t, func(t *testing.T) {

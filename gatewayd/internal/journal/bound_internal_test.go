@@ -20,12 +20,14 @@ import (
 // TestAFileWithoutAnyRoomStillStarts: where not even the reserve is left, no tap and
 // no note is taken, but the journal opens, and what is delivered makes room.
 func TestAFileWithoutAnyRoomStillStarts(t *testing.T) {
+	t.Parallel()
 	at := presence.Reading{Boot: presence.ID{1}}
 	o := Options{
 		Path: filepath.Join(inMemory(t), "journal.db"), Keep: time.Hour, MaxBytes: 1 << 20, CommitInterval: time.Second,
 		Now: func() presence.Reading { return at }, Log: slog.New(slog.DiscardHandler),
+		Version: strings.Repeat("x", 500), // so that two starts fill the tail
 	}
-	tap := presence.Draft{Kind: presence.KindBadge, At: at, Badge: &presence.Badge{Reader: "door", Card: "x"}}
+	tap := presence.Draft{Kind: presence.KindBadge, At: at, Badge: &presence.Badge{Reader: "door", Card: strings.Repeat("x", 3000)}}
 	j, err := Open(o)
 	if err != nil {
 		t.Fatal(err)

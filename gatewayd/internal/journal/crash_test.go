@@ -136,6 +136,7 @@ type modelled struct {
 // TestJournalAgainstAModel lets a journal and a simple model live through the
 // same random life, restarts and crashes among it.
 func TestJournalAgainstAModel(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		dir, err := os.MkdirTemp("/dev/shm", "journal-test-")
 		if err != nil {

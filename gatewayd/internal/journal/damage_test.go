@@ -216,6 +216,7 @@ func quarantined(t testing.TB, o journal.Options) []string {
 }
 
 func TestDamageAndItsOutcome(t *testing.T) {
+	t.Parallel()
 	s := newSample(t, 300)
 	meta := func(b []byte, id int) []byte { return b[id*pageSize : (id+1)*pageSize] }
 	newest := func(b []byte) int {
@@ -349,6 +350,7 @@ func TestEveryPageDamaged(t *testing.T) {
 // TestTheBeginningIsMissed damages the page with the oldest events, of which
 // none was delivered: the gap names them, though nothing is left before them.
 func TestTheBeginningIsMissed(t *testing.T) {
+	t.Parallel()
 	for _, perStream := range []int{5, 200} { // with the start of a later stream behind, or the same stream
 		c := newClock()
 		o := options(newPath(t), c)
@@ -393,6 +395,7 @@ func withoutNewestMeta(file []byte) []byte {
 // TestSalvageBringsNothingBack damages each page of a journal in turn in which
 // most events are old and removed; copies of them lie about in free pages.
 func TestSalvageBringsNothingBack(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	o.Keep = day
@@ -438,6 +441,7 @@ func TestSalvageBringsNothingBack(t *testing.T) {
 // Their places are used again, and when the file is damaged once more, nothing
 // may say that what is there now was delivered.
 func TestSalvageDeliversWhatIsNew(t *testing.T) {
+	t.Parallel()
 	for _, left := range []int{100, 0} {
 		c := newClock()
 		o := options(newPath(t), c)
@@ -484,6 +488,7 @@ func fill(rng *rand.Rand, b []byte) {
 }
 
 func TestThingsThatAreNoFile(t *testing.T) {
+	t.Parallel()
 	s := newSample(t, 10)
 	for name, make := range map[string]func(path string) error{
 		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
@@ -526,6 +531,7 @@ func TestAnEmptyFileWhereNoneWasIsNoDamage(t *testing.T) {
 // TestPermissionIsNoDamage: what keeps a journal from being opened, and says
 // nothing of it, never puts it aside. It is there again when its cause is gone.
 func TestPermissionIsNoDamage(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("only root can become another user")
@@ -595,6 +601,7 @@ func TestPermissionIsNoDamage(t *testing.T) {
 }
 
 func TestDamageWhileRunning(t *testing.T) {
+	t.Parallel()
 	for _, where := range []string{"value", "page"} {
 		t.Run(where, func(t *testing.T) {
 			c := newClock()
@@ -689,6 +696,7 @@ func TestDamageDeepInALargeJournal(t *testing.T) {
 // TestOldDamagedFilesGo: a disk that dies slowly is not filled with what it
 // killed.
 func TestOldDamagedFilesGo(t *testing.T) {
+	t.Parallel()
 	s := newSample(t, 10)
 	o := s.place(t, s.file)
 	for range 6 {
@@ -706,6 +714,7 @@ func TestOldDamagedFilesGo(t *testing.T) {
 // events there were, the gap names all from the first missing number to the end
 // of the stream.
 func TestAnUnknownTailIsAnOpenRange(t *testing.T) {
+	t.Parallel()
 	s := newSample(t, 100)
 	newest := s.events[len(s.events)-1].Stream
 	ranges := func(t *testing.T, file []byte) (open, last uint64) {

@@ -10,6 +10,7 @@ import (
 // TestWhatWasSentIsKnownAfterwards: it rides on commits, so that after a crash it
 // may be behind, and never ahead.
 func TestWhatWasSentIsKnownAfterwards(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	j := open(t, o)

@@ -42,6 +42,7 @@ func traces(t testing.TB, dir string) int {
 // TestForgottenIsGone forgets a person while others tap: nothing of that person
 // is left in any file, all else is as it was, and gaps name what went.
 func TestForgottenIsGone(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	o.Keep = day
@@ -179,6 +180,7 @@ func forgottenAndNothingElse(t *testing.T, j *journal.Journal, want, gone []pres
 // TestForgettingNobody rewrites the file all the same: what was removed before
 // may lie about in free pages. No gap says that something went.
 func TestForgettingNobody(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	o.Keep = day
@@ -209,6 +211,7 @@ func TestForgettingNobody(t *testing.T) {
 
 // TestAForgetThatFails leaves everything as it was.
 func TestAForgetThatFails(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	j := open(t, o)

@@ -72,6 +72,7 @@ func killed(t *testing.T, o journal.Options) journal.Options {
 // can be thinned takes no more of them. Those that wait in memory then are named
 // after a stop as after a kill.
 func TestWhatWaitsWithoutRoomIsNamed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const frames = 9_000
 		c := newClock()
@@ -107,6 +108,7 @@ func TestWhatWaitsWithoutRoomIsNamed(t *testing.T) {
 // TestWhatFindsRoomAfterAllIsNotLost: what was on the count of losses while it
 // waited is off it when it is stored.
 func TestWhatFindsRoomAfterAllIsNotLost(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const frames = 6_000
 		c := newClock()
@@ -156,6 +158,7 @@ func fillUp(t *testing.T, j *journal.Journal, c *clock) (green int) {
 // TestARedTapIsCountedBeforeItIsRed: a kill right after the lamp finds the count
 // on the disk, that of a disk without any room as well.
 func TestARedTapIsCountedBeforeItIsRed(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	o.MaxBytes = 1 << 20
@@ -235,6 +238,7 @@ func TestTagsGoBeforeTaps(t *testing.T) {
 // TestRoomIsNoticed: a journal that refused a tap takes taps again, and says so,
 // as soon as there is room, whether anybody comes or not.
 func TestRoomIsNoticed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClock()
 		o := options(newPath(t), c)
@@ -264,6 +268,7 @@ func TestRoomIsNoticed(t *testing.T) {
 // before anybody taps, after a kill as after a stop, and nothing that waits is
 // given up for the question.
 func TestAFullJournalSaysSoFromItsStart(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	o.MaxBytes = 1 << 20
@@ -309,6 +314,7 @@ func TestAFullJournalSaysSoFromItsStart(t *testing.T) {
 // TestTheStartGivesUpNoTags: a journal that is full of tags takes taps, which is
 // no reason to give tags up before one comes.
 func TestTheStartGivesUpNoTags(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClock()
 		o := options(newPath(t), c)
@@ -341,6 +347,7 @@ func TestTheStartGivesUpNoTags(t *testing.T) {
 // TestTagsThatYieldAreKnownForAnHour: when waiting tags last went for want of room
 // is known, after a kill and a reboot as well, and it passes.
 func TestTagsThatYieldAreKnownForAnHour(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClock()
 		o := options(newPath(t), c)

@@ -22,6 +22,7 @@ import (
 )
 
 func TestSpansAreASet(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var s spans
 		model := make(map[uint64]bool)
@@ -130,6 +131,7 @@ func TestPromise1NothingIsReadThatIsNotDurable(t *testing.T) {
 // TestALongListOfFreePagesIsNotWritten: when most of a large file is free again,
 // a tap still costs little, and the file still opens after a crash.
 func TestALongListOfFreePagesIsNotWritten(t *testing.T) {
+	t.Parallel()
 	now := presence.Reading{Boot: presence.ID{1}}
 	o := Options{
 		Path: filepath.Join(t.TempDir(), "journal.db"), Keep: time.Hour, MaxBytes: 64 << 20, CommitInterval: time.Second,
@@ -381,6 +383,7 @@ func TestSalvageChoosesWhatWasDurable(t *testing.T) {
 
 // An idle gateway says every ten minutes that it runs, with a small write.
 func TestAnIdleJournalSaysThatItRuns(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		now := func() presence.Reading {
@@ -417,6 +420,7 @@ func TestAnIdleJournalSaysThatItRuns(t *testing.T) {
 // large, here because max_mb was lowered, refuses nothing as soon as what was in it
 // is delivered.
 func TestAFileBeyondItsSizeTakesWhatHasRoomInIt(t *testing.T) {
+	t.Parallel()
 	now := presence.Reading{Boot: presence.ID{1}}
 	o := Options{
 		Path: filepath.Join(t.TempDir(), "journal.db"), Keep: time.Hour, MaxBytes: 1 << 20, CommitInterval: time.Second,
@@ -477,6 +481,7 @@ func TestAFileBeyondItsSizeTakesWhatHasRoomInIt(t *testing.T) {
 // TestANoteIsNoRoom: what is noted while a journal is full lives off its reserve, and
 // nobody may take it for room that is there again.
 func TestANoteIsNoRoom(t *testing.T) {
+	t.Parallel()
 	now := presence.Reading{Boot: presence.ID{1}}
 	j, err := Open(Options{
 		Path: filepath.Join(t.TempDir(), "journal.db"), Keep: time.Hour, MaxBytes: 1 << 20, CommitInterval: time.Second,
@@ -512,6 +517,7 @@ func TestANoteIsNoRoom(t *testing.T) {
 // TestRevisionsMakeNoFileGrow: a full journal whose events are all delivered at once,
 // each with a time that was computed, has no room for all those revisions together.
 func TestRevisionsMakeNoFileGrow(t *testing.T) {
+	t.Parallel()
 	now := presence.Reading{Boot: presence.ID{1}}
 	o := Options{
 		Path: filepath.Join(t.TempDir(), "journal.db"), Keep: time.Hour, MaxBytes: 1 << 20, CommitInterval: time.Millisecond,
@@ -556,6 +562,7 @@ func TestRevisionsMakeNoFileGrow(t *testing.T) {
 // TestReadersMakeNoFileGrow: what commits free while somebody reads cannot be used
 // again before that reader has ended. A full file must not grow for it.
 func TestReadersMakeNoFileGrow(t *testing.T) {
+	t.Parallel()
 	now := presence.Reading{Boot: presence.ID{1}}
 	o := Options{
 		Path: filepath.Join(t.TempDir(), "journal.db"), Keep: time.Hour, MaxBytes: 1 << 20, CommitInterval: time.Second,
@@ -636,6 +643,7 @@ func TestADayOfWriting(t *testing.T) {
 // TestFreeBytesAreWhatIsTaken: what free_bytes promises is taken, and not much
 // more; it falls by what is taken; and at the first refusal it is 0.
 func TestFreeBytesAreWhatIsTaken(t *testing.T) {
+	t.Parallel()
 	at := presence.Reading{Boot: presence.ID{1}}
 	j, err := Open(Options{
 		Path: filepath.Join(inMemory(t), "journal.db"), Keep: time.Hour, MaxBytes: 2 << 20, CommitInterval: time.Second,

@@ -84,6 +84,7 @@ func TestNotesOutliveARestart(t *testing.T) {
 }
 
 func TestNotesOutliveADamagedJournal(t *testing.T) {
+	t.Parallel()
 	o, large := noted(t)
 	file, err := os.ReadFile(o.Path)
 	if err != nil {
@@ -111,6 +112,7 @@ func TestNotesOutliveADamagedJournal(t *testing.T) {
 }
 
 func TestADamagedNoteIsDamage(t *testing.T) {
+	t.Parallel()
 	o, large := noted(t)
 	file, err := os.ReadFile(o.Path)
 	if err != nil {
@@ -138,6 +140,7 @@ func TestADamagedNoteIsDamage(t *testing.T) {
 
 // TestFilesWithoutNotes are those of the first gateways.
 func TestFilesWithoutNotes(t *testing.T) {
+	t.Parallel()
 	o, _ := noted(t)
 	db, err := bolt.Open(o.Path, 0o600, nil)
 	if err != nil {
@@ -210,6 +213,7 @@ func TestNotesThatMayWaitRideAlong(t *testing.T) {
 // A start says when the process before it was last alive: at its stop, or at its
 // last commit.
 func TestStartsSayWhenTheProcessBeforeWasAlive(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	start := func(j *journal.Journal) *presence.Start {

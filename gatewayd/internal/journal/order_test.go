@@ -89,6 +89,7 @@ func TestPromise1TapsNeverWaitForTags(t *testing.T) {
 // TestPromise3NumbersWithoutHoles: whatever comes from wherever, the numbers of
 // a stream are dense, and positions go on over streams.
 func TestPromise3NumbersWithoutHoles(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	var pos uint64
@@ -135,6 +136,7 @@ func TestPromise3NumbersWithoutHoles(t *testing.T) {
 }
 
 func TestOneProducerStaysInOrder(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	j := open(t, options(newPath(t), c))
 	const n = 10_000 // more than fit in memory, so that Enqueue has to wait

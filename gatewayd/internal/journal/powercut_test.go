@@ -536,7 +536,8 @@ func TestEveryCut(t *testing.T) {
 
 // cutEverywhere cuts the power at every operation of a life, once with one kind
 // of cut after the other; and with each kind while the journal is being made or
-// mended, which is when its name and what is behind it come about.
+// mended, which is when its name and what is behind it come about; with two kinds
+// there, in turn, unless EVERY_FAULT=1 is set.
 func cutEverywhere(t *testing.T, life []string) (boundaries, gaps int, kinds map[cutKind]int) {
 	d, at := mountDisk(t, nil)
 	p, w := newPlatter(), newTold()
@@ -561,8 +562,11 @@ func cutEverywhere(t *testing.T, life []string) (boundaries, gaps int, kinds map
 		}
 		boundaries++
 		kindsHere := []cutKind{some[i%len(some)]}
-		if w.opening {
+		switch {
+		case w.opening && everyFault():
 			kindsHere = slices.Clone(some)
+		case w.opening:
+			kindsHere = append(kindsHere, some[(i+i/len(some)+2)%len(some)])
 		}
 		if changed { // else dropped would be found as it was before
 			kindsHere = append(kindsHere, cutDropped)
@@ -613,6 +617,9 @@ func withoutEnd(b []byte) []byte {
 	return b
 }
 
+// everyFault tells whether the long forms of tests are asked for, as by make torture.
+func everyFault() bool { return os.Getenv("EVERY_FAULT") != "" }
+
 // TestEveryFault lets each single write and sync fail in turn. A tap that meets
 // it is red; what was green is there afterwards, whether the disk kept what it
 // had not synced or not; and after a failed sync the journal says that it is
@@ -629,7 +636,7 @@ func TestEveryFault(t *testing.T) {
 			points, outcomes := 0, make(map[string]int)
 			for n, hit := 0, true; hit; n++ {
 				said := answers
-				if os.Getenv("EVERY_FAULT") == "" {
+				if !everyFault() {
 					said = answers[(n+offset)%len(answers):][:1]
 				}
 				for _, errno := range said {

@@ -17,6 +17,7 @@ import (
 // TestARescueTellsHowFarItIs: before, every second or so, and after; the log has
 // it every ten.
 func TestARescueTellsHowFarItIs(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var told []float64
 		var log bytes.Buffer
@@ -46,6 +47,7 @@ func TestARescueTellsHowFarItIs(t *testing.T) {
 
 // TestEveryRescueEnds, also one that fails.
 func TestEveryRescueEnds(t *testing.T) {
+	t.Parallel()
 	for name, fails := range map[string]bool{"that goes well": false, "that fails": true} {
 		t.Run(name, func(t *testing.T) {
 			path := corrected(t, 100, 1000)

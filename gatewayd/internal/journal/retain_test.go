@@ -28,6 +28,7 @@ func oldest(t *testing.T, j *journal.Journal) uint64 {
 }
 
 func TestDeliveredEventsAreKeptForAWhile(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	j := open(t, o)
@@ -59,6 +60,7 @@ func TestDeliveredEventsAreKeptForAWhile(t *testing.T) {
 }
 
 func TestUndeliveredEventsAreKeptForEver(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	j := open(t, options(newPath(t), c))
 	for i := range 50 {
@@ -97,6 +99,7 @@ func TestAgeIsNotGuessed(t *testing.T) {
 }
 
 func TestStreamsGoWithTheirEvents(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	var first presence.ID

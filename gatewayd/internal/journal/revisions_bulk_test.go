@@ -70,6 +70,7 @@ func openJournal(t testing.TB, path string) *Journal {
 // TestOpenCorrectionsComeInParts: none is left out, and no part is as large as
 // all revisions together.
 func TestOpenCorrectionsComeInParts(t *testing.T) {
+	t.Parallel()
 	const many, open = 20_000, 100
 	j := openJournal(t, corrected(t, many, open))
 	defer j.Close()
@@ -117,6 +118,7 @@ func (c *counter) ReadAt(b []byte, off int64) (int, error) {
 // at a time. That reads no page much more often than once, however many there
 // are.
 func TestAnOfflineExportReadsEachRevisionOnce(t *testing.T) {
+	t.Parallel()
 	reads := func(many int) (reads, pages int) {
 		path := corrected(t, many, 1000)
 		f, err := os.Open(path)
@@ -152,6 +154,7 @@ func TestAnOfflineExportReadsEachRevisionOnce(t *testing.T) {
 
 // TestRevisionsGoWithTheirEvents: no revision outlives its event.
 func TestRevisionsGoWithTheirEvents(t *testing.T) {
+	t.Parallel()
 	path := corrected(t, 3_000, 10)
 	later := presence.Reading{Boot: presence.ID{1}, Boottime: 48 * time.Hour}
 	j, err := Open(Options{

@@ -56,6 +56,7 @@ func copied(t *testing.T, path string) string {
 }
 
 func TestRevisionsOutliveARestart(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	j := open(t, o)
@@ -101,6 +102,7 @@ func TestRevisionsOutliveARestart(t *testing.T) {
 // TestDeliveryNeverOvertakesRevisions: the cursor of a file never covers an
 // event whose revision is not in the file.
 func TestDeliveryNeverOvertakesRevisions(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	j := open(t, o)

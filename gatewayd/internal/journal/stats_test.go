@@ -14,6 +14,7 @@ import (
 
 // TestBytesAreThoseOfTheFile, whatever of them is in use.
 func TestBytesAreThoseOfTheFile(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)
 	j := open(t, o)

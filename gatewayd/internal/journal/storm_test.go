@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -108,59 +109,80 @@ func (s *storm) deliver(rev int) {
 // what waits, revisions and acknowledgements do to a full journal, at no moment is
 // its file larger than max_mb, and the journal goes on from there: it is delivered
 // and takes taps again.
+//
+// With EVERY_FAULT=1 the storms are larger and there are more of them.
 func TestTheFileNeverOutgrowsItsBound(t *testing.T) {
-	for name, tags := range map[string]func(*clock, int) presence.Draft{
-		"tags that come again": func(c *clock, n int) presence.Draft { return lone(c, n%300) },
-		"tags that come once":  lone,
-	} {
-		for _, between := range []int{0, 1, 9, 29} { // taps between two tags
-			t.Run(name+"/"+string(rune('a'+between)), func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					s := newStorm(t, 2<<20)
-					refused, taps, heard := 0, 0, 0
-					tap := func() {
-						if taps++; !s.tap(taps) {
-							refused++
-						}
-					}
-					for i := 0; i < 9_000 && refused < 20; i += 1 + between {
-						enqueue(t, s.j, tags(s.c, i))
-						heard++
-						for range between {
-							tap()
-						}
-						if i%50 == 0 {
-							s.pass(time.Second)
-							s.bounded("tags")
-						}
-					}
-					if name == "tags that come again" {
-						t.Log(s.revise(1), "revisions while events wait")
-					}
-					for i := 0; refused < 20; i++ {
-						if tap(); i%100 == 0 {
-							s.pass(time.Second)
-						}
-					}
-					s.pass(time.Minute)
-					t.Log(taps, "taps,", s.revise(2), "revisions of a full journal")
-					l := ledgerOf(t, s.j)
-					l.accountsFor(t, "tag", heard-s.j.Stats().Waiting)
-					l.accountsFor(t, "badge", taps)
-					refusedBefore := refused
-					s.deliver(3)
-					for range 1000 {
-						tap()
-					}
-					if refused > refusedBefore {
-						t.Errorf("%d taps were refused after all was delivered", refused-refusedBefore)
-					}
-					closed(t, s.j)
-					s.bounded("close")
-					whole(t, s.o.Path)
-				})
-			})
+	t.Parallel()
+	again := func(c *clock, n int) presence.Draft { return lone(c, n%300) }
+	cases := []blow{
+		{"tags that come once, pages apart", lone, 29, false},
+		{"tags that come again, revised while they wait", again, 0, true},
+	}
+	maxBytes, events := int64(1<<20), 4000
+	if everyFault() {
+		maxBytes, events = 2<<20, 9000
+		for _, between := range []int{0, 1, 9, 29} {
+			cases = append(cases,
+				blow{fmt.Sprintf("tags that come once, after %d taps each", between), lone, between, false},
+				blow{fmt.Sprintf("tags that come again, after %d taps each, revised", between), again, between, true})
 		}
 	}
+	for _, b := range cases {
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { newStorm(t, maxBytes).blows(b, events) })
+		})
+	}
+}
+
+// blow is what a storm is made of.
+type blow struct {
+	name    string
+	tags    func(*clock, int) presence.Draft
+	between int  // taps between two tags
+	revised bool // the times of all events are revised before the journal is full
+}
+
+func (s *storm) blows(b blow, events int) {
+	refused, taps, heard := 0, 0, 0
+	tap := func() {
+		if taps++; !s.tap(taps) {
+			refused++
+		}
+	}
+	for i := 0; i < events && refused < 20; i += 1 + b.between {
+		enqueue(s, s.j, b.tags(s.c, i))
+		heard++
+		for range b.between {
+			tap()
+		}
+		if i%50 == 0 {
+			s.pass(time.Second)
+			s.bounded("tags")
+		}
+	}
+	if b.revised {
+		s.Log(s.revise(1), "revisions while events wait")
+	}
+	for i := 0; refused < 20; i++ {
+		if tap(); i%100 == 0 {
+			s.pass(time.Second)
+		}
+	}
+	s.pass(time.Minute)
+	s.Log(taps, "taps,", s.revise(2), "revisions of a full journal")
+	l := ledgerOf(s.T, s.j)
+	l.accountsFor(s.T, "tag", heard-s.j.Stats().Waiting)
+	l.accountsFor(s.T, "badge", taps)
+	before := refused
+	s.deliver(3)
+	for range 300 {
+		tap()
+	}
+	if refused > before {
+		s.Errorf("%d taps were refused after all was delivered", refused-before)
+	}
+	closed(s, s.j)
+	s.bounded("close")
+	whole(s, s.o.Path)
 }
