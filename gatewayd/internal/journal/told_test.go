@@ -1,0 +1,160 @@
+package journal_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
+)
+
+// told is what the notes say up to some point.
+type told struct {
+	asked   map[string]bool
+	known   []knownEvent       // that were green, or sent
+	byPlace map[eventID]string // whose number is what event
+	acked   uint64
+	opening bool // the journal is being opened
+	damaged bool // it may be found damaged: somebody has torn it
+	gaps    int  // the most numbers that gaps have named
+
+	ofSomebody int    // events about that person that holds has found last
+	rest       string // of a line: the kernel cuts what is written at its pages
+}
+
+type knownEvent struct {
+	eventID
+	number string
+	pos    uint64
+	green  bool
+}
+
+// eventID is the id under which the city knows an event.
+type eventID struct {
+	stream presence.ID
+	seq    uint64
+}
+
+func (e eventID) String() string { return fmt.Sprintf("%s-%d", e.stream, e.seq) }
+
+func newTold() *told {
+	return &told{asked: make(map[string]bool), byPlace: make(map[eventID]string)}
+}
+
+func (w *told) listen(t testing.TB, data []byte) {
+	t.Helper()
+	w.rest += string(data)
+	for {
+		line, rest, whole := strings.Cut(w.rest, "\n")
+		if !whole {
+			return
+		}
+		w.rest = rest
+		f := strings.Fields(line)
+		number := func(i int) uint64 {
+			n, err := strconv.ParseUint(f[i], 10, 64)
+			if err != nil {
+				t.Fatalf("note %q: %v", line, err)
+			}
+			return n
+		}
+		switch f[0] {
+		case "open", "opened":
+			w.opening = f[0] == "open"
+		case "ask":
+			w.asked[f[1]] = true
+		case "ack":
+			w.acked = max(w.acked, number(1))
+		case "green", "sent":
+			stream, err := presence.ParseID(f[2])
+			if err != nil {
+				t.Fatalf("note %q: %v", line, err)
+			}
+			e := knownEvent{eventID: eventID{stream, number(3)}, number: f[1], pos: number(4), green: f[0] == "green"}
+			if n, ok := w.byPlace[e.eventID]; ok && n != e.number {
+				t.Fatalf("seq %s is of event %s and of event %s", e.eventID, n, e.number)
+			}
+			w.byPlace[e.eventID] = e.number
+			w.known = append(w.known, e)
+		}
+	}
+}
+
+// holds opens a journal as it was found and checks it against what was told.
+// Thoroughly, it is closed and verified as well.
+func (w *told) holds(o journal.Options, thoroughly bool) error {
+	j, err := journal.Open(o)
+	if err != nil {
+		return fmt.Errorf("it does not open: %w", err)
+	}
+	defer j.Close()
+	if d := j.Damage(); d != nil && !w.damaged {
+		return fmt.Errorf("a power cut is no damage: %+v", *d)
+	}
+	if c := j.Cursor(); c > w.acked {
+		return fmt.Errorf("cursor %d, but only %d was acknowledged", c, w.acked)
+	}
+	there := make(map[eventID]uint64) // where
+	numbers := make(map[string]bool)
+	named := make(map[eventID]bool)
+	var last presence.Entry
+	w.ofSomebody = 0
+	err = j.Scan(context.Background(), func(e presence.Entry) error {
+		if ofSomebody(&e.Record) {
+			w.ofSomebody++
+		}
+		place := eventID{e.Stream, e.Seq}
+		n := numberOf(e)
+		switch {
+		case e.Pos <= last.Pos:
+			return fmt.Errorf("position %d after %d", e.Pos, last.Pos)
+		case e.Stream == last.Stream && e.Seq <= last.Seq:
+			return fmt.Errorf("seq %d after %d", e.Seq, last.Seq)
+		case n != "0" && numbers[n]:
+			return fmt.Errorf("event %s is there twice", n)
+		case n != "0" && !w.asked[n]:
+			return fmt.Errorf("event %s was never recorded", n)
+		}
+		if known, ok := w.byPlace[place]; ok && (known != n || e.Stream == j.Stream()) {
+			return fmt.Errorf("seq %s was event %s and is event %s", place, known, n)
+		}
+		if e.Gap != nil {
+			for _, r := range e.Gap.Ranges {
+				for seq := r.From; seq <= r.To; seq++ {
+					named[eventID{r.Stream, seq}] = true
+				}
+			}
+		}
+		numbers[n], there[place], last = true, e.Pos, e
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range w.known {
+		if pos, ok := there[k.eventID]; ok {
+			if pos != k.pos {
+				return fmt.Errorf("event %s was at %d and is at %d", k.number, k.pos, pos)
+			}
+			continue
+		}
+		if k.pos > w.acked && (k.green || !named[k.eventID]) {
+			return fmt.Errorf("event %s (green %t, seq %s, position %d) is missing", k.number, k.green, k.eventID, k.pos)
+		}
+	}
+	w.gaps = max(w.gaps, len(named))
+	if !thoroughly {
+		return nil
+	}
+	if err := j.Close(); err != nil {
+		return err
+	}
+	r, err := journal.Verify(context.Background(), o.Path)
+	if err == nil && !r.Whole() {
+		err = fmt.Errorf("not whole: %s", r)
+	}
+	return err
+}
