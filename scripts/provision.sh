@@ -18,6 +18,13 @@
 #                                             https://.../issued, or a step-ca with
 #                                             step:https://...
 #   gatewayd-provision start                  checks, and starts the gateway
+# and later:
+#   gatewayd-provision rename [FOLDER] ID DINAS   gives a gateway another id, in two
+#                                             visits as usb does; it works meanwhile
+#   gatewayd-provision retire                 takes key, certificate and badge key off;
+#                                             the journal stays
+# The last two refuse while events wait to be delivered, for they would go out under
+# another name or not at all; --force goes on all the same.
 #
 # The first time that a Pi meets a city it asks for the fingerprint of the city's
 # authority, which is on the technician's paper (ca.sh fingerprint) and not on the
@@ -28,7 +35,8 @@ set -euo pipefail
 umask 077
 
 root=
-renew_key=
+renew_key= # yes: another key; next: the one that was made last
+force=
 
 indonesian() {
 	case ${LC_ALL:-${LC_MESSAGES:-${LANG:-}}} in
@@ -92,17 +100,38 @@ check_id() {
 		fail "\"${1:-}\" is no $2: 1 to 32 of a-z, 0-9 and - (such as dinkes-01)" "\"${1:-}\" bukan $2: 1 sampai 32 dari a-z, 0-9 dan - (misalnya dinkes-01)"
 }
 
+# own_id prints who this gateway is by its configuration, nothing before it has one
+# of its own.
+own_id() {
+	[ -f "$etc/gatewayd.toml" ] && ! cmp -s "$etc/gatewayd.toml" "$root/usr/share/doc/gatewayd/gatewayd.toml" || return 0
+	awk -F'"' '/^[ \t]*\[/ { here = ($0 ~ /^[ \t]*\[gateway\]/) } here && /^[ \t]*id[ \t]*=/ { print $2; exit }' "$etc/gatewayd.toml"
+}
+
+# same_id ID fails if this gateway is another one: with the certificate of one and
+# the configuration of the other, the broker would hang up on it for ever.
+same_id() {
+	local own
+	own=$(own_id)
+	[ -z "$own" ] || [ "$own" = "$1" ] ||
+		fail "this gateway is $own, not $1. To give it another id: gatewayd-provision rename $1 DINAS" \
+			"gateway ini $own, bukan $1. Untuk mengganti id: gatewayd-provision rename $1 DINAS"
+}
+
+# name_in FILE prints the name in a certificate.
+name_in() { openssl x509 -in "$1" -noout -subject -nameopt multiline | sed -n 's/^ *commonName *= //p'; }
+
 need() { command -v "$1" >/dev/null || fail "$1 is missing: sudo apt-get install $1" "$1 tidak ada: sudo apt-get install $1"; }
 
 request() {
 	local id=${1:-} to=${2:-$PWD} key=tls/gateway.key fingerprint
 	check_id "$id" ID
+	[ "$renew_key" = next ] || same_id "$id"
 	need openssl
 	as_gateway test -d tls || fail "$root/var/lib/gatewayd/tls is not there: install the package first" \
 		"$root/var/lib/gatewayd/tls tidak ada: pasang paket dahulu"
 	if [ -n "$renew_key" ]; then
 		key=tls/gateway.key.next # takes its place with its certificate
-		as_gateway rm -f "$key"
+		[ "$renew_key" = next ] || as_gateway rm -f "$key"
 	fi
 	as_gateway test -f "$key" ||
 		openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | keep "$key" 600
@@ -184,11 +213,12 @@ accept() {
 	certificate_for "$cert" gateway.key || certificate_for "$cert" gateway.key.next ||
 		fail "$1 is for another key: make a request here (gatewayd-provision request) and have that signed" \
 			"$1 untuk kunci lain: buat permintaan di sini (gatewayd-provision request) lalu minta ditandatangani"
+	name=$(name_in "$cert")
+	[ "$renew_key" = next ] || same_id "$name"
 	[ -z "${2:-}" ] || trust "$ca"
 	if ! certificate_for "$cert" gateway.key; then
 		as_gateway mv -f tls/gateway.key.next tls/gateway.key
 	fi
-	name=$(openssl x509 -in "$cert" -noout -subject -nameopt multiline | sed -n 's/^ *commonName *= //p')
 	keep tls/gateway.pem 644 <"$cert"
 	say "The certificate of $name is in place, until $(end_of "$cert")." \
 		"Sertifikat $name terpasang, berlaku sampai $(end_of "$cert")."
@@ -220,6 +250,7 @@ decrypted() {
 badge_key() {
 	local id=${1:-} file=${2:-} key typed
 	check_id "$id" ID
+	[ "$renew_key" = next ] || same_id "$id"
 	need openssl
 	case $file in
 	'')
@@ -258,9 +289,16 @@ badge_key() {
 }
 
 configure() {
-	local template=${1:-} id=${2:-} dinas=${3:-} file=$etc/gatewayd.toml
+	local template=${1:-} id=${2:-} dinas=${3:-} file=$etc/gatewayd.toml name=''
 	check_id "$id" ID
 	check_id "$dinas" dinas
+	if as_gateway test -f tls/gateway.pem; then
+		as_gateway cat tls/gateway.pem | head -c 1048576 >"$work/own" || true
+		name=$(name_in "$work/own" 2>/dev/null) || true
+	fi
+	[ -z "$name" ] || [ "$name" = "$id" ] ||
+		fail "this gateway has the certificate of $name, not of $id: gatewayd-provision rename $id $dinas" \
+			"gateway ini memegang sertifikat $name, bukan $id: gatewayd-provision rename $id $dinas"
 	[ -f "$template" ] || fail "there is no template \"$template\"" "templat \"$template\" tidak ada"
 	if [ -f "$file" ] && ! cmp -s "$file" "$root/usr/share/doc/gatewayd/gatewayd.toml"; then
 		place "$file.before" root:gatewayd 640 <"$file"
@@ -393,6 +431,7 @@ usb() {
 	check_id "$id" ID
 	check_id "$dinas" dinas
 	need openssl
+	same_id "$id"
 	check_stick "$stick"
 	[ -f "$from/$dinas.toml" ] || fail "$stick has no template $dinas.toml" "$stick tidak memuat templat $dinas.toml"
 	# What the office changed in its configuration stays.
@@ -412,6 +451,77 @@ usb() {
 		"Selanjutnya: bawa stik ke kota, minta tanda tangan, lalu jalankan perintah ini lagi."
 }
 
+# delivered fails while events wait for the city: they belong to who the gateway was
+# when it recorded them.
+delivered() {
+	local pending
+	[ -z "$force" ] || return 0
+	if [ -n "$root" ]; then
+		say "Note: whether this card holds events that the city does not have yet cannot be told here." \
+			"Catatan: apakah kartu ini memuat data yang belum ada di kota tidak dapat diketahui di sini."
+		return 0
+	fi
+	pending=$(gatewayd status --json 2>/dev/null | sed -n 's/.*"pending": *\([0-9]*\).*/\1/p' | head -n 1) || true
+	[ -n "$pending" ] || fail "the gateway does not run, so its events cannot be delivered: sudo systemctl start gatewayd; or --force" \
+		"gateway tidak berjalan, jadi datanya tidak dapat dikirim: sudo systemctl start gatewayd; atau --force"
+	[ "$pending" = 0 ] || fail "$pending events wait to be delivered to the city: wait until gatewayd status shows none; or --force" \
+		"$pending data menunggu dikirim ke kota: tunggu sampai gatewayd status tidak menunjukkannya; atau --force"
+}
+
+rename() {
+	local stick=${1:-} id=${2:-} dinas=${3:-} from=$work/stick old
+	if [ $# = 2 ]; then
+		id=$1 dinas=$2
+	fi
+	check_id "$id" ID
+	check_id "$dinas" dinas
+	need openssl
+	old=$(own_id)
+	[ -n "$old" ] || fail "this gateway has no id yet: gatewayd-provision usb" "gateway ini belum mempunyai id: gatewayd-provision usb"
+	[ "$old" != "$id" ] || fail "this gateway is $id already" "gateway ini sudah $id"
+	[ $# != 2 ] || find_stick
+	[ -d "$stick" ] || fail "there is no folder \"$stick\": is the stick in?" "folder \"$stick\" tidak ada: apakah stik sudah terpasang?"
+	check_stick "$stick"
+	renew_key=next
+	if [ ! -f "$stick/issued/$id.pem" ] || { ! certificate_for "$stick/issued/$id.pem" gateway.key.next &&
+		! certificate_for "$stick/issued/$id.pem" gateway.key; }; then
+		request_to "$stick" "$id"
+		say "Now: take the stick to the city, have the request signed, and run this again. The gateway goes on as $old." \
+			"Selanjutnya: bawa stik ke kota, minta tanda tangan, lalu jalankan perintah ini lagi. Gateway tetap berjalan sebagai $old."
+		return 0
+	fi
+	[ ! -f "$etc/badge.key" ] || [ -f "$from/badge.key.enc" ] ||
+		fail "$stick has no badge key for $id: ca.sh bundle FOLDER BADGE.KEY $id" "$stick tidak memuat kunci kartu untuk $id: ca.sh bundle FOLDER BADGE.KEY $id"
+	delivered
+	[ -n "$root" ] || systemctl stop gatewayd
+	# The configuration last: what was interrupted before is done again.
+	[ ! -f "$etc/badge.key" ] || badge_key "$id" "$from/badge.key.enc"
+	accept "$stick/issued/$id.pem"
+	place "$etc/gatewayd.toml.before" root:gatewayd 640 <"$etc/gatewayd.toml"
+	awk -v id="$id" -v dinas="$dinas" '
+		/^[ \t]*\[/ { here = ($0 ~ /^[ \t]*\[gateway\]/) }
+		here && /^[ \t]*id[ \t]*=/ { sub(/"[^"]*"/, "\"" id "\"") }
+		here && /^[ \t]*dinas[ \t]*=/ { sub(/"[^"]*"/, "\"" dinas "\"") }
+		{ print }' "$etc/gatewayd.toml.before" | place "$etc/gatewayd.toml" root:gatewayd 644
+	say "$old is $id now. In the city: ca.sh retire $old BROKER; and its roster has to be signed anew." \
+		"$old kini menjadi $id. Di kota: ca.sh retire $old BROKER; dan roster harus ditandatangani lagi."
+	[ -n "$root" ] || start
+}
+
+retire() {
+	local old
+	old=$(own_id)
+	[ -n "$old" ] || fail "this gateway has no id" "gateway ini tidak mempunyai id"
+	delivered
+	[ -n "$root" ] || systemctl disable --now gatewayd gatewayd-renew.timer
+	as_gateway rm -f tls/gateway.key tls/gateway.key.next tls/gateway.pem
+	place "$etc/gatewayd.toml.before" root:gatewayd 640 <"$etc/gatewayd.toml"
+	place "$etc/gatewayd.toml" root:gatewayd 644 <"$root/usr/share/doc/gatewayd/gatewayd.toml"
+	rm -f "$etc/badge.key" "$etc/renew.conf" "$etc/city-ca.pem"
+	say "This Pi is $old no more. In the city: ca.sh retire $old BROKER. Its journal stays in /var/lib/gatewayd until the package is purged." \
+		"Pi ini bukan lagi $old. Di kota: ca.sh retire $old BROKER. Jurnalnya tetap di /var/lib/gatewayd sampai paket di-purge."
+}
+
 usage() {
 	sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0"
 	exit 2
@@ -422,6 +532,7 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--root) root=${2:?--root: a folder is missing} && shift ;;
 	--new-key) renew_key=yes ;;
+	--force) force=yes ;;
 	-h | --help) usage ;;
 	-*) fail "unknown option $1" ;;
 	*) arguments+=("$1") ;;
@@ -439,7 +550,7 @@ set -- "${arguments[@]}"
 command=$1
 shift
 case $command in
-request | accept | start | usb) "$command" "$@" ;;
+request | accept | start | usb | rename | retire) "$command" "$@" ;;
 badge-key) badge_key "$@" ;;
 config) configure "$@" ;;
 renew-url) renew_url "$@" ;;

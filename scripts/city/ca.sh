@@ -6,6 +6,9 @@
 #                               and IP addresses by which gateways call it
 #   ca.sh client NAME...        keys and certificates for programs of the city, such
 #                               as recorder or monitor: see gatewayd.acl
+#   ca.sh retire ID [HOST[:PORT]]   revokes a gateway that is no more and, where the
+#                               broker is named, clears what that keeps of it, with
+#                               the certificate of "admin" and mosquitto_pub
 #   ca.sh fingerprint           what a technician types once on each Pi, from paper, so
 #                               that it takes no other city's stick
 #   ca.sh sign REQUEST.csr...   certificates for gateways, for 90 days; on a stick they
@@ -326,6 +329,40 @@ revoke() {
 	[ "$name" != broker ] || echo "Gateways read no list: give the broker another certificate now: ca.sh broker NAME..."
 }
 
+# retire ends a gateway: what the broker retains of it would be shown for ever.
+retire() {
+	local id=${1:-} broker=${2:-} port=8883 topics topic
+	[[ $id =~ ^[a-z0-9-]{1,32}$ ]] || fail "ca.sh retire: \"$id\" is no gateway's id"
+	! of_the_city "$id" || fail "$id is a program of the city: ca.sh revoke $id"
+	take_back "$id"
+	if [ -z "$broker" ]; then
+		echo "then clear what the broker keeps of it: ca.sh retire $id BROKER"
+		return 0
+	fi
+	if [[ $broker =~ ^(.*):([0-9]+)$ ]]; then
+		broker=${BASH_REMATCH[1]} port=${BASH_REMATCH[2]}
+	fi
+	if ! command -v mosquitto_sub >/dev/null || ! command -v mosquitto_pub >/dev/null; then
+		fail "mosquitto_pub is missing: sudo apt-get install mosquitto-clients"
+	fi
+	[ -f "$dir/own/admin.pem" ] || fail "there is no certificate of admin: ca.sh client admin"
+	set -- -h "$broker" -p "$port" --cafile "$dir/ca.pem" --cert "$dir/own/admin.pem" --key "$dir/own/admin.key"
+	# It says 27 when nothing more comes.
+	topics=$(mosquitto_sub "$@" -q 1 --retained-only -W 3 -F %t -t "presence/v1/+/$id/status" -t "presence/v1/+/$id/info" \
+		-t "presence/v1/+/$id/health" -t "presence/v1/+/$id/alert/+") ||
+		[ $? -eq 27 ] || fail "the broker $broker:$port cannot be reached"
+	# What admin may not read is cleared wherever the gateway was.
+	topics=$(for topic in $topics; do
+		echo "$topic"
+		topic=${topic#presence/v1/}
+		printf "presence/v1/${topic%%/*}/$id/%s\n" roster policy/hours receipt
+	done | sort -u)
+	for topic in $topics; do
+		mosquitto_pub "$@" -q 1 -r -n -t "$topic" || fail "$topic cannot be cleared"
+	done
+	echo "$id: $(wc -w <<<"$topics") topics cleared at $broker"
+}
+
 # hmac KEY: HMAC-SHA256 in hex of standard input, by RFC 2104, under a key of 64 hex
 # digits. openssl would take a key only on its command line, where others see it.
 hmac() {
@@ -417,7 +454,7 @@ fingerprint)
 	[ -f "$dir/ca.pem" ] || fail "there is no authority in $dir"
 	city_fingerprint
 	;;
-broker | client | sign | renew | revoke | bundle)
+broker | client | sign | renew | revoke | retire | bundle)
 	need_ca
 	case $command in
 	broker) make_broker "$@" ;;

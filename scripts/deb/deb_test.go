@@ -191,7 +191,7 @@ func TestPackage(t *testing.T) {
 		r.Dpkg("-i", first)
 		for page, commands := range map[string][]string{
 			"gatewayd.8":           {"run", "check", "demo", "status", "watch", "doctor", "export", "verify", "sim tap", "version"},
-			"gatewayd-provision.8": {"usb", "request", "badge-key", "config", "accept", "renew-url", "start"},
+			"gatewayd-provision.8": {"usb", "request", "badge-key", "config", "accept", "renew-url", "start", "rename", "retire"},
 		} {
 			text, err := exec.Command("gzip", "-dc", r.Path("usr/share/man/man8", page+".gz")).Output()
 			if err != nil {

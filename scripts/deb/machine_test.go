@@ -103,6 +103,44 @@ func TestInstallUndoesWhatDpkgLeft(t *testing.T) {
 	m.run("dpkg", "--configure", "-a") // and nothing is pending
 }
 
+// TestRetireWaitsForWhatIsNotDelivered: on a machine of its own, events that wait for
+// the city keep a gateway from becoming another one.
+func TestRetireWaitsForWhatIsNotDelivered(t *testing.T) {
+	m := newMachine(t)
+	m.put("etc/passwd", "root:x:0:0::/root:/bin/sh\ngatewayd:x:64123:64123::/:/usr/sbin/nologin\n")
+	m.put("etc/group", "root:x:0:\ngatewayd:x:64123:\n")
+	m.put("etc/gatewayd/gatewayd.toml", "[gateway]\nid = \"dinkes-01\"\n")
+	m.put("usr/share/doc/gatewayd/gatewayd.toml", "# reference\n")
+	m.put("var/lib/gatewayd/tls/gateway.key", "a key")
+	m.put("provision.sh", debtest.Read(t, "../provision.sh"))
+	m.run("chown", "-R", "64123:64123", "/var/lib/gatewayd")
+	says := func(answer string) {
+		debtest.Write(t, filepath.Join(m.work, "upper/usr/local/bin/gatewayd"), "#!/bin/sh\n"+answer+"\n", 0o755)
+	}
+	retire := func(args ...string) (string, error) {
+		t.Helper()
+		return m.try(append([]string{"bash", "/provision.sh", "retire"}, args...)...)
+	}
+	for answer, want := range map[string]string{
+		`echo '{"v":1,"journal":{"pending":17,"oldest_pending_s":3}}'`: "17 events wait",
+		`echo "gatewayd: nobody answers" >&2; exit 1`:                  "does not run",
+	} {
+		says(answer)
+		if out, err := retire(); err == nil || !strings.Contains(out, want) {
+			t.Errorf("%s: %v %s", answer, err, out)
+		}
+		if m.run("cat", "/var/lib/gatewayd/tls/gateway.key") != "a key" {
+			t.Fatal("the key is gone")
+		}
+	}
+	says(`echo '{"v":1,"journal":{"pending":0,"oldest_pending_s":0}}'`)
+	m.put("told", "")
+	if out, err := retire(); err != nil || !strings.Contains(out, "dinkes-01 no more") {
+		t.Errorf("with nothing left: %v %s", err, out)
+	}
+	told(t, debtest.Read(t, filepath.Join(m.work, "upper/told")), "disable --now gatewayd gatewayd-renew.timer")
+}
+
 // told fails the test unless systemctl was told all of these in this order.
 func told(t *testing.T, all string, wants ...string) {
 	t.Helper()
