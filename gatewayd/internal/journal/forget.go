@@ -215,7 +215,7 @@ func (c *fileCopy) read(to uint64) (kept []sealedRecord, err error) {
 }
 
 func (c *fileCopy) forget(e presence.Entry) {
-	c.gone = c.gone.add(span{e.Pos, e.Pos})
+	c.gone = c.gone.Add(span{From: e.Pos, To: e.Pos})
 	c.forgotten.Kinds[e.Kind.String()]++
 	c.forgotten.Ranges = addRange(c.forgotten.Ranges, e.Stream, e.Seq)
 	if e.Pos > c.j.Cursor() {
@@ -242,7 +242,7 @@ func (w *writer) exchange(c *fileCopy) error {
 	w.seal(items, after.end+1)
 	after.end += uint64(len(items))
 	after.state.Cursor = after.cursor
-	after.holes = after.holes.union(c.gone)
+	after.holes = after.holes.Union(c.gone)
 	err = guard(func() error {
 		return c.db.Update(func(tx *bolt.Tx) error { return w.complete(tx, c, &after) })
 	})
@@ -280,8 +280,8 @@ func (w *writer) forgottenGaps(f Forgotten) ([]item, error) {
 // complete brings the copy up to the journal as it is now, in one transaction:
 // the gaps, what went since the copy began, and all that is not events.
 func (w *writer) complete(tx *bolt.Tx, c *fileCopy, p *snapshot) error {
-	for _, h := range append(spans{{0, p.oldest - 1}}, p.holes...) {
-		if c.holes.has(h) {
+	for _, h := range append(spans{{From: 0, To: p.oldest - 1}}, p.holes...) {
+		if c.holes.HasInterval(h) {
 			continue
 		}
 		if err := removeSpan(tx, h); err != nil {
@@ -296,7 +296,7 @@ func (w *writer) complete(tx *bolt.Tx, c *fileCopy, p *snapshot) error {
 		return err
 	}
 	p.oldest = first.pos
-	p.holes = p.holes.below(p.oldest)
+	p.holes = p.holes.DropBelow(p.oldest)
 	p.state.Oldest = p.oldest
 	c.streams[w.j.stream] = true
 	err = w.j.db.View(func(old *bolt.Tx) error { return copyBuckets(old, tx, c.streams) })
@@ -312,7 +312,7 @@ func (w *writer) complete(tx *bolt.Tx, c *fileCopy, p *snapshot) error {
 // removeSpan removes the records of some positions.
 func removeSpan(tx *bolt.Tx, s span) error {
 	var keys [][8]byte
-	err := walk(tx, s.from, s.to, func(key, _ []byte) (bool, error) {
+	err := walk(tx, s.From, s.To, func(key, _ []byte) (bool, error) {
 		keys = append(keys, [8]byte(key))
 		return true, nil
 	})

@@ -4,78 +4,16 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	"pgregory.net/rapid"
 
 	"presence/gatewayd/internal/journal/boltfile"
 	"presence/gatewayd/internal/presence"
 )
-
-func TestSpansAreASet(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		var s spans
-		model := make(map[uint64]bool)
-		for range rapid.IntRange(0, 20).Draw(t, "adds") {
-			from := rapid.Uint64Range(1, 60).Draw(t, "from")
-			to := from + rapid.Uint64Range(0, 8).Draw(t, "more")
-			s = s.add(span{from, to})
-			for p := from; p <= to; p++ {
-				model[p] = true
-			}
-		}
-		a, b := rapid.Uint64Range(0, 70).Draw(t, "a"), rapid.Uint64Range(0, 70).Draw(t, "b")
-		want := uint64(0)
-		for p := a; p <= b; p++ {
-			if model[p] {
-				want++
-			}
-		}
-		if got := s.count(a, b); got != want {
-			t.Fatalf("%v: %d in %d..%d, want %d", s, got, a, b, want)
-		}
-		out := s.outside(a, b)
-		if n := out.count(a, b); n+want != max(b+1, a)-a {
-			t.Fatalf("%v: outside in %d..%d is %v", s, a, b, out)
-		}
-		for i := 1; i < len(s); i++ {
-			if s[i-1].to+1 >= s[i].from {
-				t.Fatalf("%v: overlap or touch", s)
-			}
-		}
-		for _, h := range s {
-			if !s.has(h) || s.has(span{h.from, h.to + 1}) {
-				t.Fatalf("%v: has is wrong about %v", s, h)
-			}
-		}
-		before := slices.Clone(s)
-		more := spans(nil).add(span{a, a + 3}).add(span{b, b + 3})
-		for _, h := range s.union(more) {
-			for p := h.from; p <= h.to; p++ {
-				if !model[p] && more.count(p, p) == 0 {
-					t.Fatalf("%v and %v: there is %d in the union", s, more, p)
-				}
-			}
-		}
-		if n := s.union(more).count(0, 100); n != uint64(len(model))+more.count(0, 100)-overlap(s, more) || !slices.Equal(s, before) {
-			t.Fatalf("%v and %v: the union has %d, and there is now %v", before, more, n, s)
-		}
-	})
-}
-
-// overlap counts what is in both.
-func overlap(a, b spans) (n uint64) {
-	for _, h := range a {
-		n += b.count(h.from, h.to)
-	}
-	return n
-}
 
 // TestPromise1NothingIsReadThatIsNotDurable: between the write of its meta page
 // and the sync, a commit shows in bbolt's map. Nobody may read it then.

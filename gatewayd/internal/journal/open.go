@@ -252,7 +252,7 @@ func (j *Journal) inherit(tx *bolt.Tx, left *inheritance) error {
 		if len(k) != 8 || len(v) != 8 {
 			return boltfile.Damagedf("a hole of %d and %d bytes", len(k), len(v))
 		}
-		j.holes = j.holes.add(span{binary.BigEndian.Uint64(k), binary.BigEndian.Uint64(v)})
+		j.holes = j.holes.Add(span{From: binary.BigEndian.Uint64(k), To: binary.BigEndian.Uint64(v)})
 		return nil
 	})
 }

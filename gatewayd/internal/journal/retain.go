@@ -14,18 +14,18 @@ const pruneStep = 256
 func (w *writer) remove(tx *bolt.Tx, c change, p *snapshot) (removed bool, err error) {
 	before := p.holes // its list is not changed
 	for _, s := range c.removes {
-		for pos := s.from; pos <= s.to; pos++ {
+		for pos := s.From; pos <= s.To; pos++ {
 			if err := del(tx, pos); err != nil {
 				return false, err
 			}
 		}
 	}
-	p.holes = p.holes.union(c.removes)
+	p.holes = p.holes.Union(c.removes)
 	pruned, err := w.prune(tx, c.prunes, p)
 	if err != nil {
 		return false, err
 	}
-	p.holes = p.holes.below(p.oldest)
+	p.holes = p.holes.DropBelow(p.oldest)
 	if err := putHoles(tx.Bucket([]byte(bucketHoles)), before, p.holes); err != nil {
 		return false, err
 	}

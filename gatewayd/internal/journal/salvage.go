@@ -302,12 +302,12 @@ func (s *salvaged) account(r io.ReaderAt, c codec, pieces []piece, from uint64) 
 		case e.Gap != nil:
 			for _, g := range e.Gap.Ranges {
 				if numbers, ok := numbersOf(g); ok {
-					named[g.Stream] = named[g.Stream].add(numbers)
+					named[g.Stream] = named[g.Stream].Add(numbers)
 				}
 			}
 		}
 	}
-	s.records = slices.DeleteFunc(pieces, func(p piece) bool { return named[p.stream].count(p.seq, p.seq) > 0 })
+	s.records = slices.DeleteFunc(pieces, func(p piece) bool { return named[p.stream].Count(span{From: p.seq, To: p.seq}) > 0 })
 	if len(s.records) == 0 {
 		s.endSure = false
 		return
@@ -320,7 +320,7 @@ func (s *salvaged) account(r io.ReaderAt, c codec, pieces []piece, from uint64) 
 		from = first.pos - first.seq + 1
 	}
 	if from > 0 && from < first.pos {
-		missing = missing.add(span{from, first.pos - 1})
+		missing = missing.Add(span{From: from, To: first.pos - 1})
 	}
 	s.name(missing, firsts, named)
 }
@@ -342,25 +342,25 @@ func (s *salvaged) name(missing spans, firsts map[presence.ID]uint64, named map[
 		return int(to - from + 1)
 	}
 	for _, m := range missing {
-		end := m.to
+		end := m.To
 		for _, id := range slices.Backward(streams) {
 			first := firsts[id]
 			if first > end {
 				continue
 			}
-			if end < m.from {
+			if end < m.From {
 				break
 			}
-			from := max(first, m.from)
-			for _, gone := range named[id].outside(from-first+1, end-first+1) {
-				s.missing = append(s.missing, presence.Range{Stream: id, From: gone.from, To: gone.to})
-				s.lost += undelivered(first+gone.from-1, first+gone.to-1)
+			from := max(first, m.From)
+			for _, gone := range named[id].Outside(span{From: from - first + 1, To: end - first + 1}) {
+				s.missing = append(s.missing, presence.Range{Stream: id, From: gone.From, To: gone.To})
+				s.lost += undelivered(first+gone.From-1, first+gone.To-1)
 			}
 			end = from - 1
 		}
-		if end >= m.from { // of streams of which nothing is left
-			s.lost += undelivered(m.from, end)
-			s.nameless += int(end - m.from + 1)
+		if end >= m.From { // of streams of which nothing is left
+			s.lost += undelivered(m.From, end)
+			s.nameless += int(end - m.From + 1)
 		}
 	}
 }
@@ -370,7 +370,7 @@ func (s *salvaged) holes() spans {
 	var h spans
 	for i, p := range s.records[1:] {
 		if before := s.records[i].pos; before+1 < p.pos {
-			h = append(h, span{before + 1, p.pos - 1})
+			h = append(h, span{From: before + 1, To: p.pos - 1})
 		}
 	}
 	return h

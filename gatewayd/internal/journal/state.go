@@ -1,14 +1,13 @@
 package journal
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"slices"
 
 	"go.etcd.io/bbolt"
 
+	"presence/gatewayd/internal/interval"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -89,8 +88,12 @@ func smallChecksum(key, payload []byte) uint32 {
 	return crc32.Update(crc32.Update(0, table, key), table, payload)
 }
 
-// span is a run of positions, both ends included.
-type span struct{ from, to uint64 }
+// span is a run of positions or of numbers, both ends included.
+type span = interval.Interval[uint64]
+
+// spans are positions where no record is, or numbers of a stream. There are few:
+// salvage and a full disk make them.
+type spans = interval.Set[uint64]
 
 // noEnd is above all positions and numbers.
 const noEnd = 1 << 62
@@ -98,106 +101,24 @@ const noEnd = 1 << 62
 // numbersOf are the numbers that a range names, false where it makes no sense.
 func numbersOf(r presence.Range) (span, bool) {
 	if r.Open() {
-		return span{r.From, noEnd}, r.From > 0 && r.From < noEnd
+		return span{From: r.From, To: noEnd}, r.From > 0 && r.From < noEnd
 	}
-	return span{r.From, r.To}, r.From <= r.To && r.To < noEnd
-}
-
-// spans are positions where no record is: in order, neither overlapping nor
-// touching. There are few: salvage and a full disk make them.
-type spans []span
-
-// add puts the positions in. As with append, s must not be used any more.
-func (s spans) add(n span) spans {
-	// The first that ends at or after the place where n could touch it.
-	i, _ := slices.BinarySearchFunc(s, n.from, func(h span, from uint64) int {
-		if h.to+1 < from {
-			return -1
-		}
-		return 1
-	})
-	j := i
-	for j < len(s) && s[j].from <= n.to+1 {
-		n.from = min(n.from, s[j].from)
-		n.to = max(n.to, s[j].to)
-		j++
-	}
-	return slices.Replace(s, i, j, n)
-}
-
-// union is s and o in a list of its own.
-func (s spans) union(o spans) spans {
-	if len(o) == 0 {
-		return s
-	}
-	all := slices.Concat(s, o)
-	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.from, b.from) })
-	union := make(spans, 0, len(all))
-	for _, h := range all {
-		union = union.add(h)
-	}
-	return union
-}
-
-// count tells how many of the positions from..to are in.
-func (s spans) count(from, to uint64) uint64 {
-	var n uint64
-	for _, h := range s {
-		if a, b := max(h.from, from), min(h.to, to); a <= b {
-			n += b - a + 1
-		}
-	}
-	return n
-}
-
-// outside are the runs of from..to that are not in.
-func (s spans) outside(from, to uint64) spans {
-	var out spans
-	for _, h := range s {
-		if h.to < from {
-			continue
-		}
-		if h.from > to {
-			break
-		}
-		if h.from > from {
-			out = append(out, span{from, h.from - 1})
-		}
-		from = h.to + 1
-	}
-	if from <= to {
-		out = append(out, span{from, to})
-	}
-	return out
-}
-
-// has tells whether exactly this run is one of them.
-func (s spans) has(h span) bool {
-	i, found := slices.BinarySearchFunc(s, h.from, func(h span, from uint64) int { return cmp.Compare(h.from, from) })
-	return found && s[i] == h
-}
-
-// below drops everything under pos.
-func (s spans) below(pos uint64) spans {
-	for len(s) > 0 && s[0].to < pos {
-		s = s[1:]
-	}
-	return s
+	return span{From: r.From, To: r.To}, r.From <= r.To && r.To < noEnd
 }
 
 // putHoles makes the bucket hold exactly these.
 func putHoles(b *bbolt.Bucket, old, holes spans) error {
 	for _, h := range old {
-		if !holes.has(h) {
-			key := posKey(h.from)
+		if !holes.HasInterval(h) {
+			key := posKey(h.From)
 			if err := b.Delete(key[:]); err != nil {
 				return err
 			}
 		}
 	}
 	for _, h := range holes {
-		if !old.has(h) {
-			key, value := posKey(h.from), posKey(h.to)
+		if !old.HasInterval(h) {
+			key, value := posKey(h.From), posKey(h.To)
 			if err := b.Put(key[:], value[:]); err != nil {
 				return err
 			}

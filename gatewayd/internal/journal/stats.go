@@ -38,8 +38,8 @@ type Stats struct {
 func (j *Journal) Stats() Stats {
 	j.mu.Lock()
 	s := Stats{
-		Pending: int64(j.end - j.cursor - j.holes.count(j.cursor+1, j.end)),
-		Events:  int64(j.end + 1 - j.oldest - j.holes.count(j.oldest, j.end)),
+		Pending: int64(j.end - j.cursor - j.holes.Count(span{From: j.cursor + 1, To: j.end})),
+		Events:  int64(j.end + 1 - j.oldest - j.holes.Count(span{From: j.oldest, To: j.end})),
 		Waiting: len(j.queue.patient), Full: j.queue.full, Refusing: j.queue.refusing,
 		Commits: int64(j.commits.n),
 		Boots:   j.state.Boots, UncleanBoots: j.state.UncleanBoots,

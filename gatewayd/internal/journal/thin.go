@@ -268,7 +268,7 @@ func (w *writer) removal(victims []victim) (change, error) {
 	kinds := make(map[string]int)
 	for _, v := range victims {
 		ranges = addRange(ranges, v.Stream, v.Seq)
-		gone = gone.add(span{v.Pos, v.Pos})
+		gone = gone.Add(span{From: v.Pos, To: v.Pos})
 		kinds[v.Kind.String()]++
 	}
 	it, err := w.j.codec.encode(presence.Draft{

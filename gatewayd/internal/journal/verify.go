@@ -203,7 +203,7 @@ func (a *audit) record(c codec, key, value []byte) {
 		}
 		for _, g := range e.Gap.Ranges {
 			if numbers, ok := numbersOf(g); ok {
-				a.named[g.Stream] = a.named[g.Stream].add(numbers)
+				a.named[g.Stream] = a.named[g.Stream].Add(numbers)
 			}
 		}
 	}
@@ -227,7 +227,7 @@ func (a *audit) record(c codec, key, value []byte) {
 // finish holds what is missing against what is accounted for.
 func (a *audit) finish() Report {
 	for _, m := range a.missing {
-		if n := m.To - m.From + 1 - a.named[m.Stream].count(m.From, m.To); n > 0 {
+		if n := m.To - m.From + 1 - a.named[m.Stream].Count(span{From: m.From, To: m.To}); n > 0 {
 			a.report.damage("stream %s: of seq %d to %d, %d are missing without a gap that names them", m.Stream, m.From, m.To, n)
 		}
 	}
