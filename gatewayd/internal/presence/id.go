@@ -20,7 +20,7 @@ func ParseID(s string) (ID, error) {
 	return id, nil
 }
 
-// IsZero tells an ID that was never set.
+// IsZero reports whether the ID was never set.
 func (id ID) IsZero() bool { return id == ID{} }
 
 // String is the usual form, 8-4-4-4-12 lower-case hex digits.

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// PlainJSON says what is wrong with a JSON document in words for whoever wrote it,
-// without the names of Go's types.
+// PlainJSON puts an error of encoding/json into words for the person who wrote the
+// document, without the names of Go's types.
 func PlainJSON(err error) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
@@ -34,7 +34,7 @@ func PlainJSON(err error) error {
 	return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 }
 
-// wanted is what JSON has for a type.
+// wanted is what a JSON document must have where Go expects a type.
 func wanted(t reflect.Type) string {
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 		return "text in quotes"

@@ -121,7 +121,7 @@ type JournalHealth struct {
 	FreeBytes       int64   `json:"free_bytes"`        // of events that still fit, by max_mb and on disk; 0 while taps are refused
 }
 
-// MQTTHealth says how the line to the city fares.
+// MQTTHealth says how the connection to the city fares.
 type MQTTHealth struct {
 	Connected       bool   `json:"connected"`
 	Reconnects      int64  `json:"reconnects"`

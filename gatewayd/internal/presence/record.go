@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// ClockState is what the system's clock was worth at a reading.
+// ClockState is whether the system's clock could be believed at a reading.
 type ClockState uint8
 
 // The states of a clock. The numbers are on disk and never change their
@@ -16,7 +16,7 @@ const (
 	ClockTrusted  ClockState = 2 // the configuration says that it is right
 )
 
-// Reading is one look at all the clocks at the same instant. It is kept raw, so
+// Reading is the state of all clocks at one instant. It is recorded as it was read, so
 // that the time of an event can be computed better when more is known.
 //
 // The cbor numbers of this and the following types are their form on disk
@@ -29,22 +29,22 @@ type Reading struct {
 	Boottime time.Duration `cbor:"2,keyasint"`
 	// Wall is CLOCK_REALTIME in nanoseconds since 1970, right or wrong.
 	Wall int64 `cbor:"3,keyasint"`
-	// State tells what Wall is worth.
+	// State is whether Wall can be believed.
 	State ClockState `cbor:"4,keyasint,omitempty"`
 	// MaxError bounds the error of Wall while State is ClockSynced (adjtimex
 	// maxerror).
 	MaxError time.Duration `cbor:"5,keyasint,omitempty"`
 }
 
-// Known reports whether the wall clock of this reading may be believed.
+// Known reports whether the wall clock of this reading can be believed.
 func (r Reading) Known() bool { return r.State != ClockUnsynced }
 
 // WallTime is the wall clock as a time, right or wrong.
 func (r Reading) WallTime() time.Time { return time.Unix(0, r.Wall) }
 
-// Since tells how much time lies between an earlier reading and this one. It
-// is exact within one boot; between two boots it rests on two wall clocks and
-// is unknown (false) unless both may be believed.
+// Since is how much time lies between an earlier reading and this one. Within one boot
+// it is exact. Between two boots it depends on both wall clocks, and is unknown (false)
+// unless both can be believed.
 func (r Reading) Since(earlier Reading) (time.Duration, bool) {
 	if r.Boot == earlier.Boot {
 		return r.Boottime - earlier.Boottime, true
@@ -85,8 +85,8 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Draft is what a room wants recorded: everything but its place in a stream.
-// Exactly the body that Kind names is set.
+// Draft is an event to be recorded: everything but its place in a stream. Of the bodies,
+// exactly the one of its Kind is set.
 type Draft struct {
 	Kind      Kind    `cbor:"3,keyasint"`
 	At        Reading `cbor:"4,keyasint"`
@@ -99,15 +99,15 @@ type Draft struct {
 	Person *Person `cbor:"14,keyasint,omitempty"`
 }
 
-// Record is a draft that has its place: durable and immutable.
+// Record is a draft with its place in a stream: durable and immutable.
 type Record struct {
 	Stream ID
 	Seq    uint64 // from 1, without holes
 	Draft
 }
 
-// Entry is a record and where it lies in the journal. Positions rise over all
-// streams; the first is 1.
+// Entry is a record with its position in the journal. Positions are counted over all
+// streams, from 1.
 type Entry struct {
 	Pos uint64
 	Record

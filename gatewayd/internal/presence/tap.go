@@ -5,7 +5,7 @@ import "time"
 // Outcome is the answer of the lamp to one tap.
 type Outcome string
 
-// What a person at the door is told.
+// The outcomes, which the lamp shows.
 const (
 	Accepted Outcome = "accepted" // durable on disk
 	Repeat   Outcome = "repeat"   // already recorded within the repeat window

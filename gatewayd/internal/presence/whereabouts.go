@@ -2,27 +2,27 @@ package presence
 
 import "time"
 
-// Whereabouts is where a tag is, as far as its live fixes tell.
+// Whereabouts is where a tag is, according to its live fixes.
 type Whereabouts struct {
-	// Zone is settled: one fix alone does not change it. It is ZoneOutside only
-	// as long as the newest fix is sure of that; ZoneNone without a fence.
+	// Zone is the settled zone: a single fix does not change it. It is ZoneOutside only
+	// while the newest fix is certainly outside, and ZoneNone without a fence.
 	Zone Zone
-	// For is for how long the tag has been in Zone, from the first fix that
-	// said so, without one that said otherwise and without a silence. For less
-	// Age is how long the fixes themselves span.
+	// For is how long the tag has been in Zone: since the first fix there, if no fix
+	// elsewhere and no silence came after it. For less Age is the time between the
+	// first and the last of those fixes.
 	For time.Duration
-	// Age is that of the newest live fix.
+	// Age is how long ago the newest live fix was.
 	Age time.Duration
-	// Silent is true where the tag was not heard for twice as long as it usually
-	// takes. What else is told is of the past then.
+	// Silent is true if the tag was not heard for twice its usual interval. Then
+	// everything else is about the past.
 	Silent bool
-	// Conflict is true where the tag was heard at two places that nobody can be at
-	// in turn: somebody else sends with its id. The zone is uncertain then.
+	// Conflict is true if the tag was heard in turn at two places between which nobody
+	// can move so fast: another sender uses its id. The zone is uncertain then.
 	Conflict bool
-	// Restless is true where the tag went to and fro between two places lately, as
-	// nobody goes to work: its being outside is not to be held against anybody.
+	// Restless is true if the tag lately moved back and forth between two places as
+	// nobody does on the way to work: that it is outside is then no evidence.
 	Restless bool
-	// Distance from the middle of the office in metres, nil where it is not
-	// known or must not be told. It is as coarse as the coordinates are.
+	// Distance is from the middle of the office in metres, nil if it is not known or
+	// must not be kept. It is as coarse as the coordinates are.
 	Distance *float64
 }

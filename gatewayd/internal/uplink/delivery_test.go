@@ -161,14 +161,15 @@ func TestNewEventsDoNotWaitForAResync(t *testing.T) {
 func TestNameThatStopsResolving(t *testing.T) {
 	b := brokertest.Start(t)
 	j := newMemory(10)
-	u := uplink.New(options(b.Address(), j))
 	var lost atomic.Bool
-	u.DialBy(func(ctx context.Context) (net.Conn, error) {
+	o := options(b.Address(), j)
+	o.Dial = func(ctx context.Context) (net.Conn, error) {
 		if lost.Load() {
 			return nil, &net.DNSError{Err: "no such host", Name: "mqtt.example.go.id", IsNotFound: true}
 		}
 		return new(net.Dialer).DialContext(ctx, "tcp", b.Address())
-	})
+	}
+	u := uplink.New(o)
 	run(t, u)
 	await(t, "a good beginning", func() bool { return j.Cursor() == 10 })
 	lost.Store(true)
@@ -190,15 +191,16 @@ func TestStatusIsOnlineAfterEveryLostLine(t *testing.T) {
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "status")
 	first, second := newBadLine(t, b.Address()), newBadLine(t, b.Address())
-	u := uplink.New(impatient(options("", newMemory(0))))
 	var dials atomic.Int64
-	u.DialBy(func(ctx context.Context) (net.Conn, error) {
+	o := impatient(options("", newMemory(0)))
+	o.Dial = func(ctx context.Context) (net.Conn, error) {
 		line := first
 		if dials.Add(1) > 1 {
 			line = second
 		}
 		return new(net.Dialer).DialContext(ctx, "tcp", line.proxy.Listen)
-	})
+	}
+	u := uplink.New(o)
 	run(t, u)
 	city.Await("birth", func(m []brokertest.Message) bool { return last(m, "status", `"online"`) })
 	// The city can see the birth before its PUBACK is here; a line that breaks

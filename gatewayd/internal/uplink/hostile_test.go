@@ -61,8 +61,8 @@ func FuzzBroker(f *testing.F) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		ended := make(chan error, 1)
+		o.Dial = func(context.Context) (net.Conn, error) { return near, nil }
 		u := uplink.New(o)
-		u.DialBy(func(context.Context) (net.Conn, error) { return near, nil })
 		go func() { ended <- u.Run(ctx) }()
 		<-done
 		cancel()

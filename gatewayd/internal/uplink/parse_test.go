@@ -42,7 +42,7 @@ func FuzzStatus(f *testing.F) {
 	})
 }
 
-// TestResyncNamesWhatIsMissing: whoever forgot an argument is told which.
+// TestResyncNamesWhatIsMissing: the error names the argument that was forgotten.
 func TestResyncNamesWhatIsMissing(t *testing.T) {
 	const stream = `"stream":"019ab2c3-0000-7000-8000-000000000001"`
 	for args, want := range map[string]string{

@@ -42,8 +42,8 @@ func TestWhatIsClearedOrOverwrittenComesBack(t *testing.T) {
 	})
 }
 
-// TestHealthIsNotSaidTwice: it is made anew as often as the rest is said again.
-func TestHealthIsNotSaidTwice(t *testing.T) {
+// TestHealthIsNotPublishedTwice: a new document comes as often as the others are restated.
+func TestHealthIsNotPublishedTwice(t *testing.T) {
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "#")
 	o := options(b.Address(), newMemory(0))
@@ -54,7 +54,7 @@ func TestHealthIsNotSaidTwice(t *testing.T) {
 	run(t, u)
 	got := city.Await("info ten times", func(m []brokertest.Message) bool { return countOn(m, "info") >= 10 })
 	if n := countOn(got, "health"); n != 1 {
-		t.Errorf("health was said %d times", n)
+		t.Errorf("health was published %d times", n)
 	}
 }
 

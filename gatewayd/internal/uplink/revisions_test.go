@@ -27,7 +27,7 @@ func (w *wire) Publish(_ string, _ byte, _ bool, payload any) mqtt.Token {
 	return &mqtt.DummyToken{}
 }
 
-// told is what a city keeps of an event under one rev.
+// publishedEvent is what a city keeps of an event under one rev.
 type publishedEvent struct {
 	Seq     uint64
 	Rev     int
@@ -38,8 +38,8 @@ type publishedEvent struct {
 	Error   *float64 `json:"time_error_ms"`
 }
 
-// timesModel drives what sends events with crashes, lost lines and clocks that
-// learn, and holds against it what a city gets.
+// timesModel runs the part of the uplink that sends events, with crashes, lost
+// connections and clocks that learn, and checks what a city gets.
 type timesModel struct {
 	t       *rapid.T
 	journal *notebook
@@ -130,7 +130,7 @@ func newTimesModel(t *rapid.T) *timesModel {
 	return m
 }
 
-// guarded ends the process where a note says so.
+// guarded runs something, and starts a new process where the journal crashes.
 func (m *timesModel) guarded(work func()) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -224,7 +224,7 @@ func (m *timesModel) arrive(n int) {
 	}
 }
 
-// keep is a city, or somebody with an export, that reads what it is told.
+// keep is a city, or somebody with an export, that keeps what was published.
 func (m *timesModel) keep(e publishedEvent) {
 	text := e.Quality
 	if e.Time != nil {
@@ -298,7 +298,8 @@ func (m *timesModel) check() {
 	}
 }
 
-// worthMore is a gain that must be told: what is, and the rounding of the wire.
+// worthMore is by how much an error bound must shrink for a correction to be due: as
+// presence has it, and the rounding to milliseconds in events.
 const worthMore = 252 * time.Millisecond
 
 func parsePublished(t *rapid.T, text string) presence.Timing {

@@ -112,7 +112,7 @@ func TestTwoGatewaysUnderOneIDTakeTheirTime(t *testing.T) {
 	}
 }
 
-// pauseLog tells how long the uplink waits between two connections.
+// pauseLog passes on how long the uplink waits between two connections.
 type pauseLog struct {
 	slog.Handler
 	pauses chan<- time.Duration

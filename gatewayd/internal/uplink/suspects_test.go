@@ -150,8 +150,8 @@ func TestEventOverWhichTheBrokerHangsUpIsHeld(t *testing.T) {
 	})
 }
 
-// TestAnswerThatIsTooLargeForTheBroker becomes a short one that says so.
-func TestAnswerThatIsTooLargeForTheBroker(t *testing.T) {
+// TestReplyThatIsTooLargeForTheBroker becomes a short one with the reason.
+func TestReplyThatIsTooLargeForTheBroker(t *testing.T) {
 	b := small(t)
 	city := b.Subscribe(prefix + "reply/+")
 	o := options(b.Address(), newMemory(1))

@@ -1,5 +1,6 @@
-// Package presencetest makes events with nothing left out, for tests of what is
-// told of an event: whoever adds a field learns from them where it is missing.
+// Package presencetest makes events with all fields set, for tests of what is printed or
+// described of events: it exists so that such a test fails where somebody adds a field
+// and forgets it there.
 package presencetest
 
 import (
