@@ -71,17 +71,21 @@ func TestStackOfATaskIsBounded(t *testing.T) {
 	defer all.Wait()
 	text := hung(t, func(hang <-chan struct{}) {
 		// Each waits at another depth, so that no two stacks are equal.
+		var there sync.WaitGroup
+		there.Add(40)
 		var deep func(n int)
 		deep = func(n int) {
 			if n > 0 {
 				deep(n - 1)
 				return
 			}
+			there.Done()
 			standsHere(hang)
 		}
 		for n := range 40 {
 			all.Go(func() { deep(n) })
 		}
+		there.Wait()
 	})
 	_, stack, _ := strings.Cut(text, `stack="`)
 	if len(stack) > 2200 || !strings.Contains(stack, `..."`) {
