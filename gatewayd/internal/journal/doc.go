@@ -24,6 +24,8 @@
 //	streams  stream id -> where it starts, and whether it ended on purpose
 //	holes    position -> position: records that were lost, both ends included
 //	meta     cursor and counters
+//	notes    name -> what other rooms keep here
+//	said     position -> the latest revision of that event's time
 //
 // Beside it lies journal.mark (see mark.go).
 //
@@ -44,7 +46,7 @@
 //
 // Delivered events go first, however young. Then waiting tag events are thinned,
 // oldest first: window by window, the newest event of each tag stays. For a tap
-// all that is left of them goes, and then what was said of persons (evict). Each
+// all that is left of them goes, and then presence events (evict). Each
 // commit that removes some also appends the gap that names them. Taps stay: when
 // nothing else is left, the next tap is refused.
 //
@@ -94,10 +96,48 @@
 //
 // # When the file is damaged
 //
-// bbolt trusts its file, so the file is first read without it (image.go,
-// check.go). One that is not sound is put aside under a dated name. Every record
+// bbolt trusts its file, so the file is first read without it (survey.go, package
+// boltfile). One that is not sound is put aside under a dated name. Every record
 // whose checksum holds moves to a new file (salvage.go, damage.go), with its
 // stream and number, and gaps name what is missing. Damage that shows only while
 // the journal is in use makes it fail; a mark beside the file then sees to it that
 // the next start looks through all of it.
+//
+// # Where to find it
+//
+// The way of a record, from Append to the day on which it goes:
+//
+//	record.go     a draft becomes an item, and an item a record with a checksum
+//	queue.go      items wait for the writer: urgent ones and patient ones
+//	writer.go     the one goroutine that writes: what is next, and who is answered what
+//	room.go       whether there is room, and how to make some
+//	thin.go       which waiting events go for want of room, and the gap that names them
+//	lost.go       the count of what never found room
+//	commit.go     one transaction, with what rides along and what has to wait
+//	records.go    records go into the tail, or into the tree of events
+//	state.go      the other buckets: cursor, counters, streams, holes
+//	notes.go      what rooms keep beside the events
+//	revisions.go  the times of events as they were last published
+//	read.go       the uplink reads it (Next), the others too (Range, Scan, Tail)
+//	find.go       which position a stream's number has
+//	delivery.go   how far it was sent, and acknowledged (Ack)
+//	retain.go     delivered events go when they are old or in the way
+//	age.go        how old they surely are
+//	forget.go     a person's records go for good
+//
+// The way of a file, from Open to its replacement:
+//
+//	open.go       opened, looked through, and handed to bbolt; closed
+//	file.go       locked, created and put in place; which errors say what of it
+//	mark.go       the mark beside it
+//	alive.go      when the process before was last alive
+//	survey.go     looked through without bbolt (boltfile/: the pages)
+//	errors.go     fails, and why
+//	refuse.go     there is none
+//	damage.go     put aside, and a new one in its place
+//	salvage.go    every record that can be found in a damaged one
+//	progress.go   how far that is
+//
+// Beside both: stats.go for health, verify.go and revisions_offline.go for commands
+// that read the journal without a daemon.
 package journal

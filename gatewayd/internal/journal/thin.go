@@ -178,7 +178,7 @@ func (j *Journal) setYielded() {
 	j.yielded = &now
 }
 
-// Yielded is how long ago, at least, tags or what was said of persons went for
+// Yielded is how long ago, at least, waiting tag or presence events went for
 // want of room before they were delivered, by this process or one before it;
 // false where that never happened.
 func (j *Journal) Yielded() (ago time.Duration, ever bool) {
