@@ -62,7 +62,7 @@ func brokerPhrase(wrong string) phrase {
 
 // indonesian is the Indonesian form of a format, with the same verbs in the same
 // order; the format itself where it holds no words, or none is known.
-func indonesian(format string) string {
+func indonesian(format string) string { //nolint:funlen // a table of texts
 	switch format {
 	// The file as a whole.
 	case "cannot be read: %v":

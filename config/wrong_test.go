@@ -14,7 +14,7 @@ type wrong struct {
 	want           []string // each "line key: a part of the text", in order
 }
 
-func wrongFiles() []wrong {
+func wrongFiles() []wrong { //nolint:funlen // a table of cases
 	at14 := func(broker string) (old, new string) {
 		return `"tcp://localhost"`, fmt.Sprintf("%q", broker)
 	}

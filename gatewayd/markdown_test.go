@@ -27,7 +27,7 @@ func guides() []string {
 
 // blocks are the blocks of code in a document, by what stands behind their first fence.
 func blocks(text string) (kinds, bodies []string) {
-	for _, m := range regexp.MustCompile("(?ms)^```([a-z ]*)\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile("(?m)^```([a-z ]*)\n((?:.*\n)*?)```$").FindAllStringSubmatch(text, -1) {
 		kinds, bodies = append(kinds, m[1]), append(bodies, m[2])
 	}
 	return kinds, bodies

@@ -75,7 +75,7 @@ func TestStickIsFound(t *testing.T) {
 	}
 	usb := func(says string, args ...string) {
 		t.Helper()
-		env := append(secrets, "CITY_FINGERPRINT="+d.paper, "PATH="+bin+":"+os.Getenv("PATH"))
+		env := append(slices.Clone(secrets), "CITY_FINGERPRINT="+d.paper, "PATH="+bin+":"+os.Getenv("PATH"))
 		text, refuse := strings.CutPrefix(says, "!")
 		out, ok := run(t, env, "./provision.sh", append([]string{"--root", d.Dir, "usb"}, args...)...)
 		if ok == refuse || !strings.Contains(out, text) {

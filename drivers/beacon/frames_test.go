@@ -12,7 +12,7 @@ import (
 	"presence/drivers/beacon/beacontest"
 )
 
-func TestGoodFrames(t *testing.T) {
+func TestGoodFrames(t *testing.T) { //nolint:funlen // a table of cases
 	const (
 		canadaLat = 49 + 54.1450/60
 		canadaLon = -(119 + 23.6043/60)
@@ -152,7 +152,7 @@ func expectBad(t *testing.T, protocol, in string, want ...beacon.Reason) {
 	}
 }
 
-func TestBadFrames(t *testing.T) {
+func TestBadFrames(t *testing.T) { //nolint:funlen // a table of cases
 	long := func(change ...string) string {
 		return sum(strings.NewReplacer(change...).Replace("PKNDS,114400,A,4954.1450,N,11923.6043,W,001.4,356.8,130223,19.20,W00,U00002,207,00,"))
 	}

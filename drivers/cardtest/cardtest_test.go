@@ -94,7 +94,7 @@ func TestCRCAVectors(t *testing.T) {
 
 // TestConversations holds a card against ISO/IEC 14443-3: each line is a frame
 // and what the card must answer.
-func TestConversations(t *testing.T) {
+func TestConversations(t *testing.T) { //nolint:funlen // a table of cases
 	const single, national = "C5CC358A", "0582C7204CA100"
 	for _, tt := range []struct {
 		name, uid  string

@@ -23,7 +23,7 @@ import (
 
 // TestEachBrokenThingIsNamedAndNothingElse breaks one thing of a sound office at
 // a time.
-func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) {
+func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) { //nolint:funlen // a table of cases
 	for name, tc := range map[string]struct {
 		breaks func(*office)
 		level  doctor.Level

@@ -203,7 +203,8 @@ func (j *Journal) begin() (*writer, error) {
 		// says so.
 		j.opt.Log.Warn("there is no room in the journal", "error", err)
 	}
-	return w, w.commit(change{items: items, starts: true, prunes: pruneStep})
+	err := w.commit(change{items: items, starts: true, prunes: pruneStep})
+	return w, err
 }
 
 // inheritance is what earlier processes left for this one to put into events.

@@ -16,7 +16,7 @@ const (
 type zones = map[string]presence.Zone
 
 // One day of Ana's, told by what her badge and her tag do.
-func TestStatesOfADay(t *testing.T) {
+func TestStatesOfADay(t *testing.T) { //nolint:funlen // a table of cases
 	for _, tc := range []struct {
 		name string
 		day  func(*scene)

@@ -9,7 +9,7 @@ import (
 )
 
 // A restart knows what the journal tells, and no more.
-func TestWhereOutlivesARestart(t *testing.T) {
+func TestWhereOutlivesARestart(t *testing.T) { //nolint:funlen // a table of cases
 	for _, tc := range []struct {
 		name    string
 		opt     tags.Options
