@@ -19,8 +19,8 @@ type sentences struct {
 	decode func(body []byte, delta byte) (Fix, Reason)
 }
 
-func newSentences(r io.Reader, reject func(Reason), judge func([]byte, byte) (Fix, Reason), openings ...string) *sentences {
-	return &sentences{in: newStream(r, reject, openings...), decode: judge}
+func newSentences(r io.Reader, reject func(Reason), decode func([]byte, byte) (Fix, Reason), openings ...string) *sentences {
+	return &sentences{in: newStream(r, reject, openings...), decode: decode}
 }
 
 // Next is Decoder's.

@@ -69,7 +69,7 @@ func TestAllowsGoesByTheFirstClassThatFits(t *testing.T) {
 		want bool
 	}{
 		{pi.File{UID: 5, Mode: 0o600}, a, true},
-		{pi.File{UID: 5, GID: 7, Mode: 0o066}, a, false}, // the owner is judged as the owner
+		{pi.File{UID: 5, GID: 7, Mode: 0o066}, a, false}, // the owner has the rights of the owner only
 		{pi.File{UID: 1, GID: 8, Mode: 0o660}, a, true},
 		{pi.File{UID: 1, GID: 8, Mode: 0o606}, a, false},
 		{pi.File{UID: 1, GID: 9, Mode: 0o660}, a, false},

@@ -226,7 +226,7 @@ func (e *exam) broker(ctx context.Context) {
 }
 
 // brokerCertificate says if the broker's certificate ends soon: every gateway loses
-// its line then. Dates cannot be judged without the time.
+// its line then. Dates tell nothing without the time.
 func (e *exam) brokerCertificate(cert *x509.Certificate) {
 	now := e.Now()
 	if cert == nil || !now.Known() {

@@ -179,7 +179,7 @@ func TestAlwaysHoldsNothing(t *testing.T) {
 	if got := y.hear(t, "roof", at(0, tuesday.Add(1000*time.Hour))); got != "duplicate" {
 		t.Error(got)
 	}
-	// A claim that could not be judged must not make later ones look old.
+	// A claimed time that could not be checked must not make later ones look old.
 	y.state = presence.ClockSynced
 	y.time = y.time.Add(time.Hour)
 	if got := y.hear(t, "yard", at(0, y.time)); got != "recorded" || y.last().Fix != presence.FixLive {
