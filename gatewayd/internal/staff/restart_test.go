@@ -35,7 +35,7 @@ func TestRestart(t *testing.T) {
 	d.expect(budi, "mon 08:01 badge_only", "tue 07:35 off_site")
 }
 
-// The roster decides whose tag is whose, and may change at any time.
+// The roster decides which tag is whose, and may change at any time.
 func TestRosterChanges(t *testing.T) {
 	d := newScene(t, "mon 08:00")
 	change := func(roster map[string]string) {
