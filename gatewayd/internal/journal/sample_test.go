@@ -88,83 +88,8 @@ func (s sample) survives(t testing.TB, o journal.Options, file []byte) (*journal
 		t.Fatalf("no running journal: %v", err)
 	}
 	defer j.Close()
-	got := all(t, j, 0)
-	type id struct {
-		stream presence.ID
-		seq    uint64
-	}
-	there, named := make(map[id]presence.Entry), make(map[id]bool)
-	ends := make(map[presence.ID]uint64) // from this number on to the stream's end
-	var last uint64
-	gaps := 0
-	for _, e := range got {
-		if e.Pos <= last {
-			t.Fatalf("position %d after %d", e.Pos, last)
-		}
-		last = e.Pos
-		if _, twice := there[id{e.Stream, e.Seq}]; twice {
-			t.Fatalf("seq %d is there twice", e.Seq)
-		}
-		there[id{e.Stream, e.Seq}] = e
-		if e.Gap == nil {
-			continue
-		}
-		gaps++
-		for _, r := range e.Gap.Ranges {
-			if r.Open() {
-				ends[r.Stream] = r.From
-			}
-			for seq := r.From; seq <= r.To; seq++ {
-				named[id{r.Stream, seq}] = true
-			}
-		}
-	}
-	for k := range there {
-		if from, ok := ends[k.stream]; ok && k.seq >= from {
-			t.Errorf("seq %d is there, and named as missing", k.seq)
-		}
-	}
+	missing := s.holds(t, j, file)
 	d := j.Damage()
-	missing := 0
-	for _, want := range s.events {
-		k := id{want.Stream, want.Seq}
-		e, ok := there[k]
-		if ok {
-			if !reflect.DeepEqual(want, e) {
-				t.Fatalf("an event has changed:\n%s", cmp.Diff(want, e))
-			}
-			delete(there, k)
-			continue
-		}
-		missing++
-		// It may be missing only if no whole record of it was left.
-		if at := bytes.Index(file, recordOf(want)); at >= 0 && !torn(s, file, at) {
-			t.Errorf("event %d was whole at %d and was not salvaged", want.Pos, at)
-		}
-		if from, ok := ends[k.stream]; ok && k.seq >= from {
-			continue
-		}
-		// Without the mark and without any record there is nothing to tell by.
-		if d != nil && d.EndUnknown && !named[k] && want.Pos > s.cursor && k.stream == s.events[len(s.events)-1].Stream && s.mark != nil {
-			t.Errorf("event %d (seq %d) of the last stream is missing and no gap names it", want.Pos, want.Seq)
-		}
-		if !named[k] && (d == nil || !d.EndUnknown) {
-			t.Errorf("event %d (seq %d) is missing and no gap names it", want.Pos, want.Seq)
-		}
-	}
-	for k, e := range there {
-		if k.stream != j.Stream() {
-			t.Errorf("an event that never was: %+v", e)
-		}
-	}
-	for k := range named {
-		if _, ok := there[k]; ok {
-			t.Errorf("seq %d is there and named as missing", k.seq)
-		}
-	}
-	if (d != nil) != (gaps > 0) {
-		t.Errorf("damage %+v and %d gaps", d, gaps)
-	}
 	// It goes on, and is sound from now on.
 	e := appended(t, j, badge(newClock(), 1))
 	j.Ack(e.Pos)
@@ -179,6 +104,117 @@ func (s sample) survives(t testing.TB, o journal.Options, file []byte) (*journal
 	}
 	closed(t, again)
 	return d, missing
+}
+
+// number is a stream's number.
+type number struct {
+	stream presence.ID
+	seq    uint64
+}
+
+// findings are what is in a journal, and what its gaps name.
+type findings struct {
+	there map[number]presence.Entry
+	named map[number]bool
+	ends  map[presence.ID]uint64 // from this number on to the stream's end
+	gaps  int
+}
+
+func findingsIn(t testing.TB, j *journal.Journal) findings {
+	t.Helper()
+	f := findings{there: make(map[number]presence.Entry), named: make(map[number]bool), ends: make(map[presence.ID]uint64)}
+	var last uint64
+	for _, e := range all(t, j, 0) {
+		if e.Pos <= last {
+			t.Fatalf("position %d after %d", e.Pos, last)
+		}
+		last = e.Pos
+		n := number{e.Stream, e.Seq}
+		if _, twice := f.there[n]; twice {
+			t.Fatalf("seq %d is there twice", e.Seq)
+		}
+		f.there[n] = e
+		if e.Gap != nil {
+			f.gaps++
+			f.name(e.Gap.Ranges)
+		}
+	}
+	return f
+}
+
+func (f findings) name(ranges []presence.Range) {
+	for _, r := range ranges {
+		if r.Open() {
+			f.ends[r.Stream] = r.From
+		}
+		for seq := r.From; seq <= r.To; seq++ {
+			f.named[number{r.Stream, seq}] = true
+		}
+	}
+}
+
+// atEnd tells whether a number is behind a stream's end as the gaps name it.
+func (f findings) atEnd(n number) bool {
+	from, ok := f.ends[n.stream]
+	return ok && n.seq >= from
+}
+
+// holds checks the journal that was made of a damaged sample: what is there is as it
+// was, what is not there is named, and nothing is there that never was. It tells how
+// many events are missing.
+func (s sample) holds(t testing.TB, j *journal.Journal, file []byte) (missing int) {
+	t.Helper()
+	f, d := findingsIn(t, j), j.Damage()
+	for n := range f.there {
+		if f.atEnd(n) {
+			t.Errorf("seq %d is there, and named as missing", n.seq)
+		}
+		if f.named[n] {
+			t.Errorf("seq %d is there and named as missing", n.seq)
+		}
+	}
+	for _, want := range s.events {
+		n := number{want.Stream, want.Seq}
+		if e, ok := f.there[n]; ok {
+			if !reflect.DeepEqual(want, e) {
+				t.Fatalf("an event has changed:\n%s", cmp.Diff(want, e))
+			}
+			delete(f.there, n)
+			continue
+		}
+		missing++
+		s.mayMiss(t, want, d, f, file)
+	}
+	for n, e := range f.there {
+		if n.stream != j.Stream() {
+			t.Errorf("an event that never was: %+v", e)
+		}
+	}
+	if (d != nil) != (f.gaps > 0) {
+		t.Errorf("damage %+v and %d gaps", d, f.gaps)
+	}
+	return missing
+}
+
+// mayMiss checks that an event may be missing: no whole record of it was left, and a
+// gap names it.
+func (s sample) mayMiss(t testing.TB, want presence.Entry, d *journal.Damage, f findings, file []byte) {
+	t.Helper()
+	n := number{want.Stream, want.Seq}
+	if at := bytes.Index(file, recordOf(want)); at >= 0 && !torn(s, file, at) {
+		t.Errorf("event %d was whole at %d and was not salvaged", want.Pos, at)
+	}
+	if f.atEnd(n) || f.named[n] {
+		return
+	}
+	endUnknown := d != nil && d.EndUnknown
+	// Without the mark and without any record there is nothing to tell by.
+	if endUnknown && want.Pos > s.cursor && n.stream == s.events[len(s.events)-1].Stream && s.mark != nil {
+		t.Errorf("event %d (seq %d) of the last stream is missing and no gap names it", want.Pos, want.Seq)
+	}
+	if !endUnknown {
+		t.Errorf("event %d (seq %d) is missing and no gap names it", want.Pos, want.Seq)
+	}
 }
 
 // recordOf is the beginning of a record as it lies in the file, up to its
