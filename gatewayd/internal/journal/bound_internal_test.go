@@ -18,6 +18,35 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
+// takeReserve fills a full journal's file up to its last page. Nothing else does: it
+// would take hundreds of starts.
+func takeReserve(t *testing.T, o Options) {
+	t.Helper()
+	db, err := bolt.Open(o.Path, fileMode, &bolt.Options{
+		PageSize: boltfile.PageSize, MaxSize: int(o.MaxBytes), InitialMmapSize: int(o.MaxBytes), NoFreelistSync: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.AllocSize = 0
+	for n, size := 0, 4000; size > 0; n++ {
+		err := db.Update(func(tx *bolt.Tx) error {
+			return newCodec().putNotes(tx, map[string][]byte{strconv.Itoa(n): make([]byte, size)})
+		})
+		if errors.Is(err, berrors.ErrMaxSizeReached) {
+			size /= 2
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if size := mustStat(t, o.Path); size > o.MaxBytes {
+		t.Fatalf("the file has %d bytes before the test begins", size)
+	}
+}
+
 // TestAFileWithoutAnyRoomStillStarts: where not even the reserve is left, no tap and
 // no note is taken, but the journal opens, and what is delivered makes room.
 func TestAFileWithoutAnyRoomStillStarts(t *testing.T) {
@@ -43,31 +72,7 @@ func TestAFileWithoutAnyRoomStillStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// What else could take the whole reserve: thousands of starts.
-	db, err := bolt.Open(o.Path, fileMode, &bolt.Options{
-		PageSize: boltfile.PageSize, MaxSize: int(o.MaxBytes), InitialMmapSize: int(o.MaxBytes), NoFreelistSync: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db.AllocSize = 0
-	for n, size := 0, 4000; size > 0; n++ {
-		err := db.Update(func(tx *bolt.Tx) error {
-			return newCodec().putNotes(tx, map[string][]byte{strconv.Itoa(n): make([]byte, size)})
-		})
-		if errors.Is(err, berrors.ErrMaxSizeReached) {
-			size /= 2
-		} else if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if size := mustStat(t, o.Path); size > o.MaxBytes {
-		t.Fatalf("the file has %d bytes before the test begins", size)
-	}
-
+	takeReserve(t, o)
 	var said bytes.Buffer
 	o.Log = slog.New(slog.NewTextHandler(&said, nil))
 	for n := 0; !strings.Contains(said.String(), "beyond its largest size"); n++ {

@@ -46,103 +46,114 @@ func TestForgottenIsGone(t *testing.T) {
 	c := newClock()
 	o := options(newPath(t), c)
 	o.Keep = day
+	j := withSomebody(t, o, c)
+	var want, gone []presence.Entry
+	for _, e := range all(t, j, 0) {
+		if ofSomebody(&e.Record) {
+			gone = append(gone, e)
+		} else {
+			want = append(want, e)
+		}
+	}
+	if n := traces(t, filepath.Dir(o.Path)); n < 2*len(gone)/3 {
+		t.Fatalf("only %d traces before", n)
+	}
+	f := forgetWhileOthersTap(t, j)
+	if n := traces(t, filepath.Dir(o.Path)); n > 0 {
+		t.Errorf("%d traces are left", n)
+	}
+	if len(quarantined(t, o)) > 0 {
+		t.Errorf("left: %q", quarantined(t, o))
+	}
+	if total(f) != len(gone) || f.Kinds["badge"] != len(gone) || f.Waiting == 0 || f.Waiting >= len(gone) {
+		t.Errorf("%d events to forget, forgotten are %+v", len(gone), f)
+	}
+	if s, there := j.Stats(), all(t, j, 0); s.Events != int64(len(there)) || s.Pending != int64(len(all(t, j, j.Cursor()))) {
+		t.Errorf("%d events, %d wait; there are %d", s.Events, s.Pending, len(there))
+	}
+	forgottenAndNothingElse(t, j, want, gone)
+	// It goes on, also after a crash and a restart, and after damage.
+	appended(t, j, badge(c, 1))
+	crashed := read(t, o.Path)
+	closed(t, j)
+	whole(t, o.Path)
+	for _, file := range [][]byte{crashed, withoutNewestMeta(crashed)} {
+		if err := os.WriteFile(o.Path, file, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		j = open(t, o)
+		if pos, ok := j.Find(want[0].Stream, want[0].Seq); !ok || pos != want[0].Pos {
+			t.Errorf("the oldest event is found at %d, %t", pos, ok)
+		}
+		forgottenAndNothingElse(t, j, want, gone)
+		closed(t, j)
+		whole(t, o.Path)
+	}
+}
+
+// withSomebody is a journal of three streams in which somebody taps now and then, a
+// part of it delivered, with a damaged file beside it from which nothing was lost.
+func withSomebody(t *testing.T, o journal.Options, c *clock) *journal.Journal {
+	t.Helper()
 	about := badge(c, 0)
 	about.Badge.Badge = somebody
-	var want []presence.Entry
-	var gone []presence.Entry
+	var j *journal.Journal
 	for stream := range 3 {
-		if stream == 2 {
-			// A damaged file is kept beside the journal; its salvage loses nothing.
+		switch stream {
+		case 1:
+			closed(t, j)
+		case 2:
+			j.Ack(j.End() - 500)
+			closed(t, j)
 			if err := os.WriteFile(o.Path, withoutNewestMeta(read(t, o.Path)), 0o640); err != nil {
 				t.Fatal(err)
 			}
 		}
-		j := open(t, o)
+		j = open(t, o)
 		for i := range 1500 {
-			switch {
-			case i%10 == 0:
+			if i%10 == 0 {
 				enqueue(t, j, about)
-			default:
+			} else {
 				enqueue(t, j, tag(c, i))
 			}
 		}
 		flushed(t, j)
-		if stream == 1 {
-			j.Ack(j.End() - 500)
-		}
-		if stream < 2 {
-			closed(t, j)
-			continue
-		}
-		if quarantined(t, o) == nil || j.Damage() == nil {
-			t.Fatal("no damaged file is kept")
-		}
-		for _, e := range all(t, j, 0) {
-			if ofSomebody(&e.Record) {
-				gone = append(gone, e)
-			} else {
-				want = append(want, e)
-			}
-		}
-		if n := traces(t, filepath.Dir(o.Path)); n < 2*len(gone)/3 {
-			t.Fatalf("only %d traces before", n)
-		}
-		var slowest time.Duration
-		stop := make(chan struct{})
-		var door sync.WaitGroup
-		door.Go(func() {
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				started := time.Now()
-				if _, err := j.Append(context.Background(), badge(newClock(), i)); err != nil {
-					t.Errorf("a tap while a person is forgotten: %v", err)
-					return
-				}
-				slowest = max(slowest, time.Since(started))
-			}
-		})
-		f, err := j.Forget(t.Context(), ofSomebody)
-		close(stop)
-		door.Wait()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("forgot %d events; the slowest tap meanwhile took %v", total(f), slowest)
-		if n := traces(t, filepath.Dir(o.Path)); n > 0 {
-			t.Errorf("%d traces are left", n)
-		}
-		if len(quarantined(t, o)) > 0 {
-			t.Errorf("left: %q", quarantined(t, o))
-		}
-		if total(f) != len(gone) || f.Kinds["badge"] != len(gone) || f.Waiting == 0 || f.Waiting >= len(gone) {
-			t.Errorf("%d events to forget, forgotten are %+v", len(gone), f)
-		}
-		if s, there := j.Stats(), all(t, j, 0); s.Events != int64(len(there)) || s.Pending != int64(len(all(t, j, j.Cursor()))) {
-			t.Errorf("%d events, %d wait; there are %d", s.Events, s.Pending, len(there))
-		}
-		forgottenAndNothingElse(t, j, want, gone)
-		// It goes on, also after a crash and a restart, and after damage.
-		appended(t, j, badge(c, 1))
-		crashed := read(t, o.Path)
-		closed(t, j)
-		whole(t, o.Path)
-		for _, file := range [][]byte{crashed, withoutNewestMeta(crashed)} {
-			if err := os.WriteFile(o.Path, file, 0o640); err != nil {
-				t.Fatal(err)
-			}
-			j = open(t, o)
-			if pos, ok := j.Find(want[0].Stream, want[0].Seq); !ok || pos != want[0].Pos {
-				t.Errorf("the oldest event is found at %d, %t", pos, ok)
-			}
-			forgottenAndNothingElse(t, j, want, gone)
-			closed(t, j)
-			whole(t, o.Path)
-		}
 	}
+	if quarantined(t, o) == nil || j.Damage() == nil {
+		t.Fatal("no damaged file is kept")
+	}
+	return j
+}
+
+// forgetWhileOthersTap forgets somebody while others tap without a pause.
+func forgetWhileOthersTap(t *testing.T, j *journal.Journal) journal.Forgotten {
+	t.Helper()
+	var slowest time.Duration
+	stop := make(chan struct{})
+	var door sync.WaitGroup
+	door.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			started := time.Now()
+			if _, err := j.Append(context.Background(), badge(newClock(), i)); err != nil {
+				t.Errorf("a tap while a person is forgotten: %v", err)
+				return
+			}
+			slowest = max(slowest, time.Since(started))
+		}
+	})
+	f, err := j.Forget(t.Context(), ofSomebody)
+	close(stop)
+	door.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("forgot %d events; the slowest tap meanwhile took %v", total(f), slowest)
+	return f
 }
 
 // forgottenAndNothingElse checks that a journal begins with what it should have,
