@@ -76,17 +76,15 @@ need_ca() {
 # check_index: without the record of all certificates none can be taken back, so an
 # index that was lost, or is an old one, is not gone on with.
 check_index() {
-	local cert serial lost
+	local lost
 	[ -f "$dir/index.txt" ] || fail "$dir/index.txt is lost, the record of all certificates: restore it from the backup"
 	if [ ! -d "$dir/certificates" ]; then
 		adopt
 		return 0
 	fi
-	for cert in "$dir"/certificates/*.pem; do
-		serial=$(basename "$cert" .pem)
-		[ ! -e "$cert" ] || cut -f 4 "$dir/index.txt" | grep -qxF "$serial" ||
-			fail "$dir/index.txt does not know the certificate $serial: restore it from the backup. If ca.sh was interrupted just now, remove $cert, which nobody has"
-	done
+	lost=$(find "$dir/certificates" -name '*.pem' | sed 's:.*/::; s/\.pem$//' |
+		grep -vxF -f <(cut -f 4 "$dir/index.txt" && echo -) | head -n 1) || true
+	[ -z "$lost" ] || fail "$dir/index.txt does not know the certificate $lost: restore it from the backup. If ca.sh was interrupted just now, remove $dir/certificates/$lost.pem, which nobody has"
 	lost=$(openssl crl -in "$dir/crl.pem" -noout -text | sed -n 's/^ *Serial Number: *//p' |
 		grep -vxF -f <(awk -F'\t' '$1 == "R" { print $4 } END { print "-" }' "$dir/index.txt") | head -n 1) || true
 	[ -z "$lost" ] || fail "$dir/index.txt does not know that $lost was revoked: restore it from the backup"
