@@ -145,33 +145,33 @@ func TestEndsAreKnownWhenTheClockHasForgottenTheirBoot(t *testing.T) {
 		began := time.Now()
 		day := func(n int) time.Time { return began.AddDate(0, 0, n) }
 		var morning []string // what failed on the first one
+		// check says what is wrong at the end of a forenoon or an afternoon.
+		check := func(n int, forenoon bool) string {
+			if n == 0 && !forenoon {
+				return "" // nobody knows the time of anything
+			}
+			got, first, kept := o.failed(day(n)), o.failed(day(0)), len(o.d.outages.log.All())
+			switch {
+			case n == 0:
+				if morning = got; len(got) != 2 {
+					return fmt.Sprintf("the sheet has %q", got)
+				}
+			// Of the first afternoon it is known only that it was before the next morning.
+			case n > 1 && len(got) > 0:
+				return fmt.Sprintf("the sheet has %q of days before", got)
+			case n < keep && kept != 4, n > keep && !forenoon && kept > 0:
+				return fmt.Sprintf("%d outages are kept", kept)
+			case n < keep && (len(first) != 4 || !slices.Equal(first[:2], morning)):
+				return fmt.Sprintf("the first day's sheet has %q, and had %q", first, morning)
+			}
+			return ""
+		}
 		for n := range keep + 3 {
 			time.Sleep(time.Until(day(n)))
 			for _, forenoon := range []bool{true, false} {
 				// In the afternoon of the first day nobody tells the time at all.
 				o.halfDay(n == 0, n > 0 || forenoon)
-				wrong := ""
-				check := func(got []string, kept int) {
-					switch {
-					case n == 0:
-						if morning = got; len(got) != 2 {
-							wrong = fmt.Sprintf("the sheet has %q", got)
-						}
-					// Of the first afternoon it is known only that it was before the next
-					// morning.
-					case n > 1 && len(got) > 0:
-						wrong = fmt.Sprintf("the sheet has %q of days before", got)
-					case n < keep && kept != 4, n > keep && !forenoon && kept > 0:
-						wrong = fmt.Sprintf("%d outages are kept", kept)
-					case n < keep:
-						if first := o.failed(day(0)); len(first) != 4 || !slices.Equal(first[:2], morning) {
-							wrong = fmt.Sprintf("the first day's sheet has %q, and had %q", first, morning)
-						}
-					}
-				}
-				if n > 0 || forenoon { // else nobody knows the time of anything
-					check(o.failed(day(n)), len(o.d.outages.log.All()))
-				}
+				wrong := check(n, forenoon)
 				o.end(forenoon)
 				if wrong != "" {
 					t.Fatalf("day %d: %s", n, wrong)

@@ -182,17 +182,7 @@ func TestWhatTheClockForgotLastsForNoDayTooMany(t *testing.T) {
 		}
 		c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.ReaderBroken, Name: "door"}, From: in(forgotten, 3), To: &end, Times: 1})
 		c.Now(corrected(on(27, "12:00:00")))
-		var all []string
-		s := c.Sheet()
-		for _, o := range s.Outages {
-			from, to, _ := o.From.Bounds()
-			began, ended, _ := o.To.Bounds()
-			all = append(all, fmt.Sprintf("%s %s~%s to %s~%s", o.What.Code(), from.In(wib).Format("02-15"), to.In(wib).Format("02-15"), began.In(wib).Format("02-15"), ended.In(wib).Format("02-15")))
-		}
-		for _, g := range s.Gaps {
-			all = append(all, "gap "+g.First.Time.In(wib).Format("02-15")+" "+g.Last.Time.In(wib).Format("02-15"))
-		}
-		lines[n] = strings.Join(all, ", ")
+		lines[n] = failures(c.Sheet())
 	}
 	off := "power-off 21-15~21-16 to 23-06~23-07"
 	restart := "power-off 23-07~23-07 to 23-07~24-07"
@@ -208,4 +198,22 @@ func TestWhatTheClockForgotLastsForNoDayTooMany(t *testing.T) {
 			t.Errorf("the sheet of day %d has %q, want %q", n, lines[n], want[n])
 		}
 	}
+}
+
+// failures are the outages of a sheet with the bounds of their ends, and its gaps, to
+// the hour.
+func failures(s recap.Sheet) string {
+	const hour = "02-15"
+	bounds := func(t presence.Timing) string {
+		from, to, _ := t.Bounds()
+		return from.In(wib).Format(hour) + "~" + to.In(wib).Format(hour)
+	}
+	var all []string
+	for _, o := range s.Outages {
+		all = append(all, o.What.Code()+" "+bounds(o.From)+" to "+bounds(o.To))
+	}
+	for _, g := range s.Gaps {
+		all = append(all, "gap "+g.First.Time.In(wib).Format(hour)+" "+g.Last.Time.In(wib).Format(hour))
+	}
+	return strings.Join(all, ", ")
 }
