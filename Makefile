@@ -128,7 +128,7 @@ vm-test: test-deps deb ## the package in a virtual machine, with power cuts
 	$(GO) test -tags vm -run '^TestVM$$' -count=1 -timeout 30m -v ./gatewayd
 
 # The city's Telegraf configuration in a real Telegraf. Building it takes minutes
-# the first time, so it is part of the tests only under CI=true.
+# the first time, so it is no part of `make test`; .ci/run asks for it.
 telegraf-test: test-deps ## the city's Telegraf configuration in a real Telegraf
 	TELEGRAF_TEST=1 $(GO) test -run '^TestTelegraf' -count=1 -v ./gatewayd/internal/health
 

@@ -11,7 +11,7 @@ import (
 )
 
 // TestExchange is the raw conversation that any driver has with the chip.
-func TestExchange(t *testing.T) {
+func TestExchange(t *testing.T) { //nolint:funlen // a list of conversations, each by itself
 	in(t, "REQA to HLTA", func(t *testing.T) {
 		r := ready(t)
 		c := r.put("C5CC358A", card.MifareClassic1K)

@@ -13,7 +13,7 @@ import (
 	"presence/drivers/mfrc522/mfrc522test"
 )
 
-func TestFaults(t *testing.T) {
+func TestFaults(t *testing.T) { //nolint:funlen // a list of faults, each by itself
 	reads := func(r *rig) bool {
 		r.t.Helper()
 		for range 2 { // a READY card answers only the second request

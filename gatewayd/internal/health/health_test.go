@@ -147,7 +147,7 @@ func alertsOf(t *testing.T, d *desk, code string) []presence.Alert {
 // An alert stands since it began: not since the time became known, nor since the
 // last look, and what was said once is not said again because the clock is known
 // a little better.
-func TestAlertsStandSinceTheyBegan(t *testing.T) {
+func TestAlertsStandSinceTheyBegan(t *testing.T) { //nolint:funlen // the life of one alert
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		var mu sync.Mutex
