@@ -49,7 +49,7 @@ func takeReserve(t *testing.T, o Options) {
 
 // TestAFileWithoutAnyRoomStillStarts: where not even the reserve is left, no tap and
 // no note is taken, but the journal opens, and what is delivered makes room.
-func TestAFileWithoutAnyRoomStillStarts(t *testing.T) { //nolint:funlen // the life of one file
+func TestAFileWithoutAnyRoomStillStarts(t *testing.T) {
 	t.Parallel()
 	at := presence.Reading{Boot: presence.ID{1}}
 	o := Options{

@@ -41,7 +41,7 @@ func traces(t testing.TB, dir string) int {
 
 // TestForgottenIsGone forgets a person while others tap: nothing of that person
 // is left in any file, all else is as it was, and gaps name what went.
-func TestForgottenIsGone(t *testing.T) { //nolint:funlen // the life of one file
+func TestForgottenIsGone(t *testing.T) {
 	t.Parallel()
 	c := newClock()
 	o := options(newPath(t), c)

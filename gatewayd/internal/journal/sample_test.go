@@ -81,7 +81,7 @@ func (s sample) place(t testing.TB, file []byte) journal.Options {
 
 // survives opens a damaged journal and checks all that must hold whatever the
 // damage is. It returns what Open says of it and how many events are missing.
-func (s sample) survives(t testing.TB, o journal.Options, file []byte) (*journal.Damage, int) { //nolint:funlen // a list of what must hold
+func (s sample) survives(t testing.TB, o journal.Options, file []byte) (*journal.Damage, int) {
 	t.Helper()
 	j, err := journal.Open(o)
 	if err != nil {
