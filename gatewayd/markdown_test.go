@@ -198,7 +198,33 @@ func TestDocumentsPointAtWhatThereIs(t *testing.T) {
 			}
 		}
 	}
+	// The walk of one tap names functions and types that there are.
+	_, walk, _ := strings.Cut(debtest.Read(t, "HOUSE.md"), "\n## One tap")
+	walk, _, _ = strings.Cut(walk, "\n## ")
+	source := sources(t)
+	for _, m := range regexp.MustCompile("`[a-zA-Z0-9.]+\\.([a-zA-Z]+)`").FindAllStringSubmatch(walk, -1) {
+		if name := m[1]; name != "receipts" && name != "window" && name != "keep" && // of the configuration
+			!regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type )`+name+`\b`).MatchString(source) {
+			t.Errorf("the walk of one tap names %s, which there is not", m[0])
+		}
+	}
 	if n := strings.Count(debtest.Read(t, "../README.md"), "\n"); n > 200 {
 		t.Errorf("README.md has %d lines: what only one reader needs lies beside what it describes", n)
 	}
+}
+
+// sources is all that is written in Go, but for the tests.
+func sources(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+			all.WriteString(debtest.Read(t, path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
 }
