@@ -92,6 +92,7 @@ func TestNoWillFollowsAGoodbye(t *testing.T) {
 	for n := range lives {
 		o := options(b.Address(), newMemory(100))
 		o.Session = presence.ID{byte(n + 1)}
+		o.Limits.Goodbye = brokertest.Wait // however slow this machine is
 		u := uplink.New(o)
 		u.Leave([]string{presence.ReasonStop, presence.ReasonReload}[n%2])
 		stop := run(t, u)
