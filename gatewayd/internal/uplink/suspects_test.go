@@ -104,7 +104,6 @@ func TestSeveralDocumentsThatTheBrokerRefuses(t *testing.T) {
 // what follows it, but for the taps; once the broker takes it, everything goes
 // in order.
 func TestEventOverWhichTheBrokerHangsUpIsHeld(t *testing.T) {
-	t.Parallel()
 	b := small(t)
 	city := b.Subscribe(prefix + "event/#")
 	j := newMemory(300)
