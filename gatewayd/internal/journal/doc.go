@@ -58,12 +58,16 @@
 //
 // The file is never larger than Options.MaxBytes: bbolt refuses the commit that would
 // make it so, and nothing has happened then. The writer tries again with less of what
-// may wait, and a part of the reserve is for commits that make room. bbolt writes every
+// may wait, and a part of the reserve is for commits that make room and for the
+// revisions without which the next events cannot be delivered. bbolt writes every
 // page anew of which something goes before the old one is free, so what lies scattered
-// goes a few pages at a time, and leaves room only where most of a page goes. Should not
-// even the start of a stream or an acknowledgement have room any more, after hundreds of
-// starts of a full gateway, the file exceeds its size by what that needs, and the log
-// says so.
+// goes a few pages at a time, and leaves room only where half of a page goes: tags that
+// lie one by one between many taps do not help a tap.
+//
+// Should not even the start of a stream or an acknowledgement have room any more, which
+// takes hundreds of starts of a full gateway, the file exceeds its size by what that
+// needs, and the log says so. A file that is larger from the start, because max_mb was
+// lowered, does not grow, and does not become smaller either.
 //
 // Whether there is room again is tried every second, so that the red door and
 // the alert end with their cause (probe).

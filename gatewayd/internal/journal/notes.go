@@ -67,11 +67,14 @@ func (w *writer) fitNotes(data map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	pages := int64(0)
-	for _, text := range data {
-		pages += int64(len(text))/boltfile.PageSize + 1
+	pages, err := w.spare(r)
+	if err != nil {
+		return err
 	}
-	if r.pages-pages < workingPages {
+	for _, text := range data {
+		pages -= int64(len(text))/boltfile.PageSize + 1
+	}
+	if pages < removingPages {
 		return ErrFull
 	}
 	return nil

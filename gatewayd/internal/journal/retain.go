@@ -13,6 +13,14 @@ const pruneStep = 256
 // are old or in the way.
 func (w *writer) remove(tx *bolt.Tx, c change, p *snapshot) (removed bool, err error) {
 	before := p.holes // its list is not changed
+	if len(c.removes) > 0 {
+		// bbolt joins a page with the one before it when it is less than half as full
+		// as it may become: so pages of which half is gone give room.
+		tx.Bucket([]byte(bucketEvents)).FillPercent = 1
+		if b := tx.Bucket([]byte(bucketRevisions)); b != nil {
+			b.FillPercent = 1
+		}
+	}
 	for _, s := range c.removes {
 		for pos := s.From; pos <= s.To; pos++ {
 			if err := del(tx, pos); err != nil {

@@ -19,8 +19,8 @@ import (
 // them along. Where there are more, a commit is made for them.
 const maxUnsaved = 4096
 
-// revisionSize is what a revision takes of a page, or a little less.
-const revisionSize = 96
+// revisionSize is what a revision takes of a page, or a little less, in bytes.
+const revisionSize = 80
 
 // revisions are the latest revisions of events, by the events' positions.
 type revisions map[uint64]presence.Revision

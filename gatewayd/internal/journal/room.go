@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"math"
@@ -16,16 +17,16 @@ const (
 	// pages it changes anew before it lets go of the old ones.
 	reservePages = 64
 
-	// deliveryPages of the reserve are for the revisions of the events that are
-	// delivered next, whose delivery makes room.
-	deliveryPages = 44
-
 	// workingPages of the reserve are for commits that bring nothing: those of
-	// acknowledgements, and of events that go.
-	workingPages = 24
+	// acknowledgements, and of delivered events that go.
+	workingPages = 16
+
+	// removingPages of the reserve are for removing waiting events.
+	removingPages = 12
 
 	// inFlight is more events than are on their way to the city at a time, or made
-	// ready for it.
+	// ready for it. A part of the reserve is for their revisions: without those they
+	// cannot be delivered, and never make room.
 	inFlight = 1024
 
 	// maxFreelist is how many free pages are listed in the file. Every commit
@@ -151,34 +152,65 @@ func (w *writer) exceed() {
 	w.j.opt.Log.Error("the journal grows beyond its largest size (max_mb), since not even its reserve has room for what must be written")
 }
 
+// delivering is how many pages the revisions of the events that are delivered next may
+// still take: those events that have none yet.
+func (w *writer) delivering(tx *bolt.Tx, p snapshot) int64 {
+	most := min(p.cursor+inFlight, p.end)
+	without := int64(most - p.cursor)
+	if b := tx.Bucket([]byte(bucketRevisions)); b != nil {
+		c := b.Cursor()
+		start, end := posKey(p.cursor+1), posKey(most)
+		for k, _ := c.Seek(start[:]); k != nil && bytes.Compare(k, end[:]) <= 0; k, _ = c.Next() {
+			without--
+		}
+	}
+	return (without*revisionSize + boltfile.PageSize - 1) / boltfile.PageSize
+}
+
+// spare is how many pages there are beside those that are kept for acknowledgements and
+// for the delivery of the next events.
+func (w *writer) spare(r room) (pages int64, err error) {
+	err = w.j.view(func(tx *bolt.Tx) error {
+		pages = r.pages - workingPages - w.delivering(tx, w.j.snapshot())
+		return nil
+	})
+	if err != nil {
+		return 0, w.fatal(err)
+	}
+	return pages, nil
+}
+
 // portion is how many revisions and how many delivered events that are to go one
 // commit takes along.
 //
 // In a file that is about as large as it may be no more comes in than goes out: a
 // revision for each event that goes, or in place of an earlier one. More live off the
-// reserve, least those that nobody waits for to deliver their events.
+// reserve: those of the events that are delivered next, and of others what leaves
+// enough for those, and for removing waiting events.
 func (w *writer) portion(c change, p snapshot, order []uint64, r room) (portion, error) {
 	part := portion{revisions: len(order), prunes: c.prunes}
-	if !r.near {
+	if !r.near || len(order) == 0 {
 		return part, nil
 	}
-	comes := 0
+	comes := int64(0)
 	if w.crowded && p.cursor >= p.oldest {
-		comes = -min(c.prunes, int(min(p.cursor-p.oldest, pruneStep)))
+		comes = -min(int64(c.prunes), int64(min(p.cursor-p.oldest, pruneStep)))
 	}
 	part.revisions = min(part.revisions, pruneStep)
 	err := w.j.view(func(tx *bolt.Tx) error {
+		next := r.pages - workingPages
+		other := next - w.delivering(tx, p) - removingPages
 		b := tx.Bucket([]byte(bucketRevisions))
 		for i, pos := range order[:part.revisions] {
 			key := posKey(pos)
 			if b != nil && b.Get(key[:]) != nil {
 				continue
 			}
-			left := r.pages - workingPages
+			pages := next
 			if pos > p.cursor+inFlight {
-				left = r.pages - deliveryPages
+				pages = other
 			}
-			if comes++; comes > 0 && int64(comes)*revisionSize > left*boltfile.PageSize {
+			if comes++; comes > 0 && comes*revisionSize > pages*boltfile.PageSize {
 				part.revisions = i
 				break
 			}

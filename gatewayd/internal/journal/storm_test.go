@@ -174,6 +174,10 @@ func (s *storm) blows(b blow, events int) {
 	l := ledgerOf(s.T, s.j)
 	l.accountsFor(s.T, "tag", heard-s.j.Stats().Waiting)
 	l.accountsFor(s.T, "badge", taps)
+	if n := l.there["tag"]; n > 0 && b.between <= 1 {
+		s.Errorf("taps were refused while there were %d tags", n)
+	}
+	s.Logf("there are %v, and named as lost %v", l.there, l.lost)
 	before := refused
 	s.deliver(3)
 	for range 300 {

@@ -211,7 +211,11 @@ func (w *writer) removeWaiting(victims []victim) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		victims = victims[:removable(victims, r.pages-deliveryPages)]
+		pages, err := w.spare(r)
+		if err != nil {
+			return 0, err
+		}
+		victims = victims[:removable(victims, pages)]
 		if len(victims) == 0 {
 			return 0, nil
 		}
