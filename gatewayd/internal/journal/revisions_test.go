@@ -209,3 +209,41 @@ func TestRevisionsAreForgottenWithTheirEvents(t *testing.T) {
 	}
 	checkRevisions(t, j, revisionsOf(1, false, 2, 4, 5)...)
 }
+
+// TestSavedRevisionsAreOnDisk: in a file that is about as large as it may be, a commit
+// takes along a part of the revisions only. Whoever saves some waits for the commit
+// that has them.
+func TestSavedRevisionsAreOnDisk(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	o := options(newPath(t), c)
+	o.MaxBytes = 1 << 20
+	j := open(t, o)
+	for n := range 3500 {
+		enqueue(t, j, badge(c, n))
+	}
+	flushed(t, j)
+	for pos := uint64(2); pos < 1000; pos++ {
+		j.QueueRevisions(revisionsOf(0, false, pos))
+	}
+	want := revisionsOf(1, true, 2400)
+	before := j.Stats().Commits
+	if err := j.SaveRevisions(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	if n := j.Stats().Commits - before; n < 4 {
+		t.Errorf("saved after %d commits of 256 revisions, and there were 998 before it", n)
+	}
+	r, err := journal.OpenReadOnly(copied(t, o.Path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	got, err := r.Revisions(2400, 2400)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[uint64]presence.Revision{2400: want[0]}, got); diff != "" {
+		t.Errorf("saved, and on disk (-want +got):\n%s", diff)
+	}
+}
