@@ -46,7 +46,7 @@ COVER      ?= $(CURDIR)/cover
 COVER_PKGS ?= ./...
 cover: test-deps ## how much the tests run, in their processes too
 	rm -rf $(COVER) && mkdir -p $(COVER)/tests $(COVER)/processes
-	chmod 1777 $(COVER)/processes # some run as other users
+	chmod 777 $(COVER)/processes # some run as other users, and overwrite what others left
 	COVER_PROCESSES=$(COVER)/processes $(GO) test -count=1 -timeout 30m -coverpkg=presence/... $(COVER_PKGS) -args -test.gocoverdir=$(COVER)/tests >$(COVER)/log || { cat $(COVER)/log; exit 1; }
 	$(GO) tool covdata percent -i=$(COVER)/tests,$(COVER)/processes
 	@echo "package main, what the tests themselves call:"
