@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
 )
 
 const pageSize = 4096
@@ -147,6 +148,8 @@ func TestEveryPageDamaged(t *testing.T) {
 	t.Log(outcomes)
 }
 
+// TestDamageWhileRunning: damage that shows while the journal is in use makes it fail,
+// and is mended at the next start.
 func TestDamageWhileRunning(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{"value", "page"} {
@@ -159,26 +162,16 @@ func TestDamageWhileRunning(t *testing.T) {
 			}
 			flushed(t, j)
 			appended(t, j, badge(c, 1))
-			events := all(t, j, 0)
-			f, err := os.OpenFile(o.Path, os.O_RDWR, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := read(t, o.Path)
-			at := bytes.LastIndex(file, recordOf(events[100]))
+			s := sample{file: read(t, o.Path), events: all(t, j, 0)}
+			at := bytes.LastIndex(s.file, recordOf(s.events[100]))
 			if where == "page" {
 				at = at / pageSize * pageSize
 			}
-			if _, err := f.WriteAt(bytes.Repeat([]byte{0xff}, 60), int64(at)); err != nil {
-				t.Fatal(err)
-			}
-			if err := f.Close(); err != nil {
-				t.Fatal(err)
-			}
-			var failure error
-			for after := uint64(0); failure == nil; {
-				es, err := j.Next(t.Context(), after, 10)
-				if failure = err; err == nil {
+			overwrite(t, o.Path, bytes.Repeat([]byte{0xff}, 60), int64(at))
+			var err error
+			for after := uint64(0); err == nil; {
+				var es []presence.Entry
+				if es, err = j.Next(t.Context(), after, 10); err == nil {
 					after = es[len(es)-1].Pos
 				}
 			}
@@ -187,12 +180,24 @@ func TestDamageWhileRunning(t *testing.T) {
 				t.Error("a failed journal took a tap")
 			}
 			closed(t, j)
-			s := sample{file: file, events: events}
 			d, missing := s.survives(t, o, read(t, o.Path))
 			if d == nil || missing == 0 && where == "value" || missing > 30 {
 				t.Errorf("%d missing, damage %+v", missing, d)
 			}
 		})
+	}
+}
+
+// overwrite writes over a part of a file.
+func overwrite(t *testing.T, path string, b []byte, at int64) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(b, at)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

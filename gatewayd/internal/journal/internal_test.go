@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -62,6 +63,27 @@ func TestPromise1NothingIsReadThatIsNotDurable(t *testing.T) {
 	}
 }
 
+// listedPages is how many free pages are listed in a file; -1: there is no list.
+func listedPages(t *testing.T, path string) int {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := boltfile.Open(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !f.HasFreelist() {
+		return -1
+	}
+	free, err := f.FreePages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(free)
+}
+
 // TestALongListOfFreePagesIsNotWritten: when most of a large file is free again,
 // a tap still costs little, and the file still opens after a crash.
 func TestALongListOfFreePagesIsNotWritten(t *testing.T) {
@@ -85,27 +107,7 @@ func TestALongListOfFreePagesIsNotWritten(t *testing.T) {
 	for range 1200 {
 		tap(strings.Repeat("x", 7000)) // two pages
 	}
-	listed := func() int {
-		t.Helper()
-		f, err := os.Open(o.Path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		im, err := boltfile.Open(f, 64<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !im.HasFreelist() {
-			return -1
-		}
-		free, err := im.FreePages()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(free)
-	}
-	if n := listed(); n < 0 || n > maxFreelist {
+	if n := listedPages(t, o.Path); n < 0 || n > maxFreelist {
 		t.Errorf("%d free pages are listed before", n)
 	}
 	j.Ack(j.End())
@@ -113,7 +115,7 @@ func TestALongListOfFreePagesIsNotWritten(t *testing.T) {
 	for range 10 {
 		tap("")
 	}
-	if n := listed(); n != -1 {
+	if n := listedPages(t, o.Path); n != -1 {
 		t.Errorf("%d free pages are listed", n)
 	}
 	crashed, err := os.ReadFile(o.Path)
@@ -124,7 +126,7 @@ func TestALongListOfFreePagesIsNotWritten(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if n := listed(); n <= maxFreelist {
+	if n := listedPages(t, o.Path); n <= maxFreelist {
 		t.Errorf("%d free pages are listed after the end", n)
 	}
 	o.Path = filepath.Join(t.TempDir(), "journal.db")

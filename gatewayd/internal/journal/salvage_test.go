@@ -161,24 +161,16 @@ func TestAnUnknownTailIsAnOpenRange(t *testing.T) {
 		if d := j.Damage(); d == nil || !d.EndUnknown {
 			t.Fatalf("damage: %+v", d)
 		}
-		for _, e := range all(t, j, 0) {
-			if e.Stream == newest {
-				last = e.Seq
-			}
-			if e.Gap == nil {
-				continue
-			}
-			for _, r := range e.Gap.Ranges {
-				if !r.Open() {
-					continue
-				}
-				if open != 0 || r.Stream != newest {
-					t.Errorf("another open range: %+v", r)
-				}
-				open = r.From
+		f := findingsIn(t, j)
+		for n := range f.there {
+			if n.stream == newest {
+				last = max(last, n.seq)
 			}
 		}
-		return open, last
+		if _, ok := f.ends[newest]; !ok || len(f.ends) != 1 {
+			t.Errorf("the open ranges are %v", f.ends)
+		}
+		return f.ends[newest], last
 	}
 	t.Run("all of it", func(t *testing.T) {
 		if open, _ := ranges(t, bytes.Repeat([]byte{0xA5}, len(s.file))); open != 1 {

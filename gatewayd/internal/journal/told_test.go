@@ -15,7 +15,7 @@ import (
 type told struct {
 	asked   map[string]bool
 	known   []knownEvent       // that were green, or sent
-	byPlace map[eventID]string // whose number is what event
+	byID    map[eventID]string // whose number is what event
 	acked   uint64
 	opening bool // the journal is being opened
 	damaged bool // it may be found damaged: somebody has torn it
@@ -41,7 +41,7 @@ type eventID struct {
 func (e eventID) String() string { return fmt.Sprintf("%s-%d", e.stream, e.seq) }
 
 func newTold() *told {
-	return &told{asked: make(map[string]bool), byPlace: make(map[eventID]string)}
+	return &told{asked: make(map[string]bool), byID: make(map[eventID]string)}
 }
 
 func (w *told) listen(t testing.TB, data []byte) {
@@ -74,13 +74,65 @@ func (w *told) listen(t testing.TB, data []byte) {
 				t.Fatalf("note %q: %v", line, err)
 			}
 			e := knownEvent{eventID: eventID{stream, number(3)}, number: f[1], pos: number(4), green: f[0] == "green"}
-			if n, ok := w.byPlace[e.eventID]; ok && n != e.number {
+			if n, ok := w.byID[e.eventID]; ok && n != e.number {
 				t.Fatalf("seq %s is of event %s and of event %s", e.eventID, n, e.number)
 			}
-			w.byPlace[e.eventID] = e.number
+			w.byID[e.eventID] = e.number
 			w.known = append(w.known, e)
 		}
 	}
+}
+
+// found is what is in a journal.
+type found struct {
+	there   map[eventID]uint64 // where
+	numbers map[string]bool    // of events, as the process under test counts them
+	named   map[eventID]bool   // by gaps
+	last    presence.Entry
+}
+
+// meets checks the next event of a journal against those before it and what was told.
+func (w *told) meets(f *found, e presence.Entry, running presence.ID) error {
+	id, n := eventID{e.Stream, e.Seq}, numberOf(e)
+	switch {
+	case e.Pos <= f.last.Pos:
+		return fmt.Errorf("position %d after %d", e.Pos, f.last.Pos)
+	case e.Stream == f.last.Stream && e.Seq <= f.last.Seq:
+		return fmt.Errorf("seq %d after %d", e.Seq, f.last.Seq)
+	case n != "0" && f.numbers[n]:
+		return fmt.Errorf("event %s is there twice", n)
+	case n != "0" && !w.asked[n]:
+		return fmt.Errorf("event %s was never recorded", n)
+	}
+	if known, ok := w.byID[id]; ok && (known != n || e.Stream == running) {
+		return fmt.Errorf("seq %s was event %s and is event %s", id, known, n)
+	}
+	if e.Gap != nil {
+		for _, r := range e.Gap.Ranges {
+			for seq := r.From; seq <= r.To; seq++ {
+				f.named[eventID{r.Stream, seq}] = true
+			}
+		}
+	}
+	f.numbers[n], f.there[id], f.last = true, e.Pos, e
+	return nil
+}
+
+// misses checks that everything that was told is there, was acknowledged, or is named by
+// a gap, which no green tap is.
+func (w *told) misses(f found) error {
+	for _, k := range w.known {
+		if pos, ok := f.there[k.eventID]; ok {
+			if pos != k.pos {
+				return fmt.Errorf("event %s was at %d and is at %d", k.number, k.pos, pos)
+			}
+			continue
+		}
+		if k.pos > w.acked && (k.green || !f.named[k.eventID]) {
+			return fmt.Errorf("event %s (green %t, seq %s, position %d) is missing", k.number, k.green, k.eventID, k.pos)
+		}
+	}
+	return nil
 }
 
 // holds opens a journal as it was found and checks it against what was told.
@@ -97,55 +149,22 @@ func (w *told) holds(o journal.Options, thoroughly bool) error {
 	if c := j.Cursor(); c > w.acked {
 		return fmt.Errorf("cursor %d, but only %d was acknowledged", c, w.acked)
 	}
-	there := make(map[eventID]uint64) // where
-	numbers := make(map[string]bool)
-	named := make(map[eventID]bool)
-	var last presence.Entry
+	f := found{there: make(map[eventID]uint64), numbers: make(map[string]bool), named: make(map[eventID]bool)}
 	w.ofSomebody = 0
 	err = j.Scan(context.Background(), func(e presence.Entry) error {
 		if ofSomebody(&e.Record) {
 			w.ofSomebody++
 		}
-		place := eventID{e.Stream, e.Seq}
-		n := numberOf(e)
-		switch {
-		case e.Pos <= last.Pos:
-			return fmt.Errorf("position %d after %d", e.Pos, last.Pos)
-		case e.Stream == last.Stream && e.Seq <= last.Seq:
-			return fmt.Errorf("seq %d after %d", e.Seq, last.Seq)
-		case n != "0" && numbers[n]:
-			return fmt.Errorf("event %s is there twice", n)
-		case n != "0" && !w.asked[n]:
-			return fmt.Errorf("event %s was never recorded", n)
-		}
-		if known, ok := w.byPlace[place]; ok && (known != n || e.Stream == j.Stream()) {
-			return fmt.Errorf("seq %s was event %s and is event %s", place, known, n)
-		}
-		if e.Gap != nil {
-			for _, r := range e.Gap.Ranges {
-				for seq := r.From; seq <= r.To; seq++ {
-					named[eventID{r.Stream, seq}] = true
-				}
-			}
-		}
-		numbers[n], there[place], last = true, e.Pos, e
-		return nil
+		return w.meets(&f, e, j.Stream())
 	})
+	if err == nil {
+		err = w.misses(f)
+	}
 	if err != nil {
 		return err
 	}
-	for _, k := range w.known {
-		if pos, ok := there[k.eventID]; ok {
-			if pos != k.pos {
-				return fmt.Errorf("event %s was at %d and is at %d", k.number, k.pos, pos)
-			}
-			continue
-		}
-		if k.pos > w.acked && (k.green || !named[k.eventID]) {
-			return fmt.Errorf("event %s (green %t, seq %s, position %d) is missing", k.number, k.green, k.eventID, k.pos)
-		}
-	}
-	w.gaps = max(w.gaps, len(named))
+	w.gaps = max(w.gaps, len(f.named))
+	w.gaps = max(w.gaps, len(f.named))
 	if !thoroughly {
 		return nil
 	}
