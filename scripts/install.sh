@@ -265,6 +265,35 @@ next() { # BEFORE VERSION
 	fi
 }
 
+# waiting prints how many events go with the journal that the city does not have,
+# nothing where that cannot be told.
+waiting() {
+	if [ -z "$root" ] && [ -x /usr/lib/gatewayd/waiting ]; then
+		/usr/lib/gatewayd/waiting || true
+	else # the package was removed before, and counted then
+		cat "$root/var/lib/gatewayd-rollback/waiting" 2>/dev/null || true
+	fi
+}
+
+# sure asks before a journal is removed that may hold what the city does not have.
+# Where nobody can be asked, it says so.
+sure() {
+	local count answer
+	count=$(waiting)
+	[ "$count" != 0 ] || return 0
+	if [ -n "$count" ]; then
+		say "$count events wait that the city does not have: with the journal they are gone for good." \
+			"$count data menunggu dan belum ada di kota: bersama jurnal semuanya hilang selamanya."
+	else
+		say "Whether the journal holds events that the city does not have cannot be told." \
+			"Apakah jurnal memuat data yang belum ada di kota tidak dapat diketahui."
+	fi
+	if [ -z "$dry" ] && [ -t 0 ]; then
+		IFS= read -r -p "$(say "Remove them? [y/N] " "Hapus? [y/T] ")" answer || true
+		[ "$answer" = y ] || [ "$answer" = Y ] || fail "nothing is removed" "tidak ada yang dihapus"
+	fi
+}
+
 uninstall_it() {
 	local status
 	may
@@ -277,6 +306,7 @@ uninstall_it() {
 	esac
 	# SPI stays on: something else may use it.
 	if [ -n "$purge" ]; then
+		sure
 		dpkg_there --purge gatewayd
 		say "Removed, with the journal and the keys." "Dihapus, termasuk jurnal dan kunci."
 	else

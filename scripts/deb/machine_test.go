@@ -1,11 +1,14 @@
 package deb_test
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/creack/pty"
 
 	"presence/scripts/deb/debtest"
 )
@@ -49,15 +52,37 @@ func (m *machine) put(path, text string) {
 	debtest.Write(m.t, filepath.Join(m.work, "upper", path), text, 0o644)
 }
 
-// try runs a program on the machine.
-func (m *machine) try(args ...string) (string, error) {
+// command is a program on the machine.
+func (m *machine) command(args ...string) *exec.Cmd {
 	const enter = `mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/layer" "$1/root" &&
 		mount -t proc proc "$1/root/proc" && cd / && root=$1/root && shift && exec chroot "$root" "$@"`
 	cmd := exec.Command("unshare", append([]string{"--mount", "sh", "-c", enter, "sh", m.work}, args...)...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "GATEWAYD_EXE=/usr/bin/gatewayd",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-	out, err := cmd.CombinedOutput()
+	return cmd
+}
+
+// try runs a program on the machine.
+func (m *machine) try(args ...string) (string, error) {
+	out, err := m.command(args...).CombinedOutput()
 	return string(out), err
+}
+
+// answered runs a program before which somebody sits, who types an answer.
+func (m *machine) answered(answer string, args ...string) (string, error) {
+	m.t.Helper()
+	cmd := m.command(args...)
+	terminal, err := pty.Start(cmd)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer terminal.Close()
+	if _, err := io.WriteString(terminal, answer+"\n"); err != nil {
+		m.t.Fatal(err)
+	}
+	// Reading a terminal ends with an error when the program has left.
+	out, _ := io.ReadAll(terminal)
+	return string(out), cmd.Wait()
 }
 
 func (m *machine) run(args ...string) string {
@@ -154,6 +179,31 @@ func told(t *testing.T, all string, wants ...string) {
 	}
 }
 
+// removalCounts is what is said of events that the city does not have, before the
+// package and then its journal are removed.
+func removalCounts(t *testing.T, m *machine) {
+	t.Helper()
+	m.put("etc/gatewayd/gatewayd.toml", "[gateway]\nid = \"dinkes-01\"\ndinas = \"dinkes\"\n[[reader]]\nname = \"door\"\nbus = \"sim\"\n"+
+		"[badges]\nplain_uid = true\n[mqtt]\nbroker = \"tcp://127.0.0.1:1\"\n")
+	gateway := []string{"setpriv", "--reuid=gatewayd", "--regid=gatewayd", "--init-groups", "--", "timeout", "--preserve-status", "8", "gatewayd", "run"}
+	m.run(gateway...) // its start is an event that nobody fetches
+	waits := "1 events wait that the city does not have"
+	if out, _ := m.try("/usr/lib/gatewayd/waiting"); out != "1\n" {
+		t.Errorf("there wait %q", out)
+	}
+	m.put("install.sh", debtest.Read(t, "../install.sh"))
+	// Whoever sits before it is asked.
+	if out, err := m.answered("n", "bash", "/install.sh", "uninstall", "--purge"); err == nil || !strings.Contains(out, waits) || !strings.Contains(out, "nothing is removed") {
+		t.Errorf("%v, install.sh says %s", err, out)
+	}
+	if out := m.run("dpkg", "--remove", "gatewayd"); !strings.Contains(out, waits) {
+		t.Errorf("the removal says %s", out)
+	}
+	if out := m.run("bash", "/install.sh", "uninstall", "--purge"); !strings.Contains(out, waits) || !strings.Contains(out, "1 events that the city does not have are removed") {
+		t.Errorf("the purge says %s", out)
+	}
+}
+
 // lifeOnAMachine is what happens to a package where systemd runs.
 func lifeOnAMachine(t *testing.T, first, second string) {
 	m := newMachine(t)
@@ -184,6 +234,13 @@ func lifeOnAMachine(t *testing.T, first, second string) {
 	if out := m.run("gatewayd", "version"); !strings.Contains(out, "v1.0.0") {
 		t.Errorf("after the rollback: %s", out)
 	}
+	if out, _ := m.try("gatewayd", "doctor"); !strings.Contains(out, "v1.0.0 is back, though dpkg -l says 2.0.0") {
+		t.Errorf("doctor says %s", out)
+	}
+	m.run("dpkg", "--force-confold", "-i", first) // what runs is what dpkg says again
+	if r := rolledBack(filepath.Join(m.work, "upper")); r != "" {
+		t.Errorf("after the next package: %s", r)
+	}
 
 	m.put("state", "inactive\n")
 	if all := m.dpkg("-i", second); restarted(all) {
@@ -192,7 +249,8 @@ func lifeOnAMachine(t *testing.T, first, second string) {
 	told(t, m.dpkg("--remove", "gatewayd"),
 		"stop gatewayd.service gatewayd-renew.timer gatewayd-rollback.timer gatewayd-renew.service gatewayd-rollback.service",
 		"--root=/ --quiet disable gatewayd.service gatewayd-renew.timer gatewayd-rollback.timer", "daemon-reload")
-	m.dpkg("--purge", "gatewayd")
+	m.dpkg("-i", second)
+	removalCounts(t, m)
 	if out, err := m.try("ls", "/etc/gatewayd", "/var/lib/gatewayd", "/var/lib/gatewayd-rollback"); err == nil {
 		t.Errorf("after the purge there is\n%s", out)
 	}

@@ -128,6 +128,56 @@ func TestVersionThatIsNotReadyIsRolledBack(t *testing.T) {
 	}
 }
 
+// rolledBack is what is left for gatewayd to tell of a rollback, without the digest.
+func rolledBack(root string) string {
+	text, err := os.ReadFile(filepath.Join(root, rollbackFile))
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(string(text), "\n")
+	return strings.Join(lines[:len(lines)-2], "|")
+}
+
+const rollbackFile = "var/lib/gatewayd-rollback/rolled-back"
+
+// A rollback is told until a version that works is in its place.
+func TestRollbackIsToldUntilAnotherVersionWorks(t *testing.T) {
+	p := newPi(t)
+	p.unpack("1")
+	p.do("ready")
+	if r := rolledBack(p.root); r != "" {
+		t.Fatalf("before: %s", r)
+	}
+	p.upgrade("2")
+	p.state("activating")
+	p.do("judge")
+	const want = "gatewayd 2|gatewayd 1|" // and no dpkg
+	p.do("ready")                         // version 1 again
+	p.do("unpacked")                      // dpkg-reconfigure
+	if r := rolledBack(p.root); r != want {
+		t.Errorf("after the rollback: %s", r)
+	}
+	info, err := os.Stat(filepath.Join(p.root, rollbackFile))
+	if err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("the gateway's own user cannot read it: %v %v", info, err)
+	}
+	p.unpack("2")
+	p.do("unpacked")
+	if r := rolledBack(p.root); r != "" {
+		t.Errorf("dpkg has put version 2 in place: %s", r)
+	}
+	p.do("trial")
+	p.do("judge")
+	p.unpack("mine") // by hand
+	if rolledBack(p.root) != want {
+		t.Error("nobody knows yet whether this one works")
+	}
+	p.do("ready")
+	if r := rolledBack(p.root); r != "" {
+		t.Errorf("another version works: %s", r)
+	}
+}
+
 func TestVersionThatIsReadyStays(t *testing.T) {
 	p := newPi(t)
 	p.unpack("1")

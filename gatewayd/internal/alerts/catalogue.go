@@ -59,6 +59,7 @@ const (
 	RosterRefused
 	HoursRefused
 	FenceWrong
+	RolledBack
 
 	kinds // how many there are
 )

@@ -46,6 +46,12 @@ func machine(k Kind) (row, bool) {
 			id: "Sistem berkas mencatat galat pada kartu SD. Segera ganti kartu SD.",
 			en: "The file system has recorded errors of the SD card. Replace the SD card soon.",
 		}, true
+	case RolledBack:
+		return row{
+			code: "rolled-back", level: Warn,
+			id: "Versi {version} tidak siap dalam tiga menit dan dibatalkan; versi sebelumnya ({back}) dipakai lagi. Lihat journalctl -u gatewayd, lalu pasang versi yang berfungsi.",
+			en: "Version {version} did not get ready within three minutes and was rolled back; the version before ({back}) is in use again. See journalctl -u gatewayd, then install a version that works.",
+		}, true
 	}
 	return row{}, false
 }

@@ -9,6 +9,7 @@ import (
 
 	"presence/config"
 	"presence/drivers/pi"
+	"presence/gatewayd/internal/build"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
 )
@@ -79,6 +80,7 @@ func Examine(ctx context.Context, opt Options) []Finding {
 	e.account, e.unit = e.service()
 	e.configuration()
 	e.running()
+	e.rolledBack()
 	if e.Config != nil {
 		e.readers(ctx)
 		e.pins()
@@ -212,6 +214,35 @@ func (e *exam) running() {
 	e.ok("running", "", say(
 		"gatewayd runs for %s, level %s", "gatewayd berjalan selama %s, tingkat %s",
 		(time.Duration(e.Health.UptimeS)*time.Second).String(), e.Health.Level))
+}
+
+// rolledBack tells of a version that did not get ready, for which the one before it
+// runs. dpkg does not know.
+func (e *exam) rolledBack() {
+	r, ok := build.RolledBack(e.Board.ReadFile)
+	if !ok {
+		return
+	}
+	mend := "sudo bash install.sh"
+	if r.Package == "" {
+		e.warn("rolled-back", "", mend, say(
+			"%s did not get ready and was rolled back, %s is back; see journalctl -u gatewayd; install a version that works",
+			"%s tidak siap dan dibatalkan, %s dipakai lagi; lihat journalctl -u gatewayd; pasang versi yang berfungsi",
+			orUnknown(r.Bad), orUnknown(r.Back)))
+		return
+	}
+	e.warn("rolled-back", "", mend, say(
+		"%s did not get ready and was rolled back: %s is back, though dpkg -l says %s; see journalctl -u gatewayd; install a version that works",
+		"%s tidak siap dan dibatalkan: %s dipakai lagi, meskipun dpkg -l menyebut %s; lihat journalctl -u gatewayd; pasang versi yang berfungsi",
+		orUnknown(r.Bad), orUnknown(r.Back), r.Package))
+}
+
+// orUnknown stands for a version that nobody knows.
+func orUnknown(version string) string {
+	if version == "" {
+		return "?"
+	}
+	return version
 }
 
 // asRoot is the command for a caller that may not see everything.

@@ -65,6 +65,11 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) { //nolint:funlen //
 				o.mode("var/lib/gatewayd", 0o777)
 			}, doctor.Fail, "permission", "sudo usermod -aG spi gatewayd",
 		},
+		"rolled back": {
+			func(o *office) {
+				o.write("var/lib/gatewayd-rollback/rolled-back", "gatewayd v1.3.0 commit x\ngatewayd v1.2.0 commit y\n1.3.0\nff\n")
+			}, doctor.Warn, "rolled-back", "sudo bash install.sh",
+		},
 		"no udev rule": {
 			func(o *office) { o.mode("dev/gpiochip0", 0o600) },
 			doctor.Fail, "permission", "udevadm trigger",

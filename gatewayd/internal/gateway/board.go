@@ -3,6 +3,7 @@ package gateway
 import (
 	"presence/drivers/pi"
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/build"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -38,7 +39,8 @@ func (g *Gateway) piHealth() presence.PiHealth {
 	return h
 }
 
-// boardConditions are the alerts about power, heat and a missing clock chip.
+// boardConditions are the alerts about power, heat, a missing clock chip, and a
+// version of gatewayd that did not get ready on this board.
 func (g *Gateway) boardConditions() (as []alerts.Alert) {
 	printed, _ := g.board.Throttled()
 	bits, _ := pi.ThrottledBits(printed) // 0 where unknown
@@ -52,6 +54,9 @@ func (g *Gateway) boardConditions() (as []alerts.Alert) {
 	}
 	if g.cfg.Clock.Source == "kernel" && !g.time.Now().Known() && !g.board.HasRTC() {
 		as = append(as, alerts.NoClockChip.Raise(nil))
+	}
+	if r, ok := build.RolledBack(g.board.ReadFile); ok {
+		as = append(as, alerts.RolledBack.Raise(alerts.Values{"version": r.Bad, "back": r.Back}))
 	}
 	return as
 }

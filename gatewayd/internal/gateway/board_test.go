@@ -12,6 +12,7 @@ import (
 	"presence/config"
 	"presence/drivers/pi"
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/build"
 	"presence/gatewayd/internal/clock"
 )
 
@@ -89,6 +90,13 @@ func TestBoardAlertsComeAndGo(t *testing.T) {
 			if got := codes(t, d.boardConditions()); got != step.want {
 				t.Errorf("%s %q: %q, want %q", step.path, step.content, got, step.want)
 			}
+		}
+		write(build.RollbackFile, "gatewayd v2\ngatewayd v1\n2\nff\n")
+		if got := codes(t, d.boardConditions()); got != "rolled-back:warn " {
+			t.Errorf("after a rollback: %q", got)
+		}
+		if err := os.Remove(filepath.Join(root, build.RollbackFile)); err != nil {
+			t.Fatal(err)
 		}
 		if err := os.RemoveAll(filepath.Join(root, "sys/class/rtc")); err != nil {
 			t.Fatal(err)
