@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"presence/config"
 	"presence/gatewayd/internal/brokertest"
 	"presence/scripts/deb/debtest"
 )
@@ -114,6 +115,10 @@ func TestDocumentsNameCommandsThatThereAre(t *testing.T) {
 			kinds, bodies := blocks(debtest.Read(t, filepath.Join("..", name)))
 			for i, kind := range kinds {
 				switch kind {
+				case "toml":
+					if _, err := config.Parse(name, []byte(bodies[i])); err != nil {
+						t.Error(err)
+					}
 				case "sh root":
 					newStand(t).parsed(bodies[i])
 				case "": // BROKER.md's, and pictures

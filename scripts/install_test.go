@@ -55,7 +55,6 @@ func TestInstallStopsBeforeAnythingIsChanged(t *testing.T) {
 	r, deb := sdCard(t)
 	debtest.Write(t, r.Path("boot/firmware/config.txt"), "dtparam=audio=on\n", 0o644)
 	debtest.Write(t, r.Path("var/lib/dpkg/arch"), debtest.Arch()+"\n", 0o644)
-	before := snapshot(t, r.Dir)
 	dir := t.TempDir()
 	other := map[string]string{"amd64": "arm64", "arm64": "armhf", "armhf": "amd64"}[debtest.Arch()]
 	wrong := packageFor(t, filepath.Join(dir, "gatewayd_1_"+other+".deb"), "gatewayd", "1", other, "")
@@ -78,6 +77,7 @@ func TestInstallStopsBeforeAnythingIsChanged(t *testing.T) {
 		"another package":     {[]string{foreign}, "is the package of mosquitto"},
 		"that refuses itself": {[]string{refuses}, "nothing of it is left"},
 	} {
+		before := snapshot(t, r.Dir)
 		out, ok := run(t, nil, "./install.sh", append([]string{"--root", r.Dir}, tc.args...)...)
 		if ok || !strings.Contains(out, tc.says) || strings.Contains(out, "gatewayd-provision") {
 			t.Errorf("%s: %v, says %s", name, ok, out)
