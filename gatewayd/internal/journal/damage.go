@@ -222,6 +222,7 @@ func (j *Journal) rebuild(path string, s salvaged, l damagedFile, d *Damage, p *
 	if err != nil {
 		return err
 	}
+	var used int64
 	err = guard(func() error {
 		if err := j.copyRecords(db, s, l.file, p); err != nil {
 			return err
@@ -229,12 +230,31 @@ func (j *Journal) rebuild(path string, s salvaged, l damagedFile, d *Damage, p *
 		if err := j.copyRevisions(db, s.revisions); err != nil {
 			return err
 		}
-		return db.Update(func(tx *bolt.Tx) error { return j.putOrder(tx, s, j.gaps(d, l, s)) })
+		if err := db.Update(func(tx *bolt.Tx) error { return j.putOrder(tx, s, j.gaps(d, l, s)) }); err != nil {
+			return err
+		}
+		return db.View(func(tx *bolt.Tx) error {
+			used = tx.Size()
+			return nil
+		})
 	})
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
-	return durable.Sync(path)
+	return cutTo(path, used)
+}
+
+// cutTo durably cuts off what bbolt took from the disk ahead of what it used.
+func cutTo(path string, size int64) error {
+	f, err := durable.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("cut: %w", err)
+	}
+	err = f.Truncate(size)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("cut: %w", err)
+	}
+	return nil
 }
 
 // copyRecords copies records as they are, some thousand to a transaction.

@@ -134,6 +134,7 @@ func (j *Journal) newCopy(match func(*presence.Record) bool) (*fileCopy, error) 
 	if c.db, err = j.openFile(c.file); err != nil {
 		return nil, errors.Join(err, c.discard())
 	}
+	c.db.AllocSize = 0 // it may be as large as the journal may be
 	return c, nil
 }
 

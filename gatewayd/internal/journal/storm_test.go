@@ -190,3 +190,52 @@ func (s *storm) blows(b blow, events int) {
 	s.bounded("close")
 	whole(s, s.o.Path)
 }
+
+// TestAFileWrittenAnewIsBounded: neither the journal that replaces a damaged one nor the
+// one from which a person is forgotten is larger than the one before may be.
+func TestAFileWrittenAnewIsBounded(t *testing.T) {
+	t.Parallel()
+	for name, anew := range map[string]func(*storm){
+		"damaged": func(s *storm) {
+			closed(s, s.j)
+			if err := os.WriteFile(s.o.Path, withoutNewestMeta(read(s, s.o.Path)), 0o640); err != nil {
+				s.Fatal(err)
+			}
+			s.j = open(s, s.o)
+			if s.j.Damage() == nil {
+				s.Error("there was no damage")
+			}
+		},
+		"forgotten": func(s *storm) {
+			n := 0
+			_, err := s.j.Forget(s.Context(), func(*presence.Record) bool { n++; return n == 7 })
+			if err != nil {
+				s.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStorm(t, 3<<20) // bbolt would take a file of a power of two
+				for n := 0; s.j.Stats().FreeBytes > 4<<10; n++ {
+					enqueue(s, s.j, lone(s.c, n))
+					if n%8 == 0 {
+						flushed(s, s.j)
+					}
+				}
+				flushed(s, s.j)
+				s.bounded("before")
+				anew(s)
+				s.bounded(name)
+				s.deliver(2)
+				if !s.tap(1) {
+					s.Error("all is delivered, and a tap has no room")
+				}
+				closed(s, s.j)
+				s.bounded("close")
+				whole(s, s.o.Path)
+			})
+		})
+	}
+}
