@@ -52,11 +52,14 @@ func (w *writer) commit(c change) error {
 	}
 	saving := thrift{grows: growStep}
 	if r.near {
-		saving.grows = 0
+		// Without a list of free pages bbolt goes through the whole file when it undoes
+		// a transaction: no second try where the list lately had no room.
+		saving = thrift{unlisted: w.unlisted && !c.ends && w.attempt%listAgain != 0}
 	}
 	for exceeded := false; ; {
 		err := w.try(c.with(part, unsaved, order), before, saving)
 		if !errors.Is(err, berrors.ErrMaxSizeReached) {
+			w.unlisted = saving.unlisted
 			return err
 		}
 		switch {
@@ -73,6 +76,10 @@ func (w *writer) commit(c change) error {
 		}
 	}
 }
+
+// listAgain is after how many commits without a list of free pages one has it again, if
+// there is room by then.
+const listAgain = 256
 
 // thrift is how a transaction deals with the room in the file.
 type thrift struct {

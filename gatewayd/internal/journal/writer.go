@@ -36,11 +36,12 @@ type writer struct {
 	allocated      int64 // the file has blocks up to here
 	cannotAllocate bool  // the file system cannot say
 
-	thinned thinning
-	evicted evicting
-	ages    ages
-	behind  bool // the last commit left revisions for the next one
-	stuck   bool // the last commit had no room for any of the revisions that wait
+	thinned  thinning
+	evicted  evicting
+	ages     ages
+	unlisted bool // the last commit had no room for the list of free pages
+	behind   bool // the last commit left revisions for the next one
+	stuck    bool // the last commit had no room for any of the revisions that wait
 
 	arena   []byte // records of one commit
 	records []sealedRecord
