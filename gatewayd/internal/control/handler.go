@@ -65,8 +65,13 @@ type WatchTap struct {
 // instants are the fields of a request for an export that are times, by their name
 // in its query.
 func instants(x *export.Request) map[string]*time.Time {
-	return map[string]*time.Time{"since": &x.Since, "until": &x.Until, "day": &x.Day}
+	return map[string]*time.Time{"since": &x.Since, "until": &x.Until, "day": &x.Day, "month": &x.Month}
 }
+
+// selectedPath is where exports of a month or of some badges are asked for. A daemon
+// of an earlier version would pass over these words at /export and answer with all that
+// it has, of everybody; this path it does not know.
+const selectedPath = "/export/selected"
 
 // ExportPath is what to ask the daemon for to get an export, with Client.Copy.
 func ExportPath(x export.Request) string {
@@ -76,7 +81,12 @@ func ExportPath(x export.Request) string {
 			q.Set(key, at.Format(time.RFC3339Nano))
 		}
 	}
-	return "/export?" + q.Encode()
+	path := "/export"
+	if !x.Month.IsZero() || len(x.Badges) > 0 {
+		q["badge"] = x.Badges
+		path = selectedPath
+	}
+	return path + "?" + q.Encode()
 }
 
 // Handler answers requests for a daemon.
@@ -96,6 +106,7 @@ func Handler(d Daemon) http.Handler {
 	})
 	mux.HandleFunc("GET /watch", d.watch)
 	mux.HandleFunc("GET /export", d.export)
+	mux.HandleFunc("GET "+selectedPath, d.export)
 	mux.HandleFunc("GET /verify", d.verify)
 	mux.HandleFunc("POST /forget", d.owned(d.forget))
 	mux.HandleFunc("POST /sim/tap", d.owned(d.tap))
@@ -173,7 +184,7 @@ func (d Daemon) watch(w http.ResponseWriter, r *http.Request) {
 
 func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	x := export.Request{Format: q.Get("format"), Lang: q.Get("lang")}
+	x := export.Request{Format: q.Get("format"), Lang: q.Get("lang"), Badges: q["badge"]}
 	for key, at := range instants(&x) {
 		if v := q.Get(key); v != "" {
 			t, err := time.Parse(time.RFC3339Nano, v)
@@ -184,16 +195,12 @@ func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
 			*at = t
 		}
 	}
-	other := "jsonl"
-	if !x.Day.IsZero() && !d.owns(r) {
+	if x.IsRecap() && !d.owns(r) {
 		http.Error(w, ErrOwnerOnly.Error(), http.StatusForbidden)
 		return
 	}
-	if !x.Day.IsZero() {
-		other = "html"
-	}
-	if x.Format != "csv" && x.Format != other {
-		http.Error(w, "format: want csv or "+other, http.StatusBadRequest)
+	if err := x.CheckFormat(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Trailer", trailerError)

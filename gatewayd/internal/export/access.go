@@ -40,15 +40,20 @@ type Access struct {
 	User   string  `json:"user,omitempty"`
 	Format string  `json:"format,omitempty"`
 	Day    string  `json:"day,omitempty"`
+	Month  string  `json:"month,omitempty"`
+	Badges int     `json:"badges,omitempty"` // how many badges it was restricted to
 	Since  string  `json:"since,omitempty"`
 	Until  string  `json:"until,omitempty"`
 }
 
 // AccessOf is the line for an export by the user uid.
 func AccessOf(x Request, uid int) Access {
-	l := Access{Action: ActionExport, UID: uid, Format: x.Format}
+	l := Access{Action: ActionExport, UID: uid, Format: x.Format, Badges: len(x.Badges)}
 	if !x.Day.IsZero() {
 		l.Day = x.Day.Format(time.DateOnly)
+	}
+	if !x.Month.IsZero() {
+		l.Month = x.Month.Format(monthLayout)
 	}
 	if !x.Since.IsZero() {
 		l.Since = x.Since.Format(presence.TimeLayout)

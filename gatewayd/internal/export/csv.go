@@ -27,9 +27,23 @@ var csvHeader = []string{
 	"conflict",
 }
 
-// csvRow is one event in the columns of csvHeader. The distance of a badge event
+// csvKinds are what the columns hold that do not hold text.
+func csvKinds() map[string]spreadsheet.Kind {
+	kinds := make(map[string]spreadsheet.Kind)
+	for _, column := range []string{"time", "time_min", "time_max", "fix_time", "first", "last"} {
+		kinds[column] = spreadsheet.Instant
+	}
+	for _, column := range []string{
+		"time_error_ms", "lat", "lon", "accuracy_m", "rssi", "snr", "rev", "tag_check_age_s", "distance_m", "v", "seq",
+	} {
+		kinds[column] = spreadsheet.Number
+	}
+	return kinds
+}
+
+// csvRow is one event by the columns of csvHeader. The distance of a badge event
 // is that of its tag_check; lists are separated by spaces.
-func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) []string {
+func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) map[string]string {
 	c := cells{byColumn: make(map[string]string, len(csvHeader)), location: o.Location}
 	c.text("v", "1")
 	c.text("gateway", o.Gateway)
@@ -53,11 +67,7 @@ func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) []string {
 	case r.Gap != nil:
 		c.gap(r.Gap)
 	}
-	row := make([]string, len(csvHeader))
-	for i, column := range csvHeader {
-		row[i] = spreadsheet.Cell(c.byColumn[column])
-	}
-	return row
+	return c.byColumn
 }
 
 // cells are those of one row that are not empty.

@@ -1,6 +1,9 @@
 package export
 
 import (
+	"bytes"
+	"context"
+	"encoding/csv"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -37,7 +40,7 @@ func TestCSVHasEveryFieldOfAnEvent(t *testing.T) {
 			if column == "" {
 				column = strings.ReplaceAll(field, ".", "_")
 			}
-			if i := slices.Index(csvHeader, column); i < 0 || row[i] == "" {
+			if i := slices.Index(csvHeader, column); i < 0 || row[column] == "" {
 				t.Errorf("%s: the field %s of the event is in no column", r.Kind, field)
 			}
 		}
@@ -63,16 +66,76 @@ func TestNoCellOfAnExportIsAFormula(t *testing.T) {
 		"waypoint:=1":              "waypoint:=1",
 		"":                         "",
 	} {
-		r := presence.Record{Seq: 1, Draft: presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: name, Tag: name}}}
-		row := csvRow(csvOrigin, &r, presence.Timing{})
-		for _, column := range []string{"receiver", "tag"} {
-			if got := row[slices.Index(csvHeader, column)]; got != want {
-				t.Errorf("%s %q becomes %q, want %q", column, name, got, want)
+		for _, format := range []string{CSV, CSVIndonesian} {
+			row := printed(t, format, presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: name, Tag: name}})
+			want := want
+			if format == CSVIndonesian {
+				want = strings.ReplaceAll(want, "\r", "") // its line ends are CR LF
+				if name == "-7.9778" {
+					want = "'" + name // a name is no number there
+				}
+			}
+			for _, column := range []string{"receiver", "tag"} {
+				if got := row[column]; got != want {
+					t.Errorf("%s: %s %q becomes %q, want %q", format, column, name, got, want)
+				}
+			}
+			gap := printed(t, format, presence.Draft{Kind: presence.KindGap, Gap: &presence.Gap{Comment: name}})
+			if got := gap["comment"]; got != want {
+				t.Errorf("%s: comment %q becomes %q, want %q", format, name, got, want)
 			}
 		}
-		gap := presence.Record{Seq: 1, Draft: presence.Draft{Kind: presence.KindGap, Gap: &presence.Gap{Comment: name}}}
-		if got := csvRow(csvOrigin, &gap, presence.Timing{})[slices.Index(csvHeader, "comment")]; got != want {
-			t.Errorf("comment %q becomes %q, want %q", name, got, want)
+	}
+}
+
+// printed is an event as the cells of an export, by column.
+func printed(t *testing.T, format string, d presence.Draft) map[string]string {
+	t.Helper()
+	revise := func(_ context.Context, entries []presence.Entry) ([]presence.Revision, error) {
+		return []presence.Revision{{Pos: entries[0].Pos, Timing: presencetest.Timing()}}, nil
+	}
+	source := Source{
+		Origin: csvOrigin, Journal: shelf{{Pos: 1, Record: presence.Record{Seq: 1, Draft: d}}}, Revisions: revise, Estimates: revise,
+	}
+	var text bytes.Buffer
+	if err := source.Write(t.Context(), &text, Request{Format: format}); err != nil {
+		t.Fatal(err)
+	}
+	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text.String(), "\ufeff")))
+	if format == CSVIndonesian {
+		r.Comma = ';'
+	}
+	rows, err := r.ReadAll()
+	if err != nil || len(rows) != 2 {
+		t.Fatalf("%q: %v", rows, err)
+	}
+	cells := make(map[string]string)
+	for i, column := range rows[0] {
+		cells[column] = rows[1][i]
+	}
+	return cells
+}
+
+// TestExcelReadsAnExport: what each kind of column looks like under Indonesian settings.
+func TestExcelReadsAnExport(t *testing.T) {
+	lat, rssi := -7.9778, -91
+	tag := printed(t, CSVIndonesian, presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: "reyax:50", Lat: &lat, RSSI: &rssi}})
+	badge := printed(t, CSVIndonesian, presence.Draft{Kind: presence.KindBadge, Badge: &presence.Badge{Reader: "door", Badge: "12345600"}})
+	for _, tc := range []struct {
+		of           map[string]string
+		column, want string
+	}{
+		{tag, "time", "2026-11-23 00:30:00"},
+		{tag, "time_min", "2026-11-23 00:29:59"},
+		{tag, "time_error_ms", "1000"},
+		{tag, "lat", "-7,9778"},
+		{tag, "rssi", "-91"},
+		{tag, "tag", "reyax:50"},
+		{badge, "badge", "'12345600"},
+		{badge, "seq", "1"},
+	} {
+		if got := tc.of[tc.column]; got != tc.want {
+			t.Errorf("%s is %q, want %q", tc.column, got, tc.want)
 		}
 	}
 }

@@ -3,16 +3,20 @@ package export
 import (
 	"bufio"
 	"context"
-	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/spreadsheet"
 )
 
 // events writes the wanted events. One whose time is unknown is always wanted: it
 // may have happened in the span asked for.
 func (s Source) events(ctx context.Context, w io.Writer, x Request) error {
+	if x.Format != JSONLines && !x.isTable() {
+		return fmt.Errorf("write export: events are not written as %q", x.Format)
+	}
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	write := func(e presence.Entry, t presence.Timing) error {
 		b, err := s.Origin.Event(&e.Record, t)
@@ -22,22 +26,20 @@ func (s Source) events(ctx context.Context, w io.Writer, x Request) error {
 		_, err = buffered.Write(append(b, '\n'))
 		return err
 	}
-	if x.Format == "csv" {
-		table := csv.NewWriter(buffered)
-		if err := table.Write(csvHeader); err != nil {
+	if x.Format != JSONLines {
+		table := spreadsheet.NewTable(buffered, x.dialect(), csvHeader, csvKinds())
+		write = func(e presence.Entry, t presence.Timing) error {
+			return errors.Join(table.Row(csvRow(s.Origin, &e.Record, t)), table.Flush())
+		}
+		if err := table.Flush(); err != nil {
 			return fmt.Errorf("write export: %w", err)
 		}
-		write = func(e presence.Entry, t presence.Timing) error {
-			if err := table.Write(csvRow(s.Origin, &e.Record, t)); err != nil {
-				return err
-			}
-			table.Flush()
-			return table.Error()
-		}
-		table.Flush()
 	}
 	err := s.each(ctx, x.Since, x.Until, func(e presence.Entry, t presence.Timing) error {
 		if at := t.Time; !at.IsZero() && (at.Before(x.Since) || !x.Until.IsZero() && !at.Before(x.Until)) {
+			return nil
+		}
+		if !x.names(&e.Record) {
 			return nil
 		}
 		return write(e, t)

@@ -76,10 +76,10 @@ type Off struct {
 
 // Write writes what is wanted to w.
 func (s Source) Write(ctx context.Context, w io.Writer, x Request) error {
-	if x.Day.IsZero() {
-		return s.events(ctx, w, x)
+	if x.IsRecap() {
+		return s.recap(ctx, w, x)
 	}
-	return s.day(ctx, w, x)
+	return s.events(ctx, w, x)
 }
 
 // pageSize is how many entries are revised at once.

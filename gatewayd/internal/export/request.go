@@ -1,18 +1,132 @@
 package export
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"presence/config"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/spreadsheet"
 )
+
+// The formats.
+const (
+	JSONLines     = "jsonl"  // events, one JSON object a line
+	CSV           = "csv"    // RFC 4180
+	CSVIndonesian = "csv-id" // for Excel under Indonesian settings
+	HTML          = "html"   // a recap to print
+	// SheetJSON is a recap as the program itself passes it on, to merge several.
+	SheetJSON = "sheet"
+)
+
+// monthLayout is how a month is written.
+const monthLayout = "2006-01"
 
 // Request says which events are wanted and how.
 type Request struct {
 	Since, Until time.Time // zero: no bound
-	Day          time.Time // an instant of the day whose recap is wanted; zero: events are
-	Format       string    // "jsonl" or "csv"; of a recap "csv" or "html"
-	Lang         string    // of a recap in html: "id" or "en"
+	Day          time.Time // an instant of the day whose recap is wanted; zero: none
+	Month        time.Time // an instant of the month whose recap is wanted; zero: none
+	Badges       []string  // only what names one of these badges; none: everything
+	Format       string    // of events JSONLines or one of the CSV; of a recap one of the others
+	Lang         string    // of a recap in HTML: "id" or "en"
+}
+
+// IsRecap reports whether the recap of a day or month is wanted, and not events.
+func (x Request) IsRecap() bool { return !x.Day.IsZero() || !x.Month.IsZero() }
+
+// CheckFormat returns an error where what is wanted is not written in its format.
+func (x Request) CheckFormat() error {
+	other := JSONLines
+	if x.IsRecap() {
+		other = HTML
+	}
+	if x.isTable() || x.Format == other || x.IsRecap() && x.Format == SheetJSON {
+		return nil
+	}
+	return fmt.Errorf("format: want %s, %s or %s", CSVIndonesian, CSV, other)
+}
+
+func (x Request) isTable() bool { return x.Format == CSV || x.Format == CSVIndonesian }
+
+func (x Request) dialect() spreadsheet.Dialect {
+	if x.Format == CSVIndonesian {
+		return spreadsheet.Indonesian
+	}
+	return spreadsheet.Plain
+}
+
+// names reports whether a record names one of the wanted badges.
+func (x Request) names(r *presence.Record) bool {
+	switch {
+	case len(x.Badges) == 0:
+		return true
+	case r.Badge != nil:
+		return slices.Contains(x.Badges, r.Badge.Badge)
+	case r.Person != nil:
+		return slices.Contains(x.Badges, r.Person.Badge)
+	}
+	return false
+}
+
+// Flags are a request as somebody types it. Badges are ids already.
+type Flags struct {
+	Since, Until, Day, Month, Format, Lang string
+	Badges                                 []string
+}
+
+// Request reads the flags: dates and times of day in the zone. Its errors name the flag.
+func (f Flags) Request(now time.Time, zone *time.Location) (x Request, err error) {
+	x.Format, x.Lang, x.Badges = f.Format, f.Lang, f.Badges
+	if x.Since, err = ParseInstant(f.Since, now, zone); err != nil {
+		return x, fmt.Errorf("--since: %w", err)
+	}
+	if x.Until, err = ParseInstant(f.Until, now, zone); err != nil {
+		return x, fmt.Errorf("--until: %w", err)
+	}
+	if !x.Since.IsZero() && !x.Until.IsZero() && !x.Since.Before(x.Until) {
+		return x, fmt.Errorf("--since %s is not before --until %s: nothing can lie between", f.Since, f.Until)
+	}
+	spanned := f.Since != "" || f.Until != ""
+	switch {
+	case f.Day == "" && f.Month == "":
+		if f.Format == HTML {
+			return x, errors.New("--format html: only the recap of a day or month is printed so; say --day 2026-11-23 or --month 2026-11")
+		}
+		return x, nil
+	case f.Day != "" && f.Month != "":
+		return x, errors.New("--day: not together with --month")
+	case f.Day != "" && spanned:
+		return x, errors.New("--day: not together with --since or --until")
+	case spanned:
+		return x, errors.New("--month: not together with --since or --until")
+	case f.Day != "":
+		if x.Day, err = time.ParseInLocation(time.DateOnly, f.Day, zone); err != nil {
+			return x, fmt.Errorf("--day: %q: want 2026-11-23", f.Day)
+		}
+	default:
+		if x.Month, err = time.ParseInLocation(monthLayout, f.Month, zone); err != nil {
+			return x, fmt.Errorf("--month: %q: want 2026-11", f.Month)
+		}
+	}
+	return x.events(), nil
+}
+
+// events turns the request for a recap as JSON lines, which is the day's or month's
+// events, into one for those.
+func (x Request) events() Request {
+	if x.Format != JSONLines {
+		return x
+	}
+	if !x.Day.IsZero() {
+		x.Since, x.Until = x.Day, x.Day.AddDate(0, 0, 1)
+	} else {
+		x.Since, x.Until = x.Month, x.Month.AddDate(0, 1, 0)
+	}
+	x.Day, x.Month = time.Time{}, time.Time{}
+	return x
 }
 
 // ParseInstant reads a bound of a request in the forms that a person types: a date, a

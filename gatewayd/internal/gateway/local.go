@@ -65,10 +65,13 @@ func (g *Gateway) note(l export.Access) {
 		g.log.Error("a look at people's data is not in the log of exports", "action", l.Action, "uid", l.UID, "error", err)
 	}
 	details := []any{"action", l.Action, "uid", l.UID}
-	for _, detail := range [][2]string{{"format", l.Format}, {"day", l.Day}, {"since", l.Since}, {"until", l.Until}} {
+	for _, detail := range [][2]string{{"format", l.Format}, {"day", l.Day}, {"month", l.Month}, {"since", l.Since}, {"until", l.Until}} {
 		if detail[1] != "" {
 			details = append(details, detail[0], detail[1])
 		}
+	}
+	if l.Badges > 0 {
+		details = append(details, "badges", l.Badges)
 	}
 	g.log.Warn("somebody looks at people's data, or removes it", details...)
 }

@@ -2,131 +2,15 @@ package recap
 
 import (
 	_ "embed"
-	"encoding/csv"
 	"fmt"
 	"html/template"
 	"io"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"presence/gatewayd/internal/presence"
-	"presence/gatewayd/internal/spreadsheet"
 )
-
-// csvHeader names the columns of the sheet. The order of columns that were there
-// before never changes; new ones come last.
-var csvHeader = []string{
-	"row", "badge", "reader",
-	"first", "first_quality", "first_error_ms", "last", "last_quality", "last_error_ms", "taps",
-	"what", "from", "from_quality", "to", "to_quality", "detail", "event",
-	"first_rev", "last_rev", "last_event",
-	"from_min", "from_max", "to_min", "to_max",
-}
-
-// CSV writes the sheet as one table. The column row tells what a line is:
-// badge, uncertain (a tap that may have been on another day), outage, gap or
-// tag-conflict (of the tag in the column what). Of a from or to that is only known
-// to lie between two instants (bounded) it is the middle; the instants themselves
-// are in from_min and from_max, to_min and to_max, which else are empty.
-// Its words are codes, the same in every language.
-func (s Sheet) CSV(w io.Writer) error {
-	table := csv.NewWriter(w)
-	line := func(cells map[string]string) {
-		row := make([]string, len(csvHeader))
-		for i, key := range csvHeader {
-			row[i] = spreadsheet.Cell(cells[key])
-		}
-		_ = table.Write(row) // kept by the writer, see Error below
-	}
-	_ = table.Write(csvHeader)
-	for _, b := range s.Badges {
-		line(map[string]string{
-			"row": "badge", "badge": b.Badge, "reader": b.First.Reader, "taps": strconv.Itoa(b.Taps),
-			"first": s.stamp(b.First.At.Time), "first_quality": string(b.First.At.Quality), "first_error_ms": errorMS(b.First.At),
-			"last": s.stamp(b.Last.At.Time), "last_quality": string(b.Last.At.Quality), "last_error_ms": errorMS(b.Last.At),
-			"event": eventID(b.First.Event), "last_event": eventID(b.Last.Event),
-			"first_rev": strconv.Itoa(b.First.At.Rev), "last_rev": strconv.Itoa(b.Last.At.Rev),
-		})
-	}
-	for _, t := range s.Uncertain {
-		line(map[string]string{
-			"row": "uncertain", "badge": t.Badge, "reader": t.Reader, "event": eventID(t.Event), "first_rev": strconv.Itoa(t.At.Rev),
-			"first_quality": string(t.At.Quality), "from": s.stamp(t.Earliest), "to": s.stamp(t.Latest),
-		})
-	}
-	for _, o := range s.Outages {
-		cells := map[string]string{"row": "outage", "what": o.What.Code()}
-		s.put(cells, "from", o.From)
-		var detail []string
-		if o.Open {
-			detail = append(detail, "open")
-		} else {
-			s.put(cells, "to", o.To)
-		}
-		if o.Times > 1 {
-			detail = append(detail, fmt.Sprintf("flapping %d times", o.Times), fmt.Sprintf("down %d s", int(o.Down.Round(time.Second).Seconds())))
-		}
-		cells["detail"] = strings.Join(detail, ", ")
-		line(cells)
-	}
-	for _, g := range s.Gaps {
-		cells := map[string]string{"row": "gap", "what": string(g.Reason), "detail": lost(g), "event": eventID(g.Event)}
-		s.put(cells, "from", g.First)
-		s.put(cells, "to", g.Last)
-		line(cells)
-	}
-	for _, x := range s.Conflicts {
-		cells := map[string]string{"row": "tag-conflict", "what": x.Tag, "event": eventID(x.Event)}
-		s.put(cells, "from", x.First)
-		s.put(cells, "to", x.Last)
-		line(cells)
-	}
-	table.Flush()
-	if err := table.Error(); err != nil {
-		return fmt.Errorf("write recap: %w", err)
-	}
-	return nil
-}
-
-// put fills the columns of one end of a stretch: from or to.
-func (s Sheet) put(cells map[string]string, end string, t presence.Timing) {
-	cells[end], cells[end+"_quality"] = s.stamp(t.Time), string(t.Quality)
-	if t.Quality == presence.QualityBounded {
-		cells[end+"_min"], cells[end+"_max"] = s.stamp(t.Min), s.stamp(t.Max)
-	}
-}
-
-// stamp is a time as the events print it, empty while unknown.
-func (s Sheet) stamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.In(s.Origin.Location).Format(presence.TimeLayout)
-}
-
-func errorMS(t presence.Timing) string {
-	return strconv.FormatFloat(float64(t.Error.Microseconds())/1000, 'f', -1, 64)
-}
-
-// eventID is the id of an event as it is published; empty where there is none.
-func eventID(e presence.EventID) string {
-	if e == (presence.EventID{}) {
-		return ""
-	}
-	return fmt.Sprintf("%s-%d", e.Stream, e.Seq)
-}
-
-// lost counts what was lost, in codes; empty where nobody knows.
-func lost(g Gap) string {
-	var parts []string
-	for _, kind := range slices.Sorted(maps.Keys(g.Kinds)) {
-		parts = append(parts, fmt.Sprintf("%d %s", g.Kinds[kind], kind))
-	}
-	return strings.Join(parts, ", ")
-}
 
 //go:embed sheet.html
 var page string
@@ -137,7 +21,10 @@ func (s Sheet) HTML(w io.Writer, lang Language) error {
 	if lang == English {
 		t = &english
 	}
-	v := view{Sheet: s, T: t}
+	v := view{Sheet: s, T: t, from: s.From, to: s.To}
+	if s.Month { // a time of day alone does not say when
+		v.to = v.from
+	}
 	tmpl, err := template.New("sheet").Parse(page)
 	if err != nil {
 		return fmt.Errorf("read recap page: %w", err)
@@ -151,13 +38,59 @@ func (s Sheet) HTML(w io.Writer, lang Language) error {
 // view is what the page is made of.
 type view struct {
 	Sheet
-	T *texts
+	T        *texts
+	from, to time.Time // a time within says the time of day only
 }
 
-// Date is the day in words.
+// Title is what the sheet is.
+func (v view) Title() string {
+	if v.Month {
+		return v.T.MonthTitle
+	}
+	return v.T.Title
+}
+
+// Scope is whether it is of a day or of a month.
+func (v view) Scope() string {
+	if v.Month {
+		return v.T.Month
+	}
+	return v.T.Day
+}
+
+// Say fills the day or month into a sentence.
+func (v view) Say(sentence string) string {
+	if v.Month {
+		return fmt.Sprintf(sentence, v.T.thisMonth)
+	}
+	return fmt.Sprintf(sentence, v.T.thisDay)
+}
+
+// SeveralGateways reports whether each line has to say which gateway it is about.
+func (v view) SeveralGateways() bool { return len(v.Gateways) > 1 }
+
+// GatewayNames are the gateways that the sheet is of.
+func (v view) GatewayNames() string { return strings.Join(v.Gateways, ", ") }
+
+// OnlyBadges are the badges, that the sheet is about, "" if it is about all.
+func (v view) OnlyBadges() string { return strings.Join(v.Only, ", ") }
+
+// Day is the date of a badge's line.
+func (v view) Day(b Badge) string { return b.Day.Format(time.DateOnly) }
+
+// TimeOf is an instant of a badge's line.
+func (v view) TimeOf(b Badge, t presence.Timing) string {
+	v.from, v.to = b.Day, b.Day.AddDate(0, 0, 1)
+	return v.Time(t)
+}
+
+// Date is the day or month in words.
 func (v view) Date() string {
 	y, m, d := v.From.Date()
-	return v.T.dateLayout(d, int(m), y)
+	if v.Month {
+		return fmt.Sprintf("%s %d", v.T.months[m-1], y)
+	}
+	return fmt.Sprintf("%d %s %d", d, v.T.months[m-1], y)
 }
 
 // Time is an instant of the day with how well it is known.
@@ -193,7 +126,7 @@ func (v view) Span(t Tap) string {
 // clock is the time of day, with the date where that is another day's.
 func (v view) clock(t time.Time) string {
 	t = t.In(v.Origin.Location)
-	if t.Before(v.From) || !t.Before(v.To) {
+	if t.Before(v.from) || !t.Before(v.to) {
 		return t.Format("2006-01-02 15:04:05")
 	}
 	return t.Format("15:04:05")

@@ -11,6 +11,7 @@ import (
 	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/recap"
+	"presence/gatewayd/internal/spreadsheet"
 )
 
 // full is a sheet with a line of each kind.
@@ -35,7 +36,7 @@ func full() recap.Sheet {
 
 func TestCSVIsOneTable(t *testing.T) {
 	var b bytes.Buffer
-	if err := full().CSV(&b); err != nil {
+	if err := full().CSV(&b, spreadsheet.Plain); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(&b).ReadAll()
@@ -92,7 +93,7 @@ func TestNoCellOfARecapIsAFormula(t *testing.T) {
 			c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.Failure(formula)}, From: at(1, "2026-11-23 10:00:00"), Times: 1})
 		})
 		var b bytes.Buffer
-		if err := s.CSV(&b); err != nil {
+		if err := s.CSV(&b, spreadsheet.Plain); err != nil {
 			t.Fatal(err)
 		}
 		rows, err := csv.NewReader(&b).ReadAll()
@@ -158,7 +159,7 @@ func TestAnEndBetweenTwoInstantsIsNoInstant(t *testing.T) {
 		c.Outage(outage.Outage{What: alerts.Outage{Failure: alerts.ReaderBroken, Name: "open"}, From: from, Times: 1})
 	})
 	var table bytes.Buffer
-	if err := s.CSV(&table); err != nil {
+	if err := s.CSV(&table, spreadsheet.Plain); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(&table).ReadAll()
@@ -166,7 +167,7 @@ func TestAnEndBetweenTwoInstantsIsNoInstant(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := "row,badge,reader,first,first_quality,first_error_ms,last,last_quality,last_error_ms,taps,what,from,from_quality,to,to_quality,detail,event,first_rev,last_rev,last_event"
-	if got := strings.Join(rows[0], ","); got != old+",from_min,from_max,to_min,to_max" {
+	if got := strings.Join(rows[0], ","); got != old+",from_min,from_max,to_min,to_max,day,gateway,last_gateway" {
 		t.Errorf("the columns are %s", got)
 	}
 	eight := [2]string{"2026-11-23T07:59:00.000+07:00", "2026-11-23T08:01:00.000+07:00"}

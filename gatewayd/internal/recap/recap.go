@@ -11,13 +11,16 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// Sheet is one day of one gateway.
+// Sheet is one day, or one month, of one gateway, or of several (see Merge).
 type Sheet struct {
 	Origin    presence.Origin
-	From, To  time.Time // the day: from midnight until just before the next
+	Gateways  []string  // of which gateways it is
+	From, To  time.Time // the day or month: from midnight until just before the next
+	Month     bool      // it is of a month
+	Only      []string  // the badges that it is restricted to; none: all
 	Simulated bool      // events of mocked hardware are among them
 	Damaged   bool      // not all of the journal could be read: the sheet is not complete
-	Badges    []Badge   // by identity
+	Badges    []Badge   // by identity and day
 	Uncertain []Tap     // may have been on this day or on another
 	Outages   []Outage  // by their beginning
 	Gaps      []Gap
@@ -27,20 +30,23 @@ type Sheet struct {
 // Conflict is a tag that was heard at two places in turn on the day, at both of
 // which nobody can be: what it says is no evidence.
 type Conflict struct {
+	Gateway     string
 	Tag         string
 	First, Last presence.Timing // of the events that say so
 	Event       presence.EventID
 }
 
-// Badge is what a badge did on the day.
+// Badge is what a badge did on one day.
 type Badge struct {
 	Badge       string
+	Day         time.Time // its midnight
 	Taps        int
 	First, Last Tap
 }
 
 // Tap is one tap.
 type Tap struct {
+	Gateway  string
 	Event    presence.EventID
 	Badge    string
 	Reader   string
@@ -51,6 +57,7 @@ type Tap struct {
 
 // Outage is a stretch during which the gateway did not do its work.
 type Outage struct {
+	Gateway  string
 	What     alerts.Outage
 	From, To presence.Timing
 	Open     bool          // it goes on
@@ -60,6 +67,7 @@ type Outage struct {
 
 // Gap is what was lost.
 type Gap struct {
+	Gateway     string
 	Event       presence.EventID // zero: no event names it
 	Reason      presence.GapReason
 	Kinds       map[string]int
@@ -76,7 +84,7 @@ type Times interface {
 type Collector struct {
 	sheet  Sheet
 	times  Times
-	badges map[string]*Badge
+	badges map[badgeDay]*Badge
 
 	last    presence.Entry // the one before
 	now     presence.Timing
@@ -86,23 +94,55 @@ type Collector struct {
 	boots   map[presence.ID]known
 }
 
+// badgeDay is a badge on one day, which is named by its midnight.
+type badgeDay struct {
+	badge string
+	day   time.Time
+}
+
 // New begins the sheet of the day that holds an instant, by the office's wall
 // clock.
 func New(o presence.Origin, day time.Time, times Times) *Collector {
 	y, m, d := day.In(o.Location).Date()
-	return &Collector{
-		sheet: Sheet{
-			Origin: o,
-			From:   time.Date(y, m, d, 0, 0, 0, 0, o.Location),
-			To:     time.Date(y, m, d+1, 0, 0, 0, 0, o.Location),
-		},
-		times:  times,
-		badges: make(map[string]*Badge),
-		boots:  make(map[presence.ID]known),
-	}
+	return newCollector(times, Sheet{
+		Origin: o,
+		From:   time.Date(y, m, d, 0, 0, 0, 0, o.Location),
+		To:     time.Date(y, m, d+1, 0, 0, 0, 0, o.Location),
+	})
 }
 
-// Span is the day: from its beginning until just before the next one's.
+// NewMonth begins the sheet of the month that holds an instant: what a badge did has a
+// line for each day.
+func NewMonth(o presence.Origin, month time.Time, times Times) *Collector {
+	y, m, _ := month.In(o.Location).Date()
+	return newCollector(times, Sheet{
+		Origin: o, Month: true,
+		From: time.Date(y, m, 1, 0, 0, 0, 0, o.Location),
+		To:   time.Date(y, m+1, 1, 0, 0, 0, 0, o.Location),
+	})
+}
+
+func newCollector(times Times, s Sheet) *Collector {
+	s.Gateways = []string{s.Origin.Gateway}
+	return &Collector{sheet: s, times: times, badges: make(map[badgeDay]*Badge), boots: make(map[presence.ID]known)}
+}
+
+// Only restricts the sheet to some badges, before the first entry. What the gateway
+// could not do stays on it.
+func (c *Collector) Only(badges []string) { c.sheet.Only = badges }
+
+// isWanted reports whether a badge belongs on the sheet.
+func (c *Collector) isWanted(badge string) bool {
+	return len(c.sheet.Only) == 0 || slices.Contains(c.sheet.Only, badge)
+}
+
+// midnight is the beginning of the day that holds an instant.
+func (c *Collector) midnight(t time.Time) time.Time {
+	y, m, d := t.In(c.sheet.Origin.Location).Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, c.sheet.Origin.Location)
+}
+
+// Span is the day or month: from its beginning until just before the next one's.
 func (c *Collector) Span() (from, to time.Time) { return c.sheet.From, c.sheet.To }
 
 // Entry adds the journal's next entry, oldest first, with the timing of its published
@@ -124,9 +164,9 @@ func (c *Collector) Entry(e presence.Entry, t presence.Timing) {
 		c.know(e.At, t)
 	}
 	switch {
-	case e.Tag != nil && e.Tag.Conflict:
+	case e.Tag != nil && e.Tag.Conflict && len(c.sheet.Only) == 0: // else it may be another person's
 		c.conflict(e, t, e.Tag.Tag)
-	case e.Badge != nil:
+	case e.Badge != nil && c.isWanted(e.Badge.Badge):
 		c.tap(e, t)
 		if check := e.Badge.Check; check != nil && check.State == presence.TagConflict {
 			c.conflict(e, t, check.Tag)
@@ -148,14 +188,14 @@ func (c *Collector) conflict(e presence.Entry, t presence.Timing, tag string) {
 	i, known := slices.BinarySearchFunc(c.sheet.Conflicts, tag, func(one Conflict, tag string) int { return cmp.Compare(one.Tag, tag) })
 	if !known {
 		id := presence.EventID{Stream: e.Stream, Seq: e.Seq}
-		c.sheet.Conflicts = slices.Insert(c.sheet.Conflicts, i, Conflict{Tag: tag, First: t, Event: id})
+		c.sheet.Conflicts = slices.Insert(c.sheet.Conflicts, i, Conflict{Gateway: c.sheet.Origin.Gateway, Tag: tag, First: t, Event: id})
 	}
 	c.sheet.Conflicts[i].Last = t
 }
 
 func (c *Collector) tap(e presence.Entry, t presence.Timing) {
 	tap := Tap{
-		Event: presence.EventID{Stream: e.Stream, Seq: e.Seq},
+		Gateway: c.sheet.Origin.Gateway, Event: presence.EventID{Stream: e.Stream, Seq: e.Seq},
 		Badge: e.Badge.Badge, Reader: e.Badge.Reader, At: t,
 	}
 	lo, hi, known := t.Bounds()
@@ -167,16 +207,17 @@ func (c *Collector) tap(e presence.Entry, t presence.Timing) {
 		return
 	case !hi.After(c.sheet.From), !lo.Before(c.sheet.To):
 		return
-	case lo.Before(c.sheet.From), !hi.Before(c.sheet.To):
+	case lo.Before(c.sheet.From), !hi.Before(c.sheet.To), !c.midnight(lo).Equal(c.midnight(hi)):
 		tap.Earliest, tap.Latest = lo, hi
 		c.sheet.Uncertain = append(c.sheet.Uncertain, tap)
 		return
 	}
 	c.sheet.Simulated = c.sheet.Simulated || e.Simulated
-	b := c.badges[tap.Badge]
+	key := badgeDay{tap.Badge, c.midnight(tap.At.Time)}
+	b := c.badges[key]
 	if b == nil {
-		b = &Badge{Badge: tap.Badge, First: tap, Last: tap}
-		c.badges[tap.Badge] = b
+		b = &Badge{Badge: key.badge, Day: key.day, First: tap, Last: tap}
+		c.badges[key] = b
 	}
 	b.Taps++
 	if tap.At.Time.Before(b.First.At.Time) {
@@ -256,7 +297,7 @@ func (c *Collector) Outage(noted outage.Outage) {
 
 // outage keeps one that may have touched the day.
 func (c *Collector) outage(o Outage) {
-	if c.mayTouch(o) {
+	if o.Gateway = c.sheet.Origin.Gateway; c.mayTouch(o) {
 		c.sheet.Outages = append(c.sheet.Outages, o)
 	}
 }
@@ -284,8 +325,9 @@ func (o Outage) endedBy(latest time.Time) Outage {
 
 func (c *Collector) gap(e presence.Entry, t presence.Timing) {
 	g := Gap{
-		Event:  presence.EventID{Stream: e.Stream, Seq: e.Seq},
-		Reason: e.Gap.Reason, Kinds: maps.Clone(e.Gap.Kinds), Found: t,
+		Gateway: c.sheet.Origin.Gateway,
+		Event:   presence.EventID{Stream: e.Stream, Seq: e.Seq},
+		Reason:  e.Gap.Reason, Kinds: maps.Clone(e.Gap.Kinds), Found: t,
 	}
 	if e.Gap.First != nil {
 		g.First = c.timing(*e.Gap.First)
@@ -340,19 +382,24 @@ func (c *Collector) outages() []Outage {
 // Sheet is the day as far as the entries went.
 func (c *Collector) Sheet() Sheet {
 	s := c.sheet
-	for _, id := range slices.Sorted(maps.Keys(c.badges)) {
-		s.Badges = append(s.Badges, *c.badges[id])
+	for _, b := range c.badges {
+		s.Badges = append(s.Badges, *b)
 	}
+	slices.SortFunc(s.Badges, byBadgeAndDay)
 	s.Outages = c.outages()
 	if !c.begun() {
 		s.Uncertain, s.Outages, s.Gaps = nil, nil, nil
 	}
 	if s.Damaged { // where the journal cannot be read, no sheet is complete
-		s.Gaps = append(slices.Clone(s.Gaps), Gap{Reason: presence.GapJournalDamaged})
+		s.Gaps = append(slices.Clone(s.Gaps), Gap{Gateway: s.Origin.Gateway, Reason: presence.GapJournalDamaged})
 	}
 	s.Uncertain = slices.DeleteFunc(slices.Clone(s.Uncertain), func(t Tap) bool {
 		return !t.Earliest.IsZero() && !t.Earliest.Before(s.To) || !t.Latest.IsZero() && !t.Latest.After(s.From)
 	})
 	slices.SortStableFunc(s.Outages, func(a, b Outage) int { return a.From.Time.Compare(b.From.Time) })
 	return s
+}
+
+func byBadgeAndDay(a, b Badge) int {
+	return cmp.Or(cmp.Compare(a.Badge, b.Badge), a.Day.Compare(b.Day))
 }

@@ -9,6 +9,7 @@ import (
 
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/recap"
+	"presence/gatewayd/internal/spreadsheet"
 )
 
 var (
@@ -217,7 +218,7 @@ func TestCopiedTagsAreShown(t *testing.T) {
 	if err := s.HTML(&page, recap.English); err != nil || !strings.Contains(page.String(), "Copied tags") || !strings.Contains(page.String(), "reyax:2") {
 		t.Errorf("%v\n%s", err, page.String())
 	}
-	if err := s.CSV(&table); err != nil || !strings.Contains(table.String(), "\ntag-conflict,") {
+	if err := s.CSV(&table, spreadsheet.Plain); err != nil || !strings.Contains(table.String(), "\ntag-conflict,") {
 		t.Errorf("%v\n%s", err, table.String())
 	}
 }
@@ -230,7 +231,7 @@ func TestADamagedJournalMakesNoCompleteSheet(t *testing.T) {
 	d.tap(at(1, "2026-11-23 07:30:00"), "h:01")
 	s := d.sheet(readings{}, func(c *recap.Collector) { c.Damaged() })
 	var table, page bytes.Buffer
-	if err := s.CSV(&table); err != nil {
+	if err := s.CSV(&table, spreadsheet.Plain); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := csv.NewReader(&table).ReadAll()

@@ -1,8 +1,6 @@
 package recap
 
 import (
-	"fmt"
-
 	"presence/gatewayd/internal/presence"
 )
 
@@ -17,30 +15,32 @@ const (
 
 // texts are the words of the sheet for people.
 type texts struct {
-	Lang      Language
-	Title     string
-	Gateway   string
-	Dinas     string
-	Day       string
-	Simulated string
-	Damaged   string
-	Badges    string
-	NoBadges  string
-	Badge     string
-	First     string
-	Last      string
-	Taps      string
-	Reader    string
-	Uncertain string
-	Outages   string
-	NoOutages string
-	What      string
-	From      string
-	To        string
-	Conflicts string
-	Tag       string
-	Gaps      string
-	NoGaps    string
+	Lang       Language
+	Title      string
+	MonthTitle string
+	Month      string
+	Gateway    string
+	Dinas      string
+	Day        string
+	Simulated  string
+	Damaged    string
+	Badges     string
+	NoBadges   string
+	Badge      string
+	First      string
+	Last       string
+	Taps       string
+	Reader     string
+	Uncertain  string
+	Outages    string
+	NoOutages  string
+	What       string
+	From       string
+	To         string
+	Conflicts  string
+	Tag        string
+	Gaps       string
+	NoGaps     string
 
 	ConflictsMean string
 	Lost          string
@@ -54,17 +54,19 @@ type texts struct {
 	Event         string
 	qualities     map[presence.Quality]string
 	reasons       map[presence.GapReason]string
-	dateLayout    func(day, month, year int) string
+	thisDay       string // of what the sheet is, within a sentence
+	thisMonth     string
+	months        [12]string
 }
 
 var indonesian = texts{
-	Lang: Indonesian, Title: "Rekap kehadiran harian", Gateway: "Gateway", Dinas: "Dinas", Day: "Hari",
+	Lang: Indonesian, Title: "Rekap kehadiran harian", MonthTitle: "Rekap kehadiran bulanan", Month: "Bulan", thisDay: "hari ini", thisMonth: "bulan ini", Gateway: "Gateway", Dinas: "Dinas", Day: "Hari",
 	Simulated: "Sebagian data berasal dari perangkat simulasi: lembar ini bukan bukti.",
 	Damaged:   "Penyimpanan data rusak dan tidak seluruhnya dapat dibaca: lembar ini tidak lengkap. Tap yang tidak ada di sini mungkin tetap terjadi.",
-	Badges:    "Tap kartu", NoBadges: "Tidak ada tap pada hari ini.",
+	Badges:    "Tap kartu", NoBadges: "Tidak ada tap pada %s.",
 	Badge: "Kartu", First: "Tap pertama", Last: "Tap terakhir", Taps: "Jumlah", Reader: "Pembaca",
-	Uncertain: "Tap yang waktunya belum pasti (mungkin pada hari ini)",
-	Outages:   "Gangguan perangkat", NoOutages: "Tidak ada gangguan yang tercatat pada hari ini.",
+	Uncertain: "Tap yang waktunya belum pasti (mungkin pada %s)",
+	Outages:   "Gangguan perangkat", NoOutages: "Tidak ada gangguan yang tercatat pada %s.",
 	What: "Gangguan", From: "Mulai", To: "Selesai",
 	Conflicts: "Tag yang disalin", Tag: "Tag",
 	ConflictsMean: "Tag ini terdengar bergantian di dua tempat yang tidak mungkin dicapai satu orang: ada pemancar lain yang memakai nomornya. Apa yang dikatakannya bukan bukti, untuk atau terhadap siapa pun.",
@@ -79,22 +81,20 @@ var indonesian = texts{
 		presence.GapJournalFull: "penyimpanan penuh", presence.GapJournalDamaged: "berkas data rusak", presence.GapWriteFailed: "gagal menulis",
 		presence.GapForgotten: "dihapus atas permintaan",
 	},
-	dateLayout: func(day, month, year int) string {
-		return fmt.Sprintf("%d %s %d", day, [...]string{
-			"Januari", "Februari", "Maret", "April", "Mei", "Juni",
-			"Juli", "Agustus", "September", "Oktober", "November", "Desember",
-		}[month-1], year)
+	months: [...]string{
+		"Januari", "Februari", "Maret", "April", "Mei", "Juni",
+		"Juli", "Agustus", "September", "Oktober", "November", "Desember",
 	},
 }
 
 var english = texts{
-	Lang: English, Title: "Attendance recap of one day", Gateway: "Gateway", Dinas: "Department", Day: "Day",
+	Lang: English, Title: "Attendance recap of one day", MonthTitle: "Attendance recap of one month", Month: "Month", thisDay: "this day", thisMonth: "this month", Gateway: "Gateway", Dinas: "Department", Day: "Day",
 	Simulated: "Some of this comes from simulated hardware: this sheet proves nothing.",
 	Damaged:   "The stored data is damaged and not all of it can be read: this sheet is not complete. A tap that is not on it may have happened all the same.",
-	Badges:    "Badge taps", NoBadges: "No taps on this day.",
+	Badges:    "Badge taps", NoBadges: "No taps on %s.",
 	Badge: "Badge", First: "First tap", Last: "Last tap", Taps: "Taps", Reader: "Reader",
-	Uncertain: "Taps whose time is not certain (they may belong to this day)",
-	Outages:   "Device failures", NoOutages: "No failure was noted on this day.",
+	Uncertain: "Taps whose time is not certain (they may belong to %s)",
+	Outages:   "Device failures", NoOutages: "No failure was noted on %s.",
 	What: "Failure", From: "From", To: "To",
 	Conflicts: "Copied tags", Tag: "Tag",
 	ConflictsMean: "These tags were heard in turn at two places that one person cannot both be at: another transmitter uses their id. What they say is no evidence, for or against anybody.",
@@ -109,11 +109,9 @@ var english = texts{
 		presence.GapJournalFull: "storage full", presence.GapJournalDamaged: "data file damaged", presence.GapWriteFailed: "write failed",
 		presence.GapForgotten: "removed on request",
 	},
-	dateLayout: func(day, month, year int) string {
-		return fmt.Sprintf("%d %s %d", day, [...]string{
-			"January", "February", "March", "April", "May", "June",
-			"July", "August", "September", "October", "November", "December",
-		}[month-1], year)
+	months: [...]string{
+		"January", "February", "March", "April", "May", "June",
+		"July", "August", "September", "October", "November", "December",
 	},
 }
 
