@@ -85,20 +85,11 @@ func (f forgetCmd) person(badges presence.Badges) (control.Person, error) {
 		return p, errors.New("whom to forget? say --badge or --tag")
 	}
 	for _, b := range f.Badge {
-		// An identity is taken as it is, whether or not the gateway has a key now: its
-		// key may have changed since the events were recorded.
-		if presence.IsHashedBadge(b) {
-			p.Badges = append(p.Badges, strings.ToLower(b))
-			continue
-		}
-		uid, err := parseUID(b)
+		ids, err := badgeIDs(b, badges)
 		if err != nil {
-			return p, fmt.Errorf("--badge %.60q: want h: and 32 hex digits, or a UID of 4, 7 or 10 bytes in hex", b)
+			return p, err
 		}
-		p.Badges = append(p.Badges, badges.Identity(uid.Bytes()))
-		if !badges.Plain() {
-			p.Badges = append(p.Badges, presence.PlainBadges().Identity(uid.Bytes()))
-		}
+		p.Badges = append(p.Badges, ids...)
 	}
 	for _, t := range f.Tag {
 		name, ok := beacon.TagName(t)
@@ -108,6 +99,24 @@ func (f forgetCmd) person(badges presence.Badges) (control.Person, error) {
 		p.Tags = append(p.Tags, name)
 	}
 	return p, nil
+}
+
+// badgeIDs are the ids under which events may name a badge, as --badge says it.
+func badgeIDs(badge string, names presence.Badges) ([]string, error) {
+	// An identity is taken as it is, whether or not the gateway has a key now: its
+	// key may have changed since the events were recorded.
+	if presence.IsHashedBadge(badge) {
+		return []string{strings.ToLower(badge)}, nil
+	}
+	uid, err := parseUID(badge)
+	if err != nil {
+		return nil, fmt.Errorf("--badge %.60q: want h: and 32 hex digits, or a UID of 4, 7 or 10 bytes in hex", badge)
+	}
+	ids := []string{names.Identity(uid.Bytes())}
+	if !names.Plain() {
+		ids = append(ids, presence.PlainBadges().Identity(uid.Bytes()))
+	}
+	return ids, nil
 }
 
 func askToForget(ctx context.Context, d *control.Client, person control.Person, w io.Writer) error {

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -224,6 +225,8 @@ func TestWrongRequests(t *testing.T) {
 		{"GET", "/export", "", 400, "csv or jsonl"},
 		{"GET", "/export?day=2026-11-23T00:00:00Z&format=jsonl", "", 400, "csv or html"},
 		{"GET", "/export?format=jsonl&since=yesterday", "", 400, "RFC 3339"},
+		{"GET", "/export/selected?format=html&badge=h:1", "", 400, "csv-id, csv or jsonl"},
+		{"GET", "/export/selected?format=jsonl&month=2026-11-01T00:00:00Z", "", 400, "csv-id, csv or html"},
 		{"POST", "/sim/tap", "", 400, "read request"},
 		{"POST", "/sim/tap", "{} {}", 400, "more than one"},
 		{"POST", "/sim/tap", `{"speed":1}`, 400, "unknown field"},
@@ -329,5 +332,35 @@ func TestSocketThatIsKeptOutlivesItsFirstDaemon(t *testing.T) {
 	<-served
 	if _, err := os.Stat(filepath.Join(dir, control.SocketName)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left behind: %v", err)
+	}
+}
+
+// TestAnEarlierDaemonIsNotAskedForEverybody: it would pass over what it does not know,
+// and answer with all events of all badges.
+func TestAnEarlierDaemonIsNotAskedForEverybody(t *testing.T) {
+	month := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	for _, tc := range []struct {
+		request  export.Request
+		selected bool
+	}{
+		{export.Request{Format: export.CSV}, false},
+		{export.Request{Format: export.CSV, Day: month}, false},
+		{export.Request{Format: export.CSV, Month: month}, true},
+		{export.Request{Format: export.JSONLines, Badges: []string{"h:1", "h:2"}}, true},
+	} {
+		if path := control.ExportPath(tc.request); strings.HasPrefix(path, "/export?") == tc.selected {
+			t.Errorf("%+v is asked for at %s", tc.request, path)
+		}
+		var got export.Request
+		d := fake()
+		d.Export = func(_ context.Context, _ io.Writer, x export.Request, _ int) error {
+			got = x
+			return nil
+		}
+		w := httptest.NewRecorder()
+		control.Handler(d).ServeHTTP(w, httptest.NewRequest("GET", control.ExportPath(tc.request), http.NoBody))
+		if w.Code != http.StatusOK || !got.Month.Equal(tc.request.Month) || !slices.Equal(got.Badges, tc.request.Badges) {
+			t.Errorf("%+v arrives as %+v: %d %s", tc.request, got, w.Code, w.Body)
+		}
 	}
 }

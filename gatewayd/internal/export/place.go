@@ -1,0 +1,99 @@
+package export
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"presence/config"
+	"presence/gatewayd/internal/presence"
+)
+
+// Place is the folder of a gateway, and whose it is.
+type Place struct {
+	Origin   presence.Origin // without a Gateway where nobody knows
+	StateDir string
+	Own      bool // it is that of the configuration
+}
+
+// named is NAME=DIR with NAME as ID or DINAS/ID.
+var named = regexp.MustCompile(`^(?:([a-z0-9-]{1,32})/)?([a-z0-9-]{1,32})=(.+)$`)
+
+// ParsePlaces reads folders as somebody types them: DIR, ID=DIR or DINAS/ID=DIR. Where
+// the department is not said it is the configuration's. A plain DIR is the
+// configuration's own, or that of the configuration beside it, as on a mounted card:
+// DIR/../../../etc/gatewayd/gatewayd.toml.
+func ParsePlaces(texts []string, own Place) ([]Place, error) {
+	if len(texts) == 0 {
+		return []Place{own}, nil
+	}
+	var places []Place
+	var infos []os.FileInfo
+	for _, text := range texts {
+		p, err := parsePlace(text, own)
+		if err != nil {
+			return nil, fmt.Errorf("--state: %w", err)
+		}
+		info, err := os.Stat(p.StateDir)
+		if err != nil {
+			return nil, fmt.Errorf("--state: there is no folder %s", p.StateDir)
+		}
+		for i, before := range infos {
+			if os.SameFile(before, info) {
+				return nil, fmt.Errorf("--state: %s and %s are the same folder: name it once", places[i].StateDir, p.StateDir)
+			}
+		}
+		places, infos = append(places, p), append(infos, info)
+	}
+	return places, nil
+}
+
+func parsePlace(text string, own Place) (Place, error) {
+	m := named.FindStringSubmatch(text)
+	if m == nil {
+		return unnamed(text, own), nil
+	}
+	p := Place{StateDir: m[3], Origin: presence.Origin{Dinas: m[1], Gateway: m[2], Location: own.Origin.Location}}
+	if p.Origin.Dinas == "" {
+		p.Origin.Dinas = own.Origin.Dinas
+	}
+	if p.Origin.Dinas == "" {
+		return p, fmt.Errorf("which department is %s of? Write it before the id: DINAS/%s", m[2], text)
+	}
+	p.Own = isSame(p.StateDir, own.StateDir) && p.Origin == own.Origin
+	return p, nil
+}
+
+// unnamed finds out whose a folder is.
+func unnamed(dir string, own Place) Place {
+	if isSame(dir, own.StateDir) {
+		return own
+	}
+	p := Place{StateDir: dir, Origin: presence.Origin{Location: own.Origin.Location}}
+	beside, err := config.Basics(filepath.Join(dir, "..", "..", "..", "etc", "gatewayd", "gatewayd.toml"))
+	if err == nil && beside.ID != "" && beside.Dinas != "" {
+		p.Origin = presence.Origin{Gateway: beside.ID, Dinas: beside.Dinas, Location: beside.Timezone}
+	}
+	return p
+}
+
+// isSame reports whether two paths lead to one folder.
+func isSame(a, b string) bool {
+	one, err := os.Stat(a)
+	other, errOther := os.Stat(b)
+	return err == nil && errOther == nil && os.SameFile(one, other)
+}
+
+// ErrWhose means that nobody knows which gateway a folder is of, and none runs there
+// that could be asked.
+var ErrWhose = errors.New("which gateway is this folder of?")
+
+// Whose returns ErrWhose with what to do, unless it is known whose the place is.
+func (p Place) Whose() error {
+	if p.Origin.Gateway != "" {
+		return nil
+	}
+	return fmt.Errorf("--state %s: %w Write its id before it: --state dinkes-02=%s", p.StateDir, ErrWhose, p.StateDir)
+}
