@@ -61,8 +61,7 @@ test-deps: ## what the tests need beside Go
 lint: ## directions between packages, errors, comments, sizes, scripts
 	$(TOOL) golangci-lint run
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt-clean:"; echo "$$unformatted"; exit 1; fi
-	shellcheck scripts/*.sh scripts/city/*.sh .ci/run \
-		scripts/deb/rollback scripts/deb/renew scripts/deb/preinst scripts/deb/postinst scripts/deb/prerm scripts/deb/postrm
+	shellcheck $$(grep -rlE '^#!.*/(env )?(ba)?sh$$' scripts systemd .ci)
 
 # Only what we ask for ourselves: what that asks for in turn comes with it.
 deps: ## which direct dependencies, and tools, have newer versions
