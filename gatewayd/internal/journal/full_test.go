@@ -273,6 +273,11 @@ func TestAFullJournalSaysSoFromItsStart(t *testing.T) {
 	o := options(newPath(t), c)
 	o.MaxBytes = 1 << 20
 	j := open(t, o)
+	large := badge(c, 0) // a journal of few records is soon opened
+	large.Badge.Card = strings.Repeat("x", 2000)
+	for j.Stats().FreeBytes > 24<<10 {
+		appended(t, j, large)
+	}
 	// Where it is almost full, each copy is as near to that as the one before it
 	// and a tap.
 	refused := 0
