@@ -303,8 +303,63 @@ configure() {
 	if [ -f "$file" ] && ! cmp -s "$file" "$root/usr/share/doc/gatewayd/gatewayd.toml"; then
 		place "$file.before" root:gatewayd 640 <"$file"
 	fi
-	sed "s/@ID@/$id/g; s/@DINAS@/$dinas/g" "$template" | place "$file" root:gatewayd 644
+	office "$id" "$dinas" >"$work/office"
+	sed "s/@ID@/$id/g; s/@DINAS@/$dinas/g; /^#@OFFICE@/{r $work/office
+d}" "$template" | place "$file" root:gatewayd 644
 	say "The configuration is $file." "Konfigurasi: $file."
+	if [ ! -s "$work/office" ] && grep -q '^#@OFFICE@' "$template"; then
+		say "Where this office is was not on the stick: no tag is said to be inside or outside until [office] is in it." \
+			"Letak kantor ini tidak ada di stik: tag tidak dinyatakan di dalam atau di luar sampai [office] ditulis di sana."
+	fi
+}
+
+# office ID DINAS prints the section [office] of a gateway from the city's list of
+# offices, nothing where that has no position. Columns are found by their names, others
+# are passed over; semicolons are Excel's under Indonesian settings.
+office() {
+	[ -f "$work/stick/offices.csv" ] || return 0
+	LC_ALL=C awk -v id="$1" -v dinas="$2" '
+		function cells(line,   n, i, c, quoted) { # RFC 4180, without line breaks in a cell
+			split("", cell); n = 1
+			for (i = 1; i <= length(line); i++) {
+				c = substr(line, i, 1)
+				if (c == "\"") { if (quoted && substr(line, i + 1, 1) == c) cell[n] = cell[n] c; quoted = !quoted }
+				else if (c == separator && !quoted) n++
+				else cell[n] = cell[n] c
+			}
+			for (i = 1; i <= n; i++) gsub(/^[ \t]+|[ \t]+$/, "", cell[i])
+			return n
+		}
+		function number(name, least, most,   value) {
+			value = cell[column[name]]
+			if (separator == ";") sub(/,/, ".", value)
+			if (value !~ /^-?[0-9]+(\.[0-9]+)?$/ || value + 0 < least || value + 0 > most)
+				wrong(name " is \"" value "\"")
+			return value ~ /\./ || name == "radius_m" ? value : value ".0"
+		}
+		function wrong(what) { printf "offices.csv:%d: %s\n", NR, what >"/dev/stderr"; failed = 1; exit 1 }
+		{ sub(/\r$/, "") }
+		NR == 1 {
+			sub(/^\357\273\277/, "")
+			separator = /;/ ? ";" : ","
+			n = cells($0)
+			for (i = 1; i <= n; i++) column[tolower(cell[i])] = i
+			split("id lat lon radius_m", needed, " ")
+			for (i = 1; i in needed; i++) if (!(needed[i] in column)) wrong("there is no column " needed[i])
+			next
+		}
+		{ cells($0) }
+		cell[column["id"]] != id { next }
+		("dinas" in column) && cell[column["dinas"]] != dinas { wrong(id " is of " cell[column["dinas"]] ", not of " dinas) }
+		cell[column["lat"]] == "" { exit }
+		{
+			lat = number("lat", -90, 90); lon = number("lon", -180, 180); radius = number("radius_m", 1, 100000)
+			printf "[office]\nlat = %s\nlon = %s\nradius_m = %s\n", lat, lon, radius
+			exit
+		}
+		END { exit failed }' "$work/stick/offices.csv" ||
+		fail "the list of offices on the stick is wrong, see above: let the city correct it" \
+			"daftar kantor di stik salah, lihat di atas: minta kota memperbaikinya"
 }
 
 renew_url() {
@@ -327,6 +382,8 @@ start() {
 	systemctl enable gatewayd
 	systemctl restart gatewayd ||
 		fail "the gateway does not start: journalctl -u gatewayd" "gateway tidak dapat dijalankan: journalctl -u gatewayd"
+	[ -f "$etc/renew.conf" ] || say "Note: nothing renews the certificate of this gateway. Name where the city puts renewed ones: sudo gatewayd-provision renew-url https://..." \
+		"Catatan: tidak ada yang memperbarui sertifikat gateway ini. Sebutkan tempat kota menaruh yang baru: sudo gatewayd-provision renew-url https://..."
 	gatewayd doctor || say "It runs. What is named above remains to be mended." "Gateway berjalan. Yang disebut di atas masih perlu diperbaiki."
 }
 
@@ -349,7 +406,7 @@ check_stick() {
 	while read -r digest name; do
 		[[ $name =~ ^[A-Za-z0-9][A-Za-z0-9._+~-]*$ ]] || continue
 		case $name in
-		*.toml | *.pem | *.enc | renew-url)
+		*.toml | *.pem | *.enc | *.csv | renew-url)
 			take "$stick/$name" "stick/$name" || true
 			found=$work/stick/$name
 			;;
@@ -440,6 +497,7 @@ usb() {
 	fi
 	[ -f "$etc/badge.key" ] || [ ! -f "$from/badge.key.enc" ] || badge_key "$id" "$from/badge.key.enc"
 	[ ! -f "$from/renew-url" ] || renew_url "$(cat "$from/renew-url")"
+	[ ! -f "$from/city-key.pem" ] || place "$etc/city-key.pem" root:gatewayd 644 <"$from/city-key.pem"
 	if [ -f "$stick/issued/$id.pem" ] && { certificate_for "$stick/issued/$id.pem" gateway.key ||
 		certificate_for "$stick/issued/$id.pem" gateway.key.next; }; then
 		accept "$stick/issued/$id.pem"
@@ -517,7 +575,7 @@ retire() {
 	as_gateway rm -f tls/gateway.key tls/gateway.key.next tls/gateway.pem
 	place "$etc/gatewayd.toml.before" root:gatewayd 640 <"$etc/gatewayd.toml"
 	place "$etc/gatewayd.toml" root:gatewayd 644 <"$root/usr/share/doc/gatewayd/gatewayd.toml"
-	rm -f "$etc/badge.key" "$etc/renew.conf" "$etc/city-ca.pem"
+	rm -f "$etc/badge.key" "$etc/renew.conf" "$etc/city-ca.pem" "$etc/city-key.pem"
 	say "This Pi is $old no more. In the city: ca.sh retire $old BROKER. Its journal stays in /var/lib/gatewayd until the package is purged." \
 		"Pi ini bukan lagi $old. Di kota: ca.sh retire $old BROKER. Jurnalnya tetap di /var/lib/gatewayd sampai paket di-purge."
 }

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"presence/config"
 	"presence/scripts/deb/debtest"
 )
 
@@ -45,6 +47,118 @@ func TestProvisionFromTheStick(t *testing.T) {
 	out, _ := run(t, append(secrets, "LC_ALL=id_ID.UTF-8"), "./provision.sh", "--root", d.Dir, "usb", d.stick, "dinkes-01", "dinkes")
 	if !strings.Contains(out, "Selanjutnya: sudo gatewayd-provision start") {
 		t.Errorf("in Indonesian: %s", out)
+	}
+}
+
+// What a technician needs is on the stick, or the city is told at its desk that it is
+// not.
+func TestStickHasWhatTheOfficeNeeds(t *testing.T) {
+	d := newDesk(t)
+	put := func(name, text string) { debtest.Write(t, filepath.Join(d.ca, name), text, 0o644) }
+	key := filepath.Join(t.TempDir(), "badge.key")
+	debtest.Write(t, key, strings.Repeat("0123456789abcdef", 4), 0o600)
+	out := d.authority(true, "bundle", d.stick)
+	for _, what := range []string{"a template", "badge keys", "renew-url", "the city's public key", "offices.csv"} {
+		if !strings.Contains(out, "the stick lacks "+what) {
+			t.Errorf("it does not say that it lacks %s: %s", what, out)
+		}
+	}
+	put("dinkes.toml", debtest.Read(t, "city/dinas.toml"))
+	if out := d.authority(false, "bundle", d.stick); !strings.Contains(out, "dinkes.toml names the city's public key") {
+		t.Errorf("it says %s", out)
+	}
+	private, _ := run(t, nil, "openssl", "genpkey", "-algorithm", "ed25519")
+	put("city.key", private)
+	put("city.pem", private)
+	if out := d.authority(false, "bundle", d.stick); !strings.Contains(out, "private key") {
+		t.Errorf("it says %s", out)
+	}
+	city := filepath.Join(d.ca, "city.pem")
+	if out, ok := run(t, nil, "openssl", "pkey", "-in", filepath.Join(d.ca, "city.key"), "-pubout", "-out", city); !ok {
+		t.Fatal(out)
+	}
+	put("renew-url", "https://mqtt.example.go.id/issued\n")
+	put("offices.csv", "id,dinas,place,lat,lon,radius_m\ndinkes-01,dinkes,\"Jl. Ijen 1, \"\"Klojen\"\"\",-7.9778,112,100\n")
+	put("gatewayd_1_arm64.deb", "a package")
+	out = d.authority(true, "bundle", d.stick, key)
+	if strings.Contains(out, "lacks") || !strings.Contains(out, "is ready") {
+		t.Errorf("it says %s", out)
+	}
+	for name, want := range map[string]string{
+		"install.sh": debtest.Read(t, "install.sh"), "city-key.pem": debtest.Read(t, city), "gatewayd_1_arm64.deb": "a package",
+	} {
+		if got := debtest.Read(t, filepath.Join(d.stick, name)); got != want {
+			t.Errorf("%s is %.40q", name, got)
+		}
+	}
+	// And all of it is signed.
+	if err := os.Chmod(d.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d.provision("take the stick to the city", "usb", d.stick, "dinkes-01", "dinkes")
+	made := debtest.Read(t, d.Path("etc/gatewayd/gatewayd.toml"))
+	cfg, err := config.Parse("gatewayd.toml", []byte(made))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, made)
+	}
+	if cfg.Office == nil || cfg.Office.Lat != -7.9778 || cfg.Office.Lon != 112 || cfg.Office.RadiusM != 100 || cfg.City.KeyFile != "/etc/gatewayd/city-key.pem" {
+		t.Errorf("the office is %+v, the city %+v", cfg.Office, cfg.City)
+	}
+	if debtest.Read(t, d.Path("etc/gatewayd/city-key.pem")) != debtest.Read(t, city) || d.Owner("etc/gatewayd/city-key.pem") != "root:gatewayd 644" {
+		t.Errorf("the city's public key is %s", d.Owner("etc/gatewayd/city-key.pem"))
+	}
+	// A newer package takes the place of the older one.
+	put("gatewayd_2_arm64.deb", "a newer package")
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(filepath.Join(d.ca, "gatewayd_2_arm64.deb"), later, later); err != nil {
+		t.Fatal(err)
+	}
+	d.authority(true, "bundle", d.stick)
+	if found, err := filepath.Glob(filepath.Join(d.stick, "*_arm64.deb")); err != nil || len(found) != 1 || !strings.HasSuffix(found[0], "gatewayd_2_arm64.deb") {
+		t.Errorf("the packages are %v %v", found, err)
+	}
+}
+
+// Where an office is comes from the city's list, as Excel writes it too.
+func TestOfficeOfTheList(t *testing.T) {
+	d := newDesk(t)
+	debtest.Write(t, filepath.Join(d.ca, "dinkes.toml"), "before = 1\n#@OFFICE@\nafter = \"@ID@\"\n", 0o644)
+	for name, tc := range map[string]struct{ list, says, want string }{
+		"Excel":             {"\xef\xbb\xbfID;Dinas;Place;Lat;Lon;Radius_m\r\nx;y;z;1;2;3\r\ndinkes-01;dinkes;Kantor;-7,9778;112,6340;100\r\n", "The configuration is", "lat = -7.9778\nlon = 112.6340\nradius_m = 100\n"},
+		"columns elsewhere": {"lon,radius_m,id,lat\n112.634,80,dinkes-01,-7\n", "The configuration is", "lat = -7.0\nlon = 112.634\nradius_m = 80\n"},
+		"not in the list":   {"id,lat,lon,radius_m\ndinkes-011,1,2,3\n", "no tag is said to be", ""},
+		"no position yet":   {"id,lat,lon,radius_m\ndinkes-01,,,\n", "no tag is said to be", ""},
+		"no list":           {"", "no tag is said to be", ""},
+		"no column":         {"id,lat,lon\ndinkes-01,1,2\n", "!offices.csv:1: there is no column radius_m", ""},
+		"swapped":           {"id,lat,lon,radius_m\ndinkes-01,112.6,-7.9,100\n", "!offices.csv:2: lat is \"112.6\"", ""},
+		"no number":         {"id,lat,lon,radius_m\ndinkes-01,7S,112,100\n", "!offices.csv:2: lat is \"7S\"", ""},
+		"another's":         {"id,dinas,lat,lon,radius_m\ndinkes-01,dinkop,-7,112,100\n", "!dinkes-01 is of dinkop, not of dinkes", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, path := range []string{filepath.Join(d.ca, "offices.csv"), filepath.Join(d.stick, "offices.csv"), d.Path("etc/gatewayd/gatewayd.toml")} {
+				if err := os.RemoveAll(path); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tc.list != "" {
+				debtest.Write(t, filepath.Join(d.ca, "offices.csv"), tc.list, 0o644)
+			}
+			d.authority(true, "bundle", d.stick)
+			d.provision(tc.says, "usb", d.stick, "dinkes-01", "dinkes")
+			if strings.HasPrefix(tc.says, "!") {
+				if d.Has("etc/gatewayd/gatewayd.toml") {
+					t.Error("there is a configuration")
+				}
+				return
+			}
+			want := "before = 1\nafter = \"dinkes-01\"\n"
+			if tc.want != "" {
+				want = "before = 1\n[office]\n" + tc.want + "after = \"dinkes-01\"\n"
+			}
+			if got := debtest.Read(t, d.Path("etc/gatewayd/gatewayd.toml")); got != want {
+				t.Errorf("the configuration is %s", got)
+			}
+		})
 	}
 }
 

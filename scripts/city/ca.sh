@@ -22,7 +22,12 @@
 #                               stick, with a manifest that the authority signs: with
 #                               ids, the badge keys of these gateways; without, the
 #                               city's, from which any gateway's is made; without
-#                               BADGE.KEY, those that are on it stay
+#                               BADGE.KEY, those that are on it stay. Of this folder
+#                               it takes the templates (*.toml), the city's public key
+#                               (city.pem), renew-url and offices.csv (where each
+#                               office is); and install.sh and the packages, from here
+#                               or from the source tree that ca.sh is in. It says what
+#                               the stick lacks
 #
 # It asks for the authority's passphrase once. index.txt and certificates/ are the
 # record of all that was ever issued: back them up with the key.
@@ -424,8 +429,66 @@ bundle() {
 	for template in "$dir"/*.toml; do
 		[ ! -e "$template" ] || cp "$template" "$to/"
 	done
+	[ ! -f "$dir/renew-url" ] || cp "$dir/renew-url" "$to/"
+	[ ! -f "$dir/offices.csv" ] || cp "$dir/offices.csv" "$to/"
+	city_key "$to"
+	programs_for "$to"
+	lacks "$to"
 	manifest "$to"
 	echo "$to is ready; the fingerprint of the city, for the technician's paper: $(city_fingerprint)"
+}
+
+# city_key STICK puts the city's public key on a stick, as city-key.pem. Only that: the
+# other half signs in the city's name.
+city_key() {
+	local key=$dir/city.pem template
+	if [ -f "$key" ]; then
+		! grep -q PRIVATE "$key" || fail "$key holds the city's private key: openssl pkey -in city.key -pubout -out city.pem"
+		openssl pkey -pubin -in "$key" -noout -text 2>/dev/null | grep -q ED25519 ||
+			fail "$key is no public key of the kind Ed25519: openssl genpkey -algorithm ed25519 -out city.key, then: openssl pkey -in city.key -pubout -out city.pem"
+		cp "$key" "$1/city-key.pem"
+	fi
+	[ ! -f "$1/city-key.pem" ] || return 0
+	for template in "$1"/*.toml; do
+		[ -e "$template" ] || continue
+		! grep -q '^[^#]*city-key\.pem' "$template" ||
+			fail "$(basename "$template") names the city's public key, and there is no $key: openssl pkey -in city.key -pubout -out $key (see sign.sh), or take [city] out of it"
+	done
+}
+
+# programs_for STICK puts install.sh and the newest package for each processor on a
+# stick, unless newer ones are there.
+programs_for() {
+	local here from arch file newest
+	local -a folders
+	here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+	for from in "$here/.." "$here" "$dir"; do
+		[ ! -f "$from/install.sh" ] || cp "$from/install.sh" "$1/install.sh"
+	done
+	folders=("$1" "$dir" "$here" "$here/../../dist")
+	for arch in arm64 armhf amd64; do
+		newest=
+		for from in "${folders[@]}"; do
+			for file in "$from"/gatewayd_*_"$arch".deb; do
+				if [ -e "$file" ] && { [ -z "$newest" ] || [ "$file" -nt "$newest" ]; }; then newest=$file; fi
+			done
+		done
+		if [ -n "$newest" ] && [ ! "$(dirname "$newest")" -ef "$1" ]; then
+			rm -f "$1"/gatewayd_*_"$arch".deb # of a version before
+			cp -p "$newest" "$1/"
+		fi
+	done
+}
+
+# lacks STICK says what a technician will miss at the office.
+lacks() {
+	compgen -G "$1/*.toml" >/dev/null || echo "the stick lacks a template: put one for each department into $dir (from dinas.toml)"
+	compgen -G "$1/gatewayd_*.deb" >/dev/null || echo "the stick lacks a package: put gatewayd_*.deb into $dir"
+	[ -f "$1/install.sh" ] || echo "the stick lacks install.sh: put it into $dir"
+	[ -f "$1/badge.key.enc" ] || echo "the stick lacks badge keys: ca.sh bundle $1 BADGE.KEY ID..."
+	[ -f "$1/renew-url" ] || echo "the stick lacks renew-url, and nothing will renew certificates: write the address of issued/ into $dir/renew-url"
+	[ -f "$1/city-key.pem" ] || echo "the stick lacks the city's public key, so no roster and hours are taken from topics: put it into $dir/city.pem (see sign.sh)"
+	[ -f "$1/offices.csv" ] || echo "the stick lacks offices.csv, so no tag is said to be inside or outside: write id,dinas,lat,lon,radius_m of each office into $dir/offices.csv"
 }
 
 # manifest FOLDER lists all that a stick brings, and signs that. requests/ comes from

@@ -31,6 +31,7 @@ func TestTemplateIsARightConfiguration(t *testing.T) {
 			cfg.MQTT.CertFile:    "/var/lib/gatewayd/tls/gateway.pem",
 			cfg.MQTT.KeyFile:     "/var/lib/gatewayd/tls/gateway.key",
 			cfg.Badges.KeyFile:   "/etc/gatewayd/badge.key",
+			cfg.City.KeyFile:     "/etc/gatewayd/city-key.pem",
 			cfg.Gateway.StateDir: "/var/lib/gatewayd",
 		} {
 			if path != want {

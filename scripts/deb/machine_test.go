@@ -166,6 +166,26 @@ func TestRetireWaitsForWhatIsNotDelivered(t *testing.T) {
 	told(t, debtest.Read(t, filepath.Join(m.work, "upper/told")), "disable --now gatewayd gatewayd-renew.timer")
 }
 
+// TestStartSaysWhenNothingRenews: a gateway whose certificate nobody renews falls silent
+// on a day that nobody expects.
+func TestStartSaysWhenNothingRenews(t *testing.T) {
+	m := newMachine(t)
+	m.put("etc/passwd", "root:x:0:0::/root:/bin/sh\ngatewayd:x:64123:64123::/:/usr/sbin/nologin\n")
+	m.put("etc/group", "root:x:0:\ngatewayd:x:64123:\n")
+	m.put("var/lib/gatewayd/x", "")
+	m.run("chown", "-R", "64123:64123", "/var/lib/gatewayd")
+	debtest.Write(t, filepath.Join(m.work, "upper/usr/local/bin/gatewayd"), "#!/bin/sh\n", 0o755)
+	m.put("provision.sh", debtest.Read(t, "../provision.sh"))
+	const note = "nothing renews the certificate"
+	if out := m.run("bash", "/provision.sh", "start"); !strings.Contains(out, note) {
+		t.Errorf("without an address it says %s", out)
+	}
+	m.put("etc/gatewayd/renew.conf", "https://mqtt.example.go.id/issued\n")
+	if out := m.run("bash", "/provision.sh", "start"); strings.Contains(out, note) {
+		t.Errorf("with an address it says %s", out)
+	}
+}
+
 // told fails the test unless systemctl was told all of these in this order.
 func told(t *testing.T, all string, wants ...string) {
 	t.Helper()

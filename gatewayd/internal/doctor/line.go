@@ -100,11 +100,35 @@ func (e *exam) certificates() {
 			continue
 		}
 		mend := show
-		if path == m.CertFile && e.Board.Unit("gatewayd-renew.service").Path != "" {
-			mend = "sudo systemctl start gatewayd-renew"
+		if path == m.CertFile {
+			mend = e.renewal(cert, show)
 		}
 		e.expiry(path, cert, mend)
 	}
+}
+
+// renewal says when nothing will renew the gateway's certificate, and returns the
+// command that renews it. The timer and its service are the package's: without them,
+// or without an address, starting the service does nothing.
+func (e *exam) renewal(cert *x509.Certificate, show string) (mend string) {
+	const unit = "gatewayd-renew.service"
+	if e.Board.Unit(unit).Path == "" {
+		return show
+	}
+	end := cert.NotAfter.In(e.Config.Gateway.Timezone).Format(time.DateTime)
+	if _, err := e.Board.File("/etc/gatewayd/renew.conf"); errors.Is(err, fs.ErrNotExist) {
+		mend = "sudo gatewayd-provision renew-url https://..."
+		e.warn("renewal", "", mend, say(
+			"nothing renews the certificate, which ends at %s: name where the city puts renewed ones, or fetch the stick",
+			"tidak ada yang memperbarui sertifikat, yang berakhir %s: sebutkan tempat kota menaruh yang baru, atau ambil stik", end))
+		return mend
+	}
+	if _, err := e.Board.File("/etc/systemd/system/timers.target.wants/gatewayd-renew.timer"); errors.Is(err, fs.ErrNotExist) {
+		e.warn("renewal", "", "sudo systemctl enable --now gatewayd-renew.timer", say(
+			"nothing asks for a renewed certificate (this one ends at %s): gatewayd-renew.timer is switched off",
+			"tidak ada yang menanyakan sertifikat baru (yang ini berakhir %s): gatewayd-renew.timer tidak aktif", end))
+	}
+	return "sudo systemctl start gatewayd-renew"
 }
 
 func (e *exam) certificate(path string) (*x509.Certificate, error) {

@@ -112,6 +112,16 @@ func (o *office) chip(f mfrc522test.Fault, opts ...mfrc522test.Option) {
 	}
 }
 
+// renewing has the office's certificate renewed, as provisioning sets it up.
+func (o *office) renewing() {
+	o.t.Helper()
+	o.write("usr/lib/systemd/system/gatewayd-renew.service", "[Service]\n")
+	o.write("usr/sbin/gatewayd-provision", "")
+	o.write("etc/gatewayd/renew.conf", "https://mqtt.example.go.id/issued\n")
+	// As systemctl enable makes it; here it need not lead anywhere.
+	o.write("etc/systemd/system/timers.target.wants/gatewayd-renew.timer", "")
+}
+
 func (o *office) parse(text string) *config.Config {
 	o.t.Helper()
 	cfg, err := config.Parse("/etc/gatewayd/gatewayd.toml", []byte(text))

@@ -49,6 +49,16 @@ func New(t testing.TB, tree string, programs ...string) *City {
 	}
 	c := &City{CA: t.TempDir(), Stick: t.TempDir(), t: t, tree: tree}
 	c.Authority("init", "Kota Malang")
+	for _, args := range [][]string{
+		{"genpkey", "-algorithm", "ed25519", "-out", "city.key"},
+		{"pkey", "-in", "city.key", "-pubout", "-out", "city.pem"},
+	} {
+		cmd := exec.Command("openssl", args...)
+		cmd.Dir = c.CA
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("openssl %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
 	c.Authority("broker", "127.0.0.1", "mqtt.example.go.id")
 	for _, name := range programs {
 		c.Authority("client", name)
