@@ -26,7 +26,7 @@ demo: build ## the main job, with nothing installed and no hardware
 
 # Side by side, as one of them mostly computes and the other mostly waits. A line for
 # each package as soon as it is through; of a test that fails, all that it said.
-TEST := $(TOOL) gotestsum --format pkgname-and-test-fails --format-icons text --hide-summary skipped --
+TEST := $(TOOL) gotestsum --format standard-quiet --hide-summary skipped --
 test: test-deps ## all tests (installs mosquitto first where it is missing)
 	$(TOOL) gotestsum --version
 	@$(MAKE) --no-print-directory -j2 test-inside test-outside
