@@ -130,6 +130,7 @@ type Journal struct {
 // MQTT is the way to the city's broker.
 type MQTT struct {
 	Broker       Broker `toml:"broker"`
+	Proxy        string `toml:"proxy"`   // host:port of the HTTP proxy before the broker, "" for none
 	CAFile       string `toml:"ca_file"` // "": the system's certificates
 	CertFile     string `toml:"cert_file"`
 	KeyFile      string `toml:"key_file"`

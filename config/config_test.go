@@ -272,10 +272,15 @@ func TestBroker(t *testing.T) {
 		{"tcp://[::ffff:127.0.0.1]:5", "tcp://[::ffff:127.0.0.1]:5", true},
 		{"tls://[2001:db8::1]:8884", "tls://[2001:db8::1]:8884", false},
 		{"tls://localhost.example", "tls://localhost.example:8883", false},
+		{"wss://b", "wss://b:443/", false},
+		{"wss://b/", "wss://b:443/", false},
+		{"WSS://b:8443/city/mqtt", "wss://b:8443/city/mqtt", false},
+		{"ws://localhost/mqtt", "ws://localhost:80/mqtt", true},
+		{"ws://[::1]:9001", "ws://[::1]:9001/", true},
 	} {
 		b, wrong := parseBroker(tt.url)
-		if wrong != "" || b.String() != tt.want || b.Loopback() != tt.loopback {
-			t.Errorf("%s: %v, loopback %v, %q; want %s, %v", tt.url, b, b.Loopback(), wrong, tt.want, tt.loopback)
+		if wrong.en != "" || b.String() != tt.want || b.Loopback() != tt.loopback {
+			t.Errorf("%s: %v, loopback %v, %q; want %s, %v", tt.url, b, b.Loopback(), wrong.en, tt.want, tt.loopback)
 		}
 	}
 	text := strings.Replace(base, `"tcp://localhost"`, "\"tcp://10.0.0.1\"\ninsecure = true", 1)

@@ -274,12 +274,23 @@ func readMQTT(t *table) MQTT {
 		Receipts:     t.flag("receipts"),
 		Window:       t.whole("window", 256, 1, 10_000),
 	}
-	if s := t.required("broker", "tls://mqtt.example.go.id:8883"); s != "" {
+	if s := t.text("proxy", ""); s != "" {
+		address, wrong := parseProxy(s)
+		if wrong.en != "" {
+			t.problem("proxy", "%s", wrong)
+		}
+		m.Proxy = address
+	}
+	if s := t.required("broker", exampleBroker); s != "" {
 		b, wrong := parseBroker(s)
+		// What a proxy takes for its own loopback address is not on this machine.
+		open := !b.TLS && !m.Insecure && (!b.Loopback() || m.Proxy != "")
 		switch {
-		case wrong != "":
-			t.problem("broker", "%s", brokerPhrase(wrong))
-		case !b.TLS && !b.Loopback() && !m.Insecure:
+		case wrong.en != "":
+			t.problem("broker", "%s", wrong)
+		case open && b.Path != "":
+			t.problem("broker", "goes over the network without encryption: write wss://, or insecure = true if you accept that anybody on the way can read and change everything")
+		case open:
 			t.problem("broker", "goes over the network without encryption: write tls://, or insecure = true if you accept that anybody on the way can read and change everything")
 		}
 		m.Broker = b

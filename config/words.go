@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 )
 
 // phrase is a part of a problem in both languages. It is an error where it describes all
@@ -48,16 +47,6 @@ func say(format string, args ...any) phrase {
 	}
 	p.en, p.id = fmt.Sprintf(format, args...), fmt.Sprintf(indonesian(format), inID...)
 	return p
-}
-
-// brokerPhrase is the text of parseBroker in both languages.
-func brokerPhrase(wrong string) phrase {
-	id := indonesian(wrong)
-	if rest, ok := strings.CutPrefix(wrong, "has the scheme "); ok {
-		scheme, advice, _ := strings.Cut(rest, ": ")
-		id = "memakai skema " + scheme + ": " + indonesian(advice)
-	}
-	return phrase{en: wrong, id: id}
 }
 
 // indonesian is the Indonesian form of a format, with the same verbs in the same
@@ -285,26 +274,38 @@ func indonesian(format string) string { //nolint:funlen // a table of texts
 		return "tidak disertai username: tulis keduanya atau tidak sama sekali"
 	case "has no password_file beside it: write both or none":
 		return "tidak disertai password_file: tulis keduanya atau tidak sama sekali"
-	case `has no scheme: write tls://host:port, such as "tls://mqtt.example.go.id:8883"`:
-		return `tidak mempunyai skema: tulis tls://host:porta, misalnya "tls://mqtt.example.go.id:8883"`
-	case "write tls:// instead":
-		return "tulis tls://"
-	case "write tls:// (or tcp:// for a broker on this machine)":
-		return "tulis tls:// (atau tcp:// untuk broker di mesin ini)"
-	case "only tls:// and tcp:// are possible":
-		return "hanya tls:// dan tcp:// yang bisa"
+	case "goes over the network without encryption: write wss://, or insecure = true if you accept that anybody on the way can read and change everything":
+		return "melewati jaringan tanpa enkripsi: tulis wss://, atau insecure = true bila Anda menerima bahwa siapa pun di jalan dapat membaca dan mengubah semuanya"
+	case "has no scheme: write tls://host:port, such as %q":
+		return "tidak mempunyai skema: tulis tls://host:porta, misalnya %q"
+	case "has no scheme: write http://host:port, such as %q":
+		return "tidak mempunyai skema: tulis http://host:porta, misalnya %q"
+	case "has the scheme %s: write tls:// instead":
+		return "memakai skema %s: tulis tls://"
+	case "has the scheme %s: write wss:// for MQTT over WebSocket":
+		return "memakai skema %s: tulis wss:// untuk MQTT melalui WebSocket"
+	case "has the scheme %s: write tls:// (or tcp:// for a broker on this machine)":
+		return "memakai skema %s: tulis tls:// (atau tcp:// untuk broker di mesin ini)"
+	case "has the scheme %s: only tls://, wss://, tcp:// and ws:// are possible":
+		return "memakai skema %s: hanya tls://, wss://, tcp:// dan ws:// yang bisa"
+	case "has the scheme %s: only http:// is possible, for a proxy that knows CONNECT":
+		return "memakai skema %s: hanya http:// yang bisa, untuk proksi yang mengenal CONNECT"
 	case "holds a user name: write it under username, and the password into password_file":
 		return "memuat nama pengguna: tulis di username, dan kata sandinya di password_file"
-	case `has something behind host and port: write no more than those, such as "tls://mqtt.example.go.id:8883"`:
-		return `memuat sesuatu di belakang host dan porta: tulis keduanya saja, misalnya "tls://mqtt.example.go.id:8883"`
-	case `has no port from 1 to 65535 behind its host, such as "tls://mqtt.example.go.id:8883"`:
-		return `tidak mempunyai porta dari 1 sampai 65535 di belakang host, misalnya "tls://mqtt.example.go.id:8883"`
-	case `has an IPv6 address without brackets: write it such as "tls://[2001:db8::1]:8883"`:
-		return `memuat alamat IPv6 tanpa kurung siku: tulis misalnya "tls://[2001:db8::1]:8883"`
-	case `has no IPv6 address between its brackets, such as "tls://mqtt.example.go.id:8883"`:
-		return `tidak memuat alamat IPv6 di antara kurung sikunya, misalnya "tls://mqtt.example.go.id:8883"`
-	case `has no valid host name, such as "tls://mqtt.example.go.id:8883"`:
-		return `tidak memuat nama host yang benar, misalnya "tls://mqtt.example.go.id:8883"`
+	case "holds a user name: gatewayd gives none to a proxy; write http://host:port, and have the proxy let this gateway through by its address":
+		return "memuat nama pengguna: gatewayd tidak memberikannya kepada proksi; tulis http://host:porta, dan minta proksi meloloskan gateway ini menurut alamatnya"
+	case "has a path with characters that cannot stand there: write letters, digits and - . _ ~ / only, such as %q":
+		return "memuat jalur dengan karakter yang tidak boleh ada: tulis hanya huruf, angka dan - . _ ~ /, misalnya %q"
+	case "has something behind host and port: write no more than those, such as %q":
+		return "memuat sesuatu di belakang host dan porta: tulis keduanya saja, misalnya %q"
+	case "has no port from 1 to 65535 behind its host, such as %q":
+		return "tidak mempunyai porta dari 1 sampai 65535 di belakang host, misalnya %q"
+	case "has an IPv6 address without brackets: write it such as %q":
+		return "memuat alamat IPv6 tanpa kurung siku: tulis misalnya %q"
+	case "has no IPv6 address between its brackets, such as %q":
+		return "tidak memuat alamat IPv6 di antara kurung sikunya, misalnya %q"
+	case "has no valid host name, such as %q":
+		return "tidak memuat nama host yang benar, misalnya %q"
 
 	// Files.
 	case "%s cannot be read (%v): %s":

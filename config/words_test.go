@@ -85,7 +85,7 @@ func formatOf(call *ast.CallExpr) (string, bool) {
 
 // TestBrokersAreCheckedInIndonesian: their texts are made of parts.
 func TestBrokersAreCheckedInIndonesian(t *testing.T) {
-	for _, url := range []string{"localhost", "mqtts://b", "mqtt://b", "http://b", "tls://u:p@b", "tls://b/x", "tls://b:0", "tls://2001:db8::1", "tls://[x]", "tls://300.1.1.1"} {
+	for _, url := range []string{"localhost", "mqtts://b", "mqtt://b", "http://b", "https://b", "ws://b", "wss://b/?x", "tls://u:p@b", "tls://b/x", "tls://b:0", "tls://2001:db8::1", "tls://[x]", "tls://300.1.1.1"} {
 		_, err := Parse("g.toml", []byte(strings.Replace(base, "tcp://localhost", url, 1)))
 		var problems Problems
 		if !errors.As(err, &problems) || len(problems) != 1 || problems[0].ID == problems[0].Text || strings.Contains(problems[0].ID, "write") || strings.Contains(problems[0].ID, "such as") || problems[0].ID == "" {

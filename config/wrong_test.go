@@ -22,6 +22,9 @@ func wrongFiles() []wrong { //nolint:funlen // a table of cases
 		old, new := at14(url)
 		return wrong{name, old, new, []string{"14 mqtt.broker: " + part}}
 	}
+	proxy := func(name, url, part string) wrong {
+		return wrong{name, `"tcp://localhost"`, fmt.Sprintf("\"tls://b\"\nproxy = %q", url), []string{"15 mqtt.proxy: " + part}}
+	}
 	return []wrong{
 		// TOML itself.
 		{"syntax", `bus = "sim"`, `bus = `, []string{"6 : not valid TOML"}},
@@ -172,7 +175,23 @@ func wrongFiles() []wrong { //nolint:funlen // a table of cases
 		broker("no scheme", "mqtt.example.go.id:8883", "no scheme"),
 		broker("mqtts", "mqtts://b", "write tls://"),
 		broker("mqtt", "mqtt://b", "write tls://"),
-		broker("websocket", "wss://b", "only tls:// and tcp://"),
+		broker("other scheme", "amqps://b", "only tls://, wss://, tcp:// and ws://"),
+		broker("https", "https://b", "write wss://"),
+		broker("websocket in the open", "ws://mqtt.example.go.id/mqtt", "without encryption: write wss://"),
+		broker("websocket with a password", "wss://u:secret@b/mqtt", "holds a user name"),
+		broker("websocket with a query", "wss://b/mqtt?token=secret", "path with characters"),
+		broker("websocket with a blank", "wss://b/a b", "path with characters"),
+		broker("websocket without a host", "wss:///mqtt", "no valid host name"),
+		broker("websocket at port 0", "wss://b:0/mqtt", "port from 1 to 65535"),
+		proxy("proxy without a scheme", "10.0.0.1:3128", "no scheme: write http://host:port"),
+		proxy("proxy over TLS", "https://10.0.0.1:3128", "only http://"),
+		proxy("SOCKS", "socks5://10.0.0.1:1080", "only http://"),
+		proxy("proxy with a password", "http://u:secret@10.0.0.1:3128", "holds a user name"),
+		proxy("proxy with a path", "http://10.0.0.1:3128/x", "behind host and port"),
+		proxy("proxy without a port", "http://10.0.0.1", "port from 1 to 65535"),
+		proxy("proxy without a host", "http://:3128", "no valid host name"),
+		// To the proxy localhost is itself.
+		{"in the open behind a proxy", "", "proxy = \"http://10.0.0.1:3128/\"", []string{"14 mqtt.broker: without encryption"}},
 		broker("in the open", "tcp://mqtt.example.go.id:1883", "without encryption"),
 		broker("in the open, private address", "tcp://192.168.1.2", "without encryption"),
 		broker("no host", "tls://", "no valid host name"),

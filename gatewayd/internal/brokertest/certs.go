@@ -63,6 +63,34 @@ func StartTLS(t testing.TB, ca *CA, until time.Time, extra ...string) (b *Broker
 	return b, fmt.Sprintf("127.0.0.1:%d", port)
 }
 
+// StartWebSocket runs a broker with a listener for the test's city, and one for MQTT over
+// WebSocket, whose address it returns. With an authority that one speaks TLS, as that of
+// StartTLS does. The lines added are for both.
+func StartWebSocket(t testing.TB, ca *CA, extra ...string) (b *Broker, address string) {
+	t.Helper()
+	port := freePort(t)
+	// mosquitto 2.0 does not start with listeners for WebSocket alone.
+	lines := append([]string{"allow_anonymous true"}, extra...)
+	lines = append(lines, fmt.Sprintf("listener %d 127.0.0.1", port), "protocol websockets")
+	if ca != nil {
+		cert, key := ca.Issue("broker", time.Now().Add(24*time.Hour))
+		lines = append(lines, "cafile "+ca.File, "certfile "+cert, "keyfile "+key, "require_certificate true")
+	}
+	b = Start(t, lines...)
+	address = fmt.Sprintf("127.0.0.1:%d", port)
+	for deadline := time.Now().Add(Wait); ; { // it opens this one last
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+			return b, address
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("mosquitto opens no listener for WebSocket: %v", err)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
 // Issue makes a certificate that is valid until a time, for a name and for
 // 127.0.0.1, and returns the files that hold it and its key.
 func (ca *CA) Issue(name string, until time.Time) (certFile, keyFile string) {

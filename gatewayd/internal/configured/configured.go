@@ -56,7 +56,7 @@ func Line(cfg *config.Config) uplink.Options {
 	m := cfg.MQTT
 	return uplink.Options{
 		Origin:  Origin(cfg),
-		Address: m.Broker.Address(), TLS: m.Broker.TLS,
+		Address: m.Broker.Address(), TLS: m.Broker.TLS, WebSocket: m.Broker.Path, Proxy: m.Proxy,
 		CAFile: m.CAFile, CertFile: m.CertFile, KeyFile: m.KeyFile,
 		Username: m.Username, PasswordFile: m.PasswordFile,
 		Window:   m.Window,

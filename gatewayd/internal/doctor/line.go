@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -218,6 +219,8 @@ func (e *exam) broker(ctx context.Context) {
 		e.fail("broker", "", "getent hosts "+host, say(
 			"the name %s is not found: check the network and its DNS (%v)",
 			"nama %s tidak ditemukan: periksa jaringan dan DNS (%v)", b.Host, p.Err))
+	case uplink.StepProxy, uplink.StepTunnel, uplink.StepUpgrade:
+		e.onTheWay(p)
 	case uplink.StepTCP:
 		e.fail("broker", "", fmt.Sprintf("nc -vz -w 5 %s %d", host, b.Port), say(
 			"%s does not answer: check the network, the firewall and the broker (%v)",
@@ -227,6 +230,18 @@ func (e *exam) broker(ctx context.Context) {
 			"%s and this gateway do not trust each other: check ca_file, cert_file and the clock (%v)",
 			"%s dan gateway ini tidak saling percaya: periksa ca_file, cert_file, dan jam (%v)", b.String(), p.Err))
 	case uplink.StepConnect:
+		if errors.Is(p.Err, uplink.ErrWebServer) {
+			e.fail("broker", "", "sudoedit "+quote(e.Path), say(
+				"at %s is a web server and no MQTT broker: for MQTT over WebSocket write broker = \"wss://host:port/path\"",
+				"di %s ada server web, bukan broker MQTT: untuk MQTT melalui WebSocket tulis broker = \"wss://host:porta/jalur\"", b.String()))
+			return
+		}
+		if errors.Is(p.Err, os.ErrDeadlineExceeded) {
+			e.fail("broker", "", "sudoedit "+quote(e.Path), say(
+				"%s takes the connection, but does not answer in MQTT: check host and port in mqtt.broker; a web server may be there",
+				"%s menerima sambungan, tetapi tidak menjawab dalam MQTT: periksa host dan porta di mqtt.broker; mungkin server web ada di sana", b.String()))
+			return
+		}
 		mend := "sudo gatewayd check"
 		if file := e.Config.MQTT.PasswordFile; file != "" {
 			mend = "sudoedit " + quote(file)
@@ -278,6 +293,9 @@ const mendSize = "sudo grep -rn -e max_packet_size -e message_size_limit /etc/mo
 func (e *exam) tlsCommand() string {
 	m := e.Config.MQTT
 	c := "openssl s_client -connect " + quote(m.Broker.Address())
+	if m.Proxy != "" {
+		c += " -proxy " + quote(m.Proxy)
+	}
 	if m.CAFile != "" {
 		c += " -CAfile " + quote(m.CAFile)
 	}

@@ -44,7 +44,9 @@ var (
 	errTooLarge = fmt.Errorf("the broker sent a packet of more than %d bytes", maxPacket)
 	errLength   = errors.New("the broker sent a packet without an end")
 	errPacket   = errors.New("the broker sent a packet that it must not send here")
-	errQoS      = errors.New("a message at QoS 2, at which nobody subscribed")
+	// ErrWebServer is what a web server is taken for that answers where a broker should.
+	ErrWebServer = errors.New("a web server answers there and no broker: for MQTT over WebSocket the broker's address begins with wss://")
+	errQoS       = errors.New("a message at QoS 2, at which nobody subscribed")
 )
 
 // bounded follows the packets that come over a connection (MQTT 3.1.1, 2.2: a
@@ -104,6 +106,9 @@ func (b *bounded) next() error {
 	if kind != publish {
 		// With flags set, paho would keep the message that the packet acknowledges.
 		if want, known := b.lengthOf(kind); !known || flags != 0 || length != want {
+			if begin, _ := b.ahead.Peek(min(5, b.ahead.Buffered())); string(begin) == "HTTP/" {
+				return ErrWebServer
+			}
 			return errPacket
 		}
 		b.rest = n + length

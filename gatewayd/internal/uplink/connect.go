@@ -30,7 +30,7 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 		return nil, err
 	}
 	o := mqtt.NewClientOptions().
-		AddBroker("tcp://"+u.opt.Address). // the dialer does TLS
+		AddBroker("tcp://"+u.opt.Address). // the dialer does all below MQTT
 		SetClientID(u.opt.Origin.Gateway).
 		SetProtocolVersion(4).
 		SetCleanSession(true).
@@ -78,18 +78,29 @@ func plain(err error) error {
 			}
 		}
 	}
-	var dial *net.OpError
-	if errors.As(err, &dial) && dial.Op == "dial" {
-		err = dial.Err // the caller names the address
-		var call *os.SyscallError
-		if errors.As(err, &call) {
-			err = call.Err
-		}
+	var way *WayError
+	if errors.As(err, &way) {
+		return way
 	}
+	err = dialReason(err)
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return errors.New("the broker closed the connection before it answered: it may want TLS, or another certificate")
 	}
 	return err
+}
+
+// dialReason is why a connection could not be opened, without the address, which the
+// caller names; any other error as it is.
+func dialReason(err error) error {
+	var dial *net.OpError
+	if !errors.As(err, &dial) || dial.Op != "dial" {
+		return err
+	}
+	var call *os.SyscallError
+	if errors.As(dial.Err, &call) {
+		return call.Err
+	}
+	return dial.Err
 }
 
 // wait waits until a token completes, at most for the bound.

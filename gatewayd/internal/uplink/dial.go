@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -36,20 +37,14 @@ func (u *Uplink) dialer(ctx context.Context, opened func(*coalescing)) (mqtt.Ope
 	return func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, u.limits.Connect)
 		defer cancel()
-		conn, err := u.dial(ctx)
-		if err != nil {
+		conn, failed, err := u.open(ctx, config)
+		switch {
+		case failed == StepTLS && errors.Is(err, context.DeadlineExceeded):
+			return nil, fmt.Errorf("TLS: no answer within %s", u.limits.Connect)
+		case failed == StepTLS:
+			return nil, fmt.Errorf("TLS: %w", err)
+		case err != nil:
 			return nil, err
-		}
-		if config != nil {
-			secure := tls.Client(conn, config)
-			if err := secure.HandshakeContext(ctx); err != nil {
-				_ = conn.Close() // the handshake may have closed it
-				if errors.Is(err, context.DeadlineExceeded) {
-					return nil, fmt.Errorf("TLS: no answer within %s", u.limits.Connect)
-				}
-				return nil, fmt.Errorf("TLS: %w", err)
-			}
-			conn = secure
 		}
 		line := newCoalescing(newBounded(conn, len(u.filters), u.reject), u.backlog())
 		opened(line)
@@ -57,7 +52,48 @@ func (u *Uplink) dialer(ctx context.Context, opened func(*coalescing)) (mqtt.Ope
 	}, nil
 }
 
-// dialTCP opens the TCP connection below MQTT and TLS.
+// open takes the way to the broker as far as MQTT: TCP, the proxy, TLS, WebSocket, as
+// far as they are configured. Where it fails it says at which step.
+func (u *Uplink) open(ctx context.Context, config *tls.Config) (conn net.Conn, failed Step, err error) {
+	defer func() {
+		if err != nil && conn != nil {
+			_ = conn.Close() // a handshake may have closed it
+			conn = nil
+		}
+	}()
+	conn, err = u.dial(ctx)
+	switch {
+	case err != nil && u.opt.Proxy != "":
+		return nil, StepProxy, inTheWay("the proxy "+u.opt.Proxy, 0, "cannot be reached: "+dialReason(err).Error(), err)
+	case err != nil:
+		return nil, StepTCP, err
+	}
+	if u.opt.Proxy != "" {
+		if err := u.tunnel(ctx, conn); err != nil {
+			return conn, StepTunnel, err
+		}
+	}
+	if config != nil {
+		secure := tls.Client(conn, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return conn, StepTLS, err
+		}
+		conn = secure
+	}
+	if u.opt.WebSocket != "" {
+		ws, failed, err := u.upgrade(ctx, conn)
+		if err != nil {
+			return conn, failed, err
+		}
+		conn = ws
+	}
+	return conn, "", nil
+}
+
+// firstHop is host:port of whoever the gateway itself connects to.
+func (u *Uplink) firstHop() string { return cmp.Or(u.opt.Proxy, u.opt.Address) }
+
+// dialTCP opens the TCP connection below everything else.
 func (u *Uplink) dialTCP(ctx context.Context) (net.Conn, error) {
 	dialer := &net.Dialer{
 		Control: func(_, _ string, c syscall.RawConn) error {
@@ -70,7 +106,7 @@ func (u *Uplink) dialTCP(ctx context.Context) (net.Conn, error) {
 			return err
 		},
 	}
-	return dialer.DialContext(ctx, "tcp", u.opt.Address)
+	return dialer.DialContext(ctx, "tcp", u.firstHop())
 }
 
 func (u *Uplink) tlsConfig() (*tls.Config, error) {

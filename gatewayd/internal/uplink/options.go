@@ -100,6 +100,8 @@ type Options struct {
 
 	Address      string // host:port of the broker
 	TLS          bool
+	WebSocket    string // path at which a web server takes MQTT over WebSocket; "": no WebSocket
+	Proxy        string // host:port of an HTTP proxy that knows CONNECT; "": none
 	CAFile       string // "": the system's certificates
 	CertFile     string
 	KeyFile      string
@@ -148,7 +150,8 @@ type Options struct {
 	// waiting for an event, which may take for ever.
 	Beat func(next time.Duration)
 
-	// Dial, if set, opens the connection below MQTT and TLS in place of TCP.
+	// Dial, if set, opens the connection to the proxy, or to the broker where there is no
+	// proxy, in place of TCP.
 	Dial func(context.Context) (net.Conn, error)
 
 	// Limits bounds waiting; zero values are the defaults.
@@ -157,7 +160,7 @@ type Options struct {
 
 // Limits bounds what the uplink waits for. Zero values are the defaults.
 type Limits struct {
-	Connect     time.Duration // for TCP, TLS and CONNACK: 10 s
+	Connect     time.Duration // for TCP, proxy, TLS and WebSocket together, and for CONNACK: 10 s
 	PubAck      time.Duration // for a PUBACK before the line counts as stalled: 10 s
 	KeepAlive   time.Duration // of silence before a ping, in whole seconds: 15 s
 	Ping        time.Duration // for the answer to a ping: 4 s

@@ -22,8 +22,11 @@ type Step string
 const (
 	StepFiles     Step = "files" // certificates and password
 	StepResolve   Step = "resolve"
+	StepProxy     Step = "proxy"  // the proxy is found and answers, where one is configured
+	StepTunnel    Step = "tunnel" // it lets the gateway through to the broker
 	StepTCP       Step = "tcp"
 	StepTLS       Step = "tls"
+	StepUpgrade   Step = "upgrade" // the web server takes MQTT over WebSocket
 	StepConnect   Step = "connect"
 	StepSubscribe Step = "subscribe"
 	StepPublish   Step = "publish"
@@ -68,7 +71,7 @@ func Try(ctx context.Context, opt Options, reach bool) Probe {
 	return p
 }
 
-// reach resolves the broker's name, connects to it and does the TLS handshake.
+// reach takes the way to the broker as far as MQTT.
 func (u *Uplink) reach(ctx context.Context) (Step, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.limits.Connect)
 	defer cancel()
@@ -82,31 +85,31 @@ func (u *Uplink) reach(ctx context.Context) (Step, error) {
 	if _, err := u.password(); err != nil {
 		return StepFiles, err
 	}
-	host, _, err := net.SplitHostPort(u.opt.Address)
+	lookUp := StepResolve
+	if u.opt.Proxy != "" {
+		lookUp = StepProxy // it looks up the broker's name itself
+	}
+	host, _, err := net.SplitHostPort(u.firstHop())
 	if err != nil {
-		return StepResolve, fmt.Errorf("read broker address: %w", err)
+		return lookUp, fmt.Errorf("read broker address: %w", err)
 	}
 	if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
-		return StepResolve, err
+		return lookUp, err
 	}
-	conn, err := u.dial(ctx)
+	conn, failed, err := u.open(ctx, config)
 	if err != nil {
-		return StepTCP, err
+		return failed, err
 	}
 	defer conn.Close()
-	if config == nil {
+	if config == nil || u.opt.WebSocket != "" {
 		return "", nil
-	}
-	secure := tls.Client(conn, config)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		return StepTLS, err
 	}
 	// With TLS 1.3 a broker refuses the gateway's certificate after the handshake. Before
 	// CONNECT it sends nothing else.
 	if err := conn.SetReadDeadline(time.Now().Add(refusalWait)); err != nil {
 		return StepTLS, err
 	}
-	if _, err := secure.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		return StepTLS, err
 	}
 	return "", nil

@@ -254,9 +254,12 @@ func (u *Uplink) Refused() (documents, events []Refusal) {
 // closedByBroker reports whether an error says that the other side closed the
 // connection, and not that nothing came over it any more.
 func closedByBroker(err error) bool {
-	if !errors.Is(err, errLost) {
-		return false
-	}
+	return errors.Is(err, errLost) && closedByPeer(err)
+}
+
+// closedByPeer reports whether an error says that the other side, or somebody on the
+// way, closed a connection.
+func closedByPeer(err error) bool {
 	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, net.ErrClosed} {
 		if errors.Is(err, end) {
 			return true
