@@ -30,8 +30,9 @@
 //	options.go      what the uplink needs of others: journal, clock, limits
 //	uplink.go       Run connects again and again; what others may ask the uplink
 //	session.go      one connection from CONNECT to its end (connect.go, greeting.go)
-//	dial.go         TCP and TLS; bounded.go keeps out packets that paho does not survive,
-//	                coalescing.go joins small writes
+//	dial.go         TCP and TLS, with the proxy (tunnel.go) and WebSocket (websocket.go)
+//	                where they are configured; bounded.go keeps out packets that paho
+//	                does not survive, coalescing.go joins small writes
 //	retained.go     publishes status, health, alerts and other retained documents
 //	post.go         publishes documents and replies, alone where that is necessary
 //	suspects.go     finds out over which publication a broker closes the connection
