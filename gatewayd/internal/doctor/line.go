@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -230,24 +229,7 @@ func (e *exam) broker(ctx context.Context) {
 			"%s and this gateway do not trust each other: check ca_file, cert_file and the clock (%v)",
 			"%s dan gateway ini tidak saling percaya: periksa ca_file, cert_file, dan jam (%v)", b.String(), p.Err))
 	case uplink.StepConnect:
-		if errors.Is(p.Err, uplink.ErrWebServer) {
-			e.fail("broker", "", "sudoedit "+quote(e.Path), say(
-				"at %s is a web server and no MQTT broker: for MQTT over WebSocket write broker = \"wss://host:port/path\"",
-				"di %s ada server web, bukan broker MQTT: untuk MQTT melalui WebSocket tulis broker = \"wss://host:porta/jalur\"", b.String()))
-			return
-		}
-		if errors.Is(p.Err, os.ErrDeadlineExceeded) {
-			e.fail("broker", "", "sudoedit "+quote(e.Path), say(
-				"%s takes the connection, but does not answer in MQTT: check host and port in mqtt.broker; a web server may be there",
-				"%s menerima sambungan, tetapi tidak menjawab dalam MQTT: periksa host dan porta di mqtt.broker; mungkin server web ada di sana", b.String()))
-			return
-		}
-		mend := "sudo gatewayd check"
-		if file := e.Config.MQTT.PasswordFile; file != "" {
-			mend = "sudoedit " + quote(file)
-		}
-		e.fail("broker", "", mend, say(
-			"%s refuses this gateway: %v", "%s menolak gateway ini: %v", b.String(), p.Err))
+		e.notLetIn(p)
 	case uplink.StepSubscribe:
 		e.fail("broker", "", "gatewayd doctor", say(
 			"%s lets the gateway in, but not subscribe: %v", "%s menerima gateway, tetapi tidak untuk berlangganan: %v", b.String(), p.Err))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 
 	"presence/gatewayd/internal/uplink"
 )
@@ -56,6 +57,30 @@ func (e *exam) onTheWay(p uplink.Probe) {
 			"what answers at %s takes no MQTT over WebSocket: check mqtt.broker (%v)",
 			"yang menjawab di %s tidak menerima MQTT melalui WebSocket: periksa mqtt.broker (%v)", m.Broker.String(), p.Err))
 	}
+}
+
+// notLetIn says why what listens at the broker's address answers CONNECT with something
+// else than that the gateway is welcome.
+func (e *exam) notLetIn(p uplink.Probe) {
+	b := e.Config.MQTT.Broker
+	if errors.Is(p.Err, uplink.ErrWebServer) {
+		e.fail("broker", "", "sudoedit "+quote(e.Path), say(
+			"at %s is a web server and no MQTT broker: for MQTT over WebSocket write broker = \"wss://host:port/path\"",
+			"di %s ada server web, bukan broker MQTT: untuk MQTT melalui WebSocket tulis broker = \"wss://host:porta/jalur\"", b.String()))
+		return
+	}
+	if errors.Is(p.Err, os.ErrDeadlineExceeded) {
+		e.fail("broker", "", "sudoedit "+quote(e.Path), say(
+			"%s takes the connection, but does not answer in MQTT: check host and port in mqtt.broker; a web server may be there",
+			"%s menerima sambungan, tetapi tidak menjawab dalam MQTT: periksa host dan porta di mqtt.broker; mungkin server web ada di sana", b.String()))
+		return
+	}
+	mend := "sudo gatewayd check"
+	if file := e.Config.MQTT.PasswordFile; file != "" {
+		mend = "sudoedit " + quote(file)
+	}
+	e.fail("broker", "", mend, say(
+		"%s refuses this gateway: %v", "%s menolak gateway ini: %v", b.String(), p.Err))
 }
 
 // webCommand shows what a web server answers that should take WebSocket.
