@@ -104,7 +104,7 @@ func TestDoctorSpeaksTheTechniciansLanguage(t *testing.T) {
 		t.Setenv("LC_MESSAGES", tc.messages)
 		t.Setenv("LANG", tc.lang)
 		out, code := g.try("doctor")
-		if code != 1 || !strings.Contains(out, tc.says) || !strings.Contains(out, " -> nc -vz -w 5 127.0.0.1 1\n") {
+		if code != 1 || !strings.Contains(out, tc.says) || !strings.Contains(out, ": nc -vz -w 5 127.0.0.1 1\n") || !strings.Contains(out, " fail\n") {
 			t.Errorf("%+v: exit %d\n%s", tc, code, out)
 		}
 	}

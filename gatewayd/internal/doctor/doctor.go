@@ -33,7 +33,9 @@ type Finding struct {
 	Level Level  `json:"level"`
 	ID    string `json:"id"` // what was seen, in Indonesian
 	EN    string `json:"en"`
-	Mend  string `json:"mend,omitempty"` // the command that mends it
+	// Mend is the command that mends it. Where none does, Look is one that shows more.
+	Mend string `json:"mend,omitempty"`
+	Look string `json:"look,omitempty"`
 }
 
 // Text is what was seen.
@@ -123,8 +125,14 @@ func say(en, id string, args ...any) words {
 	return words{fmt.Sprintf(en, args...), fmt.Sprintf(id, args...)}
 }
 
-func (e *exam) add(level Level, code, item, mend string, w words) {
-	e.findings = append(e.findings, Finding{Code: code, Item: item, Level: level, EN: w.en, ID: w.id, Mend: mend})
+// add adds a finding with the command for whoever reads it: one that mends, or one that
+// only shows more.
+func (e *exam) add(level Level, code, item, command string, w words) {
+	f := Finding{Code: code, Item: item, Level: level, EN: w.en, ID: w.id, Mend: command}
+	if onlyShows(command) {
+		f.Mend, f.Look = "", command
+	}
+	e.findings = append(e.findings, f)
 }
 
 func (e *exam) ok(code, item string, w words)         { e.add(OK, code, item, "", w) }

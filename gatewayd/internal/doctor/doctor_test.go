@@ -28,7 +28,7 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) { //nolint:funlen //
 		breaks func(*office)
 		level  doctor.Level
 		code   string
-		mend   string // in it
+		mend   string // in the command that mends it or, where none does, that shows more
 	}{
 		"nothing": {func(*office) {}, "", "", ""},
 		"SPI off": {
@@ -244,7 +244,7 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) { //nolint:funlen //
 				}
 				return
 			}
-			if len(got) != 1 || got[0].Code != tc.code || got[0].Level != tc.level || !strings.Contains(got[0].Mend, tc.mend) {
+			if len(got) != 1 || got[0].Code != tc.code || got[0].Level != tc.level || !strings.Contains(got[0].Mend+got[0].Look, tc.mend) {
 				t.Errorf("got %+v, want %s %s with %q alone", got, tc.level, tc.code, tc.mend)
 			}
 		})
@@ -349,7 +349,7 @@ func TestDoctorSaysWhenNothingRenewsTheCertificate(t *testing.T) {
 			tc.breaks(o)
 			got := ""
 			for _, f := range o.unsound() {
-				got += f.Code + " " + f.Mend + ";"
+				got += f.Code + " " + f.Mend + f.Look + ";"
 			}
 			if got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)

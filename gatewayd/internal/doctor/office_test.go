@@ -172,11 +172,11 @@ func (o *office) unsound() []doctor.Finding {
 	o.t.Helper()
 	var list []doctor.Finding
 	for _, f := range doctor.Examine(o.t.Context(), o.opt) {
-		if f.EN == "" || f.ID == "" || strings.Contains(f.EN+f.ID, "%!") || strings.ContainsAny(f.EN+f.ID+f.Mend, "\n") {
+		if f.EN == "" || f.ID == "" || strings.Contains(f.EN+f.ID, "%!") || strings.ContainsAny(f.EN+f.ID+f.Mend+f.Look, "\n") {
 			o.t.Errorf("%s is badly worded: %+v", f.Code, f)
 		}
-		if f.Level == doctor.OK && f.Mend != "" || f.Level != doctor.OK && f.Mend == "" {
-			o.t.Errorf("%s is %s and its mending command is %q", f.Code, f.Level, f.Mend)
+		if commands := f.Mend + f.Look; (f.Level == doctor.OK) != (commands == "") || f.Mend != "" && f.Look != "" {
+			o.t.Errorf("%s is %s, its mending command is %q, and %q shows more", f.Code, f.Level, f.Mend, f.Look)
 		}
 		// Whoever sets a gateway up asks before its first start.
 		if f.Level != doctor.OK && f.Code != "running" {
