@@ -52,6 +52,7 @@ func packageFor(t *testing.T, path, name, version, arch, preinst string) string 
 // What dpkg cannot install is no success: it says which package is the right one,
 // and leaves nothing changed.
 func TestInstallStopsBeforeAnythingIsChanged(t *testing.T) {
+	t.Parallel()
 	r, deb := sdCard(t)
 	debtest.Write(t, r.Path("boot/firmware/config.txt"), "dtparam=audio=on\n", 0o644)
 	debtest.Write(t, r.Path("var/lib/dpkg/arch"), debtest.Arch()+"\n", 0o644)
@@ -97,6 +98,7 @@ func TestInstallStopsBeforeAnythingIsChanged(t *testing.T) {
 
 // After an upgrade nothing has to be provisioned again.
 func TestInstallAfterAnUpgrade(t *testing.T) {
+	t.Parallel()
 	r, deb := sdCard(t)
 	install := func(deb string) string {
 		t.Helper()
@@ -133,6 +135,7 @@ func TestInstallAfterAnUpgrade(t *testing.T) {
 
 // A FAT stick is mounted in such a way that nothing on it can be run itself.
 func TestInstallFromAStickThatRunsNothing(t *testing.T) {
+	t.Parallel()
 	r, deb := sdCard(t)
 	stick := t.TempDir()
 	if out, ok := run(t, nil, "mount", "-t", "tmpfs", "-o", "noexec,nosuid,nodev", "stick", stick); !ok {
@@ -155,6 +158,7 @@ func TestInstallFromAStickThatRunsNothing(t *testing.T) {
 }
 
 func TestInstallSwitchesSPIOn(t *testing.T) {
+	t.Parallel()
 	r, deb := sdCard(t)
 	for name, tc := range map[string]struct {
 		before string
@@ -203,6 +207,7 @@ func TestInstallSwitchesSPIOn(t *testing.T) {
 }
 
 func TestInstallBeforeBookworm(t *testing.T) {
+	t.Parallel()
 	r, deb := sdCard(t)
 	debtest.Write(t, r.Path("boot/config.txt"), "dtparam=audio=on\n", 0o644)
 	if out, ok := run(t, nil, "./install.sh", "--root", r.Dir, deb); !ok || !strings.Contains(out, "sudo reboot") {
@@ -234,6 +239,7 @@ func snapshot(t *testing.T, dir string) string {
 }
 
 func TestInstallDryRunChangesNothing(t *testing.T) {
+	t.Parallel()
 	r, deb := sdCard(t)
 	debtest.Write(t, r.Path("boot/firmware/config.txt"), "\n", 0o644)
 	before := snapshot(t, r.Dir)
@@ -252,6 +258,7 @@ func TestInstallDryRunChangesNothing(t *testing.T) {
 }
 
 func TestUninstall(t *testing.T) {
+	t.Parallel()
 	r, deb := sdCard(t)
 	debtest.Write(t, r.Path("boot/firmware/config.txt"), "dtparam=spi=on\n", 0o644)
 	steps := []struct {
@@ -280,6 +287,7 @@ func TestUninstall(t *testing.T) {
 }
 
 func TestInstallSaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	r, deb := sdCard(t)
 	if out, ok := run(t, nil, "./install.sh", "--root", r.Dir, "/no/such.deb"); ok || !strings.Contains(out, "there is no package /no/such.deb") {
 		t.Error(out)

@@ -42,6 +42,7 @@ func (s secret) untouched(what string) {
 // Whoever has taken a gateway over owns its folder, and may put links there. Root
 // neither reads nor writes nor hands out anything through them.
 func TestProvisionOpensNothingThroughTheGatewaysFolder(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	cert := d.signed("dinkes-01")
 	cityCA := filepath.Join(d.ca, "ca.pem")
@@ -99,6 +100,7 @@ func TestProvisionOpensNothingThroughTheGatewaysFolder(t *testing.T) {
 
 // Nor does the daily renewal, which is the gateway's user's own.
 func TestRenewIsNotForRoot(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	if out, ok := run(t, []string{"GATEWAYD_ROOT=" + d.Dir}, "deb/renew"); ok || !strings.Contains(out, "systemctl start gatewayd-renew") {
 		t.Errorf("as root it says %s", out)
@@ -107,6 +109,7 @@ func TestRenewIsNotForRoot(t *testing.T) {
 
 // The same while the links are swapped in at any moment.
 func TestProvisionWhileLinksAreSwapped(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	cert := d.signed("dinkes-01")
 	cityCA := filepath.Join(d.ca, "ca.pem")

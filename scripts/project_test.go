@@ -11,6 +11,7 @@ import (
 
 // What go.mod and go.sum name is what is imported: neither more nor less.
 func TestModuleIsTidy(t *testing.T) {
+	t.Parallel()
 	cmd := exec.Command("go", "mod", "tidy", "-diff")
 	cmd.Dir = ".."
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
@@ -20,6 +21,7 @@ func TestModuleIsTidy(t *testing.T) {
 
 // Whoever calls make help sees each target that is meant to be called.
 func TestHelpListsEveryTarget(t *testing.T) {
+	t.Parallel()
 	out, err := exec.Command("make", "-s", "-C", "..", "help").CombinedOutput()
 	if err != nil {
 		t.Fatalf("make help: %v\n%s", err, out)

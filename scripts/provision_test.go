@@ -82,6 +82,7 @@ func (d *desk) signed(id string) (cert string) {
 func (d *desk) tls(name string) string { return d.Path("var/lib/gatewayd/tls", name) }
 
 func TestProvisionKeepsTheKeyAndTakesItsCertificateOnly(t *testing.T) {
+	t.Parallel()
 	d, other := newDesk(t), newDesk(t)
 	for _, id := range []string{"", "Dinkes-01", "a b", "../x", strings.Repeat("a", 33), "a;reboot", "a\nb"} {
 		d.provision("!is no ID", "request", id, d.stick)
@@ -146,6 +147,7 @@ func (d *desk) certified(request string, days int) (path string) {
 }
 
 func TestProvisionBadgeKey(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	file := filepath.Join(t.TempDir(), "key")
 	for name, text := range map[string]string{"short": "0123", "no hex": strings.Repeat("x", 64), "long": strings.Repeat("0", 65), "empty": ""} {
@@ -198,6 +200,7 @@ func TestProvisionBadgeKey(t *testing.T) {
 }
 
 func TestAuthorityRefusesNamesOfTheCity(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	for _, name := range []string{"city", "monitor"} {
 		d.provision("", "request", name, d.stick)

@@ -33,6 +33,7 @@ func (d *desk) visit(id string) {
 // The certificate of one name with the configuration of another makes a gateway that
 // the broker hangs up on for ever.
 func TestProvisionTakesNoOtherName(t *testing.T) {
+	t.Parallel()
 	d := office(t)
 	request := filepath.Join(t.TempDir(), "dinkes-02.csr")
 	if out, ok := run(t, nil, "openssl", "req", "-new", "-key", d.tls("gateway.key"), "-subj", "/CN=dinkes-02", "-out", request); !ok {
@@ -57,6 +58,7 @@ func TestProvisionTakesNoOtherName(t *testing.T) {
 }
 
 func TestRename(t *testing.T) {
+	t.Parallel()
 	d := office(t)
 	key, badge := debtest.Read(t, d.tls("gateway.key")), debtest.Read(t, d.Path("etc/gatewayd/badge.key"))
 	config := debtest.Read(t, d.Path("etc/gatewayd/gatewayd.toml"))
@@ -84,6 +86,7 @@ func TestRename(t *testing.T) {
 
 // A Pi that was retired holds no secret of its old name, and can be another gateway.
 func TestRetire(t *testing.T) {
+	t.Parallel()
 	d := office(t)
 	debtest.Write(t, d.Path("var/lib/gatewayd/journal.db"), "taps", 0o600)
 	d.provision("is dinkes-01 no more", "retire")

@@ -71,6 +71,7 @@ func (d *desk) renewal(url, path string) *exec.Cmd {
 }
 
 func TestRenew(t *testing.T) {
+	t.Parallel()
 	d, other := newDesk(t), newDesk(t)
 	cityCA := filepath.Join(d.ca, "ca.pem")
 	if out := d.renew("file:///", false, ""); !strings.Contains(out, "no certificate yet") {
@@ -152,6 +153,7 @@ func (d *desk) renamed(id string) string {
 }
 
 func TestRenewFromStepCA(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	cert := d.signed("dinkes-01")
 	cityCA := filepath.Join(d.ca, "ca.pem")
@@ -243,6 +245,7 @@ func (d *desk) left() (names []string) {
 // A server that sends without an end, and without saying how much it will be, fills
 // no disk; and what is stopped in the middle leaves nothing behind.
 func TestRenewIsBoundedAndLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.provision("in place", "accept", d.signed("dinkes-01"), filepath.Join(d.ca, "ca.pem"))
 	temporary := t.TempDir()

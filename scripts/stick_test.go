@@ -25,6 +25,7 @@ func (d *desk) bundle() {
 }
 
 func TestProvisionFromTheStick(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.provision("!is the stick in", "usb", "/no/stick", "dinkes-01", "dinkes")
 	d.provision("!has no manifest", "usb", d.stick, "dinkes-01", "dinkes")
@@ -53,6 +54,7 @@ func TestProvisionFromTheStick(t *testing.T) {
 // What a technician needs is on the stick, or the city is told at its desk that it is
 // not.
 func TestStickHasWhatTheOfficeNeeds(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	put := func(name, text string) { debtest.Write(t, filepath.Join(d.ca, name), text, 0o644) }
 	key := filepath.Join(t.TempDir(), "badge.key")
@@ -121,6 +123,7 @@ func TestStickHasWhatTheOfficeNeeds(t *testing.T) {
 
 // Where an office is comes from the city's list, as Excel writes it too.
 func TestOfficeOfTheList(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	debtest.Write(t, filepath.Join(d.ca, "dinkes.toml"), "before = 1\n#@OFFICE@\nafter = \"@ID@\"\n", 0o644)
 	for name, tc := range map[string]struct{ list, says, want string }{
@@ -165,6 +168,7 @@ func TestOfficeOfTheList(t *testing.T) {
 // A stick that nobody has mounted is found, and mounted read-only but for the
 // request; one that is mounted is found where it is.
 func TestStickIsFound(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.bundle()
 	image, bin := filepath.Join(t.TempDir(), "stick.img"), t.TempDir()
@@ -223,6 +227,7 @@ func TestStickIsFound(t *testing.T) {
 
 // What is on a stick counts only as the city put it there.
 func TestStickThatWasChangedIsRefused(t *testing.T) {
+	t.Parallel()
 	d, other := newDesk(t), newDesk(t)
 	d.bundle()
 	other.bundle()
@@ -267,6 +272,7 @@ func TestStickThatWasChangedIsRefused(t *testing.T) {
 
 // A gateway belongs to the city whose fingerprint was typed, until another one is.
 func TestAnotherCityHasToBeTyped(t *testing.T) {
+	t.Parallel()
 	d, other := newDesk(t), newDesk(t)
 	d.bundle()
 	other.bundle()
@@ -306,6 +312,7 @@ func TestAnotherCityHasToBeTyped(t *testing.T) {
 // The city and the Pi show the same fingerprint for a request, and each key has
 // another one.
 func TestRequestShowsTheSameFingerprintAtBothEnds(t *testing.T) {
+	t.Parallel()
 	d, other := newDesk(t), newDesk(t)
 	form := regexp.MustCompile(`\b([0-9A-F]{4}-){4}[0-9A-F]{4}\b`)
 	var shown []string
@@ -330,6 +337,7 @@ func TestRequestShowsTheSameFingerprintAtBothEnds(t *testing.T) {
 
 // The passphrase of the badge key is made, never empty, and opens the stick.
 func TestBundleMakesThePassphrase(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	key := filepath.Join(t.TempDir(), "badge.key")
 	debtest.Write(t, key, strings.Repeat("0123456789abcdef", 4), 0o600)
