@@ -100,7 +100,7 @@ func TestDamageAndItsOutcome(t *testing.T) {
 // TestEveryPageDamaged damages each page in turn, in several ways.
 func TestEveryPageDamaged(t *testing.T) {
 	t.Parallel()
-	s := newSample(t, 50)
+	s := newSample(t, 30)
 	rng := rand.New(rand.NewPCG(1, 2))
 	outcomes := make(map[string]int)
 	for page := range len(s.file) / pageSize {

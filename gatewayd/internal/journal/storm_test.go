@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,13 +219,11 @@ func TestAFileWrittenAnewIsBounded(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newStorm(t, 3<<20) // bbolt would take a file of a power of two
-				for n := 0; s.j.Stats().FreeBytes > 4<<10; n++ {
-					enqueue(s, s.j, lone(s.c, n))
-					if n%8 == 0 {
-						flushed(s, s.j)
-					}
+				large := badge(s.c, 0)
+				large.Badge.Card = strings.Repeat("x", 2000)
+				for s.j.Stats().FreeBytes > 4<<10 {
+					appended(s, s.j, large)
 				}
-				flushed(s, s.j)
 				s.bounded("before")
 				anew(s)
 				s.bounded(name)
