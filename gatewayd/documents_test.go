@@ -366,7 +366,15 @@ func TestRosterFile(t *testing.T) {
 	if out, code := g.try("check"); code != 0 {
 		t.Errorf("check: exit %d\n%s", code, out)
 	}
+	// As Excel writes it under Indonesian settings, with the numbers of a decimal reader.
+	write("\ufeffsep=;\r\nKartu;Tag;uid_format=dec\r\n67108866;reyax:1\r\n67108867;reyax:2\r\n67108868;reyax:3\r\n")
+	g.await("the roster of decimal numbers", entries(3))
+	write("\ufeffsep=;\r\nKartu;Tag\r\n04000002;reyax:1\r\n98765400;reyax:2\r\n9,87654E+13;reyax:3\r\n")
+	city.Await("the alert on numbers that Excel made", raised("roster"))
+	if out, code := g.try("check"); code != 2 || !strings.Contains(out, "roster.csv:4: has a number that a spreadsheet may have made") || !strings.Contains(out, "roster.csv:5: has a number as a spreadsheet shortens it") {
+		t.Errorf("check: exit %d\n%s", code, out)
+	}
 	g.stop()
-	nowhere(t, g, ownUID, "04000002")
+	nowhere(t, g, ownUID, "04000002", "98765400", "67108866")
 	events(t, validator(t), city.Messages()) // each is valid
 }

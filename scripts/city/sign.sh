@@ -14,7 +14,8 @@
 # And that the city's database has all events of a stream up to one:
 #   sign.sh -k city.key -d dinkes -g dinkes-01 receipt 019ab2c3-... 123 >receipt.json
 #
-# roster.csv has lines "badge,tag" as for tags.roster_file, without quotes. With -b,
+# roster.csv has lines "badge,tag" as for tags.roster_file, without quotes, and card
+# numbers in hex: of uid_format it knows nothing else, and refuses it. With -b,
 # the file with the city's badge key, card numbers in it become the identities that
 # this gateway gives them, so that nobody reads the numbers on the topic.
 # hours.json is a JSON object with the keys of [hours]:
@@ -132,6 +133,7 @@ entries() {
 			sub(/^\357\273\277/, "")
 			sub(/\r$/, "")
 			if ($0 ~ /^[ \t]*(#|$)/) next
+			if (NR == 1 && tolower($0) ~ /^sep=[,;\t]$/) next
 			if ($0 ~ /["\\]/) fail("has a quote or a backslash")
 			if ($0 ~ /[\001-\010\013-\037]/) fail("has a control character")
 			parts = split($0, part, /[,;\t]/)
@@ -139,8 +141,10 @@ entries() {
 			while (parts > 0 && part[parts] == "") parts--
 			if (parts == 0) next
 			if (parts != 2) fail("does not have two columns: badge,tag")
-			if (!seen_first++ && tolower(part[1]) == "badge" && tolower(part[2]) == "tag") next
+			if (!seen_first++ && tolower(part[1]) ~ /^(badge|kartu|uid|(no|no\.|nomor|id)[ _]kartu)$/ && tolower(part[2]) ~ /^((no|no\.|nomor|id)[ _])?tag$/) next
 			badge = part[1]
+			# A number has no leading zero, and of 123456E2 a spreadsheet makes 12345600.
+			if (badge ~ /^[1-9][0-9]*00$/) fail("has a number that a spreadsheet may have made of another UID, as 12345600 of 123456E2: if it is right, write it as 12:34:56:00")
 			if (badge in identity) badge = identity[badge]
 			else if (hashed && badge !~ /^h:/) fail("has a badge that is no card number in hex")
 			if (badge !~ /^h:/) raw++

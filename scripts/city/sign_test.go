@@ -126,6 +126,11 @@ func TestSign(t *testing.T) {
 			[]string{"-k", "city.key", "-d", "dinkes", "-g", "*", "roster", "in"},
 			`"entries":[{"badge":"04:A1:B2:C3","tag":"waypoint:Bu Sari"},{"badge":"h:00112233445566778899aabbccddeeff","tag":"mesh:1c2f13fc"}]}`,
 		},
+		"of Excel under Indonesian settings": {
+			"\xef\xbb\xbfsep=;\r\nNo. Kartu;Nomor Tag\r\n04A1B2C3;reyax:1\r\n12:34:56:00;reyax:2\r\n",
+			[]string{"-k", "city.key", "-d", "dinkes", "-g", "dinkes-01", "roster", "in"},
+			`"entries":[{"badge":"04A1B2C3","tag":"reyax:1"},{"badge":"12:34:56:00","tag":"reyax:2"}]}`,
+		},
 		"nobody": {"badge,tag\n", []string{"-k", "city.key", "-d", "dinkes", "-g", "dinkes-01", "roster", "in"}, `"entries":[]}`},
 		"hours":  {hours, []string{"-k", "city.key", "-d", "*", "-g", "*", "hours", "in"}, `"hours":` + hours + `}`},
 	} {
@@ -179,6 +184,9 @@ func TestSignRefuses(t *testing.T) {
 		"one card in two spellings":  {"04A1B2C3,reyax:1\n04:a1:b2:c3,reyax:2\n", "line 2 has the badge of line 1 again", append([]string{"-b", "badge.key"}, append(to, "roster", "in")...)},
 		"no badge key":               {"04A1B2C3,reyax:1\n", "64 hex digits", append([]string{"-b", "short.key"}, append(to, "roster", "in")...)},
 		"a badge twice":              {"04A1B2C3,reyax:1\n\n04A1B2C3,reyax:2\n", "line 3 has the badge of line 1 again", append(to, "roster", "in")},
+		"a number made by Excel":     {"kartu;tag\n98765400;reyax:1\n", "line 2 has a number that a spreadsheet may have made", append([]string{"-b", "badge.key"}, append(to, "roster", "in")...)},
+		"a separator in the middle":  {"04A1B2C3,reyax:1\nsep=;\n", "line 2 does not have two columns", append(to, "roster", "in")},
+		"UIDs in decimal":            {"badge,tag,uid_format=dec\n77705923,reyax:1\n", "line 1 does not have two columns", append(to, "roster", "in")},
 		"quotes":                     {"\"04A1B2C3\",reyax:1\n", "line 1 has a quote", append(to, "roster", "in")},
 		"another key":                {"04A1B2C3,reyax:1\n", "no Ed25519 key", append([]string{"-k", "other.key"}, append(to[2:], "roster", "in")...)},
 		"the public key":             {"04A1B2C3,reyax:1\n", "", append([]string{"-k", "city.pem"}, append(to[2:], "roster", "in")...)},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -43,62 +44,95 @@ func (ps Problems) Error() string {
 }
 
 // ParseCSV reads a roster: lines "badge,tag" (RFC 4180), or with ";" or a tab
-// between the two as spreadsheets write them. The first line may be a heading,
-// empty lines and lines with "#" at their begin are skipped. One wrong line and
-// the whole file is refused, as is one without any pair, with an error of type
-// Problems.
+// between the two as spreadsheets write them. The first line may say which (sep=;), the
+// next be a heading, which may declare how card numbers are written
+// (badge,tag,uid_format=dec); empty lines and lines with "#" at their begin are skipped.
+// One wrong line and the whole file is refused, as is one without any pair, with an
+// error of type Problems.
 func ParseCSV(data []byte, badges presence.Badges) ([]Pair, error) {
 	// Spreadsheets and Windows' Notepad begin UTF-8 files with this mark.
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return nil, Problems{{Text: `is not UTF-8 text: save it as "CSV UTF-8"`}}
 	}
+	data, comma, problem := prepare(data)
+	if problem != nil {
+		return nil, Problems{*problem}
+	}
+	f := csvFile{badges: badges, lines: slices.Collect(bytes.Lines(data)), format: hex, seen: make(map[string]int)}
 	r := csv.NewReader(bytes.NewReader(data))
-	r.Comma = separator(data)
+	r.Comma = comma
 	r.Comment = '#'
 	r.FieldsPerRecord = -1
-
-	var pairs []Pair
-	var problems Problems
-	seen := make(map[string]int) // badge: its line
-	for first := true; ; first = false {
+	for first := true; len(f.problems) < maxProblems; first = false {
 		fields, err := r.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			problems = append(problems, csvProblem(err))
+			f.problems = append(f.problems, csvProblem(err))
 			break
 		}
-		line, _ := r.FieldPos(0)
+		line, column := r.FieldPos(0)
 		fields = withoutEmpty(fields)
-		if len(fields) == 0 || first && heading(fields) {
-			continue
+		if first {
+			h, problem := readHeading(fields)
+			if problem != "" {
+				f.problems = append(f.problems, Problem{line, problem})
+				break
+			}
+			if h.is {
+				f.format = h.format
+				continue
+			}
 		}
-		p, err := pairOf(fields, badges)
-		switch before := seen[p.Badge]; {
-		case err != nil:
-			problems = append(problems, Problem{line, err.Error()})
-		case before > 0:
-			problems = append(problems, Problem{line, fmt.Sprintf("has the badge of line %d again: keep one of the two", before)})
-		default:
-			seen[p.Badge] = line
-			pairs = append(pairs, p)
-		}
-		if len(problems) == maxProblems {
-			break
+		if len(fields) > 0 {
+			f.add(line, fields, f.isQuoted(line, column))
 		}
 	}
-	if len(pairs) > maxPairs {
-		problems = append(problems, Problem{Text: fmt.Sprintf("has more than %d lines: this is no roster of an office", maxPairs)})
+	return f.result()
+}
+
+// csvFile is a file that is being read.
+type csvFile struct {
+	badges   presence.Badges
+	lines    [][]byte
+	format   uidFormat
+	pairs    []Pair
+	problems Problems
+	seen     map[string]int // badge: its line
+}
+
+// isQuoted reports whether a quote stands at a place of the file. Both count from 1.
+func (f *csvFile) isQuoted(line, column int) bool {
+	return line <= len(f.lines) && column <= len(f.lines[line-1]) && f.lines[line-1][column-1] == '"'
+}
+
+// add reads the pair of a line.
+func (f *csvFile) add(line int, fields []string, quoted bool) {
+	p, err := f.pairOf(fields, quoted)
+	switch before := f.seen[p.Badge]; {
+	case err != nil:
+		f.problems = append(f.problems, Problem{line, err.Error()})
+	case before > 0:
+		f.problems = append(f.problems, Problem{line, fmt.Sprintf("has the badge of line %d again: keep one of the two", before)})
+	default:
+		f.seen[p.Badge] = line
+		f.pairs = append(f.pairs, p)
 	}
-	if len(problems) == 0 && len(pairs) == 0 {
-		problems = append(problems, Problem{Text: "has no pair: write a line badge,tag for each badge, or leave roster_file out"})
+}
+
+func (f *csvFile) result() ([]Pair, error) {
+	if len(f.pairs) > maxPairs {
+		f.problems = append(f.problems, Problem{Text: fmt.Sprintf("has more than %d lines: this is no roster of an office", maxPairs)})
 	}
-	if len(problems) > 0 {
-		return nil, problems
+	if len(f.problems) == 0 && len(f.pairs) == 0 {
+		f.problems = append(f.problems, Problem{Text: "has no pair: write a line badge,tag for each badge, or leave roster_file out"})
 	}
-	return pairs, nil
+	if len(f.problems) > 0 {
+		return nil, f.problems
+	}
+	return f.pairs, nil
 }
 
 // separator is what stands between the two fields: in a good line, the first
@@ -123,15 +157,15 @@ func withoutEmpty(fields []string) []string {
 	return fields
 }
 
-func heading(fields []string) bool {
-	return len(fields) == 2 && strings.EqualFold(strings.TrimSpace(fields[0]), "badge") && strings.EqualFold(strings.TrimSpace(fields[1]), "tag")
-}
-
-func pairOf(fields []string, badges presence.Badges) (Pair, error) {
+func (f *csvFile) pairOf(fields []string, quoted bool) (Pair, error) {
 	if len(fields) != 2 {
 		return Pair{}, fmt.Errorf("has %d columns: write badge,tag and nothing else, no names", len(fields))
 	}
-	return pair(fields[0], fields[1], badges)
+	identity, err := f.format.identify(newBadgeCell(fields[0], quoted), f.badges)
+	if err != nil {
+		return Pair{}, err
+	}
+	return withTag(identity, fields[1])
 }
 
 // csvProblem puts an error of the library into our form.

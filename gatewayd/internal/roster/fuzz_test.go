@@ -15,6 +15,7 @@ func FuzzParseCSV(f *testing.F) {
 		"# comment\n" + other + "\twaypoint:Bu Sari, 2\n",
 		other + `,"waypoint:a,""b"""` + "\n",
 		other + ",reyax:1\n" + other + ",reyax:2\n",
+		"sep=;\r\nkartu;tag;uid_format=dec-reversed\r\n3283263748;reyax:1\r\n", "badge,tag,uid_format = \"hex-reversed\"\n\"12345600\",reyax:1\n",
 		`"` + uid, "\xff\xfe", "",
 	} {
 		f.Add([]byte(text))
