@@ -7,7 +7,6 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"flag"
@@ -66,23 +65,9 @@ func run(ctx context.Context, broker, ca, cert, key, sign string) error {
 	if !strings.HasPrefix(broker, "tls://") {
 		return fmt.Errorf("-broker %q: want tls://host:port, gateways believe no other line", broker)
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
-		if err != nil {
-			return fmt.Errorf("read CA certificate: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("read CA certificate %s: no certificate in it", ca)
-		}
-	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return fmt.Errorf("read certificate and key: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
+	config, err := city.TLSConfig(ca, cert, key)
+	if err != nil {
+		return err
 	}
 	signer, err := readKey(sign)
 	if err != nil {
