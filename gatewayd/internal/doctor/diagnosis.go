@@ -102,7 +102,7 @@ func foldCommand(command string, most int) string {
 
 // shows lists how commands begin that only show more and change nothing.
 var shows = []string{
-	"df ", "gatewayd check", "gatewayd doctor", "gatewayd status", "gatewayd watch", "getent ", "ls ", "nc ", "openssl ",
+	"curl -sv ", "df ", "gatewayd check", "gatewayd doctor", "gatewayd status", "gatewayd watch", "getent ", "ls ", "nc ", "openssl ",
 	"sudo dmesg", "sudo gatewayd check", "sudo gatewayd doctor", "sudo grep ", "sudo ls ", "timedatectl", "vcgencmd ",
 }
 

@@ -225,9 +225,7 @@ func (e *exam) broker(ctx context.Context) {
 			"%s does not answer: check the network, the firewall and the broker (%v)",
 			"%s tidak menjawab: periksa jaringan, firewall, dan broker (%v)", b.String(), p.Err))
 	case uplink.StepTLS:
-		e.fail("broker", "", e.tlsCommand(), say(
-			"%s and this gateway do not trust each other: check ca_file, cert_file and the clock (%v)",
-			"%s dan gateway ini tidak saling percaya: periksa ca_file, cert_file, dan jam (%v)", b.String(), p.Err))
+		e.distrust(p)
 	case uplink.StepConnect:
 		e.notLetIn(p)
 	case uplink.StepSubscribe:

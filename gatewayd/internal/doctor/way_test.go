@@ -56,7 +56,7 @@ func TestProxiesAndWebServersAreNamedApartFromTheBroker(t *testing.T) {
 		return s.Listener.Addr().String()
 	}
 	proxy, page := brokertest.StartProxy(t).Address, answers(http.StatusOK)
-	for name, tc := range map[string]struct{ broker, proxy, en, id, mend string }{
+	for name, tc := range map[string]struct{ broker, proxy, en, id, command string }{
 		"websocket":            {"ws://" + web + "/mqtt", "", "", "", ""},
 		"through a proxy":      {broker.URL(), proxy, "", "", ""},
 		"both":                 {"ws://" + web + "/mqtt", proxy, "", "", ""},
@@ -95,9 +95,27 @@ func TestProxiesAndWebServersAreNamedApartFromTheBroker(t *testing.T) {
 			if len(got) != 1 || got[0].Code != "broker" || got[0].Level != doctor.Fail {
 				t.Fatalf("got %+v", got)
 			}
-			if !strings.Contains(got[0].EN, tc.en) || !strings.Contains(got[0].ID, tc.id) || !strings.HasPrefix(got[0].Mend, tc.mend) {
+			if !strings.Contains(got[0].EN, tc.en) || !strings.Contains(got[0].ID, tc.id) || !strings.HasPrefix(got[0].Mend+got[0].Look, tc.command) {
 				t.Errorf("got %+v", got[0])
 			}
 		})
+	}
+}
+
+// TestAProxyThatOpensTLSIsNamed, where another authority's certificate is no broker's.
+func TestAProxyThatOpensTLSIsNamed(t *testing.T) {
+	ca, other := brokertest.NewCA(t), brokertest.NewCA(t)
+	_, address := brokertest.StartTLS(t, other, time.Now().Add(time.Hour))
+	for _, proxy := range []string{"", brokertest.StartProxy(t).Address} {
+		o := newOffice(t, "tls://"+address)
+		o.opt.Config.MQTT.Proxy = proxy
+		line := configured.Line(o.opt.Config)
+		line.CAFile, line.Log = ca.File, slog.New(slog.DiscardHandler)
+		o.opt.Try = func(ctx context.Context, reach bool) uplink.Probe { return uplink.Try(ctx, line, reach) }
+		got := o.unsound()
+		if len(got) != 1 || strings.Contains(got[0].EN, "if the proxy opens TLS") != (proxy != "") || strings.Contains(got[0].ID, "proksi") != (proxy != "") ||
+			strings.Contains(got[0].Look, " -proxy ") != (proxy != "") || !strings.HasPrefix(got[0].Look, "openssl s_client") {
+			t.Errorf("with the proxy %q: %+v", proxy, got)
+		}
 	}
 }
