@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"presence/drivers/card"
@@ -125,31 +124,23 @@ func (r *Reader) selfTest(ctx context.Context) error {
 // Gains are the receiver's gains in dB, from the least to the most.
 func Gains() []int { return []int{18, 23, 33, 38, 43, 48} }
 
-// GainResult is how well a card was heard at one gain.
-type GainResult struct {
-	DB        int `json:"gain_db"`
-	Scans     int `json:"looks"`
-	Seen      int `json:"seen"`       // scans that saw a card
-	BadFrames int `json:"bad_frames"` // attempts at it that failed
-}
-
 // SweepGain scans the field so many times at each gain, without the help of what
 // earlier scans saw. Afterwards the gain is what it was. A card
 // should lie where people hold theirs.
-func (r *Reader) SweepGain(ctx context.Context, scans int) ([]GainResult, error) {
+func (r *Reader) SweepGain(ctx context.Context, scans int) ([]card.GainResult, error) {
 	before := r.guarded
 	defer func() {
 		r.guarded = before
 		r.ready = false // so that the next scan sets it
 	}()
-	var results []GainResult
+	var results []card.GainResult
 	for _, db := range Gains() {
 		code, err := gainCode(db)
 		if err != nil {
 			return nil, err
 		}
 		r.guarded, r.ready = guardedRegisters(code, r.chip.irq.pin != nil), false
-		result := GainResult{DB: db, Scans: scans}
+		result := card.GainResult{DB: db, Scans: scans}
 		bad := r.counts.BadFrames
 		for range scans {
 			r.last = nil
@@ -165,30 +156,4 @@ func (r *Reader) SweepGain(ctx context.Context, scans int) ([]GainResult, error)
 		results = append(results, result)
 	}
 	return results, nil
-}
-
-// BestGain is the gain at which most scans saw a card, and of those the one with
-// the fewest failed attempts. Where several next to each other are as good, it
-// is the one in their middle: too little gain and too much are both near there.
-// It is false where no scan saw any.
-func BestGain(results []GainResult) (db int, ok bool) {
-	better := func(a, b GainResult) int {
-		if a.Seen != b.Seen {
-			return a.Seen - b.Seen
-		}
-		return b.BadFrames - a.BadFrames
-	}
-	if len(results) == 0 {
-		return 0, false
-	}
-	best := slices.MaxFunc(results, better)
-	if best.Seen == 0 {
-		return 0, false
-	}
-	first := slices.IndexFunc(results, func(r GainResult) bool { return better(r, best) == 0 })
-	last := first
-	for last+1 < len(results) && better(results[last+1], best) == 0 {
-		last++
-	}
-	return results[(first+last)/2].DB, true
 }

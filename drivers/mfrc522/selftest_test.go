@@ -123,7 +123,7 @@ func TestSweepGain(t *testing.T) {
 			if err != nil || len(results) != 6 {
 				t.Fatalf("%+v, %v", results, err)
 			}
-			best, ok := mfrc522.BestGain(results)
+			best, ok := card.BestGain(results)
 			if best != c.best || ok != (c.best != 0) {
 				t.Errorf("best is %d, want %d: %+v", best, c.best, results)
 			}
@@ -139,7 +139,7 @@ func TestSweepGain(t *testing.T) {
 			t.Errorf("of a deaf reader: %v", err)
 		}
 	})
-	if db, ok := mfrc522.BestGain(nil); ok {
+	if db, ok := card.BestGain(nil); ok {
 		t.Error(fmt.Sprint("the best of none is ", db))
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"io"
 
 	"presence/config"
-	"presence/drivers/mfrc522"
+	"presence/drivers/card"
 )
 
 // gainLooks is how often each gain is tried: enough to tell a gain at which one
@@ -26,12 +26,12 @@ type ReaderGains struct {
 	Name  string               `json:"name"`
 	Set   int                  `json:"gain_db"` // as configured
 	Best  int                  `json:"best_db"` // 0 where no badge was seen
-	Tried []mfrc522.GainResult `json:"tried"`
+	Tried []card.GainResult `json:"tried"`
 }
 
 // sweeper is a reader's chip whose gain can be tried out.
 type sweeper interface {
-	SweepGain(ctx context.Context, looks int) ([]mfrc522.GainResult, error)
+	SweepGain(ctx context.Context, looks int) ([]card.GainResult, error)
 }
 
 // SweepGain tries out the gains of one reader. It closes the chip that open returns.
@@ -52,7 +52,7 @@ func SweepGain(ctx context.Context, r config.Reader, open func() (Chip, error)) 
 	if err != nil {
 		return ReaderGains{}, err
 	}
-	g.Best, _ = mfrc522.BestGain(g.Tried)
+	g.Best, _ = card.BestGain(g.Tried)
 	return g, nil
 }
 
