@@ -46,8 +46,8 @@ type trace struct {
 // that the first present one is news wherever it is.
 const zoneNotSeen = presence.Zone(math.MaxUint8)
 
-// sighting is what the memory has to know of a fix.
-type sighting struct {
+// heard is what the memory has to know of a fix, whether it becomes a sighting or not.
+type heard struct {
 	tag     uint64
 	at      time.Duration // CLOCK_BOOTTIME
 	place   place
@@ -62,7 +62,7 @@ type sighting struct {
 	accuracy float64 // metres
 }
 
-// verdict tells what is done with a sighting.
+// verdict tells what becomes of a fix that was heard.
 type verdict int
 
 const (
@@ -71,7 +71,7 @@ const (
 	thinned           // tells nothing new
 )
 
-// assessment is what is done with a sighting, and what is known of the tag by it.
+// assessment is what becomes of a fix, and what is known of the tag by it.
 type assessment struct {
 	verdict verdict
 	zone    presence.Zone
@@ -103,9 +103,9 @@ func (m *memory) hash(tag uint64, what, detail int64) uint64 {
 	return maphash.Comparable(m.seed, [3]int64{int64(tag), what, detail})
 }
 
-// assess decides what becomes of a sighting and remembers it. No time of a fix can be
+// assess decides what becomes of a fix and remembers it. No time of a fix can be
 // newer than newest, in ms since 1970.
-func (m *memory) assess(s sighting, newest int64, opt Options) assessment {
+func (m *memory) assess(s heard, newest int64, opt Options) assessment {
 	tr, known := m.traces[s.tag]
 	before := tr.rivals.inConflict(s.at)
 	if s.live {
@@ -126,11 +126,11 @@ func (m *memory) assess(s sighting, newest int64, opt Options) assessment {
 }
 
 // assessAlone is assess without the question whether the tag is heard at two places.
-func (m *memory) assessAlone(s sighting, tr trace, known bool, newest int64, opt Options) assessment {
+func (m *memory) assessAlone(s heard, tr trace, known bool, newest int64, opt Options) assessment {
 	if s.ordered && tr.fixTime > newest {
 		tr.fixTime, tr.track.fixTime = 0, 0 // the clock was wrong when these times were believed
 	}
-	if m.heard(s) || s.ordered && known && s.fixTime == tr.fixTime {
+	if m.heardBefore(s) || s.ordered && known && s.fixTime == tr.fixTime {
 		return assessment{verdict: duplicate}
 	}
 	j := assessment{verdict: record, zone: s.zone}
@@ -177,16 +177,16 @@ func (m *memory) assessAlone(s sighting, tr trace, known bool, newest int64, opt
 }
 
 // shownZone is the zone that the tag is recorded in.
-func (tr trace) shownZone(s sighting) presence.Zone {
+func (tr trace) shownZone(s heard) presence.Zone {
 	if s.fenced && tr.rivals.inConflict(s.at) {
 		return presence.ZoneUncertain
 	}
 	return tr.track.zone
 }
 
-// forget undoes that a sighting was recorded: the journal refused it, and it must
+// forget undoes that a fix was recorded: the journal refused it, and it must
 // not hide the next one. Before is what was remembered of the tag.
-func (m *memory) forget(s sighting, before trace, known bool, opt Options) {
+func (m *memory) forget(s heard, before trace, known bool, opt Options) {
 	m.traces[s.tag] = before
 	if !known {
 		delete(m.traces, s.tag)
@@ -195,8 +195,8 @@ func (m *memory) forget(s sighting, before trace, known bool, opt Options) {
 	delete(m.seen.when, m.slot(s, opt))
 }
 
-// heard reports whether the fix was heard before, and remembers it.
-func (m *memory) heard(s sighting) bool {
+// heardBefore reports whether the fix was heard before, and remembers it.
+func (m *memory) heardBefore(s heard) bool {
 	mark := m.mark(s)
 	before, ok := m.seen.when[mark]
 	if ok && (s.fixTime != 0 || (s.at-before).Abs() < echo) {
@@ -207,19 +207,19 @@ func (m *memory) heard(s sighting) bool {
 }
 
 // mark stands for a fix: for its time, or where it has none for its place.
-func (m *memory) mark(s sighting) uint64 {
+func (m *memory) mark(s heard) uint64 {
 	if s.fixTime != 0 {
 		return m.hash(s.tag, atFixTime, s.fixTime)
 	}
 	return m.hash(s.tag, atPlace, int64(s.place.lat)<<32|int64(uint32(s.place.lon)))
 }
 
-func (m *memory) slot(s sighting, opt Options) uint64 {
+func (m *memory) slot(s heard, opt Options) uint64 {
 	return m.hash(s.tag, inSlot, s.fixTime/max(opt.MinInterval.Milliseconds(), 1))
 }
 
-// isNews reports whether a sighting tells enough to be recorded.
-func (tr trace) isNews(s sighting, opt Options) bool {
+// isNews reports whether a fix tells enough to be recorded.
+func (tr trace) isNews(s heard, opt Options) bool {
 	// Two receivers need not come here in the order in which they heard.
 	since := max(s.at-tr.recorded, 0)
 	if s.zone != tr.zone || opt.Heartbeat > 0 && since >= opt.Heartbeat {
@@ -246,7 +246,7 @@ func (t *Tags) Remember(e presence.Entry) bool {
 	if e.Tag == nil {
 		return true
 	}
-	s := sighting{
+	s := heard{
 		tag:     m.key(e.Tag.Tag),
 		at:      now.Boottime - max(age, 0),
 		place:   nowhere,
@@ -271,9 +271,9 @@ func (t *Tags) Remember(e presence.Entry) bool {
 
 // restore remembers a sighting that was recorded before all that are
 // remembered already.
-func (m *memory) restore(s sighting, opt Options) {
+func (m *memory) restore(s heard, opt Options) {
 	if len(m.seen.order) < maxSeen-2 {
-		m.heard(s)
+		m.heardBefore(s)
 		if s.ordered {
 			m.seen.add(m.slot(s, opt), s.at)
 		}

@@ -59,7 +59,7 @@ type rivals struct {
 }
 
 // observe takes a live fix, in the order in which they come.
-func (r *rivals) observe(s sighting) {
+func (r *rivals) observe(s heard) {
 	switch {
 	case !r.begun || s.at-r.hereAt > longestInterval:
 		r.begun, r.other = true, false
@@ -78,24 +78,24 @@ func (r *rivals) observe(s sighting) {
 
 // leap reports whether a fix is farther from the last than somebody who is so fast,
 // in m/s, can have moved since.
-func (r *rivals) leap(s sighting, speed float64) bool {
+func (r *rivals) leap(s heard, speed float64) bool {
 	return r.here.isFar(s.place, jumpSlack+speed*max(s.at-r.hereAt, 0).Seconds())
 }
 
 // shuttles reports whether the way from the last fix is one that no person goes
 // again and again in that time.
-func (r *rivals) shuttles(s sighting) bool {
+func (r *rivals) shuttles(s heard) bool {
 	return r.leap(s, shuttleSpeed) && r.here.isFar(s.place, farApart)
 }
 
 // returns reports whether a fix is at the place where the tag was heard before.
-func (r *rivals) returns(s sighting) bool {
+func (r *rivals) returns(s heard) bool {
 	ago := s.at - r.thereAt
 	return ago <= longestInterval && !r.there.isFar(s.place, sameSlack+sameSpeed*min(ago, sameWalk).Seconds())
 }
 
 // countTurn counts a change of the place.
-func (r *rivals) countTurn(s sighting) {
+func (r *rivals) countTurn(s heard) {
 	if s.at-r.hereAt < nearLeg {
 		r.quick = min(r.quick+1, nearTurns)
 	}

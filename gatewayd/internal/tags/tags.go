@@ -192,7 +192,7 @@ func (t *Tags) evaluate(ctx context.Context, receiver string, fix beacon.Fix, at
 		return nil
 	}
 
-	s := sighting{tag: t.memory.key(fix.Tag), at: at.Boottime, place: placeOf(fix.Lat, fix.Lon)}
+	s := heard{tag: t.memory.key(fix.Tag), at: at.Boottime, place: placeOf(fix.Lat, fix.Lon)}
 	worth := presence.FixUnknown
 	if !claim.IsZero() {
 		s.fixTime, s.ordered = claim.UnixMilli(), clock

@@ -117,7 +117,7 @@ type track struct {
 
 // observe takes a fix that tells where the tag is now, in the order of time. It
 // returns false where nobody can have moved there.
-func (k *track) observe(s sighting) bool {
+func (k *track) observe(s heard) bool {
 	if !k.begun {
 		*k = track{scatter: guestScatter, begun: true, live: s.live}
 		k.startOver(s)
@@ -156,7 +156,7 @@ func (k *track) observe(s sighting) bool {
 }
 
 // startOver forgets all earlier fixes.
-func (k *track) startOver(s sighting) {
+func (k *track) startOver(s heard) {
 	k.balance, k.side, k.doubts, k.jumps = 0, 0, 0, 0
 	k.zone, k.since, k.turned = presence.ZoneNone, s.at, s.at
 	k.mean = s.place
@@ -168,7 +168,7 @@ func (k *track) startOver(s sighting) {
 }
 
 // weigh puts a fix into the balance.
-func (k *track) weigh(s sighting) {
+func (k *track) weigh(s heard) {
 	if s.fenced {
 		e := s.evidence(k.scatter)
 		k.balance += (e - k.balance) / newWeight
@@ -178,7 +178,7 @@ func (k *track) weigh(s sighting) {
 }
 
 // decideZone decides on the zone, given the evidence of the newest fix.
-func (k *track) decideZone(s sighting, e float32) {
+func (k *track) decideZone(s heard, e float32) {
 	k.balance = min(max(k.balance, -mostBalance), mostBalance)
 	side := sideOf(e)
 	if k.side == 0 || (side < 0) != (k.side < 0) {
@@ -222,7 +222,7 @@ func (k *track) decideZone(s sighting, e float32) {
 // veto takes a live fix that does not move the tag, because it is older than the
 // newest or because nobody can have moved there. It can only speak for a person: if
 // it is not surely outside, neither is the tag.
-func (k *track) veto(s sighting) {
+func (k *track) veto(s heard) {
 	if !s.fenced {
 		return
 	}
@@ -260,19 +260,19 @@ func (k *track) surelySince() time.Duration {
 }
 
 // lost reports whether a report of the tag was lost before this fix.
-func (k *track) lost(s sighting) bool {
+func (k *track) lost(s heard) bool {
 	return k.beat > 0 && float64(s.at-k.heard) >= lostBeats*float64(k.beat)
 }
 
 // setNewest remembers the fix as the newest.
-func (k *track) setNewest(s sighting) {
+func (k *track) setNewest(s heard) {
 	k.heard, k.fixTime, k.jumps, k.restored = s.at, s.fixTime, 0, false
 	k.place = s.place
 }
 
 // evidence is how many times its own uncertainty a fix lies beyond the border;
 // inside it is negative.
-func (s sighting) evidence(scatter float32) float32 {
+func (s heard) evidence(scatter float32) float32 {
 	switch {
 	case s.beyond >= max(farAway, s.accuracy):
 		return farEvidence
@@ -299,11 +299,11 @@ func (k *track) learnScatter(p place) {
 }
 
 // impossible reports whether nobody can have come here since the last fix.
-func (k *track) impossible(s sighting) bool { return tooFast(k.place, k.fixTime, s) }
+func (k *track) impossible(s heard) bool { return tooFast(k.place, k.fixTime, s) }
 
 // countJump counts a fix that seems impossible, and reports whether there are enough
 // of them that agree with each other to be believed.
-func (k *track) countJump(s sighting) bool {
+func (k *track) countJump(s heard) bool {
 	if k.jumps == 0 || tooFast(k.jump, k.jumpTime, s) {
 		k.jumps, k.jumpedAt = 0, s.at
 	}
@@ -314,7 +314,7 @@ func (k *track) countJump(s sighting) bool {
 
 // tooFast reports whether a fix is too far from a place where the tag was at a
 // time, in ms.
-func tooFast(from place, then int64, s sighting) bool {
+func tooFast(from place, then int64, s heard) bool {
 	if from == nowhere || then == 0 || s.fixTime == 0 {
 		return false
 	}
@@ -368,7 +368,7 @@ func (k *track) lapsedAfter(d time.Duration) bool { return k.silentAfter(d - d/9
 // restore takes a record that is older than all that are known already. Records
 // are thinned: they do not tell how often the tag was heard, and lie a heartbeat
 // apart where nothing was new.
-func (k *track) restore(s sighting, heartbeat time.Duration) {
+func (k *track) restore(s heard, heartbeat time.Duration) {
 	switch {
 	case s.stale:
 		return
@@ -390,7 +390,7 @@ func (k *track) restore(s sighting, heartbeat time.Duration) {
 
 // extend puts the time since when a restored tag is in its zone back to an older
 // record, as long as that says the same and no silence lies between.
-func (k *track) extend(s sighting, silence time.Duration) {
+func (k *track) extend(s heard, silence time.Duration) {
 	if k.complete || s.live != k.live {
 		return
 	}
