@@ -149,7 +149,7 @@ bench-presence: ## a hundred weeks of a simulated office: who is accused
 TORTURE_FOR ?= 5m
 SCENES_FOR  ?= 10m
 torture: test-deps ## what is lost when everything fails: TORTURE_FOR=1h SCENES_FOR=1h
-	EVERY_FAULT=1 $(GO) test -run '^Test(Every(Fault|Cut)|TheFileNeverOutgrowsItsBound|DeliveredEventsGoWithoutAClockChip)$$' -count=1 -timeout 1h ./gatewayd/internal/journal
+	EVERY_FAULT=1 $(GO) test -run '^Test(Every(Fault|Cut|PageDamaged)|TheFileNeverOutgrowsItsBound|DeliveredEventsGoWithoutAClockChip)$$' -count=1 -timeout 1h ./gatewayd/internal/journal
 	UPLINK_LONG=1 $(GO) test -run '^Test(HostileBrokerCannotFillTheMemory|AbsentCityIsNotFlooded)$$' -count=1 ./gatewayd/internal/uplink
 	SCENES_FOR=$(SCENES_FOR) $(GO) test -run '^TestNoWrongUIDInNoise$$' -count=1 -timeout 24h -v ./drivers/mfrc522
 	NOISY_DOORS=200 $(GO) test -run '^TestNoisyDoor$$' -count=1 ./gatewayd/internal/door

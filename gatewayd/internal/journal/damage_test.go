@@ -97,10 +97,15 @@ func TestDamageAndItsOutcome(t *testing.T) {
 	}
 }
 
-// TestEveryPageDamaged damages each page in turn, in several ways.
+// TestEveryPageDamaged damages each page in turn, in several ways. With EVERY_FAULT=1
+// those of a larger file.
 func TestEveryPageDamaged(t *testing.T) {
 	t.Parallel()
-	s := newSample(t, 30)
+	events := 30
+	if everyFault() {
+		events = 50
+	}
+	s := newSample(t, events)
 	rng := rand.New(rand.NewPCG(1, 2))
 	outcomes := make(map[string]int)
 	for page := range len(s.file) / pageSize {
