@@ -89,12 +89,39 @@ func TestSPIOn(t *testing.T) {
 		"": false, "#dtparam=spi=on\n": false, "dtparam=spi=off\n": false, "dtparam=spi=on\ndtparam=spi=off\n": false,
 		"[none]\ndtparam=spi=on\n": false, "[none]\n[all]\ndtparam=spi=on\n": true, "dtoverlay=spi0-1cs\n": true, "dtoverlay=spi1-1cs\n": false,
 	} {
-		if got := pi.SPIOn(text, 0); got != want {
+		if got, _ := pi.SPIOn(text, "", 0); got != want {
 			t.Errorf("%q: %v", text, got)
 		}
 	}
-	if !pi.SPIOn("dtoverlay=spi1-3cs\n", 1) || pi.SPIOn("dtparam=spi=on\n", 1) {
+	second, _ := pi.SPIOn("dtoverlay=spi1-3cs\n", "", 1)
+	first, _ := pi.SPIOn("dtparam=spi=on\n", "", 1)
+	if !second || first {
 		t.Error("the second bus has an overlay of its own")
+	}
+}
+
+// A setting below a filter counts for the models that the filter names.
+func TestSPIOnOfThisModel(t *testing.T) {
+	for model, want := range map[string]string{
+		"Raspberry Pi 5 Model B Rev 1.0": "pi5", "Raspberry Pi 500 Rev 1.0": "pi5 pi500", "Raspberry Pi Compute Module 5 Rev 1.0": "pi5 cm5",
+		"Raspberry Pi 4 Model B Rev 1.5": "pi4", "Raspberry Pi 400 Rev 1.1": "pi4 pi400", "Raspberry Pi Compute Module 4 Rev 1.0": "pi4 cm4",
+		"Raspberry Pi 3 Model B Plus Rev 1.3": "pi3 pi3+", "Raspberry Pi 3 Model B Rev 1.2": "pi3", "Raspberry Pi Compute Module 3 Rev 1.0": "pi3",
+		"Raspberry Pi 2 Model B Rev 1.1": "pi2", "Raspberry Pi Zero W Rev 1.1": "pi0 pi0w", "Raspberry Pi Zero 2 W Rev 1.0": "pi0 pi0w pi02",
+		"Raspberry Pi Zero Rev 1.3": "pi0", "Raspberry Pi Model B Plus Rev 1.2": "pi1",
+	} {
+		for _, filter := range strings.Fields("pi0 pi0w pi02 pi1 pi2 pi3 pi3+ pi4 pi400 pi5 pi500 cm4 cm4s cm5") {
+			on, elsewhere := pi.SPIOn("["+filter+"]\ndtparam=spi=on\n[all]\n", model, 0)
+			if met := slices.Contains(strings.Fields(want), filter); on != met || elsewhere == met {
+				t.Errorf("[%s] on %s: on %v, elsewhere %v", filter, model, on, elsewhere)
+			}
+		}
+		for text, want := range map[string]bool{
+			"[pi1]\n[pi2]\n[all]\ndtparam=spi=on\n": true, "dtparam=spi=on\n[none]\ndtparam=spi=off\n": true, "[EDID=x]\ndtparam=spi=on\n": true,
+		} {
+			if on, elsewhere := pi.SPIOn(text, model, 0); on != want || elsewhere {
+				t.Errorf("%q on %s: on %v, elsewhere %v", text, model, on, elsewhere)
+			}
+		}
 	}
 }
 

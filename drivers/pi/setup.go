@@ -2,7 +2,6 @@ package pi
 
 import (
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -16,38 +15,6 @@ func (b Board) BootConfig() (path, text string) {
 		}
 	}
 	return "", ""
-}
-
-// SPIOn reports whether the firmware's configuration switches a SPI bus on:
-// bus 0 with dtparam=spi=on, others with an overlay such as spi1-1cs.
-func SPIOn(config string, bus int) bool {
-	on, section := false, "all"
-	for line := range strings.Lines(config) {
-		line, _, _ = strings.Cut(line, "#")
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "[") {
-			section = strings.Trim(line, "[]")
-			continue
-		}
-		key, value, _ := strings.Cut(line, "=")
-		if section == "none" {
-			continue
-		}
-		switch key {
-		case "dtparam":
-			for setting := range strings.SplitSeq(value, ",") {
-				name, state, given := strings.Cut(setting, "=")
-				if bus == 0 && name == "spi" {
-					on = !given || state == "on" || state == "true" || state == "yes" || state == "1"
-				}
-			}
-		case "dtoverlay":
-			if strings.HasPrefix(value, "spi"+strconv.Itoa(bus)+"-") {
-				on = true
-			}
-		}
-	}
-	return on
 }
 
 // SerialConsole reports whether a login console or the kernel's messages are on

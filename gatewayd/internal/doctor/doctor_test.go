@@ -46,6 +46,32 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) { //nolint:funlen //
 			}, doctor.Fail, "spi", "tee -a /boot/config.txt",
 		},
 		"SPI on, not restarted": {func(o *office) { o.remove("dev/spidev0.0") }, doctor.Fail, "spi", "sudo reboot"},
+		"SPI on for another model": {
+			func(o *office) {
+				o.remove("dev/spidev0.0")
+				o.write("proc/device-tree/model", "Raspberry Pi 3 Model B Rev 1.2\x00")
+				o.write("boot/firmware/config.txt", "dtparam=audio=on\n[pi4]\ndtparam=spi=on\n")
+			}, doctor.Fail, "spi", `printf '\n[all]\ndtparam=spi=on\n' | sudo tee -a /boot/firmware/config.txt && sudo reboot`,
+		},
+		"a display on the reader's bus": {
+			func(o *office) {
+				o.remove("dev/spidev0.0")
+				o.write("boot/firmware/config.txt", "dtparam=spi=on\ndtoverlay=vc4-kms-v3d\ndtoverlay=piscreen,speed=16000000,rotate=90\n")
+				o.link("../../../../bus/spi/drivers/fb_ili9486", "sys/bus/spi/devices/spi0.0/driver")
+			}, doctor.Fail, "spi", `sudo sed -i 's/^[ \t]*dtoverlay=piscreen/#&/' /boot/firmware/config.txt && sudo reboot`,
+		},
+		"a display whose driver is not there": {
+			func(o *office) {
+				o.remove("dev/spidev0.0")
+				o.write("boot/firmware/config.txt", "dtparam=spi=on\ndtoverlay=tft35a:rotate=90\n")
+			}, doctor.Fail, "spi", "dtoverlay=tft35a",
+		},
+		"something else on the reader's bus": {
+			func(o *office) {
+				o.remove("dev/spidev0.0")
+				o.write("sys/bus/spi/devices/spi0.0/modalias", "spi:tlv5638\n")
+			}, doctor.Fail, "spi", "ls -l /sys/bus/spi/devices",
+		},
 		"second bus": {
 			func(o *office) {
 				o.opt.Config.Readers[0].Bus = "/dev/spidev1.2"
@@ -117,7 +143,7 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) { //nolint:funlen //
 			func(o *office) { o.opt.Now = func() presence.Reading { return presence.Reading{} } },
 			doctor.Fail, "clock", "timedatectl set-ntp true",
 		},
-		"no clock chip": {func(o *office) { o.remove("sys/class/rtc") }, doctor.Warn, "rtc", "dtoverlay=i2c-rtc,ds3231 | sudo tee -a /boot/firmware/config.txt"},
+		"no clock chip": {func(o *office) { o.remove("sys/class/rtc") }, doctor.Warn, "rtc", `printf '\n[all]\ndtoverlay=i2c-rtc,ds3231\n' | sudo tee -a /boot/firmware/config.txt`},
 		"disk full": {
 			func(o *office) { o.opt.Disk = func(string) (int64, bool) { return 3 << 20, true } },
 			doctor.Fail, "disk", "journalctl --vacuum-size",

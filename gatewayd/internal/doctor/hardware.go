@@ -105,26 +105,61 @@ func (e *exam) noSPI(r config.Reader, err error) {
 		return
 	}
 	path, text := e.Board.BootConfig()
+	on, elsewhere := pi.SPIOn(text, e.Board.Model(), bus)
+	driver := e.Board.SPIDriver(bus, chip)
 	switch {
 	case path == "":
 		e.fail("spi", r.Name, "sudo modprobe spidev", say(
 			"%s is missing, and there is no config.txt: is this a Raspberry Pi?",
 			"%s tidak ada, dan tidak ada config.txt: apakah ini Raspberry Pi?", r.Bus))
-	case pi.SPIOn(text, bus):
+	case driver != "":
+		e.takenSPI(r, path, text, driver)
+	case on && slices.ContainsFunc(pi.Overlays(text, e.Board.Model()), pi.TakesSPI) && bus == 0:
+		e.takenSPI(r, path, text, "?")
+	case on:
 		e.fail("spi", r.Name, "sudo reboot", say(
 			"%s is missing although %s switches SPI on: it takes a restart",
 			"%s tidak ada meskipun SPI aktif di %s: perlu mulai ulang", r.Bus, path))
+	case elsewhere:
+		// raspi-config would change the line where it stands.
+		e.fail("spi", r.Name, forAll("dtparam=spi=on", path), say(
+			"%s is missing: %s switches SPI on for other models only (below a filter such as [pi4]), and this is a %s",
+			"%s tidak ada: %s mengaktifkan SPI hanya untuk model lain (di bawah saringan seperti [pi4]), dan ini %s", r.Bus, path, e.Board.Model()))
 	default:
 		mend := "sudo raspi-config nonint do_spi 0 && sudo reboot"
 		switch {
 		case bus != 0:
-			mend = fmt.Sprintf("echo dtoverlay=spi%d-%dcs | sudo tee -a %s && sudo reboot", bus, chip+1, path)
+			mend = forAll(fmt.Sprintf("dtoverlay=spi%d-%dcs", bus, chip+1), path)
 		case !e.Board.HasTool("raspi-config"):
-			mend = fmt.Sprintf("echo dtparam=spi=on | sudo tee -a %s && sudo reboot", path)
+			mend = forAll("dtparam=spi=on", path)
 		}
 		e.fail("spi", r.Name, mend, say(
 			"%s is missing: SPI is off in %s", "%s tidak ada: SPI tidak aktif di %s", r.Bus, path))
 	}
+}
+
+// forAll is the command that adds a line to the firmware's configuration for every
+// model: the last section of that file may be for another one.
+func forAll(line, path string) string {
+	return fmt.Sprintf(`printf '\n[all]\n%s\n' | sudo tee -a %s && sudo reboot`, line, path)
+}
+
+// takenSPI says which overlay has given the reader's place on the bus to something
+// else, such as a display: no restart brings it back.
+func (e *exam) takenSPI(r config.Reader, path, text, driver string) {
+	w := say(
+		"%s is missing: a display or another device (%s) has its place on the bus",
+		"%s tidak ada: layar atau perangkat lain (%s) memakai tempatnya di bus", r.Bus, driver)
+	for _, overlay := range pi.Overlays(text, e.Board.Model()) {
+		if pi.TakesSPI(overlay) {
+			e.fail("spi", r.Name, fmt.Sprintf(`sudo sed -i 's/^[ \t]*dtoverlay=%s/#&/' %s && sudo reboot`, overlay, path), words{
+				fmt.Sprintf("%s, by dtoverlay=%s in %s: take it out, or wire the reader to another bus", w.en, overlay, path),
+				fmt.Sprintf("%s, oleh dtoverlay=%s di %s: hapus, atau pasang pembaca di bus lain", w.id, overlay, path),
+			})
+			return
+		}
+	}
+	e.fail("spi", r.Name, "ls -l /sys/bus/spi/devices/*/driver", w)
 }
 
 // device reports whether the gateway may open a device, and says why not.

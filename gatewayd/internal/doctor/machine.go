@@ -35,7 +35,7 @@ func (e *exam) clock() {
 	if path == "" {
 		path = "/boot/firmware/config.txt"
 	}
-	e.warn("rtc", "", "echo dtoverlay=i2c-rtc,ds3231 | sudo tee -a "+path+" && sudo reboot", say(
+	e.warn("rtc", "", forAll("dtoverlay=i2c-rtc,ds3231", path), say(
 		"there is no clock chip: after a power cut without a network the time is unknown; wire a DS3231, and then",
 		"tidak ada cip jam (RTC): setelah listrik padam tanpa jaringan, waktu tidak diketahui; pasang DS3231, lalu"))
 }
