@@ -193,7 +193,7 @@ func TestInstallSwitchesSPIOn(t *testing.T) {
 					t.Errorf("the second time it wrote\n%s", now)
 				}
 			}
-			if !pi.SPIOn(first, 0) {
+			if on, _ := pi.SPIOn(first, "", 0); !on {
 				t.Errorf("SPI is not on in\n%s", first)
 			}
 			if !strings.HasPrefix(first, tc.before) || (first != tc.before) != tc.added {
@@ -213,7 +213,7 @@ func TestInstallBeforeBookworm(t *testing.T) {
 	if out, ok := run(t, nil, "./install.sh", "--root", r.Dir, deb); !ok || !strings.Contains(out, "sudo reboot") {
 		t.Error(out)
 	}
-	if !pi.SPIOn(debtest.Read(t, r.Path("boot/config.txt")), 0) {
+	if on, _ := pi.SPIOn(debtest.Read(t, r.Path("boot/config.txt")), "", 0); !on {
 		t.Error("SPI is not on")
 	}
 }
