@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -117,8 +118,11 @@ func (s *session) handleCommand(ctx context.Context, m message) error {
 	return s.reply(ctx, name, reply)
 }
 
-// reads reports whether a command only reads, so that it may be carried out twice.
-func reads(name string) bool { return name == "ping" || name == "report" }
+// onlyReading are the commands that only read, so that they may be carried out twice.
+func onlyReading() []string { return []string{"ping", "report"} }
+
+// reads reports whether a command only reads.
+func reads(name string) bool { return slices.Contains(onlyReading(), name) }
 
 // may returns the function that carries out a command, or why the command must not be
 // carried out. With the function it counts as carried out.
@@ -138,7 +142,8 @@ func (u *Uplink) may(name string, c command) (CommandFunc, error) {
 	case !exists:
 		return nil, errors.New("unknown command")
 	case !known && !reads(name):
-		return nil, errors.New("the gateway does not know the time, and so not whether the command has expired: it only answers ping and report")
+		return nil, fmt.Errorf("the gateway does not know the time, and so not whether the command has expired: it only answers %s",
+			strings.Join(onlyReading(), " and "))
 	case u.executed.has(name, c.TX):
 		return nil, errors.New("the command was carried out already: a tx runs once")
 	}
