@@ -66,6 +66,11 @@ func (e exportCmd) Run(ctx context.Context, file configFile, con console) error 
 func (e exportCmd) badges(file configFile, places []export.Place) ([]string, error) {
 	names := presence.PlainBadges()
 	if slices.ContainsFunc(e.Badge, func(b string) bool { return !presence.IsHashedBadge(b) }) {
+		for _, b := range e.Badge { // what can be no badge is told before a key that cannot be read
+			if _, err := badgeIDs(b, names); err != nil {
+				return nil, usageError{err}
+			}
+		}
 		cfg, err := config.LoadOnly(string(file))
 		if err != nil {
 			return nil, err

@@ -38,6 +38,7 @@ func Merge(sheets ...Sheet) (Sheet, error) {
 		}
 		all.Uncertain = slices.Concat(all.Uncertain, s.Uncertain)
 		all.Outages = slices.Concat(all.Outages, s.Outages)
+		all.Begins = slices.Concat(all.Begins, s.Begins)
 		all.Gaps = slices.Concat(all.Gaps, s.Gaps)
 		all.Conflicts = slices.Concat(all.Conflicts, s.Conflicts)
 	}

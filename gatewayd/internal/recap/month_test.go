@@ -83,6 +83,34 @@ func TestAMonthHasALineForEachBadgeAndDay(t *testing.T) {
 	}
 }
 
+// TestAMonthSaysWhereItsRecordBegins: what is not kept any more was no absence.
+func TestAMonthSaysWhereItsRecordBegins(t *testing.T) {
+	var whole, rest diary
+	whole.start(at(1, "2026-10-31 07:00:00"), true)
+	rest.tap(nowhen(9), "h:aa")
+	for _, d := range []*diary{&whole, &rest} {
+		d.tap(at(1, "2026-11-09 07:30:00"), "h:aa")
+		d.tap(at(1, "2026-11-10 07:30:00"), "h:aa")
+	}
+	if s := whole.month("dinkes-01"); len(s.Begins) != 0 {
+		t.Errorf("a record that is there: %v", s.Begins)
+	}
+	s := rest.month("dinkes-01")
+	if len(s.Begins) != 1 || s.Begins[0].At.Time.In(wib).Format("02 15:04") != "09 07:30" {
+		t.Fatalf("a record that begins within the month: %v", s.Begins)
+	}
+	var table, page bytes.Buffer
+	if err := errors.Join(s.CSV(&table, spreadsheet.Plain), s.HTML(&page, recap.English)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(table.String(), "begin,") || !strings.Contains(page.String(), "no data from before 2026-11-09 07:30:00") {
+		t.Errorf("the sheet says\n%s\n%s", table.String(), page.String())
+	}
+	if s := rest.sheet(readings{}); len(s.Begins) != 0 {
+		t.Errorf("the sheet of a day: %v", s.Begins)
+	}
+}
+
 // TestWhatIsOfOneBadgeNamesNobodyElse: not even by a tag.
 func TestWhatIsOfOneBadgeNamesNobodyElse(t *testing.T) {
 	var d diary

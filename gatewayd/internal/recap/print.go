@@ -66,6 +66,9 @@ func (v view) Say(sentence string) string {
 	return fmt.Sprintf(sentence, v.T.thisDay)
 }
 
+// Begin says from when on a gateway's record is there.
+func (v view) Begin(b Begin) string { return fmt.Sprintf(v.T.Begins, b.Gateway, v.Time(b.At)) }
+
 // SeveralGateways reports whether each line has to say which gateway it is about.
 func (v view) SeveralGateways() bool { return len(v.Gateways) > 1 }
 

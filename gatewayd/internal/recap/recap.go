@@ -25,6 +25,15 @@ type Sheet struct {
 	Outages   []Outage  // by their beginning
 	Gaps      []Gap
 	Conflicts []Conflict // by tag
+	Begins    []Begin    // of a month: where a gateway's record begins within it
+}
+
+// Begin says that a gateway holds nothing from before an instant: it is not kept any
+// more, or there was no gateway yet. Nobody was absent on the days before that because
+// the sheet has no line.
+type Begin struct {
+	Gateway string
+	At      presence.Timing
 }
 
 // Conflict is a tag that was heard at two places in turn on the day, at both of
@@ -85,6 +94,8 @@ type Collector struct {
 	sheet  Sheet
 	times  Times
 	badges map[badgeDay]*Badge
+
+	hasBegun bool // an entry was there of which it is known when it was
 
 	last    presence.Entry // the one before
 	now     presence.Timing
@@ -150,6 +161,7 @@ func (c *Collector) Span() (from, to time.Time) { return c.sheet.From, c.sheet.T
 func (c *Collector) Entry(e presence.Entry, t presence.Timing) {
 	before := c.before
 	if lo, hi, ok := t.Bounds(); ok {
+		c.begin(lo, t)
 		for _, i := range c.undated {
 			c.sheet.Uncertain[i].Latest = hi
 		}
@@ -177,6 +189,17 @@ func (c *Collector) Entry(e presence.Entry, t presence.Timing) {
 		c.gap(e, t)
 	}
 	c.last = e
+}
+
+// begin notes the first entry of which it is known when it was, if it is of the month.
+func (c *Collector) begin(earliest time.Time, t presence.Timing) {
+	if c.hasBegun {
+		return
+	}
+	c.hasBegun = true
+	if c.sheet.Month && earliest.After(c.sheet.From) {
+		c.sheet.Begins = []Begin{{c.sheet.Origin.Gateway, t}}
+	}
 }
 
 // conflict notes a tag that is in conflict, by an event that is surely of the day.

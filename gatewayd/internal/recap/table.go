@@ -39,7 +39,8 @@ func csvKinds() map[string]spreadsheet.Kind {
 
 // CSV writes the sheet as one table. The column row tells what a line is:
 // badge (on the date in the column day), uncertain (a tap that may have been on another
-// day), outage, gap or tag-conflict (of the tag in the column what). Of a from or to
+// day), outage, gap, begin (of a month: this gateway holds nothing from before the time in
+// the column from) or tag-conflict (of the tag in the column what). Of a from or to
 // that is only known to lie between two instants (bounded) it is the middle; the
 // instants themselves are in from_min and from_max, to_min and to_max, which else are
 // empty. The column gateway is that of the event in the column event, or that which
@@ -81,6 +82,13 @@ func (s Sheet) rows() iter.Seq[map[string]string] {
 			cells := map[string]string{"row": "gap", "what": string(g.Reason), "detail": lost(g), "event": eventID(g.Event), "gateway": g.Gateway}
 			s.put(cells, "from", g.First)
 			s.put(cells, "to", g.Last)
+			if !yield(cells) {
+				return
+			}
+		}
+		for _, b := range s.Begins {
+			cells := map[string]string{"row": "begin", "gateway": b.Gateway}
+			s.put(cells, "from", b.At)
 			if !yield(cells) {
 				return
 			}

@@ -17,6 +17,7 @@ const (
 type texts struct {
 	Lang       Language
 	Title      string
+	Begins     string // from when on a gateway has data
 	MonthTitle string
 	Month      string
 	Gateway    string
@@ -60,7 +61,7 @@ type texts struct {
 }
 
 var indonesian = texts{
-	Lang: Indonesian, Title: "Rekap kehadiran harian", MonthTitle: "Rekap kehadiran bulanan", Month: "Bulan", thisDay: "hari ini", thisMonth: "bulan ini", Gateway: "Gateway", Dinas: "Dinas", Day: "Hari",
+	Lang: Indonesian, Title: "Rekap kehadiran harian", MonthTitle: "Rekap kehadiran bulanan", Begins: "Gateway %s tidak menyimpan data dari sebelum %s: tentang hari-hari sebelumnya lembar ini tidak mengatakan apa-apa.", Month: "Bulan", thisDay: "hari ini", thisMonth: "bulan ini", Gateway: "Gateway", Dinas: "Dinas", Day: "Hari",
 	Simulated: "Sebagian data berasal dari perangkat simulasi: lembar ini bukan bukti.",
 	Damaged:   "Penyimpanan data rusak dan tidak seluruhnya dapat dibaca: lembar ini tidak lengkap. Tap yang tidak ada di sini mungkin tetap terjadi.",
 	Badges:    "Tap kartu", NoBadges: "Tidak ada tap pada %s.",
@@ -88,7 +89,7 @@ var indonesian = texts{
 }
 
 var english = texts{
-	Lang: English, Title: "Attendance recap of one day", MonthTitle: "Attendance recap of one month", Month: "Month", thisDay: "this day", thisMonth: "this month", Gateway: "Gateway", Dinas: "Department", Day: "Day",
+	Lang: English, Title: "Attendance recap of one day", MonthTitle: "Attendance recap of one month", Begins: "Gateway %s holds no data from before %s: of the days before that the sheet says nothing.", Month: "Month", thisDay: "this day", thisMonth: "this month", Gateway: "Gateway", Dinas: "Department", Day: "Day",
 	Simulated: "Some of this comes from simulated hardware: this sheet proves nothing.",
 	Damaged:   "The stored data is damaged and not all of it can be read: this sheet is not complete. A tap that is not on it may have happened all the same.",
 	Badges:    "Badge taps", NoBadges: "No taps on %s.",
