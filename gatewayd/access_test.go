@@ -124,6 +124,8 @@ func TestNoCommandWaitsForASilentGateway(t *testing.T) {
 		{"verify"},
 		{"export"},
 		{"export", "--day", "2026-11-23", "--format", "html"},
+		{"export", "--month", "2026-11", "--format", "csv-id"},
+		{"export", "--badge", "h:00112233445566778899aabbccddeeff", "--day", "2026-11-23", "--format", "csv"},
 		{"forget", "--tag", "reyax:50"},
 		{"sim", "tap", "--reader", "door", "--uid", "04A1B2C3D4E5F6"},
 		{"sim", "reader", "--reader", "door", "--fault", "none"},
@@ -208,12 +210,15 @@ func TestWhatTheGroupMay(t *testing.T) {
 	g.await("the line", func() bool { return g.health().MQTT.Connected })
 	g.tap("--uid", "04A1B2C3D4E5F6")
 
-	asks := [][]string{{"status"}, {"status", "--json"}, {"export"}, {"export", "--format", "csv", "--since", "1d"}, {"verify"}}
+	asks := [][]string{{"status"}, {"status", "--json"}, {"export"}, {"export", "--format", "csv", "--since", "1d"}, {"export", "--badge", "h:00112233445566778899aabbccddeeff"}, {"verify"}}
 	owners := [][]string{
 		{"sim", "tap", "--reader", "door", "--uid", "04A1B2C3D4E5F7"},
 		{"sim", "reader", "--reader", "door", "--fault", "none"},
 		{"export", "--day", "2026-11-23", "--format", "csv"},
 		{"export", "--day", "2026-11-23", "--format", "html"},
+		{"export", "--month", "2026-11", "--format", "csv-id"},
+		{"export", "--badge", "h:00112233445566778899aabbccddeeff", "--day", "2026-11-23", "--format", "csv"},
+		{"export", "--month", "2026-11", "--format", "html", "--state", state},
 		{"forget", "--tag", "reyax:50"},
 	}
 	for _, args := range asks {

@@ -107,14 +107,19 @@ func mergeEvents(w io.Writer, x Request, gateways []Writer) error {
 		q := &queue{}
 		q.next, q.stop = iter.Pull(lines(write, x, &q.err))
 		queues = append(queues, q)
-		q.advance()
+		// Others may have to be waited for: nobody needs them any more.
+		if q.advance(); q.failed() {
+			return q.err
+		}
 	}
 	buffered := bufio.NewWriterSize(w, 64<<10)
 	for first := earliest(queues); first != nil; first = earliest(queues) {
 		if _, err := buffered.Write(first.line); err != nil {
 			return fmt.Errorf("write export: %w", err)
 		}
-		first.advance()
+		if first.advance(); first.failed() {
+			return errors.Join(first.err, buffered.Flush())
+		}
 	}
 	err := buffered.Flush()
 	for _, q := range queues {
@@ -122,6 +127,9 @@ func mergeEvents(w io.Writer, x Request, gateways []Writer) error {
 	}
 	return err
 }
+
+// failed reports whether the export broke off. A damaged journal is read to its end.
+func (q *queue) failed() bool { return q.err != nil && !errors.Is(q.err, ErrDamaged) }
 
 // earliest is the queue whose event was first, nil if all are empty.
 func earliest(queues []*queue) (first *queue) {

@@ -44,12 +44,23 @@ func TestMergedEventsAreInOrder(t *testing.T) {
 	if got, want := strings.Join(order, " "), "b1 a1 a2 b2 a3 a4 b3 a5"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	// One that breaks off is an error, and what there is is printed.
+	// Of a damaged journal there is what can be read.
 	out.Reset()
-	gone := errors.New("the disk is gone")
-	err := Merge(&out, Request{Format: JSONLines}, []Writer{says(a, gone), says(b, nil)})
-	if !errors.Is(err, gone) || strings.Count(out.String(), "\n") != 8 {
+	err := Merge(&out, Request{Format: JSONLines}, []Writer{says(a, ErrDamaged), says(b, nil)})
+	if !errors.Is(err, ErrDamaged) || strings.Count(out.String(), "\n") != 8 {
 		t.Errorf("%v\n%s", err, out.String())
+	}
+	// Behind one that breaks off nothing is waited for.
+	gone := errors.New("gatewayd does not answer")
+	unasked := func(io.Writer, Request) error {
+		t.Error("the next gateway is asked")
+		return nil
+	}
+	if err := Merge(&out, Request{Format: JSONLines}, []Writer{says("", gone), unasked}); !errors.Is(err, gone) {
+		t.Error(err)
+	}
+	if err := Merge(&out, Request{Format: JSONLines}, []Writer{says(b, gone), says(a, nil)}); !errors.Is(err, gone) {
+		t.Error(err)
 	}
 	if err := Merge(failing{}, Request{Format: JSONLines}, []Writer{says(strings.Repeat(a, 1000), nil), says(b, nil)}); err == nil {
 		t.Error("nobody is told that the output failed")
