@@ -31,6 +31,30 @@ func (b Board) SerialConsole() bool {
 	return false
 }
 
+// DebugSerial0 reports whether /dev/serial0 is not the header's port: on a Pi 5 it is the
+// debug connector between the HDMI sockets.
+func (b Board) DebugSerial0() bool {
+	model := b.Model()
+	return strings.Contains(model, "Pi 5") || strings.Contains(model, "Compute Module 5")
+}
+
+// TakenByBrltty reports whether brltty, a driver of Braille displays, has taken away a
+// USB adapter of the kind CH340 (1a86:7523), which it takes for one: it is plugged in,
+// and the kernel has no serial port for it.
+func (b Board) TakenByBrltty() bool {
+	if !b.HasTool("brltty") {
+		return false
+	}
+	for _, vendor := range b.glob("sys/bus/usb/devices/*/idVendor") {
+		dir := filepath.Dir(vendor)
+		if strings.TrimSpace(string(b.read(vendor))) == "1a86" && strings.TrimSpace(string(b.read(filepath.Join(dir, "idProduct")))) == "7523" &&
+			len(b.glob(filepath.Join(dir, "*", "ttyUSB*"))) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // StableName is a name under /dev/serial/by-id that leads to a serial port, ""
 // where it has none.
 func (b Board) StableName(port string) string {

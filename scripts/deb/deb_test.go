@@ -123,6 +123,7 @@ func installToPurge(t *testing.T, first, second string) {
 		"usr/lib/udev/rules.d/60-gatewayd.rules":         "root:root 644",
 		"usr/lib/gatewayd/rollback":                      "root:root 755",
 		"usr/lib/gatewayd/renew":                         "root:root 755",
+		"usr/lib/gatewayd/header":                        "root:root 755",
 		"usr/lib/gatewayd/waiting":                       "root:root 755",
 		"usr/sbin/gatewayd-provision":                    "root:root 755",
 		"usr/share/man/man8/gatewayd-provision.8.gz":     "root:root 644",

@@ -23,9 +23,9 @@ type Gains struct {
 
 // ReaderGains is how well one reader hears a badge.
 type ReaderGains struct {
-	Name  string               `json:"name"`
-	Set   int                  `json:"gain_db"` // as configured
-	Best  int                  `json:"best_db"` // 0 where no badge was seen
+	Name  string            `json:"name"`
+	Set   int               `json:"gain_db"` // as configured
+	Best  int               `json:"best_db"` // 0 where no badge was seen
 	Tried []card.GainResult `json:"tried"`
 }
 

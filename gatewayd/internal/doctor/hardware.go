@@ -217,6 +217,9 @@ func (e *exam) pins() {
 // receivers looks at the serial ports.
 func (e *exam) receivers() {
 	for _, r := range e.Config.Receivers {
+		if e.debugPort(r) {
+			continue
+		}
 		if _, err := e.Board.File(r.Port); err != nil {
 			e.noPort(r)
 			continue
@@ -257,11 +260,30 @@ func (e *exam) receivers() {
 	}
 }
 
+// debugPort reports whether a receiver is looked for at the debug connector of a Pi 5,
+// which has the name of the header's port on other models.
+func (e *exam) debugPort(r config.Receiver) bool {
+	if r.Port != "/dev/serial0" || !e.Board.DebugSerial0() {
+		return false
+	}
+	e.fail("serial", r.Name,
+		fmt.Sprintf(`sudo sed -i 's|"/dev/serial0"|"/dev/gatewayd/header"|' %s && sudo raspi-config nonint do_serial_hw 0 && sudo reboot`, quote(e.Path)), say(
+			"on this model /dev/serial0 is the debug connector between the HDMI sockets; the header's port is /dev/gatewayd/header",
+			"pada model ini /dev/serial0 adalah konektor debug di antara soket HDMI; porta header adalah /dev/gatewayd/header"))
+	return true
+}
+
 // noPort says which port is missing and which are there.
 func (e *exam) noPort(r config.Receiver) {
-	if base := filepath.Base(r.Port); base == "serial0" || base == "ttyAMA0" || base == "ttyS0" {
+	if base := filepath.Base(r.Port); base == "serial0" || base == "header" || base == "ttyAMA0" || base == "ttyS0" {
 		e.fail("serial", r.Name, "sudo raspi-config nonint do_serial_hw 0 && sudo raspi-config nonint do_serial_cons 1 && sudo reboot", say(
 			"%s is missing: the header's serial port is off", "%s tidak ada: porta serial header tidak aktif", r.Port))
+		return
+	}
+	if e.Board.TakenByBrltty() {
+		e.fail("serial", r.Name, "sudo apt-get remove -y brltty && sudo reboot", say(
+			"%s is missing: brltty has taken the CH340 adapter away, which it takes for a Braille display",
+			"%s tidak ada: brltty mengambil adaptor CH340, yang dikiranya layar Braille", r.Port))
 		return
 	}
 	there := e.Board.SerialPorts()
