@@ -258,8 +258,8 @@ func TestWhatTheGroupMay(t *testing.T) {
 	}
 	g.must("export", "--day", "2026-11-23", "--format", "csv") // as root
 	var s syscall.Stat_t
-	if err := syscall.Stat(filepath.Join(state, "exports.log"), &s); err != nil || s.Uid != serviceID {
-		t.Errorf("exports.log belongs to %d, %v", s.Uid, err)
+	if err := syscall.Stat(filepath.Join(state, "exports.log"), &s); err != nil || s.Uid != serviceID || s.Mode&0o777 != 0o600 {
+		t.Errorf("exports.log belongs to %d with mode %o, %v", s.Uid, s.Mode, err)
 	}
 }
 

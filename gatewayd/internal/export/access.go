@@ -93,7 +93,7 @@ func (l Access) Append(stateDir string) (err error) {
 		}
 	}
 	// Without O_NONBLOCK, opening a pipe of that name would wait for a reader.
-	fd, err := unix.Openat(dir, accessFile, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o640)
+	fd, err := unix.Openat(dir, accessFile, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: accessFile, Err: err}
 	}

@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// fileMode lets the service's group read the journal.
-	fileMode = 0o640
+	// fileMode lets nobody but the gateway's own user read the journal. The members of
+	// its group ask the running gateway, which logs who did.
+	fileMode = 0o600
 
 	// lockTimeout is how long a file that another process holds is waited for.
 	lockTimeout = time.Second
@@ -81,10 +82,20 @@ func lockAt(f *os.File, path string, expected bool) (ours bool, err error) {
 	if err != nil || !same {
 		return false, err
 	}
+	closeToOthers(f, info)
 	if expected || info.Size() > 0 || !info.Mode().IsRegular() {
 		return true, nil
 	}
 	return false, create(path)
+}
+
+// closeToOthers takes the journal away from everybody but its owner, where an earlier
+// version or a copy made by hand left it readable for more. That it cannot be done is
+// no reason to record nothing.
+func closeToOthers(f *os.File, info fs.FileInfo) {
+	if info.Mode().IsRegular() && info.Mode().Perm()&^fileMode != 0 {
+		_ = f.Chmod(fileMode)
+	}
 }
 
 // nothingThere reports whether a file could not be opened because there is certainly

@@ -125,3 +125,54 @@ func TestRootFollowsNoLinks(t *testing.T) {
 		}
 	})
 }
+
+// TestOnlyTheOwnerReadsTheJournal: a member of the gateway's group asks the running
+// gateway, which logs it. No file is there to be copied without that: neither a new
+// one, nor one written anew or put aside, nor one that was readable for the group.
+func TestOnlyTheOwnerReadsTheJournal(t *testing.T) {
+	o := options(newPath(t), newClock())
+	private := func(when string) {
+		t.Helper()
+		files, err := os.ReadDir(filepath.Dir(o.Path))
+		if err != nil || len(files) == 0 {
+			t.Fatal(files, err)
+		}
+		for _, f := range files {
+			info, err := f.Info()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Mode().Perm() != 0o600 {
+				t.Errorf("%s: the mode of %s is %s", when, f.Name(), info.Mode())
+			}
+		}
+	}
+	c := newClock()
+	j := open(t, o)
+	for i := range 50 {
+		appended(t, j, badge(c, i))
+	}
+	private("a new journal")
+	if _, err := j.Forget(t.Context(), func(r *presence.Record) bool { return numberOf(presence.Entry{Record: *r}) == "7" }); err != nil {
+		t.Fatal(err)
+	}
+	private("written anew")
+	closed(t, j)
+	if err := os.Chmod(o.Path, 0o644); err != nil { // as an older version left it
+		t.Fatal(err)
+	}
+	closed(t, open(t, o))
+	private("found readable for all")
+	if err := os.Chmod(o.Path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(o.Path, 3*pageSize); err != nil {
+		t.Fatal(err)
+	}
+	j = open(t, o)
+	if j.Damage() == nil {
+		t.Fatal("no damage")
+	}
+	closed(t, j)
+	private("salvaged and put aside")
+}
