@@ -3,7 +3,6 @@ package recap
 import (
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -48,7 +47,7 @@ func csvKinds() map[string]spreadsheet.Kind {
 // language.
 func (s Sheet) CSV(w io.Writer, d spreadsheet.Dialect) error {
 	table := spreadsheet.NewTable(w, d, csvHeader, csvKinds())
-	for cells := range s.rows() {
+	for _, cells := range s.rows() {
 		_ = table.Row(cells) // the error is kept, see Flush below
 	}
 	if err := table.Flush(); err != nil {
@@ -57,51 +56,38 @@ func (s Sheet) CSV(w io.Writer, d spreadsheet.Dialect) error {
 	return nil
 }
 
-// rows passes the cells of each row, by column.
-func (s Sheet) rows() iter.Seq[map[string]string] {
-	return func(yield func(map[string]string) bool) {
-		for _, b := range s.Badges {
-			if !yield(s.badgeRow(b)) {
-				return
-			}
-		}
-		for _, t := range s.Uncertain {
-			if !yield(map[string]string{
-				"row": "uncertain", "badge": t.Badge, "reader": t.Reader, "event": eventID(t.Event), "first_rev": strconv.Itoa(t.At.Rev),
-				"first_quality": string(t.At.Quality), "from": s.stamp(t.Earliest), "to": s.stamp(t.Latest), "gateway": t.Gateway,
-			}) {
-				return
-			}
-		}
-		for _, o := range s.Outages {
-			if !yield(s.outageRow(o)) {
-				return
-			}
-		}
-		for _, g := range s.Gaps {
-			cells := map[string]string{"row": "gap", "what": string(g.Reason), "detail": lost(g), "event": eventID(g.Event), "gateway": g.Gateway}
-			s.put(cells, "from", g.First)
-			s.put(cells, "to", g.Last)
-			if !yield(cells) {
-				return
-			}
-		}
-		for _, b := range s.Begins {
-			cells := map[string]string{"row": "begin", "gateway": b.Gateway}
-			s.put(cells, "from", b.At)
-			if !yield(cells) {
-				return
-			}
-		}
-		for _, x := range s.Conflicts {
-			cells := map[string]string{"row": "tag-conflict", "what": x.Tag, "event": eventID(x.Event), "gateway": x.Gateway}
-			s.put(cells, "from", x.First)
-			s.put(cells, "to", x.Last)
-			if !yield(cells) {
-				return
-			}
-		}
+// rows are the cells of each row, by column.
+func (s Sheet) rows() (rows []map[string]string) {
+	for _, b := range s.Badges {
+		rows = append(rows, s.badgeRow(b))
 	}
+	for _, t := range s.Uncertain {
+		rows = append(rows, map[string]string{
+			"row": "uncertain", "badge": t.Badge, "reader": t.Reader, "event": eventID(t.Event), "first_rev": strconv.Itoa(t.At.Rev),
+			"first_quality": string(t.At.Quality), "from": s.stamp(t.Earliest), "to": s.stamp(t.Latest), "gateway": t.Gateway,
+		})
+	}
+	for _, o := range s.Outages {
+		rows = append(rows, s.outageRow(o))
+	}
+	for _, g := range s.Gaps {
+		cells := map[string]string{"row": "gap", "what": string(g.Reason), "detail": lost(g), "event": eventID(g.Event), "gateway": g.Gateway}
+		s.put(cells, "from", g.First)
+		s.put(cells, "to", g.Last)
+		rows = append(rows, cells)
+	}
+	for _, b := range s.Begins {
+		cells := map[string]string{"row": "begin", "gateway": b.Gateway}
+		s.put(cells, "from", b.At)
+		rows = append(rows, cells)
+	}
+	for _, x := range s.Conflicts {
+		cells := map[string]string{"row": "tag-conflict", "what": x.Tag, "event": eventID(x.Event), "gateway": x.Gateway}
+		s.put(cells, "from", x.First)
+		s.put(cells, "to", x.Last)
+		rows = append(rows, cells)
+	}
+	return rows
 }
 
 func (s Sheet) badgeRow(b Badge) map[string]string {
