@@ -172,3 +172,15 @@ func TestSharesAreCountedOverTheWindow(t *testing.T) {
 		t.Errorf("%d bad of %d, want half of the newest 200", b, a)
 	}
 }
+
+// TestTextsUseTheTechniciansWords: a clock feels nothing, and a frame of a radio is
+// called a packet of data.
+func TestTextsUseTheTechniciansWords(t *testing.T) {
+	for _, k := range alerts.Kinds() {
+		for _, word := range []string{"merasa", "bingkai", "tidak dapat dicapai"} {
+			if text := k.Raise(nil, "x").ID(); strings.Contains(text, word) {
+				t.Errorf("%s says %q: %s", k.Code(), word, text)
+			}
+		}
+	}
+}

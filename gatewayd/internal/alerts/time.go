@@ -33,13 +33,13 @@ func timekeeping(k Kind) (row, bool) {
 		return row{
 			// Seconds between the system's clock and the city's.
 			code: "clock-disagrees", level: Warn, limit: Limit{Raise: 2, Clear: 1.5},
-			id: "Jam sistem {off} lebih cepat dari jam kota, padahal merasa sinkron. Periksa server NTP gateway ini dan jam di kota; waktu tap memuat ketidakpastian itu.",
+			id: "Jam sistem {off} lebih cepat dari jam kota, padahal dilaporkan sinkron. Periksa server NTP gateway ini dan jam di kota; waktu tap memuat ketidakpastian itu.",
 			en: "The system's clock is {off} ahead of the city's, although it claims to be in sync. Check this gateway's NTP server and the clock at the city; the times of taps allow for both.",
 		}, true
 	case ClockBehind:
 		return row{
 			code: "clock-disagrees", level: Warn, limit: ClockAhead.Limit(),
-			id: "Jam sistem {off} lebih lambat dari jam kota, padahal merasa sinkron. Periksa server NTP gateway ini dan jam di kota; waktu tap memuat ketidakpastian itu.",
+			id: "Jam sistem {off} lebih lambat dari jam kota, padahal dilaporkan sinkron. Periksa server NTP gateway ini dan jam di kota; waktu tap memuat ketidakpastian itu.",
 			en: "The system's clock is {off} behind the city's, although it claims to be in sync. Check this gateway's NTP server and the clock at the city; the times of taps allow for both.",
 		}, true
 	case ClockJumped:

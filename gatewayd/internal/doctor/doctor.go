@@ -219,9 +219,22 @@ func (e *exam) running() {
 		e.warn("running", "", mend, say("gatewayd does not run", "gatewayd tidak berjalan"))
 		return
 	}
-	e.ok("running", "", say(
-		"gatewayd runs for %s, level %s", "gatewayd berjalan selama %s, tingkat %s",
-		(time.Duration(e.Health.UptimeS)*time.Second).String(), e.Health.Level))
+	up, is := (time.Duration(e.Health.UptimeS) * time.Second).String(), levelWords(e.Health.Level)
+	e.ok("running", "", words{
+		fmt.Sprintf("gatewayd runs for %s; %s", up, is.en),
+		fmt.Sprintf("gatewayd berjalan selama %s; %s", up, is.id),
+	})
+}
+
+// levelWords says in words what the level of a gateway means.
+func levelWords(level presence.Level) words {
+	switch level {
+	case presence.LevelWarn:
+		return say("it records, but somebody should look: gatewayd status", "pencatatan berjalan, tetapi perlu diperiksa: gatewayd status")
+	case presence.LevelFault:
+		return say("something of it does not work: gatewayd status", "ada yang tidak berfungsi: gatewayd status")
+	}
+	return say("all is well", "semua baik")
 }
 
 // rolledBack tells of a version that did not get ready, for which the one before it

@@ -38,10 +38,23 @@ func (e *exam) readers(ctx context.Context) {
 			e.ok("reader", r.Name, say("reader %q reads, chip %s", "pembaca %q membaca, cip %s", r.Name, r.Version))
 			continue
 		}
-		e.fail("reader", r.Name, "gatewayd watch", say(
-			"reader %q is %s: check its wiring and its 3.3 V supply (%s)",
-			"pembaca %q berstatus %s: periksa kabel dan catu daya 3,3 V (%s)", r.Name, r.State, r.Error))
+		is := readerState(r.State)
+		e.fail("reader", r.Name, "gatewayd watch", words{
+			fmt.Sprintf("reader %q %s: check its wiring and its 3.3 V supply (%s)", r.Name, is.en, r.Error),
+			fmt.Sprintf("pembaca %q %s: periksa kabel dan catu daya 3,3 V (%s)", r.Name, is.id, r.Error),
+		})
 	}
+}
+
+// readerState says in words what the state of a reader in the health document means.
+func readerState(state string) words {
+	switch state {
+	case "deaf":
+		return say("answers, but hears no card", "menjawab, tetapi tidak mendengar kartu")
+	case "bus-dead":
+		return say("does not answer", "tidak menjawab")
+	}
+	return say("is %s", "berstatus %s", state)
 }
 
 // selfTest has a reader's chip test itself. That is only possible while no
@@ -255,7 +268,7 @@ func (e *exam) receivers() {
 				"receiver %q is gone: %s", "penerima %q hilang: %s", r.Name, r.Error))
 		} else {
 			e.ok("receiver", r.Name, say(
-				"receiver %q is open, %d frames so far", "penerima %q terbuka, %d bingkai sejauh ini", r.Name, r.Frames))
+				"receiver %q is open, %d frames so far", "penerima %q terbuka, %d paket data sejauh ini", r.Name, r.Frames))
 		}
 	}
 }

@@ -207,7 +207,7 @@ func (e *exam) broker(ctx context.Context) {
 			return
 		}
 		if e.Unasked || e.Silent {
-			e.ok("broker", "", say("%s can be reached", "%s dapat dicapai", b.String()))
+			e.ok("broker", "", say("%s can be reached", "%s dapat dihubungi", b.String()))
 			return
 		}
 		e.ok("broker", "", say("%s answers, a message went there and back in %s", "%s menjawab, pesan pergi dan kembali dalam %s", b.String(), p.Took.Round(time.Millisecond).String()))

@@ -28,7 +28,7 @@ func (e *exam) onTheWay(p uplink.Probe) {
 		}
 		e.fail("broker", "", "nc -vz -w 5 "+quote(host)+" "+port, say(
 			"the proxy %s cannot be reached: check mqtt.proxy and the office's network (%v)",
-			"proksi %s tidak dapat dicapai: periksa mqtt.proxy dan jaringan kantor (%v)", m.Proxy, p.Err))
+			"proksi %s tidak dapat dihubungi: periksa mqtt.proxy dan jaringan kantor (%v)", m.Proxy, p.Err))
 	case p.Failed == uplink.StepTunnel && status == http.StatusProxyAuthRequired:
 		e.fail("broker", "", through, say(
 			"the proxy %s wants a user name and a password (407), which gatewayd does not give: whoever runs it has to let this gateway through to %s by its address",
