@@ -85,6 +85,18 @@ func (b Board) GPIOChips() (paths []string) {
 // HasRTC reports whether there is a clock chip that runs without power.
 func (b Board) HasRTC() bool { return len(b.glob("sys/class/rtc/rtc*")) > 0 }
 
+// RTCCell is the voltage of the cell that keeps a Pi 5's clock chip running without
+// power; false where no chip tells (the kernel's rtc-rpi driver, battery_voltage in
+// microvolts).
+func (b Board) RTCCell() (volts float64, known bool) {
+	for _, path := range b.glob("sys/class/rtc/rtc*/battery_voltage") {
+		if v, ok := b.number(path, 10); ok {
+			return float64(v) / 1e6, true
+		}
+	}
+	return 0, false
+}
+
 // HasTool reports whether a program of the system is installed.
 func (b Board) HasTool(name string) bool {
 	return len(b.glob("usr/bin/"+name)) > 0 || len(b.glob("usr/sbin/"+name)) > 0

@@ -181,6 +181,11 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) { //nolint:funlen //
 			doctor.Fail, "clock", "timedatectl set-ntp true",
 		},
 		"no clock chip": {func(o *office) { o.remove("sys/class/rtc") }, doctor.Warn, "rtc", `printf '\n[all]\ndtoverlay=i2c-rtc,ds3231\n' | sudo tee -a /boot/firmware/config.txt`},
+		"clock chip without a cell": {
+			func(o *office) { o.write("sys/class/rtc/rtc0/battery_voltage", "12000\n") },
+			doctor.Warn, "rtc", "sudo poweroff",
+		},
+		"clock chip with a cell": {func(o *office) { o.write("sys/class/rtc/rtc0/battery_voltage", "3012000\n") }, "", "", ""},
 		"disk full": {
 			func(o *office) { o.opt.Disk = func(string) (int64, bool) { return 3 << 20, true } },
 			doctor.Fail, "disk", "journalctl --vacuum-size",

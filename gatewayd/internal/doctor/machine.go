@@ -27,6 +27,13 @@ func (e *exam) clock() {
 			"the clock is not synchronised: events carry no time until it is; where the office blocks NTP (UDP 123), name a time server of the city in /etc/systemd/timesyncd.conf",
 			"jam tidak tersinkron: data tidak memuat waktu sampai tersinkron; bila kantor memblokir NTP (UDP 123), tulis server waktu kota di /etc/systemd/timesyncd.conf"))
 	}
+	// A full cell has 3 V; without one the chip measures next to nothing.
+	if volts, known := e.Board.RTCCell(); known && volts < 1 {
+		e.warn("rtc", "", "sudo poweroff", say(
+			"the clock chip has no cell (%.1f V): after a power cut without a network the time is unknown; with the Pi off, plug one in (connector BAT)",
+			"cip jam (RTC) tidak mempunyai baterai (%.1f V): setelah listrik padam tanpa jaringan, waktu tidak diketahui; matikan Pi, lalu pasang (konektor BAT)", volts))
+		return
+	}
 	if e.Board.HasRTC() {
 		e.ok("rtc", "", say("there is a clock chip", "ada cip jam (RTC)"))
 		return
