@@ -221,7 +221,7 @@ type Reply struct {
 type Receipt struct {
 	Stream ID     `json:"stream"`
 	Upto   uint64 `json:"upto"`
-	Link   string `json:"link,omitempty"` // of the last event, 32 hex digits
+	Link   string `json:"link,omitempty"` // 32 hex digits; signed with the rest where it is there, and compared with nothing
 	Sig    string `json:"sig,omitempty"`  // base64 of an Ed25519 signature
 }
 
