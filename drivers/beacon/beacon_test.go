@@ -3,6 +3,7 @@ package beacon_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strings"
@@ -98,6 +99,33 @@ func TestRoundTrip(t *testing.T) {
 				}
 			}
 		}))
+	}
+}
+
+// TestImpossiblePositions: no protocol lets through what is no position, and each such
+// frame is counted once.
+func TestImpossiblePositions(t *testing.T) {
+	for _, protocol := range beacon.Protocols() {
+		frames := samplesOf(t, protocol)
+		for _, c := range []struct {
+			lat, lon float64
+			want     beacon.Reason // "": any
+		}{
+			{0, 0, beacon.BadNoFix},
+			{91, 112, beacon.BadRange},
+			{-91, 112, beacon.BadRange},
+			{-7, 181, beacon.BadRange},
+			{math.NaN(), 112, ""},
+			{-7, math.NaN(), ""},
+		} {
+			t.Run(fmt.Sprint(protocol, c.lat, c.lon), rapid.MakeCheck(func(rt *rapid.T) {
+				frame, _ := frames.draw(rt, c.lat, c.lon, moment)
+				got := decode(t, protocol, strings.NewReader(frame))
+				if len(got.Fixes) != 0 || len(got.Bad) != 1 || c.want != "" && got.Bad[0] != c.want {
+					rt.Errorf("%d fixes, rejects %v of %q", len(got.Fixes), got.Bad, frame)
+				}
+			}))
+		}
 	}
 }
 

@@ -106,7 +106,13 @@ func (idle) Read([]byte) (int, error) { return 0, nil }
 // Garbage of any length uses no memory beyond the decoder's own.
 func TestMemoryIsBounded(t *testing.T) {
 	for _, protocol := range beacon.Protocols() {
-		for _, piece := range []string{"x", "$", "+", "$PKNDS,", "$GPWPL,", "+RCV=", "+RCV=1,240,"} {
+		pieces := []string{"x", "$", "+", "$PKNDS,", "$GPWPL,", "+RCV=", "+RCV=1,240,"}
+		for _, other := range beacon.Protocols() {
+			for _, seed := range samplesOf(t, other).seeds {
+				pieces = append(pieces, seed[:len(seed)/2])
+			}
+		}
+		for _, piece := range pieces {
 			const size = 512 << 10
 			allocs := testing.AllocsPerRun(1, func() {
 				d, err := beacon.New(protocol, io.LimitReader(&repeat{text: piece}, size), nil)

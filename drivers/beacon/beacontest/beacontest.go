@@ -79,7 +79,7 @@ func date(t time.Time) string {
 	return t.UTC().Format("020106")
 }
 
-// position is "ddmm.mmmm,N,dddmm.mmmm,E".
+// position is "ddmm.mmmm,N,dddmm.mmmm,E", with NaN in the place of what is no number.
 func position(lat, lon float64) string {
 	ns, ew := "N", "E"
 	if lat < 0 {
@@ -87,6 +87,9 @@ func position(lat, lon float64) string {
 	}
 	if lon < 0 {
 		ew, lon = "W", -lon
+	}
+	if math.IsNaN(lat) || math.IsNaN(lon) {
+		return fmt.Sprintf("%.4f,%s,%.4f,%s", lat*100, ns, lon*100, ew)
 	}
 	// Counted in 1/10,000 minutes, so that 59.99999 never prints as 60.0000.
 	la, lo := int(math.Round(lat*600_000)), int(math.Round(lon*600_000))
