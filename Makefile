@@ -60,7 +60,7 @@ test-deps: ## what the tests need beside Go
 
 lint: ## directions between packages, errors, comments, sizes, scripts
 	$(TOOL) golangci-lint run
-	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt-clean:"; echo "$$unformatted"; exit 1; fi
+	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt-clean ($(TOOL) gofumpt -w . mends it):"; echo "$$unformatted"; exit 1; fi
 	shellcheck $$(grep -rlE '^#!.*/(env )?(ba)?sh$$' scripts systemd .ci)
 
 # Only what we ask for ourselves: what that asks for in turn comes with it.

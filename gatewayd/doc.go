@@ -31,16 +31,19 @@
 //	               broker and city
 //
 // Only two words travel back: "durable", which turns the lamp green, and
-// "delivered", which lets the journal remove an event once it is old or its room is
-// needed. A room knows those before it on this road only through interfaces of its
-// own, and the rooms after it not at all. Beside the road lie internal/clock, which says when each
-// event happened, internal/staff, which reads the journal and records who is where,
+// "delivered", which lets the journal remove an event once it is old or its space is
+// needed. A room reaches another one only through a small interface that it declares
+// itself, such as door.Journal and door.Lamp, and that the wiring fulfils. Beside the
+// road lie internal/clock, which says when each event happened, internal/staff, which reads the journal and records who is where,
 // internal/health with internal/alerts and internal/outage, which say what does not
 // work, and internal/control, over which the commands ask the gateway that runs.
 //
 // # The words
 //
-// Each word has one meaning in names, comments and documents.
+// Each word has one meaning in names, comments and documents. A room is a package;
+// the disk has space. A position is one of the journal's; a tag is at a place. Where
+// that reads strangely, as in a position fix or "no position" of NMEA 0183, the words
+// of the standards stay.
 //
 // What is recorded:
 //
@@ -51,14 +54,17 @@
 //   - record: a draft that has got its stream and seq: durable, never changed
 //     (presence.Record). It holds no time, but a reading of the clocks.
 //   - entry: a record and its position (presence.Entry).
-//   - stream, seq: the numbering of events. Each start of a gateway begins a new
-//     stream (a UUID), within which the events are numbered from 1 without holes.
+//   - stream, seq: the numbering of events. Each opening of the journal begins a new
+//     stream (a UUID), within which the events are numbered from 1 without holes. So a
+//     restart begins one, and a reload that has changed something. What was recorded
+//     in earlier streams keeps their numbers.
 //   - position: the place of an entry in the journal, counted over all streams. It
 //     rises with time, is never used twice, and never leaves the gateway.
 //   - hole: positions that hold no record any more. A gap says what was lost with
 //     them, unless it had been delivered.
-//   - gap: the event that says which seqs are missing, and why: there was no room, the
-//     file was damaged, a person was forgotten.
+//   - gap: the event that says which seqs are missing, and why: there was no space, the
+//     file was damaged, a person was forgotten. It also says how many events were
+//     refused before they had a seq.
 //   - to forget: to remove a person's records for good, on request.
 //
 // How it is delivered:
@@ -72,7 +78,10 @@
 //     sent again after a loss of the connection.
 //   - line, connection: the line is the way to the broker, whether it works or not; a
 //     connection goes from one CONNECT to its end.
-//   - session: one run of a gateway as the city knows it (a UUID in status and info).
+//   - session: one run of a gateway as the city knows it (a UUID in status and info). A
+//     restart or a reload that has changed something begins one, together with a new
+//     stream. It numbers nothing and is not kept: events do not name it, and nothing
+//     of it outlives the run.
 //
 // When it happened:
 //
@@ -101,8 +110,9 @@
 // In the yard:
 //
 //   - tag: a GPS beacon that somebody carries; receiver: what hears it.
-//   - fix: one position of a tag, decoded from a frame (beacon.Fix). It is live, or a
-//     replay: an older one, sent again.
+//   - fix: one place of a tag, decoded from a frame (beacon.Fix). How fresh it is, is its
+//     freshness (presence.Fix, the field fix of an event): live, a replay (an older
+//     one, sent again), or unknown.
 //   - sighting: a fix that counts: within the working hours, not heard before, and
 //     worth recording.
 //   - zone, fence: a tag is inside, outside or uncertain with regard to the fence, the

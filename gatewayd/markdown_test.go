@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"presence/config"
+	"presence/drivers/beacon"
 	"presence/gatewayd/internal/brokertest"
 	"presence/scripts/deb/debtest"
 )
@@ -209,10 +210,22 @@ func TestDocumentsPointAtWhatThereIs(t *testing.T) {
 	_, walk, _ := strings.Cut(debtest.Read(t, "HOUSE.md"), "\n## One tap")
 	walk, _, _ = strings.Cut(walk, "\n## ")
 	source := sources(t)
-	for _, m := range regexp.MustCompile("`[a-zA-Z0-9.]+\\.([a-zA-Z]+)`").FindAllStringSubmatch(walk, -1) {
-		if name := m[1]; name != "receipts" && name != "window" && name != "keep" && // of the configuration
-			!regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type )`+name+`\b`).MatchString(source) {
+	for _, m := range regexp.MustCompile("`(?:[a-z0-9]+\\.)?([a-zA-Z0-9]+)\\.([a-zA-Z]+)`").FindAllStringSubmatch(walk, -1) {
+		of, name := m[1], m[2]
+		if of == "mqtt" || m[0] == "`journal.keep`" { // of the configuration
+			continue
+		}
+		method := regexp.MustCompile(`(?m)^func \([a-z]+ \*?` + of + `\) ` + name + `\(`).MatchString(source)
+		exported := regexp.MustCompile(`(?m)^package `+of+`$`).MatchString(source) && regexp.MustCompile(`(?m)^(func|type) `+name+`\b`).MatchString(source)
+		if !method && !exported {
 			t.Errorf("the walk of one tap names %s, which there is not", m[0])
+		}
+	}
+	_, radios, _ := strings.Cut(debtest.Read(t, "../scripts/INSTALL.md"), "\n## Radios")
+	radios, _, _ = strings.Cut(radios, "\n## ")
+	for _, protocol := range beacon.Protocols() {
+		if !strings.Contains(radios, "`"+protocol+"`") {
+			t.Errorf("the radios in scripts/INSTALL.md lack the protocol %s", protocol)
 		}
 	}
 	if n := strings.Count(debtest.Read(t, "../README.md"), "\n"); n > 200 {

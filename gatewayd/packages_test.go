@@ -5,9 +5,14 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"path"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"presence/scripts/deb/debtest"
 )
 
 // shortestComment is how long a package comment is at least that says what its
@@ -51,6 +56,37 @@ func TestEveryPackageSaysWhyItExists(t *testing.T) {
 	for name, text := range comments {
 		if len(text) < shortestComment || !strings.HasPrefix(text, "Package ") && !strings.HasPrefix(text, "Command ") {
 			t.Errorf("%s: its package comment is %q; say why the package exists", name, text)
+		}
+	}
+}
+
+// TestEveryPackageHasItsRoom: HOUSE.md's table of rooms has each package of the gateway
+// and of the hardware.
+func TestEveryPackageHasItsRoom(t *testing.T) {
+	_, table, _ := strings.Cut(debtest.Read(t, "HOUSE.md"), "\n| Layer |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var rooms []string
+	for row := range strings.Lines(table) {
+		if cells := strings.Split(row, "|"); len(cells) > 2 { // the second cell, since the lines of the table begin with "|"
+			for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[2], -1) {
+				rooms = append(rooms, m[1], "internal/"+m[1])
+			}
+		}
+	}
+	for _, root := range []string{"internal", "../drivers"} {
+		err := filepath.WalkDir(root, func(dir string, entry fs.DirEntry, err error) error {
+			if err != nil || !entry.IsDir() {
+				return err
+			}
+			files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+			name := strings.TrimPrefix(filepath.ToSlash(dir), "../")
+			if len(files) > 0 && !slices.ContainsFunc(rooms, func(room string) bool { ok, _ := path.Match(room, name); return ok }) {
+				t.Errorf("the table of rooms in gatewayd/HOUSE.md lacks %s", name)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }

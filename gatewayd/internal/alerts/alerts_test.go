@@ -1,7 +1,9 @@
 package alerts_test
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,11 +17,15 @@ import (
 // languages.
 func TestTheCatalogueIsComplete(t *testing.T) {
 	place := regexp.MustCompile(`\{[a-z]+\}`)
+	names := kindNames(t)
+	if len(names) != len(alerts.Kinds()) {
+		t.Fatalf("%d names of %d kinds were found", len(names), len(alerts.Kinds()))
+	}
 	for _, k := range alerts.Kinds() {
 		a := k.Raise(nil, "x")
 		code := regexp.MustCompile(`^[a-z0-9-]+$`)
 		if !code.MatchString(a.Code()) || a.ID() == "" || a.EN() == "" || a.ID() == a.EN() {
-			t.Errorf("kind %d is not complete: %q %q %q", k, a.Code(), a.ID(), a.EN())
+			t.Errorf("the row of %s is not complete: %q %q %q", names[k], a.Code(), a.ID(), a.EN())
 		}
 		if !slices.Contains([]alerts.Level{alerts.Hint, alerts.Warn, alerts.Fault}, a.Level()) {
 			t.Errorf("%s has the level %q", k.Code(), a.Level())
@@ -52,6 +58,47 @@ func TestTheCatalogueIsComplete(t *testing.T) {
 		o := alerts.Outage{Failure: f, Name: "x"}
 		if id, en := o.Texts(); id == o.Code() || en == o.Code() || id == en {
 			t.Errorf("the failure %s reads %q and %q", f, id, en)
+		}
+	}
+}
+
+// kindNames are the kinds as the source calls them, in their order.
+func kindNames(t *testing.T) (names []string) {
+	t.Helper()
+	text, err := os.ReadFile("catalogue.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(text), "\nconst (\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	for line := range strings.Lines(list) {
+		names = append(names, strings.Fields(line)[0])
+	}
+	return names
+}
+
+// TestEveryKindIsRaised: the gateway mentions each outside of the catalogue.
+func TestEveryKindIsRaised(t *testing.T) {
+	var source strings.Builder
+	err := filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && entry.Name() == "alerts":
+			return fs.SkipDir
+		case filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		source.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range kindNames(t) {
+		if !regexp.MustCompile(`\balerts\.` + name + `\b`).MatchString(source.String()) {
+			t.Errorf("nothing raises %s: see step 3 of \"Add an alert\" in gatewayd/HOUSE.md", name)
 		}
 	}
 }

@@ -2,8 +2,8 @@
 // as the data goes, starts and stops their tasks in the right order, and answers on
 // the control socket for all of them.
 //
-// It exists so that each room knows only what lies to its left, and that through an
-// interface of its own: here is the one place that knows them all. It decides
+// It exists so that a room reaches another one only through a small interface that it
+// declares itself: here is the one place that knows them all. It decides
 // nothing that a room could decide. Only the commands run and demo import it; a
 // command that needs one part of a gateway takes it from package configured.
 package gateway
