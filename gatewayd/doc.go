@@ -34,16 +34,18 @@
 // "delivered", which lets the journal remove an event once it is old or its space is
 // needed. A room reaches another one only through a small interface that it declares
 // itself, such as door.Journal and door.Lamp, and that the wiring fulfils. Beside the
-// road lie internal/clock, which says when each event happened, internal/staff, which reads the journal and records who is where,
+// road lie internal/clock, which says when each event happened, internal/staff, which
+// reads the journal and records who is where,
 // internal/health with internal/alerts and internal/outage, which say what does not
 // work, and internal/control, over which the commands ask the gateway that runs.
 //
 // # The words
 //
-// Each word has one meaning in names, comments and documents. A room is a package;
-// the disk has space. A position is one of the journal's; a tag is at a place. Where
-// that reads strangely, as in a position fix or "no position" of NMEA 0183, the words
-// of the standards stay.
+// Each word has one meaning in names, comments and documents. Three have a second one
+// within a few packages: room is a package, and in journal and uplink also the space
+// that is left; position is one of the journal's, and in beacon and tags also the place
+// of a tag, as the documents of the radios call it; a fix is a place that was decoded,
+// and the field fix of an event, which the city knows by that name, its freshness.
 //
 // What is recorded:
 //
@@ -110,8 +112,8 @@
 // In the yard:
 //
 //   - tag: a GPS beacon that somebody carries; receiver: what hears it.
-//   - fix: one place of a tag, decoded from a frame (beacon.Fix). How fresh it is, is its
-//     freshness (presence.Fix, the field fix of an event): live, a replay (an older
+//   - fix: one place of a tag, decoded from a frame (beacon.Fix). Its freshness
+//     (presence.Freshness) tells whether it is live, a replay (an older
 //     one, sent again), or unknown.
 //   - sighting: a fix that counts: within the working hours, not heard before, and
 //     worth recording.

@@ -110,7 +110,7 @@ func tag(c *clock, n int) presence.Draft {
 		Kind: presence.KindTag, At: c.now(),
 		Tag: &presence.Tag{
 			Receiver: "yard", Tag: fmt.Sprintf("kenwood:100-%d", 1000+n%40), Lat: &lat, Lon: &lon, Accuracy: &acc,
-			FixTime: 1795417200000, Fix: presence.FixLive, Zone: presence.ZoneInside, RSSI: &rssi, SNR: &snr,
+			FixTime: 1795417200000, Fix: presence.FreshnessLive, Zone: presence.ZoneInside, RSSI: &rssi, SNR: &snr,
 		},
 	}
 }

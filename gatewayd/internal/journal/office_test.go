@@ -184,7 +184,7 @@ func (o *office) tag() error {
 	n := o.number()
 	o.say("ask %d", n)
 	d := presence.Draft{Kind: presence.KindTag, At: o.clock.now(), Tag: &presence.Tag{
-		Receiver: "yard", Tag: "kenwood:" + strconv.Itoa(n%3), FixTime: int64(n), Fix: presence.FixLive,
+		Receiver: "yard", Tag: "kenwood:" + strconv.Itoa(n%3), FixTime: int64(n), Fix: presence.FreshnessLive,
 	}}
 	return o.j.Enqueue(context.Background(), d)
 }

@@ -47,7 +47,7 @@ func oldJournals() []oldJournal {
 		{Kind: presence.KindBadge, At: presence.Reading{Boot: boot, Boottime: 11 * time.Second, Wall: 5}, Simulated: true, Badge: &presence.Badge{Reader: "gate", Badge: "04A1B2C3D4E5F6", Card: "iso14443-4", Assurance: "random-uid"}},
 		{Kind: presence.KindTag, At: at(12), Tag: &presence.Tag{
 			Receiver: "yard", Tag: "mesh:1c2f13fc", Lat: &lat, Lon: &lon, Accuracy: &accuracy, FixTime: 1_795_400_011_000,
-			Fix: presence.FixLive, Zone: presence.ZoneInside, RSSI: &rssi, SNR: &snr,
+			Fix: presence.FreshnessLive, Zone: presence.ZoneInside, RSSI: &rssi, SNR: &snr,
 		}},
 		{Kind: presence.KindTag, At: at(13), Tag: &presence.Tag{Receiver: "yard", Tag: "waypoint:POS\xff"}},
 		{Kind: presence.KindGap, At: at(14), Gap: &presence.Gap{

@@ -32,7 +32,7 @@ func oddBodies() map[string]presence.Draft {
 	}
 	for i, f := range []float64{0, math.Copysign(0, -1), 1e-7, -5e-9, 5e-324, 0.1, 1.0 / 3, 123456789.125, 1e20, 1e21, 1.7e308, math.NaN(), math.Inf(1), math.Inf(-1)} {
 		odd[fmt.Sprintf("number %02d", i)] = presence.Draft{Kind: presence.KindTag, At: at, Tag: &presence.Tag{
-			Receiver: "yard", Tag: "mesh:1c2f13fc", Lat: &f, Lon: &f, Accuracy: &f, SNR: &f, FixTime: -1, Fix: presence.FixReplay, Zone: presence.ZoneUncertain, RSSI: ptr(-1),
+			Receiver: "yard", Tag: "mesh:1c2f13fc", Lat: &f, Lon: &f, Accuracy: &f, SNR: &f, FixTime: -1, Fix: presence.FreshnessReplay, Zone: presence.ZoneUncertain, RSSI: ptr(-1),
 		}}
 		odd[fmt.Sprintf("distance %02d", i)] = presence.Draft{Kind: presence.KindBadge, At: at, Badge: &presence.Badge{
 			Reader: "door", Badge: "04A1B2C3", Card: "unknown", Assurance: "uid",

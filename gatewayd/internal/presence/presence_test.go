@@ -52,7 +52,7 @@ func bodies() map[string]presence.Draft {
 		"person nobody saw": {Kind: presence.KindPresence, At: at, Person: &presence.Person{Badge: "04A1B2C3", Tag: "reyax:50"}},
 		"full tag": {Kind: presence.KindTag, At: at, Tag: &presence.Tag{
 			Receiver: "yard", Tag: "kenwood:100-1001", Lat: ptr(-7.9778), Lon: ptr(112.634), Accuracy: ptr(5.0),
-			FixTime: noon.UnixMilli(), Fix: presence.FixLive, Zone: presence.ZoneInside, RSSI: ptr(-99), SNR: ptr(7.5),
+			FixTime: noon.UnixMilli(), Fix: presence.FreshnessLive, Zone: presence.ZoneInside, RSSI: ptr(-99), SNR: ptr(7.5),
 		}},
 		"bare tag":    {Kind: presence.KindTag, At: at, Tag: &presence.Tag{Receiver: "yard", Tag: "waypoint:BI4PGN-11"}},
 		"first start": {Kind: presence.KindStart, At: at, Start: &presence.Start{Version: "1.0"}},

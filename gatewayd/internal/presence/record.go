@@ -207,16 +207,16 @@ func (s PresenceState) String() string {
 
 // Tag is the body of a KindTag event. Pointers are nil for what is not known.
 type Tag struct {
-	Receiver string   `cbor:"1,keyasint"`
-	Tag      string   `cbor:"2,keyasint"`
-	Lat      *float64 `cbor:"3,keyasint,omitempty"` // degrees, WGS 84
-	Lon      *float64 `cbor:"4,keyasint,omitempty"`
-	Accuracy *float64 `cbor:"5,keyasint,omitempty"`
-	FixTime  int64    `cbor:"6,keyasint,omitempty"` // ms since 1970, 0 unknown
-	Fix      Fix      `cbor:"7,keyasint,omitempty"`
-	Zone     Zone     `cbor:"8,keyasint,omitempty"`
-	RSSI     *int     `cbor:"9,keyasint,omitempty"`  // dBm
-	SNR      *float64 `cbor:"10,keyasint,omitempty"` // dB
+	Receiver string    `cbor:"1,keyasint"`
+	Tag      string    `cbor:"2,keyasint"`
+	Lat      *float64  `cbor:"3,keyasint,omitempty"` // degrees, WGS 84
+	Lon      *float64  `cbor:"4,keyasint,omitempty"`
+	Accuracy *float64  `cbor:"5,keyasint,omitempty"`
+	FixTime  int64     `cbor:"6,keyasint,omitempty"` // ms since 1970, 0 unknown
+	Fix      Freshness `cbor:"7,keyasint,omitempty"`
+	Zone     Zone      `cbor:"8,keyasint,omitempty"`
+	RSSI     *int      `cbor:"9,keyasint,omitempty"`  // dBm
+	SNR      *float64  `cbor:"10,keyasint,omitempty"` // dB
 	// Conflict is true while the tag is heard at two places in turn, at both of
 	// which nobody can be.
 	Conflict bool `cbor:"11,keyasint,omitempty"`
@@ -273,22 +273,22 @@ const (
 	GapForgotten      GapReason = "forgotten" // removed on request, not lost
 )
 
-// Fix says how fresh a tag's position is.
-type Fix uint8
+// Freshness says how fresh a tag's position is.
+type Freshness uint8
 
 // What a position can be.
 const (
-	FixUnknown Fix = 0
-	FixLive    Fix = 1 // taken just now
-	FixReplay  Fix = 2 // an older position, sent again or late
+	FreshnessUnknown Freshness = 0
+	FreshnessLive    Freshness = 1 // taken just now
+	FreshnessReplay  Freshness = 2 // an older position, sent again or late
 )
 
 // String names the fix as in the events.
-func (f Fix) String() string {
+func (f Freshness) String() string {
 	switch f {
-	case FixLive:
+	case FreshnessLive:
 		return "live"
-	case FixReplay:
+	case FreshnessReplay:
 		return "replay"
 	}
 	return "unknown"

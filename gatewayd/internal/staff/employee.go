@@ -73,7 +73,7 @@ func (s *Staff) apply(e *presence.Entry, today int) {
 				emp.firstShown = emp.lastShown
 			}
 		}
-	case e.Tag != nil && e.Tag.Fix == presence.FixLive:
+	case e.Tag != nil && e.Tag.Fix == presence.FreshnessLive:
 		if tr := s.trails[e.Tag.Tag]; tr != nil {
 			tr.zone, tr.newest = e.Tag.Zone, id
 			for _, emp := range tr.carriers {

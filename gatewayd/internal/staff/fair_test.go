@@ -121,12 +121,12 @@ func TestContradictionsNameWhatCameAfterTheTap(t *testing.T) {
 	last = d.tap(ana)
 	if _, err := d.book.Append(t.Context(), presence.Draft{
 		Kind: presence.KindTag, At: early,
-		Tag: &presence.Tag{Receiver: "yard", Tag: anasTag, Zone: out, Fix: presence.FixLive},
+		Tag: &presence.Tag{Receiver: "yard", Tag: anasTag, Zone: out, Fix: presence.FreshnessLive},
 	}); err != nil {
 		t.Fatal(err)
 	}
 	d.stay("08:04", zones{anasTag: out})
-	heartbeat := d.record(presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: anasTag, Zone: out, Fix: presence.FixLive}})
+	heartbeat := d.record(presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: anasTag, Zone: out, Fix: presence.FreshnessLive}})
 	d.stay("09:00", zones{anasTag: out})
 	events = d.presenceEvents(ana)
 	if len(events) == 0 || !slices.Equal(events[len(events)-1].Person.Events[1:], []presence.EventID{last, heartbeat}) {

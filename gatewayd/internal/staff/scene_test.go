@@ -184,7 +184,7 @@ func (d *scene) hear(tag string, zone presence.Zone) {
 		f.distance = 1500
 	}
 	if news {
-		d.record(presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: tag, Zone: zone, Fix: presence.FixLive}})
+		d.record(presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: tag, Zone: zone, Fix: presence.FreshnessLive}})
 	}
 }
 

@@ -173,7 +173,7 @@ func TestAlwaysHoldsNothing(t *testing.T) {
 	if got := y.hear(t, "yard", at(0, tuesday.Add(1000*time.Hour))); got != "recorded" {
 		t.Fatal(got)
 	}
-	if tag := y.last(); tag.Fix != presence.FixUnknown {
+	if tag := y.last(); tag.Fix != presence.FreshnessUnknown {
 		t.Errorf("fix %v, though nobody knows the time", tag.Fix)
 	}
 	if got := y.hear(t, "roof", at(0, tuesday.Add(1000*time.Hour))); got != "duplicate" {
@@ -182,7 +182,7 @@ func TestAlwaysHoldsNothing(t *testing.T) {
 	// A claimed time that could not be checked must not make later ones look old.
 	y.state = presence.ClockSynced
 	y.time = y.time.Add(time.Hour)
-	if got := y.hear(t, "yard", at(0, y.time)); got != "recorded" || y.last().Fix != presence.FixLive {
+	if got := y.hear(t, "yard", at(0, y.time)); got != "recorded" || y.last().Fix != presence.FreshnessLive {
 		t.Errorf("%s, fix %v", got, y.last().Fix)
 	}
 }

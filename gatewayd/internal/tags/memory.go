@@ -252,9 +252,9 @@ func (t *Tags) Remember(e presence.Entry) bool {
 		place:   nowhere,
 		zone:    e.Tag.Zone,
 		fixTime: e.Tag.FixTime,
-		ordered: e.Tag.FixTime != 0 && e.Tag.Fix != presence.FixUnknown,
-		stale:   e.Tag.Fix == presence.FixReplay,
-		live:    e.Tag.Fix == presence.FixLive,
+		ordered: e.Tag.FixTime != 0 && e.Tag.Fix != presence.FreshnessUnknown,
+		stale:   e.Tag.Fix == presence.FreshnessReplay,
+		live:    e.Tag.Fix == presence.FreshnessLive,
 	}
 	if e.Tag.Lat != nil && e.Tag.Lon != nil && t.opt.Coordinates == Full {
 		s.place = placeOf(*e.Tag.Lat, *e.Tag.Lon)

@@ -127,7 +127,7 @@ func TestStoredPositionsInAnyOrder(t *testing.T) {
 		if len(y.drafts) != 20 || y.counts()["duplicate"] != 60 {
 			t.Errorf("%s: %d recorded of ten minutes, %v", order, len(y.drafts), y.counts())
 		}
-		if got := y.hear(t, "yard", at(0, y.time)); got != "recorded" || y.last().Fix != presence.FixLive {
+		if got := y.hear(t, "yard", at(0, y.time)); got != "recorded" || y.last().Fix != presence.FreshnessLive {
 			t.Errorf("%s: then the present one: %s", order, got)
 		}
 	}

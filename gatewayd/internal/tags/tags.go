@@ -193,12 +193,12 @@ func (t *Tags) evaluate(ctx context.Context, receiver string, fix beacon.Fix, at
 	}
 
 	s := heard{tag: t.memory.key(fix.Tag), at: at.Boottime, place: placeOf(fix.Lat, fix.Lon)}
-	worth := presence.FixUnknown
+	worth := presence.FreshnessUnknown
 	if !claim.IsZero() {
 		s.fixTime, s.ordered = claim.UnixMilli(), clock
 		worth = freshness(claim, instant, clock)
 	}
-	s.stale, s.live = worth == presence.FixReplay, worth == presence.FixLive
+	s.stale, s.live = worth == presence.FreshnessReplay, worth == presence.FreshnessLive
 	if t.opt.Fence != nil {
 		s.fenced, s.accuracy = true, accuracyOf(fix)
 		s.beyond = t.opt.Fence.beyond(fix.Lat, fix.Lon)
@@ -284,14 +284,14 @@ func claimedTime(fix beacon.Fix, instant time.Time, clock bool) time.Time {
 }
 
 // freshness tells whether a fix that claims to have been taken at a time is live.
-func freshness(claim, instant time.Time, clock bool) presence.Fix {
+func freshness(claim, instant time.Time, clock bool) presence.Freshness {
 	switch {
 	case !clock:
-		return presence.FixUnknown
+		return presence.FreshnessUnknown
 	case instant.Sub(claim) > liveWithin:
-		return presence.FixReplay
+		return presence.FreshnessReplay
 	}
-	return presence.FixLive
+	return presence.FreshnessLive
 }
 
 // body is what is recorded of a fix, with no more of the position than may be.

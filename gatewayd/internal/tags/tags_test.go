@@ -101,18 +101,18 @@ func TestFreshness(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		fix     beacon.Fix
-		want    presence.Fix
+		want    presence.Freshness
 		fixTime time.Time
 	}{
-		{"now", at(0, tuesday), presence.FixLive, tuesday},
-		{"two minutes ago", at(0, tuesday.Add(-2*time.Minute)), presence.FixLive, tuesday.Add(-2 * time.Minute)},
-		{"older", at(0, tuesday.Add(-121*time.Second)), presence.FixReplay, tuesday.Add(-121 * time.Second)},
-		{"a little ahead", at(0, tuesday.Add(2*time.Minute)), presence.FixLive, tuesday.Add(2 * time.Minute)},
-		{"from the future", at(0, tuesday.Add(121*time.Second)), presence.FixUnknown, time.Time{}},
-		{"without a time", at(0, time.Time{}), presence.FixUnknown, time.Time{}},
-		{"time of day", ofDay(tuesday.Add(-time.Minute)), presence.FixLive, tuesday.Add(-time.Minute)},
-		{"time of day, a while ago", ofDay(tuesday.Add(-50 * time.Minute)), presence.FixReplay, tuesday.Add(-50 * time.Minute)},
-		{"time of day, of whatever day", ofDay(tuesday.Add(-9 * time.Hour)), presence.FixUnknown, time.Time{}},
+		{"now", at(0, tuesday), presence.FreshnessLive, tuesday},
+		{"two minutes ago", at(0, tuesday.Add(-2*time.Minute)), presence.FreshnessLive, tuesday.Add(-2 * time.Minute)},
+		{"older", at(0, tuesday.Add(-121*time.Second)), presence.FreshnessReplay, tuesday.Add(-121 * time.Second)},
+		{"a little ahead", at(0, tuesday.Add(2*time.Minute)), presence.FreshnessLive, tuesday.Add(2 * time.Minute)},
+		{"from the future", at(0, tuesday.Add(121*time.Second)), presence.FreshnessUnknown, time.Time{}},
+		{"without a time", at(0, time.Time{}), presence.FreshnessUnknown, time.Time{}},
+		{"time of day", ofDay(tuesday.Add(-time.Minute)), presence.FreshnessLive, tuesday.Add(-time.Minute)},
+		{"time of day, a while ago", ofDay(tuesday.Add(-50 * time.Minute)), presence.FreshnessReplay, tuesday.Add(-50 * time.Minute)},
+		{"time of day, of whatever day", ofDay(tuesday.Add(-9 * time.Hour)), presence.FreshnessUnknown, time.Time{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			y := open(tuesday, tags.Options{})
@@ -142,7 +142,7 @@ func TestFutureTimePoisonsNothing(t *testing.T) {
 	y := open(tuesday, tags.Options{})
 	y.hear(t, "yard", at(0, tuesday.Add(24*time.Hour)))
 	y.time = y.time.Add(time.Minute)
-	if got := y.hear(t, "yard", at(1, y.time)); got != "recorded" || y.last().Fix != presence.FixLive {
+	if got := y.hear(t, "yard", at(1, y.time)); got != "recorded" || y.last().Fix != presence.FreshnessLive {
 		t.Errorf("%s, fix %v", got, y.last().Fix)
 	}
 	if y.counts()["future"] != 1 {
@@ -181,7 +181,7 @@ func TestStoredPositionsComeLate(t *testing.T) {
 	}
 	replays := 0
 	for _, d := range y.drafts[1:] {
-		if d.Tag.Fix != presence.FixReplay {
+		if d.Tag.Fix != presence.FreshnessReplay {
 			t.Errorf("fix %v", d.Tag.Fix)
 		}
 		replays++
