@@ -27,7 +27,7 @@ demo: build ## the main job, with nothing installed and no hardware
 # Side by side, as one of them mostly computes and the other mostly waits. A line for
 # each package as soon as it is through; of a test that fails, all that it said.
 TEST := $(TOOL) gotestsum --format standard-quiet --hide-summary skipped --
-test: test-deps ## all tests (installs mosquitto first where it is missing)
+test: test-deps ## all tests, after test-deps
 	$(TOOL) gotestsum --version
 	@$(MAKE) --no-print-directory -j2 test-inside test-outside
 
@@ -54,11 +54,11 @@ cover: test-deps ## how much the tests run, in their processes too
 	@echo "package main, what the processes of the tests run as well:"
 	@$(GO) tool covdata percent -i=$(COVER)/tests,$(COVER)/processes -pkg=presence/gatewayd
 
-# What the tests need beside Go: a real broker.
-test-deps: ## what the tests need beside Go
+# What the tests need beside Go: a real broker and more; the script lists the packages.
+test-deps: ## what tests and lint need beside Go: with apt-get where it is missing
 	./scripts/install-test-deps.sh
 
-lint: ## directions between packages, errors, comments, sizes, scripts
+lint: ## directions between packages, errors, comments, sizes, scripts (needs test-deps)
 	$(TOOL) golangci-lint run
 	@unformatted="$$($(TOOL) gofumpt -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt-clean ($(TOOL) gofumpt -w . mends it):"; echo "$$unformatted"; exit 1; fi
 	shellcheck $$(grep -rlE '^#!.*/(env )?(ba)?sh$$' scripts systemd .ci)

@@ -1,10 +1,18 @@
 #!/bin/sh
-# Installs what the tests need beside Go: mosquitto, the broker that they talk
-# to, with its tools, a C compiler for Go's race detector, openssl to sign as the
-# city does, what the lint needs for scripts, an emulator of a Pi's processor, and
-# what judges and installs the package: systemd's tools (not as the init system),
-# make, git, groff, curl. Does nothing where all are there, and asks for sudo only
-# where it has to install something and is not root.
+# Installs what the tests and `make lint` need beside Go, where it is missing:
+#
+#   mosquitto          the broker that the tests talk to
+#   mosquitto-clients  mosquitto_sub and mosquitto_pub, as the documents use them
+#   gcc libc6-dev      a C compiler, for Go's race detector
+#   openssl            to sign as the city does
+#   qemu-user-static   an emulator of a Pi's processor
+#   systemd            systemd-analyze, which judges the unit (not as the init system)
+#   groff-base         what reads the manual pages
+#   lint: shellcheck   what `make lint` needs for scripts
+#   make git curl      what builds the package, and installs and renews with it
+#
+# Does nothing where all are there. It takes apt-get, and asks for sudo only where it
+# has to install something and is not root.
 set -eu
 
 PATH=$PATH:/usr/sbin # where Debian puts mosquitto

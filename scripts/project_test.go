@@ -37,3 +37,20 @@ func TestHelpListsEveryTarget(t *testing.T) {
 		}
 	}
 }
+
+// Whoever wonders what `make test` installs reads it at the top of the script, in full.
+func TestTestDepsListsWhatItInstalls(t *testing.T) {
+	t.Parallel()
+	head, body, _ := strings.Cut(debtest.Read(t, "install-test-deps.sh"), "\nset -eu")
+	packages := regexp.MustCompile(`missing="\$missing ([a-z0-9 -]+)"`).FindAllStringSubmatch(body, -1)
+	if len(packages) == 0 {
+		t.Fatal("it installs nothing")
+	}
+	for _, m := range packages {
+		for name := range strings.FieldsSeq(m[1]) {
+			if !regexp.MustCompile(`(?m)^#   ([a-z0-9:-]+ )*` + name + ` `).MatchString(head) {
+				t.Errorf("its head does not list %s", name)
+			}
+		}
+	}
+}
