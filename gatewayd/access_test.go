@@ -256,10 +256,22 @@ func TestWhatTheGroupMay(t *testing.T) {
 			t.Errorf("a member's %v of a stopped gateway: exit %d, %s", args, code, out)
 		}
 	}
+	g.refusesWhileStopped(member)
 	g.must("export", "--day", "2026-11-23", "--format", "csv") // as root
 	var s syscall.Stat_t
 	if err := syscall.Stat(filepath.Join(state, "exports.log"), &s); err != nil || s.Uid != serviceID || s.Mode&0o777 != 0o600 {
 		t.Errorf("exports.log belongs to %d with mode %o, %v", s.Uid, s.Mode, err)
+	}
+}
+
+// refusesWhileStopped has a member of the group read the journal of a gateway that does
+// not run: nobody would log it, so it needs root.
+func (g *gateway) refusesWhileStopped(member *syscall.Credential) {
+	g.t.Helper()
+	for _, args := range [][]string{{"export"}, {"verify"}} {
+		if out, code := g.tryAs(member, args...); code != 1 || !strings.Contains(out, "call it with sudo") {
+			g.t.Errorf("a member's %v of a stopped gateway: exit %d, %.200s", args, code, out)
+		}
 	}
 }
 
