@@ -86,7 +86,7 @@ func TestHelpNamesTheCards(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
-	help := strings.Join(strings.Fields(g.must("sim", "tap", "--help")), " ")
+	help := inOneLine(g.must("sim", "tap", "--help"))
 	for i, tech := range card.Technologies() {
 		if !strings.Contains(help, string(tech)) {
 			t.Errorf("%s is not in %s", tech, help)

@@ -49,11 +49,11 @@ func TestCheckNamesWhatIsWrongWithAFence(t *testing.T) {
 			t.Errorf("%s: check exits %d, %s", name, code, out)
 		}
 		t.Setenv("LC_ALL", "C")
-		if out, code := g.try("doctor"); code != 1 || !strings.Contains(out, tc.en) || !strings.Contains(out, "-> sudoedit "+file) {
+		if out, code := g.try("doctor"); code != 1 || !strings.Contains(inOneLine(out), tc.en) || !strings.Contains(out, "-> sudoedit "+file) {
 			t.Errorf("%s: doctor exits %d, %s", name, code, out)
 		}
 		t.Setenv("LC_ALL", "id_ID.UTF-8")
-		if out, _ := g.try("doctor"); !strings.Contains(out, tc.id) {
+		if out, _ := g.try("doctor"); !strings.Contains(inOneLine(out), tc.id) {
 			t.Errorf("%s: doctor says in Indonesian %s", name, out)
 		}
 		g.configure(strings.ReplaceAll(g.text(), "fence_file", " fence_file")) // so that it is another one
@@ -78,3 +78,6 @@ func TestCheckNamesWhatIsWrongWithAFence(t *testing.T) {
 		t.Errorf("doctor says %s", out)
 	}
 }
+
+// inOneLine takes the line breaks out of a text that was folded for a screen.
+func inOneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
