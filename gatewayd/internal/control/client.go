@@ -98,12 +98,10 @@ func (c *Client) Copy(ctx context.Context, w io.Writer, target string) (damaged 
 
 func (c *Client) do(ctx context.Context, method, target string, body []byte) (*http.Response, error) {
 	pulse := c.watchLiveness(ctx)
-	req, err := http.NewRequestWithContext(pulse.ctx, method, "http://gatewayd"+target, bytes.NewReader(body))
-	if err != nil {
-		pulse.end()
-		return nil, fmt.Errorf("ask gatewayd: %w", err)
+	resp, err := c.ask(pulse.ctx, method, target, body)
+	if method == http.MethodGet && cutOff(err) {
+		resp, err = c.ask(pulse.ctx, method, target, body)
 	}
-	resp, err := c.http.Do(req)
 	if err != nil {
 		err = pulse.blame(err)
 		pulse.end()
@@ -117,11 +115,27 @@ func (c *Client) do(ctx context.Context, method, target string, body []byte) (*h
 		defer resp.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		if resp.StatusCode == http.StatusNotFound && string(bytes.TrimSpace(text)) == "404 page not found" { // as http.NotFound says it
-			return nil, fmt.Errorf("%w: %s; it may be of an earlier version than this command", ErrUnknown, req.URL.Path)
+			return nil, fmt.Errorf("%w: %s; it may be of an earlier version than this command", ErrUnknown, resp.Request.URL.Path)
 		}
 		return nil, fmt.Errorf("gatewayd says: %s", bytes.TrimSpace(text))
 	}
 	return resp, nil
+}
+
+func (c *Client) ask(ctx context.Context, method, target string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://gatewayd"+target, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	return c.http.Do(req)
+}
+
+// cutOff reports whether a connection ended before there was any answer. A daemon
+// that is reloaded cuts off whom it could not answer in time, and the one that takes
+// its place answers on the same socket. Only a question that changes nothing can be
+// asked again: nobody knows whether the first daemon acted on it.
+func cutOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // An answer may rightly take minutes, so while a command waits for it, it asks the

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -332,6 +333,47 @@ func TestSocketThatIsKeptOutlivesItsFirstDaemon(t *testing.T) {
 	<-served
 	if _, err := os.Stat(filepath.Join(dir, control.SocketName)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket is left behind: %v", err)
+	}
+}
+
+// TestWhoIsCutOffAsksAgain: a daemon that is reloaded cuts off whom it could not answer,
+// and the next one does. What changes something is not asked twice.
+func TestWhoIsCutOffAsksAgain(t *testing.T) {
+	dir := t.TempDir()
+	l, err := control.Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	mux := http.NewServeMux()
+	mux.HandleFunc("/alive", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1)%2 == 1 {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, "{}")
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- control.Serve(ctx, l, mux, slog.New(slog.DiscardHandler)) }()
+	defer func() { stop(); <-served }()
+	c, err := control.Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := c.Get(t.Context(), "/status")
+	if err != nil {
+		t.Fatalf("a question: %v", err)
+	}
+	if err := body.Close(); err != nil {
+		t.Error(err)
+	}
+	if body, err := control.Post(t.Context(), c, "/sim/tap", "a tap"); err == nil {
+		_ = body.Close()
+		t.Error("a tap that may have happened was made again")
+	}
+	if n := asked.Load(); n != 3 {
+		t.Errorf("asked %d times", n)
 	}
 }
 
