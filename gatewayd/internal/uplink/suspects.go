@@ -186,9 +186,10 @@ func (all *suspects) hungUp(posts []*post, events []sent, line int, now time.Tim
 		e := &events[0]
 		s := all.events[e.pos]
 		if s == nil {
-			s = &suspect{size: e.size, name: e.name}
+			s = &suspect{size: e.size}
 			all.events[e.pos] = s
 		}
+		s.name = cmp.Or(e.name, s.name) // it has none where it was only by chance alone
 		s.blame(e.size, now, all.hold, longestHeld)
 		all.head = e.pos
 		return true
