@@ -21,6 +21,22 @@ func TestModuleIsTidy(t *testing.T) {
 	}
 }
 
+// TestScriptsHashKeysAlike: these scripts go to different machines and can share no
+// file, but a badge key that one of them derives has to be the one of the others.
+func TestScriptsHashKeysAlike(t *testing.T) {
+	t.Parallel()
+	first := ""
+	for _, script := range []string{"provision.sh", "city/ca.sh", "city/sign.sh"} {
+		hmac := regexp.MustCompile(`(?ms)^hmac\(\) \{$.*?^\}$`).FindString(debtest.Read(t, script))
+		if first == "" {
+			first = hmac
+		}
+		if hmac == "" || hmac != first {
+			t.Errorf("%s has another hmac than provision.sh:\n%s", script, hmac)
+		}
+	}
+}
+
 // Whoever calls make help sees each target that is meant to be called.
 func TestHelpListsEveryTarget(t *testing.T) {
 	t.Parallel()
