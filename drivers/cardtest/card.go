@@ -81,6 +81,7 @@ type Card struct {
 	sak     byte
 	ats     []byte     // without CRC_A; empty where the card speaks no ISO 14443-4
 	random  *rand.Rand // draws a new UID at each power-up, where not nil
+	b       *typeB     // what a card of type B has instead; nil for type A
 	silent  bool
 	startup time.Duration
 
@@ -232,7 +233,10 @@ func (c *Card) leaves() bool {
 func (c *Card) powerOn(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.random != nil {
+	switch {
+	case c.random != nil && c.b != nil:
+		c.uid = drawPUPI(c.random)
+	case c.random != nil:
 		c.uid = drawUID(c.random)
 	}
 	c.state, c.readyAt = Idle, now.Add(c.startup)
@@ -268,8 +272,12 @@ func (c *Card) levelBytes(level int) (b [5]byte) {
 // The caller holds c.mu.
 func (c *Card) receive(now time.Time, f Frame) (badParity bool) {
 	c.answerBits = 0
-	if c.silent || c.state == Off || now.Before(c.readyAt) {
+	if c.silent || c.state == Off || now.Before(c.readyAt) || f.TypeB != (c.b != nil) {
 		return false
+	}
+	if c.b != nil {
+		c.receiveB(f)
+		return c.fault == BadParity && c.answerBits >= 8
 	}
 	step := NoStep
 	switch {

@@ -10,6 +10,7 @@
 // anticollision frames and standard frames with CRC_A, the states IDLE, READY,
 // ACTIVE, HALT and the starred ones behind HALT, silence where the standard
 // asks for silence, and collisions bit by bit where several cards answer at
-// once. Parity bits are not simulated one by one: a frame is marked as having wrong
-// ones.
+// once. Cards of type B (NewTypeB) have the states and slots of that type; where
+// two of them answer at once the frame is spoilt. Parity bits are not simulated
+// one by one: a frame is marked as having wrong ones.
 package cardtest

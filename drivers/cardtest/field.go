@@ -12,9 +12,14 @@ const maxAnswer = 16
 // Frame is what a reader sends: bits without parity, least significant first
 // in each byte. 7 bits are a short frame, whole bytes a standard frame, and
 // what begins with SEL and NVB may end within a byte.
+//
+// A frame of type B is modulated in another way, so that cards of type A do not
+// notice it, and the other way round (ISO/IEC 14443-2, 8 and 9). It has whole
+// bytes.
 type Frame struct {
 	Bytes []byte
 	Bits  int
+	TypeB bool
 }
 
 // Answer is what a receiver makes of everything that the cards sent at once.

@@ -174,7 +174,7 @@ func TestPhoneHeldOnANoisyBusIsOneVisit(t *testing.T) {
 			}
 			b.field.Put(c)
 			started()
-			b.chip.SetNoise(mfrc522test.Noise{Seed: 7, MISO: rate})
+			b.chip.SetNoise(cardtest.Noise{Seed: 7, MISO: rate})
 			if taps := b.taps(time.Hour / scanEvery / 6); taps != 1 {
 				t.Errorf("%d taps in ten minutes, and %+v", taps, b.Counts())
 			}
@@ -240,7 +240,7 @@ func TestOneVisitAtTheEdgeOfTheField(t *testing.T) {
 			b := newBench(t, mfrc522.Options{})
 			b.field.Put(newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4))
 			started()
-			b.chip.SetNoise(mfrc522test.Noise{Seed: 1, Lost: line.lost})
+			b.chip.SetNoise(cardtest.Noise{Seed: 1, Lost: line.lost})
 			taps := b.taps(scans)
 			n := b.Counts()
 			t.Logf("%3.0f %% of answers lost: %d taps in %d looks (before: %d in an hour), %d scans missed the card",
@@ -264,7 +264,7 @@ func TestSeveralVisitsAtTheEdgeOfTheField(t *testing.T) {
 			b := newBench(t, mfrc522.Options{})
 			b.field.Put(classic(t, uids...)...)
 			started()
-			b.chip.SetNoise(mfrc522test.Noise{Seed: 3, Lost: 0.1})
+			b.chip.SetNoise(cardtest.Noise{Seed: 3, Lost: 0.1})
 			if taps := b.taps(2 * time.Minute / scanEvery); taps != len(uids) {
 				t.Errorf("%d taps of %d cards, and %+v", taps, len(uids), b.Counts())
 			}

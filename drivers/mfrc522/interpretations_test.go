@@ -113,7 +113,7 @@ func sceneFirst(t *testing.T) int {
 // scene is cards that come and go before a chip that suffers.
 type scene struct {
 	*bench
-	noise mfrc522test.Noise
+	noise cardtest.Noise
 	seed  uint64
 	there []*cardtest.Card
 	left  []*cardtest.Card // until the scan that is under way
@@ -126,7 +126,7 @@ type scene struct {
 func newScene(t testing.TB, seed uint64) *scene {
 	s := &scene{seed: seed}
 	rate := func(worst float64) float64 { return worst * []float64{0, 0, 0.01, 0.1, 1}[s.draw(5)] }
-	s.noise = mfrc522test.Noise{
+	s.noise = cardtest.Noise{
 		Seed: seed, Air: rate(0.01), Lost: rate(0.3), Ghost: rate(0.2),
 		MOSI: rate(1e-4), MISO: rate(1e-4), Drift: rate(1e-3),
 	}

@@ -91,7 +91,7 @@ func (c gainConn) TxPackets(packets []spi.Packet) error {
 	const rfCfg = 0x26 << 1
 	for _, p := range packets {
 		if p.W[0] == rfCfg {
-			c.port.chip.SetNoise(mfrc522test.Noise{Seed: 1, Lost: c.port.lost[p.W[1]>>4]})
+			c.port.chip.SetNoise(cardtest.Noise{Seed: 1, Lost: c.port.lost[p.W[1]>>4]})
 		}
 	}
 	return c.Conn.TxPackets(packets)

@@ -41,7 +41,7 @@ type Chip struct {
 	failNext int       // transfers that fail from now on
 	failWith error
 	resetIn  int // transfers until a brown-out; 0 never
-	noise    noise
+	noise    cardtest.Disturber
 	flipMOSI int // bits until one is flipped; 0 never
 	flipMISO int
 	irqFault IRQFault

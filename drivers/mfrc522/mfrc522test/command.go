@@ -257,7 +257,7 @@ func (c *Chip) exchange(at instant) {
 			frame[i] ^= 0xA5 // something that no card expects
 		}
 	}
-	if c.noise.disturb(frame, c.sent) {
+	if c.noise.OnAir(frame, c.sent) {
 		for i := range frame {
 			frame[i] ^= 0xA5 // a card drops a frame whose parity is wrong
 		}
@@ -265,29 +265,7 @@ func (c *Chip) exchange(at instant) {
 	answer := c.field.Exchange(c.clockAt(at), cardtest.Frame{Bytes: frame, Bits: c.sent})
 	n := copy(c.heard[:], answer.Bytes)
 	answer.Bytes = c.heard[:n]
-	switch {
-	case answer.Bits > 0 && c.noise.chance(c.noise.Lost):
-		answer = cardtest.Answer{Collision: -1}
-	case answer.Bits > 0:
-		answer.BadParity = c.noise.disturb(answer.Bytes, answer.Bits) || answer.BadParity
-	case c.noise.chance(c.noise.Ghost):
-		answer = c.noise.ghost(c.heard[:])
-	}
-	c.answer = answer
-}
-
-// ghost is a frame that nobody sent.
-func (n *noise) ghost(buffer []byte) cardtest.Answer {
-	length := 1 + n.rnd.IntN(48)
-	buffer = buffer[:(length+7)/8]
-	for i := range buffer {
-		buffer[i] = byte(n.rnd.Uint32())
-	}
-	a := cardtest.Answer{Bytes: buffer, Bits: length, Collision: -1, BadParity: length >= 8 && n.rnd.IntN(4) != 0}
-	if n.rnd.IntN(4) == 0 {
-		a.Collision = n.rnd.IntN(length)
-	}
-	return a
+	c.answer = c.noise.Heard(answer, c.heard[:])
 }
 
 // modulates reports whether cards can see a frame. Type A at 106 kbit/s is full

@@ -9,6 +9,7 @@ import (
 	"periph.io/x/conn/v3/gpio"
 
 	"presence/drivers/card"
+	"presence/drivers/cardtest"
 	"presence/drivers/mfrc522/mfrc522test"
 )
 
@@ -30,7 +31,7 @@ func TestLostAnswers(t *testing.T) {
 	in(t, "some", func(t *testing.T) {
 		r := ready(t)
 		r.put("C5CC358A", card.MifareClassic1K)
-		r.chip.SetNoise(mfrc522test.Noise{Seed: 1, Lost: 0.3})
+		r.chip.SetNoise(cardtest.Noise{Seed: 1, Lost: 0.3})
 		lost := 0
 		for _, a := range r.asks(1000) {
 			if a == nil {
@@ -46,7 +47,7 @@ func TestLostAnswers(t *testing.T) {
 	in(t, "the card has answered all the same", func(t *testing.T) {
 		r := ready(t)
 		c := r.put("C5CC358A", card.MifareClassic1K)
-		r.chip.SetNoise(mfrc522test.Noise{Lost: 1})
+		r.chip.SetNoise(cardtest.Noise{Lost: 1})
 		if a := r.exchange(reqa, 7, 0); a != nil {
 			t.Errorf("% X", a)
 		}
@@ -60,7 +61,7 @@ func TestNoiseOnTheAir(t *testing.T) {
 	in(t, "flipped bits and parity", func(t *testing.T) {
 		r := ready(t)
 		r.put("C5CC358A", card.MifareClassic1K)
-		r.chip.SetNoise(mfrc522test.Noise{Seed: 2, Air: 0.02})
+		r.chip.SetNoise(cardtest.Noise{Seed: 2, Air: 0.02})
 		wrong, unnoticed, silent := 0, 0, 0
 		for range 2000 {
 			a := slices.Clone(r.exchange(reqa, 7, 0))
@@ -89,7 +90,7 @@ func TestNoiseOnTheAir(t *testing.T) {
 	})
 	in(t, "ghosts", func(t *testing.T) {
 		r := ready(t)
-		r.chip.SetNoise(mfrc522test.Noise{Seed: 3, Ghost: 0.5})
+		r.chip.SetNoise(cardtest.Noise{Seed: 3, Ghost: 0.5})
 		heard := 0
 		for _, a := range r.asks(200) {
 			if a != nil {
@@ -105,7 +106,7 @@ func TestNoiseOnTheAir(t *testing.T) {
 func TestNoiseOnTheBus(t *testing.T) {
 	in(t, "at a rate", func(t *testing.T) {
 		r := newRig(t)
-		r.chip.SetNoise(mfrc522test.Noise{Seed: 4, MISO: 0.01})
+		r.chip.SetNoise(cardtest.Noise{Seed: 4, MISO: 0.01})
 		flipped := 0
 		for range 10_000 {
 			if v := r.read(version); v != 0x92 {
@@ -115,7 +116,7 @@ func TestNoiseOnTheBus(t *testing.T) {
 		if flipped < 650 || flipped > 900 { // 1 - 0.99^8 is 7.7 %
 			t.Errorf("%d of 10000 bytes", flipped)
 		}
-		r.chip.SetNoise(mfrc522test.Noise{Seed: 5, MOSI: 0.01})
+		r.chip.SetNoise(cardtest.Noise{Seed: 5, MOSI: 0.01})
 		wrong := 0
 		for range 10_000 {
 			r.write(modWidth, 0x26)
@@ -148,7 +149,7 @@ func TestNoiseOnTheBus(t *testing.T) {
 		for i := range runs {
 			r := ready(t)
 			r.put("C5CC358A", card.MifareClassic1K)
-			r.chip.SetNoise(mfrc522test.Noise{Seed: 6, Air: 0.05, Lost: 0.1, Ghost: 0.1})
+			r.chip.SetNoise(cardtest.Noise{Seed: 6, Air: 0.05, Lost: 0.1, Ghost: 0.1})
 			runs[i] = r.asks(100)
 		}
 		if !slices.EqualFunc(runs[0], runs[1], bytes.Equal) {
@@ -203,7 +204,7 @@ func TestUpset(t *testing.T) {
 		for i := range before {
 			before[i] = r.chip.Register(byte(i))
 		}
-		r.chip.SetNoise(mfrc522test.Noise{Seed: 7, Drift: 0.1})
+		r.chip.SetNoise(cardtest.Noise{Seed: 7, Drift: 0.1})
 		for range 1000 {
 			_ = r.read(version)
 		}

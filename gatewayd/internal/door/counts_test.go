@@ -23,7 +23,7 @@ func TestBadgeAtTheEdgeOfTheFieldIsOneTap(t *testing.T) {
 			g := build(t, 30*time.Second, clock(), "front")
 			field := cardtest.NewField()
 			chip := mfrc522test.New(field)
-			chip.SetNoise(mfrc522test.Noise{Seed: 5, Lost: lost})
+			chip.SetNoise(cardtest.Noise{Seed: 5, Lost: lost})
 			ctx, cancel := context.WithCancel(t.Context())
 			g.cancel = cancel
 			g.tasks.Go(func() {
@@ -84,9 +84,9 @@ func TestHealthTellsHowWellAReaderHears(t *testing.T) {
 			t.Errorf("a sound reader: %+v", h)
 		}
 
-		chip.SetNoise(mfrc522test.Noise{Seed: 1, Lost: 0.2, MISO: 1e-4})
+		chip.SetNoise(cardtest.Noise{Seed: 1, Lost: 0.2, MISO: 1e-4})
 		time.Sleep(time.Minute)
-		chip.SetNoise(mfrc522test.Noise{})
+		chip.SetNoise(cardtest.Noise{})
 		time.Sleep(time.Second)
 		h = health()
 		if h.Misses == 0 || h.BadFrames < 100 || h.Misreads < 10 || h.Mends != 0 || h.Resets != 0 {

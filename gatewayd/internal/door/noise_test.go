@@ -52,7 +52,7 @@ const (
 func noisyDoor(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	rate := func(worst float64) float64 { return worst * []float64{0, 0, 0.01, 0.1, 1}[rnd.IntN(5)] }
-	noise := mfrc522test.Noise{
+	noise := cardtest.Noise{
 		Seed: seed, Air: rate(0.002), Lost: rate(0.1), Ghost: rate(0.1),
 		MOSI: rate(3e-5), MISO: rate(3e-5), Drift: rate(1e-3),
 	}
