@@ -67,6 +67,7 @@ type Reader struct {
 type Receiver struct {
 	Name     string `toml:"name"`
 	Protocol string `toml:"protocol"` // one of Protocols
+	Payload  string `toml:"payload"`  // one of Payloads; "" for protocols that prescribe it
 	Port     string `toml:"port"`     // a device path
 	Baud     int    `toml:"baud"`
 }

@@ -6,6 +6,7 @@ type hardware struct {
 	built bool // this version has the driver for it; else it is refused by name
 	gain  bool // of a reader chip: gain_db can be set
 	baud  int  // of a protocol: the usual speed of its receivers' serial ports
+	data  bool // of a protocol: it carries data of any form, which payload names
 }
 
 // chips is the table of reader chips. The drivers behind them are in the table
@@ -22,8 +23,9 @@ func chips() []hardware {
 func protocols() []hardware {
 	return []hardware{
 		{name: "meshtastic", baud: 115200},
+		{name: "idas", built: true, baud: 9600},
 		{name: "kenwood", built: true, baud: 9600},
-		{name: "reyax", built: true, baud: 115200},
+		{name: "reyax", built: true, baud: 115200, data: true},
 		{name: "waypoint", built: true, baud: 9600},
 	}
 }
@@ -33,6 +35,11 @@ func Chips() []string { return builtOf(chips()) }
 
 // Protocols names the protocols of tags that this version has a decoder for.
 func Protocols() []string { return builtOf(protocols()) }
+
+// Payloads names the forms in which tags may put their position into a protocol's data,
+// the usual one first. What reads them is in the table of presence/drivers/beacon; a
+// test compares the two.
+func Payloads() []string { return []string{"rmc", "latlon", "json"} }
 
 func builtOf(table []hardware) (names []string) {
 	for _, h := range table {

@@ -125,6 +125,7 @@ func readReceivers(tables []*table) []Receiver {
 		if t.required("protocol", "kenwood") != "" {
 			if p := t.hardware("protocol", "", protocols()); p.name != "" {
 				r.Protocol, usual = p.name, p.baud
+				r.Payload = t.payload(p)
 			}
 		}
 		r.Baud = t.oneOf("baud", usual, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
@@ -133,6 +134,18 @@ func readReceivers(tables []*table) []Receiver {
 		list = append(list, r)
 	}
 	return list
+}
+
+// payload is the form of what a protocol's tags send, "" where the protocol says it.
+func (t *table) payload(p hardware) string {
+	form := t.choice("payload", Payloads()[0], Payloads()...)
+	if p.data {
+		return form
+	}
+	if form != Payloads()[0] {
+		t.problem("payload", "is for protocol reyax only: delete it")
+	}
+	return ""
 }
 
 func readFeedback(t *table, pins claims) Feedback {

@@ -194,6 +194,8 @@ func indonesian(format string) string { //nolint:funlen // a table of texts
 		return "%s bukan zona waktu: tulis Asia/Jakarta (WIB), Asia/Makassar (WITA), Asia/Jayapura (WIT) atau nama lain dari daftar IANA"
 	case "is for chip mfrc522 only: delete it":
 		return "hanya untuk cip mfrc522: hapus"
+	case "is for protocol reyax only: delete it":
+		return "hanya untuk protokol reyax: hapus"
 	case "%s is no pin: write its GPIO number, such as %q (not the number on the header)":
 		return "%s bukan pin: tulis nomor GPIO-nya, misalnya %q (bukan nomor pada header)"
 	case "%s is on no header of a Raspberry Pi: write GPIO0 to GPIO%d":

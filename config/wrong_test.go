@@ -115,6 +115,8 @@ func wrongFiles() []wrong { //nolint:funlen // a table of cases
 		{"no protocol", "protocol = \"kenwood\"\n", "", []string{"7 receiver.protocol: missing"}},
 		{"protocol", `"kenwood"`, `"kenwod"`, []string{`9 receiver.protocol: did you mean "kenwood"?`}},
 		{"protocol of a later version", `"kenwood"`, `"meshtastic"`, []string{`9 receiver.protocol: "meshtastic" is not available in this version`}},
+		{"payload of another protocol", `"kenwood"`, "\"kenwood\"\npayload = \"json\"", []string{"10 receiver.payload: is for protocol reyax only"}},
+		{"payload", `"kenwood"`, "\"reyax\"\npayload = \"jsn\"", []string{`10 receiver.payload: did you mean "json"?`}},
 		{"port", `"/dev/ttyUSB0"`, `"COM3"`, []string{"10 receiver.port: its whole path"}},
 		{"baud", `port = "/dev/ttyUSB0"`, "port = \"/dev/ttyUSB0\"\nbaud = 9601", []string{"11 receiver.baud: one of 1200"}},
 

@@ -5,7 +5,7 @@ import "time"
 // Fix is one position report of one tag, as received.
 type Fix struct {
 	// Tag names who sent it, with the protocol as prefix: "kenwood:100-1001",
-	// "kenwood:U00002", "reyax:50", "waypoint:NAME".
+	// "kenwood:U00002", "reyax:50", "idas:200", "waypoint:NAME".
 	Tag string
 
 	// Lat and Lon are degrees (WGS 84), north and east positive.
@@ -37,6 +37,12 @@ type Fix struct {
 	// (waypoints only). Count it under the key OddChecksum.
 	OddChecksum bool
 
+	// Status is the number that the tag's user chose last, nil where the report has
+	// none (only Kenwood's long sentences have one). What it means is agreed upon by
+	// those who use the radios; for those that mean an emergency to the radio itself
+	// see Note.
+	Status *int
+
 	// RSSI is the receiver's signal strength in dBm, SNR the signal-to-noise
 	// ratio in dB; nil where the receiver does not say.
 	RSSI *int
@@ -56,11 +62,51 @@ const (
 	BadNoFix    Reason = "nofix"    // the tag itself says that it has no position
 	BadRange    Reason = "range"    // a value outside its range: minutes >= 60, latitude > 90
 	BadIdentity Reason = "identity" // no sender, or one that cannot be
+	BadPayload  Reason = "payload"  // a position in another form than the receiver is configured for
 )
 
 // OddChecksum is the key under which accepted frames with Fix.OddChecksum are
 // counted beside the rejected ones. No decoder rejects a frame with it.
 const OddChecksum Reason = "checksum-0x2e"
+
+// Note is what a frame says of a tag beside its position. It comes also with a frame
+// that has no position, or none that is believed: who calls for help under a roof has
+// no fix.
+type Note struct {
+	Tag string // as Fix.Tag
+
+	// Emergency is true where the tag calls for help, and false where a frame that
+	// could say so does not.
+	Emergency bool
+}
+
+// Options are what a decoder needs beside its stream. The zero value is the usual one.
+type Options struct {
+	// Payload is the form in which tags put their position into the data of a modem
+	// that prescribes none: one of Payloads, "" for the first of them. Only Reyax
+	// asks.
+	Payload string
+
+	// Reject is called for each rejected frame, once, and Note for each that says
+	// something beside a position; both on the goroutine that calls Next. Either may
+	// be nil.
+	Reject func(Reason)
+	Note   func(Note)
+}
+
+// complete puts what does nothing where something is missing.
+func (o Options) complete() Options {
+	if o.Payload == "" {
+		o.Payload = PayloadRMC
+	}
+	if o.Reject == nil {
+		o.Reject = func(Reason) {}
+	}
+	if o.Note == nil {
+		o.Note = func(Note) {}
+	}
+	return o
+}
 
 // Decoder reads frames from one stream. It is used by one goroutine.
 type Decoder interface {

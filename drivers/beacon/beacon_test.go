@@ -29,7 +29,7 @@ type heard struct {
 func decode(t testing.TB, protocol string, r io.Reader) heard {
 	t.Helper()
 	var h heard
-	d, err := beacon.New(protocol, r, func(why beacon.Reason) { h.Bad = append(h.Bad, why) })
+	d, err := beacon.New(protocol, r, beacon.Options{Reject: func(why beacon.Reason) { h.Bad = append(h.Bad, why) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func checkFixes(t interface{ Errorf(string, ...any) }, h heard) {
 	}
 	for _, why := range h.Bad {
 		switch why {
-		case beacon.BadFraming, beacon.BadLength, beacon.BadChecksum, beacon.BadFields, beacon.BadNoFix, beacon.BadRange, beacon.BadIdentity:
+		case beacon.BadFraming, beacon.BadLength, beacon.BadChecksum, beacon.BadFields, beacon.BadNoFix, beacon.BadRange, beacon.BadIdentity, beacon.BadPayload:
 		default:
 			t.Errorf("reason %q", why)
 		}
@@ -187,7 +187,7 @@ func checkFix(t interface{ Errorf(string, ...any) }, f beacon.Fix) {
 	if y := f.Time.Year(); f.TimeOfDay && f.Time.YearDay() != 1 || y != 1 && (f.TimeOfDay || y < 2020 || y > 2080) {
 		t.Errorf("time %v, time of day %v", f.Time, f.TimeOfDay)
 	}
-	if (f.RSSI == nil) != (f.SNR == nil) || f.SNR != nil && math.IsNaN(*f.SNR) {
+	if f.RSSI == nil && f.SNR != nil || f.SNR != nil && math.IsNaN(*f.SNR) {
 		t.Errorf("signal %v %v", f.RSSI, f.SNR)
 	}
 }
@@ -214,8 +214,26 @@ func FuzzWaypoint(f *testing.F) { fuzz(f, beacon.Waypoint) }
 
 func FuzzReyax(f *testing.F) { fuzz(f, beacon.Reyax) }
 
+func FuzzIDAS(f *testing.F) { fuzz(f, beacon.IDAS) }
+
+// FuzzPayload: whatever a tag sends, in whatever form it is expected.
+func FuzzPayload(f *testing.F) {
+	for _, data := range []string{"-7.977700,112.633100,441*5B", `{"lat":-7.9777,"lon":"112.6331","time":"2026-11-23T08:18:36Z"}`, "27,61", "{", "0.0,0.0"} {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data string) {
+		for _, payload := range beacon.Payloads() {
+			h := decodeReyax(t, payload, data)
+			checkFixes(t, h)
+			if len(data) <= 240 && !strings.Contains(data, "+RCV=") && len(h.Fixes)+len(h.Bad) != 1 {
+				t.Errorf("%s: %+v of one frame", payload, h)
+			}
+		}
+	})
+}
+
 func benchmark(b *testing.B, protocol, frame string) {
-	d, err := beacon.New(protocol, &repeat{text: frame}, func(why beacon.Reason) { b.Fatal(why) })
+	d, err := beacon.New(protocol, &repeat{text: frame}, beacon.Options{Reject: func(why beacon.Reason) { b.Fatal(why) }})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestGoodFrames(t *testing.T) { //nolint:funlen // a table of cases
 	}{
 		{
 			"NEXEDGE long", "kenwood", "$PKNDS,114400,A,4954.1450,N,11923.6043,W,001.4,356.8,130223,19.20,W00,U00002,207,00,*2E\r\n",
-			beacon.Fix{Tag: "kenwood:U00002", Lat: canadaLat, Lon: canadaLon, Time: time.Date(2023, 2, 13, 11, 44, 0, 0, utc)},
+			beacon.Fix{Tag: "kenwood:U00002", Lat: canadaLat, Status: pointer(207), Lon: canadaLon, Time: time.Date(2023, 2, 13, 11, 44, 0, 0, utc)},
 		},
 		{
 			"FleetSync short", "kenwood", "$PKLSH,4954.1474,N,11923.6044,W,122434,A,100,1001,*3F\r\n",
@@ -36,7 +36,7 @@ func TestGoodFrames(t *testing.T) { //nolint:funlen // a table of cases
 		},
 		{
 			"FleetSync long", "kenwood", "$PKLDS,122434,A,4954.1474,N,11923.6044,W,001.1,194.9,130223,19.20,W00,100,1001,80,00,*60\r\n",
-			beacon.Fix{Tag: "kenwood:100-1001", Lat: 49 + 54.1474/60, Lon: -(119 + 23.6044/60), Time: time.Date(2023, 2, 13, 12, 24, 34, 0, utc)},
+			beacon.Fix{Tag: "kenwood:100-1001", Lat: 49 + 54.1474/60, Status: pointer(80), Lon: -(119 + 23.6044/60), Time: time.Date(2023, 2, 13, 12, 24, 34, 0, utc)},
 		},
 		{
 			"NEXEDGE short", "kenwood", "$PKNSH,4954.1450,N,11923.6043,W,114400,A,U00002,*44\r\n",
@@ -52,7 +52,7 @@ func TestGoodFrames(t *testing.T) { //nolint:funlen // a table of cases
 		},
 		{
 			"no time at all", "kenwood", sum("PKLDS,,A,4954.1450,N,11923.6043,W,,,,,E00,100,1010,80,00,"),
-			beacon.Fix{Tag: "kenwood:100-1010", Lat: canadaLat, Lon: canadaLon},
+			beacon.Fix{Tag: "kenwood:100-1010", Lat: canadaLat, Status: pointer(80), Lon: canadaLon},
 		},
 		{
 			"fraction of a second", "kenwood", sum("PKNSH,4954.1450,N,11923.6043,W,114400.25,A,U00002,"),
@@ -64,7 +64,7 @@ func TestGoodFrames(t *testing.T) { //nolint:funlen // a table of cases
 		},
 		{
 			"lower-case checksum and junk behind it", "kenwood", "$PKNDS,114400,A,4954.1450,N,11923.6043,W,001.4,356.8,130223,19.20,W00,U00002,207,00,*2e *zz\x80\r\n",
-			beacon.Fix{Tag: "kenwood:U00002", Lat: canadaLat, Lon: canadaLon, Time: time.Date(2023, 2, 13, 11, 44, 0, 0, utc)},
+			beacon.Fix{Tag: "kenwood:U00002", Lat: canadaLat, Status: pointer(207), Lon: canadaLon, Time: time.Date(2023, 2, 13, 11, 44, 0, 0, utc)},
 		},
 		{
 			"last line without its end", "kenwood", "$PKLSH,4954.1474,N,11923.6044,W,122434,A,100,1001,*3F",
@@ -72,7 +72,7 @@ func TestGoodFrames(t *testing.T) { //nolint:funlen // a table of cases
 		},
 		{
 			"week number rolled over", "kenwood", sum("PKNDS,081836,A,4954.1450,N,11923.6043,W,,,090407,,,U00002,207,00,"),
-			beacon.Fix{Tag: "kenwood:U00002", Lat: canadaLat, Lon: canadaLon, Time: moment, Rollover: true},
+			beacon.Fix{Tag: "kenwood:U00002", Lat: canadaLat, Status: pointer(207), Lon: canadaLon, Time: moment, Rollover: true},
 		},
 		{
 			"APRS waypoint", "waypoint", "$PKWDWPL,102339,V,3958.55,N,11625.70,E,,,290625,,BI4PGN-11,/i*22\r\n",
@@ -107,6 +107,14 @@ func TestGoodFrames(t *testing.T) { //nolint:funlen // a table of cases
 			"payload of a multi-system receiver, dead reckoning", "reyax",
 			beacontest.RCV(7, beacontest.Sentence("GNRMC,081836.00,A,0758.6620,S,11237.9840,E,0.0,,,,,E,V"), -60, 9),
 			beacon.Fix{Tag: "reyax:7", Lat: -(7 + 58.6620/60), Lon: 112 + 37.9840/60, Time: clock(8, 18, 36), TimeOfDay: true, Unverified: true, RSSI: pointer(-60), SNR: pointer(9.0)},
+		},
+		{
+			"IDAS", "idas", "\x02*NTF,IDAS,RXMSG,IND,1,200,-,-97,GPS,\"" + strings.TrimSpace(beacontest.RMC(-7.9777, 112.63306, moment)) + "\"\x03\r\n",
+			beacon.Fix{Tag: "idas:200", Lat: -(7 + 58.662/60), Lon: 112 + 37.9836/60, Time: moment, RSSI: pointer(-97)},
+		},
+		{
+			"IDAS, no strength, unit with zeros", "idas", "NTF,IDAS,RXMSG,IND,-,00200,-,-,GPS,\"" + strings.TrimSpace(beacontest.RMC(-7.9777, 112.63306, moment)) + "\"\r\n",
+			beacon.Fix{Tag: "idas:200", Lat: -(7 + 58.662/60), Lon: 112 + 37.9836/60, Time: moment},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -9,6 +9,12 @@ const (
 	kenwoodShort = 7  // position, time, status
 )
 
+// The status numbers of a FleetSync radio in emergency mode.
+const (
+	manDown   = 98
+	emergency = 99
+)
+
 // NewKenwood decodes the position reports of a Kenwood land mobile radio: $PKLDS
 // and $PKLSH (FleetSync), $PKNDS and $PKNSH (NEXEDGE), long and short. A
 // FleetSync tag is named by fleet and unit, "kenwood:100-1001", a NEXEDGE tag by
@@ -16,11 +22,21 @@ const (
 //
 // The short sentences carry no date, and the long ones may leave it empty:
 // Fix.TimeOfDay.
-func NewKenwood(r io.Reader, reject func(Reason)) Decoder {
-	return newSentences(r, reject, decodeKenwood, "$PKLDS,", "$PKLSH,", "$PKNDS,", "$PKNSH,")
+//
+// The long ones carry the status that the radio's user chose last: Fix.Status. In
+// FleetSync a radio in emergency mode sends one of two reserved numbers: 98 where it
+// has lain still on its side for too long ("man down") and 99 for any other emergency
+// (Kenwood TK-2170 Function Reference, "Reserved Status for Status Messages"). There is
+// a Note for each status of a FleetSync radio, also where the report has no position.
+// NEXEDGE reserves no number for emergencies: each fleet agrees upon its own, so that
+// no status of a $PKNDS is one.
+func NewKenwood(r io.Reader, opt Options) Decoder {
+	opt = opt.complete()
+	decode := func(body []byte, delta byte) (Fix, Reason) { return decodeKenwood(body, delta, opt.Note) }
+	return newSentences(r, opt, decode, "$PKLDS,", "$PKLSH,", "$PKNDS,", "$PKNSH,")
 }
 
-func decodeKenwood(body []byte, delta byte) (Fix, Reason) {
+func decodeKenwood(body []byte, delta byte, note func(Note)) (Fix, Reason) {
 	if delta != 0 {
 		return Fix{}, BadChecksum
 	}
@@ -44,12 +60,21 @@ func decodeKenwood(body []byte, delta byte) (Fix, Reason) {
 		return Fix{}, BadFields
 	}
 
-	place, clock, date, status := f.part[1:5], f.part[5], []byte(nil), f.part[6]
+	tag, known := kenwoodTag(f.part[identity], f.part[identity+1], fleetSync)
+	var status *int
+	if n, ok := digits(f.part[want-2]); ok && long {
+		status = &n
+		if fleetSync && known {
+			note(Note{Tag: tag, Emergency: n == manDown || n == emergency})
+		}
+	}
+
+	place, clock, date, validity := f.part[1:5], f.part[5], []byte(nil), f.part[6]
 	if long {
-		clock, status, place, date = f.part[1], f.part[2], f.part[3:7], f.part[9]
+		clock, validity, place, date = f.part[1], f.part[2], f.part[3:7], f.part[9]
 	}
 	// Without a fix, some radios send plausible dummy coordinates.
-	switch string(status) {
+	switch string(validity) {
 	case "A":
 	case "V":
 		return Fix{}, BadNoFix
@@ -67,12 +92,11 @@ func decodeKenwood(body []byte, delta byte) (Fix, Reason) {
 	if bad != "" {
 		return Fix{}, bad
 	}
-	tag, ok := kenwoodTag(f.part[identity], f.part[identity+1], fleetSync)
-	if !ok {
+	if !known {
 		return Fix{}, BadIdentity
 	}
 	return Fix{
-		Tag: tag, Lat: lat, Lon: lon,
+		Tag: tag, Lat: lat, Lon: lon, Status: status,
 		Time: at.time, TimeOfDay: at.timeOfDay, Rollover: at.rollover,
 	}, ""
 }

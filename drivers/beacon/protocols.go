@@ -3,6 +3,7 @@ package beacon
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -12,6 +13,7 @@ import (
 // The protocols, by their names in the configuration.
 const (
 	Meshtastic = "meshtastic" // its tags have a form already, its decoder is not built
+	IDAS       = "idas"
 	Kenwood    = "kenwood"
 	Reyax      = "reyax"
 	Waypoint   = "waypoint"
@@ -22,7 +24,7 @@ type protocol struct {
 	name string // in the configuration
 
 	// decoder makes its decoder, nil where this version has none.
-	decoder func(r io.Reader, reject func(Reason)) Decoder
+	decoder func(r io.Reader, opt Options) Decoder
 
 	// The name of a tag is this prefix, a colon and the id that the radio sends.
 	prefix   string
@@ -34,6 +36,7 @@ type protocol struct {
 func protocols() []protocol {
 	return []protocol{
 		{Meshtastic, nil, "mesh", isMeshID, []string{"mesh:1c2f13fc"}},
+		{IDAS, NewIDAS, "idas", isIDASID, []string{"idas:200"}},
 		{Kenwood, NewKenwood, "kenwood", isKenwoodID, []string{"kenwood:100-1001", "kenwood:U00002"}},
 		{Reyax, NewReyax, "reyax", isReyaxID, []string{"reyax:50"}},
 		{Waypoint, NewWaypoint, "waypoint", isWaypointID, []string{"waypoint:NAME"}},
@@ -52,12 +55,14 @@ func Protocols() []string {
 }
 
 // New makes the decoder for a protocol by its name in the configuration.
-// Each rejected frame is passed to reject, once, on the goroutine that calls
-// Next; reject may be nil.
-func New(protocol string, r io.Reader, reject func(Reason)) (Decoder, error) {
+func New(protocol string, r io.Reader, opt Options) (Decoder, error) {
+	opt = opt.complete()
+	if !slices.Contains(Payloads(), opt.Payload) {
+		return nil, fmt.Errorf("unknown payload %q: want one of %s", opt.Payload, strings.Join(Payloads(), ", "))
+	}
 	for _, p := range protocols() {
 		if p.name == protocol && p.decoder != nil {
-			return p.decoder(r, reject), nil
+			return p.decoder(r, opt), nil
 		}
 	}
 	return nil, fmt.Errorf("unknown protocol %q: want one of %s", protocol, strings.Join(Protocols(), ", "))
@@ -118,6 +123,13 @@ func isKenwoodID(id string) bool {
 func isReyaxID(id string) bool {
 	n, err := strconv.ParseUint(id, 10, 16)
 	return err == nil && strconv.FormatUint(n, 10) == id
+}
+
+// isIDASID takes the unit ID of an NXDN radio, 1 to 65519 (NXDN TS 1-A, "unit ID": the
+// numbers above are reserved), as decimal digits without leading zeros.
+func isIDASID(id string) bool {
+	n, err := strconv.ParseUint(id, 10, 16)
+	return err == nil && n >= 1 && n <= idasMaxUnit && strconv.FormatUint(n, 10) == id
 }
 
 // isWaypointID takes any name that is not empty and has no blank at its ends.

@@ -18,6 +18,7 @@ func TestTagNames(t *testing.T) {
 		"reyax:50": true, "reyax:0": true, "reyax:65535": true, "reyax:65536": false, "reyax:050": false, "reyax:x": false, "reyax:-1": false, "reyax:+1": false,
 		"waypoint:BI4PGN-11": true, "waypoint:Bu Sari": true, "waypoint:a:b": true, "waypoint:": false, "waypoint:a\x07b": false, "waypoint: a": false,
 		"waypoint:" + strings.Repeat("x", 200): false, "waypoint:\xff": false,
+		"idas:200": true, "idas:65519": true, "idas:65520": false, "idas:0": false, "idas:0200": false, "idas:x": false,
 		"lora:1": false, "": false, "1c2f13fc": false, "KENWOOD:100-1001": false, " kenwood:100": false, "kenwood": false,
 	} {
 		got, is := beacon.TagName(name)
@@ -37,7 +38,7 @@ func TestEveryProtocolHasARow(t *testing.T) {
 		t.Errorf("%q are not in alphabetical order", names)
 	}
 	for _, name := range append(beacon.Protocols(), "", beacon.Meshtastic) {
-		d, err := beacon.New(name, strings.NewReader(""), nil)
+		d, err := beacon.New(name, strings.NewReader(""), beacon.Options{})
 		if !slices.Contains(beacon.Protocols(), name) {
 			if err == nil {
 				t.Errorf("%q has a decoder", name)

@@ -26,11 +26,16 @@ var reyaxChatter = []string{"+OK", "+ERR=", "+READY", "+RESET", "+FACTORY"}
 //
 // The sender's address, 0 to 65535, names the tag: "reyax:50". The data is cut
 // out by its length, so it may hold commas and line ends.
+// The vendor defines no payload: opt.Payload says which of three forms the tags of
+// this receiver use. It is never guessed, as a payload of one form can be read as a
+// wrong position in another. One that is no position in the configured form, but would
+// be one in another, is BadPayload.
 //
 // # For makers of tags
 //
-// The vendor defines no payload. Ours is one NMEA 0183 RMC sentence, as the
-// tag's GPS receiver prints it, with its checksum:
+// The best form is "rmc": one NMEA 0183 RMC sentence, as the tag's GPS receiver
+// prints it, with its checksum. It alone says when the position was taken and whether
+// the receiver had a fix:
 //
 //	AT+SEND=1,60,$GPRMC,081836.00,A,0758.6620,S,11237.9840,E,0.0,,231126,,*0A
 //
@@ -41,11 +46,19 @@ var reyaxChatter = []string{"+OK", "+ERR=", "+READY", "+RESET", "+FACTORY"}
 // speed, course and variation may be empty. Text before the sentence and after
 // its checksum is ignored; a line end is not needed. Mode N is no fix; with E,
 // M or S (dead reckoning, typed in, simulated) the position is Unverified.
-func NewReyax(r io.Reader, reject func(Reason)) Decoder {
-	return &reyax{in: newStream(r, reject, reyaxOpening)}
+//
+// For "latlon" and "json" see decodeLatLon and decodeJSON. A position in either may
+// stand before a "*" and two hex digits, the XOR of all bytes before the "*", as in
+// NMEA 0183; where it does, it has to be right.
+func NewReyax(r io.Reader, opt Options) Decoder {
+	opt = opt.complete()
+	return &reyax{in: newStream(r, opt.Reject, reyaxOpening), payload: opt.Payload}
 }
 
-type reyax struct{ in *stream }
+type reyax struct {
+	in      *stream
+	payload string
+}
 
 // Next is Decoder's.
 func (d *reyax) Next() (Fix, error) {
@@ -67,7 +80,7 @@ func (d *reyax) Next() (Fix, error) {
 				continue
 			}
 			d.in.from += size
-			fix, bad := frame.decode()
+			fix, bad := frame.decode(d.payload)
 			if bad != "" {
 				d.in.reject(bad)
 				continue
@@ -162,8 +175,8 @@ func cutNumber(b []byte, most int, ends string) (number, rest []byte, bad Reason
 	return b[:i], b[i+1:], ""
 }
 
-// decode makes a Fix of a frame, or says why not.
-func (f reyaxFrame) decode() (Fix, Reason) {
+// decode makes a Fix of a frame whose data has a form, or says why not.
+func (f reyaxFrame) decode(payload string) (Fix, Reason) {
 	if !numberOrEmpty(f.rssi) || !numberOrEmpty(f.snr) {
 		return Fix{}, BadFields
 	}
@@ -175,15 +188,7 @@ func (f reyaxFrame) decode() (Fix, Reason) {
 	if err != nil {
 		return Fix{}, BadFields
 	}
-	sentence := rmcIn(f.data)
-	if sentence == nil {
-		return Fix{}, BadFraming
-	}
-	body, delta, ok := checksum(sentence)
-	if !ok || delta != 0 {
-		return Fix{}, BadChecksum
-	}
-	fix, bad := decodeRMC(body)
+	fix, bad := decodePayload(payload, f.data)
 	if bad != "" {
 		return Fix{}, bad
 	}
@@ -194,54 +199,4 @@ func (f reyaxFrame) decode() (Fix, Reason) {
 	fix.Tag = "reyax:" + strconv.Itoa(f.address)
 	fix.RSSI, fix.SNR = &rssi, &snr
 	return fix, ""
-}
-
-// rmcIn finds the sentence in a payload, or nil.
-func rmcIn(data []byte) []byte {
-	for _, address := range []string{"$GPRMC,", "$GNRMC,"} {
-		if i := bytes.Index(data, []byte(address)); i >= 0 {
-			return data[i:]
-		}
-	}
-	return nil
-}
-
-// decodeRMC reads a recommended minimum sentence, with the 11 fields of NMEA
-// 0183 2.0, the 12 of 2.3 or the 13 of 4.1.
-func decodeRMC(body []byte) (Fix, Reason) {
-	f := split(body, maxFields)
-	if f.n < 12 || f.n > 14 {
-		return Fix{}, BadFields
-	}
-	switch string(f.part[2]) {
-	case "A":
-	case "V":
-		return Fix{}, BadNoFix
-	default:
-		return Fix{}, BadFields
-	}
-	var unverified bool
-	if f.n > 12 {
-		switch string(f.part[12]) {
-		case "N":
-			return Fix{}, BadNoFix
-		case "E", "M", "S":
-			unverified = true
-		}
-	}
-	if !numberOrEmpty(f.part[7]) || !numberOrEmpty(f.part[8]) || !numberOrEmpty(f.part[10]) {
-		return Fix{}, BadFields
-	}
-	lat, lon, bad := position(f.part[3], f.part[4], f.part[5], f.part[6])
-	if bad != "" {
-		return Fix{}, bad
-	}
-	at, bad := parseTime(f.part[1], f.part[9])
-	if bad != "" {
-		return Fix{}, bad
-	}
-	return Fix{
-		Lat: lat, Lon: lon, Unverified: unverified,
-		Time: at.time, TimeOfDay: at.timeOfDay, Rollover: at.rollover,
-	}, ""
 }

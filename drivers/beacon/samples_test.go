@@ -2,6 +2,7 @@ package beacon_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -32,6 +33,13 @@ func samplesOf(t testing.TB, protocol string) samples {
 			},
 			draw: kenwoodFrame,
 		},
+		beacon.IDAS: {
+			seeds: []string{
+				beacontest.IDAS(200, -7.97, 112.6, moment, "-80"), "\x02*" + beacontest.IDAS(65519, 49.9, -119.4, moment, "-"),
+				"\x02*NTF,IDAS,RXMSG,IND,1,200,-,-80,MSG,\"halo\"\x03\r\n",
+			},
+			draw: idasFrame,
+		},
 		beacon.Waypoint: {
 			seeds: []string{
 				beacontest.WPL("A,*2E", 49.9, -119.4), beacontest.PKWDWPL("é-9", -7.97, 112.6, moment),
@@ -60,9 +68,9 @@ func kenwoodFrame(t *rapid.T, lat, lon float64, at time.Time) (string, beacon.Fi
 	clock := time.Date(1, 1, 1, at.Hour(), at.Minute(), at.Second(), 0, utc)
 	switch rapid.IntRange(0, 3).Draw(t, "form") {
 	case 0:
-		return beacontest.PKLDS(fleet, unit, lat, lon, at), beacon.Fix{Tag: fleetSync, Lat: lat, Lon: lon, Time: at}
+		return beacontest.PKLDS(fleet, unit, lat, lon, at), beacon.Fix{Tag: fleetSync, Lat: lat, Lon: lon, Time: at, Status: pointer(80)}
 	case 1:
-		return beacontest.PKNDS(unit, lat, lon, at), beacon.Fix{Tag: nexedge, Lat: lat, Lon: lon, Time: at}
+		return beacontest.PKNDS(unit, lat, lon, at), beacon.Fix{Tag: nexedge, Lat: lat, Lon: lon, Time: at, Status: pointer(207)}
 	case 2:
 		return beacontest.PKLSH(fleet, unit, lat, lon, at), beacon.Fix{Tag: fleetSync, Lat: lat, Lon: lon, Time: clock, TimeOfDay: true}
 	}
@@ -76,6 +84,16 @@ func waypointFrame(t *rapid.T, lat, lon float64, at time.Time) (string, beacon.F
 		return beacontest.PKWDWPL(name, lat, lon, at), fix
 	}
 	return beacontest.WPL(name, lat, lon), fix
+}
+
+func idasFrame(t *rapid.T, lat, lon float64, at time.Time) (string, beacon.Fix) {
+	peer := rapid.IntRange(1, 65519).Draw(t, "peer")
+	fix := beacon.Fix{Tag: fmt.Sprintf("idas:%d", peer), Lat: lat, Lon: lon, Time: at}
+	if rapid.Bool().Draw(t, "rssi") {
+		fix.RSSI = pointer(rapid.IntRange(-140, 0).Draw(t, "dBm"))
+		return beacontest.IDAS(peer, lat, lon, at, strconv.Itoa(*fix.RSSI)), fix
+	}
+	return beacontest.IDAS(peer, lat, lon, at, "-"), fix
 }
 
 func reyaxFrame(t *rapid.T, lat, lon float64, at time.Time) (string, beacon.Fix) {

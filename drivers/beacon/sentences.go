@@ -19,8 +19,8 @@ type sentences struct {
 	decode func(body []byte, delta byte) (Fix, Reason)
 }
 
-func newSentences(r io.Reader, reject func(Reason), decode func([]byte, byte) (Fix, Reason), openings ...string) *sentences {
-	return &sentences{in: newStream(r, reject, openings...), decode: decode}
+func newSentences(r io.Reader, opt Options, decode func([]byte, byte) (Fix, Reason), openings ...string) *sentences {
+	return &sentences{in: newStream(r, opt.Reject, openings...), decode: decode}
 }
 
 // Next is Decoder's.

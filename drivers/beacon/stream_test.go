@@ -23,6 +23,8 @@ func TestHealthyChatterIsNotCounted(t *testing.T) {
 		"kenwood":  nmea,
 		"waypoint": nmea,
 		"reyax":    "\r\n+OK\r\n+ERR=4\r\n+READY\r\n\r\n",
+		"idas": "\r\n\x02*NTF,MCH,SEL,1\x03\r\n\x02*NTF,IDAS,RXMSG,IND,1,200,-,-80,MSG,\"halo\"\x03\r\n" +
+			"NTF,IDAS,RXMSG,IND,1,200,-,-80,STATUS,5\r\n",
 	} {
 		expectBad(t, protocol, in)
 	}
@@ -33,10 +35,11 @@ func TestDamageDoesNotSpread(t *testing.T) {
 	kenwood := beacontest.PKNDS(2, -7.9777, 112.6331, moment)
 	waypoint := beacontest.WPL("A, B*C", -7.9777, 112.6331)
 	reyax := beacontest.Reyax(50, -7.9777, 112.6331, moment, -99, 40)
+	idas := beacontest.IDAS(200, -7.9777, 112.6331, moment, "-80")
 	for _, c := range []struct{ protocol, frame string }{
-		{"kenwood", kenwood}, {"waypoint", waypoint}, {"reyax", reyax},
+		{"kenwood", kenwood}, {"waypoint", waypoint}, {"reyax", reyax}, {"idas", idas},
 	} {
-		opening := strings.IndexAny(c.frame, ",=") + 1
+		opening := len(openingOf(c.frame))
 		for cut := opening; cut < len(c.frame)-2; cut++ {
 			in := c.frame[:cut] + c.frame + c.frame
 			got := decode(t, c.protocol, strings.NewReader(in))
@@ -46,7 +49,7 @@ func TestDamageDoesNotSpread(t *testing.T) {
 				t.Errorf("%s cut at %d: %d fixes, rejects %v", c.protocol, cut, len(got.Fixes), got.Bad)
 			}
 		}
-		long := strings.Repeat("$P+R", 3000)
+		long := strings.Repeat("$P+RNT", 2000)
 		got := decode(t, c.protocol, strings.NewReader(long+c.frame))
 		if len(got.Fixes) != 1 || cmp.Diff(got.Bad, []beacon.Reason{beacon.BadLength}) != "" {
 			t.Errorf("%s after endless noise: %d fixes, rejects %v", c.protocol, len(got.Fixes), got.Bad)
@@ -71,7 +74,7 @@ func TestErrorsAreTheStreams(t *testing.T) {
 	broken := errors.New("broken")
 	for _, protocol := range beacon.Protocols() {
 		frame := samplesOf(t, protocol).seeds[0]
-		d, err := beacon.New(protocol, iotest.DataErrReader(io.MultiReader(strings.NewReader(frame+frame), iotest.ErrReader(broken))), nil)
+		d, err := beacon.New(protocol, iotest.DataErrReader(io.MultiReader(strings.NewReader(frame+frame), iotest.ErrReader(broken))), beacon.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +89,7 @@ func TestErrorsAreTheStreams(t *testing.T) {
 			}
 		}
 
-		d, err = beacon.New(protocol, idle{}, nil)
+		d, err = beacon.New(protocol, idle{}, beacon.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +97,7 @@ func TestErrorsAreTheStreams(t *testing.T) {
 			t.Errorf("%s from a reader that does nothing: %v", protocol, err)
 		}
 	}
-	if _, err := beacon.New("morse", nil, nil); err == nil || !strings.Contains(err.Error(), strings.Join(beacon.Protocols(), ", ")) {
+	if _, err := beacon.New("morse", nil, beacon.Options{}); err == nil || !strings.Contains(err.Error(), strings.Join(beacon.Protocols(), ", ")) {
 		t.Errorf("unknown protocol: %v", err)
 	}
 }
@@ -106,7 +109,7 @@ func (idle) Read([]byte) (int, error) { return 0, nil }
 // Garbage of any length uses no memory beyond the decoder's own.
 func TestMemoryIsBounded(t *testing.T) {
 	for _, protocol := range beacon.Protocols() {
-		pieces := []string{"x", "$", "+", "$PKNDS,", "$GPWPL,", "+RCV=", "+RCV=1,240,"}
+		pieces := []string{"x", "$", "+", "N", "$PKNDS,", "$GPWPL,", "+RCV=", "+RCV=1,240,", "NTF,IDAS,RXMSG,IND,"}
 		for _, other := range beacon.Protocols() {
 			for _, seed := range samplesOf(t, other).seeds {
 				pieces = append(pieces, seed[:len(seed)/2])
@@ -115,7 +118,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		for _, piece := range pieces {
 			const size = 512 << 10
 			allocs := testing.AllocsPerRun(1, func() {
-				d, err := beacon.New(protocol, io.LimitReader(&repeat{text: piece}, size), nil)
+				d, err := beacon.New(protocol, io.LimitReader(&repeat{text: piece}, size), beacon.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -183,4 +186,14 @@ func TestSplitOfReadsDoesNotMatter(t *testing.T) {
 			checkFixes(rt, want)
 		}))
 	}
+}
+
+// openingOf is the opening of a frame of any protocol.
+func openingOf(frame string) string {
+	for _, o := range []string{"$PKNDS,", "$GPWPL,", "+RCV=", "NTF,IDAS,RXMSG,IND,"} {
+		if strings.HasPrefix(frame, o) {
+			return o
+		}
+	}
+	return ""
 }

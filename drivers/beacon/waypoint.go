@@ -17,8 +17,8 @@ const meshtasticDelta = '\n' ^ '$'
 // A waypoint says neither when nor how its position was taken, so Fix.Time is
 // zero and Fix.Unverified is set. The time in $PKWDWPL is the radio's own clock
 // and its status is V from some encoders whatever the fix; both are ignored.
-func NewWaypoint(r io.Reader, reject func(Reason)) Decoder {
-	return newSentences(r, reject, decodeWaypoint, "$GPWPL,", "$GNWPL,", "$PKWDWPL,")
+func NewWaypoint(r io.Reader, opt Options) Decoder {
+	return newSentences(r, opt, decodeWaypoint, "$GPWPL,", "$GNWPL,", "$PKWDWPL,")
 }
 
 func decodeWaypoint(body []byte, delta byte) (Fix, Reason) {

@@ -70,6 +70,12 @@ func Reyax(address int, lat, lon float64, t time.Time, rssi, snr int) string {
 	return RCV(address, RMC(lat, lon, t), rssi, snr)
 }
 
+// IDAS is what an Icom IDAS radio prints of a tag's report. RSSI is in dBm, as text.
+func IDAS(peer int, lat, lon float64, t time.Time, rssi string) string {
+	sentence := RMC(lat, lon, t)
+	return fmt.Sprintf("NTF,IDAS,RXMSG,IND,1,%d,-,%s,GPS,\"%s\"\r\n", peer, rssi, sentence[:len(sentence)-2])
+}
+
 func clock(t time.Time) string { return t.UTC().Format("150405") }
 
 func date(t time.Time) string {

@@ -13,6 +13,7 @@ const (
 	ReaderSilent
 	ReceiverGone
 	ReceiverNoisy
+	ReceiverPayload
 	TaskFailing
 	LampBroken
 	JournalDamaged
@@ -36,6 +37,7 @@ const (
 	ClockJumped
 	ClockJumpedBack
 	TagConflict
+	TagEmergency
 	NoClockChip
 	CertificateExpired
 	CertificateDay

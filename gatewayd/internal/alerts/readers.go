@@ -50,6 +50,12 @@ func observing(k Kind) (row, bool) {
 			id:    `Penerima tag "{name}" terhubung, tetapi sebagian besar datanya rusak ({bad} dari {all} yang terakhir). Periksa protokol, baud dan antena.`,
 			en:    `Tag receiver "{name}" is connected, but sends mostly damaged data ({bad} of the last {all}). Check protocol, baud rate and antenna.`,
 		}, true
+	case ReceiverPayload:
+		return row{
+			code: "receiver-payload-<name>", level: Warn,
+			id: `Tag yang didengar penerima "{name}" mengirim posisi dalam bentuk lain daripada yang diatur. Atur receiver.payload ("rmc", "latlon" atau "json") sesuai tag, atau perbaiki tag.`,
+			en: `Tags that receiver "{name}" hears send their position in another form than it is configured for. Set receiver.payload ("rmc", "latlon" or "json") to what they send, or mend the tags.`,
+		}, true
 	case TaskFailing:
 		return row{
 			code: "task-<name>", level: Fault, outage: TaskDead,
@@ -67,6 +73,12 @@ func observing(k Kind) (row, bool) {
 			code: "tag-conflict", level: Warn,
 			id: "Tag {name} terdengar bergantian di dua tempat yang tidak mungkin dicapai satu orang: ada pemancar lain yang memakai nomornya. Posisinya dianggap tidak pasti, dan tidak dipakai untuk atau terhadap siapa pun. Cari pemancar itu, atau ganti nomor tag.",
 			en: "Tag {name} is heard in turn at two places that one person cannot both be at: another transmitter uses its id. Where it is counts as uncertain, for nobody and against nobody. Look for that transmitter, or give the tag another id.",
+		}, true
+	case TagEmergency:
+		return row{
+			code: "tag-emergency", level: Warn,
+			id: "Tag {name} meminta tolong: pembawanya menekan tombol darurat, atau tergeletak tanpa bergerak. Hubungi pembawanya sekarang.",
+			en: "Tag {name} calls for help: its carrier has pressed the emergency key, or lies still. Reach its carrier now.",
 		}, true
 	}
 	return row{}, false

@@ -85,6 +85,9 @@ func testAndBreak(t *testing.T, name string) {
 // TestEveryProtocolIsKnownEverywhere: a configuration can name those protocols
 // that have a decoder, and no others.
 func TestEveryProtocolIsKnownEverywhere(t *testing.T) {
+	if forms := config.Payloads(); !slices.Equal(forms, beacon.Payloads()) {
+		t.Errorf("payloads %q in the configuration, %q in the decoder", forms, beacon.Payloads())
+	}
 	named := config.Protocols()
 	slices.Sort(named)
 	if decoded := beacon.Protocols(); !slices.Equal(named, decoded) {

@@ -24,7 +24,7 @@ var csvHeader = []string{
 	"tag_check", "tag_check_tag", "tag_check_age_s", "distance_m",
 	"state", "events", "version", "previous", "reason", "kinds", "first", "last", "ranges", "comment",
 	"v", "gateway", "dinas", "stream", "seq",
-	"conflict",
+	"conflict", "status",
 }
 
 // csvKinds are what the columns hold that do not hold text.
@@ -158,6 +158,9 @@ func (c cells) tag(t *presence.Tag) {
 	}
 	if t.RSSI != nil {
 		c.text("rssi", strconv.Itoa(*t.RSSI))
+	}
+	if t.Status != nil {
+		c.text("status", strconv.Itoa(*t.Status))
 	}
 }
 

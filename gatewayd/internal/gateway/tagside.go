@@ -30,13 +30,19 @@ func (g *Gateway) openTags() {
 	}, names(g.cfg.Receivers, func(r config.Receiver) string { return r.Name })...)
 }
 
-// conditions name the tags that somebody has copied.
-func (t *tagSide) conditions() []alerts.Alert {
-	names := t.Conflicts()
-	if len(names) == 0 {
-		return nil
+// conditions name the tags that somebody has copied, those that call for help, and the
+// receivers whose tags send what they are not configured for.
+func (t *tagSide) conditions() (all []alerts.Alert) {
+	if names := t.Conflicts(); len(names) > 0 {
+		all = append(all, alerts.TagConflict.Raise(nil, names...))
 	}
-	return []alerts.Alert{alerts.TagConflict.Raise(nil, names...)}
+	if names := t.Emergencies(); len(names) > 0 {
+		all = append(all, alerts.TagEmergency.Raise(nil, names...))
+	}
+	for _, name := range t.WrongPayloads() {
+		all = append(all, alerts.ReceiverPayload.Raise(nil, name))
+	}
+	return all
 }
 
 // openStaff makes what says who is on site. There is none where that cannot be known:

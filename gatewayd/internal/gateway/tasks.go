@@ -76,7 +76,7 @@ func (g *Gateway) intake() []supervise.Task {
 			Name: "receiver " + r.Name, Pulse: pulse,
 			Run: func(ctx context.Context) error {
 				return g.tags.Run(ctx, tags.Receiver{
-					Name: r.Name, Protocol: r.Protocol, Beat: pulse.Beat,
+					Name: r.Name, Protocol: r.Protocol, Payload: r.Payload, Beat: pulse.Beat,
 					Open: open,
 				})
 			},

@@ -160,6 +160,7 @@ type tagEvent struct {
 	RSSI     *int    `json:"rssi"`
 	SNR      *number `json:"snr"`
 	Conflict bool    `json:"conflict,omitempty"`
+	Status   *int    `json:"status,omitempty"`
 }
 
 func (o Origin) tag(r *Record, t Timing) *tagEvent {
@@ -167,7 +168,7 @@ func (o Origin) tag(r *Record, t Timing) *tagEvent {
 	e := &tagEvent{
 		head: o.head(r, t), Receiver: g.Receiver, Tag: text(g.Tag),
 		Lat: (*number)(g.Lat), Lon: (*number)(g.Lon), Accuracy: (*number)(g.Accuracy),
-		Fix: g.Fix.String(), RSSI: g.RSSI, SNR: (*number)(g.SNR), Conflict: g.Conflict,
+		Fix: g.Fix.String(), RSSI: g.RSSI, SNR: (*number)(g.SNR), Conflict: g.Conflict, Status: g.Status,
 	}
 	if g.FixTime != 0 {
 		e.FixTime = o.time(time.UnixMilli(g.FixTime))

@@ -240,7 +240,7 @@ func (o *office) decoders(reports []report) map[string]beacon.Decoder {
 		if name == "roof" {
 			protocol = beacon.Reyax
 		}
-		decoder, err := beacon.New(protocol, strings.NewReader(wire.String()), nil)
+		decoder, err := beacon.New(protocol, strings.NewReader(wire.String()), beacon.Options{})
 		if err != nil {
 			o.t.Fatal(err)
 		}

@@ -39,6 +39,7 @@ func TestEveryFieldOfAFixReachesTheRecord(t *testing.T) {
 		},
 		"Unverified": func(f *beacon.Fix) { f.Unverified = true }, // by its zone
 		"RSSI":       func(f *beacon.Fix) { f.RSSI = new(int) },
+		"Status":     func(f *beacon.Fix) { f.Status = new(int) },
 		"SNR":        func(f *beacon.Fix) { f.SNR = new(float64) },
 
 		"Rollover":    nil, // Time is corrected already

@@ -17,6 +17,7 @@ import (
 type Receiver struct {
 	Name     string
 	Protocol string // as in drivers/beacon
+	Payload  string // likewise, of a protocol that prescribes none
 	// Open opens its port. Its errors may heal.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 	// Beat, if set, is called at each step with the time within which the next one
@@ -78,7 +79,11 @@ func (t *Tags) listen(ctx context.Context, r Receiver, port io.ReadCloser) (err 
 	}()
 	// A read that waits for a tag ends when its port is closed.
 	defer context.AfterFunc(ctx, func() { _ = closePort() })()
-	decoder, err := beacon.New(r.Protocol, port, func(why beacon.Reason) { t.health.count(r.Name, string(why)) })
+	decoder, err := beacon.New(r.Protocol, port, beacon.Options{
+		Payload: r.Payload,
+		Reject:  func(why beacon.Reason) { t.reject(r.Name, why) },
+		Note:    t.note,
+	})
 	if err != nil {
 		return err
 	}
@@ -118,6 +123,8 @@ type receiverHealth struct {
 	presence.ReceiverHealth
 	gone bool
 	last time.Duration // CLOCK_BOOTTIME of the last valid frame, 0 if none came
+
+	payloads [leastPayloads]time.Duration // CLOCK_BOOTTIME of the last frames with another payload
 }
 
 func (hs *receiverHealths) add(name string) {

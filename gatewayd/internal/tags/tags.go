@@ -90,6 +90,7 @@ type Tags struct {
 	conflicts map[string]struct{} // names of tags that are, or were, heard at two places; guarded by mu
 
 	health receiverHealths
+	calls  emergencies // guarded by mu
 }
 
 // heldFix is a fix that came while the time was not known.
@@ -101,7 +102,7 @@ type heldFix struct {
 
 // New makes a Tags that knows no tag yet, for receivers with these names.
 func New(opt Options, receivers ...string) *Tags {
-	t := &Tags{opt: opt, memory: newMemory(), conflicts: make(map[string]struct{})}
+	t := &Tags{opt: opt, memory: newMemory(), conflicts: make(map[string]struct{}), calls: make(emergencies)}
 	for _, name := range receivers {
 		t.health.add(name)
 	}
@@ -220,6 +221,9 @@ func (t *Tags) evaluate(ctx context.Context, receiver string, fix beacon.Fix, at
 		// must be known after a restart.
 		j.verdict = record
 	}
+	if j.verdict == thinned && t.callChanged(fix.Tag) {
+		j.verdict = record
+	}
 	switch j.verdict {
 	case duplicate:
 		t.health.change(receiver, func(h *receiverHealth) { h.Duplicates++ })
@@ -232,6 +236,7 @@ func (t *Tags) evaluate(ctx context.Context, receiver string, fix beacon.Fix, at
 	body.FixTime, body.Fix, body.Conflict = s.fixTime, worth, j.conflict
 	err := t.opt.Journal.Enqueue(ctx, presence.Draft{Kind: presence.KindTag, At: at, Simulated: t.opt.Simulated, Tag: body})
 	if err == nil {
+		t.callRecorded(fix.Tag)
 		return nil
 	}
 	t.mu.Lock()
@@ -296,7 +301,7 @@ func freshness(claim, instant time.Time, clock bool) presence.Freshness {
 
 // body is what is recorded of a fix, with no more of the position than may be.
 func (t *Tags) body(receiver string, fix beacon.Fix, zone presence.Zone) *presence.Tag {
-	b := &presence.Tag{Receiver: receiver, Tag: fix.Tag, Zone: zone, RSSI: fix.RSSI, SNR: fix.SNR}
+	b := &presence.Tag{Receiver: receiver, Tag: fix.Tag, Zone: zone, RSSI: fix.RSSI, SNR: fix.SNR, Status: fix.Status}
 	lat, lon, accuracy := fix.Lat, fix.Lon, fix.Accuracy
 	switch t.opt.Coordinates {
 	case None:
