@@ -20,8 +20,9 @@ import (
 
 // signer is somebody with a key and the city's script.
 type signer struct {
-	t   testing.TB
-	key string
+	t       testing.TB
+	key     string
+	checker string // what sign.sh reads documents with before it signs them; "": gatewayd
 }
 
 // newSigner makes a key with openssl, and its public half beside it (.pem).
@@ -34,7 +35,7 @@ func newSigner(t testing.TB) signer {
 		}
 		t.Skip(text)
 	}
-	s := signer{t, filepath.Join(t.TempDir(), "city.key")}
+	s := signer{t: t, key: filepath.Join(t.TempDir(), "city.key")}
 	s.run("openssl", "genpkey", "-algorithm", "ed25519", "-out", s.key)
 	s.run("openssl", "pkey", "-in", s.key, "-pubout", "-out", s.key+".pem")
 	return s
@@ -42,7 +43,15 @@ func newSigner(t testing.TB) signer {
 
 func (s signer) run(name string, args ...string) []byte {
 	s.t.Helper()
+	checker, err := s.checker, error(nil)
+	if checker == "" {
+		checker, err = binary()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), "GATEWAYD="+checker)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -227,7 +236,7 @@ func TestSignedHours(t *testing.T) {
 		"forged":   forger.sign("hours", 3, `{"always":true}`),
 		"replayed": cityKey.sign("hours", 1, `{"always":true}`),
 		"unsigned": []byte(`{"always":true}`),
-		"wrong":    cityKey.sign("hours", 3, `{"mon":"always"}`),
+		"wrong":    signer{t, cityKey.key, "/bin/true"}.sign("hours", 3, `{"mon":"always"}`), // by a program of the city's own
 		"a roster": cityKey.sign("roster", 3, ownUID+",reyax:1\n"),
 	} {
 		refused := g.health().Hours.Refused

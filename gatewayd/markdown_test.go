@@ -142,7 +142,11 @@ func (s *stand) city(b *brokertest.Broker) {
 	} {
 		debtest.Write(s.t, filepath.Join(s.dir, name), text, 0o600)
 	}
-	s.program("sign.sh", fmt.Sprintf(`exec %q "$@"`, filepath.Join(s.tree, "scripts/city/sign.sh")))
+	path, err := binary()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.program("sign.sh", fmt.Sprintf(`GATEWAYD=%q exec %q "$@"`, path, filepath.Join(s.tree, "scripts/city/sign.sh")))
 	// The document's broker is the city's; the test's is on this machine, without TLS.
 	// Who only listens is sent home after a second.
 	const here = `args=(); while [ $# -gt 0 ]; do case "$1" in -h|-p|--cafile|--cert|--key|-W) shift 2 ;; *) args+=("$1"); shift ;; esac; done`

@@ -3,7 +3,6 @@ package city_test
 import (
 	"encoding/hex"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -23,17 +22,14 @@ func TestGatewayBadgeKey(t *testing.T) {
 }
 
 func TestBadgesMakesTheTable(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "badges")
-	if out, err := exec.Command("go", "build", "-o", program, "./badges").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	badges := program(t, "badges")
 	d := newDesk(t)
 	d.write("badge.key", badgeKey+"\n")
 	d.write("gateways", "# offices\ndinkes-01\n\ndinkes-02\n")
 	d.write("cards.csv", "\xef\xbb\xbfkartu;nip\n04:a1:b2:c3;198001012005011001\n04A1B2C3D4E5F6;198502022010012002\n")
 	run := func(args ...string) (string, bool) {
 		t.Helper()
-		cmd := exec.Command(program, args...)
+		cmd := exec.Command(badges, args...)
 		cmd.Dir = d.dir
 		out, err := cmd.CombinedOutput()
 		return string(out), err == nil
@@ -61,7 +57,7 @@ func TestBadgesMakesTheTable(t *testing.T) {
 	d.write("names", "Dinas Kesehatan\n")
 	for says, args := range map[string][]string{
 		"line 2 of twice.csv has the card of line 1 again": {"-key", "badge.key", "-gateways", "gateways", "twice.csv"},
-		"line 2 of decimal.csv has no UID":                 {"-key", "badge.key", "-gateways", "gateways", "decimal.csv"},
+		"line 2 of decimal.csv has no badge":               {"-key", "badge.key", "-gateways", "gateways", "decimal.csv"},
 		"line 1 of names is no gateway's id":               {"-key", "badge.key", "-gateways", "names", "cards.csv"},
 		"does not hold 64 hex digits":                      {"-key", "names", "-gateways", "gateways", "cards.csv"},
 		"usage":                                            {"-key", "badge.key", "-gateways", "gateways"},

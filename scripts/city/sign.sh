@@ -1,6 +1,7 @@
 #!/bin/bash
 # Signs a roster, working hours or a receipt for the gateways and prints the
-# message that is to be published, retained. It needs openssl 3 and bash.
+# message that is to be published, retained. It needs openssl 3, bash and gatewayd:
+# the package gatewayd-city has it, a source tree after "make build".
 #
 # Once, in the city, where nobody else can read it:
 #   openssl genpkey -algorithm ed25519 -out city.key
@@ -14,10 +15,10 @@
 # And that the city's database has all events of a stream up to one:
 #   sign.sh -k city.key -d dinkes -g dinkes-01 receipt 019ab2c3-... 123 >receipt.json
 #
-# roster.csv has lines "badge,tag" as for tags.roster_file, without quotes, and card
-# numbers in hex: of uid_format it knows nothing else, and refuses it. With -b,
-# the file with the city's badge key, card numbers in it become the identities that
-# this gateway gives them, so that nobody reads the numbers on the topic.
+# roster.csv has lines "badge,tag" as for tags.roster_file, under the same rules
+# (uid_format in the heading too): gatewayd reads it, and what a gateway would refuse
+# is not signed. With -b, the file with the city's badge key, card numbers in it become
+# the identities that this gateway gives them, so that nobody reads them on the topic.
 # hours.json is a JSON object with the keys of [hours]:
 #   {"mon":"07:30-16:00","fri":"07:30-16:30","break":"12:00-13:00",
 #    "holidays":["2026-12-25"],
@@ -95,68 +96,32 @@ gateway_key() {
 	printf 'gatewayd badge key v1\0%s' "$gateway" | hmac "$city"
 }
 
-# identities FILE prints each card number of a roster, as it stands there, and the
-# identity that the gateway gives it.
-identities() {
-	local key raw uid
-	key=$(gateway_key) || exit 1
-	LC_ALL=C awk '
-		{
-			sub(/^\357\273\277/, ""); sub(/\r$/, "")
-			split($0, part, /[,;\t]/)
-			gsub(/^ +| +$/, "", part[1])
-			if (part[1] ~ /^[0-9A-Fa-f][0-9A-Fa-f: -]*$/) print part[1]
-		}' "$1" | sort -u | while IFS= read -r raw; do
-		uid=${raw//[: -]/}
-		# shellcheck disable=SC2001 # bash 5.0 has no "&" in a replacement
-		case ${#uid} in
-		8 | 14 | 20) printf '%s\th:%.32s\n' "$raw" "$(printf '%b' "$(sed 's/../\\x&/g' <<<"$uid")" | hmac "$key")" ;;
-		esac
+# gatewayd finds the gateway's own program: what signs a document refuses what a
+# gateway would refuse, because it is read by the same code.
+gatewayd() {
+	local here program
+	here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
+	for program in ${GATEWAYD:+"$GATEWAYD"} "$here/gatewayd" "$(command -v -p gatewayd || type -P gatewayd)" "$here/../../bin/gatewayd"; do
+		if [ -f "$program" ] && [ -x "$program" ]; then
+			"$program" "$@"
+			return
+		fi
 	done
+	fail "the program gatewayd is missing, which reads this as a gateway would: install the package gatewayd-city, or name it in GATEWAYD"
 }
 
 # The entries of a roster as JSON.
 entries() {
-	LC_ALL=C awk -v hashed="${badges:+yes}" -v identities="$dir/identities" '
-		BEGIN {
-			while (hashed && (getline row <identities) > 0) {
-				split(row, pair, "\t")
-				identity[pair[1]] = pair[2]
-			}
-		}
-		function fail(text) {
-			printf "sign.sh: line %d %s\n", NR, text >"/dev/stderr"
-			failed = 1
-			exit 1
-		}
-		{
-			sub(/^\357\273\277/, "")
-			sub(/\r$/, "")
-			if ($0 ~ /^[ \t]*(#|$)/) next
-			if (NR == 1 && tolower($0) ~ /^sep=[,;\t]$/) next
-			if ($0 ~ /["\\]/) fail("has a quote or a backslash")
-			if ($0 ~ /[\001-\010\013-\037]/) fail("has a control character")
-			parts = split($0, part, /[,;\t]/)
-			for (i = 1; i <= parts; i++) gsub(/^ +| +$/, "", part[i])
-			while (parts > 0 && part[parts] == "") parts--
-			if (parts == 0) next
-			if (parts != 2) fail("does not have two columns: badge,tag")
-			if (!seen_first++ && tolower(part[1]) ~ /^(badge|kartu|uid|(no|no\.|nomor|id)[ _]kartu)$/ && tolower(part[2]) ~ /^((no|no\.|nomor|id)[ _])?tag$/) next
-			badge = part[1]
-			# A number has no leading zero, and of 123456E2 a spreadsheet makes 12345600.
-			if (badge ~ /^[1-9][0-9]*00$/) fail("has a number that a spreadsheet may have made of another UID, as 12345600 of 123456E2: if it is right, write it as 12:34:56:00")
-			if (badge in identity) badge = identity[badge]
-			else if (hashed && badge !~ /^h:/) fail("has a badge that is no card number in hex")
-			if (badge !~ /^h:/) raw++
-			if (badge in line) fail("has the badge of line " line[badge] " again")
-			line[badge] = NR
-			printf "%s{\"badge\":\"%s\",\"tag\":\"%s\"}", separator, badge, part[2]
-			separator = ","
-		}
-		END {
-			if (!failed && raw)
-				printf "sign.sh: note: %d raw card numbers; whoever may read the topic can read them. With -b badge.key they become identities.\n", raw >"/dev/stderr"
-		}' "$1"
+	local raw
+	set -- check --entries --roster "$1"
+	if [ -n "$badges" ]; then
+		gateway_key >"$dir/badge.key" || exit 1
+		set -- "$@" --badge-key "$dir/badge.key"
+	fi
+	gatewayd "$@" >"$dir/body" || exit 1
+	raw=$(grep -o '"badge":"[^h]' "$dir/body" | wc -l) || true
+	[ "$raw" -eq 0 ] ||
+		echo "sign.sh: note: $raw raw card numbers; whoever may read the topic can read them. With -b badge.key they become identities." >&2
 }
 
 dir=$(mktemp -d)
@@ -188,12 +153,13 @@ if [ "$kind" = receipt ]; then
 fi
 case $kind in
 roster)
-	: >"$dir/identities"
-	[ -z "$badges" ] || identities "$file" >"$dir/identities" || exit 1
-	entries "$file" >"$dir/body" || exit 1
-	body="\"entries\":[$(cat "$dir/body")]"
+	entries "$file"
+	body="\"entries\":$(cat "$dir/body")"
 	;;
-hours) body="\"hours\":$(cat "$file")" ;;
+hours)
+	gatewayd check --hours "$file" >/dev/null || exit 1
+	body="\"hours\":$(cat "$file")"
+	;;
 *) usage ;;
 esac
 printf '{"kind":"%s","dinas":"%s","gateway":"%s","serial":%s,"issued":"%s",%s}' \

@@ -76,6 +76,7 @@ func (d desk) sign(text string, args ...string) (message []byte, said string, ok
 	}
 	cmd := exec.Command(script, args...)
 	cmd.Dir = d.dir
+	cmd.Env = append(os.Environ(), "GATEWAYD="+program(d.t, "gatewayd"))
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
@@ -110,7 +111,7 @@ func TestSign(t *testing.T) {
 		want string // the end of the payload
 	}{
 		"card numbers for one gateway": {
-			"badge,tag\n04:a1:b2:c3:d4:e5:f6,kenwood:100-1001\n04A1B2C3;reyax:1\nh:00112233445566778899aabbccddeeff,reyax:2\n",
+			"badge,tag\n04:a1:b2:c3:d4:e5:f6,kenwood:100-1001\n04A1B2C3,reyax:1\nh:00112233445566778899aabbccddeeff,reyax:2\n",
 			[]string{"-k", "city.key", "-b", "badge.key", "-d", "dinkes", "-g", "dinkes-01", "roster", "in"},
 			`"entries":[{"badge":"` + city.BadgeIdentity(ownKey, []byte{4, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0xf6}) + `","tag":"kenwood:100-1001"},` +
 				`{"badge":"` + city.BadgeIdentity(ownKey, []byte{4, 0xa1, 0xb2, 0xc3}) + `","tag":"reyax:1"},` +
@@ -124,12 +125,12 @@ func TestSign(t *testing.T) {
 		"of a spreadsheet": {
 			"\xef\xbb\xbfBadge;Tag\r\n# the staff\r\n\r\n 04:A1:B2:C3 ;waypoint:Bu Sari\r\nh:00112233445566778899aabbccddeeff;mesh:1c2f13fc;\r\n;\r\n",
 			[]string{"-k", "city.key", "-d", "dinkes", "-g", "*", "roster", "in"},
-			`"entries":[{"badge":"04:A1:B2:C3","tag":"waypoint:Bu Sari"},{"badge":"h:00112233445566778899aabbccddeeff","tag":"mesh:1c2f13fc"}]}`,
+			`"entries":[{"badge":"04A1B2C3","tag":"waypoint:Bu Sari"},{"badge":"h:00112233445566778899aabbccddeeff","tag":"mesh:1c2f13fc"}]}`,
 		},
 		"of Excel under Indonesian settings": {
 			"\xef\xbb\xbfsep=;\r\nNo. Kartu;Nomor Tag\r\n04A1B2C3;reyax:1\r\n12:34:56:00;reyax:2\r\n",
 			[]string{"-k", "city.key", "-d", "dinkes", "-g", "dinkes-01", "roster", "in"},
-			`"entries":[{"badge":"04A1B2C3","tag":"reyax:1"},{"badge":"12:34:56:00","tag":"reyax:2"}]}`,
+			`"entries":[{"badge":"04A1B2C3","tag":"reyax:1"},{"badge":"12345600","tag":"reyax:2"}]}`,
 		},
 		"nobody": {"badge,tag\n", []string{"-k", "city.key", "-d", "dinkes", "-g", "dinkes-01", "roster", "in"}, `"entries":[]}`},
 		"hours":  {hours, []string{"-k", "city.key", "-d", "*", "-g", "*", "hours", "in"}, `"hours":` + hours + `}`},
@@ -178,25 +179,28 @@ func TestSignRefuses(t *testing.T) {
 		text, want string
 		args       []string
 	}{
-		"names":                      {"04A1B2C3,reyax:1,Sari\n", "line 1 does not have two columns", append(to, "roster", "in")},
-		"hashed for all":             {"04A1B2C3,reyax:1\n", "is for one gateway", []string{"-k", "city.key", "-b", "badge.key", "-d", "dinkes", "-g", "*", "roster", "in"}},
-		"a card's number in decimal": {"04A1B2C3,reyax:1\n123456789,reyax:2\n", "line 2 has a badge that is no card number", append([]string{"-b", "badge.key"}, append(to, "roster", "in")...)},
-		"one card in two spellings":  {"04A1B2C3,reyax:1\n04:a1:b2:c3,reyax:2\n", "line 2 has the badge of line 1 again", append([]string{"-b", "badge.key"}, append(to, "roster", "in")...)},
-		"no badge key":               {"04A1B2C3,reyax:1\n", "64 hex digits", append([]string{"-b", "short.key"}, append(to, "roster", "in")...)},
-		"a badge twice":              {"04A1B2C3,reyax:1\n\n04A1B2C3,reyax:2\n", "line 3 has the badge of line 1 again", append(to, "roster", "in")},
-		"a number made by Excel":     {"kartu;tag\n98765400;reyax:1\n", "line 2 has a number that a spreadsheet may have made", append([]string{"-b", "badge.key"}, append(to, "roster", "in")...)},
-		"a separator in the middle":  {"04A1B2C3,reyax:1\nsep=;\n", "line 2 does not have two columns", append(to, "roster", "in")},
-		"UIDs in decimal":            {"badge,tag,uid_format=dec\n77705923,reyax:1\n", "line 1 does not have two columns", append(to, "roster", "in")},
-		"quotes":                     {"\"04A1B2C3\",reyax:1\n", "line 1 has a quote", append(to, "roster", "in")},
-		"another key":                {"04A1B2C3,reyax:1\n", "no Ed25519 key", append([]string{"-k", "other.key"}, append(to[2:], "roster", "in")...)},
-		"the public key":             {"04A1B2C3,reyax:1\n", "", append([]string{"-k", "city.pem"}, append(to[2:], "roster", "in")...)},
-		"no key":                     {"", "cannot read the key", append([]string{"-k", "none.key"}, append(to[2:], "roster", "in")...)},
-		"no file":                    {"", "cannot read", append(to, "roster", "none")},
-		"another document":           {"", "usage", append(to, "names", "in")},
-		"nobody":                     {"", "usage", []string{"-k", "city.key", "roster", "in"}},
-		"an odd gateway":             {"", "no gateway", []string{"-k", "city.key", "-d", "dinkes", "-g", "a/b", "roster", "in"}},
-		"all gateways 01":            {"", "goes with", []string{"-k", "city.key", "-d", "*", "-g", "dinkes-01", "roster", "in"}},
-		"an odd serial":              {"", "no number", append(to, "-s", "-1", "roster", "in")},
+		"names":                       {"04A1B2C3,reyax:1,Sari\n", "in:1: has 3 columns", append(to, "roster", "in")},
+		"hashed for all":              {"04A1B2C3,reyax:1\n", "is for one gateway", []string{"-k", "city.key", "-b", "badge.key", "-d", "dinkes", "-g", "*", "roster", "in"}},
+		"hours with a dot":            {`{"mon":"07.30-16:00"}`, `hours.mon: "07.30-16:00" is no span of hours`, append(to, "hours", "in")},
+		"hours with an unknown day":   {`{"senin":"07:30-16:00"}`, "senin", append(to, "hours", "in")},
+		"hours with a holiday's name": {`{"mon":"07:30-16:00","holidays":["Natal"]}`, "is no date", append(to, "hours", "in")},
+		"hours that are no JSON":      {`mon = "07:30-16:00"`, "is no JSON object", append(to, "hours", "in")},
+		"a tag that there cannot be":  {"04A1B2C3,sari\n", "in:1: has no tag", append(to, "roster", "in")},
+		"a card's number in decimal":  {"04A1B2C3,reyax:1\n123456789,reyax:2\n", "in:2: has no badge", append([]string{"-b", "badge.key"}, append(to, "roster", "in")...)},
+		"one card in two spellings":   {"04A1B2C3,reyax:1\n04:a1:b2:c3,reyax:2\n", "in:2: has the badge of line 1 again", append([]string{"-b", "badge.key"}, append(to, "roster", "in")...)},
+		"no badge key":                {"04A1B2C3,reyax:1\n", "64 hex digits", append([]string{"-b", "short.key"}, append(to, "roster", "in")...)},
+		"a badge twice":               {"04A1B2C3,reyax:1\n\n04A1B2C3,reyax:2\n", "in:3: has the badge of line 1 again", append(to, "roster", "in")},
+		"a number made by Excel":      {"kartu;tag\n98765400;reyax:1\n", "in:2: has a number that a spreadsheet may have made", append([]string{"-b", "badge.key"}, append(to, "roster", "in")...)},
+		"a separator in the middle":   {"04A1B2C3,reyax:1\nsep=;\n", "in:2: has 1 columns", append(to, "roster", "in")},
+		"another key":                 {"04A1B2C3,reyax:1\n", "no Ed25519 key", append([]string{"-k", "other.key"}, append(to[2:], "roster", "in")...)},
+		"the public key":              {"04A1B2C3,reyax:1\n", "", append([]string{"-k", "city.pem"}, append(to[2:], "roster", "in")...)},
+		"no key":                      {"", "cannot read the key", append([]string{"-k", "none.key"}, append(to[2:], "roster", "in")...)},
+		"no file":                     {"", "cannot read", append(to, "roster", "none")},
+		"another document":            {"", "usage", append(to, "names", "in")},
+		"nobody":                      {"", "usage", []string{"-k", "city.key", "roster", "in"}},
+		"an odd gateway":              {"", "no gateway", []string{"-k", "city.key", "-d", "dinkes", "-g", "a/b", "roster", "in"}},
+		"all gateways 01":             {"", "goes with", []string{"-k", "city.key", "-d", "*", "-g", "dinkes-01", "roster", "in"}},
+		"an odd serial":               {"", "no number", append(to, "-s", "-1", "roster", "in")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			message, said, ok := d.sign(tc.text, tc.args...)

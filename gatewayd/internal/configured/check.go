@@ -1,6 +1,7 @@
 package configured
 
 import (
+	"encoding/json"
 	"errors"
 
 	"presence/config"
@@ -47,6 +48,35 @@ func CheckRoster(cfg *config.Config) (problems config.Problems) {
 		return nil
 	}
 	_, err := roster.ReadFile(file, Badges(cfg))
+	return rosterProblems(file, err)
+}
+
+// SignedRoster reads a roster as the gateways will that it is signed for, and returns
+// its entries as JSON, and how many they are. key is the badge key of the one gateway,
+// nil for none.
+func SignedRoster(file string, key *[32]byte) (entries []byte, n int, problems config.Problems) {
+	pairs, err := roster.ReadEntries(file, key)
+	if err != nil {
+		return nil, 0, rosterProblems(file, err)
+	}
+	entries, err = json.Marshal(pairs)
+	if err != nil {
+		return nil, 0, config.Problems{{File: file, Text: err.Error()}}
+	}
+	return entries, len(pairs), nil
+}
+
+// CheckSignedHours reads working hours as the gateways will that they are signed for.
+func CheckSignedHours(file string, text []byte) config.Problems {
+	_, err := config.ParseHours(file, text)
+	var wrong config.Problems
+	if err != nil && !errors.As(err, &wrong) {
+		return config.Problems{{File: file, Text: err.Error()}}
+	}
+	return wrong
+}
+
+func rosterProblems(file string, err error) (problems config.Problems) {
 	var wrong roster.Problems
 	if !errors.As(err, &wrong) {
 		if err != nil {

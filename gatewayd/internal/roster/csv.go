@@ -8,8 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
+	"presence/drivers/cardlist"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -50,16 +50,22 @@ func (ps Problems) Error() string {
 // One wrong line and the whole file is refused, as is one without any pair, with an
 // error of type Problems.
 func ParseCSV(data []byte, badges presence.Badges) ([]Pair, error) {
-	// Spreadsheets and Windows' Notepad begin UTF-8 files with this mark.
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
-		return nil, Problems{{Text: `is not UTF-8 text: save it as "CSV UTF-8"`}}
+	pairs, err := parseCSV(data, badges)
+	if err == nil && len(pairs) == 0 {
+		return nil, Problems{{Text: noPair}}
 	}
-	data, comma, problem := prepare(data)
+	return pairs, err
+}
+
+// noPair says that a file has nothing in it.
+const noPair = "has no pair: write a line badge,tag for each badge, or leave roster_file out"
+
+func parseCSV(data []byte, badges namer) ([]Pair, error) {
+	data, comma, problem := cardlist.Prepare(data)
 	if problem != nil {
-		return nil, Problems{*problem}
+		return nil, Problems{Problem(*problem)}
 	}
-	f := csvFile{badges: badges, lines: slices.Collect(bytes.Lines(data)), format: hex, seen: make(map[string]int)}
+	f := csvFile{badges: badges, lines: slices.Collect(bytes.Lines(data)), notation: cardlist.Hex, seen: make(map[string]int)}
 	r := csv.NewReader(bytes.NewReader(data))
 	r.Comma = comma
 	r.Comment = '#'
@@ -82,7 +88,7 @@ func ParseCSV(data []byte, badges presence.Badges) ([]Pair, error) {
 				break
 			}
 			if h.is {
-				f.format = h.format
+				f.notation = h.notation
 				continue
 			}
 		}
@@ -95,9 +101,9 @@ func ParseCSV(data []byte, badges presence.Badges) ([]Pair, error) {
 
 // csvFile is a file that is being read.
 type csvFile struct {
-	badges   presence.Badges
+	badges   namer
 	lines    [][]byte
-	format   uidFormat
+	notation cardlist.Notation
 	pairs    []Pair
 	problems Problems
 	seen     map[string]int // badge: its line
@@ -126,27 +132,10 @@ func (f *csvFile) result() ([]Pair, error) {
 	if len(f.pairs) > maxPairs {
 		f.problems = append(f.problems, Problem{Text: fmt.Sprintf("has more than %d lines: this is no roster of an office", maxPairs)})
 	}
-	if len(f.problems) == 0 && len(f.pairs) == 0 {
-		f.problems = append(f.problems, Problem{Text: "has no pair: write a line badge,tag for each badge, or leave roster_file out"})
-	}
 	if len(f.problems) > 0 {
 		return nil, f.problems
 	}
 	return f.pairs, nil
-}
-
-// separator is what stands between the two fields: in a good line, the first
-// character that can be in none of the forms of a badge.
-func separator(data []byte) rune {
-	for line := range bytes.Lines(data) {
-		if line = bytes.TrimSpace(line); len(line) == 0 || line[0] == '#' {
-			continue
-		}
-		if i := bytes.IndexAny(line, ",;\t"); i >= 0 {
-			return rune(line[i])
-		}
-	}
-	return ','
 }
 
 // withoutEmpty takes the empty columns off the end that spreadsheets leave.
@@ -161,7 +150,7 @@ func (f *csvFile) pairOf(fields []string, quoted bool) (Pair, error) {
 	if len(fields) != 2 {
 		return Pair{}, fmt.Errorf("has %d columns: write badge,tag and nothing else, no names", len(fields))
 	}
-	identity, err := f.format.identify(newBadgeCell(fields[0], quoted), f.badges)
+	identity, err := identifyCell(f.notation, cardlist.NewCell(fields[0], quoted), f.badges)
 	if err != nil {
 		return Pair{}, err
 	}

@@ -42,6 +42,25 @@ func ReadFile(path string, badges presence.Badges) ([]Pair, error) {
 	return ParseCSV(data, badges)
 }
 
+// ReadEntries reads a roster file, under the same rules, into what the city signs: key is
+// that of the gateway that it goes to. Without one card numbers stay as they are, and
+// that gateway hashes them. Nobody in it is a roster as well.
+func ReadEntries(path string, key *[32]byte) ([]Pair, error) {
+	data, _, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	var badges namer = asWritten{}
+	if key != nil {
+		badges = presence.HashedBadges(*key)
+	}
+	pairs, err := parseCSV(data, badges)
+	if err == nil && pairs == nil {
+		pairs = []Pair{}
+	}
+	return pairs, err
+}
+
 // Follower keeps a roster up to date with a file.
 type Follower struct {
 	path   string

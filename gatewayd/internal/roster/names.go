@@ -1,17 +1,31 @@
 package roster
 
 import (
+	"encoding/hex"
 	"errors"
 	"strings"
 
 	"presence/drivers/beacon"
-	"presence/drivers/card"
+	"presence/drivers/cardlist"
 	"presence/gatewayd/internal/presence"
 )
 
+// namer makes the identity of a card from the bytes of its UID, as presence.Badges does.
+type namer interface {
+	Identity(uid []byte) string
+	Plain() bool // identities are the UIDs themselves, and no hash can be one
+}
+
+// asWritten leaves hashes and UIDs as they are, the latter in upper-case hex. For the
+// city, which signs a roster for gateways that have the keys.
+type asWritten struct{}
+
+func (asWritten) Identity(uid []byte) string { return strings.ToUpper(hex.EncodeToString(uid)) }
+func (asWritten) Plain() bool                { return false }
+
 // pair makes a pair of a badge and a tag as somebody wrote them. Its errors repeat
 // neither: a raw card number must not reach a log.
-func pair(badge, tag string, badges presence.Badges) (Pair, error) {
+func pair(badge, tag string, badges namer) (Pair, error) {
 	identity, err := identify(strings.TrimSpace(badge), badges)
 	if err != nil {
 		return Pair{}, err
@@ -28,29 +42,30 @@ func withTag(identity, tag string) (Pair, error) {
 	return Pair{Badge: identity, Tag: name}, nil
 }
 
-// noBadge says that a pair has no badge, with a verb to follow the number of its line.
-const noBadge = `has no badge: write "h:" and 32 hex digits, or the UID as 8, 14 or 20 hex digits (a spreadsheet drops leading zeros unless the column is text)`
-
-// identify makes the identity of a badge: an identity stays, a raw number
-// becomes one.
-func identify(s string, badges presence.Badges) (string, error) {
+// identify makes the identity of a badge: an identity stays, a raw number becomes one.
+func identify(s string, badges namer) (string, error) {
 	if presence.IsHashedBadge(s) {
 		if badges.Plain() {
 			return "", errors.New("has a hashed badge, but this gateway uses plain UIDs (plain_uid): write the UID")
 		}
 		return strings.ToLower(s), nil
 	}
-	uid, err := parseHex(s, false)
+	uid, err := cardlist.ParseHex(s)
 	if err != nil {
 		return "", err
 	}
-	return identityOf(uid, badges)
+	return badges.Identity(uid.Bytes()), nil
 }
 
-// identityOf is the identity of a card, unless it shows a random number.
-func identityOf(uid card.UID, badges presence.Badges) (string, error) {
-	if uid.Random() {
-		return "", errors.New("has the UID of a card that shows a random one each time (4 bytes, beginning with 08): such a card cannot be in a roster")
+// identifyCell is the same for a cell of a file, in which card numbers are written in a
+// notation of their own.
+func identifyCell(n cardlist.Notation, c cardlist.Cell, badges namer) (string, error) {
+	if presence.IsHashedBadge(c.Text) {
+		return identify(c.Text, badges)
+	}
+	uid, err := n.Parse(c)
+	if err != nil {
+		return "", err
 	}
 	return badges.Identity(uid.Bytes()), nil
 }

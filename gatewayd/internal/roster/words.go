@@ -3,6 +3,8 @@ package roster
 import (
 	"fmt"
 	"strings"
+
+	"presence/drivers/cardlist"
 )
 
 // Indonesian is what is wrong and what to do in Indonesian, without the line; the
@@ -34,10 +36,10 @@ type translation struct{ en, id string }
 
 func translations() []translation {
 	return []translation{
-		{`is not UTF-8 text: save it as "CSV UTF-8"`, `bukan teks UTF-8: simpan sebagai "CSV UTF-8"`},
+		{cardlist.NoText, `bukan teks UTF-8: simpan sebagai "CSV UTF-8"`},
 		{"has the badge of line %d again: keep one of the two", "memuat kartu dari baris %d lagi: pertahankan salah satu"},
 		{"has more than %d lines: this is no roster of an office", "lebih dari %d baris: ini bukan roster sebuah kantor"},
-		{"has no pair: write a line badge,tag for each badge, or leave roster_file out", "tidak memuat pasangan: tulis satu baris kartu,tag untuk setiap kartu, atau hapus roster_file"},
+		{noPair, "tidak memuat pasangan: tulis satu baris kartu,tag untuk setiap kartu, atau hapus roster_file"},
 		{"has %d columns: write badge,tag and nothing else, no names", "mempunyai %d kolom: tulis kartu,tag saja, tanpa nama"},
 		{"is no CSV: %s", "bukan CSV: %s"},
 		{"cannot be read: %s", "tidak dapat dibaca: %s"},
@@ -45,16 +47,16 @@ func translations() []translation {
 		{"is larger than %d bytes: this is no roster of an office", "lebih besar dari %d bita: ini bukan roster sebuah kantor"},
 		{"it changes while it is read", "berubah saat dibaca"},
 		{"has a hashed badge, but this gateway uses plain UIDs (plain_uid): write the UID", "memuat kartu yang di-hash, padahal gateway ini memakai UID apa adanya (plain_uid): tulis UID-nya"},
-		{noBadge, `tidak memuat kartu: tulis "h:" dan 32 digit heksadesimal, atau UID sebagai 8, 14 atau 20 digit heksadesimal (lembar kerja menghapus nol di depan kecuali kolomnya teks)`},
-		{"has the UID of a card that shows a random one each time (4 bytes, beginning with 08): such a card cannot be in a roster", "memuat UID kartu yang berganti setiap kali (4 bita, diawali 08): kartu seperti itu tidak dapat masuk roster"},
-		{errShortened.Error(), "memuat angka yang disingkat lembar kerja, misalnya 1,23E+11: UID-nya hilang; jadikan kolomnya teks, lalu masukkan lagi"},
-		{errMultiplied.Error(), `memuat angka yang mungkin dibuat lembar kerja dari UID lain, seperti 12345600 dari 123456E2: jadikan kolomnya teks, lalu masukkan UID lagi; bila sudah benar, tulis dalam tanda kutip, "12345600", atau sebagai 12:34:56:00`},
-		{errRounded.Error(), "memuat angka yang digitnya setelah yang ke-15 mungkin dipotong lembar kerja: jadikan kolomnya teks, lalu masukkan lagi; bila sudah benar, tulis dalam tanda kutip"},
-		{errNoDecimal.Error(), "tidak memuat kartu: menurut judul kolom, UID ditulis sebagai angka desimal, dari 4, 7 atau 10 bita"},
-		{noHeading, "menyebut uid_format, tetapi tidak diawali judul kolom: tulis kartu,tag,uid_format=dec"},
-		{noSuchFormat, "menyebut uid_format yang tidak ada: tulis hex, dec, hex-reversed atau dec-reversed"},
-		{formatInComment, "menyebut uid_format dalam komentar, yang tidak berlaku: tulis di judul kolom, kartu,tag,uid_format=dec"},
-		{noSeparator, "menyebut pemisah yang bukan pemisah: tulis sep=; atau hapus baris itu"},
+		{cardlist.ErrNoUID.Error(), `tidak memuat kartu: tulis "h:" dan 32 digit heksadesimal, atau UID sebagai 8, 14 atau 20 digit heksadesimal (lembar kerja menghapus nol di depan kecuali kolomnya teks)`},
+		{cardlist.ErrRandom.Error(), "memuat UID kartu yang berganti setiap kali (4 bita, diawali 08): kartu seperti itu tidak dapat masuk roster"},
+		{cardlist.ErrShortened.Error(), "memuat angka yang disingkat lembar kerja, misalnya 1,23E+11: UID-nya hilang; jadikan kolomnya teks, lalu masukkan lagi"},
+		{cardlist.ErrMultiplied.Error(), `memuat angka yang mungkin dibuat lembar kerja dari UID lain, seperti 12345600 dari 123456E2: jadikan kolomnya teks, lalu masukkan UID lagi; bila sudah benar, tulis dalam tanda kutip, "12345600", atau sebagai 12:34:56:00`},
+		{cardlist.ErrRounded.Error(), "memuat angka yang digitnya setelah yang ke-15 mungkin dipotong lembar kerja: jadikan kolomnya teks, lalu masukkan lagi; bila sudah benar, tulis dalam tanda kutip"},
+		{cardlist.ErrNoDecimal.Error(), "tidak memuat kartu: menurut judul kolom, UID ditulis sebagai angka desimal, dari 4, 7 atau 10 bita"},
+		{cardlist.NoHeading, "menyebut uid_format, tetapi tidak diawali judul kolom: tulis kartu,tag,uid_format=dec"},
+		{cardlist.NoSuchFormat, "menyebut uid_format yang tidak ada: tulis hex, dec, hex-reversed atau dec-reversed"},
+		{cardlist.FormatInComment, "menyebut uid_format dalam komentar, yang tidak berlaku: tulis di judul kolom, kartu,tag,uid_format=dec"},
+		{cardlist.NoSeparator, "menyebut pemisah yang bukan pemisah: tulis sep=; atau hapus baris itu"},
 		{wrongTag(), "tidak memuat tag: tulis seperti pada data, misalnya " + TagForms()},
 	}
 }

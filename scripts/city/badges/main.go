@@ -5,10 +5,11 @@
 //	badges -key badge.key -gateways gateways.txt cards.csv >table.csv
 //
 // gateways.txt has the id of a gateway on each line. cards.csv has the number of a
-// card (UID in hex: 4, 7 or 10 bytes, with or without colons, hyphens or spaces) in
-// its first column, and what the city knows the card by in the others, which are
-// copied. The table has the columns gateway, badge, uid, and those. Whoever has it
-// knows all cards of the city: it belongs where the names are.
+// card in its first column (UID in hex: 4, 7 or 10 bytes, with or without colons,
+// hyphens or spaces), and what the city knows the card by in the others, which are
+// copied. Its heading may declare another notation, as that of a roster does:
+// kartu;nip;uid_format=dec. The table has the columns gateway, badge, uid, and those.
+// Whoever has it knows all cards of the city: it belongs where the names are.
 //
 //	badges -key badge.key -gateways gateways.txt -fingerprints
 //
@@ -17,6 +18,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"encoding/hex"
 	"errors"
@@ -25,8 +27,10 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
+	"presence/drivers/cardlist"
 	"presence/scripts/city"
 )
 
@@ -148,45 +152,107 @@ type card struct {
 	rest []string // the other columns
 }
 
-// readCards reads the list, with "," or ";" between the columns; head are the
-// names of the others, where the first line is a heading.
+// readCards reads the list as gateways read a roster: separator, heading, notation and
+// what a spreadsheet may have made of a number are the same. head are the names of the
+// other columns, where the first line is a heading.
 func readCards(file string) (head []string, cards []card, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read cards: %w", err)
 	}
-	first, _, _ := strings.Cut(string(text), "\n")
-	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(string(text), "\xef\xbb\xbf")))
-	if !strings.Contains(first, ",") && strings.Contains(first, ";") {
-		r.Comma = ';'
+	text, comma, problem := cardlist.Prepare(text)
+	if problem != nil {
+		return nil, nil, wrong(file, problem.Line, problem.Text)
 	}
-	rows, err := r.ReadAll()
-	if err != nil {
-		return nil, nil, fmt.Errorf("read cards: %w", err)
-	}
-	lines := make(map[string]int) // of each UID
-	for i, row := range rows {
-		uid, ok := parseUID(row[0])
-		if !ok && i == 0 {
-			head = row[1:]
+	lines := slices.Collect(bytes.Lines(text))
+	r := csv.NewReader(bytes.NewReader(text))
+	r.Comma, r.Comment, r.FieldsPerRecord = comma, '#', -1
+	notation := cardlist.Hex
+	seen := make(map[string]int) // lines of UIDs
+	for first := true; ; first = false {
+		row, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("read cards: %s: %w", file, err)
+		}
+		line, column := r.FieldPos(0)
+		quoted := line <= len(lines) && column <= len(lines[line-1]) && lines[line-1][column-1] == '"'
+		uid, err := notation.Parse(cardlist.NewCell(row[0], quoted))
+		if first && (err != nil && isHeading(row[0]) || declares(row)) {
+			if head, notation, err = readHeading(row); err != nil {
+				return nil, nil, wrong(file, line, err.Error())
+			}
 			continue
 		}
-		if !ok {
-			return nil, nil, fmt.Errorf("read cards: line %d of %s has no UID of 4, 7 or 10 bytes in hex", i+1, file)
+		if strings.TrimSpace(strings.Join(row, "")) == "" {
+			continue // what a spreadsheet leaves below its rows
 		}
-		if before := lines[string(uid)]; before > 0 {
-			return nil, nil, fmt.Errorf("read cards: line %d of %s has the card of line %d again", i+1, file, before)
+		if err != nil {
+			return nil, nil, wrong(file, line, err.Error())
 		}
-		lines[string(uid)] = i + 1
-		cards = append(cards, card{uid, row[1:]})
+		if before := seen[uid.String()]; before > 0 {
+			return nil, nil, wrong(file, line, fmt.Sprintf("has the card of line %d again", before))
+		}
+		seen[uid.String()] = line
+		cards = append(cards, card{uid.Bytes(), row[1:]})
 	}
 	if len(cards) == 0 {
 		return nil, nil, fmt.Errorf("read cards: %s has none", file)
 	}
-	return head, cards, nil
+	return head, sameWidth(cards, len(head)), nil
 }
 
-func parseUID(text string) (uid []byte, ok bool) {
-	uid, err := hex.DecodeString(strings.NewReplacer(":", "", "-", "", " ", "").Replace(text))
-	return uid, err == nil && (len(uid) == 4 || len(uid) == 7 || len(uid) == 10)
+// readHeading reads the first line: what the columns behind the card's are called, and
+// how card numbers are written. A cell that only says the latter is no column if it is
+// the last one.
+func readHeading(row []string) (head []string, n cardlist.Notation, err error) {
+	n = cardlist.Hex
+	for i, cell := range row {
+		declared, ok := cardlist.Declared(cell)
+		switch {
+		case !ok:
+			continue
+		case i == 0 || !cardlist.IsCardHeading(row[0]):
+			return nil, n, errors.New(cardlist.NoHeading)
+		case !slices.Contains(cardlist.Notations(), declared):
+			return nil, n, errors.New(cardlist.NoSuchFormat)
+		case i < len(row)-1:
+			return nil, n, errors.New("declares uid_format before its last column: write it behind all others")
+		}
+		n, row = declared, row[:i]
+	}
+	return row[1:], n, nil
+}
+
+// isHeading reports whether a cell without a card number stands over the column. One
+// with digits is a number that somebody mistyped.
+func isHeading(cell string) bool {
+	return cardlist.IsCardHeading(cell) || !strings.ContainsAny(cell, "0123456789")
+}
+
+// declares reports whether a row declares a notation.
+func declares(row []string) bool {
+	return slices.ContainsFunc(row, func(cell string) bool { _, ok := cardlist.Declared(cell); return ok })
+}
+
+// sameWidth cuts the empty columns off that a spreadsheet writes below a heading's last
+// cell. Without a heading all stay as they are.
+func sameWidth(cards []card, width int) []card {
+	for i, c := range cards {
+		for width > 0 && len(c.rest) > width && c.rest[len(c.rest)-1] == "" {
+			c.rest = c.rest[:len(c.rest)-1]
+		}
+		cards[i] = c
+	}
+	return cards
+}
+
+// wrong names the line. The number on it is not repeated.
+func wrong(file string, line int, text string) error {
+	if line == 0 {
+		return fmt.Errorf("read cards: %s %s", file, text)
+	}
+	return fmt.Errorf("read cards: line %d of %s %s", line, file, text)
 }
