@@ -1,10 +1,12 @@
 #!/bin/bash
 # Installs gatewayd on a Raspberry Pi, or removes it. It may be run again.
 #
-#   sudo bash install.sh       from a USB stick: its files cannot be run themselves
+#   sudo bash install.sh ID DINAS   from the city's stick, whose files cannot be run
+#                                   themselves: installs the package, then goes on as
+#                                   `gatewayd-provision usb ID DINAS` does
 #
-#   install.sh [--dry-run] [PACKAGE.deb]    from the package; without one it looks
-#                                           beside itself, in dist/, and in a
+#   install.sh [--dry-run] [PACKAGE.deb] [ID DINAS]    from the package; without one
+#                                           it looks beside itself, in dist/, and in a
 #                                           checkout with Go makes one
 #   install.sh [--dry-run] uninstall        removes it; the journal, the keys and the
 #                                           configuration stay
@@ -142,7 +144,8 @@ enable_spi() {
 	mv -f "$file.new" "$file"
 	sync "$(dirname "$file")"
 	say "SPI is now on in $file." "SPI kini diaktifkan di $file."
-	reboot=yes
+	# As raspi-config does it: the firmware's own program switches it on at once.
+	if [ -n "$root" ] || ! dtparam spi=on >/dev/null 2>&1; then reboot=yes; fi
 }
 
 # groups_right checks what the package made, and lets the technician ask the
@@ -224,6 +227,7 @@ install_it() {
 	if [ -n "$dry" ]; then
 		dpkg_there -i "$deb"
 		enable_spi
+		[ -z "$id" ] || run gatewayd-provision usb "$id" "$dinas"
 		return 0
 	fi
 	sound "$deb"
@@ -248,7 +252,19 @@ install_it() {
 	groups_right
 	clock_chip
 	[ -z "$reboot" ] || say "Restart the Pi for SPI: sudo reboot" "Nyalakan ulang Pi untuk SPI: sudo reboot"
-	next "$before" "$version"
+	if [ -n "$id" ]; then
+		provision
+	else
+		next "$before" "$version"
+	fi
+}
+
+# provision goes on with the stick that this script lies on, or else with the one that
+# is in the machine.
+provision() {
+	local from=()
+	[ ! -f "$here/manifest" ] || from=("$here")
+	"$root/usr/sbin/gatewayd-provision" ${root:+--root "$root"} usb ${from[@]+"${from[@]}"} "$id" "$dinas"
 }
 
 # next says what comes next. A gateway that knows who it is starts at each boot.
@@ -318,6 +334,7 @@ uninstall_it() {
 
 what=install
 packages=()
+names=() # ID DINAS
 while [ $# -gt 0 ]; do
 	case $1 in
 	--dry-run) dry=yes ;;
@@ -329,7 +346,8 @@ while [ $# -gt 0 ]; do
 		exit 0
 		;;
 	-*) fail "unknown option $1: see $0 --help" "opsi $1 tidak dikenal: lihat $0 --help" ;;
-	*) packages+=("$1") ;;
+	*.deb | */*) packages+=("$1") ;;
+	*) names+=("$1") ;;
 	esac
 	shift
 done
@@ -338,4 +356,14 @@ if [ ${#packages[@]} -gt 1 ]; then
 	fail "${#packages[@]} packages are named: ${packages[*]}. $(right "$(dirname "${packages[0]}")")" \
 		"${#packages[@]} paket disebut: ${packages[*]}. $(right "$(dirname "${packages[0]}")")"
 fi
+id=${names[0]:-} dinas=${names[1]:-}
+case ${#names[@]},$what in
+0,* | 2,install) ;;
+*) fail "\"${names[*]}\": a package ends in .deb; a gateway has an id and its department (dinkes-01 dinkes)" \
+	"\"${names[*]}\": nama paket berakhir .deb; gateway mempunyai id dan dinas (dinkes-01 dinkes)" ;;
+esac
+for name in ${names[@]+"${names[@]}"}; do
+	[[ $name =~ ^[a-z0-9-]{1,32}$ ]] || fail "\"$name\": 1 to 32 of a-z, 0-9 and - (such as dinkes-01 dinkes)" \
+		"\"$name\": 1 sampai 32 dari a-z, 0-9 dan - (misalnya dinkes-01 dinkes)"
+done
 if [ $what = install ]; then install_it "${packages[0]:-}"; else uninstall_it; fi

@@ -218,6 +218,34 @@ func TestInstallBeforeBookworm(t *testing.T) {
 	}
 }
 
+// With the names of a gateway it goes on from the stick that it lies on.
+func TestInstallGoesOnToProvision(t *testing.T) {
+	t.Parallel()
+	r, deb := sdCard(t)
+	stick := t.TempDir()
+	debtest.Write(t, filepath.Join(stick, "install.sh"), debtest.Read(t, "install.sh"), 0o644)
+	debtest.Write(t, filepath.Join(stick, filepath.Base(deb)), debtest.Read(t, deb), 0o644)
+	debtest.Write(t, r.Path("usr/sbin/gatewayd-provision"), "#!/bin/sh\necho \"provision: $*\"\n", 0o755)
+	install := func(says string, args ...string) {
+		t.Helper()
+		text, refuse := strings.CutPrefix(says, "!")
+		out, ok := run(t, nil, "bash", append([]string{filepath.Join(stick, "install.sh"), "--root", r.Dir}, args...)...)
+		if ok == refuse || !strings.Contains(out, text) || strings.Contains(out, "Now: sudo") {
+			t.Errorf("%v: %v, want %q, says %s", args, ok, says, out)
+		}
+	}
+	for _, args := range [][]string{{deb, "dinkes-01"}, {"dinkes-01", "dinkes", "x"}, {"uninstall", "dinkes-01", "dinkes"}, {"Dinkes-01", "dinkes"}} {
+		install("!dinkes-01 dinkes)", args...)
+	}
+	if r.Has("usr/bin/gatewayd") {
+		t.Error("something refused was installed")
+	}
+	install("provision: --root "+r.Dir+" usb dinkes-01 dinkes\n", deb, "dinkes-01", "dinkes")
+	debtest.Write(t, filepath.Join(stick, "manifest"), "gatewayd stick v1\n", 0o644)
+	install("provision: --root "+r.Dir+" usb "+stick+" dinkes-01 dinkes\n", deb, "dinkes-01", "dinkes")
+	install("would run: gatewayd-provision usb dinkes-01 dinkes", "--dry-run", deb, "dinkes-01", "dinkes")
+}
+
 // snapshot is all files of a root with their content.
 func snapshot(t *testing.T, dir string) string {
 	t.Helper()

@@ -5,7 +5,8 @@
 #   gatewayd-provision usb [FOLDER] ID DINAS  all of it, from the city's stick, as
 #                                             far as it can; says what comes next.
 #                                             Without FOLDER the stick is looked for,
-#                                             and mounted read-only if nobody has
+#                                             and mounted read-only if nobody has. With
+#                                             the city's certificate it ends in start
 # or step by step:
 #   gatewayd-provision request ID [FOLDER]    makes the key, and a request for the
 #                                             city in FOLDER; --new-key: a new one
@@ -469,11 +470,17 @@ find_stick() {
 	stick=$try
 }
 
-# request_to asks for a certificate on the stick: for that alone it is written to.
+# request_to asks for a certificate on the stick: for that alone it is written to, also
+# where somebody has mounted it read-only.
 request_to() { # STICK ID
-	[ "$1" != "$mounted" ] || mount -o remount,rw "$1" || fail "the stick cannot be written" "stik tidak dapat ditulisi"
+	local readonly=
+	if [ ! -w "$1" ]; then
+		readonly=yes
+		mount -o remount,rw "$1" || fail "the stick at $1 cannot be written: mount it anew, and see whether it has a switch" \
+			"stik di $1 tidak dapat ditulisi: pasang lagi, dan periksa apakah ada sakelarnya"
+	fi
 	request "$2" "$1/requests"
-	[ "$1" != "$mounted" ] || mount -o remount,ro "$1"
+	[ -z "$readonly" ] || mount -o remount,ro "$1"
 }
 
 usb() {
@@ -501,7 +508,11 @@ usb() {
 	if [ -f "$stick/issued/$id.pem" ] && { certificate_for "$stick/issued/$id.pem" gateway.key ||
 		certificate_for "$stick/issued/$id.pem" gateway.key.next; }; then
 		accept "$stick/issued/$id.pem"
-		say "Now: sudo gatewayd-provision start" "Selanjutnya: sudo gatewayd-provision start"
+		if [ -z "$root" ]; then
+			start
+		else
+			say "In its own machine: sudo gatewayd-provision start" "Di mesinnya sendiri: sudo gatewayd-provision start"
+		fi
 		return 0
 	fi
 	request_to "$stick" "$id"

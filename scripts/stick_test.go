@@ -46,7 +46,7 @@ func TestProvisionFromTheStick(t *testing.T) {
 		t.Errorf("it looks at %s", got)
 	}
 	out, _ := run(t, append(secrets, "LC_ALL=id_ID.UTF-8"), "./provision.sh", "--root", d.Dir, "usb", d.stick, "dinkes-01", "dinkes")
-	if !strings.Contains(out, "Selanjutnya: sudo gatewayd-provision start") {
+	if !strings.Contains(out, "Di mesinnya sendiri: sudo gatewayd-provision start") {
 		t.Errorf("in Indonesian: %s", out)
 	}
 }
@@ -180,7 +180,7 @@ func TestStickIsFound(t *testing.T) {
 		}
 		return strings.TrimSpace(out)
 	}
-	must("truncate", "-s", "16M", image)
+	must("truncate", "-s", "256M", image) // the packages of dist/ may be on it
 	must("mke2fs", "-q", "-F", "-t", "ext4", "-d", d.stick, image)
 	device, ok := run(t, nil, "losetup", "--find", "--show", image)
 	if !ok {
@@ -210,12 +210,18 @@ func TestStickIsFound(t *testing.T) {
 	if err := os.Mkdir(at, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	must("mount", device, at)
+	must("mount", "-o", "ro", device, at)
 	t.Cleanup(func() { must("umount", at) })
 	if !strings.Contains(debtest.Read(t, filepath.Join(at, "requests/dinkes-01.csr")), "CERTIFICATE REQUEST") {
 		t.Error("the request is not on the stick")
 	}
 	lists(strings.ReplaceAll(at, " ", `\x20`))
+	// Whoever has mounted it read-only, as we advise, need not mount it anew.
+	usb("The stick is at "+at, "dinkes-01", "dinkes")
+	if out, ok := run(t, nil, "touch", filepath.Join(at, "x")); ok || !strings.Contains(debtest.Read(t, filepath.Join(at, "requests/dinkes-01.csr")), "REQUEST") {
+		t.Errorf("the stick can be written to afterwards, or has no request: %s", out)
+	}
+	must("mount", "-o", "remount,rw", at)
 	d.authority(true, "sign", filepath.Join(at, "requests/dinkes-01.csr"))
 	usb("The stick is at "+at, "dinkes-01", "dinkes")
 	if !d.Has("var/lib/gatewayd/tls/gateway.pem") {

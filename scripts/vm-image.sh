@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes the disk of the machine that `make vm-test` starts: a small Debian with
-# systemd, a kernel and nothing else, outside this repository. It is made once
-# and kept. Prints the folder that holds kernel, initrd and root.img.
+# systemd, a kernel, the user pi who may use sudo, and nothing that mounts a stick, as
+# Raspberry Pi OS Lite has it. It lies outside this repository, is made once and kept.
+# Prints the folder that holds kernel, initrd and root.img.
 set -euo pipefail
 
 suite=bookworm
@@ -9,21 +10,27 @@ cache=${VM_CACHE:-/var/tmp/gatewayd-vm}
 stamp=$(sha256sum <"$0" | cut -c1-16)
 dir=$cache/$suite-$stamp
 
-if [ -f "$dir/root.img" ]; then
-	echo "$dir"
-	exit 0
-fi
-if [ "$(id -u)" != 0 ]; then
-	echo "vm-image: making a Debian needs root: run once as root, or set VM_CACHE to where it was made" >&2
-	exit 1
-fi
+PATH=$PATH:/usr/sbin:/sbin # where Debian puts mkfs.vfat and sfdisk
 packages=()
-command -v debootstrap >/dev/null || packages+=(debootstrap)
+[ -f "$dir/root.img" ] || command -v debootstrap >/dev/null || packages+=(debootstrap)
 command -v qemu-system-x86_64 >/dev/null || packages+=(qemu-system-x86)
 command -v mke2fs >/dev/null || packages+=(e2fsprogs)
+command -v sfdisk >/dev/null || packages+=(fdisk)
+command -v mkfs.vfat >/dev/null || packages+=(dosfstools)
+command -v mcopy >/dev/null || packages+=(mtools)
+if { [ ${#packages[@]} -gt 0 ] || [ ! -f "$dir/root.img" ]; } && [ "$(id -u)" != 0 ]; then
+	echo "vm-image: making a Debian, and installing what is missing (${packages[*]}), needs root:" \
+		"run once as root, or set VM_CACHE to where it was made" >&2
+	exit 1
+fi
 if [ ${#packages[@]} -gt 0 ]; then
 	apt-get update -qq >&2
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
+fi
+
+if [ -f "$dir/root.img" ]; then
+	echo "$dir"
+	exit 0
 fi
 
 work=$(mktemp -d /var/tmp/gatewayd-vm.XXXXXX)
@@ -32,11 +39,13 @@ root=$work/root
 # The mirror that this machine uses itself.
 # shellcheck disable=SC2016 # apt fills it in
 mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' | head -n 1)}
-include=systemd,systemd-sysv,systemd-timesyncd,udev,dbus,kmod,iproute2,openssl,ca-certificates,procps,python3-minimal,linux-image-amd64
+include=systemd,systemd-sysv,systemd-timesyncd,udev,dbus,kmod,iproute2,openssl,ca-certificates,procps,curl,sudo,linux-image-amd64
 debootstrap --arch=amd64 --variant=minbase --include="$include" "$suite" "$root" "$mirror" >&2
 
 # The console is root's, without a password: the machine has no other way in.
 chroot "$root" passwd -d root >&2
+chroot "$root" useradd --create-home --shell /bin/bash pi >&2
+echo 'pi ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/010_pi-nopasswd"
 mkdir -p "$root/etc/systemd/system/serial-getty@ttyS0.service.d"
 cat >"$root/etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf" <<'UNIT'
 [Service]
@@ -52,7 +61,8 @@ NETWORK
 chroot "$root" systemctl enable systemd-networkd >&2
 echo '/dev/vda / ext4 errors=remount-ro,noatime 0 1' >"$root/etc/fstab"
 echo vm-test >"$root/etc/hostname"
-echo '10.0.2.2 mqtt.test' >>"$root/etc/hosts"
+# The city's names: this machine, as seen from in there.
+printf '127.0.1.1 vm-test\n10.0.2.2 mqtt.example.go.id\n' >>"$root/etc/hosts"
 rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
 
 mkdir -p "$work/done"
