@@ -22,9 +22,9 @@ func chips() []hardware {
 // decoders are in the table of presence/drivers/beacon; a test compares the two.
 func protocols() []hardware {
 	return []hardware{
-		{name: "meshtastic", baud: 115200},
 		{name: "idas", built: true, baud: 9600},
 		{name: "kenwood", built: true, baud: 9600},
+		{name: "meshtastic", built: true, baud: 115200},
 		{name: "reyax", built: true, baud: 115200, data: true},
 		{name: "waypoint", built: true, baud: 9600},
 	}

@@ -114,7 +114,6 @@ func wrongFiles() []wrong { //nolint:funlen // a table of cases
 		{"two receivers on a port", "", "[[receiver]]\nname = \"roof\"\nprotocol = \"reyax\"\nport = \"/dev/ttyUSB0\"", []string{"18 receiver.port: used already in line 10"}},
 		{"no protocol", "protocol = \"kenwood\"\n", "", []string{"7 receiver.protocol: missing"}},
 		{"protocol", `"kenwood"`, `"kenwod"`, []string{`9 receiver.protocol: did you mean "kenwood"?`}},
-		{"protocol of a later version", `"kenwood"`, `"meshtastic"`, []string{`9 receiver.protocol: "meshtastic" is not available in this version`}},
 		{"payload of another protocol", `"kenwood"`, "\"kenwood\"\npayload = \"json\"", []string{"10 receiver.payload: is for protocol reyax only"}},
 		{"payload", `"kenwood"`, "\"reyax\"\npayload = \"jsn\"", []string{`10 receiver.payload: did you mean "json"?`}},
 		{"port", `"/dev/ttyUSB0"`, `"COM3"`, []string{"10 receiver.port: its whole path"}},

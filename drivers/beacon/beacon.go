@@ -43,6 +43,17 @@ type Fix struct {
 	// see Note.
 	Status *int
 
+	// Replay is true where the receiver had kept the report and tells it again: the
+	// tag may be anywhere by now.
+	Replay bool
+
+	// Signed is true where the report carried a signature, and it is its sender's.
+	Signed bool
+
+	// Packet is the number that the sender gave this report, 0 where there is none.
+	// Two receivers hear one report with one number.
+	Packet uint32
+
 	// RSSI is the receiver's signal strength in dBm, SNR the signal-to-noise
 	// ratio in dB; nil where the receiver does not say.
 	RSSI *int
@@ -55,14 +66,19 @@ type Reason string
 
 // The reasons, in the order in which a frame is checked.
 const (
-	BadFraming  Reason = "framing"  // not a frame of this protocol
-	BadLength   Reason = "length"   // longer than any frame may be, or cut short
-	BadChecksum Reason = "checksum" // missing or wrong
-	BadFields   Reason = "fields"   // wrong number of fields, or one that is no number
-	BadNoFix    Reason = "nofix"    // the tag itself says that it has no position
-	BadRange    Reason = "range"    // a value outside its range: minutes >= 60, latitude > 90
-	BadIdentity Reason = "identity" // no sender, or one that cannot be
-	BadPayload  Reason = "payload"  // a position in another form than the receiver is configured for
+	BadFraming  Reason = "framing"   // not a frame of this protocol
+	BadLength   Reason = "length"    // longer than any frame may be, or cut short
+	BadChecksum Reason = "checksum"  // missing or wrong
+	BadFields   Reason = "fields"    // wrong number of fields, or one that is no number
+	BadNoFix    Reason = "nofix"     // the tag itself says that it has no position
+	BadRange    Reason = "range"     // a value outside its range: minutes >= 60, latitude > 90
+	BadIdentity Reason = "identity"  // no sender, or one that cannot be
+	BadPayload  Reason = "payload"   // a position in another form than the receiver is configured for
+	BadKey      Reason = "encrypted" // a packet that the radio has no key for; its line is good
+	BadMQTT     Reason = "mqtt"      // a position that came to the radio over the internet; likewise
+
+	BadSignature Reason = "signature" // a position whose signature is not its sender's
+	BadLocked    Reason = "locked"    // the radio says that it is locked and hands nothing over
 )
 
 // OddChecksum is the key under which accepted frames with Fix.OddChecksum are
@@ -78,6 +94,13 @@ type Note struct {
 	// Emergency is true where the tag calls for help, and false where a frame that
 	// could say so does not.
 	Emergency bool
+
+	// Battery is the charge of the tag's battery in percent, above 100 while it is
+	// being charged; nil where the frame does not say.
+	Battery *int
+
+	// Formerly is the name that the same tag had before, "" where it has not changed.
+	Formerly string
 }
 
 // Options are what a decoder needs beside its stream. The zero value is the usual one.
@@ -92,6 +115,10 @@ type Options struct {
 	// be nil.
 	Reject func(Reason)
 	Note   func(Note)
+
+	// After waits, as time.After does, for a decoder that talks to its radio; nil for
+	// time.After. Tests put a clock of their own here.
+	After func(time.Duration) <-chan time.Time
 }
 
 // complete puts what does nothing where something is missing.
@@ -101,6 +128,9 @@ func (o Options) complete() Options {
 	}
 	if o.Reject == nil {
 		o.Reject = func(Reason) {}
+	}
+	if o.After == nil {
+		o.After = time.After
 	}
 	if o.Note == nil {
 		o.Note = func(Note) {}

@@ -162,7 +162,8 @@ func checkFixes(t interface{ Errorf(string, ...any) }, h heard) {
 	}
 	for _, why := range h.Bad {
 		switch why {
-		case beacon.BadFraming, beacon.BadLength, beacon.BadChecksum, beacon.BadFields, beacon.BadNoFix, beacon.BadRange, beacon.BadIdentity, beacon.BadPayload:
+		case beacon.BadFraming, beacon.BadLength, beacon.BadChecksum, beacon.BadFields, beacon.BadNoFix, beacon.BadRange, beacon.BadIdentity, beacon.BadPayload,
+			beacon.BadKey, beacon.BadMQTT, beacon.BadSignature, beacon.BadLocked:
 		default:
 			t.Errorf("reason %q", why)
 		}
@@ -213,6 +214,8 @@ func FuzzKenwood(f *testing.F) { fuzz(f, beacon.Kenwood) }
 func FuzzWaypoint(f *testing.F) { fuzz(f, beacon.Waypoint) }
 
 func FuzzReyax(f *testing.F) { fuzz(f, beacon.Reyax) }
+
+func FuzzMeshtastic(f *testing.F) { fuzz(f, beacon.Meshtastic) }
 
 func FuzzIDAS(f *testing.F) { fuzz(f, beacon.IDAS) }
 

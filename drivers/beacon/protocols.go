@@ -12,7 +12,7 @@ import (
 
 // The protocols, by their names in the configuration.
 const (
-	Meshtastic = "meshtastic" // its tags have a form already, its decoder is not built
+	Meshtastic = "meshtastic"
 	IDAS       = "idas"
 	Kenwood    = "kenwood"
 	Reyax      = "reyax"
@@ -35,9 +35,9 @@ type protocol struct {
 // protocols is the table of all protocols: a new one is a row here.
 func protocols() []protocol {
 	return []protocol{
-		{Meshtastic, nil, "mesh", isMeshID, []string{"mesh:1c2f13fc"}},
 		{IDAS, NewIDAS, "idas", isIDASID, []string{"idas:200"}},
 		{Kenwood, NewKenwood, "kenwood", isKenwoodID, []string{"kenwood:100-1001", "kenwood:U00002"}},
+		{Meshtastic, NewMeshtastic, "mesh", isMeshID, []string{"mesh:1c2f13fc"}},
 		{Reyax, NewReyax, "reyax", isReyaxID, []string{"reyax:50"}},
 		{Waypoint, NewWaypoint, "waypoint", isWaypointID, []string{"waypoint:NAME"}},
 	}

@@ -37,7 +37,7 @@ func TestEveryProtocolHasARow(t *testing.T) {
 	if names := beacon.Protocols(); !slices.IsSorted(names) {
 		t.Errorf("%q are not in alphabetical order", names)
 	}
-	for _, name := range append(beacon.Protocols(), "", beacon.Meshtastic) {
+	for _, name := range append(beacon.Protocols(), "", "morse") {
 		d, err := beacon.New(name, strings.NewReader(""), beacon.Options{})
 		if !slices.Contains(beacon.Protocols(), name) {
 			if err == nil {

@@ -40,6 +40,13 @@ func samplesOf(t testing.TB, protocol string) samples {
 			},
 			draw: idasFrame,
 		},
+		beacon.Meshtastic: {
+			seeds: []string{
+				beacontest.Meshtastic(0x1c2f13fc, 1, -7.97, 112.6, moment, -99, 40), "INFO  | ??:??:?? 3 Booting\r\n",
+				beacontest.MeshNode(7, beacontest.MeshUser("!00000007", "A", make([]byte, 32)), 5) + beacontest.MeshComplete(69421),
+			},
+			draw: meshFrame,
+		},
 		beacon.Waypoint: {
 			seeds: []string{
 				beacontest.WPL("A,*2E", 49.9, -119.4), beacontest.PKWDWPL("é-9", -7.97, 112.6, moment),
@@ -84,6 +91,14 @@ func waypointFrame(t *rapid.T, lat, lon float64, at time.Time) (string, beacon.F
 		return beacontest.PKWDWPL(name, lat, lon, at), fix
 	}
 	return beacontest.WPL(name, lat, lon), fix
+}
+
+func meshFrame(t *rapid.T, lat, lon float64, at time.Time) (string, beacon.Fix) {
+	num := rapid.Uint32Range(1, 1<<32-2).Draw(t, "node")
+	id := rapid.Uint32().Draw(t, "id")
+	rssi, snr := rapid.IntRange(-140, -1).Draw(t, "rssi"), rapid.IntRange(1, 40).Draw(t, "snr")
+	fix := beacon.Fix{Tag: fmt.Sprintf("mesh:%08x", num), Lat: lat, Lon: lon, Time: at, Packet: id, RSSI: &rssi, SNR: pointer(float64(snr))}
+	return beacontest.Meshtastic(num, id, lat, lon, at, rssi, float32(snr)), fix
 }
 
 func idasFrame(t *rapid.T, lat, lon float64, at time.Time) (string, beacon.Fix) {

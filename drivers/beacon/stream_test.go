@@ -20,9 +20,10 @@ func TestHealthyChatterIsNotCounted(t *testing.T) {
 		"$GPGGA,160902,2301.2967,N,07228.2519,E,1,,,,,,,,*5A\r\n" +
 		"$PKNID,,U00001205,,,*27\r\n\x02xE00000010100\x03\r\n92\x03\x02\r\n"
 	for protocol, in := range map[string]string{
-		"kenwood":  nmea,
-		"waypoint": nmea,
-		"reyax":    "\r\n+OK\r\n+ERR=4\r\n+READY\r\n\r\n",
+		"kenwood":    nmea,
+		"waypoint":   nmea,
+		"reyax":      "\r\n+OK\r\n+ERR=4\r\n+READY\r\n\r\n",
+		"meshtastic": "INFO  | ??:??:?? 3 Booting\r\n" + beacontest.MeshComplete(69421) + beacontest.MeshFrame([]byte{0x5a, 2, 0x10, 3}),
 		"idas": "\r\n\x02*NTF,MCH,SEL,1\x03\r\n\x02*NTF,IDAS,RXMSG,IND,1,200,-,-80,MSG,\"halo\"\x03\r\n" +
 			"NTF,IDAS,RXMSG,IND,1,200,-,-80,STATUS,5\r\n",
 	} {
@@ -35,9 +36,10 @@ func TestDamageDoesNotSpread(t *testing.T) {
 	kenwood := beacontest.PKNDS(2, -7.9777, 112.6331, moment)
 	waypoint := beacontest.WPL("A, B*C", -7.9777, 112.6331)
 	reyax := beacontest.Reyax(50, -7.9777, 112.6331, moment, -99, 40)
+	mesh := beacontest.Meshtastic(0x1c2f13fc, 1, -7.9777, 112.6331, moment, -90, 5)
 	idas := beacontest.IDAS(200, -7.9777, 112.6331, moment, "-80")
 	for _, c := range []struct{ protocol, frame string }{
-		{"kenwood", kenwood}, {"waypoint", waypoint}, {"reyax", reyax}, {"idas", idas},
+		{"kenwood", kenwood}, {"waypoint", waypoint}, {"reyax", reyax}, {"idas", idas}, {"meshtastic", mesh},
 	} {
 		opening := len(openingOf(c.frame))
 		for cut := opening; cut < len(c.frame)-2; cut++ {
@@ -109,7 +111,7 @@ func (idle) Read([]byte) (int, error) { return 0, nil }
 // Garbage of any length uses no memory beyond the decoder's own.
 func TestMemoryIsBounded(t *testing.T) {
 	for _, protocol := range beacon.Protocols() {
-		pieces := []string{"x", "$", "+", "N", "$PKNDS,", "$GPWPL,", "+RCV=", "+RCV=1,240,", "NTF,IDAS,RXMSG,IND,"}
+		pieces := []string{"x", "$", "+", "N", "$PKNDS,", "$GPWPL,", "+RCV=", "+RCV=1,240,", "NTF,IDAS,RXMSG,IND,", "\x94", "\x94\xc3", "\x94\xc3\x01\xff"}
 		for _, other := range beacon.Protocols() {
 			for _, seed := range samplesOf(t, other).seeds {
 				pieces = append(pieces, seed[:len(seed)/2])
@@ -190,7 +192,7 @@ func TestSplitOfReadsDoesNotMatter(t *testing.T) {
 
 // openingOf is the opening of a frame of any protocol.
 func openingOf(frame string) string {
-	for _, o := range []string{"$PKNDS,", "$GPWPL,", "+RCV=", "NTF,IDAS,RXMSG,IND,"} {
+	for _, o := range []string{"$PKNDS,", "$GPWPL,", "+RCV=", "NTF,IDAS,RXMSG,IND,", "\x94\xc3"} {
 		if strings.HasPrefix(frame, o) {
 			return o
 		}

@@ -32,7 +32,7 @@ func TestTheCatalogueIsComplete(t *testing.T) {
 		}
 		// Each value that one language shows, the other shows too.
 		values := make(alerts.Values)
-		for _, v := range []string{"error", "bad", "all", "problem", "salvaged", "lost", "file", "pending", "minutes", "hours", "off", "end", "days", "shows", "passed", "version", "back"} {
+		for _, v := range []string{"error", "bad", "all", "problem", "salvaged", "lost", "file", "pending", "minutes", "hours", "off", "end", "days", "shows", "passed", "version", "back", "changes"} {
 			values[v] = "<" + v + ">"
 		}
 		full := k.Raise(values, "<name>")

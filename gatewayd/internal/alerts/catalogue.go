@@ -14,6 +14,8 @@ const (
 	ReceiverGone
 	ReceiverNoisy
 	ReceiverPayload
+	ReceiverKey
+	ReceiverLocked
 	TaskFailing
 	LampBroken
 	JournalDamaged
@@ -38,6 +40,8 @@ const (
 	ClockJumpedBack
 	TagConflict
 	TagEmergency
+	TagBattery
+	TagRenamed
 	NoClockChip
 	CertificateExpired
 	CertificateDay
@@ -82,7 +86,7 @@ const day = 24 * time.Hour
 
 // row looks a kind up.
 func (k Kind) row() row {
-	for _, part := range [...]func(Kind) (row, bool){observing, storing, delivering, timekeeping, certificates, machine, documents} {
+	for _, part := range [...]func(Kind) (row, bool){observing, hearing, storing, delivering, timekeeping, certificates, machine, documents} {
 		if r, ok := part(k); ok {
 			return r
 		}

@@ -2,7 +2,8 @@ package alerts
 
 import "time"
 
-// observing are the rows about what observes: readers, receivers, and the tasks and the lamp that serve them; false for kinds about something else.
+// observing are the rows about what observes: readers, and the tasks and the lamp that
+// serve them and the receivers; false for kinds about something else.
 func observing(k Kind) (row, bool) {
 	switch k {
 	case ReaderDead:
@@ -35,27 +36,6 @@ func observing(k Kind) (row, bool) {
 			id: `Pembaca kartu "{name}" tidak melihat kartu selama {hours} jam kerja, padahal sebelumnya ada. Coba dengan sebuah kartu; bila tidak terbaca, periksa antena dan kabel.`,
 			en: `Badge reader "{name}" has seen no card for {hours} working hours, although there were some before. Try one; if it is not read, check antenna and wiring.`,
 		}, true
-	case ReceiverGone:
-		return row{
-			code: "receiver-<name>", level: Warn, outage: ReceiverLost,
-			id: `Penerima tag "{name}" tidak terhubung. Periksa kabel USB atau porta serial. ({error})`,
-			en: `Tag receiver "{name}" is not connected. Check its USB cable or serial port. ({error})`,
-		}, true
-	case ReceiverNoisy:
-		return row{
-			// The number is the share of frames that are rejected. A receiver that
-			// is connected hears what arrives whole: this is no outage.
-			code: "receiver-noisy-<name>", level: Warn,
-			limit: Limit{Raise: 0.5, Clear: 0.25, Window: 10 * time.Minute, Newest: 200, Least: 100},
-			id:    `Penerima tag "{name}" terhubung, tetapi sebagian besar datanya rusak ({bad} dari {all} yang terakhir). Periksa protokol, baud dan antena.`,
-			en:    `Tag receiver "{name}" is connected, but sends mostly damaged data ({bad} of the last {all}). Check protocol, baud rate and antenna.`,
-		}, true
-	case ReceiverPayload:
-		return row{
-			code: "receiver-payload-<name>", level: Warn,
-			id: `Tag yang didengar penerima "{name}" mengirim posisi dalam bentuk lain daripada yang diatur. Atur receiver.payload ("rmc", "latlon" atau "json") sesuai tag, atau perbaiki tag.`,
-			en: `Tags that receiver "{name}" hears send their position in another form than it is configured for. Set receiver.payload ("rmc", "latlon" or "json") to what they send, or mend the tags.`,
-		}, true
 	case TaskFailing:
 		return row{
 			code: "task-<name>", level: Fault, outage: TaskDead,
@@ -67,18 +47,6 @@ func observing(k Kind) (row, bool) {
 			code: "lamp", level: Warn,
 			id: "Lampu atau buzzer tidak dapat dinyalakan; tap tetap dicatat. ({error})",
 			en: "Lamp or buzzer cannot be driven; taps are recorded all the same. ({error})",
-		}, true
-	case TagConflict:
-		return row{
-			code: "tag-conflict", level: Warn,
-			id: "Tag {name} terdengar bergantian di dua tempat yang tidak mungkin dicapai satu orang: ada pemancar lain yang memakai nomornya. Posisinya dianggap tidak pasti, dan tidak dipakai untuk atau terhadap siapa pun. Cari pemancar itu, atau ganti nomor tag.",
-			en: "Tag {name} is heard in turn at two places that one person cannot both be at: another transmitter uses its id. Where it is counts as uncertain, for nobody and against nobody. Look for that transmitter, or give the tag another id.",
-		}, true
-	case TagEmergency:
-		return row{
-			code: "tag-emergency", level: Warn,
-			id: "Tag {name} meminta tolong: pembawanya menekan tombol darurat, atau tergeletak tanpa bergerak. Hubungi pembawanya sekarang.",
-			en: "Tag {name} calls for help: its carrier has pressed the emergency key, or lies still. Reach its carrier now.",
 		}, true
 	}
 	return row{}, false

@@ -24,7 +24,7 @@ var csvHeader = []string{
 	"tag_check", "tag_check_tag", "tag_check_age_s", "distance_m",
 	"state", "events", "version", "previous", "reason", "kinds", "first", "last", "ranges", "comment",
 	"v", "gateway", "dinas", "stream", "seq",
-	"conflict", "status",
+	"conflict", "status", "signed",
 }
 
 // csvKinds are what the columns hold that do not hold text.
@@ -153,6 +153,7 @@ func (c cells) tag(t *presence.Tag) {
 	c.text("fix", t.Fix.String())
 	c.text("zone", t.Zone.String())
 	c.flag("conflict", t.Conflict)
+	c.flag("signed", t.Signed)
 	if t.FixTime != 0 {
 		c.at("fix_time", time.UnixMilli(t.FixTime))
 	}

@@ -1,8 +1,13 @@
 package gateway
 
 import (
+	"slices"
+	"strings"
+
 	"presence/config"
+	"presence/drivers/beacon"
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/roster"
 	"presence/gatewayd/internal/staff"
 	"presence/gatewayd/internal/tags"
 )
@@ -39,10 +44,40 @@ func (t *tagSide) conditions() (all []alerts.Alert) {
 	if names := t.Emergencies(); len(names) > 0 {
 		all = append(all, alerts.TagEmergency.Raise(nil, names...))
 	}
-	for _, name := range t.WrongPayloads() {
-		all = append(all, alerts.ReceiverPayload.Raise(nil, name))
+	if names := t.LowBatteries(); len(names) > 0 {
+		all = append(all, alerts.TagBattery.Raise(nil, names...))
+	}
+	for _, r := range []struct {
+		why  beacon.Reason
+		kind alerts.Kind
+	}{
+		{beacon.BadPayload, alerts.ReceiverPayload},
+		{beacon.BadKey, alerts.ReceiverKey},
+		{beacon.BadLocked, alerts.ReceiverLocked},
+	} {
+		for _, name := range t.Rejecting(r.why) {
+			all = append(all, r.kind.Raise(nil, name))
+		}
 	}
 	return all
+}
+
+// renamedTags names the tags that call themselves by another name than before: those
+// whose old name the roster still has, or all where there is no roster.
+func (g *Gateway) renamedTags() []alerts.Alert {
+	pairs, _ := g.documents.roster.Pairs()
+	var about, changes []string
+	for _, r := range g.tags.Renamed() {
+		enrolled := slices.ContainsFunc(pairs, func(p roster.Pair) bool { return p.Tag == r.Formerly })
+		if len(pairs) == 0 || enrolled {
+			about = append(about, r.Formerly, r.Now)
+			changes = append(changes, r.Formerly+" -> "+r.Now)
+		}
+	}
+	if len(about) == 0 {
+		return nil
+	}
+	return []alerts.Alert{alerts.TagRenamed.Raise(alerts.Values{"changes": strings.Join(changes, ", ")}, about...)}
 }
 
 // openStaff makes what says who is on site. There is none where that cannot be known:

@@ -21,6 +21,7 @@ type Sources struct {
 	MQTT      func() presence.MQTTHealth
 	Readers   func() []presence.ReaderHealth
 	Receivers func() []presence.ReceiverHealth
+	Batteries func() map[string]int
 	Roster    func() presence.RosterHealth
 	Hours     func() presence.HoursHealth
 	Pi        func() presence.PiHealth
@@ -126,6 +127,9 @@ func (m *Monitor) snapshot() (presence.Health, []alerts.Alert) {
 	}
 	if s.Receivers != nil {
 		doc.Receivers = append(doc.Receivers, s.Receivers()...)
+	}
+	if s.Batteries != nil {
+		doc.Batteries = s.Batteries()
 	}
 	if s.Roster != nil {
 		doc.Roster = s.Roster()

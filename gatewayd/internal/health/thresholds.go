@@ -45,8 +45,10 @@ func partOfReader(r presence.ReaderHealth) part {
 
 func partOfReceiver(r presence.ReceiverHealth) part {
 	var bad int64
-	for _, n := range r.Bad {
-		bad += n
+	for why, n := range r.Bad {
+		if !ofOthers(why) {
+			bad += n
+		}
 	}
 	return part{
 		name: r.Name, state: r.State, err: r.Error,
@@ -56,6 +58,10 @@ func partOfReceiver(r presence.ReceiverHealth) part {
 		meaningful: r.State != "gone",
 	}
 }
+
+// ofOthers reports whether frames that are rejected for a reason arrived well: they are
+// of other people's tags, and say nothing of the receiver's line.
+func ofOthers(why string) bool { return why == "encrypted" || why == "mqtt" }
 
 // evaluatePart returns the alerts about a reader or a receiver.
 func evaluatePart(p part, now time.Time, gates *alerts.Gates) (raised []alerts.Alert) {

@@ -161,6 +161,7 @@ type tagEvent struct {
 	SNR      *number `json:"snr"`
 	Conflict bool    `json:"conflict,omitempty"`
 	Status   *int    `json:"status,omitempty"`
+	Signed   bool    `json:"signed,omitempty"`
 }
 
 func (o Origin) tag(r *Record, t Timing) *tagEvent {
@@ -168,7 +169,7 @@ func (o Origin) tag(r *Record, t Timing) *tagEvent {
 	e := &tagEvent{
 		head: o.head(r, t), Receiver: g.Receiver, Tag: text(g.Tag),
 		Lat: (*number)(g.Lat), Lon: (*number)(g.Lon), Accuracy: (*number)(g.Accuracy),
-		Fix: g.Fix.String(), RSSI: g.RSSI, SNR: (*number)(g.SNR), Conflict: g.Conflict, Status: g.Status,
+		Fix: g.Fix.String(), RSSI: g.RSSI, SNR: (*number)(g.SNR), Conflict: g.Conflict, Status: g.Status, Signed: g.Signed,
 	}
 	if g.FixTime != 0 {
 		e.FixTime = o.time(time.UnixMilli(g.FixTime))

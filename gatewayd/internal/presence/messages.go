@@ -91,10 +91,12 @@ type Health struct {
 	MQTT      MQTTHealth       `json:"mqtt"`
 	Readers   []ReaderHealth   `json:"readers"`
 	Receivers []ReceiverHealth `json:"receivers"`
-	Roster    RosterHealth     `json:"roster"`
-	Hours     HoursHealth      `json:"hours"`
-	Pi        PiHealth         `json:"pi"`
-	Alerts    []string         `json:"alerts"` // codes that stand
+	// Batteries are the charges of tags in percent, above 100 while one is being charged.
+	Batteries map[string]int `json:"tag_batteries,omitempty"`
+	Roster    RosterHealth   `json:"roster"`
+	Hours     HoursHealth    `json:"hours"`
+	Pi        PiHealth       `json:"pi"`
+	Alerts    []string       `json:"alerts"` // codes that stand
 	// AlertTexts are the alerts in words, only for whoever asks the gateway itself.
 	AlertTexts []Alert `json:"alert_texts,omitempty"`
 	Simulated  bool    `json:"simulated,omitempty"`

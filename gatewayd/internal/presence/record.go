@@ -220,6 +220,7 @@ type Tag struct {
 	// Conflict is true while the tag is heard at two places in turn, at both of
 	// which nobody can be.
 	Conflict bool `cbor:"11,keyasint,omitempty"`
+	Signed   bool `cbor:"13,keyasint,omitempty"` // beacon.Fix.Signed
 	Status   *int `cbor:"12,keyasint,omitempty"` // the number that its carrier chose, as beacon.Fix.Status
 }
 

@@ -42,6 +42,10 @@ func TestEveryFieldOfAFixReachesTheRecord(t *testing.T) {
 		"Status":     func(f *beacon.Fix) { f.Status = new(int) },
 		"SNR":        func(f *beacon.Fix) { f.SNR = new(float64) },
 
+		"Replay": func(f *beacon.Fix) { f.Replay = true },
+		"Signed": func(f *beacon.Fix) { f.Signed = true },
+
+		"Packet":      nil, // duplicates are found by it: TestOnePacketIsOneFix
 		"Rollover":    nil, // Time is corrected already
 		"OddChecksum": nil, // counted: TestOddChecksumIsCountedThoughAccepted
 	}

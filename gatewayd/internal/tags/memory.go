@@ -53,6 +53,7 @@ type heard struct {
 	place   place
 	zone    presence.Zone // of this position alone, or as it was recorded
 	fixTime int64         // ms since 1970, 0 unknown
+	packet  uint32        // beacon.Fix.Packet
 	ordered bool          // fixTime is believed, so that older and newer mean something
 	stale   bool          // it was taken well before it came
 	live    bool          // it was taken just now
@@ -97,6 +98,7 @@ const (
 	atFixTime = iota // it was heard
 	inSlot           // one of this interval was recorded
 	atPlace          // it was heard, and had no time
+	inPacket         // its packet was heard
 )
 
 func (m *memory) hash(tag uint64, what, detail int64) uint64 {
@@ -192,11 +194,15 @@ func (m *memory) forget(s heard, before trace, known bool, opt Options) {
 		delete(m.traces, s.tag)
 	}
 	delete(m.seen.when, m.mark(s))
+	delete(m.seen.when, m.hash(s.tag, inPacket, int64(s.packet)))
 	delete(m.seen.when, m.slot(s, opt))
 }
 
 // heardBefore reports whether the fix was heard before, and remembers it.
 func (m *memory) heardBefore(s heard) bool {
+	if s.packet != 0 && !m.seen.add(m.hash(s.tag, inPacket, int64(s.packet)), s.at) {
+		return true
+	}
 	mark := m.mark(s)
 	before, ok := m.seen.when[mark]
 	if ok && (s.fixTime != 0 || (s.at-before).Abs() < echo) {

@@ -1,29 +1,85 @@
 package tags
 
 import (
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"presence/drivers/beacon"
 )
 
 const (
-	// leastPayloads is how many frames with another payload than the configured one
-	// have to come within payloadWithin before somebody is asked to look at it: one
-	// may have been damaged into something else.
-	leastPayloads = 3
-	payloadWithin = time.Hour
+	// leastRejects is how many frames have to be rejected within rejectsWithin for one
+	// reason before somebody is asked to look at it: one may have been damaged into
+	// something else.
+	leastRejects  = 3
+	rejectsWithin = time.Hour
 
 	// callFor is for how long a tag that has called for help and then fell silent
 	// counts as still calling. It may lie broken beside its carrier.
 	callFor = 12 * time.Hour
 
-	// maxCalls bounds the tags that are named as calling for help.
-	maxCalls = 32
+	// A battery is low from lowBattery percent down, until it is well above.
+	lowBattery  = 15
+	goodBattery = 20
+
+	// saidFor is for how long what a tag said of its battery, or of its former name, is
+	// remembered: long enough for a weekend and a holiday.
+	saidFor = 7 * 24 * time.Hour
+
+	// Bounds of what is remembered. Noise on a radio can bring any number of names.
+	maxCalls, maxBatteries, maxRenamed = 32, 64, 32
 )
 
-// emergencies are the tags that call for help, by their names.
-type emergencies map[string]call
+// lately is when frames were rejected last, by CLOCK_BOOTTIME; 0: never.
+type lately [leastRejects]time.Duration
+
+// often reports whether there were leastRejects of them within rejectsWithin.
+func (l lately) often(now time.Duration) bool { return l[0] != 0 && now-l[0] < rejectsWithin }
+
+// reject counts a frame that was rejected, and notes what somebody can mend.
+func (t *Tags) reject(receiver string, why beacon.Reason) {
+	now := t.opt.Now().Boottime
+	t.health.change(receiver, func(h *receiverHealth) {
+		h.Bad[string(why)]++
+		switch why {
+		case beacon.BadPayload, beacon.BadKey, beacon.BadLocked:
+			l := h.rejected[why]
+			copy(l[:], l[1:])
+			l[leastRejects-1] = now
+			h.rejected[why] = l
+		}
+	})
+}
+
+// Rejecting are the names of the receivers that hear frames which are rejected for a
+// reason that somebody can mend: BadPayload, BadLocked, or BadKey. Foreign packets that
+// no key fits are in the air of every town: they only count where nothing else comes.
+func (t *Tags) Rejecting(why beacon.Reason) []string {
+	now := t.opt.Now().Boottime
+	t.health.mu.Lock()
+	defer t.health.mu.Unlock()
+	var names []string
+	for _, h := range t.health.receivers {
+		often := h.rejected[why].often(now)
+		if why == beacon.BadLocked { // the radio itself says so, once
+			often = now-h.rejected[why][leastRejects-1] < rejectsWithin && h.rejected[why] != lately{}
+		}
+		hears := h.last != 0 && now-h.last < rejectsWithin
+		if often && !(why == beacon.BadKey && hears) {
+			names = append(names, h.Name)
+		}
+	}
+	return names
+}
+
+// said is what tags said beside their positions, by their names.
+type said struct {
+	calls     map[string]call
+	batteries map[string]battery
+	formerly  map[string]renamed // by the new name
+}
 
 // call is a tag that calls, or called, for help.
 type call struct {
@@ -32,43 +88,54 @@ type call struct {
 	recorded bool          // the last change is in the journal
 }
 
-// reject counts a frame that was rejected, and notes what somebody has to mend.
-func (t *Tags) reject(receiver string, why beacon.Reason) {
-	now := t.opt.Now().Boottime
-	t.health.change(receiver, func(h *receiverHealth) {
-		h.Bad[string(why)]++
-		if why == beacon.BadPayload {
-			copy(h.payloads[:], h.payloads[1:])
-			h.payloads[leastPayloads-1] = now
-		}
-	})
+// battery is the charge of a tag's battery.
+type battery struct {
+	percent int
+	at      time.Duration // CLOCK_BOOTTIME
+	low     bool
 }
 
-// WrongPayloads are the names of the receivers whose tags send their position in
-// another form than the one that is configured.
-func (t *Tags) WrongPayloads() []string {
-	now := t.opt.Now().Boottime
-	t.health.mu.Lock()
-	defer t.health.mu.Unlock()
-	var names []string
-	for _, h := range t.health.receivers {
-		if first := h.payloads[0]; first != 0 && now-first < payloadWithin {
-			names = append(names, h.Name)
-		}
-	}
-	return names
+// renamed is the former name of a tag.
+type renamed struct {
+	name string
+	at   time.Duration // CLOCK_BOOTTIME of the last frame that says so
 }
 
-// note remembers what a tag said beside its position. A call for help is none of the
-// working hours' business: it has no position.
+func newSaid() said {
+	return said{calls: make(map[string]call), batteries: make(map[string]battery), formerly: make(map[string]renamed)}
+}
+
+// note remembers what a tag said beside its position. None of it says where somebody
+// is, so that the working hours do not matter.
 func (t *Tags) note(n beacon.Note) {
 	now := t.opt.Now().Boottime
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c, known := t.calls[n.Tag]
+	t.noteCall(n, now)
+	if n.Battery != nil {
+		b, known := t.said.batteries[n.Tag]
+		if known || len(t.said.batteries) < maxBatteries {
+			low := *n.Battery < lowBattery || b.low && *n.Battery < goodBattery
+			t.said.batteries[n.Tag] = battery{percent: *n.Battery, at: now, low: low}
+		}
+	}
+	if n.Formerly != "" {
+		before, known := t.said.formerly[n.Tag]
+		if known || len(t.said.formerly) < maxRenamed {
+			if before.name != n.Formerly {
+				t.opt.Log.Warn("a tag has another name now", "tag", n.Tag, "formerly", n.Formerly)
+			}
+			t.said.formerly[n.Tag] = renamed{name: n.Formerly, at: now}
+		}
+	}
+}
+
+// noteCall remembers whether a tag calls for help.
+func (t *Tags) noteCall(n beacon.Note, now time.Duration) {
+	c, known := t.said.calls[n.Tag]
 	switch {
 	case n.Emergency:
-		if !known && len(t.calls) >= maxCalls {
+		if !known && len(t.said.calls) >= maxCalls {
 			return
 		}
 		if !known || c.over {
@@ -82,7 +149,7 @@ func (t *Tags) note(n beacon.Note) {
 	case !known:
 		return
 	}
-	t.calls[n.Tag] = c
+	t.said.calls[n.Tag] = c
 }
 
 // callChanged reports whether a tag began or ceased to call for help, and no event
@@ -90,7 +157,7 @@ func (t *Tags) note(n beacon.Note) {
 func (t *Tags) callChanged(tag string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c, known := t.calls[tag]
+	c, known := t.said.calls[tag]
 	return known && !c.recorded
 }
 
@@ -98,9 +165,9 @@ func (t *Tags) callChanged(tag string) bool {
 func (t *Tags) callRecorded(tag string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c, known := t.calls[tag]; known {
+	if c, known := t.said.calls[tag]; known {
 		c.recorded = true
-		t.calls[tag] = c
+		t.said.calls[tag] = c
 	}
 }
 
@@ -110,14 +177,60 @@ func (t *Tags) Emergencies() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var names []string
-	for tag, c := range t.calls {
+	for tag, c := range t.said.calls {
 		switch {
 		case now-c.last > callFor, c.over && c.recorded:
-			delete(t.calls, tag)
+			delete(t.said.calls, tag)
 		case !c.over:
 			names = append(names, tag)
 		}
 	}
 	slices.Sort(names)
 	return names
+}
+
+// Batteries are the charges in percent that tags have told of lately, above 100 while
+// one is being charged.
+func (t *Tags) Batteries() map[string]int {
+	now := t.opt.Now().Boottime
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.said.batteries, func(_ string, b battery) bool { return now-b.at > saidFor })
+	charges := make(map[string]int, len(t.said.batteries))
+	for tag, b := range t.said.batteries {
+		charges[tag] = b.percent
+	}
+	return charges
+}
+
+// LowBatteries are the names of the tags whose battery is nearly empty, sorted.
+func (t *Tags) LowBatteries() []string {
+	now := t.opt.Now().Boottime
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var names []string
+	for tag, b := range t.said.batteries {
+		if b.low && now-b.at <= saidFor {
+			names = append(names, tag)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Renamed is a tag that calls itself by another name than before.
+type Renamed struct{ Formerly, Now string }
+
+// Renamed are the tags that have another name now, sorted.
+func (t *Tags) Renamed() []Renamed {
+	now := t.opt.Now().Boottime
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.said.formerly, func(_ string, r renamed) bool { return now-r.at > saidFor })
+	var all []Renamed
+	for tag, r := range t.said.formerly {
+		all = append(all, Renamed{Formerly: r.name, Now: tag})
+	}
+	slices.SortFunc(all, func(a, b Renamed) int { return strings.Compare(a.Now, b.Now) })
+	return all
 }

@@ -66,7 +66,7 @@ func TestCallsForHelpAreBounded(t *testing.T) {
 	}
 }
 
-func TestWrongPayloadsAreSaidOfTheirReceiver(t *testing.T) {
+func TestWhatSomebodyCanMendIsSaidOfItsReceiver(t *testing.T) {
 	y := office(t, tags.Options{})
 	reject := func(why beacon.Reason) {
 		y.time = y.time.Add(10 * time.Minute)
@@ -78,21 +78,21 @@ func TestWrongPayloadsAreSaidOfTheirReceiver(t *testing.T) {
 	for range 5 {
 		reject(beacon.BadChecksum)
 	}
-	if got := y.WrongPayloads(); len(got) != 0 {
+	if got := y.Rejecting(beacon.BadPayload); len(got) != 0 {
 		t.Errorf("after two of them: %q", got)
 	}
 	for range 2 {
 		reject(beacon.BadPayload)
 	}
-	if got := y.WrongPayloads(); len(got) != 0 {
+	if got := y.Rejecting(beacon.BadPayload); len(got) != 0 {
 		t.Errorf("after four in ninety minutes: %q", got)
 	}
 	reject(beacon.BadPayload)
-	if got := y.WrongPayloads(); !slices.Equal(got, []string{"yard"}) {
+	if got := y.Rejecting(beacon.BadPayload); !slices.Equal(got, []string{"yard"}) {
 		t.Errorf("after three in twenty minutes: %q", got)
 	}
 	y.time = y.time.Add(time.Hour)
-	if got := y.WrongPayloads(); len(got) != 0 {
+	if got := y.Rejecting(beacon.BadPayload); len(got) != 0 {
 		t.Errorf("an hour later: %q", got)
 	}
 	if n := y.counts()["payload"]; n != 5 {

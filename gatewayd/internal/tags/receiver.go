@@ -87,6 +87,16 @@ func (t *Tags) listen(ctx context.Context, r Receiver, port io.ReadCloser) (err 
 	if err != nil {
 		return err
 	}
+	if talker, ok := decoder.(beacon.Talker); ok {
+		if radio, ok := port.(io.Writer); ok {
+			stop := talk(ctx, talker, radio, func() { _ = closePort() })
+			defer func() {
+				if talking := stop(); talking != nil {
+					err = talking // what ended the reading
+				}
+			}()
+		}
+	}
 	t.health.change(r.Name, func(h *receiverHealth) {
 		if h.gone {
 			t.opt.Log.Info("tag receiver is back", "receiver", r.Name)
@@ -109,6 +119,26 @@ func (t *Tags) listen(ctx context.Context, r Receiver, port io.ReadCloser) (err 
 	}
 }
 
+// talk keeps a conversation with a radio until it is stopped. Where it fails, hangUp
+// ends the reading too, and stop returns why.
+func talk(ctx context.Context, talker beacon.Talker, radio io.Writer, hangUp func()) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		err := talker.Talk(ctx, radio)
+		if ctx.Err() != nil {
+			err = nil
+		}
+		hangUp()
+		ended <- err
+	}()
+	return func() error {
+		cancel()
+		hangUp() // a write that a radio does not take ends when its port is closed
+		return <-ended
+	}
+}
+
 // quietAfter is for how long a receiver may hear nothing before it counts as
 // silent. That is no fault: tags that lie still are silent for hours.
 const quietAfter = 5 * time.Minute
@@ -124,12 +154,13 @@ type receiverHealth struct {
 	gone bool
 	last time.Duration // CLOCK_BOOTTIME of the last valid frame, 0 if none came
 
-	payloads [leastPayloads]time.Duration // CLOCK_BOOTTIME of the last frames with another payload
+	rejected map[beacon.Reason]lately // of what somebody can mend
 }
 
 func (hs *receiverHealths) add(name string) {
 	hs.receivers = append(hs.receivers, &receiverHealth{
 		ReceiverHealth: presence.ReceiverHealth{Name: name, Bad: make(map[string]int64)},
+		rejected:       make(map[beacon.Reason]lately),
 	})
 }
 

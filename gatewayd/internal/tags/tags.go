@@ -90,7 +90,7 @@ type Tags struct {
 	conflicts map[string]struct{} // names of tags that are, or were, heard at two places; guarded by mu
 
 	health receiverHealths
-	calls  emergencies // guarded by mu
+	said   said // guarded by mu
 }
 
 // heldFix is a fix that came while the time was not known.
@@ -102,7 +102,7 @@ type heldFix struct {
 
 // New makes a Tags that knows no tag yet, for receivers with these names.
 func New(opt Options, receivers ...string) *Tags {
-	t := &Tags{opt: opt, memory: newMemory(), conflicts: make(map[string]struct{}), calls: make(emergencies)}
+	t := &Tags{opt: opt, memory: newMemory(), conflicts: make(map[string]struct{}), said: newSaid()}
 	for _, name := range receivers {
 		t.health.add(name)
 	}
@@ -193,11 +193,14 @@ func (t *Tags) evaluate(ctx context.Context, receiver string, fix beacon.Fix, at
 		return nil
 	}
 
-	s := heard{tag: t.memory.key(fix.Tag), at: at.Boottime, place: placeOf(fix.Lat, fix.Lon)}
+	s := heard{tag: t.memory.key(fix.Tag), at: at.Boottime, place: placeOf(fix.Lat, fix.Lon), packet: fix.Packet}
 	worth := presence.FreshnessUnknown
 	if !claim.IsZero() {
 		s.fixTime, s.ordered = claim.UnixMilli(), clock
 		worth = freshness(claim, instant, clock)
+	}
+	if fix.Replay {
+		worth = presence.FreshnessReplay
 	}
 	s.stale, s.live = worth == presence.FreshnessReplay, worth == presence.FreshnessLive
 	if t.opt.Fence != nil {
@@ -301,7 +304,7 @@ func freshness(claim, instant time.Time, clock bool) presence.Freshness {
 
 // body is what is recorded of a fix, with no more of the position than may be.
 func (t *Tags) body(receiver string, fix beacon.Fix, zone presence.Zone) *presence.Tag {
-	b := &presence.Tag{Receiver: receiver, Tag: fix.Tag, Zone: zone, RSSI: fix.RSSI, SNR: fix.SNR, Status: fix.Status}
+	b := &presence.Tag{Receiver: receiver, Tag: fix.Tag, Zone: zone, RSSI: fix.RSSI, SNR: fix.SNR, Status: fix.Status, Signed: fix.Signed}
 	lat, lon, accuracy := fix.Lat, fix.Lon, fix.Accuracy
 	switch t.opt.Coordinates {
 	case None:
