@@ -115,7 +115,21 @@ func (s *session) wait(ctx context.Context, t mqtt.Token, bound time.Duration) e
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
+		if completed(t) {
+			return t.Error()
+		}
 		return stalled(bound)
+	}
+}
+
+// completed reports whether a token has completed. A process that stood still for a
+// while finds that its time is up although the answer is there.
+func completed(t mqtt.Token) bool {
+	select {
+	case <-t.Done():
+		return true
+	default:
+		return false
 	}
 }
 

@@ -37,7 +37,7 @@
 //	post.go         publishes documents and replies, alone where that is necessary
 //	suspects.go     finds out over which publication a broker closes the connection
 //	inbound.go      puts messages from the broker into queues: ownstatus.go, commands.go
-//	                (executed.go, replies.go), receipts.go; rejected.go counts the rest
+//	                (executed.go, replies.go), documentqueue.go; rejected.go counts the rest
 //	citytime.go     asks the city for the time
 //	probe.go        tries the way to the broker for gatewayd doctor
 package uplink

@@ -26,12 +26,7 @@ type sent struct {
 
 // acknowledged reports whether the broker has the event.
 func (e sent) acknowledged() bool {
-	select {
-	case <-e.token.Done():
-		return e.token.Error() == nil
-	default:
-		return false
-	}
+	return completed(e.token) && e.token.Error() == nil
 }
 
 // purpose is why an event is sent.
@@ -44,13 +39,11 @@ const (
 	outOfTurn                    // it is a tap, and the broker hangs up over an event before it
 )
 
-// drain sends the journal's events behind the cursor, in order, until the connection
+// drain sends the journal's events behind a position, in order, until the connection
 // fails or the context ends. Three goroutines work on that: the reader gets events
 // from the journal, the sender publishes them, and the collector waits for their
 // PUBACKs. At most a window of events is on its way at a time.
-func (s *session) drain(ctx context.Context) error {
-	u := s.u
-	cursor := u.ledger.begin(u.opt.Journal.Cursor())
+func (s *session) drain(ctx context.Context, cursor uint64) error {
 	inFlight := make(chan sent, cap(s.places)) // in the order of sending
 	g, ctx := errgroup.WithContext(ctx)
 	reader := &reader{session: s, group: g}

@@ -77,5 +77,7 @@ func (s *session) goodbye() {
 	if socket != nil && err == nil {
 		socket.linger(u.limits.Goodbye / 2)
 	}
-	s.client.Disconnect(100) // milliseconds
+	// It returns as soon as the DISCONNECT is out. Until then the connection must not be
+	// closed, or the broker publishes the will, which says that the gateway was lost.
+	s.client.Disconnect(uint(publishWait.Milliseconds()))
 }

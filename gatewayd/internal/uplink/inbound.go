@@ -9,7 +9,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// errCrowded is why a message is dropped whose queue is full.
+// errCrowded is why a message is dropped for want of room in its queue.
 var errCrowded = errors.New("too many at once")
 
 // message is a message from the broker that waits to be handled.
@@ -32,7 +32,7 @@ func (s *session) dispatch(m mqtt.Message) {
 		return // the journal may be closed
 	}
 	if m.Topic() == s.u.prefix+"receipt" {
-		if err := s.u.receipt(m.Payload(), !m.Retained()); err != nil {
+		if err := s.receipt(m.Payload(), m.Retained()); err != nil {
 			s.u.reject(m.Topic(), err)
 		}
 		return
@@ -44,24 +44,41 @@ func (s *session) dispatch(m mqtt.Message) {
 		}
 		return
 	}
-	queue, most := s.own, maxCommand
-	if strings.HasPrefix(topic, "cmd/") {
-		queue = s.commands
-	} else if s.u.opt.Documents[topic] != nil {
-		queue, most = s.documents, maxPacket
-	}
 	waits := message{topic: topic, payload: m.Payload(), retained: m.Retained(), size: len(m.Payload())}
-	if waits.size > most {
-		if queue != s.commands {
-			s.u.reject(m.Topic(), fmt.Errorf("%d bytes: at most %d", waits.size, most))
-			return
+	command, document := strings.HasPrefix(topic, "cmd/"), s.u.opt.Documents[topic] != nil
+	var err error
+	switch {
+	case command:
+		if waits.size > maxCommand {
+			waits.payload = onlyTX(m.Payload()) // so that the sender gets a reply
 		}
-		waits.payload = onlyTX(m.Payload()) // so that the sender gets a reply
-	}
-	select {
-	case queue <- waits:
+		err = enqueue(s.commands, waits)
+	case document && waits.size > maxPacket:
+		err = tooLarge(waits.size, maxPacket)
+	case document:
+		if !s.documents.put(waits) {
+			err = errCrowded
+		}
+	case waits.size > maxCommand:
+		err = tooLarge(waits.size, maxCommand)
 	default:
-		s.u.reject(m.Topic(), errCrowded)
+		err = enqueue(s.own, waits)
+	}
+	if err != nil {
+		s.u.reject(m.Topic(), err)
+	}
+}
+
+// tooLarge is why a message of so many bytes is rejected.
+func tooLarge(size, most int) error { return fmt.Errorf("%d bytes: at most %d", size, most) }
+
+// enqueue puts a message into a queue, if there is room.
+func enqueue(queue chan<- message, m message) error {
+	select {
+	case queue <- m:
+		return nil
+	default:
+		return errCrowded
 	}
 }
 
@@ -117,8 +134,14 @@ func (s *session) readOwn(m message) error {
 	return errors.New("not a topic that a gateway reads")
 }
 
-// handleDocument passes a document to its function in Options.Documents.
-func (s *session) handleDocument(_ context.Context, m message) error {
-	s.u.opt.Documents[m.topic](m.payload)
-	return nil
+// handleDocuments passes each document to its function in Options.Documents, one after
+// the other, until the context ends.
+func (s *session) handleDocuments(ctx context.Context) error {
+	for {
+		m, err := s.documents.next(ctx)
+		if err != nil {
+			return err
+		}
+		s.u.opt.Documents[m.topic](m.payload)
+	}
 }

@@ -55,14 +55,21 @@ func spanOf(from, to uint64) span { return span{From: from, To: to} }
 // noSpan is a span without a position.
 func noSpan() span { return span{From: 1, To: 0} }
 
-// newLedger makes the ledger of a process. The earlier processes are known to have
-// sent everything up to sent, and more perhaps. Up to unanswered the broker had
-// acknowledged everything, some of it was sent again for want of a receipt, and the
-// city did not answer; it is 0 where the city did.
-func newLedger(patient patience, sent, unanswered uint64) *ledger {
+// earlier is what is known of the processes before this one.
+type earlier struct {
+	cursor uint64 // up to here everything is delivered
+	sent   uint64 // up to here everything was sent, and more perhaps
+	// unanswered is the position up to which the broker had acknowledged everything,
+	// while some of it was sent again for want of a receipt and the city did not answer;
+	// 0 where the city did.
+	unanswered uint64
+}
+
+// newLedger makes the ledger of a process.
+func newLedger(patient patience, before earlier) *ledger {
 	return &ledger{
 		changed: make(chan struct{}, 1), patient: patient,
-		sent: sent, acked: unanswered,
+		cursor: before.cursor, sent: before.sent, acked: before.unanswered,
 		received: make(map[presence.ID]uint64),
 		replay:   replay{span: noSpan()},
 	}

@@ -45,7 +45,7 @@ func due(l *ledger, count map[uint64]int) (all []span) {
 
 // outstanding is a ledger that has sent events of a stream, which the broker has.
 func outstanding(n uint64) *ledger {
-	l := newLedger(usual, 0, 0)
+	l := newLedger(usual, earlier{})
 	l.begin(0)
 	l.enter(entriesOf(streamA, 1, n))
 	l.noteSending(n)
@@ -191,7 +191,7 @@ func TestLineThatBreaksOftenHasEverythingSentOnceMoreOnly(t *testing.T) {
 		// Nor does a process that is started anew send it all once more. It asks
 		// with a few at once, for nobody knows how long it was off.
 		clear(count)
-		l = newLedger(usual, 1000, l.unanswered())
+		l = newLedger(usual, earlier{sent: 1000, unanswered: l.unanswered()})
 		connect(l)
 		if len(count) > 0 {
 			t.Fatalf("after a restart %d went again", len(count))
@@ -226,7 +226,7 @@ func TestBrokerThatIsStartedAnewGetsEverythingAtOnce(t *testing.T) {
 }
 
 func TestEventsThatTheJournalGaveUpDoNotHoldTheCursor(t *testing.T) {
-	l := newLedger(usual, 0, 0)
+	l := newLedger(usual, earlier{})
 	l.begin(0)
 	l.enter(append(entriesOf(streamA, 1, 10), entriesOf(streamB, 11, 20)...))
 	l.receive(streamA, 8, true)
@@ -240,7 +240,7 @@ func TestEventsThatTheJournalGaveUpDoNotHoldTheCursor(t *testing.T) {
 }
 
 func TestStreamThatVanishesBesideAnOlderHoleDoesNotHoldTheCursor(t *testing.T) {
-	l := newLedger(usual, 0, 0)
+	l := newLedger(usual, earlier{})
 	l.begin(0)
 	all := append(entriesOf(streamA, 1, 2), entriesOf(streamB, 4, 4)...) // 3 is gone already
 	l.enter(append(all, entriesOf(presence.ID{0xC}, 5, 5)...))
@@ -252,7 +252,7 @@ func TestStreamThatVanishesBesideAnOlderHoleDoesNotHoldTheCursor(t *testing.T) {
 }
 
 func TestReceiptBetweenTwoConnectionsIsNotForgotten(t *testing.T) {
-	l := newLedger(usual, 0, 0)
+	l := newLedger(usual, earlier{})
 	l.begin(0)
 	l.enter(entriesOf(streamA, 1, 10))
 	l.receive(streamA, 7, true) // after the journal's cursor was read
@@ -268,7 +268,7 @@ func TestReceiptBetweenTwoConnectionsIsNotForgotten(t *testing.T) {
 // everything arrives.
 func TestModelCursorFollowsTheCity(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{t: t, ledger: newLedger(usual, 0, 0), have: make(map[uint64]bool)}
+		m := &model{t: t, ledger: newLedger(usual, earlier{}), have: make(map[uint64]bool)}
 		m.ledger.begin(0)
 		t.Repeat(map[string]func(*rapid.T){
 			"": func(t *rapid.T) { m.check() },

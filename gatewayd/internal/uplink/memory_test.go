@@ -23,6 +23,7 @@ type memory struct {
 	gone      map[uint64]bool // removed
 	notes     map[string][]byte
 	saves     int
+	slow      func() // called before the journal tells its cursor
 }
 
 var stream = presence.ID{1, 2, 3}
@@ -52,6 +53,12 @@ func (m *memory) add(n int) {
 }
 
 func (m *memory) Cursor() uint64 {
+	m.mu.Lock()
+	slow := m.slow
+	m.mu.Unlock()
+	if slow != nil {
+		slow()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.cursor

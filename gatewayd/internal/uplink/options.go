@@ -129,9 +129,10 @@ type Options struct {
 	Anchor func(at presence.Reading, utc time.Time, within time.Duration)
 	// Documents are called with what the city publishes on their topic, which is named
 	// without the gateway's prefix, retained or not: one document at a time, in order,
-	// and the retained one again at each connection. Only the size has been checked. An
-	// empty payload means that the retained document was cleared. The payload belongs
-	// to the function.
+	// and the retained one again at each connection. Where many come at once, some are left
+	// out for which there is a newer one. Only the size has been checked. An empty
+	// payload means that the retained document was cleared. The payload belongs to the
+	// function.
 	Documents map[string]func(payload []byte)
 	Log       *slog.Logger
 	// Restate is how often all retained documents are published again, as somebody may

@@ -17,12 +17,7 @@ type post struct {
 
 // acknowledged reports whether the broker has it.
 func (p *post) acknowledged() bool {
-	select {
-	case <-p.token.Done():
-		return p.token.Error() == nil
-	default:
-		return false
-	}
+	return completed(p.token) && p.token.Error() == nil
 }
 
 // post publishes a document or a reply while other messages are on their way.
@@ -84,7 +79,7 @@ func (s *session) awaitPost(ctx context.Context, p *post) error {
 			since = began
 		}
 		left := s.u.limits.PubAck - time.Since(since)
-		if left <= 0 {
+		if left <= 0 && !completed(p.token) {
 			return stalled(s.u.limits.PubAck)
 		}
 		timer.Reset(left)

@@ -60,7 +60,7 @@ func (c *collector) account() {
 	case c.to == 0:
 	case c.u.opt.Receipts:
 		c.u.ledger.awaitReceipt(c.from, c.to, time.Now())
-		c.u.opt.Journal.SetUnanswered(c.u.ledger.unanswered())
+		c.u.ledger.noteUnanswered(c.u.opt.Journal.SetUnanswered)
 	default:
 		c.u.delivered(c.to)
 	}
@@ -95,9 +95,7 @@ func (s *session) collect(ctx context.Context, inFlight <-chan sent) error {
 				return ctx.Err()
 			}
 		}
-		select {
-		case <-next.token.Done():
-		default:
+		if !completed(next.token) {
 			got.account()
 			s.oldestInFlight(next.at)
 			if err := s.awaitPUBACK(ctx, next, late); err != nil {
@@ -128,6 +126,9 @@ func (s *session) awaitPUBACK(ctx context.Context, e sent, late *time.Timer) err
 	case <-e.token.Done():
 		return nil
 	case <-late.C:
+		if completed(e.token) {
+			return nil
+		}
 		return stalled(s.u.limits.PubAck)
 	case <-ctx.Done():
 		return ctx.Err()

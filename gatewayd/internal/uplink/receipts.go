@@ -27,9 +27,9 @@ func parseReceipt(payload []byte) (presence.Receipt, error) {
 // It counts only up to what was sent, as nobody can have more. Of its own stream this
 // process knows exactly what it sent, so a receipt for more is refused altogether. Of an
 // earlier stream, less may be known after a crash than was sent: then the receipt counts
-// up to what is known, the rest goes again, and the city confirms it again. A live
-// receipt is not a retained one.
-func (u *Uplink) receipt(payload []byte, live bool) error {
+// up to what is known, the rest goes again, and the city confirms it again.
+func (s *session) receipt(payload []byte, retained bool) error {
+	u := s.u
 	if !u.opt.Receipts {
 		return errors.New("receipts are not switched on")
 	}
@@ -46,16 +46,28 @@ func (u *Uplink) receipt(payload []byte, live bool) error {
 	if !found {
 		return fmt.Errorf("receipt for %s-%d, which is not in the journal", r.Stream, r.Upto)
 	}
-	sent := u.ledger.sentUpto()
+	sent := s.sentUpto(retained)
 	if pos > sent && r.Stream == u.opt.Journal.Stream() {
 		return fmt.Errorf("receipt for %s-%d, which was not sent yet", r.Stream, r.Upto)
 	}
-	u.received(u.ledger.receive(r.Stream, min(pos, sent), live))
-	u.opt.Journal.SetUnanswered(u.ledger.unanswered())
+	u.received(u.ledger.receive(r.Stream, min(pos, sent), !retained))
+	u.ledger.noteUnanswered(u.opt.Journal.SetUnanswered)
 	if pos > sent {
 		return fmt.Errorf("receipt for %s-%d, which is not known to have been sent: it counts only up to what was", r.Stream, r.Upto)
 	}
 	return nil
+}
+
+// sentUpto is the newest position that was certainly sent when the city published a
+// receipt. The broker marks a message as retained where it was published before the
+// gateway subscribed (MQTT 3.1.1, 3.3.1.3), so such a receipt is about what earlier
+// connections sent. It is read while events go out already: nothing in MQTT 3.1.1 tells
+// when the broker has handed over all that is retained.
+func (s *session) sentUpto(retained bool) uint64 {
+	if retained {
+		return s.sentBefore
+	}
+	return s.u.ledger.sentUpto()
 }
 
 // received counts the events between two positions of the cursor as received, and moves

@@ -66,14 +66,21 @@ func (l *ledger) awaitReceipt(from, to uint64, now time.Time) {
 }
 
 // unanswered is the position up to which the broker has acknowledged everything while
-// the city does not answer to what goes again; 0 if it does answer.
+// the city does not answer to what goes again; 0 if it does answer. The caller holds the
+// mutex.
 func (l *ledger) unanswered() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.again.tries == 0 || l.acked <= l.cursor {
 		return 0
 	}
 	return l.acked
+}
+
+// noteUnanswered calls note with what unanswered returns. Several goroutines call it, and
+// the ledger stands still meanwhile: so the last call of note has the latest position.
+func (l *ledger) noteUnanswered(note func(pos uint64)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	note(l.unanswered())
 }
 
 // due returns the next events that are to go again now, at most so many. Where there

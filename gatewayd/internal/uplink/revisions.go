@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"math"
 	"sync"
 
 	"presence/gatewayd/internal/presence"
@@ -42,7 +43,7 @@ func newRevisions(j Journal, t Times) *revisions {
 }
 
 // allPositions stands for "this process may have published any event".
-const allPositions = ^uint64(0)
+func allPositions() uint64 { return math.MaxUint64 }
 
 // choice is which timing an event is to be published with.
 type choice int
@@ -59,12 +60,20 @@ const (
 // revise returns the revision with which to publish each of some events, which are
 // in order, and saves those that have to be saved. This process has published no
 // event of its own stream behind the position published, except out of turn.
-func (r *revisions) revise(ctx context.Context, entries []presence.Entry, published uint64, which choice) ([]presence.Revision, error) {
+//
+// published is called when it is this goroutine's turn to decide: another one that
+// decided just before may have published the same events.
+func (r *revisions) revise(ctx context.Context, entries []presence.Entry, published func() uint64, which choice) ([]presence.Revision, error) {
 	if len(entries) == 0 {
 		return nil, nil
 	}
 	r.deciding.Lock()
 	defer r.deciding.Unlock()
+	return r.decide(ctx, entries, published(), which)
+}
+
+// decide is revise for a caller that holds the lock deciding.
+func (r *revisions) decide(ctx context.Context, entries []presence.Entry, published uint64, which choice) ([]presence.Revision, error) {
 	saved, err := r.journal.Revisions(entries[0].Pos, entries[len(entries)-1].Pos)
 	if err != nil {
 		return nil, err

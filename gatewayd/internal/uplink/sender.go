@@ -128,7 +128,7 @@ func (s *sender) sendNew(ctx context.Context, entries []presence.Entry) error {
 	published := u.ledger.publishedUpto()
 	rest, from, to := u.ledger.enter(entries)
 	u.received(from, to)
-	all, err := u.revisions.revise(ctx, rest, published, bestKnown)
+	all, err := u.revisions.revise(ctx, rest, func() uint64 { return published }, bestKnown)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (s *sender) sendAhead(ctx context.Context, entries []presence.Entry) error 
 			taps = append(taps, e)
 		}
 	}
-	all, err := u.revisions.revise(ctx, taps, u.ledger.publishedUpto(), bestKnownOutOfTurn)
+	all, err := u.revisions.revise(ctx, taps, u.ledger.publishedUpto, bestKnownOutOfTurn)
 	if err != nil {
 		return err
 	}
@@ -248,8 +248,12 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error 
 		defer u.beat(0)
 		// The collector gives its place back.
 		return s.alone(ctx, 1, func() error {
+			token, err := s.publishNow(ctx, e, payload, as)
+			if err != nil {
+				return err
+			}
 			select {
-			case <-s.publishNow(e, payload, as).Done():
+			case <-token.Done():
 				return nil // the collector looks at how it went
 			case <-ctx.Done():
 				return ctx.Err()
@@ -263,12 +267,15 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error 
 		return ctx.Err()
 	}
 	u.beat(0)
-	s.publishNow(e, payload, as)
-	return nil
+	_, err = s.publishNow(ctx, e, payload, as)
+	return err
 }
 
-// publishNow publishes an event that has its place in the window.
-func (s *sender) publishNow(e *presence.Entry, payload []byte, as sent) mqtt.Token {
+// publishNow publishes an event that has its place in the window. After an error nothing
+// may be published over this connection any more: where paho did not take over an event
+// in time, as on a machine that stood still for a moment, it may take over the next one,
+// and the city would get that one first.
+func (s *sender) publishNow(ctx context.Context, e *presence.Entry, payload []byte, as sent) (mqtt.Token, error) {
 	u := s.u
 	if as.first {
 		u.ledger.noteSending(e.Pos)
@@ -277,7 +284,10 @@ func (s *sender) publishNow(e *presence.Entry, payload []byte, as sent) mqtt.Tok
 	as.at = time.Now()
 	u.published.Add(1)
 	s.inFlight <- as // has room for each place
-	return as.token
+	if completed(as.token) && as.token.Error() != nil {
+		return nil, s.whyLost(ctx, as.token.Error())
+	}
+	return as.token, nil
 }
 
 // noteEarly notes that the broker has a tap that was sent ahead of its turn.

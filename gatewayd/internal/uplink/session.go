@@ -18,10 +18,11 @@ type session struct {
 	client      mqtt.Client
 	commands    chan message // on cmd/<name>
 	own         chan message // on the gateway's own topics
-	documents   chan message // on topics of Options.Documents
+	documents   *documentQueue
 	time        *cityTime
 	lost        chan error // has room for one: why paho says that the connection is gone
 	reconnected bool       // this process was connected before
+	sentBefore  uint64     // newest position that was sent before this connection
 	// places is the window: the sender puts something in before it publishes an event,
 	// the collector takes it out after the PUBACK.
 	places     chan struct{}
@@ -48,9 +49,6 @@ type session struct {
 // dropped and counted: a city sends far fewer.
 const inboundRoom = 64
 
-// documentRoom is inboundRoom for documents, which are large.
-const documentRoom = 8
-
 // publishWait bounds how long Publish waits until paho's writer takes the message over.
 // As a rule that is at once, for the connection accepts every write (see coalescing).
 // But in the moment after a connection was lost nobody takes it over any more, and
@@ -71,10 +69,12 @@ func (u *Uplink) session(ctx context.Context) error {
 		u:         u,
 		commands:  make(chan message, inboundRoom),
 		own:       make(chan message, inboundRoom),
-		documents: make(chan message, documentRoom),
+		documents: newDocumentQueue(),
 		time:      &cityTime{now: u.opt.Now, check: u.opt.checkTime, answers: make(chan answer, 1)},
 		lost:      make(chan error, 1),
 		places:    make(chan struct{}, max(u.opt.Window, 1)),
+
+		sentBefore: u.ledger.sentUpto(),
 	}
 	options, err := s.options(ctx)
 	if err != nil {
@@ -110,6 +110,8 @@ func (s *session) work(ctx context.Context) error {
 	}
 	u.opt.Log.Info("the line to the city is up", "broker", u.opt.Address)
 	up := time.Now()
+	// Before anything else runs: a command of the city may ask for events again.
+	cursor := u.ledger.begin(u.opt.Journal.Cursor())
 	defer func() {
 		u.mu.Lock()
 		u.connected = false
@@ -119,12 +121,12 @@ func (s *session) work(ctx context.Context) error {
 	}()
 
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.drain(gctx) })
+	g.Go(func() error { return s.drain(gctx, cursor) })
 	g.Go(func() error { return s.publishDocumentsAndLog(gctx) })
 	g.Go(func() error { return s.keepTime(gctx) })
 	g.Go(func() error { return s.listen(gctx, s.commands, s.handleCommand) })
 	g.Go(func() error { return s.listen(gctx, s.own, s.handleOwn) })
-	g.Go(func() error { return s.listen(gctx, s.documents, s.handleDocument) })
+	g.Go(func() error { return s.handleDocuments(gctx) })
 	g.Go(func() error {
 		select {
 		case err := <-s.lost:

@@ -80,7 +80,7 @@ func New(opt Options) *Uplink {
 	u.suspects = newSuspects(u.limits.Aside, u.limits.Hold)
 	patient := patience{u.limits.Receipt, u.limits.ReceiptMax}
 	if j := opt.Journal; j != nil { // a probe has none
-		u.ledger = newLedger(patient, j.Sent(), j.Unanswered())
+		u.ledger = newLedger(patient, earlier{j.Cursor(), j.Sent(), j.Unanswered()})
 		var err error
 		if u.executed, err = newExecuted(j); err != nil {
 			opt.Log.Error("a command may be carried out once more", "error", err)
@@ -232,7 +232,7 @@ func (u *Uplink) Drained(ctx context.Context) {
 // RevisionsOutOfTurn returns the revisions of events, which are in order, for an
 // export: those that the city has, or is going to get.
 func (u *Uplink) RevisionsOutOfTurn(ctx context.Context, entries []presence.Entry) ([]presence.Revision, error) {
-	return u.revisions.revise(ctx, entries, u.ledger.publishedUpto(), bestKnownOutOfTurn)
+	return u.revisions.revise(ctx, entries, u.ledger.publishedUpto, bestKnownOutOfTurn)
 }
 
 // delivered moves the journal's cursor and wakes Drained.

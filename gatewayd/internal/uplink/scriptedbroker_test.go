@@ -1,0 +1,160 @@
+package uplink_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/uplink"
+)
+
+// scriptedBroker is a broker in a synctest bubble: it sends what the test tells it to,
+// exactly when the test tells it to. It lets everybody in, grants every subscription and
+// acknowledges what is published. It is for what depends on the order in which things
+// happen, which a real broker leaves to chance.
+type scriptedBroker struct {
+	t *testing.T
+
+	mu       sync.Mutex
+	conn     net.Conn // the latest connection
+	messages []brokertest.Message
+	silent   bool     // it does not acknowledge what is published
+	unacked  []uint16 // ids of what it did not acknowledge yet, of the latest connection
+	packets  []string // kinds of the latest connection's packets
+}
+
+// dial is for uplink.Options.
+func (b *scriptedBroker) dial(context.Context) (net.Conn, error) {
+	near, far := net.Pipe()
+	b.mu.Lock()
+	b.conn, b.packets, b.unacked = far, nil, nil
+	b.mu.Unlock()
+	go b.serve(far)
+	return near, nil
+}
+
+func (b *scriptedBroker) serve(conn net.Conn) {
+	defer conn.Close()
+	for in := bufio.NewReader(conn); ; {
+		p, err := packets.ReadPacket(in)
+		if err != nil {
+			return
+		}
+		if answer := b.answer(p); answer != nil && answer.Write(conn) != nil {
+			return
+		}
+		if _, ends := p.(*packets.DisconnectPacket); ends {
+			return
+		}
+	}
+}
+
+// answer is what the broker says to a packet; nil for nothing.
+func (b *scriptedBroker) answer(p packets.ControlPacket) packets.ControlPacket {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kind, _, _ := strings.Cut(p.String(), ":")
+	b.packets = append(b.packets, kind)
+	switch p := p.(type) {
+	case *packets.ConnectPacket:
+		return packets.NewControlPacket(packets.Connack)
+	case *packets.PingreqPacket:
+		return packets.NewControlPacket(packets.Pingresp)
+	case *packets.SubscribePacket:
+		ack := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
+		ack.MessageID, ack.ReturnCodes = p.MessageID, slices.Repeat([]byte{1}, len(p.Topics))
+		return ack
+	case *packets.PublishPacket:
+		b.messages = append(b.messages, brokertest.Message{Topic: p.TopicName, Payload: bytes.Clone(p.Payload), Retained: p.Retain})
+		switch {
+		case p.Qos == 0:
+		case b.silent:
+			b.unacked = append(b.unacked, p.MessageID)
+		default:
+			return puback(p.MessageID)
+		}
+	}
+	return nil
+}
+
+func puback(id uint16) packets.ControlPacket {
+	ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+	ack.MessageID = id
+	return ack
+}
+
+// acknowledge acknowledges what is published from now on, and what was published before,
+// and waits until all that it leads to has been done.
+func (b *scriptedBroker) acknowledge() {
+	b.t.Helper()
+	b.mu.Lock()
+	conn, late := b.conn, b.unacked
+	b.silent, b.unacked = false, nil
+	b.mu.Unlock()
+	for _, id := range late {
+		if err := puback(id).Write(conn); err != nil {
+			b.t.Fatalf("acknowledge: %v", err)
+		}
+	}
+	synctest.Wait()
+}
+
+// send sends a message to the gateway, and waits until all that it leads to has been
+// done.
+func (b *scriptedBroker) send(topic string, retained bool, payload []byte) {
+	b.t.Helper()
+	b.mu.Lock()
+	conn := b.conn
+	b.mu.Unlock()
+	if _, err := conn.Write(publication(0, retained, prefix+topic, 0, payload)); err != nil {
+		b.t.Fatalf("send %s: %v", topic, err)
+	}
+	synctest.Wait()
+}
+
+// hangUp ends the connection, and waits until the gateway has noticed.
+func (b *scriptedBroker) hangUp() {
+	b.mu.Lock()
+	conn := b.conn
+	b.mu.Unlock()
+	_ = conn.Close() // it may be closed already
+	synctest.Wait()
+}
+
+// received are all messages that came.
+func (b *scriptedBroker) received() []brokertest.Message {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.messages)
+}
+
+// events are the sequence numbers of all events that came.
+func (b *scriptedBroker) events() []uint64 { return seqs(b.received()) }
+
+// runScripted runs an uplink over a journal of so many events, with a broker of its own in
+// a synctest bubble, until the test function ends. What the uplink does at its start has
+// been done when that begins.
+func runScripted(t *testing.T, events int, configure func(*scriptedBroker, *memory, *uplink.Options), test func(*testing.T, *scriptedBroker, *uplink.Uplink, *memory)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := &scriptedBroker{t: t}
+		j := newMemory(events) // a channel of a bubble is made in it
+		o := options("broker:1883", j)
+		o.Dial = b.dial
+		configure(b, j, &o)
+		u := uplink.New(o)
+		stop := run(t, u)
+		synctest.Wait()
+		test(t, b, u, j)
+		stop()
+	})
+}
