@@ -168,9 +168,18 @@ func Load(path string) (*Config, error) {
 }
 
 // LoadToStart is Load for a gateway that starts. There is nobody to correct a file
-// then, so it does not check the fence, without which a gateway can run: a wrong one is
-// reported where it is used.
-func LoadToStart(path string) (*Config, error) { return load(path, (*document).checkFiles) }
+// then, so it does not check what a gateway can run without: the fence, where a wrong
+// one is reported where it is used, and a certificate that the city has not issued yet.
+// Its taps are recorded from the first day, and it connects when the certificate is
+// there.
+func LoadToStart(path string) (*Config, error) {
+	return load(path, func(d *document, c *Config) {
+		d.checkKeys(c)
+		if !c.MQTT.awaitsCertificate() {
+			d.checkOwnCertificate(c)
+		}
+	})
+}
 
 // Check is Load for a person at a desk: it also reports what a gateway could
 // run without, such as a roster file that is not there, and what does not fit the

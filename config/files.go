@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 	"strings"
@@ -21,9 +22,15 @@ import (
 // maxFile is the largest file that a configuration may name, in bytes.
 const maxFile = 8 << 20
 
-// checkFiles looks at the files that the configuration names and that no gateway
-// runs without, and reads the keys.
+// checkFiles looks at the files that the configuration names, but for the fence's and
+// the roster's, and reads the keys.
 func (d *document) checkFiles(c *Config) {
+	d.checkKeys(c)
+	d.checkOwnCertificate(c)
+}
+
+// checkKeys looks at the files that no gateway runs without, and reads the keys.
+func (d *document) checkKeys(c *Config) {
 	c.FilesDigest = c.digestFiles()
 	badges, mqtt := d.root.table("badges"), d.root.table("mqtt")
 
@@ -47,6 +54,27 @@ func (d *document) checkFiles(c *Config) {
 	if data, ok := mqtt.read("ca_file", c.MQTT.CAFile); ok && !x509.NewCertPool().AppendCertsFromPEM(data) {
 		mqtt.problem("ca_file", "%s holds no certificate%s: put the certificate of the city's CA there, in PEM form", show(c.MQTT.CAFile), whatInstead(data))
 	}
+	if c.MQTT.PasswordFile != "" {
+		if _, err := c.MQTT.Password(); err != nil {
+			mqtt.problem("password_file", "%v", err)
+		}
+	}
+}
+
+// awaitsCertificate reports whether the gateway has its key, and nothing is where its
+// certificate will be.
+func (m *MQTT) awaitsCertificate() bool {
+	if m.CertFile == "" || m.KeyFile == "" {
+		return false
+	}
+	_, certificate := os.Stat(m.CertFile)
+	_, key := os.Stat(m.KeyFile)
+	return errors.Is(certificate, fs.ErrNotExist) && key == nil
+}
+
+// checkOwnCertificate looks at the gateway's own certificate and its key.
+func (d *document) checkOwnCertificate(c *Config) {
+	mqtt := d.root.table("mqtt")
 	cert, ok1 := mqtt.read("cert_file", c.MQTT.CertFile)
 	if ok1 && !hasBlock(cert, func(kind string) bool { return kind == "CERTIFICATE" }) {
 		mqtt.problem("cert_file", "%s holds no certificate%s: put this gateway's certificate there, in PEM form", show(c.MQTT.CertFile), whatInstead(cert))
@@ -60,11 +88,6 @@ func (d *document) checkFiles(c *Config) {
 	if ok1 && ok2 {
 		if _, err := tls.X509KeyPair(cert, key); err != nil {
 			mqtt.problem("cert_file", "does not go with key_file: %s", oneLine(strings.TrimPrefix(err.Error(), "tls: ")))
-		}
-	}
-	if c.MQTT.PasswordFile != "" {
-		if _, err := c.MQTT.Password(); err != nil {
-			mqtt.problem("password_file", "%v", err)
 		}
 	}
 }

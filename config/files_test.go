@@ -367,3 +367,38 @@ func TestLoadToStartLeavesTheFenceToItsUser(t *testing.T) {
 		t.Error("without a badge key it starts")
 	}
 }
+
+// A gateway that starts does not need a certificate that the city has yet to issue, but
+// what it has must be right.
+func TestLoadToStartWaitsForTheFirstCertificate(t *testing.T) {
+	for name, tc := range map[string]struct {
+		gone   []string
+		cert   string
+		starts bool
+	}{
+		"not issued yet": {[]string{"cert.pem"}, "", true},
+		"no key":         {[]string{"cert.pem", "key.pem"}, "", false},
+		"no authority":   {[]string{"cert.pem", "ca.pem"}, "", false},
+		"not one":        {nil, "<html>", false},
+		"empty":          {nil, "\n", false},
+	} {
+		dir := folder(t)
+		if tc.cert != "" {
+			write(t, filepath.Join(dir, "cert.pem"), tc.cert)
+		}
+		for _, file := range tc.gone {
+			if err := os.Remove(filepath.Join(dir, file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path := filepath.Join(dir, "gatewayd.toml")
+		if _, err := LoadToStart(path); (err == nil) != tc.starts {
+			t.Errorf("%s: to start: %v", name, err)
+		}
+		for what, load := range map[string]func(string) (*Config, error){"Load": Load, "Check": Check} {
+			if _, err := load(path); err == nil {
+				t.Errorf("%s: %s takes it", name, what)
+			}
+		}
+	}
+}

@@ -24,14 +24,18 @@
 #                                             visits as usb does; it works meanwhile
 #   gatewayd-provision retire                 takes key, certificate and badge key off;
 #                                             the journal stays
-# The last two refuse while events wait to be delivered, for they would go out under
+# for the city, which makes the sticks (offices.sh); neither changes anything:
+#   gatewayd-provision list-offices OFFICES.csv   checks the list of offices
+#   gatewayd-provision print-config TEMPLATE ID DINAS [OFFICES.csv]
+# Rename and retire refuse while events wait to be delivered, for they would go out under
 # another name or not at all; --force goes on all the same.
 #
 # The first time that a Pi meets a city it asks for the fingerprint of the city's
 # authority, which is on the technician's paper (ca.sh fingerprint) and not on the
 # stick. After that it takes nothing that this city has not signed.
 #
-# --root DIR works in a root elsewhere, for an SD card in a laptop.
+# --root DIR works in a root elsewhere, for an SD card in a laptop: it runs and starts
+# nothing of this machine. "start" then lets the card start its gateway by itself.
 set -euo pipefail
 umask 077
 
@@ -85,6 +89,31 @@ keep() {
 		fail "the gateway's user cannot write $root/var/lib/gatewayd/$1" "pengguna gatewayd tidak dapat menulis $root/var/lib/gatewayd/$1"
 }
 
+# own FILE: whether the gateway has a file of its own there, and no link to another's.
+# shellcheck disable=SC2016 # the inner shell expands these
+own() { as_gateway sh -c 'test ! -L tls && test -f "$1" && test ! -L "$1"' sh "$1"; }
+
+# no_links fails if a path of the root elsewhere, as far as root opens it, leads through
+# a link: that would lead to files of this machine. What is below the gateway's own
+# folder is opened with the rights of its user (as_gateway).
+no_links() {
+	local path part at
+	[ -d "$root" ] || fail "there is no folder \"$root\"" "folder \"$root\" tidak ada"
+	for path in etc/passwd etc/group etc/gatewayd etc/systemd/system/multi-user.target.wants etc/systemd/system/timers.target.wants \
+		usr/share/doc/gatewayd/gatewayd.toml usr/lib/systemd/system usr/bin/gatewayd var/lib/gatewayd \
+		boot/config.txt boot/cmdline.txt boot/firmware/config.txt boot/firmware/cmdline.txt; do
+		at=$root
+		for part in ${path//\// }; do
+			at=$at/$part
+			[ ! -L "$at" ] || fail "$at is a link: this card has been changed, so nothing is done with it" \
+				"$at adalah tautan: kartu ini telah diubah, jadi tidak dikerjakan"
+		done
+	done
+	path=$(find "$etc" -maxdepth 1 ! -type f ! -type d -print 2>/dev/null | head -n 1)
+	[ -z "$path" ] || fail "$path is no ordinary file: this card has been changed, so nothing is done with it" \
+		"$path bukan berkas biasa: kartu ini telah diubah, jadi tidak dikerjakan"
+}
+
 id_of() {
 	local id
 	if [ "$2" = root ]; then
@@ -128,13 +157,13 @@ request() {
 	check_id "$id" ID
 	[ "$renew_key" = next ] || same_id "$id"
 	need openssl
-	as_gateway test -d tls || fail "$root/var/lib/gatewayd/tls is not there: install the package first" \
+	as_gateway sh -c 'test -d tls && test ! -L tls' || fail "$root/var/lib/gatewayd/tls is not there: install the package first" \
 		"$root/var/lib/gatewayd/tls tidak ada: pasang paket dahulu"
 	if [ -n "$renew_key" ]; then
 		key=tls/gateway.key.next # takes its place with its certificate
 		[ "$renew_key" = next ] || as_gateway rm -f "$key"
 	fi
-	as_gateway test -f "$key" ||
+	own "$key" ||
 		openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | keep "$key" 600
 	as_gateway openssl req -new -key "$key" -subj "/CN=$id" >"$work/request" ||
 		fail "the key $root/var/lib/gatewayd/$key cannot be used" "kunci $root/var/lib/gatewayd/$key tidak dapat dipakai"
@@ -153,6 +182,7 @@ request() {
 # certificate_for FILE KEY: whether the certificate is for the gateway's key.
 certificate_for() {
 	local public
+	own "tls/$2" || return 1
 	public=$(as_gateway openssl pkey -in "tls/$2" -pubout 2>/dev/null) &&
 		[ "$(openssl x509 -in "$1" -noout -pubkey 2>/dev/null)" = "$public" ]
 }
@@ -290,77 +320,255 @@ badge_key() {
 }
 
 configure() {
-	local template=${1:-} id=${2:-} dinas=${3:-} file=$etc/gatewayd.toml name=''
+	local template=${1:-} id=${2:-} dinas=${3:-} file=$etc/gatewayd.toml name='' list=$work/stick/offices.csv
 	check_id "$id" ID
 	check_id "$dinas" dinas
-	if as_gateway test -f tls/gateway.pem; then
+	if own tls/gateway.pem; then
 		as_gateway cat tls/gateway.pem | head -c 1048576 >"$work/own" || true
 		name=$(name_in "$work/own" 2>/dev/null) || true
 	fi
 	[ -z "$name" ] || [ "$name" = "$id" ] ||
 		fail "this gateway has the certificate of $name, not of $id: gatewayd-provision rename $id $dinas" \
 			"gateway ini memegang sertifikat $name, bukan $id: gatewayd-provision rename $id $dinas"
-	[ -f "$template" ] || fail "there is no template \"$template\"" "templat \"$template\" tidak ada"
+	[ -f "$list" ] || list=
+	print_config "$template" "$id" "$dinas" "$list" >"$work/config"
 	if [ -f "$file" ] && ! cmp -s "$file" "$root/usr/share/doc/gatewayd/gatewayd.toml"; then
 		place "$file.before" root:gatewayd 640 <"$file"
 	fi
-	office "$id" "$dinas" >"$work/office"
-	sed "s/@ID@/$id/g; s/@DINAS@/$dinas/g; /^#@OFFICE@/{r $work/office
-d}" "$template" | place "$file" root:gatewayd 644
+	place "$file" root:gatewayd 644 <"$work/config"
 	say "The configuration is $file." "Konfigurasi: $file."
-	if [ ! -s "$work/office" ] && grep -q '^#@OFFICE@' "$template"; then
+	if grep -q '^#@OFFICE@' "$template" && ! grep -q '^\[office\]' "$work/config"; then
 		say "Where this office is was not on the stick: no tag is said to be inside or outside until [office] is in it." \
 			"Letak kantor ini tidak ada di stik: tag tidak dinyatakan di dalam atau di luar sampai [office] ditulis di sana."
 	fi
 }
 
-# office ID DINAS prints the section [office] of a gateway from the city's list of
-# offices, nothing where that has no position. Columns are found by their names, others
-# are passed over; semicolons are Excel's under Indonesian settings.
-office() {
-	[ -f "$work/stick/offices.csv" ] || return 0
-	LC_ALL=C awk -v id="$1" -v dinas="$2" '
-		function cells(line,   n, i, c, quoted) { # RFC 4180, without line breaks in a cell
-			split("", cell); n = 1
-			for (i = 1; i <= length(line); i++) {
-				c = substr(line, i, 1)
-				if (c == "\"") { if (quoted && substr(line, i + 1, 1) == c) cell[n] = cell[n] c; quoted = !quoted }
-				else if (c == separator && !quoted) n++
-				else cell[n] = cell[n] c
+# print_config TEMPLATE ID DINAS [OFFICES.csv] prints a template, filled in for a
+# gateway with who it is and with what the city's list of offices says of it. In a
+# template
+#   @ID@, @DINAS@, @PLACE@ and @CONTACT@ stand for what they say;
+#   @READER@ is the reader's name, "door" unless the list says another; where the list
+#            says "-" there is no reader, and the whole section is left out;
+#   the lines #@RECEIVERS@ and #@OFFICE@ become [[receiver]] and [office].
+print_config() {
+	local template=${1:-} id=${2:-} dinas=${3:-} list=${4:-} row='' of
+	check_id "$id" ID
+	check_id "$dinas" dinas
+	[ -f "$template" ] || fail "there is no template \"$template\"" "templat \"$template\" tidak ada"
+	if [ -n "$list" ]; then
+		row=$(list_offices "$list" "$id") ||
+			fail "the list of offices is wrong, see above: let the city correct it" \
+				"daftar kantor salah, lihat di atas: minta kota memperbaikinya"
+		of=$(cut -f 2 <<<"$row")
+		[ -z "$of" ] || [ "$of" = "$dinas" ] ||
+			fail "in the list of offices $id is of $of, not of $dinas" "dalam daftar kantor, $id milik $of, bukan $dinas"
+	fi
+	# The row is handed over in the environment: of -v awk would read backslashes.
+	OFFICE=$row LC_ALL=C awk -v id="$id" -v dinas="$dinas" '
+		BEGIN {
+			split(ENVIRON["OFFICE"], cell, "\t")
+			value["@ID@"] = id
+			value["@DINAS@"] = dinas
+			value["@PLACE@"] = text(cell[3])
+			value["@CONTACT@"] = text(cell[4])
+			value["@READER@"] = cell[8] == "" ? "door" : cell[8]
+		}
+		# text is a value as it stands between quotes in TOML.
+		function text(value,   i, c, out) {
+			for (i = 1; i <= length(value); i++) {
+				c = substr(value, i, 1)
+				out = out (c == "\"" || c == "\\" ? "\\" : "") c
 			}
-			for (i = 1; i <= n; i++) gsub(/^[ \t]+|[ \t]+$/, "", cell[i])
-			return n
+			return out
 		}
-		function number(name, least, most,   value) {
-			value = cell[column[name]]
-			if (separator == ";") sub(/,/, ".", value)
-			if (value !~ /^-?[0-9]+(\.[0-9]+)?$/ || value + 0 < least || value + 0 > most)
-				wrong(name " is \"" value "\"")
-			return value ~ /\./ || name == "radius_m" ? value : value ".0"
+		# filled puts values in the place of their marks, and looks at none of them again.
+		function filled(rest,   out, mark) {
+			while (match(rest, /@(ID|DINAS|PLACE|CONTACT|READER)@/)) {
+				mark = substr(rest, RSTART, RLENGTH)
+				if (mark == "@READER@") named = 1
+				out = out substr(rest, 1, RSTART - 1) value[mark]
+				rest = substr(rest, RSTART + RLENGTH)
+			}
+			return out rest
 		}
-		function wrong(what) { printf "offices.csv:%d: %s\n", NR, what >"/dev/stderr"; failed = 1; exit 1 }
-		{ sub(/\r$/, "") }
-		NR == 1 {
-			sub(/^\357\273\277/, "")
-			separator = /;/ ? ";" : ","
-			n = cells($0)
-			for (i = 1; i <= n; i++) column[tolower(cell[i])] = i
-			split("id lat lon radius_m", needed, " ")
-			for (i = 1; i in needed; i++) if (!(needed[i] in column)) wrong("there is no column " needed[i])
+		function receiver(word,   at, protocol, port) {
+			at = index(word, "=")
+			protocol = substr(word, at + 1)
+			port = "/dev/gatewayd/header"
+			word = substr(word, 1, at - 1)
+			if (at = index(protocol, "@")) {
+				port = substr(protocol, at + 1)
+				protocol = substr(protocol, 1, at - 1)
+			}
+			return "[[receiver]]\nname = \"" word "\"\nprotocol = \"" protocol "\"\nport = \"" port "\"\n"
+		}
+		# end prints what has been gathered of a section.
+		function end(   out) {
+			out = filled(section)
+			if (!(cell[8] == "-" && section ~ /@READER@/)) printf "%s", out
+			section = ""
+		}
+		function wrong(what) { print what >"/dev/stderr"; failed = 1 }
+		/^[ \t]*\[/ { end() }
+		/^#@RECEIVERS@/ {
+			end()
+			received = 1
+			n = split(cell[9], word, " ")
+			for (i = 1; i <= n; i++) printf "%s%s", (i == 1 ? "" : "\n"), receiver(word[i])
 			next
 		}
-		{ cells($0) }
-		cell[column["id"]] != id { next }
-		("dinas" in column) && cell[column["dinas"]] != dinas { wrong(id " is of " cell[column["dinas"]] ", not of " dinas) }
-		cell[column["lat"]] == "" { exit }
-		{
-			lat = number("lat", -90, 90); lon = number("lon", -180, 180); radius = number("radius_m", 1, 100000)
-			printf "[office]\nlat = %s\nlon = %s\nradius_m = %s\n", lat, lon, radius
-			exit
+		/^#@OFFICE@/ {
+			end()
+			if (cell[5] != "") printf "[office]\nlat = %s\nlon = %s\nradius_m = %s\n", cell[5], cell[6], cell[7]
+			next
 		}
-		END { exit failed }' "$work/stick/offices.csv" ||
-		fail "the list of offices on the stick is wrong, see above: let the city correct it" \
-			"daftar kantor di stik salah, lihat di atas: minta kota memperbaikinya"
+		{ section = section $0 "\n" }
+		END {
+			end()
+			if (cell[8] != "" && !named) wrong("the list of offices names a reader, and the template has no @READER@")
+			if (cell[9] != "" && !received) wrong("the list of offices names receivers, and the template has no line #@RECEIVERS@")
+			exit failed
+		}' "$template" || fail "the template \"$template\" cannot be filled in, see above" "templat \"$template\" tidak dapat diisi, lihat di atas"
+}
+
+# list_offices FILE [ID] reads the city's list of offices, and prints of each office a
+# line with tabs between: id, dinas, place, contact, lat, lon, radius, reader, receivers,
+# and the line in the file. Everything that is wrong with the list is reported with its
+# line, and then nothing is printed. With an ID only that office is read, and columns
+# that are not known are passed over: the list on a stick was checked by who made it, or
+# was made by hand.
+list_offices() {
+	local wrong
+	[ -r "$1" ] || fail "there is no list of offices \"$1\"" "daftar kantor \"$1\" tidak ada"
+	case $(od -An -tx1 -N2 "$1") in
+	' ff fe' | ' fe ff')
+		echo "$(basename "$1"):1: is UTF-16: save the list as \"CSV UTF-8\"" >&2
+		return 1
+		;;
+	esac
+	wrong=$(LC_ALL=C.UTF-8 grep -naxv '.*' "$1" | head -n 1 | cut -d: -f1) || true
+	if [ -n "$wrong" ] && [ $# = 1 ]; then
+		printf '%s:%s: %s\n' "$(basename "$1")" "$wrong" "is not UTF-8: save the list as \"CSV UTF-8\"" >&2
+		return 1
+	fi
+	LC_ALL=C awk -v only="${2:-}" -v file="$(basename "$1")" '
+		function wrong(what) { printf "%s:%d: %s\n", file, NR, what >"/dev/stderr"; failed = 1 }
+		# cells takes a line apart (RFC 4180, without line breaks in a cell).
+		function cells(line,   n, i, c, quoted) {
+			split("", cell)
+			n = 1
+			for (i = 1; i <= length(line); i++) {
+				c = substr(line, i, 1)
+				if (c == "\"") {
+					if (quoted && substr(line, i + 1, 1) == c) cell[n] = cell[n] c
+					quoted = !quoted
+				} else if (c == separator && !quoted) n++
+				else cell[n] = cell[n] c
+			}
+			if (quoted) wrong("a quote is not closed: a cell has to be on one line")
+			for (i = 1; i <= n; i++) gsub(/^[ \t]+|[ \t]+$/, "", cell[i])
+			# Spreadsheets add empty ones at the end.
+			for (filled = n; filled > 0 && cell[filled] == ""; filled--);
+			return n
+		}
+		function of(name) { return name in column ? cell[column[name]] : "" }
+		function header(n,   i, name) {
+			for (i = 1; i <= filled; i++) {
+				name = tolower(cell[i])
+				if (name == "radius_m") name = "radius"
+				if (!(name in known)) {
+					if (only == "") wrong("\"" cell[i] "\" is no column of the list: there are id, dinas, place, contact, lat, lon, radius, reader, receivers")
+				} else if (name in column) wrong("the column " name " is there twice")
+				else column[name] = i
+			}
+			for (i = 1; i in needed; i++) if (!(needed[i] in column)) wrong("there is no column " needed[i])
+			columns = n
+		}
+		function degrees(value) { return value ~ /^-?[0-9]+(\.[0-9]+)?$/ }
+		# number returns the value of a column as TOML writes it.
+		function number(name, least, most, advice,   value) {
+			value = of(name)
+			if (separator != ",") sub(/,/, ".", value)
+			if (!degrees(value) || value + 0 < least || value + 0 > most) {
+				wrong(name " is \"" of(name) "\": " advice)
+				return ""
+			}
+			return value ~ /\./ || name == "radius" ? value : value ".0"
+		}
+		function position(   lat, lon) {
+			lat = of("lat"); lon = of("lon")
+			if (lat == "" && lon == "" && of("radius") == "") return "\t\t"
+			if (separator != ",") { sub(/,/, ".", lat); sub(/,/, ".", lon) }
+			if (only != "") return number("lat", -90, 90, "degrees, such as -7.9778") "\t" number("lon", -180, 180, "degrees, such as 112.634") "\t" number("radius", 1, 100000, "metres, 1 to 100000")
+			if (degrees(lat) && degrees(lon) && lat + 0 >= 94 && lat + 0 <= 142 && lon + 0 >= -12 && lon + 0 <= 7) {
+				wrong("lat and lon are swapped: lat is " lon ", lon is " lat)
+				return "\t\t"
+			}
+			return number("lat", -11.5, 6.5, "degrees within Indonesia, -11.5 to 6.5, such as -7.9778") "\t" number("lon", 94.5, 141.5, "degrees within Indonesia, 94.5 to 141.5, such as 112.634") "\t" number("radius", 1, 100000, "metres, 1 to 100000")
+		}
+		function isname(value) { return value ~ /^[a-z0-9-]+$/ && length(value) <= 32 }
+		function words(name,   value) {
+			value = of(name)
+			if (value ~ /[\001-\037\177]/) wrong(name " has a control character")
+			if (length(value) > 200) wrong(name " has more than 200 bytes")
+			return value
+		}
+		function receivers(   n, i, word, parts, at, names, ports, port, all) {
+			split("", names); split("", ports)
+			n = split(of("receivers"), word, /[ \t]+/)
+			for (i = 1; i <= n; i++) {
+				at = index(word[i], "@")
+				port = at ? substr(word[i], at + 1) : "/dev/gatewayd/header"
+				if (split(at ? substr(word[i], 1, at - 1) : word[i], parts, "=") != 2 || !isname(parts[1]))
+					wrong("the receiver \"" word[i] "\" is not NAME=PROTOCOL or NAME=PROTOCOL@PORT, with a name of 1 to 32 of a-z, 0-9 and -")
+				else if (!(parts[2] in protocols)) wrong("\"" parts[2] "\" of the receiver " parts[1] " is no protocol: idas, kenwood, reyax or waypoint")
+				else if (port !~ /^\/dev\/[A-Za-z0-9._:+\/-]+$/ || port ~ /\.\./) wrong("\"" port "\" of the receiver " parts[1] " is no port: it begins with /dev/")
+				else if (parts[1] in names) wrong("two receivers are called " parts[1])
+				else if (port in ports) wrong("two receivers are at " port)
+				names[parts[1]]; ports[port]
+				all = all (i > 1 ? " " : "") word[i]
+			}
+			return all
+		}
+		function office(   id, dinas, reader) {
+			id = of("id"); dinas = of("dinas"); reader = of("reader")
+			if (!isname(id)) wrong("\"" id "\" is no id: 1 to 32 of a-z, 0-9 and - (such as dinkes-01)")
+			else if (id in lines) wrong("the id " id " is that of line " lines[id] " as well")
+			else if (of_the_city(id)) wrong("\"" id "\" is a name of the city itself")
+			lines[id] = NR
+			if ((only == "" || dinas != "") && !isname(dinas)) wrong("\"" dinas "\" is no dinas: 1 to 32 of a-z, 0-9 and - (such as dinkes)")
+			if (reader != "" && reader != "-" && !isname(reader)) wrong("\"" reader "\" is no name of a reader: 1 to 32 of a-z, 0-9 and -, or only - for none")
+			all = all id "\t" dinas "\t" words("place") "\t" words("contact") "\t" position() "\t" reader "\t" receivers() "\t" NR "\n"
+		}
+		# These are the names of the programs in ca.sh, which no gateway can have.
+		function of_the_city(id) { return id ~ /^(recorder|clock|admin|city|monitor|broker|telegraf-.*)$/ }
+		BEGIN {
+			split("id dinas place contact lat lon radius reader receivers", needed, " ")
+			for (i in needed) known[needed[i]]
+			split(only == "" ? "id dinas lat lon radius" : "id lat lon radius", needed, " ")
+			split("idas kenwood reyax waypoint", word, " ")
+			for (i in word) protocols[word[i]]
+		}
+		{ sub(/\r$/, "") }
+		NR == 1 { sub(/^\357\273\277/, "") }
+		!separator && tolower($0) ~ /^sep=.$/ { separator = substr($0, 5); next }
+		!columns {
+			if (!separator) separator = /;/ ? ";" : /\t/ ? "\t" : ","
+			header(cells($0))
+			if (failed) exit
+			next
+		}
+		{ n = cells($0) }
+		filled == 0 { next }
+		only != "" && of("id") != only { next }
+		n > columns && only == "" { wrong("there are " n " cells, and the heading has " columns (separator == "," ? ": numbers have a point, not a comma, and a text with a comma stands in quotes" : "")); next }
+		{ office() }
+		END {
+			if (!columns && !failed) wrong("is empty")
+			if (columns && !failed && only == "" && all == "") wrong("there is no office in it")
+			if (!failed) printf "%s", all
+			exit failed
+		}' "$1"
 }
 
 renew_url() {
@@ -376,16 +584,136 @@ renew_url() {
 	say "Each day a renewed certificate is looked for at $url." "Setiap hari sertifikat baru dicari di $url."
 }
 
+# right_config fails if the configuration is wrong. That there is no certificate yet is
+# no mistake as long as there is somebody to fetch it from: the gateway records taps, and
+# connects as soon as it is there.
+right_config() {
+	local said
+	if said=$(check_config 2>&1); then
+		[ -z "$said" ] || printf '%s\n' "$said"
+	elif ! own tls/gateway.pem && own tls/gateway.key && [ -f "$etc/renew.conf" ] && ! grep -v ': mqtt\.cert_file: ' <<<"$said" >/dev/null; then
+		say "There is no certificate yet: it is fetched from $(cat "$etc/renew.conf") once the city has signed the request." \
+			"Belum ada sertifikat: akan diambil dari $(cat "$etc/renew.conf") setelah kota menandatangani permintaan."
+	else
+		printf '%s\n' "$said" >&2
+		fail "the configuration is wrong, see above" "konfigurasi salah, lihat di atas"
+	fi
+}
+
+# check_config has the gateway itself read the configuration: on a card its own program,
+# shut in there with the rights of its user, and with the processor of a Pi emulated
+# where this machine has another.
+check_config() {
+	local user group machine emulator=''
+	if [ -z "$root" ]; then
+		as_gateway gatewayd check
+		return
+	fi
+	# Of an ELF file, the byte that names the processor.
+	case $(od -An -tu1 -j18 -N1 "$root/usr/bin/gatewayd" | tr -d ' ') in
+	183) machine=aarch64 ;;
+	40) machine=arm ;;
+	62) machine=x86_64 ;;
+	*) machine=none ;;
+	esac
+	if [ "$machine" != "$(uname -m)" ]; then
+		emulator=$(command -v "qemu-$machine-static") || {
+			say "The configuration was not checked: on this machine that takes qemu-user-static." \
+				"Konfigurasi tidak diperiksa: di mesin ini diperlukan qemu-user-static."
+			return 0
+		}
+	fi
+	user=$(id_of passwd gatewayd)
+	group=$(id_of group gatewayd)
+	# The emulator lies on the card only as long as the program runs, in memory.
+	# shellcheck disable=SC2016 # the inner shell expands these
+	timeout 60 unshare --mount --net --ipc -- sh -c '
+		root=$1 user=$2 group=$3 emulator=$4
+		set -- /usr/bin/gatewayd check
+		mount -t tmpfs -o mode=755 none "$root/run" || exit
+		if [ -n "$emulator" ]; then
+			install -m 755 "$emulator" "$root/run/emulator" && set -- /run/emulator "$@" || exit
+		fi
+		exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all -- \
+			chroot --userspec="$user:$group" --groups= "$root" "$@"
+	' sh "$root" "$user" "$group" "$emulator"
+}
+
+# firmware FILE prints where a file of the firmware's partition is: since Bookworm in
+# /boot/firmware, and the old place holds a note that says so.
+firmware() {
+	local file
+	for file in "$root/boot/firmware/$1" "$root/boot/$1"; do
+		if [ -f "$file" ] && ! grep -q 'DO NOT EDIT THIS FILE' "$file"; then
+			printf '%s' "$file"
+			return
+		fi
+	done
+}
+
+# rewrite FILE <content: FAT has no owners, so it keeps those that it has.
+rewrite() {
+	cat >"$1.new"
+	sync "$1.new"
+	mv -f "$1.new" "$1"
+	sync "$(dirname "$1")"
+}
+
+# header_port gives a receiver on the header's pins its serial port: switched on, and
+# without the console that talks into it.
+header_port() {
+	local config cmdline
+	grep -Eq '^[[:space:]]*port[[:space:]]*=[[:space:]]*"/dev/(gatewayd/header|serial0|ttyAMA0|ttyS0)"' "$etc/gatewayd.toml" || return 0
+	config=$(firmware config.txt)
+	if [ -z "$config" ]; then
+		say "Note: there is no config.txt in $root/boot/firmware, so the serial port of the header was not switched on." \
+			"Catatan: config.txt tidak ada di $root/boot/firmware, jadi port serial pada header tidak diaktifkan."
+		return 0
+	fi
+	if ! awk '
+		{ sub(/\r$/, ""); sub(/#.*/, ""); gsub(/[ \t]/, "") }
+		/^\[/ { of = $0; next }
+		(of == "" || of == "[all]") && /^enable_uart=/ { on = ($0 == "enable_uart=1") }
+		(of == "" || of == "[all]" || of == "[pi5]") && /^dtparam=(.*,)?uart0(=on)?(,|$)/ { pi5 = 1 }
+		END { exit !(on && pi5) }' "$config"; then
+		{
+			cat "$config"
+			printf '\n[all]\n# The receiver of gatewayd on the pins of the header.\nenable_uart=1\n[pi5]\ndtparam=uart0=on\n[all]\n'
+		} >"$work/config.txt"
+		rewrite "$config" <"$work/config.txt"
+		say "The serial port of the header is now on in $config, from the next boot on." \
+			"Port serial pada header kini diaktifkan di $config, mulai boot berikutnya."
+	fi
+	cmdline=$(firmware cmdline.txt)
+	if [ -n "$cmdline" ] && grep -Eq '(^| )console=(serial0|ttyAMA0|ttyS0)' "$cmdline"; then
+		sed -E 's/(^| )console=(serial0|ttyAMA0|ttyS0)[^ ]*//g; s/^ +//' "$cmdline" >"$work/cmdline.txt"
+		rewrite "$cmdline" <"$work/cmdline.txt"
+		say "The console no longer talks into the serial port of the header ($cmdline)." \
+			"Konsol tidak lagi memakai port serial pada header ($cmdline)."
+	fi
+}
+
 start() {
-	[ -z "$root" ] || fail "a gateway in a root elsewhere starts with its own machine"
-	as_gateway gatewayd check || fail "the configuration is wrong, see above" "konfigurasi salah, lihat di atas"
-	systemctl enable --now gatewayd-renew.timer
-	systemctl enable gatewayd
-	systemctl restart gatewayd ||
-		fail "the gateway does not start: journalctl -u gatewayd" "gateway tidak dapat dijalankan: journalctl -u gatewayd"
+	local units="gatewayd.service gatewayd-renew.timer gatewayd-first-certificate.timer"
+	right_config
+	header_port
+	if [ -z "$root" ]; then
+		# shellcheck disable=SC2086 # the units are words
+		systemctl enable $units
+		systemctl start gatewayd-renew.timer gatewayd-first-certificate.timer
+		systemctl restart gatewayd ||
+			fail "the gateway does not start: journalctl -u gatewayd" "gateway tidak dapat dijalankan: journalctl -u gatewayd"
+	else
+		# shellcheck disable=SC2086
+		systemctl --root="$root" --quiet enable $units
+	fi
 	[ -f "$etc/renew.conf" ] || say "Note: nothing renews the certificate of this gateway. Name where the city puts renewed ones: sudo gatewayd-provision renew-url https://..." \
 		"Catatan: tidak ada yang memperbarui sertifikat gateway ini. Sebutkan tempat kota menaruh yang baru: sudo gatewayd-provision renew-url https://..."
-	gatewayd doctor || say "It runs. What is named above remains to be mended." "Gateway berjalan. Yang disebut di atas masih perlu diperbaiki."
+	if [ -n "$root" ]; then
+		say "The card is ready: $(own_id) starts with it." "Kartu siap: $(own_id) berjalan bersamanya."
+	else
+		gatewayd doctor || say "It runs. What is named above remains to be mended." "Gateway berjalan. Yang disebut di atas masih perlu diperbaiki."
+	fi
 }
 
 # check_stick FOLDER copies what the city has put on a stick to $work/stick, and fails
@@ -427,6 +755,19 @@ leave() {
 	rm -rf --one-file-system "$work"
 }
 
+# of_office FOLDER prints where on a stick the city's files for this gateway are: a stick
+# for several offices has a folder for each.
+of_office() {
+	local at
+	for at in "$1/$id" "$1"; do
+		if is_stick "$at"; then
+			printf '%s' "$at"
+			return
+		fi
+	done
+	return 1
+}
+
 is_stick() { [ -f "$1/manifest" ] && [ "$(head -c 17 "$1/manifest" 2>/dev/null)" = "gatewayd stick v1" ]; }
 
 # find_stick sets stick to where the city's stick is. Raspberry Pi OS without a
@@ -439,9 +780,9 @@ find_stick() {
 		[ "$removable" = 1 ] || continue
 		at=$(printf '%b' "$at") # lsblk writes spaces as \x20
 		if [ -n "$at" ]; then
-			! is_stick "$at" || found+=("$at")
+			! of_office "$at" >/dev/null || found+=("$at")
 		elif mount -o ro,nosuid,nodev,noexec "$name" "$try" 2>/dev/null; then
-			! is_stick "$try" || found+=("$name")
+			! of_office "$try" >/dev/null || found+=("$name")
 			umount "$try"
 		fi
 	done < <(lsblk -nrpo NAME,HOTPLUG,MOUNTPOINT)
@@ -460,6 +801,7 @@ find_stick() {
 	stick=${found[0]}
 	if [ -d "$stick" ]; then
 		rmdir "$try"
+		stick=$(of_office "$stick")
 		say "The stick is at $stick." "Stik ada di $stick."
 		return 0
 	fi
@@ -467,20 +809,30 @@ find_stick() {
 	mounted=$try
 	say "The stick $stick was not mounted: it is now, read-only, until this is done." \
 		"Stik $stick belum terpasang: kini dipasang, hanya-baca, sampai selesai."
-	stick=$try
+	stick=$(of_office "$try")
 }
 
 # request_to asks for a certificate on the stick: for that alone it is written to, also
 # where somebody has mounted it read-only.
 request_to() { # STICK ID
-	local readonly=
+	local readonly='' at=$1
 	if [ ! -w "$1" ]; then
 		readonly=yes
-		mount -o remount,rw "$1" || fail "the stick at $1 cannot be written: mount it anew, and see whether it has a switch" \
-			"stik di $1 tidak dapat ditulisi: pasang lagi, dan periksa apakah ada sakelarnya"
+		at=$(findmnt -nlo TARGET -T "$1") || at=$1 # it may be one folder of several on the stick
+		mount -o remount,rw "$at" || fail "the stick at $at cannot be written: mount it anew, and see whether it has a switch" \
+			"stik di $at tidak dapat ditulisi: pasang lagi, dan periksa apakah ada sakelarnya"
 	fi
 	request "$2" "$1/requests"
-	[ -z "$readonly" ] || mount -o remount,ro "$1"
+	[ -z "$readonly" ] || mount -o remount,ro "$at"
+}
+
+# start_or_say: a card on which the package is not installed cannot be made to start.
+start_or_say() {
+	if [ -z "$root" ] || [ -f "$root/usr/lib/systemd/system/gatewayd.service" ]; then
+		start
+	else
+		say "In its own machine: sudo gatewayd-provision start" "Di mesinnya sendiri: sudo gatewayd-provision start"
+	fi
 }
 
 usb() {
@@ -496,6 +848,7 @@ usb() {
 	check_id "$dinas" dinas
 	need openssl
 	same_id "$id"
+	! is_stick "$stick/$id" || stick=$stick/$id
 	check_stick "$stick"
 	[ -f "$from/$dinas.toml" ] || fail "$stick has no template $dinas.toml" "$stick tidak memuat templat $dinas.toml"
 	# What the office changed in its configuration stays.
@@ -508,16 +861,18 @@ usb() {
 	if [ -f "$stick/issued/$id.pem" ] && { certificate_for "$stick/issued/$id.pem" gateway.key ||
 		certificate_for "$stick/issued/$id.pem" gateway.key.next; }; then
 		accept "$stick/issued/$id.pem"
-		if [ -z "$root" ]; then
-			start
-		else
-			say "In its own machine: sudo gatewayd-provision start" "Di mesinnya sendiri: sudo gatewayd-provision start"
-		fi
+		start_or_say
 		return 0
 	fi
 	request_to "$stick" "$id"
+	if [ -n "$root" ] && [ -f "$etc/renew.conf" ] && [ -f "$root/usr/lib/systemd/system/gatewayd.service" ]; then
+		start
+		return 0
+	fi
 	say "Now: take the stick to the city, have the request signed, and run this again." \
 		"Selanjutnya: bawa stik ke kota, minta tanda tangan, lalu jalankan perintah ini lagi."
+	[ ! -f "$etc/renew.conf" ] || say "Or, where this office has a line: sudo gatewayd-provision start. It records taps at once, and fetches the certificate when the city has signed." \
+		"Atau, jika kantor ini memiliki jaringan: sudo gatewayd-provision start. Tap langsung dicatat, dan sertifikat diambil setelah kota menandatangani."
 }
 
 # delivered fails while events wait for the city: they belong to who the gateway was
@@ -550,6 +905,7 @@ rename() {
 	[ "$old" != "$id" ] || fail "this gateway is $id already" "gateway ini sudah $id"
 	[ $# != 2 ] || find_stick
 	[ -d "$stick" ] || fail "there is no folder \"$stick\": is the stick in?" "folder \"$stick\" tidak ada: apakah stik sudah terpasang?"
+	! is_stick "$stick/$id" || stick=$stick/$id
 	check_stick "$stick"
 	renew_key=next
 	if [ ! -f "$stick/issued/$id.pem" ] || { ! certificate_for "$stick/issued/$id.pem" gateway.key.next &&
@@ -582,7 +938,7 @@ retire() {
 	old=$(own_id)
 	[ -n "$old" ] || fail "this gateway has no id" "gateway ini tidak mempunyai id"
 	delivered
-	[ -n "$root" ] || systemctl disable --now gatewayd gatewayd-renew.timer
+	[ -n "$root" ] || systemctl disable --now gatewayd gatewayd-renew.timer gatewayd-first-certificate.timer
 	as_gateway rm -f tls/gateway.key tls/gateway.key.next tls/gateway.pem
 	place "$etc/gatewayd.toml.before" root:gatewayd 640 <"$etc/gatewayd.toml"
 	place "$etc/gatewayd.toml" root:gatewayd 644 <"$root/usr/share/doc/gatewayd/gatewayd.toml"
@@ -610,14 +966,30 @@ while [ $# -gt 0 ]; do
 done
 [ ${#arguments[@]} -gt 0 ] || usage
 root=${root%/}
+if [ -n "$root" ]; then
+	root=$(realpath -m "$root") # a link to the card is no link on the card
+	root=${root%/}
+fi
 etc=$root/etc/gatewayd
-[ "$(id -u)" = 0 ] || fail "run this with sudo" "jalankan dengan sudo"
-work=$(mktemp -d) # root's own
-mounted=          # where a stick is mounted that was not
-trap 'leave' EXIT
 set -- "${arguments[@]}"
 command=$1
 shift
+case $command in # what anybody may ask for: it only reads and prints
+list-offices)
+	[ $# = 1 ] || usage
+	list_offices "$1"
+	exit
+	;;
+print-config)
+	print_config "$@"
+	exit
+	;;
+esac
+[ "$(id -u)" = 0 ] || fail "run this with sudo" "jalankan dengan sudo"
+[ -z "$root" ] || no_links
+work=$(mktemp -d) # root's own
+mounted=          # where a stick is mounted that was not
+trap 'leave' EXIT
 case $command in
 request | accept | start | usb | rename | retire) "$command" "$@" ;;
 badge-key) badge_key "$@" ;;

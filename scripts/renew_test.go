@@ -74,7 +74,7 @@ func TestRenew(t *testing.T) {
 	t.Parallel()
 	d, other := newDesk(t), newDesk(t)
 	cityCA := filepath.Join(d.ca, "ca.pem")
-	if out := d.renew("file:///", false, ""); !strings.Contains(out, "no certificate yet") {
+	if out := d.renew("file:///", false, ""); !strings.Contains(out, "no key yet") {
 		t.Error(out)
 	}
 	cert := d.signed("dinkes-01")

@@ -132,10 +132,10 @@ func TestOfficeOfTheList(t *testing.T) {
 		"not in the list":   {"id,lat,lon,radius_m\ndinkes-011,1,2,3\n", "no tag is said to be", ""},
 		"no position yet":   {"id,lat,lon,radius_m\ndinkes-01,,,\n", "no tag is said to be", ""},
 		"no list":           {"", "no tag is said to be", ""},
-		"no column":         {"id,lat,lon\ndinkes-01,1,2\n", "!offices.csv:1: there is no column radius_m", ""},
+		"no column":         {"id,lat,lon\ndinkes-01,1,2\n", "!offices.csv:1: there is no column radius", ""},
 		"swapped":           {"id,lat,lon,radius_m\ndinkes-01,112.6,-7.9,100\n", "!offices.csv:2: lat is \"112.6\"", ""},
 		"no number":         {"id,lat,lon,radius_m\ndinkes-01,7S,112,100\n", "!offices.csv:2: lat is \"7S\"", ""},
-		"another's":         {"id,dinas,lat,lon,radius_m\ndinkes-01,dinkop,-7,112,100\n", "!dinkes-01 is of dinkop, not of dinkes", ""},
+		"another's":         {"id,dinas,lat,lon,radius_m\ndinkes-01,dinkop,-7,112,100\n", "!in the list of offices dinkes-01 is of dinkop, not of dinkes", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, path := range []string{filepath.Join(d.ca, "offices.csv"), filepath.Join(d.stick, "offices.csv"), d.Path("etc/gatewayd/gatewayd.toml")} {

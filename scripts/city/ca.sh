@@ -406,7 +406,7 @@ passphrase() {
 }
 
 bundle() {
-	local to=${1:?ca.sh bundle: a folder is missing} key=${2:-} template id made
+	local to=${1:?ca.sh bundle: a folder is missing} key=${2:-} template id made list
 	mkdir -p "$to/requests" "$to/issued"
 	if [ -n "$key" ]; then
 		shift 2
@@ -430,7 +430,8 @@ bundle() {
 		[ ! -e "$template" ] || cp "$template" "$to/"
 	done
 	[ ! -f "$dir/renew-url" ] || cp "$dir/renew-url" "$to/"
-	[ ! -f "$dir/offices.csv" ] || cp "$dir/offices.csv" "$to/"
+	list=${OFFICES_CSV:-$dir/offices.csv} # offices.sh gives each office its own line only
+	[ ! -f "$list" ] || cp "$list" "$to/offices.csv"
 	city_key "$to"
 	programs_for "$to"
 	lacks "$to"
@@ -475,7 +476,8 @@ programs_for() {
 		done
 		if [ -n "$newest" ] && [ ! "$(dirname "$newest")" -ef "$1" ]; then
 			rm -f "$1"/gatewayd_*_"$arch".deb # of a version before
-			cp -p "$newest" "$1/"
+			# A hundred sticks that are made in folders here share one file.
+			cp -pl "$newest" "$1/" 2>/dev/null || cp -p "$newest" "$1/"
 		fi
 	done
 }

@@ -1,6 +1,9 @@
 package city_test
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,12 +13,18 @@ import (
 // What gatewayd-provision makes of the template is a right configuration, up to
 // the files that lie on the gateway.
 func TestTemplateIsARightConfiguration(t *testing.T) {
-	text := strings.NewReplacer("@ID@", "dinkes-01", "@DINAS@", "dinkes").Replace(read(t, "dinas.toml"))
-	for name, text := range map[string]string{
-		"as it is":        text,
-		"with a receiver": strings.NewReplacer("#[[receiver]]", "[[receiver]]", "#name ", "name ", "#protocol", "protocol", "#port", "port").Replace(text),
-	} {
-		cfg, err := config.Parse("/etc/gatewayd/gatewayd.toml", []byte(text))
+	list := filepath.Join(t.TempDir(), "offices.csv")
+	row := "id,dinas,lat,lon,radius,receivers\ndinkes-01,dinkes,-7.9778,112.634,100,yard=kenwood\n"
+	if err := os.WriteFile(list, []byte(row), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{"as it is": nil, "with a receiver": {list}} {
+		cmd := exec.Command("../provision.sh", append([]string{"print-config", "dinas.toml", "dinkes-01", "dinkes"}, args...)...)
+		text, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		cfg, err := config.Parse("/etc/gatewayd/gatewayd.toml", text)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

@@ -163,7 +163,7 @@ func TestRetireWaitsForWhatIsNotDelivered(t *testing.T) {
 	if out, err := retire(); err != nil || !strings.Contains(out, "dinkes-01 no more") {
 		t.Errorf("with nothing left: %v %s", err, out)
 	}
-	told(t, debtest.Read(t, filepath.Join(m.work, "upper/told")), "disable --now gatewayd gatewayd-renew.timer")
+	told(t, debtest.Read(t, filepath.Join(m.work, "upper/told")), "disable --now gatewayd gatewayd-renew.timer gatewayd-first-certificate.timer")
 }
 
 // TestStartSaysWhenNothingRenews: a gateway whose certificate nobody renews falls silent
@@ -205,7 +205,7 @@ func removalCounts(t *testing.T, m *machine) {
 	t.Helper()
 	m.put("etc/gatewayd/gatewayd.toml", "[gateway]\nid = \"dinkes-01\"\ndinas = \"dinkes\"\n[[reader]]\nname = \"door\"\nbus = \"sim\"\n"+
 		"[badges]\nplain_uid = true\n[mqtt]\nbroker = \"tcp://127.0.0.1:1\"\n")
-	gateway := []string{"setpriv", "--reuid=gatewayd", "--regid=gatewayd", "--init-groups", "--", "timeout", "--preserve-status", "8", "gatewayd", "run"}
+	gateway := []string{"setpriv", "--reuid=gatewayd", "--regid=gatewayd", "--init-groups", "--", "timeout", "--foreground", "--preserve-status", "8", "gatewayd", "run"}
 	m.run(gateway...) // its start is an event that nobody fetches
 	waits := "1 events wait that the city does not have"
 	if out, _ := m.try("/usr/lib/gatewayd/waiting"); out != "1\n" {
@@ -267,8 +267,8 @@ func lifeOnAMachine(t *testing.T, first, second string) {
 		t.Error("a gateway that somebody had stopped was started")
 	}
 	told(t, m.dpkg("--remove", "gatewayd"),
-		"stop gatewayd.service gatewayd-renew.timer gatewayd-rollback.timer gatewayd-renew.service gatewayd-rollback.service",
-		"--root=/ --quiet disable gatewayd.service gatewayd-renew.timer gatewayd-rollback.timer", "daemon-reload")
+		"stop gatewayd.service gatewayd-first-certificate.timer gatewayd-renew.timer gatewayd-rollback.timer gatewayd-renew.service gatewayd-rollback.service",
+		"--root=/ --quiet disable gatewayd.service gatewayd-first-certificate.timer gatewayd-renew.timer gatewayd-rollback.timer", "daemon-reload")
 	m.dpkg("-i", second)
 	removalCounts(t, m)
 	if out, err := m.try("ls", "/etc/gatewayd", "/var/lib/gatewayd", "/var/lib/gatewayd-rollback"); err == nil {
