@@ -521,7 +521,7 @@ list_offices() {
 				port = at ? substr(word[i], at + 1) : "/dev/gatewayd/header"
 				if (split(at ? substr(word[i], 1, at - 1) : word[i], parts, "=") != 2 || !isname(parts[1]))
 					wrong("the receiver \"" word[i] "\" is not NAME=PROTOCOL or NAME=PROTOCOL@PORT, with a name of 1 to 32 of a-z, 0-9 and -")
-				else if (!(parts[2] in protocols)) wrong("\"" parts[2] "\" of the receiver " parts[1] " is no protocol: idas, kenwood, reyax or waypoint")
+				else if (!(parts[2] in protocols)) wrong("\"" parts[2] "\" of the receiver " parts[1] " is no protocol: idas, kenwood, meshtastic, reyax or waypoint")
 				else if (port !~ /^\/dev\/[A-Za-z0-9._:+\/-]+$/ || port ~ /\.\./) wrong("\"" port "\" of the receiver " parts[1] " is no port: it begins with /dev/")
 				else if (parts[1] in names) wrong("two receivers are called " parts[1])
 				else if (port in ports) wrong("two receivers are at " port)
@@ -546,7 +546,7 @@ list_offices() {
 			split("id dinas place contact lat lon radius reader receivers", needed, " ")
 			for (i in needed) known[needed[i]]
 			split(only == "" ? "id dinas lat lon radius" : "id lat lon radius", needed, " ")
-			split("idas kenwood reyax waypoint", word, " ")
+			split("idas kenwood meshtastic reyax waypoint", word, " ")
 			for (i in word) protocols[word[i]]
 		}
 		{ sub(/\r$/, "") }

@@ -205,6 +205,7 @@ func removalCounts(t *testing.T, m *machine) {
 	t.Helper()
 	m.put("etc/gatewayd/gatewayd.toml", "[gateway]\nid = \"dinkes-01\"\ndinas = \"dinkes\"\n[[reader]]\nname = \"door\"\nbus = \"sim\"\n"+
 		"[badges]\nplain_uid = true\n[mqtt]\nbroker = \"tcp://127.0.0.1:1\"\n")
+	// --foreground: it is told to stop once, for a second signal ends it at once.
 	gateway := []string{"setpriv", "--reuid=gatewayd", "--regid=gatewayd", "--init-groups", "--", "timeout", "--foreground", "--preserve-status", "8", "gatewayd", "run"}
 	m.run(gateway...) // its start is an event that nobody fetches
 	waits := "1 events wait that the city does not have"
