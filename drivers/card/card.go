@@ -63,6 +63,11 @@ type Card struct {
 	UID  UID
 	ATQA [2]byte // in order of transmission; {0x44, 0x00} is usually printed "0044"
 	SAK  byte    // of the last cascade level
+
+	// TypeB says that it is a card of ISO/IEC 14443 type B, which has neither ATQA
+	// nor SAK. Its UID is then the PUPI, and a driver reports it only where it was
+	// the same before and after the card was without power.
+	TypeB bool
 }
 
 // Assurance tells how far a read proves who the card is.
@@ -76,7 +81,7 @@ const (
 
 // Assurance says what this card's identifier is worth.
 func (c Card) Assurance() Assurance {
-	if c.UID.Random() {
+	if c.UID.Random() && !c.TypeB {
 		return AssuranceRandom
 	}
 	return AssuranceUID
@@ -117,6 +122,10 @@ type Counts struct {
 	Misreads  int64 // times that the chip's registers read wrong once and right at once afterwards: noise on the bus
 	Mends     int64 // times that the chip was found unfit and made fit again
 	Resets    int64 // resets of the chip, those for a mend among them
+
+	// Unreadable counts visits of cards that were heard but have no identifier of
+	// their own: those of type B with another PUPI each time.
+	Unreadable int64
 }
 
 var (
@@ -124,6 +133,10 @@ var (
 	// that the bus itself is missing or refuses: wiring, power, SPI switched
 	// off.
 	ErrBusDead = errors.New("bus dead")
+
+	// ErrNotSPI comes with ErrBusDead where it looks as if a board were there, with
+	// power, that does not speak SPI: many have switches for other interfaces.
+	ErrNotSPI = errors.New("the board does not speak SPI")
 
 	// ErrDeaf means that the chip answers on its bus but its field does not
 	// work: it would not notice a card. "No card" and "deaf" look alike to a

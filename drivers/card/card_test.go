@@ -76,3 +76,11 @@ func TestTrackerBelievesOnlyRepeatedMisses(t *testing.T) {
 		}
 	}
 }
+
+// A card of type B is told by its PUPI, which is no random UID, however it begins.
+func TestTypeB(t *testing.T) {
+	c := card.Card{UID: uid(t, "08A1B2C3"), TypeB: true}
+	if c.Technology() != card.ISO14443B || c.Assurance() != card.AssuranceUID {
+		t.Errorf("%s, %s", c.Technology(), c.Assurance())
+	}
+}

@@ -3,7 +3,7 @@ package card
 // Technology names what kind of card it is, as far as ATQA and SAK tell.
 type Technology string
 
-// The technologies that ATQA and SAK can tell apart (NXP AN10833, "MIFARE type
+// The technologies that ATQA and SAK can tell apart, and type B (NXP AN10833, "MIFARE type
 // identification procedure", tables 5 and 6).
 const (
 	MifareUltralight Technology = "mifare-ultralight"
@@ -15,10 +15,11 @@ const (
 	MifarePlus4K     Technology = "mifare-plus-4k"
 	ISO14443_4       Technology = "iso14443-4"
 	ISO18092         Technology = "iso18092"
+	ISO14443B        Technology = "iso14443-b"
 	Unknown          Technology = "unknown"
 )
 
-// Technologies are all of them.
+// Technologies are those of type A.
 func Technologies() []Technology {
 	return []Technology{
 		MifareUltralight, MifareMini, MifareClassic1K, MifareClassic2K, MifareClassic4K,
@@ -30,6 +31,9 @@ func Technologies() []Technology {
 // collisions can spoil (AN10833, 3.1: "the ATQA must not be used" to identify
 // a card when several are in the field).
 func (c Card) Technology() Technology {
+	if c.TypeB {
+		return ISO14443B
+	}
 	switch c.SAK &^ 0x04 {
 	case 0x00:
 		return MifareUltralight

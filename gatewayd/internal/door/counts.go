@@ -31,6 +31,8 @@ func (h *chipCounts) sum() card.Counts {
 		Misreads:  h.before.Misreads + h.now.Misreads,
 		Mends:     h.before.Mends + h.now.Mends,
 		Resets:    h.before.Resets + h.now.Resets,
+
+		Unreadable: h.before.Unreadable + h.now.Unreadable,
 	}
 }
 
@@ -61,6 +63,7 @@ func (d *Door) reportCounts(reader string, chip card.Reader, f *field) {
 		r.Seen, r.Misses = sum.Seen, sum.Misses
 		r.BadFrames, r.Misreads = sum.BadFrames, sum.Misreads
 		r.Mends, r.Resets = sum.Mends, sum.Resets
+		r.Unreadable = sum.Unreadable
 		if rate != nil {
 			r.LooksPerS = *rate
 		}

@@ -155,6 +155,9 @@ type ReaderHealth struct {
 	Misreads  int64   `json:"misreads"`    // times that the chip read wrong once and right at once afterwards
 	Mends     int64   `json:"mends"`       // times that the chip was found unfit and made fit again
 	Resets    int64   `json:"resets"`      // resets of the chip, those for a mend among them
+
+	// Visits of cards that were heard but have no number of their own.
+	Unreadable int64 `json:"unreadable"`
 }
 
 // ReceiverHealth says how one tag receiver fares.

@@ -1,0 +1,39 @@
+// Package pn532 drives NXP's PN532 reader chip over SPI and finds the ISO/IEC 14443
+// cards of type A and type B in its field.
+//
+// It exists because PN532 boards read weak badges better than those with an MFRC522,
+// and hear type B. What a door needs of it is the same: every card that lies in the
+// field, at every scan, for years, and a clear error when the reader can no longer see
+// any. Nothing outside of this package knows which of the two chips a reader has.
+//
+// The chip has a firmware of its own. The host sends it commands in frames with two
+// checksums, polls a status byte until the chip is ready, reads an acknowledgement,
+// polls again and reads the reply. All that can go wrong with it is dealt with in one
+// place (link.exchange): an acknowledgement that was lost, a reply that was damaged
+// (the chip is asked to send it again), a reply to a command that nobody waits for any
+// more, a chip that fell asleep. Every wait is bounded, and a command that was given
+// up is aborted before the next one.
+//
+// How a scan finds the cards: InListPassiveTarget selects one card and leaves it
+// ACTIVE. An ACTIVE card does not answer the next request, so that a second
+// InListPassiveTarget finds another card if there is one, and the same card only if it
+// is alone (the chip repeats its request, and the first one has made the card IDLE).
+// Where several cards are found each is sent to HALT by HLTA, until nobody answers
+// any more. What is in HALT answers no REQA (ISO/IEC 14443-3, 6.3), and switching the
+// field off to wake it would give phones another random UID. So cards that earlier
+// scans saw and that did not answer are called by their UID: WUPA, SELECT with the
+// whole UID, HLTA, each as a raw frame. A chip that does not allow raw frames has its
+// field switched off and on instead.
+//
+// A UID that was not there before counts once it was read twice: the frame's checksum
+// is a sum of 8 bits, and two bits that are spoilt on the bus can cancel each other
+// out. The chip's firmware checks BCC and CRC_A.
+//
+// Type B has no UID but a PUPI, which a card may make up anew whenever it is powered
+// (ISO/IEC 14443-3, 7.9.2). So the field is switched off and on before a PUPI counts,
+// and only one that is the same afterwards is reported. A card with another one is
+// counted as unreadable.
+//
+// Section numbers are those of the user manual UM0701-02, those with "ISO" of
+// ISO/IEC 14443-3.
+package pn532
