@@ -41,26 +41,34 @@ func TestCertificateTellsWhatTheGatewayCanLoad(t *testing.T) {
 		return o.String(), e.String(), cmd.ProcessState.ExitCode()
 	}
 	dir := t.TempDir()
+	typed := func(kind string) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: []byte{1}}) }
 	for name, tc := range map[string]struct {
-		text []byte
-		key  string
-		want string // part of what it prints; "" where it must refuse
+		text   []byte
+		key    string
+		want   string // part of what it prints; "" where it must refuse
+		refuse string // part of the reason
 	}{
-		"a certificate":            {text, key, "dinkes-01, issued by test city, from "},
-		"DER":                      {block.Bytes, key, ""},
-		"trusted":                  {trusted, key, ""},
-		"broken":                   {broken, key, ""},
-		"with a broken one behind": {append(text[:len(text):len(text)], broken...), key, ""},
-		"for another key":          {text, otherKey, ""},
-		"a page":                   {[]byte("<html>"), key, ""},
-		"endless":                  {make([]byte, 2<<20), key, ""},
+		"a certificate":            {text, key, "dinkes-01, issued by test city, from ", ""},
+		"DER":                      {block.Bytes, key, "", "in DER form"},
+		"trusted":                  {trusted, key, "", "TRUSTED CERTIFICATE"},
+		"broken":                   {broken, key, "", "malformed"},
+		"with a broken one behind": {append(text[:len(text):len(text)], broken...), key, "", "malformed"},
+		"for another key":          {text, otherKey, "", "private key does not match"},
+		"a page":                   {[]byte("<html>"), key, "", "no PEM file"},
+		"endless":                  {make([]byte, 2<<20), key, "", "larger than"},
+		"a public key":             {typed("PUBLIC KEY"), key, "", "it is a public key and no certificate"},
+		"a private key":            {typed("EC PRIVATE KEY"), key, "", "it is a private key and no certificate"},
+		"a request":                {typed("CERTIFICATE REQUEST"), key, "", "it is the request for a certificate"},
+		"a CRL":                    {typed("X509 CRL"), key, "", "it is a list of revoked certificates (CRL)"},
+		"PKCS #7":                  {typed("PKCS7"), key, "", "it is a PKCS #7 file"},
+		"something else":           {typed("DH PARAMETERS"), key, "", `it is a "DH PARAMETERS" and no certificate`},
 	} {
 		path := filepath.Join(dir, "file")
 		if err := os.WriteFile(path, tc.text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		out, errs, code := run("--key", tc.key, path)
-		if tc.want == "" && (code != 1 || out != "" || strings.Count(errs, "\n") != 1) || tc.want != "" && (code != 0 || !strings.Contains(out, tc.want)) {
+		if tc.want == "" && (code != 1 || out != "" || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, tc.refuse)) || tc.want != "" && (code != 0 || !strings.Contains(out, tc.want)) {
 			t.Errorf("%s: exit %d, %q %q", name, code, out, errs)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 const (
 	exitDone   = 0
 	exitFailed = 1 // at run time
-	exitUsage  = 2 // wrong usage or wrong configuration
+	exitUsage  = 2 // wrong usage or wrong configuration; of verify, that it could not look
 )
 
 // console is where a command talks to its user.

@@ -29,7 +29,7 @@ type cli struct {
 	Watch       watchCmd       `cmd:"" help:"Show taps, tags and reader state live."`
 	Export      exportCmd      `cmd:"" help:"Print the journal's events, also while the gateway runs."`
 	Forget      forgetCmd      `cmd:"" help:"Remove a person's records from this gateway for good."`
-	Verify      verifyCmd      `cmd:"" help:"Check every record of the journal."`
+	Verify      verifyCmd      `cmd:"" help:"Check every record of the journal. It exits with 1 if the journal is damaged, and with 2 if it could not look."`
 	Badge       badgeCmd       `cmd:"" help:"Print the badge id that this gateway sends for a card. Only root and the gateway's own user can: it takes the badge key."`
 	Certificate certificateCmd `cmd:"" help:"Tell whether the gateway could use a certificate's file, for whom it is and until when."`
 	Sim         simCmd         `cmd:"" help:"Drive the mocked hardware of a running gateway (readers with bus = \"sim\")."`
@@ -123,7 +123,7 @@ func exitCode(err error, w io.Writer) int {
 		return int(silent)
 	}
 	fmt.Fprintf(w, "gatewayd: %s\n", strings.ReplaceAll(err.Error(), "\n", " "))
-	if usage := (usageError{}); errors.As(err, &usage) {
+	if errors.As(err, new(usageError)) || errors.As(err, new(unverifiedError)) {
 		return exitUsage
 	}
 	return exitFailed

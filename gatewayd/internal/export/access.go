@@ -24,6 +24,9 @@ const accessFile = "exports.log"
 // in place of the one before.
 const maxAccessFile = 1 << 20
 
+// accessMode lets nobody but the gateway's own user read the log.
+const accessMode = 0o600
+
 // What somebody does with people's data.
 const (
 	ActionExport = "export"
@@ -86,6 +89,7 @@ func (l Access) Append(stateDir string) (err error) {
 		return err
 	}
 	defer unix.Close(dir)
+	closeToOthers(dir)
 	var old unix.Stat_t
 	if unix.Fstatat(dir, accessFile, &old, unix.AT_SYMLINK_NOFOLLOW) == nil && old.Size > maxAccessFile {
 		if err := unix.Renameat(dir, accessFile, dir, accessFile+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -93,7 +97,7 @@ func (l Access) Append(stateDir string) (err error) {
 		}
 	}
 	// Without O_NONBLOCK, opening a pipe of that name would wait for a reader.
-	fd, err := unix.Openat(dir, accessFile, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+	fd, err := unix.Openat(dir, accessFile, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, accessMode)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: accessFile, Err: err}
 	}
@@ -112,6 +116,34 @@ func (l Access) Append(stateDir string) (err error) {
 		_, err = f.Write(append(b, '\n'))
 	}
 	return errors.Join(err, f.Close())
+}
+
+// CloseToOthers takes the log in a state directory away from everybody but its owner,
+// where an earlier version left it readable for the group. That it cannot be done is no
+// reason not to start a gateway.
+func CloseToOthers(stateDir string) {
+	dir, err := unix.Open(stateDir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(dir)
+	closeToOthers(dir)
+}
+
+// closeToOthers is CloseToOthers for an open folder. Root follows no link here that the
+// gateway's user put there, and changes no file that has another name as well.
+func closeToOthers(dir int) {
+	for _, name := range []string{accessFile, accessFile + ".1"} {
+		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err != nil {
+			continue
+		}
+		var s unix.Stat_t
+		if unix.Fstat(fd, &s) == nil && s.Mode&unix.S_IFMT == unix.S_IFREG && s.Nlink == 1 && s.Mode&0o777&^accessMode != 0 {
+			_ = unix.Fchmod(fd, accessMode)
+		}
+		_ = unix.Close(fd)
+	}
 }
 
 // owner is a user and a group.

@@ -19,6 +19,7 @@ import (
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/health"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
@@ -108,10 +109,12 @@ func New(cfg *config.Config, log *slog.Logger, opt Options) (*Gateway, error) {
 	return g, nil
 }
 
-// openSocket makes the state directory and listens on the control socket in it. A
+// openSocket makes the state directory, takes away what an earlier version left readable
+// in it, and listens on the control socket in it. A
 // socket that another gateway hands over is served instead of a new one.
 func (g *Gateway) openSocket(inherited net.Listener) error {
 	err := os.MkdirAll(g.cfg.Gateway.StateDir, 0o750)
+	export.CloseToOthers(g.cfg.Gateway.StateDir)
 	if inherited != nil {
 		g.socket = inherited
 		return err

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"presence/gatewayd/internal/durable"
 	"presence/gatewayd/internal/presence"
@@ -382,6 +383,21 @@ func (j *Journal) quarantined() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// closeQuarantined takes the damaged files that are kept away from everybody but their
+// owner, as the journal itself.
+func (j *Journal) closeQuarantined() {
+	for _, name := range j.quarantined() {
+		f, err := durable.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			continue // a reason to leave it, and none to record nothing
+		}
+		if info, err := f.Stat(); err == nil {
+			closeToOthers(f, info)
+		}
+		_ = f.Close() // nothing was written
+	}
 }
 
 // tidyQuarantine removes the oldest damaged files, but never the newest.

@@ -175,4 +175,13 @@ func TestOnlyTheOwnerReadsTheJournal(t *testing.T) {
 	}
 	closed(t, j)
 	private("salvaged and put aside")
+	aside, err := filepath.Glob(o.Path + ".damaged-*")
+	if err != nil || len(aside) != 1 {
+		t.Fatal(aside, err)
+	}
+	if err := os.Chmod(aside[0], 0o640); err != nil { // as an older version put it aside
+		t.Fatal(err)
+	}
+	closed(t, open(t, o))
+	private("found put aside and readable for the group")
 }

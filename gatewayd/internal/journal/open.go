@@ -95,6 +95,7 @@ func (j *Journal) start() (*damagedFile, error) {
 		if err := os.Remove(j.opt.Path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			j.opt.Log.Warn("a half-made journal cannot be removed", "error", err)
 		}
+		j.closeQuarantined()
 		if partial {
 			j.readers.Go(j.scrub)
 		}
