@@ -145,13 +145,13 @@ bench-presence: ## a hundred weeks of a simulated office: who is accused
 # Lets every write and sync of the journal fail in every way; lets cards come and
 # go before a reader chip in noise; lives ten thousand lives of a clock; kills a
 # real gateway for a while, and says what was lost:
-# make torture TORTURE_FOR=1h SCENES_FOR=1h
+# make torture TORTURE_FOR=1h SCENES=1000000
 TORTURE_FOR ?= 5m
-SCENES_FOR  ?= 10m
-torture: test-deps ## what is lost when everything fails: TORTURE_FOR=1h SCENES_FOR=1h
+SCENES      ?= 200000
+torture: test-deps ## what is lost when everything fails: TORTURE_FOR=1h SCENES=1000000
 	EVERY_FAULT=1 $(GO) test -run '^Test(Every(Fault|Cut|PageDamaged)|TheFileNeverOutgrowsItsBound|DeliveredEventsGoWithoutAClockChip)$$' -count=1 -timeout 1h ./gatewayd/internal/journal
 	UPLINK_LONG=1 $(GO) test -run '^Test(HostileBrokerCannotFillTheMemory|AbsentCityIsNotFlooded)$$' -count=1 ./gatewayd/internal/uplink
-	SCENES_FOR=$(SCENES_FOR) $(GO) test -run '^TestNoWrongUIDInNoise$$' -count=1 -timeout 24h -v ./drivers/mfrc522
+	SCENES=$(SCENES) $(GO) test -run '^TestNoWrongUIDInNoise$$' -count=1 -timeout 24h -v ./drivers/mfrc522
 	NOISY_DOORS=200 $(GO) test -run '^TestNoisyDoor$$' -count=1 ./gatewayd/internal/door
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^Test(NoEvent|MostAnchored)' -count=1 -v ./gatewayd/internal/clock
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^TestTorture$$' -count=1 -timeout 24h -v ./gatewayd

@@ -46,6 +46,7 @@ type Field struct {
 	mu    sync.Mutex
 	cards []*Card
 	rf    bool
+	ups   int           // times that the field came on
 	ahead time.Duration // of the reader's clock, as far as seen
 
 	// ones and zeros say which bits some card sent as 1 and as 0.
@@ -96,6 +97,13 @@ func (f *Field) RF() bool {
 	return f.rf
 }
 
+// PowerUps tells how often the field has come on.
+func (f *Field) PowerUps() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ups
+}
+
 // SetRF switches the field at a time of the reader's clock. Without it the
 // cards lose their state; with it they start up.
 func (f *Field) SetRF(on bool, now time.Time) {
@@ -106,6 +114,9 @@ func (f *Field) SetRF(on bool, now time.Time) {
 		return
 	}
 	f.rf = on
+	if on {
+		f.ups++
+	}
 	for _, c := range f.cards {
 		if on {
 			c.powerOn(now)

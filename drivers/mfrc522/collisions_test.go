@@ -125,39 +125,3 @@ func (b *bench) scanFinds(want map[card.UID]bool, anyFaulty bool) string {
 	}
 	return ""
 }
-
-// Cards of two technologies that share their first level answer its SELECT with
-// two SAKs. Both are found, as are those of one technology.
-func TestCardsThatShareALevelAreToldApart(t *testing.T) {
-	for name, cards := range map[string][]struct {
-		uid  string
-		tech card.Technology
-	}{
-		"seven bytes":           {{"04010203040506", card.MifareUltralight}, {"04010213040506", card.ISO14443_4}},
-		"seven and ten bytes":   {{"04010203040506", card.MifareUltralight}, {"04010213040506070809", card.ISO14443_4}},
-		"ten bytes, two levels": {{"01020304050607080900", card.ISO14443_4}, {"01020304050607080901", card.MifareClassic4K}},
-		"three":                 {{"04010203040506", card.MifareUltralight}, {"04010213040506", card.ISO14443_4}, {"04010283040506", card.MifareClassic1K}},
-	} {
-		bubble(t, name, func(t *testing.T) {
-			b := newBench(t, mfrc522.Options{})
-			var put []*cardtest.Card
-			for _, c := range cards {
-				put = append(put, newCard(t, c.uid, c.tech))
-			}
-			b.field.Put(put...)
-			started()
-			for range 20 {
-				seen, err := b.Poll(t.Context())
-				if err != nil || len(seen) != len(put) {
-					t.Fatalf("saw %v, %v", seen, err)
-				}
-				for _, s := range seen {
-					if !slices.ContainsFunc(put, func(c *cardtest.Card) bool { return c.UID() == s.UID && c.Info().SAK == s.SAK }) {
-						t.Errorf("%v with SAK %02X is not there", s.UID, s.SAK)
-					}
-				}
-				time.Sleep(scanEvery)
-			}
-		})
-	}
-}

@@ -1,8 +1,6 @@
 package mfrc522_test
 
 import (
-	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -122,69 +120,6 @@ func (c wireConn) TxPackets(packets []spi.Packet) error {
 	return c.Conn.TxPackets(packets)
 }
 
-// Whichever bit on the way to the chip is flipped, of a scan that sees nobody
-// and of one that sees a card: no other card is seen, and the reader hears or
-// says that it does not.
-func TestNoFlippedBitOnTheBusDeafensInSilence(t *testing.T) {
-	t.Parallel()
-	for _, held := range []bool{false, true} {
-		end := 1
-		for n := 1; n <= end; n++ {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, mfrc522.Options{})
-				c := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
-				if held {
-					b.field.Put(c)
-					started()
-					b.scan(c)
-				} else {
-					b.scan()
-				}
-				before := b.wire.bytes
-				b.chip.FlipMOSI(n)
-				seen, err := b.Poll(t.Context())
-				if len(seen) > 1 || len(seen) == 1 && seen[0].UID != c.UID() {
-					t.Fatalf("saw %v, %v", seen, err)
-				}
-				if n == 1 {
-					end = 8 * (b.wire.bytes - before)
-				}
-				b.field.Put(c)
-				started()
-				b.mustHear(c)
-				if t.Failed() {
-					t.Fatalf("bit %d of a scan, card held: %v", n, held)
-				}
-			})
-		}
-		t.Logf("%d flips of single bits of a scan, card held: %v, 0 of them deaf for %v without a word", end, held, patience)
-	}
-}
-
-// A phone makes up another UID whenever the field goes off. Bits that are
-// spoilt on their way from the chip are no reason to switch it off.
-func TestPhoneHeldOnANoisyBusIsOneVisit(t *testing.T) {
-	t.Parallel()
-	for _, rate := range []float64{1e-5, 1e-4, 1e-3} {
-		bubble(t, fmt.Sprint(rate), func(t *testing.T) {
-			b := newBench(t, mfrc522.Options{})
-			c, err := cardtest.NewRandom(card.ISO14443_4, 1)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.field.Put(c)
-			started()
-			b.chip.SetNoise(cardtest.Noise{Seed: 7, MISO: rate})
-			if taps := b.taps(time.Hour / scanEvery / 6); taps != 1 {
-				t.Errorf("%d taps in ten minutes, and %+v", taps, b.Counts())
-			}
-			if n := b.Counts().Resets; n != 0 {
-				t.Errorf("%d resets", n)
-			}
-		})
-	}
-}
-
 // One register that lost a bit is written anew with the field on.
 func TestOneWrongRegisterIsMendedWithTheFieldOn(t *testing.T) {
 	for _, reg := range []byte{0x11, 0x13, 0x17, 0x18, 0x19, 0x1D, 0x24, 0x26, 0x27, 0x28, 0x2B} {
@@ -202,71 +137,6 @@ func TestOneWrongRegisterIsMendedWithTheFieldOn(t *testing.T) {
 			}
 			if n := b.Counts(); n.Mends != 1 || n.Resets != 0 {
 				t.Errorf("register %02X: %+v", reg, n)
-			}
-		})
-	}
-}
-
-// taps counts the arrivals that so many scans make of what lies in the field.
-func (b *bench) taps(scans time.Duration) (taps int) {
-	b.Helper()
-	tracker := card.NewTracker(3)
-	for range scans {
-		seen, err := b.Poll(context.Background())
-		if err != nil {
-			b.Fatal(err)
-		}
-		arrived, _ := tracker.Observe(seen)
-		taps += len(arrived)
-		time.Sleep(scanEvery)
-	}
-	return taps
-}
-
-// A card that lies at the edge of the field for an hour is one visit, though
-// its answers get lost. Before, it made 7, 20, 71 and 108 taps. Under the race
-// detector, which makes it twenty times as slow, the hour is shorter.
-func TestOneVisitAtTheEdgeOfTheField(t *testing.T) {
-	t.Parallel()
-	scans := time.Hour / scanEvery
-	if testing.Short() || raceDetector {
-		scans /= 20
-	}
-	for _, line := range []struct {
-		lost        float64
-		before, max int
-	}{{0.01, 7, 1}, {0.02, 20, 1}, {0.05, 71, 1}, {0.10, 108, 2}} {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBench(t, mfrc522.Options{})
-			b.field.Put(newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4))
-			started()
-			b.chip.SetNoise(cardtest.Noise{Seed: 1, Lost: line.lost})
-			taps := b.taps(scans)
-			n := b.Counts()
-			t.Logf("%3.0f %% of answers lost: %d taps in %d looks (before: %d in an hour), %d scans missed the card",
-				100*line.lost, taps, scans, line.before, n.Misses)
-			if taps > line.max {
-				t.Errorf("want at most %d", line.max)
-			}
-			if n.Seen+n.Misses != int64(scans) || n.Scans != int64(scans) || n.BadFrames == 0 {
-				t.Errorf("counted %+v", n)
-			}
-		})
-	}
-}
-
-// Several cards that lie there together at the edge of the field are one visit
-// each.
-func TestSeveralVisitsAtTheEdgeOfTheField(t *testing.T) {
-	t.Parallel()
-	for _, uids := range [][]string{{"04A1B2C3D4E5F6", "DEADBEEF"}, {"AA030200", "AA010000", "AA000000"}} {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBench(t, mfrc522.Options{})
-			b.field.Put(classic(t, uids...)...)
-			started()
-			b.chip.SetNoise(cardtest.Noise{Seed: 3, Lost: 0.1})
-			if taps := b.taps(2 * time.Minute / scanEvery); taps != len(uids) {
-				t.Errorf("%d taps of %d cards, and %+v", taps, len(uids), b.Counts())
 			}
 		})
 	}

@@ -8,112 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"periph.io/x/conn/v3/physic"
-	"periph.io/x/conn/v3/spi"
-
 	"presence/drivers/card"
 	"presence/drivers/cardtest"
 	"presence/drivers/mfrc522"
 	"presence/drivers/mfrc522/mfrc522test"
 )
-
-// The chip loses its supply for a moment before every single transfer of a
-// scan. The driver sets it up again on the spot and sees the card.
-func TestSupplyDipBeforeEveryTransfer(t *testing.T) {
-	for n := 1; n <= 130; n++ {
-		bubble(t, fmt.Sprintf("transfer %d", n), func(t *testing.T) {
-			b := newBench(t, mfrc522.Options{})
-			c := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
-			b.field.Put(c)
-			started()
-			b.scan(c)
-			b.chip.BrownOutAt(n)
-			b.scan(c)
-			time.Sleep(50 * time.Millisecond)
-			b.scan(c)
-			if !b.field.RF() {
-				t.Error("the field is off")
-			}
-		})
-	}
-}
-
-// The same with a bus error in place of every single transfer.
-func TestBusErrorAtEveryTransfer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		field := cardtest.NewField()
-		port := &flakyPort{PortCloser: mfrc522test.New(field).Port()}
-		r, err := mfrc522.New(port, mfrc522.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
-		field.Put(c)
-		started()
-		for n := 1; n <= 130; n++ {
-			port.failAt = n
-			if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 1 || seen[0] != c.Info() {
-				t.Fatalf("transfer %d fails: saw %v, %v", n, seen, err)
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-	})
-}
-
-// A bus that stays broken is told with the kernel's own words, and heals.
-func TestBrokenBus(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		broken := errors.New("input/output error")
-		b := newBench(t, mfrc522.Options{})
-		c := classic(t, "DEADBEEF")
-		b.field.Put(c...)
-		started()
-		b.chip.FailTransfers(1<<20, broken)
-		b.fails(card.ErrBusDead)
-		b.fails(broken)
-		b.chip.FailTransfers(0, nil)
-		b.scan(c...)
-	})
-}
-
-// flakyPort fails one transfer.
-type flakyPort struct {
-	spi.PortCloser
-	failAt int // the transfer from now on that fails; 0 none
-}
-
-func (p *flakyPort) Connect(f physic.Frequency, mode spi.Mode, bits int) (spi.Conn, error) {
-	c, err := p.PortCloser.Connect(f, mode, bits)
-	return &flakyConn{c, p}, err
-}
-
-type flakyConn struct {
-	spi.Conn
-	port *flakyPort
-}
-
-func (c *flakyConn) fails() error {
-	if c.port.failAt > 0 {
-		if c.port.failAt--; c.port.failAt == 0 {
-			return errors.New("input/output error")
-		}
-	}
-	return nil
-}
-
-func (c *flakyConn) Tx(w, r []byte) error {
-	if err := c.fails(); err != nil {
-		return err
-	}
-	return c.Conn.Tx(w, r)
-}
-
-func (c *flakyConn) TxPackets(p []spi.Packet) error {
-	if err := c.fails(); err != nil {
-		return err
-	}
-	return c.Conn.TxPackets(p)
-}
 
 // "No card" and "deaf" look alike to a driver that does not ask.
 func TestDeafReaderIsReportedAndHeals(t *testing.T) {
@@ -200,37 +99,6 @@ func TestFlappingChipIsReported(t *testing.T) {
 		}
 		b.scan()
 	})
-}
-
-// Init hangs and versions of 00 or FF: every loop ends in time, the error says
-// that the bus is dead, and the reader heals by itself.
-func TestDeadBusIsReportedAndHeals(t *testing.T) {
-	for _, fault := range []mfrc522test.Fault{mfrc522test.FaultBusLow, mfrc522test.FaultBusHigh} {
-		bubble(t, string(fault), func(t *testing.T) {
-			b := newBench(t, mfrc522.Options{})
-			c := classic(t, "DEADBEEF")
-			b.field.Put(c...)
-			started()
-			b.scan(c...)
-			b.chip.SetFault(fault)
-			for range 3 {
-				b.fails(card.ErrBusDead)
-			}
-			b.chip.SetFault(mfrc522test.FaultNone)
-			b.scan(c...)
-		})
-		bubble(t, string(fault)+" from the start", func(t *testing.T) {
-			chip := mfrc522test.New(cardtest.NewField())
-			chip.SetFault(fault)
-			if _, err := mfrc522.New(chip.Port(), mfrc522.Options{}); !errors.Is(err, card.ErrBusDead) {
-				t.Fatalf("got %v", err)
-			}
-			chip.SetFault(mfrc522test.FaultNone)
-			if _, err := mfrc522.New(chip.Port(), mfrc522.Options{}); err != nil {
-				t.Fatal(err)
-			}
-		})
-	}
 }
 
 // Clones often work: one warning, no refusal.

@@ -143,33 +143,6 @@ func TestScansAreCheap(t *testing.T) {
 	})
 }
 
-func TestSecondClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, mfrc522.Options{})
-		for range 3 {
-			if err := b.Close(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if b.field.RF() {
-			t.Error("the field is still on")
-		}
-		if _, err := b.Poll(t.Context()); err == nil {
-			t.Error("a closed reader looked")
-		}
-	})
-	bubble(t, "on a dead bus", func(t *testing.T) {
-		b := newBench(t, mfrc522.Options{})
-		b.chip.FailTransfers(100, errors.New("gone"))
-		if err := b.Close(); !errors.Is(err, card.ErrBusDead) {
-			t.Errorf("got %v", err)
-		}
-		if err := b.Close(); err != nil {
-			t.Errorf("the second time: %v", err)
-		}
-	})
-}
-
 // A context ends a scan between two cards, whenever it comes, and leaves none
 // awake.
 func TestCancelledScanLeavesNoCardActive(t *testing.T) {

@@ -1,5 +1,5 @@
 //go:build race
 
-package mfrc522_test
+package readertest
 
 const raceDetector = true
