@@ -248,6 +248,9 @@ func TestWhatTheGroupMay(t *testing.T) {
 			}
 		}
 	}
+	if out, code := g.tryAs(member, "record", "--receiver", "yard", filepath.Join(t.TempDir(), "never")); code != 1 || !strings.Contains(out, "only root and the gateway's own user may do that") {
+		t.Errorf("a member's record: exit %d, %s", code, out)
+	}
 	if out, code := g.tryAs(member, "badge", "04A1B2C3D4E5F6"); code != 1 || !strings.Contains(out, "badge.key") || !strings.Contains(out, "permission denied") {
 		t.Errorf("a member's badge: exit %d, %s", code, out)
 	}

@@ -20,6 +20,9 @@ type console struct {
 // configFile is the path of the configuration file, from --config.
 type configFile string
 
+// defaultConfig is where the package puts it.
+const defaultConfig = "/etc/gatewayd/gatewayd.toml"
+
 // usageError marks an error that is mended by another command line or configuration.
 type usageError struct{ error }
 

@@ -19,7 +19,7 @@ import (
 
 // cli is the command line, as kong reads it: the flags of all commands, and the commands.
 type cli struct {
-	Config string `help:"The configuration file." default:"/etc/gatewayd/gatewayd.toml" placeholder:"FILE"`
+	Config string `help:"The configuration file." default:"${config}" placeholder:"FILE"`
 
 	Run         runCmd         `cmd:"" help:"Run the gateway. SIGTERM stops it, SIGHUP reads the configuration again."`
 	Check       checkCmd       `cmd:"" help:"Check the configuration and report everything that is wrong with it."`
@@ -30,6 +30,8 @@ type cli struct {
 	Export      exportCmd      `cmd:"" help:"Print the journal's events, also while the gateway runs."`
 	Forget      forgetCmd      `cmd:"" help:"Remove a person's records from this gateway for good."`
 	Verify      verifyCmd      `cmd:"" help:"Check every record of the journal. It exits with 1 if the journal is damaged, and with 2 if it could not look."`
+	Record      recordCmd      `cmd:"" help:"Write what a receiver hears into a file. Only root and the gateway's own user can: it says where people are."`
+	Replay      replayCmd      `cmd:"" help:"Show what the decoder, and the gate, make of such a file."`
 	Badge       badgeCmd       `cmd:"" help:"Print the badge id that this gateway sends for a card. Only root and the gateway's own user can: it takes the badge key."`
 	Certificate certificateCmd `cmd:"" help:"Tell whether the gateway could use a certificate's file, for whom it is and until when."`
 	Sim         simCmd         `cmd:"" help:"Drive the mocked hardware of a running gateway (readers with bus = \"sim\")."`
@@ -72,7 +74,7 @@ func dispatch(ctx context.Context, args []string, con console, out *output) int 
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(con),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(readDuration)),
-		kong.Vars{"cards": cardNames()},
+		kong.Vars{"cards": cardNames(), "config": defaultConfig},
 	)
 	if err != nil {
 		panic("declare commands: " + err.Error())

@@ -22,7 +22,7 @@ import (
 type Daemon struct {
 	Health func() presence.Health
 	// Owner is the user that the gateway runs as. Only this one and root may
-	// have people forgotten, a recap made, and the mocked hardware driven; all
+	// have people forgotten, receivers recorded, a recap made, and the mocked hardware driven; all
 	// who can open the socket may do the rest.
 	Owner int
 	// Watch passes lines, each a WatchLine, until the context ends or a line
@@ -32,6 +32,9 @@ type Daemon struct {
 	// Export writes the journal's events, or the recap of a day. Who asks is
 	// the user id on the other end of the socket.
 	Export func(ctx context.Context, w io.Writer, x export.Request, who int) error
+	// Record writes what a receiver hears, as a file of package capture, until the
+	// context ends.
+	Record func(ctx context.Context, receiver string, w io.Writer) error
 	// Forget removes a person's records for good.
 	Forget func(context.Context, Person) (Forgotten, error)
 	// Verify writes what `gatewayd verify` prints, and reports whether the
@@ -108,6 +111,7 @@ func Handler(d Daemon) http.Handler {
 	mux.HandleFunc("GET /export", d.export)
 	mux.HandleFunc("GET "+selectedPath, d.export)
 	mux.HandleFunc("GET /verify", d.verify)
+	mux.HandleFunc("GET /record", d.owned(d.record))
 	mux.HandleFunc("POST /forget", d.owned(d.forget))
 	mux.HandleFunc("POST /sim/tap", d.owned(d.tap))
 	mux.HandleFunc("POST /sim/reader", d.owned(d.breakReader))
@@ -166,6 +170,35 @@ const (
 	trailerError   = "Gatewayd-Error"
 	trailerDamaged = "Gatewayd-Damaged"
 )
+
+func (d Daemon) record(w http.ResponseWriter, r *http.Request) {
+	out := &flushed{w: w}
+	err := d.Record(r.Context(), r.URL.Query().Get("receiver"), out)
+	// An error after the first byte is the one who recorded, and went away, or the end
+	// of the daemon.
+	if err == nil || out.flush != nil {
+		return
+	}
+	http.Error(w, err.Error(), http.StatusBadRequest)
+}
+
+// flushed sends each write at once. The answer begins with the first one.
+type flushed struct {
+	w     http.ResponseWriter
+	flush func() error
+}
+
+// Write implements io.Writer.
+func (f *flushed) Write(b []byte) (int, error) {
+	if f.flush == nil {
+		f.flush = streaming(f.w, "application/x-ndjson")
+	}
+	n, err := f.w.Write(b)
+	if err != nil {
+		return n, err
+	}
+	return n, f.flush()
+}
 
 func (d Daemon) watch(w http.ResponseWriter, r *http.Request) {
 	flush := streaming(w, "application/x-ndjson")

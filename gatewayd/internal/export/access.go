@@ -32,6 +32,7 @@ const (
 	ActionExport = "export"
 	ActionWatch  = "watch"
 	ActionForget = "forget"
+	ActionRecord = "record"
 )
 
 // Access is one line of the log of exports: that somebody exported or watched

@@ -49,8 +49,9 @@ type Gateway struct {
 	board     board
 	monitor   *health.Monitor
 
-	socket   net.Listener // the control socket; nil where the disk had no place for one
-	watchers hub
+	socket    net.Listener // the control socket; nil where the disk had no place for one
+	watchers  hub
+	recorders recorders
 }
 
 // Options are what a gateway needs beside its configuration. The zero value is good

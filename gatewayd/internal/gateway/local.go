@@ -27,6 +27,10 @@ func (g *Gateway) control() control.Daemon {
 				Now: func() presence.Timing { return g.time.Timing(g.time.Now()) },
 			}.Write(ctx, w, x)
 		},
+		Record: func(ctx context.Context, receiver string, w io.Writer) error {
+			g.note(export.Access{Action: export.ActionRecord, UID: control.Caller(ctx)})
+			return g.record(ctx, receiver, w)
+		},
 		Forget: func(ctx context.Context, p control.Person) (control.Forgotten, error) {
 			g.note(export.Access{Action: export.ActionForget, UID: control.Caller(ctx)})
 			f, err := g.journal.Forget(ctx, p.Names)

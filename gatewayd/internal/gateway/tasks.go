@@ -77,7 +77,7 @@ func (g *Gateway) intake() []supervise.Task {
 			Run: func(ctx context.Context) error {
 				return g.tags.Run(ctx, tags.Receiver{
 					Name: r.Name, Protocol: r.Protocol, Payload: r.Payload, Beat: pulse.Beat,
-					Open: open,
+					Open: open, Hear: func(data []byte) { g.recorders.heard(r.Name, data) },
 				})
 			},
 			Failed: func(err error) { g.tags.Fault(r.Name, taskDied(err)) },

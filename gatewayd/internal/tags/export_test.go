@@ -11,8 +11,5 @@ func (f *Fence) Classify(lat, lon, accuracy float64) presence.Zone {
 	return classify(f.beyond(lat, lon), accuracy)
 }
 
-// Note is what a receiver calls for what a tag says beside its position.
-func (t *Tags) Note(n beacon.Note) { t.note(n) }
-
 // Reject is what a receiver calls for each rejected frame.
 func (t *Tags) Reject(receiver string, why beacon.Reason) { t.reject(receiver, why) }

@@ -105,9 +105,9 @@ func newSaid() said {
 	return said{calls: make(map[string]call), batteries: make(map[string]battery), formerly: make(map[string]renamed)}
 }
 
-// note remembers what a tag said beside its position. None of it says where somebody
+// Note remembers what a tag said beside its position. None of it says where somebody
 // is, so that the working hours do not matter.
-func (t *Tags) note(n beacon.Note) {
+func (t *Tags) Note(n beacon.Note) {
 	now := t.opt.Now().Boottime
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -24,12 +24,32 @@ type Receiver struct {
 	// comes: 0 before work, the length of a pause before a pause, less than 0 before
 	// waiting for a tag, which may take for ever.
 	Beat func(next time.Duration)
+	// Hear, if set, is called with all that comes over the line, before it is decoded.
+	// The bytes are valid during the call.
+	Hear func(data []byte)
 }
 
 func (r *Receiver) beat(next time.Duration) {
 	if r.Beat != nil {
 		r.Beat(next)
 	}
+}
+
+// overheard has Hear called with what is read from a port.
+func (r *Receiver) overheard(port io.Reader) io.Reader {
+	if r.Hear == nil {
+		return port
+	}
+	return io.TeeReader(port, hearer(r.Hear))
+}
+
+// hearer passes on what is written to it.
+type hearer func(data []byte)
+
+// Write implements io.Writer.
+func (h hearer) Write(b []byte) (int, error) {
+	h(b)
+	return len(b), nil
 }
 
 // Run listens to one receiver until the context ends. A port that is gone is
@@ -79,10 +99,10 @@ func (t *Tags) listen(ctx context.Context, r Receiver, port io.ReadCloser) (err 
 	}()
 	// A read that waits for a tag ends when its port is closed.
 	defer context.AfterFunc(ctx, func() { _ = closePort() })()
-	decoder, err := beacon.New(r.Protocol, port, beacon.Options{
+	decoder, err := beacon.New(r.Protocol, r.overheard(port), beacon.Options{
 		Payload: r.Payload,
 		Reject:  func(why beacon.Reason) { t.reject(r.Name, why) },
-		Note:    t.note,
+		Note:    t.Note,
 	})
 	if err != nil {
 		return err
