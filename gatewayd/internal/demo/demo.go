@@ -54,7 +54,8 @@ type demonstration struct {
 	stage
 	dir    string
 	city   *city
-	radio  io.Writer // what the tag receiver hears
+	radio  io.Writer // what the receiver of Kenwood tags hears
+	mesh   io.Writer // what the Meshtastic radio hands over
 	daemon *gateway.Gateway
 	cfg    *config.Config
 
@@ -78,9 +79,15 @@ func (d *demonstration) run(ctx context.Context, length time.Duration) (err erro
 	}
 	defer radio.Close()
 	defer port.Close()
-	d.radio = radio
+	mesh, meshPort, err := openRadio()
+	if err != nil {
+		return err
+	}
+	defer mesh.Close()
+	defer meshPort.Close()
+	d.radio, d.mesh = radio, mesh
 
-	if d.cfg, err = d.configure(port.Name()); err != nil {
+	if d.cfg, err = d.configure(port.Name(), meshPort.Name()); err != nil {
 		return err
 	}
 	quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError + 1}))
@@ -124,7 +131,7 @@ func (d *demonstration) run(ctx context.Context, length time.Duration) (err erro
 
 // configure writes the configuration that a technician would write, and reads
 // it as the daemon does.
-func (d *demonstration) configure(port string) (*config.Config, error) {
+func (d *demonstration) configure(port, meshPort string) (*config.Config, error) {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	if err := os.WriteFile(filepath.Join(d.dir, "badge.key"), []byte(hex.EncodeToString(key)+"\n"), 0o600); err != nil {
@@ -144,6 +151,11 @@ bus = "sim"
 [[receiver]]
 name = "yard"
 protocol = "kenwood"
+port = %q
+
+[[receiver]]
+name = "roof"
+protocol = "meshtastic"
 port = %q
 
 [badges]
@@ -167,7 +179,7 @@ source = "trust"
 
 [mqtt]
 broker = "tcp://%s"
-`, filepath.Join(d.dir, "state"), port, officeLat, officeLon, d.city.address)
+`, filepath.Join(d.dir, "state"), port, meshPort, officeLat, officeLon, d.city.address)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}

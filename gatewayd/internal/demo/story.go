@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,9 +32,9 @@ const (
 
 func (d *demonstration) intro(length time.Duration) {
 	d.title("An office morning at gateway demo-01")
-	d.text("A mocked badge reader (the real MFRC522 driver over a chip in software), a mocked tag receiver (the real")
-	d.text("serial and Kenwood drivers over a pseudo terminal), the real journal, and a real MQTT session to a broker")
-	d.text("on " + d.city.address + ". The columns: seconds, who, what. \"city\" is what arrived there.")
+	d.text("A mocked badge reader (the real MFRC522 driver over a chip in software), two mocked tag receivers (the")
+	d.text("real serial, Kenwood and Meshtastic drivers over pseudo terminals), the real journal, and a real MQTT session")
+	d.text("to a broker on " + d.city.address + ". The columns: seconds, who, what. \"city\" is what arrived there.")
 	if length == 0 {
 		d.text("It goes on until it is interrupted (Ctrl-C).")
 	}
@@ -132,8 +133,8 @@ func hexByte(s string) int {
 	return int(b[0])
 }
 
-// walk lets five people with tags come to the office from the north. One stops
-// at the market, 900 m away.
+// walk lets five people with tags come to the office from the north: four with a radio
+// by Kenwood, one with a Meshtastic card. One stops at the market, 900 m away.
 func (d *demonstration) walk(ctx context.Context, length time.Duration) error {
 	const walkers = 5
 	every := 700 * time.Millisecond
@@ -147,7 +148,11 @@ func (d *demonstration) walk(ctx context.Context, length time.Duration) error {
 			// A degree of latitude is 111.2 km.
 			lat := officeLat + meters/111_200
 			lon := officeLon + float64(w-2)*0.0001
-			if _, err := io.WriteString(d.radio, beacontest.PKLDS(100, 1001+w, lat, lon, time.Now())); err != nil {
+			radio, report := d.radio, beacontest.PKLDS(100, 1001+w, lat, lon, time.Now())
+			if w == 1 {
+				radio, report = d.mesh, beacontest.Meshtastic(0x1c2f13fc, rand.Uint32(), lat, lon, time.Now(), -92, 6)
+			}
+			if _, err := io.WriteString(radio, report); err != nil {
 				return fmt.Errorf("send beacon: %w", err)
 			}
 		}
