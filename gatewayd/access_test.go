@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/roottest"
 )
 
 // TestABrokenFileDoesNotSilenceAHealthyGateway: while somebody edits the
@@ -202,9 +203,7 @@ const (
 // is written down and told to the city.
 func TestWhatTheGroupMay(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("takes root to become other users")
-	}
+	roottest.Need(t, "to become other users")
 	b := brokertest.Start(t)
 	city := b.Subscribe("presence/v1/+/+/log")
 	g := newGateway(t, b.URL(), "")

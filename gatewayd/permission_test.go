@@ -8,15 +8,14 @@ import (
 	"testing"
 
 	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/roottest"
 )
 
 // serviceGateway is a gateway that runs as a user of its own, with root for whom
 // the test's commands run.
 func serviceGateway(t *testing.T, broker string) (g *gateway, state string) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("takes root to become other users")
-	}
+	roottest.Need(t, "to become other users")
 	g = newGateway(t, broker, "")
 	state = filepath.Join(g.dir, "state")
 	if err := os.Mkdir(state, 0o750); err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/roottest"
 )
 
 // dialAs connects to a socket as another user. It takes root.
@@ -54,9 +55,7 @@ func get(t *testing.T, dir, path string, uid int) (status int, body string) {
 // Profiles say what goes on in the process: they are for those who could look into it
 // anyway.
 func TestProfilesAreForRootAndTheOwner(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("takes root to become other users")
-	}
+	roottest.Need(t, "to become other users")
 	const owner, member = 64123, 64124
 	d := fake()
 	d.Owner = owner

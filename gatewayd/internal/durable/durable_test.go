@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"presence/gatewayd/internal/durable"
+	"presence/gatewayd/internal/roottest"
 )
 
 func TestWriteFile(t *testing.T) {
@@ -35,12 +36,7 @@ func TestWriteFile(t *testing.T) {
 // foreignDir is a folder of somebody else than root, who runs the test.
 func foreignDir(t *testing.T) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("only root has something of others")
-		}
-		t.Skip("only root has something of others")
-	}
+	roottest.Need(t, "to make something of others")
 	dir := t.TempDir()
 	if err := os.Chown(dir, 65534, 65534); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
+
+	"presence/gatewayd/internal/roottest"
 )
 
 func TestThingsThatAreNoFile(t *testing.T) {
@@ -58,12 +60,7 @@ func TestAnEmptyFileWhereNoneWasIsNoDamage(t *testing.T) {
 // nothing of it, never puts it aside. It is there again when its cause is gone.
 func TestPermissionIsNoDamage(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("only root can become another user")
-		}
-		t.Skip("only root can become another user")
-	}
+	roottest.Need(t, "to become another user")
 	s := newSample(t, 10)
 	for name, c := range map[string]struct {
 		spoil, mend func(path string) error
