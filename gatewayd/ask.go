@@ -5,15 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"slices"
-	"time"
 
 	"presence/config"
-	"presence/gatewayd/internal/backoff"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/presence"
 )
@@ -63,23 +59,6 @@ func healthOf(ctx context.Context, stateDir string) (*presence.Health, int, erro
 		return nil, d.PID(), fmt.Errorf("read answer: %w", err)
 	}
 	return &h, d.PID(), nil
-}
-
-// reloadPatience is how long a command waits for a gateway that reloads.
-const reloadPatience = 5 * time.Second
-
-// afterReload asks a gateway that has announced its reload, again and again until it
-// answers. The new configuration may have given it another state directory.
-func afterReload(ctx context.Context, ask func() (io.ReadCloser, error)) (io.ReadCloser, error) {
-	deadline := time.Now().Add(reloadPatience)
-	for {
-		body, err := ask()
-		var gone *url.Error // no answer, or half of one: the old gateway is ending
-		away := errors.Is(err, control.ErrNotRunning) || errors.As(err, &gone)
-		if !away || time.Now().After(deadline) || !backoff.Sleep(ctx, 100*time.Millisecond) {
-			return body, err
-		}
-	}
 }
 
 // noJournal puts into words why a journal cannot be opened for reading.

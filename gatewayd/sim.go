@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -48,81 +47,27 @@ func (t simTapCmd) Run(ctx context.Context, file configFile, con console) error 
 	if t.Count < 1 {
 		return usageError{fmt.Errorf("count %d: want at least 1", t.Count)}
 	}
-	body, err := postTap(ctx, file, tap)
-	if err != nil {
-		return err
-	}
-	p := tapping{console: con, good: true}
-	for rest := []sim.Tap{tap}; ; {
-		done, reloads, err := p.read(body)
+	ask := func(tap sim.Tap) (io.ReadCloser, error) {
+		d, err := daemonOf(file)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		part := rest[0]
-		rest = rest[1:]
-		if reloads {
-			left, err := part.Rest(done)
-			if err != nil {
-				return err
-			}
-			rest = append(left, rest...)
-		} else if want := part.Count * len(part.UIDs); len(done) != want {
-			return fmt.Errorf("gatewayd went away after %d of %d answers", len(done), want)
-		}
-		if len(rest) == 0 {
-			break
-		}
-		body, err = afterReload(ctx, func() (io.ReadCloser, error) { return postTap(ctx, file, rest[0]) })
-		if err != nil {
-			return err
-		}
+		return control.Post(ctx, d, "/sim/tap", tap)
 	}
-	if !p.good {
-		return exitStatus(exitFailed)
-	}
-	return nil
-}
-
-// tapping prints the answers to taps.
-type tapping struct {
-	console console
-	good    bool // all so far were accepted or repeats
-}
-
-// read reads and prints the answers to a tap. If the gateway reloads in between, done
-// are the answers that came before.
-func (p *tapping) read(body io.ReadCloser) (done []sim.Result, reloads bool, err error) {
-	defer body.Close()
-	enc := json.NewEncoder(p.console.out)
-	for dec := json.NewDecoder(body); ; {
-		var line sim.Line
-		switch err := dec.Decode(&line); {
-		case errors.Is(err, io.EOF):
-			return done, false, nil
-		case err != nil:
-			return done, false, fmt.Errorf("read answer: %w", err)
-		case line.Error != "":
-			return done, false, errors.New(line.Error)
-		case line.Reload:
-			return done, true, nil
+	enc, good := json.NewEncoder(con.out), true
+	err := control.Taps(ctx, ask, tap, func(r sim.Result) error {
+		if r.Outcome != string(presence.Accepted) && r.Outcome != string(presence.Repeat) {
+			good = false
 		}
-		done = append(done, line.Result)
-		if line.Outcome != string(presence.Accepted) && line.Outcome != string(presence.Repeat) {
-			p.good = false
+		if err := enc.Encode(r); err != nil {
+			return fmt.Errorf("print answer: %w", err)
 		}
-		if err := enc.Encode(line.Result); err != nil {
-			return done, false, fmt.Errorf("print answer: %w", err)
-		}
+		return nil
+	})
+	if err == nil && !good {
+		err = exitStatus(exitFailed)
 	}
-}
-
-// postTap asks the daemon for a tap.
-func postTap(ctx context.Context, file configFile, tap sim.Tap) (io.ReadCloser, error) {
-	d, err := daemonOf(file)
-	if err != nil {
-		return nil, err
-	}
-	return control.Post(ctx, d, "/sim/tap", tap)
+	return err
 }
 
 type simReaderCmd struct {

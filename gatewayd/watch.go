@@ -27,7 +27,7 @@ func (watchCmd) Run(ctx context.Context, file configFile, con console) error {
 	for err == nil {
 		var reloads bool
 		if reloads, err = w.watch(ctx, body); err == nil && reloads {
-			body, err = afterReload(ctx, ask)
+			body, err = control.AfterReload(ctx, ask)
 		} else if err == nil {
 			break
 		}
