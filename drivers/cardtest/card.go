@@ -174,7 +174,7 @@ func (c *Card) UID() card.UID {
 func (c *Card) Info() card.Card {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return card.Card{UID: c.uid, ATQA: c.atqa, SAK: c.sak}
+	return card.Card{UID: c.uid, ATQA: c.atqa, SAK: c.sak, TypeB: c.b != nil}
 }
 
 // ATS is the card's answer to RATS without its checksum, as 06 75 77 81 02 80;

@@ -58,7 +58,7 @@ func TestTypeBStates(t *testing.T) {
 	if got := r.say("52/7"); got != "" {
 		t.Errorf("it answers type A: %s", got)
 	}
-	if !c.TypeB() || c.UID().String() != "11223344" || c.Info() != (card.Card{UID: c.UID()}) {
+	if !c.TypeB() || c.UID().String() != "11223344" || c.Info() != (card.Card{UID: c.UID(), TypeB: true}) {
 		t.Errorf("%+v", c.Info())
 	}
 	a := mustCard(t, "01020304", card.MifareClassic1K)

@@ -69,6 +69,9 @@ type Limits struct {
 	// KeepsField says that the field stays on between scans of one card, so that one
 	// that draws a new UID at each start shows one UID for as long as it lies there.
 	KeepsField bool
+	// TypeB says that cards of type B are seen whose PUPI is the same whenever they are
+	// powered. To do so the driver switches the field off and on while one is there.
+	TypeB bool
 	// Settles is within how many scans the driver is back in order after a disturbance;
 	// 1 is the next one.
 	Settles int
@@ -90,7 +93,7 @@ type scene struct {
 // table is all scenes.
 func table() []scene {
 	var all []scene
-	for _, part := range [][]scene{single(), several(), misbehaving(), moving(), waiting(), broken(), closing()} {
+	for _, part := range [][]scene{single(), several(), misbehaving(), typeB(), moving(), waiting(), broken(), closing()} {
 		all = append(all, part...)
 	}
 	return all

@@ -160,6 +160,11 @@ func (c *Chip) setRF(on bool, at instant) {
 	on = on && c.fault != FaultDeaf && c.fault != FaultHot
 	if c.rf && !on {
 		c.stats.RFOffs++
+		for _, t := range c.targets {
+			if t != nil {
+				t.selected = false
+			}
+		}
 	}
 	c.rf = on
 	c.field.SetRF(on, c.clockAt(at))
