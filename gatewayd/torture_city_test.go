@@ -169,8 +169,9 @@ func (c *tortureCity) take(client mqtt.Client, m mqtt.Message) {
 // first takes an event that the city did not have yet.
 func (c *tortureCity) first(s *cityStream, e tortureEvent) {
 	c.delivered++
-	// Only a broker that forgets can bring a later one first.
-	if !c.w.receipts && e.Seq != s.upto+1 {
+	// Only a broker that forgets can bring a later one first, but for a tap that comes
+	// early while a backlog drains.
+	if !c.w.receipts && e.Seq != s.upto+1 && e.Kind != "badge" {
 		c.w.faults.lose("event %s came first after %d", e.ID, s.upto)
 	}
 	for s.sum(s.upto+1) != 0 {

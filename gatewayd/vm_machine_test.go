@@ -58,7 +58,8 @@ func (m *machine) boot() {
 		// restrict=off only lets it reach this machine's loopback as 10.0.2.2:
 		// nothing in it asks for anything else.
 		"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net",
-		"-device", "qemu-xhci,id=usb", "-chardev", chardev("tags"), "-device", "usb-serial,id=yard,serial=YARD,chardev=tags,always-plugged=on")
+		"-device", "qemu-xhci,id=usb", "-chardev", chardev("tags"), "-chardev", "null,id=other",
+		"-device", "usb-serial,id=yard,serial=YARD,chardev=tags,always-plugged=on")
 	m.qemu.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	m.qemu.Stderr = os.Stderr
 	if err := m.qemu.Start(); err != nil {
@@ -237,7 +238,7 @@ func (m *machine) await(bound time.Duration, command string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			log, _ := m.try("systemctl status --no-pager gatewayd; journalctl --no-pager -n 40 -u gatewayd")
+			log, _ := m.try("systemctl status --no-pager gatewayd; journalctl --no-pager -n 60 -u 'gatewayd*'")
 			m.t.Fatalf("waited %s in vain: %s\n%s\n%s", bound, command, out, log)
 		}
 	}

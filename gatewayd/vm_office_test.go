@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -18,12 +19,18 @@ import (
 // first tap is at the broker.
 const atMostTyped = 3
 
+// fingerprint is what the Pi shows of its request.
+var fingerprint = regexp.MustCompile(`\b([0-9A-F]{4}-){4}[0-9A-F]{4}\b`)
+
 // types runs a command line as a technician types it, who is the user pi.
 func (w *walk) types(command string, responses ...response) (output string, code int) {
 	w.t.Helper()
 	w.typed++
 	began := time.Now()
 	output, code = w.try("runuser -u pi -- bash -c '"+command+"'", responses...)
+	if found := fingerprint.FindAllString(output, -1); found != nil {
+		w.shown = found[len(found)-1]
+	}
 	w.t.Logf("pi$ %s   # exit %d after %s\n%s", command, code, time.Since(began).Round(time.Second), output)
 	return output, code
 }
@@ -57,7 +64,10 @@ func (w *walk) toTheCity(id string) {
 	w.takeOut()
 	request := filepath.Join(w.k.Stick, "requests", id+".csr")
 	w.stick.read("requests/"+id+".csr", request)
-	w.k.Authority("sign", request) // and puts the certificate beside it
+	// It puts the certificate beside it, and names whose key it signs as the Pi did.
+	if out := w.k.Authority("sign", request); fingerprint.FindString(out) == "" || fingerprint.FindString(out) != w.shown {
+		w.t.Errorf("the city signs %s, and the Pi has shown %s", out, w.shown)
+	}
 	w.stick.write(w.k.Stick)
 	w.putIn(w.stick)
 }

@@ -40,6 +40,7 @@ type walk struct {
 	id    string          // who the gateway is
 	deb   string          // the package for the machine
 	typed int             // commands of the technician
+	shown string          // the fingerprint that the Pi showed last
 	green map[string]bool // events whose taps went green
 }
 
@@ -62,8 +63,15 @@ func TestVM(t *testing.T) {
 		name string
 		walk func(*walk)
 	}{
+		{"doctor", (*walk).doctor},
 		{"watchdog", (*walk).watchdog},
+		{"renewal", (*walk).renewal},
+		{"hotplug", (*walk).hotplug},
+		{"rename", (*walk).rename},
+		{"rollback", (*walk).rollback},
 		{"powercuts", (*walk).powerCuts},
+		{"retire", (*walk).retire},
+		{"purge", (*walk).purge},
 	} {
 		began := time.Now()
 		if !t.Run(part.name, func(t *testing.T) { w.machine.t = t; part.walk(w) }) {
@@ -96,7 +104,11 @@ func newWalk(t *testing.T) *walk {
 	w.seen = w.k.city()
 	w.k.writeTemplate()
 	debtest.Write(t, filepath.Join(w.k.CA, "renew-url"), w.k.webServer()+"/issued\n", 0o644)
+	debtest.Write(t, filepath.Join(w.k.CA, "offices.csv"), "id,dinas,lat,lon,radius_m\ndinkes-01,dinkes,-7.9778,112.634,100\n", 0o644)
 	w.k.Bundle()
+	if out := w.k.Authority("bundle", w.k.Stick); strings.Contains(out, "lacks") {
+		t.Fatalf("ca.sh bundle says %s", out)
+	}
 	w.stick = newStick(t)
 	w.stick.write(w.k.Stick)
 	return w
@@ -188,7 +200,8 @@ func (w *walk) taps(command string, enough int, bound time.Duration) {
 			w.green[a.id()] = true
 			came++
 		case <-timeout:
-			_, _ = io.WriteString(w.con, "\x03") // whatever runs there ends
+			_, _ = io.WriteString(w.con, "\x03") // whatever runs there ends, and what is typed with it is lost
+			<-time.After(time.Second)
 			log, _ := w.try("systemctl show -p NRestarts gatewayd; journalctl --no-pager -n 60 -u gatewayd")
 			w.t.Fatalf("not %d taps in %s; the machine said\n%s\n%s", enough, bound, strings.Join(other, "\n"), log)
 		}

@@ -172,6 +172,8 @@ request() {
 	rm -f "$to/$id.csr" # and no link in its place is written through
 	(set -o noclobber && umask 022 && cat "$work/request" >"$to/$id.csr")
 	sync "$to/$id.csr"
+	# Where the stick was mounted for this is of no use to anybody.
+	[ -z "$mounted" ] || to=STICK/requests
 	say "The request is $to/$id.csr. Bring it to the city: ca.sh sign $id.csr. The key stays here." \
 		"Permintaan sertifikat: $to/$id.csr. Bawa ke kota: ca.sh sign $id.csr. Kunci tetap di sini."
 	fingerprint=$(openssl req -in "$work/request" -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r | groups)

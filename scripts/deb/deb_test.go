@@ -52,14 +52,19 @@ func packages(t *testing.T) (first, again, second string) {
 }
 
 func TestPackage(t *testing.T) {
+	t.Parallel()
 	first, again, second := packages(t)
-	t.Run("two builds are identical", func(t *testing.T) { buildsAreIdentical(t, first, again) })
-	t.Run("says what dpkg needs", func(t *testing.T) { saysWhatDpkgNeeds(t, first) })
-	t.Run("the licences of all that is in the binary are there", func(t *testing.T) { licencesAreThere(t, first) })
-	t.Run("install, upgrade, remove, purge", func(t *testing.T) { installToPurge(t, first, second) })
-	t.Run("from the first install to the purge where systemd runs", func(t *testing.T) { lifeOnAMachine(t, first, second) })
-	t.Run("the manual pages are sound and name each command", func(t *testing.T) { manualPages(t, first) })
-	t.Run("bash completes commands and flags", func(t *testing.T) { completion(t, first) })
+	for name, test := range map[string]func(t *testing.T){
+		"two builds are identical":                               func(t *testing.T) { buildsAreIdentical(t, first, again) },
+		"says what dpkg needs":                                   func(t *testing.T) { saysWhatDpkgNeeds(t, first) },
+		"the licences of all that is in the binary are there":    func(t *testing.T) { licencesAreThere(t, first) },
+		"install, upgrade, remove, purge":                        func(t *testing.T) { installToPurge(t, first, second) },
+		"from the first install to the purge where systemd runs": func(t *testing.T) { lifeOnAMachine(t, first, second) },
+		"the manual pages are sound and name each command":       func(t *testing.T) { manualPages(t, first) },
+		"bash completes commands and flags":                      func(t *testing.T) { completion(t, first) },
+	} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); test(t) })
+	}
 }
 
 func buildsAreIdentical(t *testing.T, first, again string) {

@@ -12,6 +12,7 @@ import (
 
 // TestHeaderPort: on each model the one serial port whose pins are on the header.
 func TestHeaderPort(t *testing.T) {
+	t.Parallel()
 	const pl011, mini = "/soc/serial@7e201000", "/soc/serial@7e215040"
 	for name, tc := range map[string]struct {
 		compatible, serial0 string

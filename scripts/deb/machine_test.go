@@ -98,13 +98,14 @@ func (m *machine) run(args ...string) string {
 func (m *machine) dpkg(args ...string) string {
 	m.t.Helper()
 	m.put("told", "")
-	m.run(append([]string{"dpkg", "--force-confdef", "--force-confold"}, args...)...)
+	m.run(append([]string{"dpkg", "--force-unsafe-io", "--force-confdef", "--force-confold"}, args...)...)
 	return debtest.Read(m.t, filepath.Join(m.work, "upper/told"))
 }
 
 // TestInstallUndoesWhatDpkgLeft: on a machine of its own, a package that needs what
 // is not there is no success, and is not left half installed.
 func TestInstallUndoesWhatDpkgLeft(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	tree := t.TempDir()
 	debtest.Write(t, filepath.Join(tree, "DEBIAN/control"), "Package: gatewayd\nVersion: 1\nArchitecture: all\n"+
@@ -131,6 +132,7 @@ func TestInstallUndoesWhatDpkgLeft(t *testing.T) {
 // TestRetireWaitsForWhatIsNotDelivered: on a machine of its own, events that wait for
 // the city keep a gateway from becoming another one.
 func TestRetireWaitsForWhatIsNotDelivered(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.put("etc/passwd", "root:x:0:0::/root:/bin/sh\ngatewayd:x:64123:64123::/:/usr/sbin/nologin\n")
 	m.put("etc/group", "root:x:0:\ngatewayd:x:64123:\n")
@@ -169,6 +171,7 @@ func TestRetireWaitsForWhatIsNotDelivered(t *testing.T) {
 // TestStartSaysWhenNothingRenews: a gateway whose certificate nobody renews falls silent
 // on a day that nobody expects.
 func TestStartSaysWhenNothingRenews(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.put("etc/passwd", "root:x:0:0::/root:/bin/sh\ngatewayd:x:64123:64123::/:/usr/sbin/nologin\n")
 	m.put("etc/group", "root:x:0:\ngatewayd:x:64123:\n")

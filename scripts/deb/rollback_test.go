@@ -106,6 +106,7 @@ func (p pi) onTrial() bool {
 }
 
 func TestVersionThatIsNotReadyIsRolledBack(t *testing.T) {
+	t.Parallel()
 	for _, state := range []string{"activating", "failed", "deactivating"} {
 		p := newPi(t)
 		p.unpack("1")
@@ -142,6 +143,7 @@ const rollbackFile = "var/lib/gatewayd-rollback/rolled-back"
 
 // A rollback is told until a version that works is in its place.
 func TestRollbackIsToldUntilAnotherVersionWorks(t *testing.T) {
+	t.Parallel()
 	p := newPi(t)
 	p.unpack("1")
 	p.do("ready")
@@ -179,6 +181,7 @@ func TestRollbackIsToldUntilAnotherVersionWorks(t *testing.T) {
 }
 
 func TestVersionThatIsReadyStays(t *testing.T) {
+	t.Parallel()
 	p := newPi(t)
 	p.unpack("1")
 	p.do("ready")
@@ -194,6 +197,7 @@ func TestVersionThatIsReadyStays(t *testing.T) {
 }
 
 func TestTwoBrokenVersionsDoNotTakeTurns(t *testing.T) {
+	t.Parallel()
 	p := newPi(t)
 	p.unpack("1")
 	p.do("ready")
@@ -224,6 +228,7 @@ func TestTwoBrokenVersionsDoNotTakeTurns(t *testing.T) {
 }
 
 func TestNoTrialWithoutAWayBack(t *testing.T) {
+	t.Parallel()
 	p := newPi(t)
 	p.unpack("1") // installed, and never ready
 	if out := p.do("keep"); !strings.Contains(out, "never ready") {
@@ -242,6 +247,7 @@ func TestNoTrialWithoutAWayBack(t *testing.T) {
 }
 
 func TestSameVersionAgainIsNoTrial(t *testing.T) {
+	t.Parallel()
 	p := newPi(t)
 	p.unpack("1")
 	p.do("ready")
@@ -252,6 +258,7 @@ func TestSameVersionAgainIsNoTrial(t *testing.T) {
 }
 
 func TestGatewayThatSomebodyStoppedIsNotRolledBack(t *testing.T) {
+	t.Parallel()
 	p := newPi(t)
 	p.unpack("1")
 	p.do("ready")
@@ -268,6 +275,7 @@ func TestGatewayThatSomebodyStoppedIsNotRolledBack(t *testing.T) {
 }
 
 func TestBinaryPutThereByHandEndsTheTrial(t *testing.T) {
+	t.Parallel()
 	p := newPi(t)
 	p.unpack("1")
 	p.do("ready")

@@ -115,7 +115,7 @@ func (r *Root) Dpkg(args ...string) {
 	r.t.Helper()
 	cmd := exec.Command("dpkg", append([]string{
 		"--root=" + r.Dir, "--log=" + r.Path("dpkg.log"),
-		"--force-script-chrootless", "--force-depends", "--force-bad-path", "--force-confdef", "--force-confold",
+		"--force-unsafe-io", "--force-script-chrootless", "--force-depends", "--force-bad-path", "--force-confdef", "--force-confold",
 	}, args...)...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive") // nobody is asked
 	if out, err := cmd.CombinedOutput(); err != nil {
