@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,8 @@ func TestVM(t *testing.T) {
 	}
 	messages := w.everyGreenTapArrives()
 	w.cut()
+	// An empty one clears what the broker kept of a gateway that is no more.
+	messages = slices.DeleteFunc(slices.Clone(messages), func(m brokertest.Message) bool { return len(m.Payload) == 0 })
 	t.Logf("vm-test: boots=%d green=%d delivered=%d lost=%d in %s",
 		w.boots, len(w.green), len(events(t, validator(t), messages)), missing(messages, w.green), time.Since(started).Round(time.Second))
 }
