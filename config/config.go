@@ -104,7 +104,7 @@ type Tags struct {
 type City struct {
 	KeyFile string `toml:"key_file"`
 	// Key is the content of KeyFile: with it, what the city says counts only
-	// signed. Only Load sets it; nil without a KeyFile.
+	// signed. Only Load and ReadKey set it; nil without a KeyFile.
 	Key ed25519.PublicKey
 }
 

@@ -249,6 +249,22 @@ func (b *Badges) ReadKey() error {
 	return nil
 }
 
+// ReadKey reads the city's public key for a caller that loaded the configuration without
+// its files. Without a key file there is none, which is no error.
+func (c *City) ReadKey() error {
+	if c.KeyFile == "" {
+		return nil
+	}
+	data, err := readFile(c.KeyFile)
+	if err != nil {
+		return err
+	}
+	if c.Key, err = parsePublicKey(data); err != nil {
+		return say("%s: %v", show(c.KeyFile), err)
+	}
+	return nil
+}
+
 // parseKey reads a badge key: 64 hex digits on one line. The error
 // never repeats any of it.
 func parseKey(data []byte) (*[32]byte, error) {

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 
 	"presence/config"
@@ -59,15 +57,4 @@ func healthOf(ctx context.Context, stateDir string) (*presence.Health, int, erro
 		return nil, d.PID(), fmt.Errorf("read answer: %w", err)
 	}
 	return &h, d.PID(), nil
-}
-
-// noJournal puts into words why a journal cannot be opened for reading.
-func noJournal(stateDir string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no journal in %s: no gateway has recorded anything there, or gateway.state_dir is another", stateDir)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the journal in %s is not for user %d to read, and no gateway runs that could be asked: call it with sudo", stateDir, os.Getuid())
-	}
-	return err
 }

@@ -31,13 +31,7 @@ type exportCmd struct {
 // Run prints the journal's events, oldest first: through the daemon where it
 // runs, else out of the file.
 func (e exportCmd) Run(ctx context.Context, file configFile, con console) error {
-	// Members of the gateway's group may ask, but not read its keys.
-	gateway, err := config.Basics(string(file))
-	if err != nil {
-		return err
-	}
-	own := export.Place{Origin: presence.Origin{Gateway: gateway.ID, Dinas: gateway.Dinas, Location: gateway.Timezone}, StateDir: gateway.StateDir, Own: true}
-	places, err := export.ParsePlaces(e.State, own)
+	own, places, err := export.FindPlaces(string(file), e.State)
 	if err != nil {
 		return usageError{err}
 	}
@@ -45,7 +39,7 @@ func (e exportCmd) Run(ctx context.Context, file configFile, con console) error 
 	if flags.Badges, err = e.badges(file, places); err != nil {
 		return err
 	}
-	x, err := flags.Request(time.Now(), gateway.Timezone)
+	x, err := flags.Request(time.Now(), own.Origin.Location)
 	if err != nil {
 		return usageError{err}
 	}
@@ -113,7 +107,11 @@ func exportPlace(ctx context.Context, file configFile, p export.Place, x export.
 		}
 		p.Origin, clockSource = configured.Origin(cfg), cfg.Clock.Source
 	}
-	if err := p.Whose(); err != nil {
+	holds, err := offline.Origin(p.StateDir)
+	if err != nil {
+		return err
+	}
+	if p, err = p.Holding(holds); err != nil {
 		return usageError{err}
 	}
 	if x.IsRecap() {
@@ -123,7 +121,7 @@ func exportPlace(ctx context.Context, file configFile, p export.Place, x export.
 	}
 	folder, err := offline.Open(ctx, p.StateDir, p.Origin, clockSource)
 	if err != nil {
-		return noJournal(p.StateDir, err)
+		return offline.NoJournal(p.StateDir, err)
 	}
 	defer folder.Close()
 	now := time.Now().In(p.Origin.Location).Format(presence.TimeLayout)

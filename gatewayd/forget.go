@@ -19,6 +19,7 @@ import (
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/offline"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/roster"
 )
@@ -56,7 +57,7 @@ func (f forgetCmd) Run(ctx context.Context, file configFile, con console) error 
 		return err
 	}
 	if _, err := os.Stat(configured.JournalPath(cfg)); err != nil {
-		return noJournal(cfg.Gateway.StateDir, err)
+		return offline.NoJournal(cfg.Gateway.StateDir, err)
 	}
 	line := export.Access{Action: export.ActionForget, UID: os.Getuid()}
 	if now := source.Now(); now.Known() {

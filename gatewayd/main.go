@@ -28,6 +28,7 @@ type cli struct {
 	Doctor      doctorCmd      `cmd:"" help:"Check this machine and its configuration, and name the command that mends what is wrong."`
 	Watch       watchCmd       `cmd:"" help:"Show taps, tags and reader state live."`
 	Export      exportCmd      `cmd:"" help:"Print the journal's events, also while the gateway runs."`
+	Deliver     deliverCmd     `cmd:"" help:"Deliver what waits in the folder of a gateway that does not run, such as on the card of a broken Pi, under its own name."`
 	Forget      forgetCmd      `cmd:"" help:"Remove a person's records from this gateway for good."`
 	Verify      verifyCmd      `cmd:"" help:"Check every record of the journal. It exits with 1 if the journal is damaged, and with 2 if it could not look."`
 	Record      recordCmd      `cmd:"" help:"Write what a receiver hears into a file. Only root and the gateway's own user can: it says where people are."`

@@ -9,6 +9,7 @@ import (
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/offline"
 )
 
 type verifyCmd struct{}
@@ -47,7 +48,7 @@ func verify(ctx context.Context, file configFile, out io.Writer) (damaged bool, 
 	}
 	r, err := journal.Verify(ctx, configured.JournalIn(gateway.StateDir))
 	if err != nil {
-		return false, elsewhere(string(file), gateway.StateDir, noJournal(gateway.StateDir, err))
+		return false, elsewhere(string(file), gateway.StateDir, offline.NoJournal(gateway.StateDir, err))
 	}
 	_, err = io.WriteString(out, r.String())
 	return !r.Whole(), err

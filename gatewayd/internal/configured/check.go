@@ -3,8 +3,11 @@ package configured
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 
 	"presence/config"
+	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/roster"
 	"presence/gatewayd/internal/tags"
 )
@@ -13,7 +16,25 @@ import (
 // what a gateway runs with, though it is probably not what was meant.
 func Check(cfg *config.Config) (doubts, problems config.Problems) {
 	doubts, problems = CheckFence(cfg)
-	return doubts, append(problems, CheckRoster(cfg)...)
+	return doubts, slices.Concat(problems, CheckRoster(cfg), CheckJournal(cfg))
+}
+
+// CheckJournal finds out whether the journal holds the events of another gateway than
+// the configuration names. What that one recorded must not go out under another name, to
+// another office perhaps.
+func CheckJournal(cfg *config.Config) config.Problems {
+	path, is := JournalPath(cfg), Origin(cfg)
+	holds := journal.OriginAt(path)
+	if holds.Gateway == "" || holds.Gateway == is.Gateway && holds.Dinas == is.Dinas {
+		return nil
+	}
+	return config.Problems{{
+		File: path,
+		Text: fmt.Sprintf("it holds the events of %s/%s, and gateway.id and gateway.dinas say %s/%s: put those back, and give the gateway its new name with gatewayd-provision rename, which puts the old journal aside",
+			holds.Dinas, holds.Gateway, is.Dinas, is.Gateway),
+		ID: fmt.Sprintf("memuat data %s/%s, sedangkan gateway.id dan gateway.dinas menyebut %s/%s: kembalikan keduanya, lalu ganti nama gateway dengan gatewayd-provision rename, yang menyisihkan jurnal lama",
+			holds.Dinas, holds.Gateway, is.Dinas, is.Gateway),
+	}}
 }
 
 // CheckFence makes the fence as the daemon would.

@@ -39,6 +39,7 @@ func JournalIn(stateDir string) string { return filepath.Join(stateDir, "journal
 // Journal are the options with which a gateway's journal is opened.
 func Journal(cfg *config.Config, now func() presence.Reading, log *slog.Logger) journal.Options {
 	return journal.Options{
+		Origin:         Origin(cfg),
 		Path:           JournalPath(cfg),
 		Keep:           cfg.Journal.Keep,
 		MaxBytes:       int64(cfg.Journal.MaxMB) << 20,

@@ -16,10 +16,27 @@ type Place struct {
 	Origin   presence.Origin // without a Gateway where nobody knows
 	StateDir string
 	Own      bool // it is that of the configuration
+	Named    bool // somebody has typed whose it is
 }
 
 // named is NAME=DIR with NAME as ID or DINAS/ID.
 var named = regexp.MustCompile(`^(?:([a-z0-9-]{1,32})/)?([a-z0-9-]{1,32})=(.+)$`)
+
+// FindPlaces returns the folder of the configuration at path, and the folders that texts
+// name (see ParsePlaces). Of the configuration only its basics are needed, since members
+// of the gateway's group may export, but not read its keys.
+func FindPlaces(path string, texts []string) (own Place, places []Place, err error) {
+	gateway, err := config.Basics(path)
+	if err != nil {
+		return own, nil, err
+	}
+	own = Place{
+		Origin:   presence.Origin{Gateway: gateway.ID, Dinas: gateway.Dinas, Location: gateway.Timezone},
+		StateDir: gateway.StateDir, Own: true,
+	}
+	places, err = ParsePlaces(texts, own)
+	return own, places, err
+}
 
 // ParsePlaces reads folders as somebody types them: DIR, ID=DIR or DINAS/ID=DIR. Where
 // the department is not said it is the configuration's. A plain DIR is the
@@ -55,7 +72,7 @@ func parsePlace(text string, own Place) (Place, error) {
 	if m == nil {
 		return unnamed(text, own), nil
 	}
-	p := Place{StateDir: m[3], Origin: presence.Origin{Dinas: m[1], Gateway: m[2], Location: own.Origin.Location}}
+	p := Place{StateDir: m[3], Origin: presence.Origin{Dinas: m[1], Gateway: m[2], Location: own.Origin.Location}, Named: true}
 	if p.Origin.Dinas == "" {
 		p.Origin.Dinas = own.Origin.Dinas
 	}
@@ -87,13 +104,31 @@ func isSame(a, b string) bool {
 }
 
 // ErrWhose means that nobody knows which gateway a folder is of, and none runs there
-// that could be asked.
+// that could be asked, or that its journal says otherwise than who calls.
 var ErrWhose = errors.New("which gateway is this folder of?")
+
+// Holding is the place by what its journal says: whose events it holds, which is zero
+// where it does not say so. What it says counts more than a configuration, which may be
+// that of the gateway after it.
+func (p Place) Holding(holds presence.Origin) (Place, error) {
+	if holds.Gateway == "" {
+		return p, p.Whose()
+	}
+	if p.Named && (p.Origin.Gateway != holds.Gateway || p.Origin.Dinas != holds.Dinas) {
+		return p, fmt.Errorf("--state %s/%s=%s: %w Its journal says %s/%s",
+			p.Origin.Dinas, p.Origin.Gateway, p.StateDir, ErrWhose, holds.Dinas, holds.Gateway)
+	}
+	if holds.Location == nil {
+		holds.Location = p.Origin.Location
+	}
+	p.Origin = holds
+	return p, nil
+}
 
 // Whose returns ErrWhose with what to do, unless it is known whose the place is.
 func (p Place) Whose() error {
 	if p.Origin.Gateway != "" {
 		return nil
 	}
-	return fmt.Errorf("--state %s: %w Write its id before it: --state dinkes-02=%s", p.StateDir, ErrWhose, p.StateDir)
+	return fmt.Errorf("--state %s: %w Its journal does not say it (it is of an earlier version): write the id before it: --state dinkes-02=%s", p.StateDir, ErrWhose, p.StateDir)
 }

@@ -19,13 +19,20 @@ import (
 // openJournal opens the journal. Where the disk prevents it, the gateway runs all
 // the same: the lamp is red, and an alert says why. Beside another gateway it fails
 // instead, since the other one can record.
+//
+// It fails also where the journal is that of another gateway, which is a configuration
+// that is wrong.
 func (g *Gateway) openJournal(beside bool) error {
+	if wrong := configured.CheckJournal(g.cfg); len(wrong) > 0 {
+		return wrong
+	}
 	opt := configured.Journal(g.cfg, g.time.Now, g.log)
 	opt.Age, opt.Learned = g.time.Age, g.time.Changed
 	opt.Beat = g.process.systemd.Pulse("journal").Beat
 	opt.Rescue = g.process.rescue()
 	var err error
-	if g.journal, err = journal.Open(opt); err == nil || beside || errors.Is(err, journal.ErrHeld) {
+	var other *journal.OtherError
+	if g.journal, err = journal.Open(opt); err == nil || beside || errors.Is(err, journal.ErrHeld) || errors.As(err, &other) {
 		return err
 	}
 	g.log.Error("nothing can be recorded until the journal can be opened", "error", err)

@@ -231,11 +231,16 @@ func (w *writer) fill(tx *bolt.Tx, c change, p *snapshot) (tailBytes int, err er
 		return 0, err
 	}
 	p.state.FinalUpto = p.finalUpto
-	p.state.Alive = j.opt.Now()
+	if !j.silent {
+		p.state.Alive = j.opt.Now()
+	}
 	p.state.Cursor, p.state.Oldest = p.cursor, p.oldest
 	meta := tx.Bucket([]byte(bucketMeta))
 	if c.starts {
 		if err := meta.Delete([]byte(keyGaps)); err != nil { // they are among the items now
+			return 0, err
+		}
+		if err := j.codec.putOrigin(meta, j.opt.Origin); err != nil {
 			return 0, err
 		}
 	}

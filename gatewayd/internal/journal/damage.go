@@ -324,6 +324,9 @@ func (j *Journal) putOrder(tx *bolt.Tx, s salvaged, gaps []presence.Draft) error
 	if err := j.codec.putLost(meta, s.unnamed); err != nil {
 		return err
 	}
+	if err := j.codec.putOrigin(meta, s.origin); err != nil {
+		return err
+	}
 	if err := j.codec.putNotes(tx, s.notes); err != nil {
 		return err
 	}

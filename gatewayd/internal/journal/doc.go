@@ -23,7 +23,7 @@
 //	tail     the same, for the newest few records
 //	streams  stream id -> where it starts, and whether it ended on purpose
 //	holes    position -> position: records that were lost, both ends included
-//	meta     cursor and counters
+//	meta     cursor and counters, and whose events these are (whose.go)
 //	notes    name -> what other rooms keep here
 //	said     position -> the latest revision of that event's time
 //
@@ -142,6 +142,7 @@
 //	salvage.go    every record that can be found in a damaged one
 //	progress.go   how far that is
 //
-// Beside both: stats.go for health, verify.go and revisions_offline.go for commands
-// that read the journal without a daemon.
+// Beside both: copy.go for a medium that cannot be written, stats.go for health, and
+// verify.go and revisions_offline.go for commands that read the journal without a
+// daemon.
 package journal

@@ -63,5 +63,7 @@ var (
 
 	errBusy = &Error{reasonFailed, errors.New("the disk does not keep up")}
 
+	errSilent = &Error{reasonClosed, errors.New("the journal was opened to be delivered, not to be written")}
+
 	errClosed = &Error{"stopping", errors.New("the journal is closed")}
 )

@@ -13,9 +13,12 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
-// Options is what a journal needs. All but Age, Learned, Simulated, Beat and Rescue
-// must be set.
+// Options is what a journal needs. All but Origin, Age, Learned, Simulated, NoStream,
+// Beat and Rescue must be set.
 type Options struct {
+	// Origin is whose events these are. It is kept in the file, and Open returns an
+	// OtherError for a journal that holds the events of another gateway.
+	Origin         presence.Origin
 	Path           string        // .../journal.db
 	Keep           time.Duration // delivered events stay this long
 	MaxBytes       int64         // the file never becomes larger
@@ -30,7 +33,12 @@ type Options struct {
 	Learned   func() <-chan struct{}
 	Version   string // of gatewayd, for the start event
 	Simulated bool   // marks the start event
-	Log       *slog.Logger
+	// NoStream is for who only delivers what is there: no stream begins, nothing can be
+	// recorded, no event goes for its age, and the file goes on saying when its gateway
+	// was last alive. But where losses have to be named, which takes an event, a stream
+	// begins as it does without NoStream.
+	NoStream bool
+	Log      *slog.Logger
 	// Beat is told at each step of the writer within what time the next one
 	// comes: 0 before work, the length of a pause before a pause.
 	Beat func(next time.Duration)
@@ -52,6 +60,7 @@ type Journal struct {
 	file   *os.File     // what db works on
 	stream presence.ID
 	first  uint64 // position of the stream's number 1
+	silent bool   // no stream has begun (see Options.NoStream)
 
 	wake   chan struct{} // has room for one: the writer has something to look at
 	done   chan struct{} // the writer has ended
@@ -98,7 +107,7 @@ func (j *Journal) view(fn func(*bolt.Tx) error) error {
 	return guard(func() error { return j.db.View(fn) })
 }
 
-// Stream is the stream of this process.
+// Stream is the stream of this process. With Options.NoStream it may have no events.
 func (j *Journal) Stream() presence.ID { return j.stream }
 
 // Append records a draft at once. When it returns without an error the record

@@ -52,6 +52,9 @@ func Open(opt Options) (*Journal, error) {
 }
 
 func newJournal(opt Options) (*Journal, error) {
+	if opt.NoStream {
+		opt.Keep = math.MaxInt64
+	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("name stream: %w", err)
@@ -89,7 +92,12 @@ func (j *Journal) start() (*damagedFile, error) {
 		err = j.use(f)
 	}
 	if err == nil {
-		if err := writeMark(j.opt.Path, mark{Stream: j.stream}); err != nil {
+		if j.silent {
+			m.Suspect = "" // and the last stream that began is the one before
+		} else {
+			m = mark{Stream: j.stream}
+		}
+		if err := writeMark(j.opt.Path, m); err != nil {
 			j.opt.Log.Warn("the mark beside the journal is not up to date", "error", err)
 		}
 		if err := os.Remove(j.opt.Path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -175,9 +183,12 @@ func (j *Journal) begin() (*writer, error) {
 	if err := j.view(func(tx *bolt.Tx) error { return j.inherit(tx, &left) }); err != nil {
 		return nil, err
 	}
+	j.first = j.end + 1
+	if j.silent = j.opt.NoStream && len(left.gaps) == 0 && left.lost.kinds == nil; j.silent {
+		return newWriter(j), nil
+	}
 	now := j.opt.Now()
 	j.countBoot(now, left.previous)
-	j.first = j.end + 1
 	if j.oldest == 0 {
 		j.oldest = j.first
 	}
@@ -221,12 +232,18 @@ func (j *Journal) inherit(tx *bolt.Tx, left *inheritance) error {
 	if err := j.codec.readChecked([]byte(keyState), meta.Get([]byte(keyState)), &j.state); err != nil {
 		return err
 	}
+	holds, err := j.codec.readOrigin(meta.Get([]byte(keyOrigin)))
+	if err != nil {
+		return err
+	}
+	if err := checkOrigin(holds, j.opt.Origin); err != nil {
+		return err
+	}
 	if v := meta.Get([]byte(keyGaps)); v != nil {
 		if err := j.codec.readChecked([]byte(keyGaps), v, &left.gaps); err != nil {
 			return err
 		}
 	}
-	var err error
 	if left.lost, err = j.codec.readLost(meta.Get([]byte(keyLost))); err != nil {
 		return err
 	}

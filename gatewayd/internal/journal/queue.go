@@ -66,10 +66,19 @@ func (j *Journal) refusal() error {
 	return nil
 }
 
+// refusesEvents is why no event can be recorded, nil if one can. The caller holds the
+// mutex.
+func (j *Journal) refusesEvents() error {
+	if err := j.refusal(); err != nil || !j.silent {
+		return err
+	}
+	return errSilent
+}
+
 func (j *Journal) pushUrgent(it item) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.refusal(); err != nil {
+	if err := j.refusesEvents(); err != nil {
 		return err
 	}
 	if len(j.queue.urgent) >= maxUrgent {
@@ -88,7 +97,7 @@ func (j *Journal) pushUrgent(it item) error {
 func (j *Journal) pushPatient(it item) (room <-chan struct{}, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.refusal(); err != nil {
+	if err := j.refusesEvents(); err != nil {
 		return nil, err
 	}
 	q := &j.queue

@@ -19,7 +19,8 @@ type salvaged struct {
 	streams   map[presence.ID]streamInfo
 	notes     map[string][]byte
 	revisions revisions
-	unnamed   losses // that no gap names yet
+	unnamed   losses          // that no gap names yet
+	origin    presence.Origin // whose they are; zero: not known
 
 	missing []presence.Range // numbers between others, of which nothing is left
 	lost    int              // how many events are missing that were not delivered
@@ -50,7 +51,7 @@ func salvage(r io.ReaderAt, size int64, c codec, read func(upto int64)) salvaged
 	var oldest uint64
 	s.streams, f, oldest, s.endSure = structure(r, size, c)
 	if f != nil {
-		s.unnamed = readUnnamed(f, c)
+		s.unnamed, s.origin = readUnnamed(f, c), originIn(f, c)
 	}
 	if f != nil {
 		s.notes, _ = readNotes(f, c) // those that can be read

@@ -24,6 +24,7 @@ type survey struct {
 	note     func(name string, data []byte) // may be nil
 	revision func(presence.Revision)        // may be nil
 	lost     losses                         // what no gap names yet
+	origin   presence.Origin                // whose events the file holds; zero: not known
 	record   func(key, value []byte) bool   // for each record in order; false ends it
 	streams  map[presence.ID]streamInfo     // what the file says of its streams
 	last     presence.ID                    // stream of the newest record
@@ -111,6 +112,8 @@ func (s *survey) meta(f *boltfile.File, b boltfile.Bucket) error {
 		switch string(e.Key) {
 		case keyLost:
 			s.lost, err = s.codec.readLost(e.Value)
+		case keyOrigin:
+			s.origin, err = s.codec.readOrigin(e.Value)
 		case keyState:
 			var st state
 			if err = s.codec.readChecked(e.Key, e.Value, &st); err != nil {

@@ -162,7 +162,7 @@ func (w *writer) write(b batch) {
 	j.wrote, j.pulse = time.Now(), false
 	c := change{
 		items: append(b.urgent[:len(b.urgent):len(b.urgent)], j.queue.patient[:b.ride]...), rides: b.ride,
-		ends: b.final, notes: b.notes.data,
+		ends: b.final && !j.silent, notes: b.notes.data,
 	}
 	j.mu.Unlock()
 

@@ -167,12 +167,18 @@ func (c *City) Issue(id string) (cert, key string) {
 // this machine.
 func (c *City) Broker() *brokertest.Broker {
 	c.t.Helper()
+	return c.BrokerWith(c.Path("scripts/city/gatewayd.acl"))
+}
+
+// BrokerWith is Broker with another ACL than the delivered one.
+func (c *City) BrokerWith(acl string) *brokertest.Broker {
+	c.t.Helper()
 	conf := c.Edit(debtest.Read(c.t, c.Path("scripts/city/mosquitto.conf")), map[string]string{
 		"listener 8883\n":                      "", // brokertest has its own
 		"/etc/mosquitto/gatewayd/city-ca.pem":  filepath.Join(c.CA, "ca.pem"),
 		"/etc/mosquitto/gatewayd/broker.":      c.Own("broker."),
 		"/etc/mosquitto/gatewayd/crl.pem":      filepath.Join(c.CA, "crl.pem"),
-		"/etc/mosquitto/gatewayd/gatewayd.acl": c.Path("scripts/city/gatewayd.acl"),
+		"/etc/mosquitto/gatewayd/gatewayd.acl": acl,
 		"persistence true\n":                   "persistence true\npersistence_location " + c.t.TempDir() + "/\n",
 	})
 	return brokertest.Start(c.t, strings.Split(conf, "\n")...)

@@ -7,7 +7,10 @@ package offline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/clock"
@@ -36,6 +39,27 @@ type Folder struct {
 
 // Close lets go of the folder.
 func (f *Folder) Close() error { return f.file.Close() }
+
+// Origin is whose events the journal in a state directory holds in which no gateway
+// runs; it is zero where the journal is of an earlier version, which did not say so.
+func Origin(stateDir string) (presence.Origin, error) {
+	file, err := journal.OpenReadOnly(configured.JournalIn(stateDir))
+	if err != nil {
+		return presence.Origin{}, NoJournal(stateDir, err)
+	}
+	return file.Origin(), file.Close()
+}
+
+// NoJournal puts into words why a journal cannot be opened for reading.
+func NoJournal(stateDir string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no journal in %s: no gateway has recorded anything there, or gateway.state_dir is another", stateDir)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the journal in %s is not for user %d to read, and no gateway runs that could be asked: call it with sudo", stateDir, os.Getuid())
+	}
+	return err
+}
 
 // Open opens a state directory in which no gateway runs.
 func Open(ctx context.Context, stateDir string, origin presence.Origin, clockSource string) (*Folder, error) {

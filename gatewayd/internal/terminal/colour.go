@@ -11,14 +11,19 @@ import (
 type Palette bool
 
 // PaletteFor returns the palette for what is printed to w: true if w is a terminal
-// whose user wants colour (no-color.org). If w writes to another writer, a method
-// Unwrap of w may return that one, which then decides.
+// whose user wants colour (no-color.org).
 func PaletteFor(w io.Writer) Palette {
+	return Palette(os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && IsTerminal(w))
+}
+
+// IsTerminal reports whether what is printed to w appears on a terminal. If w writes to
+// another writer, a method Unwrap of w may return that one, which then decides.
+func IsTerminal(w io.Writer) bool {
 	if outer, ok := w.(interface{ Unwrap() io.Writer }); ok {
 		w = outer.Unwrap()
 	}
 	f, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	if !ok {
 		return false
 	}
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)

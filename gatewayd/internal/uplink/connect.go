@@ -30,7 +30,7 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 		return nil, err
 	}
 	o := mqtt.NewClientOptions().
-		AddBroker("tcp://"+u.opt.Address). // the dialer does all below MQTT
+		AddBroker("tcp://" + u.opt.Address). // the dialer does all below MQTT
 		SetClientID(u.opt.Origin.Gateway).
 		SetProtocolVersion(4).
 		SetCleanSession(true).
@@ -43,7 +43,6 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 		SetPingTimeout(u.limits.Ping).
 		SetWriteTimeout(publishWait).
 		SetConnectTimeout(u.limits.Connect).
-		SetBinaryWill(u.prefix+"status", u.status("offline", "lost", false), 1, true).
 		SetCustomOpenConnectionFn(dial).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) {
 			select {
@@ -52,6 +51,9 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 			}
 		}).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.dispatch(m) })
+	if !u.opt.EventsOnly {
+		o.SetBinaryWill(u.prefix+"status", u.status("offline", "lost", false), 1, true)
+	}
 	if u.opt.Username != "" {
 		o.SetUsername(u.opt.Username).SetPassword(password)
 	}

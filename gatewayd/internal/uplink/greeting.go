@@ -13,30 +13,17 @@ import (
 // documents follow with the connection's other work.
 func (s *session) greet(ctx context.Context) error {
 	u := s.u
-	subscribe := s.subscribe()
-	if err := s.wait(ctx, subscribe, u.limits.PubAck); err != nil {
-		return fmt.Errorf("subscribe: %w", err)
-	}
-	denied := refusedFilters(subscribe, u.prefix)
-	if len(denied) > 0 {
-		// That is no reason to end the connection: events can be published all the same.
-		u.opt.Log.Warn("the broker does not let this gateway subscribe", "topics", strings.Join(denied, " "))
+	denied, err := s.hear(ctx)
+	if err != nil {
+		return err
 	}
 	u.mu.Lock()
 	s.reconnected = u.greeted > 0
-	u.announced, u.heard = time.Now(), false
 	u.mu.Unlock()
-	online := u.status("online", "start", true)
-	if u.suspects.treatTopic("status", len(online), time.Now()) != notNow {
-		p := s.post("status", true, online)
-		if err := s.wait(ctx, p.token, u.limits.PubAck); err != nil {
-			return fmt.Errorf("publish status (does the broker's ACL allow it?): %w", err)
+	if !u.opt.EventsOnly {
+		if err := s.announce(ctx); err != nil {
+			return err
 		}
-		u.suspects.acknowledgedTopic(p.topic, p.size)
-	} else {
-		u.mu.Lock()
-		u.announced = time.Time{}
-		u.mu.Unlock()
 	}
 	s.handleWaitingOwn() // what the broker has sent meanwhile, such as a late will
 	u.mu.Lock()
@@ -59,10 +46,53 @@ func (s *session) greet(ctx context.Context) error {
 	return nil
 }
 
+// hear subscribes to all that the uplink reads, and returns the topics that the broker
+// does not grant.
+func (s *session) hear(ctx context.Context) (denied []string, err error) {
+	if len(s.u.filters) == 0 {
+		return nil, nil
+	}
+	subscribe := s.subscribe()
+	if err := s.wait(ctx, subscribe, s.u.limits.PubAck); err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
+	denied = refusedFilters(subscribe, s.u.prefix)
+	if len(denied) > 0 {
+		// That is no reason to end the connection: events can be published all the same.
+		s.u.opt.Log.Warn("the broker does not let this gateway subscribe", "topics", strings.Join(denied, " "))
+	}
+	return denied, nil
+}
+
+// announce publishes that the gateway is online.
+func (s *session) announce(ctx context.Context) error {
+	u := s.u
+	u.mu.Lock()
+	u.announced, u.heard = time.Now(), false
+	u.mu.Unlock()
+	online := u.status("online", "start", true)
+	if u.suspects.treatTopic("status", len(online), time.Now()) == notNow {
+		u.mu.Lock()
+		u.announced = time.Time{}
+		u.mu.Unlock()
+		return nil
+	}
+	p := s.post("status", true, online)
+	if err := s.wait(ctx, p.token, u.limits.PubAck); err != nil {
+		return fmt.Errorf("publish status (does the broker's ACL allow it?): %w", err)
+	}
+	u.suspects.acknowledgedTopic(p.topic, p.size)
+	return nil
+}
+
 // goodbye publishes that the gateway stops on purpose, and disconnects, so that the
 // broker does not publish the will.
 func (s *session) goodbye() {
 	u := s.u
+	if u.opt.EventsOnly {
+		s.client.Disconnect(uint(publishWait.Milliseconds()))
+		return
+	}
 	u.mu.Lock()
 	why := u.farewell
 	u.mu.Unlock()

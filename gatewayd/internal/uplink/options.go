@@ -111,6 +111,12 @@ type Options struct {
 	Window       int  // events in flight
 	Receipts     bool // an event is delivered at the city's receipt, not at its PUBACK
 
+	// EventsOnly is for who delivers what a gateway recorded that does not run: nothing
+	// but events is published, so that what the broker retains of the gateway stays as
+	// it is, there is no will and no goodbye, and of what the city says only receipts
+	// are heard.
+	EventsOnly bool
+
 	Journal  Journal
 	Times    Times
 	Now      func() presence.Reading

@@ -52,10 +52,11 @@ func (c *collector) account() {
 	if c.count == 0 {
 		return
 	}
+	c.u.revisions.acknowledge(c.open)
 	c.u.mu.Lock()
 	c.u.stats.Acked += c.count
+	c.u.wakeWaiting() // for corrections
 	c.u.mu.Unlock()
-	c.u.revisions.acknowledge(c.open)
 	switch {
 	case c.to == 0:
 	case c.u.opt.Receipts:

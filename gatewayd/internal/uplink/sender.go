@@ -37,6 +37,7 @@ func (s *sender) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	defer s.u.beat(0) // the session's end is to be soon
+	s.u.setIdle(false)
 	for {
 		s.u.beat(0)
 		if s.heldPos != 0 && !time.Now().Before(s.heldUntil) {
@@ -61,6 +62,7 @@ func (s *sender) run(ctx context.Context) error {
 			timer.Reset(time.Until(next))
 		}
 		s.u.beat(-1)
+		s.u.setIdle(true)
 		select {
 		case entries := <-fresh:
 			s.u.beat(0)

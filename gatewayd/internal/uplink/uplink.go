@@ -48,7 +48,8 @@ type Uplink struct {
 	rival              time.Time     // when another gateway was last seen under this one's id
 	timeHangUps        int           // connections in a row that ended right after a question for the time
 	askAfter           time.Time     // no question before this
-	progress           chan struct{} // closed and replaced when the cursor moves
+	progress           chan struct{} // closed and replaced when the cursor moves, or idle or a correction changes
+	idle               bool          // the sender of a connection has found nothing more to send
 	rejectionLogged    time.Time     // when a rejected message was last logged
 	rejectionBudget    bucket        // of lines about rejected messages on the topic `log`
 	rejectionsUnlogged int64         // rejected messages since rejectionLogged
@@ -98,6 +99,9 @@ func New(opt Options) *Uplink {
 	}
 	for topic := range opt.Documents {
 		u.filters[u.prefix+topic] = 1
+	}
+	if opt.EventsOnly {
+		maps.DeleteFunc(u.filters, func(topic string, _ byte) bool { return !opt.Receipts || topic != u.prefix+"receipt" })
 	}
 	if u.dial = opt.Dial; u.dial == nil {
 		u.dial = u.dialTCP
@@ -229,19 +233,66 @@ func (u *Uplink) Drained(ctx context.Context) {
 	}
 }
 
+// Settled waits until everything in the journal is delivered, and every event whose time
+// is known better by now has been corrected, or the context ends.
+func (u *Uplink) Settled(ctx context.Context) error {
+	for {
+		u.mu.Lock()
+		progress, idle := u.progress, u.idle
+		u.mu.Unlock()
+		if end := u.opt.Journal.End(); idle && u.opt.Journal.Cursor() >= end {
+			open, err := u.anyOpen(end)
+			if err != nil || !open {
+				return err
+			}
+		}
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// anyOpen reports whether there is a correction up to a position that the broker has not
+// acknowledged.
+func (u *Uplink) anyOpen(upto uint64) (bool, error) {
+	for looked := uint64(0); looked < upto; {
+		open, to, err := u.revisions.openCorrections(looked, upto)
+		if err != nil || len(open) > 0 {
+			return len(open) > 0, err
+		}
+		looked = to
+	}
+	return false, nil
+}
+
+// setIdle notes whether there is something to send, and wakes who waits for that.
+func (u *Uplink) setIdle(idle bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.idle = idle
+	u.wakeWaiting()
+}
+
+// wakeWaiting wakes Drained and Settled. The caller holds the mutex.
+func (u *Uplink) wakeWaiting() {
+	close(u.progress)
+	u.progress = make(chan struct{})
+}
+
 // RevisionsOutOfTurn returns the revisions of events, which are in order, for an
 // export: those that the city has, or is going to get.
 func (u *Uplink) RevisionsOutOfTurn(ctx context.Context, entries []presence.Entry) ([]presence.Revision, error) {
 	return u.revisions.revise(ctx, entries, u.ledger.publishedUpto, bestKnownOutOfTurn)
 }
 
-// delivered moves the journal's cursor and wakes Drained.
+// delivered moves the journal's cursor.
 func (u *Uplink) delivered(pos uint64) {
 	u.opt.Journal.Ack(pos)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	close(u.progress)
-	u.progress = make(chan struct{})
+	u.wakeWaiting()
 }
 
 // now is the present time as the documents print it, nil while it is unknown.
