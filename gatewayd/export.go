@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -99,44 +97,9 @@ func exportPlace(ctx context.Context, file configFile, p export.Place, x export.
 	if !errors.Is(err, control.ErrNotRunning) {
 		return err
 	}
-	clockSource := offline.KernelClock
-	if p.Own {
-		cfg, err := config.LoadOnly(string(file))
-		if err != nil {
-			return err
-		}
-		p.Origin, clockSource = configured.Origin(cfg), cfg.Clock.Source
-	}
-	holds, err := offline.Origin(p.StateDir)
-	if err != nil {
-		return err
-	}
-	if p, err = p.Holding(holds); err != nil {
+	err = offline.Export(ctx, string(file), p, x, con.out, con.err)
+	if errors.Is(err, export.ErrWhose) {
 		return usageError{err}
 	}
-	if x.IsRecap() {
-		if err := control.OwnerOnly(p.StateDir); err != nil {
-			return err
-		}
-	}
-	folder, err := offline.Open(ctx, p.StateDir, p.Origin, clockSource)
-	if err != nil {
-		return offline.NoJournal(p.StateDir, err)
-	}
-	defer folder.Close()
-	now := time.Now().In(p.Origin.Location).Format(presence.TimeLayout)
-	access := export.AccessOf(x, os.Getuid())
-	access.Time = &now
-	for _, warning := range append(folder.Warnings, access.Append(p.StateDir)) {
-		if warning != nil {
-			fmt.Fprintf(con.err, "gatewayd: %v\n", warning)
-		}
-	}
-	if err := folder.Source.Write(ctx, con.out, x); err != nil {
-		return err
-	}
-	if folder.Source.Damaged {
-		return export.ErrDamaged
-	}
-	return nil
+	return err
 }
