@@ -187,8 +187,9 @@ func TestExportOfSeveralGateways(t *testing.T) {
 	if err := os.CopyFS(state, os.DirFS(filepath.Join(back.dir, "state"))); err != nil {
 		t.Fatal(err)
 	}
-	if out, code := front.try("export", "--state", state); code != 2 || !strings.Contains(out, "which gateway is this folder of?") {
-		t.Errorf("a folder of nobody: exit %d, %s", code, out)
+	check("of a copy", state) // its journal says whose it is
+	if out, code := front.try("export", "--state", "dinkes/dinkes-03="+state); code != 2 || !strings.Contains(out, "which gateway is this folder of? Its journal says dinkes/dinkes-02") {
+		t.Errorf("a folder of another one: exit %d, %s", code, out)
 	}
 	if err := os.MkdirAll(filepath.Join(card, "etc", "gatewayd"), 0o700); err != nil {
 		t.Fatal(err)

@@ -118,7 +118,7 @@ func notRunning(place export.Place) (export.Place, error) {
 	}
 	holds, err := offline.Origin(place.StateDir)
 	if err != nil {
-		return place, err
+		return place, err // whoever is asked for, there is nothing of it
 	}
 	return place.Holding(holds)
 }

@@ -114,6 +114,22 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("%s: %v", tc.text, p.Whose())
 		}
 	}
+	holds := presence.Origin{Dinas: "dinkop", Gateway: "dinkop-03", Location: time.UTC}
+	for text, want := range map[string]string{
+		"own": "dinkop-03", "other": "dinkop-03", "dinkop/dinkop-03=other": "dinkop-03", "dinkes-02=other": "", "dinkes/dinkop-03=other": "",
+	} {
+		places, err := ParsePlaces([]string{text}, own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := places[0].Holding(holds)
+		if (err == nil) != (want != "") || err == nil && p.Origin != holds || err != nil && !errors.Is(err, ErrWhose) {
+			t.Errorf("%s, whose journal is that of dinkop-03, is of %v (%v)", text, p.Origin, err)
+		}
+		if p, err := places[0].Holding(presence.Origin{}); (err == nil) != (text != "other") || err == nil && p.Origin != places[0].Origin {
+			t.Errorf("%s, whose journal is of an earlier version, is of %v (%v)", text, p.Origin, err)
+		}
+	}
 	for _, wrong := range [][]string{{"nowhere"}, {"own", "./own"}, {"a/b/c=own"}} {
 		if _, err := ParsePlaces(wrong, own); err == nil {
 			t.Errorf("%q is taken", wrong)

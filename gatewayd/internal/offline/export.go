@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -28,7 +29,7 @@ func Export(ctx context.Context, path string, p export.Place, x export.Request, 
 	}
 	holds, err := Origin(p.StateDir)
 	if err != nil {
-		return err
+		return cmp.Or(p.Whose(), err)
 	}
 	if p, err = p.Holding(holds); err != nil {
 		return err
