@@ -17,6 +17,7 @@ import (
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/kittest"
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/roottest"
 	"presence/scripts/deb/debtest"
 )
 
@@ -307,9 +308,7 @@ func (g *gateway) fillJournal(n int) {
 // TestDeliverFromAMediumThatCannotBeWritten: all goes, nothing is marked, and it says so.
 func TestDeliverFromAMediumThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting takes root")
-	}
+	roottest.Need(t, "to mount")
 	b := brokertest.Start(t)
 	g := newGateway(t, b.URL(), "")
 	g.fillJournal(50)
