@@ -236,7 +236,8 @@ const maxViolations = 100
 
 // Violations lists what the host did that the manual forbids, in order and with the
 // number of the transfer. It is empty after a driver that does everything right.
-// Noise, flipped bits and brown-outs can put violations into a driver's mouth.
+// Noise, flipped bits and brown-outs make frames look wrong that the driver sent right,
+// so a test that uses them cannot ask for an empty list.
 func (c *Chip) Violations() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -30,6 +30,14 @@ func TestNACKRepeatsTheResponse(t *testing.T) {
 		}
 		r.finish()
 	})
+	in(t, "where there is none", func(t *testing.T) {
+		r := ready(t)
+		r.send("4A 01 00")
+		r.write("0000FFFF0000")
+		if got := r.response(time.Second); got != "00" || len(r.chip.Violations()) != 1 {
+			t.Errorf("got %s, violations %q", got, r.chip.Violations())
+		}
+	})
 	in(t, "damaged once", func(t *testing.T) {
 		for _, fault := range []pn532test.LinkFault{pn532test.BadLCS, pn532test.BadDCS, pn532test.CutResponse} {
 			r := ready(t)

@@ -121,6 +121,23 @@ func TestMoreCardsThanTargets(t *testing.T) {
 	}
 }
 
+// TestTechnologiesMixed: cards of several technologies that share their first level
+// answer its SELECT with SAKs that collide behind the bit that matters.
+func TestTechnologiesMixed(t *testing.T) {
+	in(t, "three", func(t *testing.T) {
+		r := ready(t)
+		r.ask("12 04", "") // no RATS
+		r.put("04010203040506", card.MifareUltralight)
+		r.put("04010213040506", card.ISO14443_4)
+		r.put("04010283040506", card.MifareClassic1K)
+		for _, want := range []string{"01 01 0344 20 07 04010213040506", "01 01 0044 08 07 04010283040506", "01 01 0044 00 07 04010203040506", "00"} {
+			r.ask("4A 01 00", want)
+			r.ask("44 00", "00")
+		}
+		r.finish()
+	})
+}
+
 // TestSelecting: InSelect, InDeselect and InRelease move targets, and only those
 // that are there.
 func TestSelecting(t *testing.T) {
@@ -238,6 +255,39 @@ func TestExchange(t *testing.T) {
 		r.ask("08 6302 80 6303 80", "")
 		r.ask("42 93 70 DEADBEEF22", "00 08")
 		r.ask("42 50 00", "01")
+		r.finish()
+	})
+	in(t, "what comes back spoilt", func(t *testing.T) {
+		r := ready(t)
+		a, b := r.put("DEADBEEF", card.MifareClassic1K), r.put("DEADBEEE", card.MifareClassic1K)
+		r.ask("32 01 01", "")
+		time.Sleep(10 * time.Millisecond)
+		r.ask("08 6302 00 6303 00 633D 07", "")
+		r.ask("42 26", "00 0400")
+		r.ask("08 633D 00", "")
+		r.ask("42 93 20", "06") // two UIDs
+		r.field.Remove(b)
+		a.SetFault(cardtest.BadParity)
+		r.ask("08 633D 07", "")
+		r.ask("42 52", "01") // it is READY, and takes that for an error
+		r.ask("42 52", "03")
+		r.ask("08 633D 00", "")
+		r.ask("42 93 20", "03")
+		a.SetFault(cardtest.BadCRC)
+		r.ask("08 6302 80 6303 80", "")
+		r.ask("42 93 70 DEADBEEF22", "02")
+	})
+	in(t, "the antenna drivers by their register", func(t *testing.T) {
+		r := ready(t)
+		r.ask("08 6304 83", "")
+		if !r.chip.RF() || r.chip.Register(0x6304) != 0x83 {
+			t.Errorf("the field is off, TxControl %02X", r.chip.Register(0x6304))
+		}
+		r.ask("08 6304 81 0000 FF", "") // one of them is none
+		if r.chip.RF() {
+			t.Error("the field is on")
+		}
+		r.ask("06 6304 0000", "80 00")
 		r.finish()
 	})
 	in(t, "presence", func(t *testing.T) {

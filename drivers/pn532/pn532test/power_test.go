@@ -76,6 +76,48 @@ func TestWaking(t *testing.T) {
 	})
 }
 
+// TestOptions are those that no other test needs.
+func TestOptions(t *testing.T) {
+	in(t, "wake time and version", func(t *testing.T) {
+		r := sleeping(t, pn532test.WakeTime(20*time.Millisecond), pn532test.Version(0x33, 2, 7, 1))
+		r.wake()
+		if !r.chip.Asleep() {
+			t.Error("it woke too soon")
+		}
+		r.packets(spi.Packet{W: []byte{0}, KeepCS: true})
+		time.Sleep(20 * time.Millisecond)
+		r.packets(spi.Packet{W: []byte{0}})
+		r.ask("14 01", "")
+		r.ask("02", "33020701")
+	})
+	in(t, "a reset pin that does not help", func(t *testing.T) {
+		r := ready(t, pn532test.ResetPinDoesNotHelp())
+		r.chip.SetFault(pn532test.FaultStuck)
+		_ = r.chip.ResetPin().Out(gpio.Low)
+		_ = r.chip.ResetPin().Out(gpio.High)
+		if r.chip.Fault() != pn532test.FaultStuck {
+			t.Error("it does")
+		}
+		r.chip.BrownOutAt(1)
+		r.status()
+		if r.chip.Fault() != pn532test.FaultNone {
+			t.Error("a loss of power does not")
+		}
+	})
+	in(t, "flips by name", func(t *testing.T) {
+		r := ready(t)
+		r.chip.FlipMISO(16) // the last bit of a Pi's byte is the chip's highest
+		if got := r.status(); got != 0x80 {
+			t.Errorf("status %02X", got)
+		}
+		r.chip.FlipMOSI(1)
+		r.transfer(0x02, 0x00)
+		if v := r.chip.Violations(); len(v) != 1 || !strings.Contains(v[0], "operation 03") && !strings.Contains(v[0], "before the chip was ready") {
+			t.Errorf("violations %q", v)
+		}
+	})
+}
+
 // TestLowBattery: before SAMConfiguration the chip does little, and dozes off.
 func TestLowBattery(t *testing.T) {
 	in(t, "it refuses", func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"sync"
+	"time"
 
 	"periph.io/x/conn/v3"
 	"periph.io/x/conn/v3/gpio"
@@ -191,19 +192,22 @@ func (b *bus) transfer(packets []spi.Packet) error {
 		}
 	}
 	c.drift(now)
+	per := byteTime(int64(b.speed))
 	for _, p := range packets {
 		for i := range max(len(p.W), len(p.R)) {
 			var mosi byte
 			if len(p.W) != 0 {
 				mosi = p.W[i]
 			}
-			miso := c.exchange(mosi, b.speed)
+			miso := c.exchange(mosi, now, per)
+			now += per
+			c.onBus += per
 			if len(p.R) != 0 {
 				p.R[i] = miso
 			}
 		}
 		if !p.KeepCS {
-			c.deselect(c.now())
+			c.deselect(now)
 		}
 	}
 	return nil
@@ -222,13 +226,10 @@ func (c *Chip) fail(now instant) {
 
 // exchange passes one byte in each direction, as the wires look on the host's side:
 // the host counts bits from the other end of a byte.
-func (c *Chip) exchange(mosi byte, speed physic.Frequency) (miso byte) {
-	per := byteTime(int64(speed))
-	begin := c.now()
-	c.onBus += per
+func (c *Chip) exchange(mosi byte, begin instant, per time.Duration) (miso byte) {
 	d := c.disturb()
 	in := bits.Reverse8(mosi ^ d.mosi)
-	if speed > maxSpeed {
+	if per < byteTime(int64(maxSpeed)) {
 		in = 0 // nothing that it understands
 	}
 	switch {
