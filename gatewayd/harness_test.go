@@ -297,21 +297,27 @@ func (g *gateway) rss() (anonymous, file int64) {
 // of the port.
 func openTTY(t testing.TB) (radio *os.File, port string) {
 	t.Helper()
+	radio, port, pull := openLine(t)
+	t.Cleanup(pull)
+	return radio, port
+}
+
+// openLine is openTTY for a line that can be pulled.
+func openLine(t testing.TB) (radio *os.File, port string, pull func()) {
+	t.Helper()
 	radio, tty, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { radio.Close(); tty.Close() })
 	attr, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
 	if err != nil {
 		t.Fatal(err)
 	}
-	attr.Lflag &^= unix.ECHO | unix.ICANON
-	attr.Oflag &^= unix.OPOST
+	attr.Iflag, attr.Oflag, attr.Lflag = 0, 0, 0 // raw, also before the gateway opens it
 	if err := unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, attr); err != nil {
 		t.Fatal(err)
 	}
-	return radio, tty.Name()
+	return radio, tty.Name(), func() { radio.Close(); tty.Close() }
 }
 
 const everyTag = `

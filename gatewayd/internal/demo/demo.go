@@ -193,11 +193,10 @@ func openRadio() (radio, port *os.File, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open a pseudo terminal: %w", err)
 	}
-	// No echo: what the receiver hears must not come back to it.
+	// Raw: what the receiver hears must not come back to it, and every byte come out.
 	t, err := unix.IoctlGetTermios(int(port.Fd()), unix.TCGETS)
 	if err == nil {
-		t.Lflag &^= unix.ECHO | unix.ICANON
-		t.Oflag &^= unix.OPOST
+		t.Iflag, t.Oflag, t.Lflag = 0, 0, 0
 		err = unix.IoctlSetTermios(int(port.Fd()), unix.TCSETS, t)
 	}
 	if err != nil {

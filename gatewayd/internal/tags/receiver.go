@@ -53,16 +53,17 @@ func (h hearer) Write(b []byte) (int, error) {
 }
 
 // Run listens to one receiver until the context ends. A port that is gone is
-// opened again for as long as it takes.
+// opened again for as long as it takes: soon where it has worked, and ever less often
+// while it is not there or says nothing.
 func (t *Tags) Run(ctx context.Context, r Receiver) error {
 	wait := backoff.Backoff{Min: 250 * time.Millisecond, Max: 10 * time.Second}
 	for {
 		r.beat(0)
 		port, err := r.Open(ctx)
 		if err == nil {
-			opened := time.Now()
+			opened, frames := time.Now(), t.health.frames(r.Name)
 			err = t.listen(ctx, r, port)
-			if time.Since(opened) > wait.Max {
+			if time.Since(opened) > wait.Max || t.health.frames(r.Name) > frames {
 				wait.Reset()
 			}
 		}
@@ -192,6 +193,12 @@ func (hs *receiverHealths) change(receiver string, fn func(*receiverHealth)) {
 			fn(h)
 		}
 	}
+}
+
+// frames is how many valid frames a receiver has heard.
+func (hs *receiverHealths) frames(receiver string) (n int64) {
+	hs.change(receiver, func(h *receiverHealth) { n = h.Frames })
+	return n
 }
 
 func (hs *receiverHealths) heard(receiver string, at time.Duration) {
