@@ -243,6 +243,10 @@ func TestExchange(t *testing.T) {
 			t.Error("0 is no limit")
 		}
 	})
+}
+
+// TestRawFrames go to the cards as they are, framed as registers say.
+func TestRawFrames(t *testing.T) {
 	in(t, "a request bit by bit", func(t *testing.T) {
 		r := ready(t)
 		r.put("DEADBEEF", card.MifareClassic1K)
