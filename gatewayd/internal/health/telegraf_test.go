@@ -45,9 +45,18 @@ func installTelegraf(t *testing.T) string {
 	return filepath.Join(dir, "telegraf")
 }
 
-// runTelegraf runs Telegraf with the city's configuration, but for where the broker is and
+// telegrafRun is a Telegraf with the city's configuration, but for where the broker is and
 // where the metrics go: to a file.
-func runTelegraf(t *testing.T, program, broker string) (metrics string) {
+type telegrafRun struct {
+	t       *testing.T
+	program string
+	config  string
+	metrics string // the file
+	log     strings.Builder
+	cmd     *exec.Cmd // nil while it does not run
+}
+
+func newTelegraf(t *testing.T, program, broker string) *telegrafRun {
 	t.Helper()
 	text, err := os.ReadFile("../../../scripts/city/telegraf.conf")
 	if err != nil {
@@ -56,27 +65,66 @@ func runTelegraf(t *testing.T, program, broker string) (metrics string) {
 	conf := regexp.MustCompile(`(?m)^  tls_.*\n`).ReplaceAllString(string(text), "")
 	conf = strings.ReplaceAll(conf, "ssl://mqtt.example.go.id:8883", broker)
 	conf, _, _ = strings.Cut(conf, "[[outputs.postgresql]]")
-	metrics = filepath.Join(t.TempDir(), "metrics")
-	conf += fmt.Sprintf("[[outputs.file]]\nfiles = [%q]\n[agent]\ninterval = \"1s\"\nflush_interval = \"200ms\"\nomit_hostname = true\n", metrics)
-	config := filepath.Join(t.TempDir(), "telegraf.conf")
-	if err := os.WriteFile(config, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var log strings.Builder
-	cmd := exec.Command(program, "--config", config)
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	r := &telegrafRun{t: t, program: program, config: filepath.Join(t.TempDir(), "telegraf.conf"), metrics: filepath.Join(t.TempDir(), "metrics")}
+	conf += fmt.Sprintf("[[outputs.file]]\nfiles = [%q]\n[agent]\ninterval = \"1s\"\nflush_interval = \"200ms\"\nomit_hostname = true\n", r.metrics)
+	if err := os.WriteFile(r.config, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		r.stop()
 		if t.Failed() {
-			t.Logf("telegraf said:\n%s", log.String())
+			t.Logf("telegraf said:\n%s", r.log.String())
 		}
 	})
-	return metrics
+	return r
+}
+
+func (r *telegrafRun) start() {
+	r.t.Helper()
+	r.cmd = exec.Command(r.program, "--config", r.config)
+	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := r.cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// stop ends it as systemd would, and waits until it has ended.
+func (r *telegrafRun) stop() {
+	if r.cmd == nil {
+		return
+	}
+	_ = r.cmd.Process.Signal(syscall.SIGTERM)
+	_ = r.cmd.Wait() // of how it ended the log tells
+	r.cmd = nil
+}
+
+// await waits for metrics, one line each, and returns all that there are then. Between two
+// looks it calls again, if that is not nil.
+func (r *telegrafRun) await(again func(), wants ...string) (metrics string) {
+	r.t.Helper()
+	for deadline := time.Now().Add(brokertest.Wait); ; <-time.After(200 * time.Millisecond) {
+		if again != nil {
+			again()
+		}
+		data, err := os.ReadFile(r.metrics)
+		if err != nil && !os.IsNotExist(err) {
+			r.t.Fatal(err)
+		}
+		metrics = string(data)
+		missing := ""
+		for _, want := range wants {
+			if !regexp.MustCompile(`(?m)` + want).MatchString(metrics) {
+				missing = want
+			}
+		}
+		if missing == "" {
+			return metrics
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("no metric like %s in\n%s", missing, metrics)
+		}
+	}
 }
 
 // What the city's Telegraf makes of a gateway's messages is what the dashboard
@@ -120,46 +168,47 @@ func TestTelegrafReadsAGateway(t *testing.T) {
 		}
 	}
 
-	out := runTelegraf(t, program, b.URL())
+	r := newTelegraf(t, program, b.URL())
+	r.start()
 	wants := []string{
-		`(?m)^gateway_health,dinas=dinkes,gateway=dinkes-01 .*\bjournal_pending=12\b`,
-		`(?m)^gateway_health,.*\bjournal_oldest_pending_s=90\b`,
-		`(?m)^gateway_health,.*\bjournal_commit_ms_p99=8.5\b`,
-		`(?m)^gateway_health,.*\bpi_temp_c=51.2\b`,
-		`(?m)^gateway_health,.*\blevel="warn",level_code=1i|level_code=1i.*level="warn"`,
-		`(?m)^gateway_health,.*\bclock_state="synced"`,
-		`(?m)^gateway_reader,dinas=dinkes,gateway=dinkes-01,name=door .*\btaps=41\b`,
-		`(?m)^gateway_reader,dinas=dinkes,gateway=dinkes-01,name=back .*\bstate="deaf"`,
-		`(?m)^gateway_receiver,dinas=dinkes,gateway=dinkes-01,name=yard .*\bframes=1234\b`,
-		`(?m)^gateway_status,dinas=dinkes,gateway=dinkes-01 .*\bonline_code=1i`,
-		`(?m)^gateway_alert,code=clock-unsynced,dinas=dinkes,gateway=dinkes-01 value="\{.*Jam tidak tersinkron`,
-		`(?m)^gateway_alert,code=id-conflict,dinas=dinkes,gateway=dinkes-01 value=""`,
+		`^gateway_health,dinas=dinkes,gateway=dinkes-01 .*\bjournal_pending=12\b`,
+		`^gateway_health,.*\bjournal_oldest_pending_s=90\b`,
+		`^gateway_health,.*\bjournal_commit_ms_p99=8.5\b`,
+		`^gateway_health,.*\bpi_temp_c=51.2\b`,
+		`^gateway_health,.*(\blevel="warn",level_code=1i|level_code=1i.*level="warn")`,
+		`^gateway_health,.*\bclock_state="synced"`,
+		`^gateway_reader,dinas=dinkes,gateway=dinkes-01,name=door .*\btaps=41\b`,
+		`^gateway_reader,dinas=dinkes,gateway=dinkes-01,name=back .*\bstate="deaf"`,
+		`^gateway_receiver,dinas=dinkes,gateway=dinkes-01,name=yard .*\bframes=1234\b`,
+		`^gateway_status,dinas=dinkes,gateway=dinkes-01 .*\bonline_code=1i`,
+		`^gateway_alert,code=clock-unsynced,dinas=dinkes,gateway=dinkes-01 value="\{.*Jam tidak tersinkron`,
+		`^gateway_alert,code=id-conflict,dinas=dinkes,gateway=dinkes-01 value=""`,
 	}
 	// Not all subscriptions stand at once, so the gateway says it again, as it does.
-	var metrics string
-	for deadline := time.Now().Add(brokertest.Wait); ; <-time.After(200 * time.Millisecond) {
+	metrics := r.await(func() {
 		for _, m := range messages {
 			seen.Publish(prefix+m.topic, false, []byte(m.payload))
 		}
-		data, err := os.ReadFile(out)
-		if err != nil && !os.IsNotExist(err) {
-			t.Fatal(err)
-		}
-		metrics = string(data)
-		missing := ""
-		for _, want := range wants {
-			if !regexp.MustCompile(want).MatchString(metrics) {
-				missing = want
-			}
-		}
-		if missing == "" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no metric like %s in\n%s", missing, metrics)
-		}
-	}
+	}, wants...)
 	if strings.Contains(metrics, "readers_") || strings.Contains(metrics, "topic=") {
 		t.Errorf("what the configuration leaves out is there:\n%s", metrics)
 	}
+}
+
+// TestTelegrafLearnsOfAnAlertThatEndedWhileItWasAway: of such an alert the broker has
+// nothing retained any more, and Telegraf would never hear of its end.
+func TestTelegrafLearnsOfAnAlertThatEndedWhileItWasAway(t *testing.T) {
+	program := installTelegraf(t)
+	b := brokertest.Start(t)
+	gateway := b.Subscribe("nothing")
+	const alert, stays = "presence/v1/dinkes/dinkes-01/alert/clock-unsynced", "presence/v1/dinkes/dinkes-01/alert/rtc-missing"
+	gateway.Publish(alert, true, []byte(`{"code":"clock-unsynced"}`))
+	r := newTelegraf(t, program, b.URL())
+	r.start()
+	r.await(nil, `^gateway_alert,code=clock-unsynced,dinas=dinkes,gateway=dinkes-01 value="\{.*`)
+	r.stop()
+	gateway.Publish(alert, true, nil)
+	gateway.Publish(stays, true, []byte(`{"code":"rtc-missing"}`))
+	r.start()
+	r.await(nil, `^gateway_alert,code=rtc-missing,.* value="\{`, `^gateway_alert,code=clock-unsynced,dinas=dinkes,gateway=dinkes-01 value="" `)
 }
