@@ -9,6 +9,7 @@ import (
 
 	"presence/config"
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -36,8 +37,10 @@ func elsewhere(path, stateDir string, err error) error {
 	if i := slices.IndexFunc(wrong, func(p config.Problem) bool { return p.Key == "gateway.state_dir" }); i >= 0 {
 		why = wrong[i]
 	}
-	return fmt.Errorf("%w; the gateway may run in another folder: %s was asked because the configuration names none that can be read (%s); gatewayd check names all that is wrong",
-		err, stateDir, why)
+	return language.Errorf(
+		"%v; the gateway may run in another folder: %s was asked because the configuration names none that can be read (%s); gatewayd check names all that is wrong",
+		"%v; mungkin gateway berjalan di folder lain: %s ditanya karena konfigurasi tidak menyebut folder yang dapat dibaca (%s); gatewayd check menyebut semua yang salah",
+		err, stateDir, language.Text{EN: why.String(), ID: why.Indonesian()})
 }
 
 // healthOf asks the gateway that runs on a state directory for its health. It returns

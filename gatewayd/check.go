@@ -1,12 +1,13 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"os"
 
 	"presence/config"
 	"presence/gatewayd/internal/configured"
+	"presence/gatewayd/internal/language"
 )
 
 type checkCmd struct {
@@ -21,7 +22,7 @@ type checkCmd struct {
 func (c checkCmd) Run(file configFile, con console) error {
 	switch {
 	case c.Roster == "" && (c.Entries || c.BadgeKey != ""):
-		return usageError{errors.New("--entries and --badge-key go with --roster")}
+		return usageError{language.Errorf("--entries and --badge-key go with --roster", "--entries dan --badge-key dipakai bersama --roster")}
 	case c.Roster != "":
 		return c.roster(con)
 	case c.Hours != "":
@@ -33,13 +34,15 @@ func (c checkCmd) Run(file configFile, con console) error {
 	}
 	doubts, problems := configured.Check(cfg)
 	for _, d := range doubts {
-		fmt.Fprintf(con.err, "%s: warning: %s\n", d.File, d.Text)
+		what := language.Text{EN: d.Text, ID: cmp.Or(d.ID, d.Text)}
+		fmt.Fprintln(con.err, language.Say("%s: warning: %s", "%s: peringatan: %s", d.File, what).In(con.lang))
 	}
 	if len(problems) > 0 {
 		return problems
 	}
-	fmt.Fprintf(con.out, "%s: ok (gateway %s of %s, %s, %s)\n",
-		file, cfg.Gateway.ID, cfg.Gateway.Dinas, countOf(len(cfg.Readers), "reader"), countOf(len(cfg.Receivers), "receiver"))
+	fmt.Fprintln(con.out, language.Say(
+		"%s: ok (gateway %s of %s, %s, %s)", "%s: benar (gateway %s dari %s, %s, %s)", file, cfg.Gateway.ID, cfg.Gateway.Dinas,
+		countOf(len(cfg.Readers), "reader", "pembaca"), countOf(len(cfg.Receivers), "receiver", "penerima")).In(con.lang))
 	return nil
 }
 
@@ -58,7 +61,7 @@ func (c checkCmd) roster(con console) error {
 		fmt.Fprintf(con.out, "%s\n", entries)
 		return nil
 	}
-	fmt.Fprintf(con.out, "%s: ok (%s)\n", c.Roster, countOf(n, "badge"))
+	fmt.Fprintln(con.out, language.Say("%s: ok (%s)", "%s: benar (%s)", c.Roster, countOf(n, "badge", "kartu")).In(con.lang))
 	return nil
 }
 
@@ -66,19 +69,19 @@ func (c checkCmd) roster(con console) error {
 func (c checkCmd) hours(con console) error {
 	text, err := os.ReadFile(c.Hours)
 	if err != nil {
-		return fmt.Errorf("read hours: %w", err)
+		return language.Errorf("read hours: %v", "baca jam kerja: %v", err)
 	}
 	if problems := configured.CheckSignedHours(c.Hours, text); len(problems) > 0 {
 		return problems
 	}
-	fmt.Fprintf(con.out, "%s: ok\n", c.Hours)
+	fmt.Fprintln(con.out, language.Say("%s: ok", "%s: benar", c.Hours).In(con.lang))
 	return nil
 }
 
 // countOf says how many of a thing there are, as in "1 reader".
-func countOf(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
+func countOf(n int, en, id string) language.Text {
+	if n != 1 {
+		en += "s" // Indonesian has no plural after a number
 	}
-	return fmt.Sprintf("%d %ss", n, thing)
+	return language.Text{EN: fmt.Sprintf("%d %s", n, en), ID: fmt.Sprintf("%d %s", n, id)}
 }

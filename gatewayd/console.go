@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+
+	"presence/gatewayd/internal/language"
+	"presence/gatewayd/internal/terminal"
 )
 
 // The exit codes of the contract.
@@ -15,6 +18,12 @@ const (
 // console is where a command talks to its user.
 type console struct {
 	out, err io.Writer
+	lang     language.Language
+}
+
+// screen is what the command's output is shown on.
+func (c console) screen() terminal.Screen {
+	return terminal.Screen{Palette: terminal.PaletteFor(c.out), Language: c.lang}
 }
 
 // configFile is the path of the configuration file, from --config.

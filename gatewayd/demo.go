@@ -9,7 +9,6 @@ import (
 
 	"presence/gatewayd/internal/demo"
 	"presence/gatewayd/internal/gateway"
-	"presence/gatewayd/internal/terminal"
 )
 
 type demoCmd struct {
@@ -22,7 +21,7 @@ func (c demoCmd) Run(ctx context.Context, con console) error {
 		return usageError{fmt.Errorf("--for %s: want 0 or more", c.For)}
 	}
 	gateway.LimitMemory()
-	err := demo.Run(ctx, demo.Options{Length: c.For, Out: con.out, Palette: terminal.PaletteFor(con.out), Exit: os.Exit})
+	err := demo.Run(ctx, demo.Options{Length: c.For, Out: con.out, Screen: con.screen(), Exit: os.Exit})
 	if errors.Is(err, demo.ErrFailed) { // the last line that it printed says how many
 		return exitStatus(exitFailed)
 	}

@@ -10,15 +10,19 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"time"
 
 	"github.com/google/uuid"
 
 	"presence/config"
 	"presence/drivers/pi"
+	"presence/gatewayd/internal/build"
+	"presence/gatewayd/internal/certificates"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/doctor"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/terminal"
 	"presence/gatewayd/internal/uplink"
@@ -55,14 +59,16 @@ func (d doctorCmd) sweepGains(ctx context.Context, path string, con console) err
 	}
 	switch _, _, err := healthOf(ctx, cfg.Gateway.StateDir); {
 	case err == nil, errors.Is(err, fs.ErrPermission), errors.Is(err, control.ErrSilent):
-		return errors.New("the gateway runs and holds the readers; stop it first: sudo systemctl stop gatewayd")
+		return language.Errorf(
+			"the gateway runs and holds the readers; stop it first: sudo systemctl stop gatewayd",
+			"gateway berjalan dan memakai pembaca; hentikan dahulu: sudo systemctl stop gatewayd")
 	case !errors.Is(err, control.ErrNotRunning):
 		return err
 	}
 	found := doctor.Gains{V: 1, Readers: []doctor.ReaderGains{}}
 	for _, r := range cfg.Readers {
 		if r.Bus == config.SimBus {
-			return usageError{fmt.Errorf("reader %q is mocked and has no gain to be found", r.Name)}
+			return usageError{language.Errorf("reader %q is mocked and has no gain to be found", "pembaca %q disimulasikan, jadi tidak ada gain yang dapat dicari", r.Name)}
 		}
 		g, err := doctor.SweepGain(ctx, r, func() (doctor.Chip, error) { return openChip(r) })
 		if err != nil {
@@ -83,12 +89,12 @@ func (d doctorCmd) sweepGains(ctx context.Context, path string, con console) err
 
 // document is what doctor prints: one JSON object, or text for the technician.
 type document interface {
-	Print(w io.Writer, indonesian bool) error
+	Print(w io.Writer, s terminal.Screen) error
 }
 
 func (d doctorCmd) print(con console, found document) error {
 	if !d.JSON {
-		return found.Print(con.out, terminal.SpeaksIndonesian(os.Getenv))
+		return found.Print(con.out, con.screen())
 	}
 	enc := json.NewEncoder(con.out)
 	enc.SetIndent("", "  ")
@@ -136,6 +142,9 @@ func examine(ctx context.Context, path string) (doctor.Diagnosis, error) {
 		line := configured.Line(opt.Config)
 		line.Log, line.Now, line.Session = slog.New(slog.DiscardHandler), source.Now, presence.ID(uuid.New())
 		opt.Chip = openChip
+		// As the daemon does: a Pi that wakes in 1970 would find no certificate valid yet.
+		opt.Passed = build.Time()
+		line.CertTime = func() time.Time { return certificates.Latest(source.Now().WallTime(), opt.Passed) }
 		opt.Try = func(ctx context.Context, reach bool) uplink.Probe { return uplink.Try(ctx, line, reach) }
 	}
 	return doctor.NewDiagnosis(id, doctor.Examine(ctx, opt)), nil

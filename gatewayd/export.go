@@ -46,7 +46,9 @@ func (e exportCmd) Run(ctx context.Context, file configFile, con console) error 
 	}
 	var all []export.Writer
 	for _, p := range places {
-		all = append(all, func(w io.Writer, x export.Request) error { return exportPlace(ctx, file, p, x, console{w, con.err}) })
+		all = append(all, func(w io.Writer, x export.Request) error {
+			return exportPlace(ctx, file, p, x, console{w, con.err, con.lang})
+		})
 	}
 	if len(all) == 1 {
 		return all[0](con.out, x)

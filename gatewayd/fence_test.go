@@ -45,16 +45,18 @@ func TestCheckNamesWhatIsWrongWithAFence(t *testing.T) {
 		"point":   {`{"type":"FeatureCollection","features":[{"type":"Feature","geometry":` + goodFence + `},{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]}}]}`, "feature 2 of 2", "fitur 2 dari 2"},
 	} {
 		write(tc.text)
+		t.Setenv("LC_ALL", "C")
 		if out, code := g.try("check"); code != 2 || !strings.HasPrefix(out, file+": ") || !strings.Contains(out, tc.en) {
 			t.Errorf("%s: check exits %d, %s", name, code, out)
 		}
-		t.Setenv("LC_ALL", "C")
 		if out, code := g.try("doctor"); code != 1 || !strings.Contains(inOneLine(out), tc.en) || !strings.Contains(out, "-> sudoedit "+file) {
 			t.Errorf("%s: doctor exits %d, %s", name, code, out)
 		}
 		t.Setenv("LC_ALL", "id_ID.UTF-8")
-		if out, _ := g.try("doctor"); !strings.Contains(inOneLine(out), tc.id) {
-			t.Errorf("%s: doctor says in Indonesian %s", name, out)
+		for _, command := range []string{"check", "doctor"} {
+			if out, _ := g.try(command); !strings.Contains(inOneLine(out), tc.id) {
+				t.Errorf("%s: %s says in Indonesian %s", name, command, out)
+			}
 		}
 		g.configure(strings.ReplaceAll(g.text(), "fence_file", " fence_file")) // so that it is another one
 		if err := g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
@@ -66,6 +68,7 @@ func TestCheckNamesWhatIsWrongWithAFence(t *testing.T) {
 	if now := session(); now != first {
 		t.Errorf("the gateway started over: %s", now)
 	}
+	t.Setenv("LC_ALL", "C")
 	write(`{"type":"Polygon","coordinates":[[[112.5,-8.1],[112.7,-8.1],[112.7,-7.9],[112.5,-7.9]]]}`) // open, and 22 km wide
 	if out, code := g.try("check"); code != 0 || !strings.Contains(out, file+": warning: the fence encloses 491 km2") {
 		t.Errorf("a large fence: exit %d, %s", code, out)

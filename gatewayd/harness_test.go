@@ -54,6 +54,10 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
+	// In English, whatever the language of whoever tests.
+	if err := os.Setenv("LC_ALL", "C"); err != nil {
+		panic(err)
+	}
 	// These tests wait for daemons, brokers and clocks most of the time, so more of
 	// them at once than there are processors. The command line has the last word.
 	if err := flag.Set("test.parallel", "6"); err != nil {

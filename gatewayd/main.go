@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"reflect"
@@ -15,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"presence/config"
+	"presence/gatewayd/internal/language"
 )
 
 // cli is the command line, as kong reads it: the flags of all commands, and the commands.
@@ -45,7 +45,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	// Whoever asks twice means it: the second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	code := command(ctx, os.Args[1:], console{os.Stdout, os.Stderr})
+	code := command(ctx, os.Args[1:], console{os.Stdout, os.Stderr, language.Of(os.Getenv)})
 	stop()
 	os.Exit(code)
 }
@@ -56,7 +56,7 @@ func command(ctx context.Context, args []string, con console) int {
 	con.out = out
 	code := dispatch(ctx, args, con, out)
 	if code == exitDone && out.err != nil {
-		return exitCode(fmt.Errorf("print output: %w", out.err), con.err)
+		return exitCode(fmt.Errorf("print output: %w", out.err), con)
 	}
 	return code
 }
@@ -88,10 +88,10 @@ func dispatch(ctx context.Context, args []string, con console, out *output) int 
 		return exitDone
 	}
 	if err != nil {
-		fmt.Fprintf(con.err, "gatewayd: %v; see gatewayd --help\n", err)
+		fmt.Fprintln(con.err, language.Say("gatewayd: %v; see gatewayd --help", "gatewayd: %v; lihat gatewayd --help", err).In(con.lang))
 		return exitUsage
 	}
-	return exitCode(parsed.Run(configFile(c.Config)), con.err)
+	return exitCode(parsed.Run(configFile(c.Config)), con)
 }
 
 // readDuration reads a flag's length of time as the configuration does, with
@@ -110,14 +110,14 @@ func readDuration(k *kong.DecodeContext, target reflect.Value) error {
 }
 
 // exitCode prints what went wrong, one line each, and returns the exit code.
-func exitCode(err error, w io.Writer) int {
+func exitCode(err error, con console) int {
 	if err == nil {
 		return exitDone
 	}
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		for _, p := range problems {
-			fmt.Fprintln(w, p.String())
+			fmt.Fprintln(con.err, inLanguage(p, con.lang))
 		}
 		return exitUsage
 	}
@@ -125,9 +125,14 @@ func exitCode(err error, w io.Writer) int {
 	if errors.As(err, &silent) {
 		return int(silent)
 	}
-	fmt.Fprintf(w, "gatewayd: %s\n", strings.ReplaceAll(err.Error(), "\n", " "))
+	fmt.Fprintf(con.err, "gatewayd: %s\n", strings.ReplaceAll(language.Explain(err, con.lang), "\n", " "))
 	if errors.As(err, new(usageError)) || errors.As(err, new(unverifiedError)) {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// inLanguage is a problem of the configuration on one line.
+func inLanguage(p config.Problem, l language.Language) string {
+	return language.Text{EN: p.String(), ID: p.Indonesian()}.In(l)
 }

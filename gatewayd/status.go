@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 
+	"presence/config"
 	"presence/gatewayd/internal/presence"
-	"presence/gatewayd/internal/terminal"
 )
 
 type statusCmd struct {
@@ -42,5 +41,9 @@ func (s statusCmd) Run(ctx context.Context, file configFile, con console) error 
 	if err := json.Unmarshal(raw, &h); err != nil {
 		return fmt.Errorf("read answer: %w", err)
 	}
-	return terminal.PrintHealth(con.out, h, terminal.SpeaksIndonesian(os.Getenv))
+	gateway, err := config.Basics(string(file))
+	if err != nil {
+		return err
+	}
+	return con.screen().PrintHealth(con.out, h, gateway.Timezone)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/terminal"
 )
 
@@ -22,7 +23,7 @@ func (watchCmd) Run(ctx context.Context, file configFile, con console) error {
 		}
 		return d.Get(ctx, "/watch")
 	}
-	w := watcher{con.out, terminal.PaletteFor(con.out)}
+	w := watcher{con.out, con.screen()}
 	body, err := ask()
 	for err == nil {
 		var reloads bool
@@ -49,7 +50,7 @@ func (w watcher) watch(ctx context.Context, body io.ReadCloser) (reloads bool, e
 		case ctx.Err() != nil:
 			return false, nil
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return false, errors.New("gatewayd has stopped")
+			return false, language.Errorf("gatewayd has stopped", "gatewayd telah berhenti")
 		case err != nil:
 			return false, fmt.Errorf("read answer: %w", err)
 		case l.Reload:
@@ -61,24 +62,24 @@ func (w watcher) watch(ctx context.Context, body io.ReadCloser) (reloads bool, e
 
 // watcher prints what a gateway reports.
 type watcher struct {
-	out     io.Writer
-	palette terminal.Palette
+	out    io.Writer
+	screen terminal.Screen
 }
 
 // print prints one line of an answer.
 func (w watcher) print(l control.WatchLine) {
 	switch {
 	case l.Tap != nil:
-		w.line(l.Time, w.palette.Tap(l.Tap.Answer, l.Tap.TookMS))
+		w.line(l.Time, w.screen.Tap(l.Tap.Answer, l.Tap.TookMS))
 	case l.Event != nil:
-		if text := w.palette.Event(l.Event); text != "" {
+		if text := w.screen.Event(l.Event); text != "" {
 			w.line(l.Time, text)
 		}
 	case l.Health != nil:
-		w.line(l.Time, w.palette.Health(*l.Health))
+		w.line(l.Time, w.screen.Health(*l.Health))
 	}
 }
 
 func (w watcher) line(at *string, text string) {
-	fmt.Fprint(w.out, w.palette.Line(at, text))
+	fmt.Fprint(w.out, w.screen.Line(at, text))
 }

@@ -31,12 +31,18 @@ type CA struct {
 // NewCA makes an authority.
 func NewCA(t testing.TB) *CA {
 	t.Helper()
+	return NewCAFor(t, "test city", time.Now().Add(24*time.Hour))
+}
+
+// NewCAFor is NewCA with the authority's name, and until when it is valid.
+func NewCAFor(t testing.TB, name string, until time.Time) *CA {
+	t.Helper()
 	ca := &CA{Dir: t.TempDir(), t: t, next: 1}
 	ca.File = filepath.Join(ca.Dir, "ca.pem")
 	ca.key = newKey(t)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(ca.next), Subject: pkix.Name{CommonName: "test city"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		SerialNumber: big.NewInt(ca.next), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &ca.key.PublicKey, ca.key)
@@ -95,11 +101,17 @@ func StartWebSocket(t testing.TB, ca *CA, extra ...string) (b *Broker, address s
 // 127.0.0.1, and returns the files that hold it and its key.
 func (ca *CA) Issue(name string, until time.Time) (certFile, keyFile string) {
 	ca.t.Helper()
+	return ca.IssueFrom(name, time.Now().Add(-48*time.Hour), until)
+}
+
+// IssueFrom is Issue with a time from which on the certificate is valid.
+func (ca *CA) IssueFrom(name string, from, until time.Time) (certFile, keyFile string) {
+	ca.t.Helper()
 	ca.next++
 	key := newKey(ca.t)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(ca.next), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until,
+		NotBefore: from, NotAfter: until,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		DNSNames:    []string{name},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/language"
 )
 
 // Options are the files to look at, each empty where there is none.
@@ -85,7 +86,7 @@ func (s *Set) Alerts(now time.Time, in *time.Location) (as []alerts.Alert) {
 // ending is the alert about one certificate, if there is one: expired, or the first of
 // the others whose limit has been reached. The nearest end comes first.
 func ending(cert *x509.Certificate, about string, now time.Time, in *time.Location, expired alerts.Kind, expiring ...alerts.Kind) []alerts.Alert {
-	end, left := cert.NotAfter.In(in).Format(time.DateTime), cert.NotAfter.Sub(now)
+	end, left := language.Moment(cert.NotAfter, in), cert.NotAfter.Sub(now)
 	if left <= 0 {
 		return []alerts.Alert{expired.Raise(alerts.Values{"end": end}, about)}
 	}

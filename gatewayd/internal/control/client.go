@@ -13,10 +13,12 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"presence/gatewayd/internal/language"
 )
 
 // ErrNotRunning means that no daemon answers on the socket.
-var ErrNotRunning = errors.New("gatewayd is not running here")
+var ErrNotRunning error = language.Errorf("gatewayd is not running here", "gatewayd tidak berjalan di sini")
 
 // Client asks a running daemon.
 type Client struct {
@@ -42,11 +44,15 @@ func Dial(stateDir string) (*Client, error) {
 		}
 		_ = conn.Close()
 	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("open %s: %w; run as root or join the group that owns it", path, os.ErrPermission)
+		return nil, language.Errorf(
+			"open %s: %v; run as root or join the group that owns it",
+			"buka %s: %v; jalankan dengan sudo, atau masuk ke grup pemiliknya", path, errNotAllowed)
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, silent(path) // more wait to be heard than the kernel lets wait
 	default:
-		return nil, fmt.Errorf("%w (no answer on %s); start it with: systemctl start gatewayd", ErrNotRunning, path)
+		return nil, language.Errorf(
+			"%v (no answer on %s); start it with: systemctl start gatewayd",
+			"%v (tidak ada jawaban di %s); jalankan dengan: sudo systemctl start gatewayd", ErrNotRunning, path)
 	}
 	return &Client{path: path, pid: pid, http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -146,6 +152,9 @@ const (
 	livenessEvery = time.Second
 )
 
+// errNotAllowed is os.ErrPermission, in both languages.
+var errNotAllowed = &language.Error{Text: language.Text{EN: os.ErrPermission.Error(), ID: "izin ditolak"}, Cause: os.ErrPermission}
+
 // ErrUnknown means that a daemon does not know what it was asked for: it may be
 // of an earlier version than the command.
 var ErrUnknown = errors.New("gatewayd does not know this question")
@@ -162,10 +171,12 @@ func (c *Client) Report(ctx context.Context) (io.ReadCloser, error) {
 
 // ErrSilent means that a daemon holds the socket and does not answer: it hangs,
 // was stopped by a signal, or is still opening its journal.
-var ErrSilent = errors.New("gatewayd does not answer")
+var ErrSilent error = language.Errorf("gatewayd does not answer", "gatewayd tidak menjawab")
 
 func silent(path string) error {
-	return fmt.Errorf("%w on %s: it hangs, or is still starting; see journalctl -u gatewayd, or start it again: systemctl restart gatewayd", ErrSilent, path)
+	return language.Errorf(
+		"%v on %s: it hangs, or is still starting; see journalctl -u gatewayd, or start it again: systemctl restart gatewayd",
+		"%v di %s: macet, atau masih memulai; lihat journalctl -u gatewayd, atau mulai ulang: sudo systemctl restart gatewayd", ErrSilent, path)
 }
 
 // liveness watches a daemon while it works on an answer. Its context ends with

@@ -24,9 +24,9 @@ import (
 
 // Options are how a demonstration is played.
 type Options struct {
-	Length  time.Duration // of the morning; 0: one after the other until the context ends
-	Out     io.Writer
-	Palette terminal.Palette // of Out
+	Length time.Duration // of the morning; 0: one after the other until the context ends
+	Out    io.Writer
+	Screen terminal.Screen // of Out
 	// Exit ends the process with an exit code. It is called when that is to end at
 	// once: at a second signal to stop, when the terminal is closed, or when nobody
 	// reads Out any more.
@@ -45,7 +45,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer leaveNothing(dir, o.Exit)()
 	defer os.RemoveAll(dir)
-	d := &demonstration{stage: stage{out: o.Out, palette: o.Palette, started: time.Now()}, dir: dir}
+	d := &demonstration{stage: stage{out: o.Out, screen: o.Screen, started: time.Now()}, dir: dir}
 	return d.run(ctx, o.Length)
 }
 

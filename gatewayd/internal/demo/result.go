@@ -14,7 +14,7 @@ import (
 
 // atLamp prints an answer of the lamp, and notes which taps were accepted.
 func (d *demonstration) atLamp(a presence.Answer) {
-	d.say("lamp", strings.TrimPrefix(d.palette.Tap(a, float64(a.Took.Microseconds())/1000), a.Reader+"  "))
+	d.say("lamp", strings.TrimPrefix(d.screen.Tap(a, float64(a.Took.Microseconds())/1000), a.Reader+"  "))
 	if a.Outcome == presence.Accepted {
 		d.greenMu.Lock()
 		d.green[fmt.Sprintf("%s-%d", a.Stream, a.Seq)] = true
@@ -28,7 +28,7 @@ func (d *demonstration) atCity(topic string, payload []byte) {
 	_, rest, _ = strings.Cut(rest, "/")
 	switch {
 	case strings.HasPrefix(rest, "event/"):
-		if text := d.palette.Arrived(payload); text != "" {
+		if text := d.screen.Arrived(payload); text != "" {
 			d.say("city", text)
 		}
 	case rest == "status":

@@ -12,7 +12,7 @@ import (
 // stage prints when who did what. Its methods may be called from any goroutine.
 type stage struct {
 	out     io.Writer
-	palette terminal.Palette
+	screen  terminal.Screen
 	started time.Time
 	mu      sync.Mutex
 }
@@ -21,10 +21,10 @@ func (s *stage) say(who, what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := fmt.Sprintf("%5.1f", time.Since(s.started).Seconds())
-	fmt.Fprintf(s.out, "%s  %s %s\n", s.palette.Dim(at), s.palette.Bold(fmt.Sprintf("%-7s", who)), what)
+	fmt.Fprintf(s.out, "%s  %s %s\n", s.screen.Dim(at), s.screen.Bold(fmt.Sprintf("%-7s", who)), what)
 }
 
-func (s *stage) title(text string) { s.text(s.palette.Bold(text)) }
+func (s *stage) title(text string) { s.text(s.screen.Bold(text)) }
 
 func (s *stage) text(text string) {
 	s.mu.Lock()

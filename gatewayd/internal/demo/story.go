@@ -120,7 +120,7 @@ func (d *demonstration) tap(ctx context.Context, morning int, who string, hold t
 	d.say("door", who)
 	return d.daemon.Tap(ctx, t, func(r sim.Result) {
 		if r.Outcome == "none" {
-			d.say("door", d.palette.Red("no answer to "+r.UID))
+			d.say("door", d.screen.Red("no answer to "+r.UID))
 		}
 	})
 }
@@ -163,11 +163,11 @@ func (d *demonstration) walk(ctx context.Context, length time.Duration) error {
 }
 
 func (d *demonstration) lineDown(context.Context) error {
-	d.say("line", d.palette.Red("the city's broker goes away"))
+	d.say("line", d.screen.Red("the city's broker goes away"))
 	return d.city.close()
 }
 
 func (d *demonstration) lineUp(context.Context) error {
-	d.say("line", d.palette.Green("the city's broker is back; what waited arrives when the gateway tries again"))
+	d.say("line", d.screen.Green("the city's broker is back; what waited arrives when the gateway tries again"))
 	return d.city.open()
 }

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"presence/gatewayd/internal/language"
+	"presence/gatewayd/internal/terminal"
 )
 
 // Diagnosis is the document that `gatewayd doctor --json` prints.
@@ -33,11 +36,9 @@ const width = 160
 
 // Print writes what each check found, below it the command that mends it (after ->) or
 // that shows more, and at the end how many there are of each level.
-func (d Diagnosis) Print(w io.Writer, indonesian bool) error {
-	see, checks := "see: ", "checks"
-	if indonesian {
-		see, checks = "lihat: ", "pemeriksaan"
-	}
+func (d Diagnosis) Print(w io.Writer, s terminal.Screen) error {
+	see, checks := language.Text{EN: "see: ", ID: "lihat: "}.In(s.Language), language.Text{EN: "checks", ID: "pemeriksaan"}.In(s.Language)
+	paint := map[Level]func(string) string{OK: s.Green, Warn: s.Yellow, Fail: s.Red}
 	codes := 0
 	counts := make(map[Level]int)
 	for _, f := range d.Checks {
@@ -46,19 +47,27 @@ func (d Diagnosis) Print(w io.Writer, indonesian bool) error {
 	}
 	var b strings.Builder
 	for _, f := range d.Checks {
-		head := fmt.Sprintf("%-4s  %-*s  ", f.Level, codes, f.Code)
-		margin := strings.Repeat(" ", len(head))
-		lines := fold(f.Text(indonesian), width-len(head))
-		fmt.Fprintf(&b, "%s%s\n", head, strings.Join(lines, "\n"+margin))
+		level := fmt.Sprintf("%-4s", f.Level) // as wide as it looks: colours have no width
+		margin := strings.Repeat(" ", len(level)+2+codes+2)
+		lines := fold(f.Text().In(s.Language), width-len(margin))
+		fmt.Fprintf(&b, "%s  %-*s  %s\n", paint[f.Level](level), codes, f.Code, strings.Join(lines, "\n"+margin))
 		const indent = "      "
 		if f.Mend != "" {
-			fmt.Fprintf(&b, "%s-> %s\n", indent, foldCommand(f.Mend, width-len(indent)-len("-> ")))
+			fmt.Fprintf(&b, "%s-> %s\n", indent, s.Bold(foldCommand(f.Mend, width-len(indent)-len("-> "))))
 		}
 		if f.Look != "" {
 			fmt.Fprintf(&b, "%s%s%s\n", indent, see, foldCommand(f.Look, width-len(indent)-len(see)))
 		}
 	}
-	fmt.Fprintf(&b, "\n%s: %d %s, %d %s, %d %s\n", checks, counts[OK], OK, counts[Warn], Warn, counts[Fail], Fail)
+	var closing []string
+	for _, level := range []Level{OK, Warn, Fail} {
+		count := fmt.Sprintf("%d %s", counts[level], level)
+		if counts[level] > 0 {
+			count = paint[level](count)
+		}
+		closing = append(closing, count)
+	}
+	fmt.Fprintf(&b, "\n%s: %s\n", checks, strings.Join(closing, ", "))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

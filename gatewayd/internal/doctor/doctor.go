@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
@@ -10,7 +9,9 @@ import (
 	"presence/config"
 	"presence/drivers/pi"
 	"presence/gatewayd/internal/build"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/terminal"
 	"presence/gatewayd/internal/uplink"
 )
 
@@ -39,12 +40,7 @@ type Finding struct {
 }
 
 // Text is what was seen.
-func (f Finding) Text(indonesian bool) string {
-	if indonesian {
-		return f.ID
-	}
-	return f.EN
-}
+func (f Finding) Text() language.Text { return language.Text{EN: f.EN, ID: f.ID} }
 
 // Options is what an examination needs.
 type Options struct {
@@ -60,6 +56,9 @@ type Options struct {
 	// Disk tells how much room there is, in bytes.
 	Disk func(path string) (free int64, known bool)
 	Now  func() presence.Reading
+	// Passed is an instant that has passed whatever the clock shows: when this program
+	// was built. Certificates are not judged by an earlier one.
+	Passed time.Time
 	// Try connects to the broker and sends a message there and back; with reach, it
 	// stops after TLS.
 	Try func(ctx context.Context, reach bool) uplink.Probe
@@ -117,27 +116,22 @@ type exam struct {
 	findings []Finding
 }
 
-// words are a text in both languages.
-type words struct{ en, id string }
-
-// say makes words, with the same arguments in the same order.
-func say(en, id string, args ...any) words {
-	return words{fmt.Sprintf(en, args...), fmt.Sprintf(id, args...)}
-}
+// say is language.Say, which is called for each finding.
+func say(en, id string, args ...any) language.Text { return language.Say(en, id, args...) }
 
 // add adds a finding with the command for whoever reads it: one that mends, or one that
 // only shows more.
-func (e *exam) add(level Level, code, item, command string, w words) {
-	f := Finding{Code: code, Item: item, Level: level, EN: w.en, ID: w.id, Mend: command}
+func (e *exam) add(level Level, code, item, command string, w language.Text) {
+	f := Finding{Code: code, Item: item, Level: level, EN: w.EN, ID: w.ID, Mend: command}
 	if onlyShows(command) {
 		f.Mend, f.Look = "", command
 	}
 	e.findings = append(e.findings, f)
 }
 
-func (e *exam) ok(code, item string, w words)         { e.add(OK, code, item, "", w) }
-func (e *exam) warn(code, item, mend string, w words) { e.add(Warn, code, item, mend, w) }
-func (e *exam) fail(code, item, mend string, w words) { e.add(Fail, code, item, mend, w) }
+func (e *exam) ok(code, item string, w language.Text)         { e.add(OK, code, item, "", w) }
+func (e *exam) warn(code, item, mend string, w language.Text) { e.add(Warn, code, item, mend, w) }
+func (e *exam) fail(code, item, mend string, w language.Text) { e.add(Fail, code, item, mend, w) }
 
 // unitName is the service that the package installs, and userName who it runs
 // as.
@@ -170,7 +164,7 @@ func (e *exam) service() (pi.Account, pi.Unit) {
 
 func (e *exam) configuration() {
 	for _, p := range e.Doubts {
-		e.warn("config", p.Key, e.edit(p), words{p.String(), p.Indonesian()})
+		e.warn("config", p.Key, e.edit(p), language.Text{EN: p.String(), ID: p.Indonesian()})
 	}
 	if len(e.Problems) == 0 {
 		e.ok("config", "", say(
@@ -184,7 +178,7 @@ func (e *exam) configuration() {
 				"%s: not to be seen by user %s", "%s: tidak dapat dilihat oleh pengguna %s", p.String(), e.Self.Name))
 			continue
 		}
-		e.fail("config", p.Key, e.edit(p), words{p.String(), p.Indonesian()})
+		e.fail("config", p.Key, e.edit(p), language.Text{EN: p.String(), ID: p.Indonesian()})
 	}
 }
 
@@ -219,22 +213,13 @@ func (e *exam) running() {
 		e.warn("running", "", mend, say("gatewayd does not run", "gatewayd tidak berjalan"))
 		return
 	}
-	up, is := (time.Duration(e.Health.UptimeS) * time.Second).String(), levelWords(e.Health.Level)
-	e.ok("running", "", words{
-		fmt.Sprintf("gatewayd runs for %s; %s", up, is.en),
-		fmt.Sprintf("gatewayd berjalan selama %s; %s", up, is.id),
-	})
-}
-
-// levelWords says in words what the level of a gateway means.
-func levelWords(level presence.Level) words {
-	switch level {
-	case presence.LevelWarn:
-		return say("it records, but somebody should look: gatewayd status", "pencatatan berjalan, tetapi perlu diperiksa: gatewayd status")
-	case presence.LevelFault:
-		return say("something of it does not work: gatewayd status", "ada yang tidak berfungsi: gatewayd status")
+	is := terminal.GatewayLevel(e.Health.Level)
+	if e.Health.Level != presence.LevelOK {
+		is = say("%s: gatewayd status", "%s: gatewayd status", is)
 	}
-	return say("all is well", "semua baik")
+	up := time.Duration(e.Health.UptimeS) * time.Second
+	e.ok("running", "", say("gatewayd runs for %s; %s", "gatewayd berjalan selama %s; %s",
+		language.Text{EN: language.Lasting(up, language.English), ID: language.Lasting(up, language.Indonesian)}, is))
 }
 
 // rolledBack tells of a version that did not get ready, for which the one before it

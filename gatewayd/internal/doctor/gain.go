@@ -8,6 +8,8 @@ import (
 
 	"presence/config"
 	"presence/drivers/card"
+	"presence/gatewayd/internal/language"
+	"presence/gatewayd/internal/terminal"
 )
 
 // gainLooks is how often each gain is tried: enough to tell a gain at which one
@@ -57,13 +59,9 @@ func SweepGain(ctx context.Context, r config.Reader, open func() (Chip, error)) 
 }
 
 // Print writes a table for the technician.
-func (g Gains) Print(w io.Writer, indonesian bool) error {
+func (g Gains) Print(w io.Writer, s terminal.Screen) error {
 	say := func(en, id string, args ...any) error {
-		text := en
-		if indonesian {
-			text = id
-		}
-		_, err := fmt.Fprintf(w, text+"\n", args...)
+		_, err := fmt.Fprintln(w, language.Say(en, id, args...).In(s.Language))
 		return err
 	}
 	for _, r := range g.Readers {

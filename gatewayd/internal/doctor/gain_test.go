@@ -13,6 +13,8 @@ import (
 	"presence/drivers/mfrc522"
 	"presence/drivers/mfrc522/mfrc522test"
 	"presence/gatewayd/internal/doctor"
+	"presence/gatewayd/internal/language"
+	"presence/gatewayd/internal/terminal"
 )
 
 // newChip is the real driver over a chip in software.
@@ -34,9 +36,9 @@ func gainThatIsBestIsNamed(t *testing.T) {
 	chip := mfrc522test.New(field)
 	r := config.Reader{Name: "door", SpeedHz: 1_000_000, GainDB: 48}
 	open := func() (doctor.Chip, error) { return newChip(chip, r) }
-	read := func(indonesian bool, list ...doctor.ReaderGains) string {
+	read := func(l language.Language, list ...doctor.ReaderGains) string {
 		var b strings.Builder
-		if err := (doctor.Gains{V: 1, Readers: list}).Print(&b, indonesian); err != nil {
+		if err := (doctor.Gains{V: 1, Readers: list}).Print(&b, terminal.Screen{Language: l}); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()
@@ -60,12 +62,12 @@ func gainThatIsBestIsNamed(t *testing.T) {
 		t.Fatalf("with a badge: %+v, %v", found, err)
 	}
 	for _, text := range []struct{ got, want string }{
-		{read(false, none), "no badge was seen at any gain"},
-		{read(true, none), "tidak ada kartu yang terlihat"},
-		{read(false, found), "  18 dB: 100 of 100 looks saw a badge, 0 attempts failed\n"},
-		{read(false, found), "the best is gain_db = 33; 48 is set"},
-		{read(true, found), "yang terbaik gain_db = 33; yang dipakai 48"},
-		{read(false, doctor.ReaderGains{Name: "door", Set: 33, Best: 33}), "gain_db = 33 is the best, and is set"},
+		{read(language.English, none), "no badge was seen at any gain"},
+		{read(language.Indonesian, none), "tidak ada kartu yang terlihat"},
+		{read(language.English, found), "  18 dB: 100 of 100 looks saw a badge, 0 attempts failed\n"},
+		{read(language.English, found), "the best is gain_db = 33; 48 is set"},
+		{read(language.Indonesian, found), "yang terbaik gain_db = 33; yang dipakai 48"},
+		{read(language.English, doctor.ReaderGains{Name: "door", Set: 33, Best: 33}), "gain_db = 33 is the best, and is set"},
 	} {
 		if !strings.Contains(text.got, text.want) {
 			t.Errorf("%q does not say %q", text.got, text.want)

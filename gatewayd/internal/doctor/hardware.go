@@ -12,6 +12,7 @@ import (
 	"presence/config"
 	"presence/drivers/card"
 	"presence/drivers/pi"
+	"presence/gatewayd/internal/terminal"
 )
 
 // readers looks at the SPI devices that the readers are wired to.
@@ -38,23 +39,10 @@ func (e *exam) readers(ctx context.Context) {
 			e.ok("reader", r.Name, say("reader %q reads, chip %s", "pembaca %q membaca, cip %s", r.Name, r.Version))
 			continue
 		}
-		is := readerState(r.State)
-		e.fail("reader", r.Name, "gatewayd watch", words{
-			fmt.Sprintf("reader %q %s: check its wiring and its 3.3 V supply (%s)", r.Name, is.en, r.Error),
-			fmt.Sprintf("pembaca %q %s: periksa kabel dan catu daya 3,3 V (%s)", r.Name, is.id, r.Error),
-		})
+		e.fail("reader", r.Name, "gatewayd watch", say(
+			"reader %q %s: check its wiring and its 3.3 V supply (%s)",
+			"pembaca %q %s: periksa kabel dan catu daya 3,3 V (%s)", r.Name, terminal.ReaderState(r.State), r.Error))
 	}
-}
-
-// readerState says in words what the state of a reader in the health document means.
-func readerState(state string) words {
-	switch state {
-	case "deaf":
-		return say("answers, but hears no card", "menjawab, tetapi tidak mendengar kartu")
-	case "bus-dead":
-		return say("does not answer", "tidak menjawab")
-	}
-	return say("is %s", "berstatus %s", state)
 }
 
 // selfTest has a reader's chip test itself. That is only possible while no
@@ -165,10 +153,9 @@ func (e *exam) takenSPI(r config.Reader, path, text, driver string) {
 		"%s tidak ada: layar atau perangkat lain (%s) memakai tempatnya di bus", r.Bus, driver)
 	for _, overlay := range pi.Overlays(text, e.Board.Model()) {
 		if pi.TakesSPI(overlay) {
-			e.fail("spi", r.Name, fmt.Sprintf(`sudo sed -i 's/^[ \t]*dtoverlay=%s/#&/' %s && sudo reboot`, overlay, path), words{
-				fmt.Sprintf("%s, by dtoverlay=%s in %s: take it out, or wire the reader to another bus", w.en, overlay, path),
-				fmt.Sprintf("%s, oleh dtoverlay=%s di %s: hapus, atau pasang pembaca di bus lain", w.id, overlay, path),
-			})
+			e.fail("spi", r.Name, fmt.Sprintf(`sudo sed -i 's/^[ \t]*dtoverlay=%s/#&/' %s && sudo reboot`, overlay, path), say(
+				"%s, by dtoverlay=%s in %s: take it out, or wire the reader to another bus",
+				"%s, oleh dtoverlay=%s di %s: hapus, atau pasang pembaca di bus lain", w, overlay, path))
 			return
 		}
 	}

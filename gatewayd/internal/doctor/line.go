@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"presence/drivers/pi"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
 )
@@ -110,12 +111,11 @@ func (e *exam) certificates() {
 // command that renews it. The timer and its service are the package's: without them,
 // or without an address, starting the service does nothing.
 func (e *exam) renewal(cert *x509.Certificate, show string) (mend string) {
-	const unit = "gatewayd-renew.service"
-	if e.Board.Unit(unit).Path == "" {
+	if e.Board.Unit(renewUnit).Path == "" {
 		return show
 	}
-	end := cert.NotAfter.In(e.Config.Gateway.Timezone).Format(time.DateTime)
-	if _, err := e.Board.File("/etc/gatewayd/renew.conf"); errors.Is(err, fs.ErrNotExist) {
+	end := language.Moment(cert.NotAfter, e.Config.Gateway.Timezone)
+	if _, err := e.Board.File(renewConfig); errors.Is(err, fs.ErrNotExist) {
 		mend = "sudo gatewayd-provision renew-url https://..."
 		e.warn("renewal", "", mend, say(
 			"nothing renews the certificate, which ends at %s: name where the city puts renewed ones, or fetch the stick",
@@ -129,6 +129,13 @@ func (e *exam) renewal(cert *x509.Certificate, show string) (mend string) {
 	}
 	return "sudo systemctl start gatewayd-renew"
 }
+
+// renewUnit is the package's service that renews the certificate, and renewConfig names
+// where the city puts renewed ones.
+const (
+	renewUnit   = "gatewayd-renew.service"
+	renewConfig = "/etc/gatewayd/renew.conf"
+)
 
 func (e *exam) certificate(path string) (*x509.Certificate, error) {
 	text, err := e.Board.ReadFile(path)
@@ -144,7 +151,7 @@ func (e *exam) certificate(path string) (*x509.Certificate, error) {
 
 // expiry looks at a certificate's dates.
 func (e *exam) expiry(path string, cert *x509.Certificate, mend string) {
-	end := cert.NotAfter.In(e.Config.Gateway.Timezone).Format(time.DateTime)
+	end := language.Moment(cert.NotAfter, e.Config.Gateway.Timezone)
 	now := e.Now()
 	if !now.Known() {
 		e.warn("certificate", path, mend, say(
@@ -157,8 +164,9 @@ func (e *exam) expiry(path string, cert *x509.Certificate, mend string) {
 	switch {
 	case now.WallTime().Before(cert.NotBefore):
 		e.fail("certificate", path, "timedatectl", say(
-			"%s is valid only from %s on: is the clock right?", "%s baru berlaku mulai %s: apakah jam benar?",
-			path, cert.NotBefore.In(e.Config.Gateway.Timezone).Format(time.DateTime)))
+			"%s is valid only from %s on, and the clock is reported in sync: the clock of who signed it was ahead; wait, or have it signed anew",
+			"%s baru berlaku mulai %s, padahal jam dilaporkan sinkron: jam penandatangannya terlalu cepat; tunggu, atau minta tanda tangan baru",
+			path, language.Moment(cert.NotBefore, e.Config.Gateway.Timezone)))
 	case left <= 0:
 		e.fail("certificate", path, mend, say(
 			"%s has ended at %s: renew it, the broker refuses it", "%s telah berakhir %s: perbarui, broker menolaknya", path, end))
@@ -181,7 +189,7 @@ func (e *exam) broker(ctx context.Context) {
 		e.runningTopics(h)
 		for _, a := range h.AlertTexts {
 			if a.Code == "broker-certificate" {
-				e.warn("broker-certificate", "", mendBroker, words{a.EN, a.ID})
+				e.warn("broker-certificate", "", mendBroker, language.Text{EN: a.EN, ID: a.ID})
 			}
 		}
 		return
@@ -201,8 +209,8 @@ func (e *exam) broker(ctx context.Context) {
 				mend = "gatewayd status" // it finds out which of the two it is
 			}
 			e.fail("broker", "", mend, say(
-				"%s is there, but the gateway is not connected: %s",
-				"%s tersedia, tetapi gateway tidak tersambung: %s", b.String(), e.Health.MQTT.LastError))
+				"%s can be reached, but the gateway is not connected: %s",
+				"%s dapat dihubungi, tetapi gateway tidak tersambung: %s", b.String(), e.Health.MQTT.LastError))
 			return
 		}
 		if e.Unasked || e.Silent {
@@ -251,7 +259,7 @@ func (e *exam) brokerCertificate(cert *x509.Certificate) {
 		return
 	}
 	if days := int(cert.NotAfter.Sub(now.WallTime()).Hours() / 24); days < 60 {
-		end := cert.NotAfter.In(e.Config.Gateway.Timezone).Format(time.DateTime)
+		end := language.Moment(cert.NotAfter, e.Config.Gateway.Timezone)
 		e.warn("broker-certificate", "", mendBroker, say(
 			"the broker's certificate (%s) ends in %d days, at %s: the city has to renew it, or no gateway can connect",
 			"sertifikat broker (%s) berakhir dalam %d hari, %s: kota harus memperbaruinya, atau tidak ada gateway yang dapat tersambung",
@@ -308,10 +316,10 @@ func (e *exam) runningTopics(h *presence.Health) {
 	for _, a := range h.AlertTexts {
 		switch a.Code {
 		case "topics-denied":
-			e.fail("topics", "", mendACL, words{a.EN, a.ID})
+			e.fail("topics", "", mendACL, language.Text{EN: a.EN, ID: a.ID})
 			return
 		case "document-refused", "event-refused":
-			e.fail("topics", "", mendSize, words{a.EN, a.ID})
+			e.fail("topics", "", mendSize, language.Text{EN: a.EN, ID: a.ID})
 			refused = true
 		}
 	}

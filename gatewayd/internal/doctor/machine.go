@@ -18,14 +18,14 @@ func (e *exam) clock() {
 			"jam dianggap benar (clock.source = \"trust\")"))
 	case e.Health != nil && e.Health.Clock.ErrorMS != nil:
 		e.ok("clock", "", say(
-			"the gateway knows the time within %.0f ms", "gateway mengetahui waktu dalam batas %.0f md", *e.Health.Clock.ErrorMS))
+			"the gateway knows the time within %.0f ms", "gateway mengetahui waktu dalam batas %.0f ms", *e.Health.Clock.ErrorMS))
 	case now.Known():
 		e.ok("clock", "", say(
-			"the clock is synchronised, within %s", "jam tersinkron, dalam batas %s", now.MaxError.String()))
+			"the clock is reported in sync, within %s", "jam dilaporkan sinkron, dalam batas %s", now.MaxError.String()))
 	default:
-		e.fail("clock", "", "sudo timedatectl set-ntp true && timedatectl timesync-status", say(
-			"the clock is not synchronised: events carry no time until it is; where the office blocks NTP (UDP 123), name a time server of the city in /etc/systemd/timesyncd.conf",
-			"jam tidak tersinkron: data tidak memuat waktu sampai tersinkron; bila kantor memblokir NTP (UDP 123), tulis server waktu kota di /etc/systemd/timesyncd.conf"))
+		e.fail("clock", "", setClock, say(
+			"the clock is not in sync: events carry no time until it is; where the office blocks NTP (UDP 123), name a time server of the city in /etc/systemd/timesyncd.conf",
+			"jam tidak sinkron: data tidak memuat waktu sampai jam sinkron; bila kantor memblokir NTP (UDP 123), tulis server waktu kota di /etc/systemd/timesyncd.conf"))
 	}
 	// A full cell has 3 V; without one the chip measures next to nothing.
 	if volts, known := e.Board.RTCCell(); known && volts < 1 {

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -58,22 +57,6 @@ func (e *exam) onTheWay(p uplink.Probe) {
 			"what answers at %s takes no MQTT over WebSocket: check mqtt.broker (%v)",
 			"yang menjawab di %s tidak menerima MQTT melalui WebSocket: periksa mqtt.broker (%v)", m.Broker.String(), p.Err))
 	}
-}
-
-// distrust says why TLS is not come to. A proxy that looks into what it passes shows a
-// certificate of its own in place of the broker's.
-func (e *exam) distrust(p uplink.Probe) {
-	m := e.Config.MQTT
-	b := m.Broker
-	if m.Proxy != "" && errors.As(p.Err, new(x509.UnknownAuthorityError)) {
-		e.fail("broker", "", e.tlsCommand(), say(
-			"behind the proxy %[1]s somebody answers with a certificate of another authority: if the proxy opens TLS, whoever runs it has to exempt %[2]s; else check ca_file (%[3]v)",
-			"di belakang proksi %[1]s ada yang menjawab dengan sertifikat dari otoritas lain: bila proksi membuka TLS, pengelolanya harus mengecualikan %[2]s; bila tidak, periksa ca_file (%[3]v)", m.Proxy, b.Address(), p.Err))
-		return
-	}
-	e.fail("broker", "", e.tlsCommand(), say(
-		"%s and this gateway do not trust each other: check ca_file, cert_file and the clock (%v)",
-		"%s dan gateway ini tidak saling percaya: periksa ca_file, cert_file, dan jam (%v)", b.String(), p.Err))
 }
 
 // notLetIn says why what listens at the broker's address answers CONNECT with something

@@ -5,6 +5,7 @@ import (
 
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -66,9 +67,9 @@ func (k *timekeeping) jumpConditions() []alerts.Alert {
 	if jump.Decided {
 		return []alerts.Alert{alerts.ClockJumpedBack.Raise(nil)}
 	}
-	v := alerts.Values{"shows": jump.Shows.In(k.zone).Format(time.DateTime)}
+	v := alerts.Values{"shows": language.Moment(jump.Shows, k.zone)}
 	if !jump.Passed.IsZero() {
-		v["passed"] = jump.Passed.In(k.zone).Format(time.DateTime)
+		v["passed"] = language.Moment(jump.Passed, k.zone)
 	}
 	return []alerts.Alert{alerts.ClockJumped.Raise(v)}
 }

@@ -17,6 +17,7 @@ import (
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/outage"
 	"presence/gatewayd/internal/presence"
 )
@@ -54,9 +55,13 @@ func Origin(stateDir string) (presence.Origin, error) {
 func NoJournal(stateDir string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("there is no journal in %s: no gateway has recorded anything there, or gateway.state_dir is another", stateDir)
+		return language.Errorf(
+			"there is no journal in %s: no gateway has recorded anything there, or gateway.state_dir is another",
+			"tidak ada jurnal di %s: belum ada gateway yang mencatat di sana, atau gateway.state_dir lain", stateDir)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the journal in %s is not for user %d to read, and no gateway runs that could be asked: call it with sudo", stateDir, os.Getuid())
+		return language.Errorf(
+			"the journal in %s is not for user %d to read, and no gateway runs that could be asked: call it with sudo",
+			"jurnal di %s tidak boleh dibaca pengguna %d, dan tidak ada gateway berjalan yang dapat ditanya: jalankan dengan sudo", stateDir, os.Getuid())
 	}
 	return err
 }

@@ -3,30 +3,52 @@ package terminal
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 )
 
+// Screen is what is printed to: in colour or without, in one language.
+type Screen struct {
+	Palette
+	Language language.Language
+}
+
+// ScreenFor is the screen for what is printed to w, to a user of the environment.
+func ScreenFor(w io.Writer, getenv func(string) string) Screen {
+	return Screen{PaletteFor(w), language.Of(getenv)}
+}
+
+// say is a format of the table in the screen's language, with its arguments.
+func (s Screen) say(format language.Text, args ...any) string {
+	return fmt.Sprintf(format.In(s.Language), args...)
+}
+
 // Line returns a whole line: the time of day at which something happened, and what
 // that was. The time is given in RFC 3339; nil, where it is not known, becomes dashes.
-func (p Palette) Line(at *string, text string) string {
+func (s Screen) Line(at *string, text string) string {
 	clock := "--:--:--"
 	if at != nil && len(*at) >= 19 {
 		clock = (*at)[11:19]
 	}
-	return fmt.Sprintf("%s  %s\n", p.Dim(clock), text)
+	return fmt.Sprintf("%s  %s\n", s.Dim(clock), text)
 }
 
 // Tap is the lamp's answer to one tap, which took so many milliseconds.
-func (p Palette) Tap(a presence.Answer, tookMS float64) string {
+func (s Screen) Tap(a presence.Answer, tookMS float64) string {
+	w := inWords()
+	outcome, paint, what := w.Refused, s.Red, refusal(a.Reason).In(s.Language)
 	switch a.Outcome {
 	case presence.Accepted:
-		return fmt.Sprintf("%s  %s  %s %s  #%d in %.0f ms", a.Reader, p.Green("accepted"), short(a.Badge), a.Card, a.Seq, tookMS)
+		outcome, paint, what = w.Accepted, s.Green, s.say(w.InMS, a.Seq, tookMS)
 	case presence.Repeat:
-		return fmt.Sprintf("%s  %s    %s %s  already recorded as #%d", a.Reader, p.Yellow("repeat"), short(a.Badge), a.Card, a.Seq)
+		outcome, paint, what = w.Repeat, s.Yellow, s.say(w.AlreadyAs, a.Seq)
 	}
-	return fmt.Sprintf("%s  %s   %s %s  %s", a.Reader, p.Red("refused"), short(a.Badge), a.Card, a.Reason)
+	columns := max(len(s.say(w.Accepted)), len(s.say(w.Repeat)), len(s.say(w.Refused)))
+	answer := s.say(outcome)
+	return fmt.Sprintf("%s  %s%s  %s %s  %s", a.Reader, paint(answer), strings.Repeat(" ", columns-len(answer)), short(a.Badge), a.Card, what)
 }
 
 // short cuts a badge's identity to as much as a person can compare at a glance.
@@ -57,67 +79,71 @@ type seen struct {
 
 // Event is one recorded event in its JSON form. It is "" for badge events: whoever
 // watches has seen the lamp's answer to the tap.
-func (p Palette) Event(raw []byte) string {
+func (s Screen) Event(raw []byte) string {
 	var e seen
 	if json.Unmarshal(raw, &e) != nil {
 		return ""
 	}
+	w := inWords()
+	journal := s.say(w.Journal)
 	switch e.Kind {
 	case "tag":
-		where := "no position sent"
+		where := s.say(w.NoPosition)
 		if e.Lat != nil && e.Lon != nil {
 			where = fmt.Sprintf("%.5f %.5f", *e.Lat, *e.Lon)
 		}
 		if e.Zone != nil {
-			where += " " + *e.Zone
+			where += " " + whereabouts(*e.Zone).In(s.Language)
 		}
-		return fmt.Sprintf("%s  %s       %s  %s  %s  #%d", e.Receiver, p.Blue("tag"), e.Tag, where, e.Fix, e.Seq)
+		return fmt.Sprintf("%s  %s       %s  %s  %s  #%d", e.Receiver, s.Blue(s.say(w.Tag)), e.Tag, where, freshness(e.Fix).In(s.Language), e.Seq)
 	case "presence":
-		line := fmt.Sprintf("staff    %s  %s  %s", p.Blue(e.State), short(e.Badge), e.Tag)
+		line := fmt.Sprintf("%-7s  %s  %s  %s", s.say(w.Staff), s.Blue(whereabouts(e.State).In(s.Language)), short(e.Badge), e.Tag)
 		if e.Distance != nil {
-			line += fmt.Sprintf("  %.0f m away", *e.Distance)
+			line += "  " + s.say(w.Away, *e.Distance)
 		}
 		return fmt.Sprintf("%s  #%d", line, e.Seq)
 	case "gap":
-		return fmt.Sprintf("journal  %s  %s  #%d", p.Red("gap"), e.Reason, e.Seq)
+		return fmt.Sprintf("%s  %s  %s  #%d", journal, s.Red(s.say(w.Gap)), lossReason(e.Reason).In(s.Language), e.Seq)
 	case "start":
-		return fmt.Sprintf("journal  start  #%d", e.Seq)
+		return fmt.Sprintf("%s  %s  #%d", journal, s.say(w.Start), e.Seq)
 	}
 	return ""
 }
 
 // Arrived is one event in its JSON form as it reached the city, badge events
 // included.
-func (p Palette) Arrived(raw []byte) string {
+func (s Screen) Arrived(raw []byte) string {
 	var e seen
 	if json.Unmarshal(raw, &e) != nil {
 		return ""
 	}
 	if e.Kind == "badge" {
-		return fmt.Sprintf("%s %s %s  #%d", p.Green("badge"), short(e.Badge), e.Card, e.Seq)
+		return fmt.Sprintf("%s %s %s  #%d", s.Green(s.say(inWords().Badge)), short(e.Badge), e.Card, e.Seq)
 	}
-	return p.Event(raw)
+	return s.Event(raw)
 }
 
 // Health is one line on the hardware and the connection to the city.
-func (p Palette) Health(h presence.Health) string {
-	state := func(s string) string {
-		if s == "ok" || s == "silent" {
-			return p.Green(s)
-		}
-		return p.Red(s)
-	}
+func (s Screen) Health(h presence.Health) string {
+	w := inWords()
 	var parts []string
+	part := func(name string, good bool, state language.Text, why string) {
+		paint := s.Red
+		if good {
+			paint = s.Green
+		}
+		parts = append(parts, name+" "+paint(state.In(s.Language))+because(why))
+	}
 	for _, r := range h.Readers {
-		parts = append(parts, fmt.Sprintf("reader %s %s%s", r.Name, state(r.State), because(r.Error)))
+		part(s.say(w.Reader, r.Name), r.State == "ok", ReaderState(r.State), r.Error)
 	}
 	for _, r := range h.Receivers {
-		parts = append(parts, fmt.Sprintf("receiver %s %s%s", r.Name, state(r.State), because(r.Error)))
+		part(s.say(w.Receiver, r.Name), r.State != "gone", ReceiverState(r.State), r.Error)
 	}
-	link := p.Red("not connected") + because(h.MQTT.LastError)
 	if h.MQTT.Connected {
-		link = p.Green("connected")
+		parts = append(parts, s.Green(s.say(w.Connected)))
+	} else {
+		parts = append(parts, s.Red(s.say(w.NotConnected))+because(h.MQTT.LastError))
 	}
-	parts = append(parts, "mqtt "+link, fmt.Sprintf("%d to deliver", h.Journal.Pending))
-	return strings.Join(parts, ", ")
+	return strings.Join(append(parts, s.say(w.Waiting, h.Journal.Pending)), "; ")
 }

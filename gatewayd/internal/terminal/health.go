@@ -8,116 +8,133 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 )
 
 // PrintHealth prints the health document for a technician, a line for each part: first
-// the level and the alerts, which say what to do.
-func PrintHealth(out io.Writer, h presence.Health, indonesian bool) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	line := func(what, format string, args ...any) {
-		fmt.Fprintf(w, "%s\t%s\n", what, fmt.Sprintf(format, args...))
-	}
-	level := string(h.Level)
+// the level and the alerts, which say what to do. Times are those of the office's zone.
+func (s Screen) PrintHealth(out io.Writer, h presence.Health, zone *time.Location) error {
+	w := inWords()
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(what, text string) { fmt.Fprintf(table, "%s\t%s\n", what, text) }
+
+	level := GatewayLevel(h.Level).In(s.Language)
 	if h.Simulated {
-		level += " (simulated hardware)"
+		level += s.say(w.Simulated)
 	}
-	line("gateway", "%s, up %s, boot %d, %d after a power cut so far", level, seconds(h.UptimeS), h.Boots, h.Unclean)
+	line(s.say(w.Gateway), s.say(w.GatewaySays, level, s.seconds(h.UptimeS), h.Boots, h.Unclean))
 	for _, a := range h.AlertTexts {
-		text := a.EN
-		if indonesian {
-			text = a.ID
-		}
+		text := language.Text{EN: a.EN, ID: a.ID}.In(s.Language)
 		if a.Since != "" {
-			text += " (since " + a.Since + ")"
+			text += s.say(w.Since, moment(a.Since, zone))
 		}
-		level := string(a.Level)
-		if a.Level == presence.LevelOK {
-			level = "hint"
-		}
-		line("alert "+a.Code, "%s: %s", level, text)
+		line(s.say(w.Alert, a.Code), alertLevel(a.Level).In(s.Language)+": "+text)
 	}
 	for _, r := range h.Readers {
-		line("reader "+r.Name, "%s, chip %s, %d taps, %d repeats, %d refused, %d errors%s",
-			r.State, orNone(r.Version), r.Taps, r.Repeats, r.Refused, r.Errors, because(r.Error))
+		line(s.say(w.Reader, r.Name), s.say(w.ReaderSays,
+			ReaderState(r.State).In(s.Language), orNone(r.Version), r.Taps, r.Repeats, r.Refused, r.Errors)+because(r.Error))
 	}
 	for _, r := range h.Receivers {
-		last := "nothing heard yet"
+		last := s.say(w.HeardNothing)
 		if r.LastS != nil {
-			last = fmt.Sprintf("last heard %s ago", seconds(*r.LastS))
+			last = s.say(w.LastHeard, s.seconds(*r.LastS))
 		}
-		line("receiver "+r.Name, "%s, %s, %d frames, %s bad, %d duplicates, %d outside hours%s",
-			r.State, last, r.Frames, countBad(r.Bad), r.Duplicates, r.OutsideHours, because(r.Error))
+		line(s.say(w.Receiver, r.Name), s.say(w.ReceiverSays,
+			ReceiverState(r.State).In(s.Language), last, r.Frames, countBad(r.Bad), r.Duplicates, r.OutsideHours)+because(r.Error))
 	}
 	if h.Roster.Source != "none" {
-		line("roster", "%d badges, from the %s%s", h.Roster.Entries, h.Roster.Source, bySerial(h.Roster.Serial))
+		line(s.say(w.Roster), s.say(w.RosterSays, h.Roster.Entries, s.source(h.Roster.Source), s.bySerial(h.Roster.Serial)))
 	}
-	line("hours", "%s, from the %s%s", openNow(h.Hours.Open), h.Hours.Source, bySerial(h.Hours.Serial))
-	state := "connected"
+	line(s.say(w.Hours), s.openNow(h.Hours.Open)+", "+s.source(h.Hours.Source)+s.bySerial(h.Hours.Serial))
+	state := s.say(w.LineUp)
 	if !h.MQTT.Connected {
-		state = fmt.Sprintf("not connected for %s", seconds(h.MQTT.DisconnectedS))
+		state = s.say(w.LineDown, s.seconds(h.MQTT.DisconnectedS))
 	}
-	line("line", "%s, %d sent, %d confirmed, %d reconnects%s",
-		state, h.MQTT.Published, h.MQTT.Acked, h.MQTT.Reconnects, because(h.MQTT.LastError))
-	clock := h.Clock.State
+	line(s.say(w.Line), s.say(w.LineSays, state, h.MQTT.Published, h.MQTT.Acked, h.MQTT.Reconnects)+because(h.MQTT.LastError))
+	clock := ClockState(h.Clock.State).In(s.Language)
 	if h.Clock.ErrorMS != nil {
-		clock += fmt.Sprintf(", within %.1f ms", *h.Clock.ErrorMS)
+		clock += s.say(w.Within, language.Decimal(*h.Clock.ErrorMS, 1, s.Language))
 	} else {
-		clock += fmt.Sprintf(" for %s: events carry no time", seconds(h.Clock.UnsyncedS))
+		clock += s.say(w.UnsyncedFor, s.seconds(h.Clock.UnsyncedS))
 	}
-	line("clock", "%s", clock)
-	waiting := fmt.Sprintf("%d to deliver", h.Journal.Pending)
+	line(s.say(w.Clock), clock)
+	waiting := s.say(w.Waiting, h.Journal.Pending)
 	if h.Journal.Pending > 0 {
-		waiting += fmt.Sprintf(" (the oldest for %s)", seconds(h.Journal.OldestPendingS))
+		waiting += s.say(w.OldestFor, s.seconds(h.Journal.OldestPendingS))
 	}
-	line("journal", "%s, %d events kept, %.1f MB, room for %.1f MB more, commit %.1f ms (p50) %.1f ms (p99)",
-		waiting, h.Journal.Events, mb(h.Journal.Bytes), mb(h.Journal.FreeBytes), h.Journal.CommitMSP50, h.Journal.CommitMSP99)
-	line("board", "%s", board(h.Pi))
-	return w.Flush()
+	line(s.say(w.Journal), s.say(w.JournalSays, waiting, h.Journal.Events, s.mb(h.Journal.Bytes), s.mb(h.Journal.FreeBytes),
+		language.Decimal(h.Journal.CommitMSP50, 1, s.Language), language.Decimal(h.Journal.CommitMSP99, 1, s.Language)))
+	line(s.say(w.Board), s.board(h.Pi))
+	return table.Flush()
 }
 
-func seconds(n int64) time.Duration { return time.Duration(n) * time.Second }
+// moment is a time of a document as people read it, or as it is where it cannot be read.
+func moment(rfc3339 string, zone *time.Location) string {
+	t, err := time.Parse(time.RFC3339Nano, rfc3339)
+	if err != nil {
+		return rfc3339
+	}
+	return language.Moment(t, zone)
+}
 
-func mb(bytes int64) float64 { return float64(bytes) / 1e6 }
+func (s Screen) seconds(n int64) string {
+	return language.Lasting(time.Duration(n)*time.Second, s.Language)
+}
+
+func (s Screen) mb(bytes int64) string { return language.Decimal(float64(bytes)/1e6, 1, s.Language) }
 
 // board prints what is known of the Raspberry Pi itself.
-func board(p presence.PiHealth) string {
+func (s Screen) board(p presence.PiHealth) string {
+	w := inWords()
 	var parts []string
 	if p.TempC != nil {
-		parts = append(parts, fmt.Sprintf("%.0f degrees", *p.TempC))
+		parts = append(parts, s.say(w.Degrees, *p.TempC))
 	}
 	if p.Undervoltage != nil {
-		parts = append(parts, fmt.Sprintf("power too weak %d times", *p.Undervoltage))
+		parts = append(parts, s.say(w.PowerWeak, *p.Undervoltage))
 	}
 	if p.SDErrors != nil {
-		parts = append(parts, fmt.Sprintf("%d SD card errors", *p.SDErrors))
+		parts = append(parts, s.say(w.CardErrors, *p.SDErrors))
 	}
 	if p.DiskFreeBytes != nil {
-		parts = append(parts, fmt.Sprintf("%.0f MB of disk free", mb(*p.DiskFreeBytes)))
+		parts = append(parts, s.say(w.DiskFree, float64(*p.DiskFreeBytes)/1e6))
 	}
 	if p.DiskDaysLeft != nil {
-		parts = append(parts, fmt.Sprintf("full in %.0f days", *p.DiskDaysLeft))
+		parts = append(parts, s.say(w.DiskFull, *p.DiskDaysLeft))
 	}
 	return orNone(strings.Join(parts, ", "))
 }
 
+// source tells where a roster or the hours are from.
+func (s Screen) source(code string) string {
+	switch code {
+	case "file":
+		return s.say(inWords().FromFile)
+	case "topic":
+		return s.say(inWords().FromCity)
+	}
+	return code
+}
+
 // bySerial prints the serial of a signed document, if there is one.
-func bySerial(n uint64) string {
+func (s Screen) bySerial(n uint64) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (serial %d)", n)
+	return s.say(inWords().Serial, n)
 }
 
 // openNow tells whether tags are recorded.
-func openNow(open *bool) string {
-	switch {
+func (s Screen) openNow(open *bool) string {
+	switch w := inWords(); {
 	case open == nil:
-		return "not known while the time is not"
+		return s.say(w.OpenUnknown)
 	case *open:
-		return "open, tags are recorded"
+		return s.say(w.OpenNow)
+	default:
+		return s.say(w.ClosedNow)
 	}
-	return "closed, no tag is recorded"
 }
 
 // because prints an error after what it is the reason for, if there is one.
