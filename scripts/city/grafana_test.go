@@ -17,16 +17,19 @@ import (
 // says more is imported as it is, without the changes that its version would need.
 const grafanaSchema = 39
 
+// classic is the form of dashboards that Grafana 10 has, and every later one imports.
+type classic = dashboard.Dashboard //nolint:staticcheck // its successor is for Grafana 12 and later
+
 // importFaults are the reasons why Grafana would not import a dashboard, or show it
 // otherwise than its file says: first what its own schema says, then what only the
 // import finds out.
 func importFaults(text []byte) error {
 	plugins.RegisterDefaultPlugins() // the options of each kind of panel
 	// The strict reading returns an empty list where all is well, and then keeps no panels.
-	if err := new(dashboard.Dashboard).UnmarshalJSONStrict(text); err != nil && err.Error() != "" {
+	if err := new(classic).UnmarshalJSONStrict(text); err != nil && err.Error() != "" {
 		return err
 	}
-	var d dashboard.Dashboard
+	var d classic
 	if err := json.Unmarshal(text, &d); err != nil {
 		return err
 	}
@@ -48,35 +51,13 @@ func importFaults(text []byte) error {
 		fault("schemaVersion: %d", d.SchemaVersion)
 	}
 	var inputs struct {
-		Inputs []struct{ Name string } `json:"__inputs"`
+		Inputs []input `json:"__inputs"`
 	}
 	if err := json.Unmarshal(text, &inputs); err != nil {
 		return err
 	}
-	variables := map[string]string{} // by name, what a data source variable asks for
-	for _, in := range inputs.Inputs {
-		variables[in.Name] = ""
-	}
-	if d.Templating.List != nil {
-		for _, v := range d.Templating.List {
-			own, err := json.Marshal(v)
-			if err != nil {
-				return err
-			}
-			for _, name := range variablesIn(string(own)) {
-				if _, known := variables[name]; !known {
-					fault("variable %s: asks for $%s, which comes later or never", v.Name, name)
-				}
-			}
-			if _, twice := variables[v.Name]; twice {
-				fault("variable %s: is there twice", v.Name)
-			}
-			variables[v.Name] = ""
-			if v.Type == dashboard.VariableTypeDatasource && v.Query != nil && v.Query.String != nil {
-				variables[v.Name] = *v.Query.String
-			}
-		}
-	}
+	variables, wrong := variablesOf(d, inputs.Inputs)
+	faults = append(faults, wrong...)
 	source := func(where string, ref *dashboard.DataSourceRef) {
 		if ref == nil || ref.Type == nil || ref.Uid == nil {
 			fault("%s: no data source with type and uid", where)
@@ -107,6 +88,38 @@ func importFaults(text []byte) error {
 		source(where, p.Panel.Datasource)
 	}
 	return errors.Join(faults...)
+}
+
+// input is a data source that Grafana asks for at the import.
+type input struct{ Name string }
+
+// variablesOf are the variables of a dashboard, each with the kind of data source that it
+// asks for, or "", and what is wrong with them.
+func variablesOf(d classic, inputs []input) (variables map[string]string, faults []error) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	variables = map[string]string{}
+	for _, in := range inputs {
+		variables[in.Name] = ""
+	}
+	for _, v := range d.Templating.List {
+		own, err := json.Marshal(v)
+		if err != nil {
+			return nil, []error{err}
+		}
+		for _, name := range variablesIn(string(own)) {
+			if _, known := variables[name]; !known {
+				fault("variable %s: asks for $%s, which comes later or never", v.Name, name)
+			}
+		}
+		if _, twice := variables[v.Name]; twice {
+			fault("variable %s: is there twice", v.Name)
+		}
+		variables[v.Name] = ""
+		if v.Type == dashboard.VariableTypeDatasource && v.Query != nil && v.Query.String != nil {
+			variables[v.Name] = *v.Query.String
+		}
+	}
+	return variables, faults
 }
 
 // panelFaults are the faults of one panel, which stands behind others.
