@@ -17,16 +17,16 @@ import (
 )
 
 // scansPerPlay is how many scans one play lasts.
-const scansPerPlay = 60
+const scansPerPlay = 20
 
 // RunRandom lets cards come and go at random before a chip that suffers, in many
 // plays, and wants no scan to report a card that is not there. What may be missed is
 // for the table.
 //
-// In the environment, SCENES tells how many plays there are (60 by default), and
+// In the environment, SCENES tells how many plays there are (150 by default), and
 // SCENES_AFTER after which seed to begin.
 func RunRandom(t *testing.T, s Subject) {
-	plays, first := number(t, "SCENES", "60"), number(t, "SCENES_AFTER", "0")
+	plays, first := number(t, "SCENES", "150"), number(t, "SCENES_AFTER", "0")
 	var next, scans, seen, failed, wrong atomic.Uint64
 	next.Store(first)
 	var workers sync.WaitGroup
