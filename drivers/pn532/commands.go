@@ -52,9 +52,10 @@ const (
 	timeoutRaw = 0x06
 )
 
-// requests is how often InListPassiveTarget repeats its request after the first one.
-// The first one may only make a card IDLE that was ACTIVE.
-const requests = 2
+// requests is how often InListPassiveTarget repeats its request after the first one,
+// which may only make a card IDLE that was ACTIVE. Each takes some 16 ms while no card
+// answers.
+const requests = 1
 
 // How long commands may take beside what the chip itself needs for a frame.
 const (
@@ -209,6 +210,7 @@ func (r *Reader) raw(ctx context.Context, bytes ...byte) (status, []byte, error)
 	if len(data) == 0 {
 		return 0, nil, fmt.Errorf("%w: no status", errFrame)
 	}
+	r.refusals = 0
 	s := status(data[0]).code()
 	if s == statusOverheated || s == statusOverCurrent {
 		return s, nil, fmt.Errorf("%w: it is overheated or draws too much current (status %02X)", errStuck, byte(s))

@@ -19,9 +19,13 @@ const (
 	dirRead   = 0x03
 )
 
-// statusReady is the status byte of a chip that has something to say. All other bits
-// are 0 then: a line that is stuck high is no chip that is ready.
-const statusReady = 0x01
+// statusReady is the bit of the status byte that says that the chip has something to
+// say. Boards show other bits beside it at times; but where all are 1 the line is
+// stuck, or the chip asleep.
+const (
+	statusReady = 0x01
+	statusStuck = 0xFF
+)
 
 const (
 	// wakeTime is how long chip select has to be low for a sleeping chip to wake: the
@@ -63,11 +67,12 @@ type link struct {
 // line remembers what the bus has shown, to tell in words what is wrong with one on
 // which no chip answers.
 type line struct {
-	low, high, other bool // bytes that were seen: 00, FF, others
+	low, high, other bool // bytes that came over MISO: 00, FF, others
+	odd              bool // a status came that says something else than "not ready"
 	heard            bool // a frame was understood
 }
 
-// see remembers what was read.
+// see remembers what came over MISO.
 func (l *line) see(b []byte) {
 	for _, v := range b {
 		switch v {
@@ -88,6 +93,8 @@ func (l *line) fault() error {
 		return fmt.Errorf("%w: %w: MISO stays high: set the board's switches to SPI, and check the wire of chip select", card.ErrBusDead, card.ErrNotSPI)
 	case !l.high && !l.other:
 		return fmt.Errorf("%w: MISO stays low: check the board's wires and its supply", card.ErrBusDead)
+	case !l.odd:
+		return fmt.Errorf("%w: the chip is there, but carries nothing out: switch its supply off and on", card.ErrDeaf)
 	}
 	return fmt.Errorf("%w: what comes over MISO makes no sense: check the wires, or lower speed_hz", card.ErrBusDead)
 }
@@ -115,6 +122,7 @@ func (l *link) transfer(n int) error {
 	for i, b := range l.r[:n] {
 		l.r[i] = bits.Reverse8(b)
 	}
+	l.line.see(l.r[:n])
 	return nil
 }
 
@@ -130,8 +138,11 @@ func (l *link) ready() (bool, error) {
 	if err := l.transfer(2); err != nil {
 		return false, err
 	}
-	l.line.see(l.r[1:2])
-	return l.r[1] == statusReady, nil
+	if l.r[1]&^statusReady == 0 {
+		return l.r[1] == statusReady, nil
+	}
+	l.line.odd = true
+	return l.r[1]&statusReady != 0 && l.r[1] != statusStuck, nil
 }
 
 // read reads n bytes of what the chip has to say, in one transfer: a second one would
@@ -142,7 +153,6 @@ func (l *link) read(n int) ([]byte, error) {
 	if err := l.transfer(1 + n); err != nil {
 		return nil, err
 	}
-	l.line.see(l.r[1 : 1+n])
 	return l.r[1 : 1+n], nil
 }
 

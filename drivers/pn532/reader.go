@@ -69,6 +69,7 @@ type Reader struct {
 	pupis      []card.UID  // of the cards of type B that are there, each from before the field was last off
 	unreadable int         // scans for which an unreadable card still counts as there
 	noisy      int         // scans for which noise still counts as recent
+	turn       int         // counts scans to one that looks for type B
 	stray      bool        // a card may be in HALT that is not among the last: only the field wakes it
 }
 
@@ -160,7 +161,7 @@ func (r *Reader) Close() error {
 // Poll cannot repair is a port whose device was taken away and came back; that takes a
 // new port and a new reader.
 //
-// A scan takes at most scanTime (200 ms) and the time of the card that it is at; with
+// A scan takes at most scanTime (250 ms) and the time of the card that it is at; with
 // repairs about a second. A cancelled context ends it between two commands.
 func (r *Reader) Poll(ctx context.Context) ([]card.Card, error) {
 	seen, err := r.poll(ctx)

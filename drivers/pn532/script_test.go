@@ -251,6 +251,8 @@ func sound(rest func(code byte, params []byte) ([]byte, time.Duration, bool)) fu
 			return []byte{0x32, 0x01, 0x06, 0x07}, time.Millisecond, true
 		case 0x06:
 			return []byte{0x83}, time.Millisecond, true
+		case 0x52:
+			return []byte{0x00}, 4 * time.Millisecond, true
 		case 0x08, 0x12, 0x14, 0x32:
 			return nil, time.Millisecond, true
 		}

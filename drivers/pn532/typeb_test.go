@@ -12,7 +12,7 @@ import (
 func TestStaticPUPI(t *testing.T) {
 	f := newFirmware()
 	onBench(t, f, func(t *testing.T, b *bench) {
-		b.sees(2)
+		b.sees(1)
 		f.typeB = &pupiCard{pupi: [4]byte{0x08, 1, 2, 3}}
 		b.sees(10, "08010203")
 		seen, err := b.reader.Poll(t.Context())
@@ -109,6 +109,9 @@ func TestDamagedTypeB(t *testing.T) {
 			return unhex(t, "0101 50 E80C4D0E 00"), time.Millisecond, true
 		}))
 		r := open(t, s)
+		if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 0 {
+			t.Errorf("saw %v, %v", seen, err)
+		}
 		if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 0 || r.Counts().BadFrames != 1 {
 			t.Errorf("saw %v, %v, counted %+v", seen, err, r.Counts())
 		}
