@@ -32,7 +32,8 @@ const (
 
 	firstPoll = 500 * time.Microsecond // from a transfer to the first question for the status
 	nextPoll  = time.Millisecond       // from one question to the next
-	latePoll  = 4 * time.Millisecond   // the same for a command that takes long
+	latePoll  = 3 * time.Millisecond   // the same for what has taken lateAfter already
+	lateAfter = 5 * time.Millisecond
 
 	// ackSize is how many bytes are read for an acknowledgement. It has six; an error
 	// frame in its place has eight.
@@ -213,7 +214,7 @@ func (l *link) await(ctx context.Context, wait time.Duration) (bool, error) {
 			return false, ctx.Err()
 		case waited >= wait:
 			return false, nil
-		case waited >= ackTimeout:
+		case waited >= lateAfter:
 			edge = l.irq.await(latePoll)
 		default:
 			edge = l.irq.await(nextPoll)

@@ -24,7 +24,7 @@ const (
 	fieldUp   = 5 * time.Millisecond
 	fieldDown = 5 * time.Millisecond
 
-	// checkEvery is how often an empty field is made sure of.
+	// checkEvery is how often it is made sure of that an empty field is on.
 	checkEvery = time.Second
 
 	// logEvery is how often repairs are logged at most: a supply may dip all the time.

@@ -76,7 +76,8 @@ type Reader struct {
 // lastSeen is a card that an earlier scan saw.
 type lastSeen struct {
 	card.Card
-	misses int // scans in a row that did not see it
+	misses int  // scans in a row that did not see it
+	halted bool // it answers no REQA
 }
 
 var (
@@ -186,8 +187,8 @@ func (r *Reader) poll(ctx context.Context) ([]card.Card, error) {
 	}
 	var s scan
 	err := r.scan(ctx, &s)
-	if err == nil && len(s.seen) == 0 && time.Since(r.checked) >= checkEvery {
-		// "No card" has to be true.
+	if err == nil && len(s.seen) == 0 && (len(r.last) > 0 || time.Since(r.checked) >= checkEvery) {
+		// "No card" has to be true, above all where there was one a moment ago.
 		err = r.check(ctx)
 	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errParameters) && r.check(ctx) == nil {
@@ -257,7 +258,7 @@ func (r *Reader) remember(s *scan) {
 	before := r.last
 	r.last = nil
 	for _, c := range s.seen {
-		r.last = append(r.last, lastSeen{Card: c})
+		r.last = append(r.last, lastSeen{Card: c, halted: has(s.halted, c.UID)})
 	}
 	for _, k := range before {
 		if slices.ContainsFunc(s.seen, func(c card.Card) bool { return c.UID == k.UID }) {

@@ -190,8 +190,12 @@ func (r *Reader) callMissing(ctx context.Context, s *scan) error {
 			continue
 		}
 		if !has(s.seen, c.UID) {
-			if _, err := r.callUntil(ctx, s, c.Card); err != nil {
+			there, err := r.callUntil(ctx, s, c.Card)
+			if err != nil {
 				return err
+			}
+			if there && !c.halted {
+				r.counts.BadFrames++ // it should have answered the chip's request
 			}
 		}
 		missing = missing || !has(s.seen, c.UID)
@@ -220,6 +224,8 @@ func (r *Reader) callUntil(ctx context.Context, s *scan, c card.Card) (bool, err
 		there, err := r.call(ctx, c)
 		if there {
 			s.add(c)
+			s.halted = append(s.halted, c)
+			r.counts.BadFrames += int64(n)
 		}
 		switch {
 		case errors.Is(err, errRefused):
