@@ -5,6 +5,7 @@ type hardware struct {
 	name  string
 	built bool // this version has the driver for it; else it is refused by name
 	gain  bool // of a reader chip: gain_db can be set
+	maxHz int  // of a reader chip: the fastest SPI clock that it takes
 	baud  int  // of a protocol: the usual speed of its receivers' serial ports
 	data  bool // of a protocol: it carries data of any form, which payload names
 }
@@ -13,8 +14,8 @@ type hardware struct {
 // where the gateway opens its readers; a test compares the two.
 func chips() []hardware {
 	return []hardware{
-		{name: "mfrc522", built: true, gain: true},
-		{name: "pn532"},
+		{name: "mfrc522", built: true, gain: true, maxHz: 10_000_000},
+		{name: "pn532", built: true, maxHz: 5_000_000},
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"math"
 	"path/filepath"
 	"strconv"
@@ -87,7 +88,7 @@ func readReaders(tables []*table, pins claims) []Reader {
 		r := Reader{
 			Name:     t.name("name", "door"),
 			Chip:     chip.name,
-			SpeedHz:  t.whole("speed_hz", 1_000_000, 10_000, 10_000_000),
+			SpeedHz:  t.whole("speed_hz", 1_000_000, 10_000, cmp.Or(chip.maxHz, 10_000_000)),
 			Poll:     t.duration("poll", 50*time.Millisecond, 10*time.Millisecond, 5*time.Second),
 			ResetPin: t.pin("reset_pin"),
 			IRQPin:   t.pin("irq_pin"),

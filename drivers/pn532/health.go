@@ -24,9 +24,6 @@ const (
 	fieldUp   = 5 * time.Millisecond
 	fieldDown = 5 * time.Millisecond
 
-	// checkEvery is how often it is made sure of that an empty field is on.
-	checkEvery = time.Second
-
 	// logEvery is how often repairs are logged at most: a supply may dip all the time.
 	logEvery = time.Minute
 
@@ -72,7 +69,7 @@ func (r *Reader) reset(ctx context.Context) error {
 
 // setUp wakes the chip and configures it.
 func (r *Reader) setUp(ctx context.Context) error {
-	r.link.dirty, r.framing, r.checked = true, framingUnknown, time.Time{}
+	r.link.dirty, r.framing = true, framingUnknown
 	if err := r.link.rouse(); err != nil {
 		return err
 	}
@@ -100,7 +97,7 @@ func (r *Reader) setUp(ctx context.Context) error {
 		}
 	}
 	// Cards that a reader before this one has left in some state start anew.
-	if err := r.setField(ctx, 0); err != nil {
+	if err := r.cycle(ctx); err != nil {
 		return err
 	}
 	return r.check(ctx)
@@ -109,18 +106,16 @@ func (r *Reader) setUp(ctx context.Context) error {
 // check makes sure that the field is on: without it no card is seen, and all else
 // works as ever.
 func (r *Reader) check(ctx context.Context) error {
-	if err := r.setField(ctx, 1); err != nil {
-		return err
-	}
 	on, err := r.fieldIsOn(ctx)
-	if err != nil {
-		return err
+	if err == nil && !on {
+		if err = r.setField(ctx, 1); err == nil {
+			on, err = r.fieldIsOn(ctx)
+		}
 	}
-	if !on {
-		return fmt.Errorf("%w: its field does not come on", card.ErrDeaf)
+	if err == nil && !on {
+		err = fmt.Errorf("%w: its field does not come on", card.ErrDeaf)
 	}
-	r.checked = time.Now()
-	return nil
+	return err
 }
 
 // pulse resets the chip by its pin. A pin that cannot be driven is no reason to read

@@ -54,11 +54,10 @@ type Reader struct {
 	ready      bool // the chip is configured, and nothing said otherwise since
 	closed     bool
 	version    [4]byte
-	framing    framing   // of raw frames
-	noRaw      bool      // the chip does not allow raw frames
-	refusals   int       // of raw frames, in a row
-	mendStreak int       // repairs since the last scan that needed none
-	checked    time.Time // when the field was last found to be on
+	framing    framing // of raw frames
+	noRaw      bool    // the chip does not allow raw frames
+	refusals   int     // of raw frames, in a row
+	mendStreak int     // repairs since the last scan that needed none
 	counts     card.Counts
 
 	pinWarned, irqWarned, slowLogged bool
@@ -187,8 +186,8 @@ func (r *Reader) poll(ctx context.Context) ([]card.Card, error) {
 	}
 	var s scan
 	err := r.scan(ctx, &s)
-	if err == nil && len(s.seen) == 0 && (len(r.last) > 0 || time.Since(r.checked) >= checkEvery) {
-		// "No card" has to be true, above all where there was one a moment ago.
+	if err == nil && len(s.seen) == 0 {
+		// "No card" has to be true.
 		err = r.check(ctx)
 	}
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errParameters) && r.check(ctx) == nil {

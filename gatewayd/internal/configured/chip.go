@@ -16,6 +16,8 @@ import (
 	"presence/drivers/cardtest"
 	"presence/drivers/mfrc522"
 	"presence/drivers/mfrc522/mfrc522test"
+	"presence/drivers/pn532"
+	"presence/drivers/pn532/pn532test"
 	"presence/gatewayd/internal/sim"
 )
 
@@ -53,6 +55,7 @@ type pins struct {
 func chips() []chip {
 	return []chip{
 		{"mfrc522", openMFRC522, func(field *cardtest.Field) sim.Chip { return mfrc522test.New(field) }},
+		{"pn532", openPN532, func(field *cardtest.Field) sim.Chip { return pn532test.New(field) }},
 	}
 }
 
@@ -62,6 +65,16 @@ func openMFRC522(port spi.PortCloser, r config.Reader, p pins, log *slog.Logger)
 	})
 	if err != nil {
 		return nil, err // and no Chip that is a nil *mfrc522.Reader
+	}
+	return reader, nil
+}
+
+func openPN532(port spi.PortCloser, r config.Reader, p pins, log *slog.Logger) (Chip, error) {
+	reader, err := pn532.New(port, pn532.Options{
+		Speed: physic.Frequency(r.SpeedHz) * physic.Hertz, Reset: p.reset, IRQ: p.irq, Log: log,
+	})
+	if err != nil {
+		return nil, err // and no Chip that is a nil *pn532.Reader
 	}
 	return reader, nil
 }
