@@ -264,8 +264,8 @@ func (r *Reader) remember(s *scan) {
 			r.counts.Misses += int64(k.misses)
 		} else if k.misses++; k.misses < forgetAfter {
 			r.last = append(r.last, k)
-		} else if r.noisy > 0 {
-			r.stray = true
+		} else if r.noisy > 0 && !k.UID.Random() {
+			r.stray = true // a random one would not come back
 		}
 	}
 	if slices.ContainsFunc(s.halted, func(c card.Card) bool { return !has(s.seen, c.UID) }) {

@@ -102,7 +102,7 @@ func (r *Reader) scan(ctx context.Context, s *scan) error {
 
 // search finds the cards of type A that answer the chip's own request.
 func (r *Reader) search(ctx context.Context, s *scan) error {
-	var found []card.Card // whether they are believed or not
+	var found []card.Card
 	for repeated := 0; repeated < maxRepeated && s.more(ctx); {
 		r.framing = framingUnknown
 		target, err := r.list(ctx, typeA)
@@ -113,26 +113,24 @@ func (r *Reader) search(ctx context.Context, s *scan) error {
 		if err == nil {
 			c, err = parseA(target)
 		}
-		if errors.Is(err, errTarget) {
+		sound := err == nil
+		if sound {
+			sound, err = r.believe(ctx, s, c, target)
+		}
+		switch {
+		case errors.Is(err, errTarget), err == nil && !sound:
 			s.bad++
 			r.counts.BadFrames++
 			continue
-		}
-		if err != nil {
+		case err != nil:
 			return err
-		}
-		switch {
 		case !has(found, c.UID):
 			found = append(found, c)
 			repeated = 0
 		case len(found) == 1:
-			// It is alone, and stays ACTIVE until the next scan.
-			return r.believe(ctx, s, c, target)
+			return nil // it is alone, and stays ACTIVE until the next scan
 		default:
 			repeated++
-		}
-		if err := r.believe(ctx, s, c, target); err != nil {
-			return err
 		}
 		if len(found) > 1 {
 			// Only those are heard now that were not found yet.
@@ -146,39 +144,37 @@ func (r *Reader) search(ctx context.Context, s *scan) error {
 }
 
 // believe adds a card that the chip has just told of, if it was there before or can be
-// confirmed.
-func (r *Reader) believe(ctx context.Context, s *scan, c card.Card, target []byte) error {
+// confirmed. It reports whether there may be such a card at all.
+func (r *Reader) believe(ctx context.Context, s *scan, c card.Card, target []byte) (bool, error) {
 	if i := slices.IndexFunc(r.last, func(k lastSeen) bool { return k.UID == c.UID }); i >= 0 {
 		s.add(r.last[i].Card)
-		return nil
+		return true, nil
 	}
 	if has(s.seen, c.UID) {
-		return nil
+		return true, nil
 	}
 	same, err := r.sameAgain(ctx, target)
 	switch {
 	case err == nil && same:
 		s.add(c)
-		return nil
+		return true, nil
 	case err == nil:
-		r.counts.BadFrames++ // it is looked for again
-		return nil
+		return false, nil
 	case !errors.Is(err, errFrame) && !errors.Is(err, errStuck):
-		return err
+		return false, err
 	}
 	// The chip does not repeat itself. Then the card has to confirm its UID, and where
 	// it cannot be asked, be found once more.
-	s.halted = append(s.halted, c)
 	if !r.noRaw {
-		_, err := r.callUntil(ctx, s, c)
-		return err
+		s.halted = append(s.halted, c)
+		return r.callUntil(ctx, s, c)
 	}
 	if slices.Contains(s.doubted, c) || slices.Contains(r.doubted, c) {
 		s.add(c)
-		return nil
+	} else {
+		s.doubted = append(s.doubted, c)
 	}
-	s.doubted = append(s.doubted, c)
-	return nil
+	return true, nil
 }
 
 // callMissing looks for cards of type A that were there before and did not answer:
