@@ -54,7 +54,21 @@ func (u *Uplink) dialer(ctx context.Context, opened func(*coalescing)) (mqtt.Ope
 
 // open takes the way to the broker as far as MQTT: TCP, the proxy, TLS, WebSocket, as
 // far as they are configured. Where it fails it says at which step.
-func (u *Uplink) open(ctx context.Context, config *tls.Config) (conn net.Conn, failed Step, err error) {
+func (u *Uplink) open(ctx context.Context, config *tls.Config) (net.Conn, Step, error) {
+	conn, failed, err := u.openSecure(ctx, config)
+	if err != nil || u.opt.WebSocket == "" {
+		return conn, failed, err
+	}
+	ws, failed, err := u.upgrade(ctx, conn)
+	if err != nil {
+		_ = conn.Close() // a handshake may have closed it
+		return nil, failed, err
+	}
+	return ws, "", nil
+}
+
+// openSecure is open as far as TLS.
+func (u *Uplink) openSecure(ctx context.Context, config *tls.Config) (conn net.Conn, failed Step, err error) {
 	defer func() {
 		if err != nil && conn != nil {
 			_ = conn.Close() // a handshake may have closed it
@@ -79,13 +93,6 @@ func (u *Uplink) open(ctx context.Context, config *tls.Config) (conn net.Conn, f
 			return conn, StepTLS, err
 		}
 		conn = secure
-	}
-	if u.opt.WebSocket != "" {
-		ws, failed, err := u.upgrade(ctx, conn)
-		if err != nil {
-			return conn, failed, err
-		}
-		conn = ws
 	}
 	return conn, "", nil
 }

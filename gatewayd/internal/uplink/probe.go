@@ -96,23 +96,34 @@ func (u *Uplink) reach(ctx context.Context) (Step, error) {
 	if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
 		return lookUp, err
 	}
-	conn, failed, err := u.open(ctx, config)
+	conn, failed, err := u.openSecure(ctx, config)
 	if err != nil {
 		return failed, err
 	}
 	defer conn.Close()
-	if config == nil || u.opt.WebSocket != "" {
-		return "", nil
+	if config != nil {
+		if err := awaitRefusal(conn); err != nil {
+			return StepTLS, err
+		}
 	}
-	// With TLS 1.3 a broker refuses the gateway's certificate after the handshake. Before
-	// CONNECT it sends nothing else.
-	if err := conn.SetReadDeadline(time.Now().Add(refusalWait)); err != nil {
-		return StepTLS, err
-	}
-	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		return StepTLS, err
+	if u.opt.WebSocket != "" {
+		_, failed, err := u.upgrade(ctx, conn)
+		return failed, err
 	}
 	return "", nil
+}
+
+// awaitRefusal returns the error of a broker that refuses the gateway's certificate, which
+// with TLS 1.3 it does after the handshake. It sends nothing else of its own accord. If the
+// gateway sent something meanwhile, the end of the connection could overtake the reason.
+func awaitRefusal(conn net.Conn) error {
+	if err := conn.SetReadDeadline(time.Now().Add(refusalWait)); err != nil {
+		return err
+	}
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return conn.SetReadDeadline(time.Time{})
 }
 
 // refusalWait is how long a broker has to refuse a certificate.

@@ -59,7 +59,8 @@ func isTimeout(err error) bool {
 }
 
 // within talks over a connection until the context ends at the latest, however slowly
-// the other side answers.
+// the other side answers. Of an answer that is cut short by that, whoever reads it may say
+// that it is malformed.
 func within(ctx context.Context, conn net.Conn, talk func() error) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
@@ -70,6 +71,9 @@ func within(ctx context.Context, conn net.Conn, talk func() error) error {
 	err := talk()
 	if !interrupt() && ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if deadline, ok := ctx.Deadline(); err != nil && ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
 	}
 	if err != nil {
 		return err

@@ -206,6 +206,20 @@ func dripping(c net.Conn, ended <-chan struct{}) {
 	}
 }
 
+// drowsy is dripping, but so slowly that not even the first line is complete in time.
+func drowsy(c net.Conn, ended <-chan struct{}) {
+	for _, b := range []byte("HTTP/1.1 200 OK\r\n\r\n") {
+		if _, err := c.Write([]byte{b}); err != nil {
+			return
+		}
+		select {
+		case <-ended:
+			return
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
 // endless answers with headers as fast as it can.
 func endless(c net.Conn, _ <-chan struct{}) {
 	_, err := c.Write([]byte("HTTP/1.1 200 OK\r\n"))
@@ -248,6 +262,8 @@ func TestTryTellsAProxyAndAWebServerFromTheBroker(t *testing.T) {
 		"proxy says too much":     {proxied(saying("HTTP/1.1 200 OK\r\n\r\n" + secret)), uplink.StepTunnel, 0, "does not answer as an HTTP proxy"},
 		"proxy hangs":             {proxied(hung), uplink.StepTunnel, 0, "gives no answer within"},
 		"proxy drips":             {proxied(dripping), uplink.StepTunnel, 0, "gives no answer within"},
+		"proxy drips slowly":      {proxied(drowsy), uplink.StepTunnel, 0, "gives no answer within"},
+		"web server drips slowly": {web(drowsy), uplink.StepUpgrade, 0, "gives no answer within"},
 		"proxy never ends":        {proxied(endless), uplink.StepTunnel, 0, "answers with more than 16 KB"},
 		"broker behind is away":   {func(o *uplink.Options) { o.Proxy, o.Address = brokertest.StartProxy(t).Address, gone.Address() }, uplink.StepTunnel, 502, "cannot reach " + gone.Address()},
 		"no page":                 {func(o *uplink.Options) { o.Address, o.WebSocket = pages.Listener.Addr().String(), "/mqtt" }, uplink.StepUpgrade, 404, "has no broker at this path"},
