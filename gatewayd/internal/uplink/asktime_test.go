@@ -90,6 +90,7 @@ func TestOnlyTheBestAnswerBecomesAnAnchor(t *testing.T) {
 
 // TestNobodyIsAskedInTheClear: on a plain line anybody could answer.
 func TestNobodyIsAskedInTheClear(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe(prefix + "#")
 	o := options(b.Address(), newMemory(20))

@@ -16,6 +16,7 @@ import (
 )
 
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "reply/#")
 	u := uplink.New(options(b.Address(), newMemory(0)))
@@ -56,6 +57,7 @@ func TestCommands(t *testing.T) {
 
 // TestCommandThatComesAgainIsAnsweredTheSame: QoS 1 may deliver it twice.
 func TestCommandThatComesAgainIsAnsweredTheSame(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "reply/#")
 	o := options(b.Address(), newMemory(0))
@@ -94,6 +96,7 @@ func TestCommandThatComesAgainIsAnsweredTheSame(t *testing.T) {
 // TestCommandWhileTheTimeIsUnknown: of what only asks, nothing is refused but what
 // is certainly too old, and nothing is done.
 func TestCommandWhileTheTimeIsUnknown(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "reply/#")
 	o := options(b.Address(), newMemory(0))
@@ -128,6 +131,7 @@ func (unsynced) Revise(published presence.Timing, _ presence.Reading) presence.T
 }
 
 func TestRetainedCommandIsRefused(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "reply/#")
 	city.Publish(prefix+"cmd/ping", true, fmt.Appendf(nil, `{"tx":"old","expires":%q}`, inAnHour()))
@@ -144,6 +148,7 @@ func inAnHour() string { return time.Now().Add(time.Hour).UTC().Format(time.RFC3
 // have the broker retain it, and a broker does not say of a message that it hands
 // on whether it is retained.
 func TestCommandThatIsKeptDoesNothing(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "#")
 	j := newMemory(0)
@@ -190,6 +195,7 @@ func TestCommandThatIsKeptDoesNothing(t *testing.T) {
 
 // TestCommandsThatAreRefused: with a reply where there is a tx, else in the log.
 func TestCommandsThatAreRefused(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "#")
 	v, err := scriptscity.NewValidator()
@@ -236,6 +242,7 @@ func TestCommandsThatAreRefused(t *testing.T) {
 
 // TestNoMoreCommandsThanCanBeRemembered are carried out.
 func TestNoMoreCommandsThanCanBeRemembered(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "reply/#")
 	j := newMemory(0)

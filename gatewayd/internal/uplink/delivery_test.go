@@ -160,6 +160,7 @@ func TestNewEventsDoNotWaitForAResync(t *testing.T) {
 
 // TestNameThatStopsResolving loses the broker's name while it works.
 func TestNameThatStopsResolving(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	j := newMemory(10)
 	var lost atomic.Bool

@@ -29,6 +29,7 @@ func (i *inbox) has(n int) bool {
 }
 
 func TestDocumentsAreHandedOverInOrder(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "reply/#")
 	var roster, hours inbox
@@ -61,6 +62,7 @@ func TestDocumentsAreHandedOverInOrder(t *testing.T) {
 // TestDocumentThatIsTooLargeStopsNothing: it is retained, and comes at every
 // connection.
 func TestDocumentThatIsTooLargeStopsNothing(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "reply/#")
 	city.Publish(prefix+"roster", true, bytes.Repeat([]byte("x"), 3<<20))

@@ -163,7 +163,7 @@ func TestHostileBrokerCannotFillTheMemory(t *testing.T) {
 	everything := slices.Collect(maps.Values(floods))
 	floods["everything"] = func(r *rand.Rand, n int) []byte { return everything[r.IntN(len(everything))](r, n) }
 	const most = 40 << 20
-	lasts := 400 * time.Millisecond
+	lasts := 250 * time.Millisecond
 	if long() {
 		lasts = 5 * time.Second
 	}

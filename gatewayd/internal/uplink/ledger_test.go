@@ -267,6 +267,7 @@ func TestReceiptBetweenTwoConnectionsIsNotForgotten(t *testing.T) {
 // cursor never passes what the city lacks, and once nothing is lost any more
 // everything arrives.
 func TestModelCursorFollowsTheCity(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{t: t, ledger: newLedger(usual, earlier{}), have: make(map[uint64]bool)}
 		m.ledger.begin(0)

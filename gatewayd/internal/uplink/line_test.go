@@ -36,6 +36,7 @@ func TestStalledLineKeepsNobodyWaiting(t *testing.T) {
 }
 
 func TestFloodOfCommandsIsDroppedAndCounted(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "reply/#")
 	o := options(b.Address(), newMemory(0))
@@ -62,6 +63,7 @@ func TestFloodOfCommandsIsDroppedAndCounted(t *testing.T) {
 }
 
 func TestDeniedSubscriptionsAreNamedAndStopNothing(t *testing.T) {
+	t.Parallel()
 	broker := newSilentBroker(t)
 	broker.granted = 0x80
 	u := uplink.New(options(broker.address, newMemory(3)))
@@ -134,6 +136,7 @@ func TestBrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {
 // TestProcessBeforeIsNoRival: after a power cut the broker still says that the
 // process before is online.
 func TestProcessBeforeIsNoRival(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "status")
 	const other = `{"state":"online","session":"00000000-0000-4000-8000-000000000001","reason":"start","time":null}`

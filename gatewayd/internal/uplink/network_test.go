@@ -189,7 +189,7 @@ func TestSecondGatewayWithTheSameIDIsNoFightAtFullSpeed(t *testing.T) {
 	}
 }
 
-// TestSlowLineThatStalls has 600 ms on the way there and back, a line that is cut a
+// TestSlowLineThatStalls has 300 ms on the way there and back, a line that is cut a
 // few times, and stalls in 30 % of the connections.
 func TestSlowLineThatStalls(t *testing.T) {
 	t.Parallel()
@@ -209,8 +209,8 @@ func slowLineThatStalls(t *testing.T, secured bool) {
 		address = b.Address()
 	}
 	line := newBadLine(t, address)
-	line.spoil("there", "latency", "upstream", `"latency":300`)
-	line.spoil("back", "latency", "downstream", `"latency":300`)
+	line.spoil("there", "latency", "upstream", `"latency":150`)
+	line.spoil("back", "latency", "downstream", `"latency":150`)
 	line.spoilSome("stall", "timeout", "downstream", 0.3, `"timeout":0`)
 	j := newMemory(0)
 	o := options(line.proxy.Listen, j)
@@ -218,7 +218,7 @@ func slowLineThatStalls(t *testing.T, secured bool) {
 		o.CAFile = ca.File
 		o.CertFile, o.KeyFile = ca.Issue("dinkes-01", time.Now().Add(time.Hour))
 	}
-	o.Limits.PubAck, o.Limits.Connect = 1500*time.Millisecond, 1500*time.Millisecond
+	o.Limits.PubAck, o.Limits.Connect = time.Second, 1500*time.Millisecond
 	u := uplink.New(o)
 	run(t, u)
 	const n, each = 40, 5
@@ -229,7 +229,7 @@ func slowLineThatStalls(t *testing.T, secured bool) {
 		if took := time.Since(began); took > 500*time.Millisecond {
 			t.Errorf("who records waited %v for the line", took)
 		}
-		<-time.After(700 * time.Millisecond) // people come one after the other
+		<-time.After(350 * time.Millisecond) // people come one after the other
 		if round%3 == 2 {
 			line.proxy.Stop()
 			if err := line.proxy.Start(); err != nil {
@@ -246,6 +246,7 @@ func slowLineThatStalls(t *testing.T, secured bool) {
 
 // TestWhyThereIsNoLineIsSaidInWords: a technician reads it.
 func TestWhyThereIsNoLineIsSaidInWords(t *testing.T) {
+	t.Parallel()
 	ca := brokertest.NewCA(t)
 	_, secured := brokertest.StartTLS(t, ca, time.Now().Add(time.Hour))
 	for address, says := range map[string]string{

@@ -83,13 +83,14 @@ func TestTryTellsHowFarTheWayToTheBrokerGoes(t *testing.T) {
 // TestTryTakesPartAsNobody: the city sees nothing of it but an alert cleared
 // that there never was, and a gateway that is connected stays so.
 func TestTryTakesPartAsNobody(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/#")
 	o := options(b.Address(), newMemory(1))
 	u := uplink.New(o)
 	run(t, u)
 	await(t, "the event", func() bool { return o.Journal.Cursor() == 1 })
-	before := len(seen.Messages())
+	before := len(seen.Await("the event at the city", brokertest.Came(prefix+"event/badge")))
 	if p := uplink.Try(t.Context(), o, true); p.Err != nil {
 		t.Fatal(p.Err)
 	}

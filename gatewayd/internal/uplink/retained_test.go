@@ -14,6 +14,7 @@ import (
 // TestWhatIsClearedOrOverwrittenComesBack: what is retained is the gateway's own,
 // whoever else may write there.
 func TestWhatIsClearedOrOverwrittenComesBack(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "#")
 	o := options(b.Address(), newMemory(0))
@@ -44,6 +45,7 @@ func TestWhatIsClearedOrOverwrittenComesBack(t *testing.T) {
 
 // TestHealthIsNotPublishedTwice: a new document comes as often as the others are restated.
 func TestHealthIsNotPublishedTwice(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "#")
 	o := options(b.Address(), newMemory(0))

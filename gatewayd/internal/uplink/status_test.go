@@ -16,6 +16,7 @@ import (
 )
 
 func TestStatusBirthWillAndGoodbye(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "#")
 	u := uplink.New(options(b.Address(), newMemory(0)))
@@ -58,6 +59,7 @@ func lastIs(messages []brokertest.Message, topic, text string) bool {
 }
 
 func TestLateWillIsContradicted(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "status")
 	run(t, uplink.New(options(b.Address(), newMemory(0))))
@@ -69,6 +71,7 @@ func TestLateWillIsContradicted(t *testing.T) {
 }
 
 func TestAlertOfAnEarlierProcessIsCleared(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "alert/#")
 	city.Publish(prefix+"alert/old", true, []byte(`{"code":"old"}`))

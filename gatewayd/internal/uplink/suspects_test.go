@@ -50,6 +50,7 @@ func lastOn(messages []brokertest.Message, topic string) string {
 // TestDocumentOverWhichTheBrokerHangsUpIsSetAside: all the others and the events
 // go on, and it is published again as soon as it fits.
 func TestDocumentOverWhichTheBrokerHangsUpIsSetAside(t *testing.T) {
+	t.Parallel()
 	b := small(t)
 	city := b.Subscribe(prefix + "#")
 	j := newMemory(6)
@@ -85,6 +86,7 @@ func TestDocumentOverWhichTheBrokerHangsUpIsSetAside(t *testing.T) {
 
 // TestSeveralDocumentsThatTheBrokerRefuses are found one after the other.
 func TestSeveralDocumentsThatTheBrokerRefuses(t *testing.T) {
+	t.Parallel()
 	b := small(t)
 	j := newMemory(500)
 	o := options(b.Address(), j)
@@ -104,6 +106,7 @@ func TestSeveralDocumentsThatTheBrokerRefuses(t *testing.T) {
 // what follows it, but for the taps; once the broker takes it, everything goes
 // in order.
 func TestEventOverWhichTheBrokerHangsUpIsHeld(t *testing.T) {
+	t.Parallel()
 	b := small(t)
 	city := b.Subscribe(prefix + "event/#")
 	j := newMemory(300)
@@ -151,6 +154,7 @@ func TestEventOverWhichTheBrokerHangsUpIsHeld(t *testing.T) {
 
 // TestReplyThatIsTooLargeForTheBroker becomes a short one with the reason.
 func TestReplyThatIsTooLargeForTheBroker(t *testing.T) {
+	t.Parallel()
 	b := small(t)
 	city := b.Subscribe(prefix + "reply/+")
 	o := options(b.Address(), newMemory(1))
@@ -186,6 +190,7 @@ func TestReplyThatIsTooLargeForTheBroker(t *testing.T) {
 
 // TestLineOfTheLogThatIsTooLarge costs one connection, and no more.
 func TestLineOfTheLogThatIsTooLarge(t *testing.T) {
+	t.Parallel()
 	b := small(t)
 	city := b.Subscribe(prefix + "log")
 	j := newMemory(1)
@@ -206,6 +211,7 @@ func TestLineOfTheLogThatIsTooLarge(t *testing.T) {
 
 // TestBrokerThatIsStartedAnewBlamesNobody: a line that breaks is nothing unusual.
 func TestBrokerThatIsStartedAnewBlamesNobody(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	j := newMemory(0)
 	u := uplink.New(options(b.Address(), j))

@@ -22,6 +22,7 @@ func secure(t *testing.T, ca *brokertest.CA, server string, until time.Time) *br
 }
 
 func TestClientCertificates(t *testing.T) {
+	t.Parallel()
 	ca, other := brokertest.NewCA(t), brokertest.NewCA(t)
 	tomorrow, yesterday := time.Now().Add(24*time.Hour), time.Now().Add(-24*time.Hour)
 	good := secure(t, ca, "broker", tomorrow)
@@ -63,6 +64,7 @@ func TestClientCertificates(t *testing.T) {
 }
 
 func TestRenewedCertificateIsTakenUpWithoutARestart(t *testing.T) {
+	t.Parallel()
 	ca := brokertest.NewCA(t)
 	b := secure(t, ca, "broker", time.Now().Add(time.Hour))
 	j := newMemory(3)
@@ -77,6 +79,7 @@ func TestRenewedCertificateIsTakenUpWithoutARestart(t *testing.T) {
 }
 
 func TestPlainServerIsNotTakenForASecureOne(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t)
 	o := options(b.Address(), newMemory(1))
 	o.TLS, o.CAFile = true, brokertest.NewCA(t).File
@@ -90,6 +93,7 @@ func TestPlainServerIsNotTakenForASecureOne(t *testing.T) {
 }
 
 func TestUserNameAndPassword(t *testing.T) {
+	t.Parallel()
 	users := filepath.Join(t.TempDir(), "users")
 	passwd, err := exec.LookPath("mosquitto_passwd")
 	if err != nil {

@@ -164,6 +164,7 @@ func distinctAtMost(t *testing.T, all []uint64, n uint64) {
 // TestPromise4DeliveredMeansDelivered: a broker that takes everything and
 // acknowledges nothing moves no cursor, and its connection is replaced.
 func TestPromise4DeliveredMeansDelivered(t *testing.T) {
+	t.Parallel()
 	silent := newSilentBroker(t)
 	j := newMemory(500)
 	o := options(silent.address, j)
@@ -180,6 +181,7 @@ func TestPromise4DeliveredMeansDelivered(t *testing.T) {
 }
 
 func TestRefusedConnectionsSayWhy(t *testing.T) {
+	t.Parallel()
 	b := brokertest.Start(t, "allow_anonymous false")
 	u := uplink.New(options(b.Address(), newMemory(1)))
 	run(t, u)
