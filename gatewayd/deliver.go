@@ -19,15 +19,11 @@ type deliverCmd struct {
 
 // Run delivers what waits in the folder of a gateway that does not run.
 func (d deliverCmd) Run(ctx context.Context, file configFile, con console) error {
-	var texts []string
-	if d.State != "" {
-		texts = []string{d.State}
-	}
-	_, places, err := export.FindPlaces(string(file), texts)
+	place, err := export.FindPlace(string(file), d.State)
 	if err != nil {
 		return usageError{err}
 	}
-	opt := deliver.Options{Config: string(file), Place: places[0], Patience: d.Patience}
+	opt := deliver.Options{Config: string(file), Place: place, Patience: d.Patience}
 	opt.Log = slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	if terminal.IsTerminal(con.err) {
 		opt.Progress = con.err

@@ -5,14 +5,16 @@ import (
 	"errors"
 	"io"
 
-	"presence/config"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/offline"
 )
 
-type verifyCmd struct{}
+type verifyCmd struct {
+	State string `help:"The folder of another gateway, or of an earlier name of this one." placeholder:"DIR"`
+}
 
 // unverifiedError marks an error because of which nobody knows how the journal is. Exit
 // code 1 of verify means damage and nothing else.
@@ -21,8 +23,8 @@ type unverifiedError struct{ error }
 func (e unverifiedError) Unwrap() error { return e.error }
 
 // Run checks every record, and exits with 1 on damage.
-func (verifyCmd) Run(ctx context.Context, file configFile, con console) error {
-	damaged, err := verify(ctx, file, con.out)
+func (v verifyCmd) Run(ctx context.Context, file configFile, con console) error {
+	damaged, err := verify(ctx, file, v.State, con.out)
 	switch {
 	case err != nil:
 		return unverifiedError{err}
@@ -34,21 +36,21 @@ func (verifyCmd) Run(ctx context.Context, file configFile, con console) error {
 
 // verify checks every record, through the daemon where it runs, else in the file, and
 // prints the report.
-func verify(ctx context.Context, file configFile, out io.Writer) (damaged bool, err error) {
-	gateway, err := config.Basics(string(file))
+func verify(ctx context.Context, file configFile, state string, out io.Writer) (damaged bool, err error) {
+	place, err := export.FindPlace(string(file), state)
 	if err != nil {
-		return false, err
+		return false, usageError{err}
 	}
-	d, err := control.Dial(gateway.StateDir)
+	d, err := control.Dial(place.StateDir)
 	switch {
 	case err == nil:
 		return d.Copy(ctx, out, "/verify")
 	case !errors.Is(err, control.ErrNotRunning):
 		return false, err
 	}
-	r, err := journal.Verify(ctx, configured.JournalIn(gateway.StateDir))
+	r, err := journal.Verify(ctx, configured.JournalIn(place.StateDir))
 	if err != nil {
-		return false, elsewhere(string(file), gateway.StateDir, offline.NoJournal(gateway.StateDir, err))
+		return false, elsewhere(string(file), place.StateDir, offline.NoJournal(place.StateDir, err))
 	}
 	_, err = io.WriteString(out, r.String())
 	return !r.Whole(), err

@@ -20,15 +20,19 @@
 #                                             step:https://...
 #   gatewayd-provision start                  checks, and starts the gateway
 # and later:
-#   gatewayd-provision rename [FOLDER] ID DINAS   gives a gateway another id, in two
-#                                             visits as usb does; it works meanwhile
-#   gatewayd-provision retire                 takes key, certificate and badge key off;
-#                                             the journal stays
+#   gatewayd-provision rename [FOLDER] ID DINAS   gives a gateway at its office another
+#                                             id, in two visits as usb does, or another
+#                                             department; it works meanwhile
+#   gatewayd-provision retire                 takes key, certificate and badge key off.
+#                                             The Pi can be another gateway after that,
+#                                             at another office: gatewayd-provision usb
+# Both put the journal aside, in /var/lib/gatewayd/former/ID.
 # for the city, which makes the sticks (offices.sh); neither changes anything:
 #   gatewayd-provision list-offices OFFICES.csv   checks the list of offices
 #   gatewayd-provision print-config TEMPLATE ID DINAS [OFFICES.csv]
-# Rename and retire refuse while events wait to be delivered, for they would go out under
-# another name or not at all; --force goes on all the same.
+# Rename and retire deliver what waits, under the old id, and refuse where they cannot;
+# --force goes on all the same. After a rename, what is left can be delivered later:
+# gatewayd deliver --state /var/lib/gatewayd/former/ID.
 #
 # The first time that a Pi meets a city it asks for the fingerprint of the city's
 # authority, which is on the technician's paper (ca.sh fingerprint) and not on the
@@ -42,6 +46,9 @@ umask 077
 root=
 renew_key= # yes: another key; next: the one that was made last
 force=
+patience=60 # seconds that a program may take which runs as the gateway's user
+aside=      # where the journal of a name that ended is, below the gateway's folder
+later=      # yes: another authority takes its place only with what is issued by it
 
 indonesian() {
 	case ${LC_ALL:-${LC_MESSAGES:-${LANG:-}}} in
@@ -78,7 +85,7 @@ as_gateway() {
 	local user group
 	user=$(id_of passwd gatewayd)
 	group=$(id_of group gatewayd)
-	(cd "$root/var/lib/gatewayd" && exec setpriv --reuid="$user" --regid="$group" --clear-groups --inh-caps=-all -- timeout 60 "$@")
+	(cd "$root/var/lib/gatewayd" && exec setpriv --reuid="$user" --regid="$group" --clear-groups --inh-caps=-all -- timeout "$patience" "$@")
 }
 
 # keep FILE MODE <content: place in the gateway's own folder.
@@ -132,9 +139,12 @@ check_id() {
 
 # own_id prints who this gateway is by its configuration, nothing before it has one
 # of its own.
-own_id() {
+own_id() { own_name id; }
+
+# own_name KEY prints what the configuration says of the gateway's id or dinas.
+own_name() {
 	[ -f "$etc/gatewayd.toml" ] && ! cmp -s "$etc/gatewayd.toml" "$root/usr/share/doc/gatewayd/gatewayd.toml" || return 0
-	awk -F'"' '/^[ \t]*\[/ { here = ($0 ~ /^[ \t]*\[gateway\]/) } here && /^[ \t]*id[ \t]*=/ { print $2; exit }' "$etc/gatewayd.toml"
+	awk -F'"' -v key="$1" '/^[ \t]*\[/ { here = ($0 ~ /^[ \t]*\[gateway\]/) } here && $0 ~ "^[ \t]*" key "[ \t]*=" { print $2; exit }' "$etc/gatewayd.toml"
 }
 
 # same_id ID fails if this gateway is another one: with the certificate of one and
@@ -227,7 +237,8 @@ trust() {
 		fail "the fingerprint is not that of this authority: is the stick from another city?" \
 			"sidik jari tidak cocok dengan otoritas ini: apakah stik dari kota lain?"
 	# What else the file holds, nobody has compared.
-	openssl x509 -in "$1" | place "$etc/city-ca.pem" root:gatewayd 644
+	openssl x509 -in "$1" >"$work/authority"
+	[ -n "$later" ] || place "$etc/city-ca.pem" root:gatewayd 644 <"$work/authority"
 }
 
 accept() {
@@ -858,8 +869,7 @@ usb() {
 		configure "$from/$dinas.toml" "$id" "$dinas"
 	fi
 	[ -f "$etc/badge.key" ] || [ ! -f "$from/badge.key.enc" ] || badge_key "$id" "$from/badge.key.enc"
-	[ ! -f "$from/renew-url" ] || renew_url "$(cat "$from/renew-url")"
-	[ ! -f "$from/city-key.pem" ] || place "$etc/city-key.pem" root:gatewayd 644 <"$from/city-key.pem"
+	of_city "$from"
 	if [ -f "$stick/issued/$id.pem" ] && { certificate_for "$stick/issued/$id.pem" gateway.key ||
 		certificate_for "$stick/issued/$id.pem" gateway.key.next; }; then
 		accept "$stick/issued/$id.pem"
@@ -877,38 +887,74 @@ usb() {
 		"Atau, jika kantor ini memiliki jaringan: sudo gatewayd-provision start. Tap langsung dicatat, dan sertifikat diambil setelah kota menandatangani."
 }
 
-# delivered fails while events wait for the city: they belong to who the gateway was
-# when it recorded them.
-delivered() {
+# hand_over stops the gateway, once everything is delivered that it recorded under
+# its old name: the topics say which gateway speaks, and another name is another office.
+hand_over() {
 	local pending
-	[ -z "$force" ] || return 0
 	if [ -n "$root" ]; then
 		say "Note: whether this card holds events that the city does not have yet cannot be told here." \
 			"Catatan: apakah kartu ini memuat data yang belum ada di kota tidak dapat diketahui di sini."
 		return 0
 	fi
-	pending=$(gatewayd status --json 2>/dev/null | sed -n 's/.*"pending": *\([0-9]*\).*/\1/p' | head -n 1) || true
-	[ -n "$pending" ] || fail "the gateway does not run, so its events cannot be delivered: sudo systemctl start gatewayd; or --force" \
-		"gateway tidak berjalan, jadi datanya tidak dapat dikirim: sudo systemctl start gatewayd; atau --force"
-	[ "$pending" = 0 ] || fail "$pending events wait to be delivered to the city: wait until gatewayd status shows none; or --force" \
-		"$pending data menunggu dikirim ke kota: tunggu sampai gatewayd status tidak menunjukkannya; atau --force"
+	if [ -z "$force" ]; then
+		pending=$(gatewayd status --json 2>/dev/null | sed -n 's/.*"pending": *\([0-9]*\).*/\1/p' | head -n 1) || true
+		case $pending in
+		'' | 0) ;;
+		*) fail "$pending events wait to be delivered to the city: wait until gatewayd status shows none; or --force" \
+			"$pending data menunggu dikirim ke kota: tunggu sampai gatewayd status tidak menunjukkannya; atau --force" ;;
+		esac
+	fi
+	systemctl stop gatewayd
+	own journal.db || return 0
+	# What came in a moment ago, or waits in a gateway that did not run.
+	! patience=600 as_gateway gatewayd deliver || return 0
+	if [ -z "$force" ]; then
+		systemctl start gatewayd || true
+		fail "what waits cannot be delivered to the city, see above; --force goes on all the same" \
+			"data yang menunggu tidak dapat dikirim ke kota, lihat di atas; --force tetap melanjutkan"
+	fi
+	say "What waits is left." "Data yang menunggu tertinggal."
+}
+
+# set_aside OLD [keys] puts the journal of a name that ends into former/OLD, and what the
+# city had signed for that name. With its keys, what waits there can be delivered later.
+set_aside() {
+	# shellcheck disable=SC2016 # the inner shell expands these
+	aside=$(as_gateway sh -ec 'umask 077
+		to=former/$1 n=1
+		while [ -e journal.db ] && [ -e "$to/journal.db" ]; do n=$((n + 1)) to=former/$1-$n; done
+		[ ! -L former ] && mkdir -p "$to/tls" && [ ! -L tls ]
+		for file in ${2:+gateway.pem gateway.key}; do
+			[ ! -f "tls/$file" ] || [ -e "$to/tls/$file" ] || cp -P "tls/$file" "$to/tls/$file"
+		done
+		for file in journal.* roster.json hours.json; do
+			[ ! -e "$file" ] || mv -f "$file" "$to/"
+		done
+		sync "$to" former .
+		echo "$to"' sh "$@") ||
+		fail "the journal of $1 cannot be put aside in $root/var/lib/gatewayd/former" "jurnal $1 tidak dapat disisihkan di $root/var/lib/gatewayd/former"
 }
 
 rename() {
-	local stick=${1:-} id=${2:-} dinas=${3:-} from=$work/stick old
+	local stick=${1:-} id=${2:-} dinas=${3:-} from=$work/stick old old_dinas
 	if [ $# = 2 ]; then
 		id=$1 dinas=$2
 	fi
 	check_id "$id" ID
 	check_id "$dinas" dinas
 	need openssl
-	old=$(own_id)
+	old=$(own_id) old_dinas=$(own_name dinas)
 	[ -n "$old" ] || fail "this gateway has no id yet: gatewayd-provision usb" "gateway ini belum mempunyai id: gatewayd-provision usb"
-	[ "$old" != "$id" ] || fail "this gateway is $id already" "gateway ini sudah $id"
+	[ "$old" != "$id" ] || [ "$old_dinas" != "$dinas" ] || fail "this gateway is $id already" "gateway ini sudah $id"
 	[ $# != 2 ] || find_stick
 	[ -d "$stick" ] || fail "there is no folder \"$stick\": is the stick in?" "folder \"$stick\" tidak ada: apakah stik sudah terpasang?"
 	! is_stick "$stick/$id" || stick=$stick/$id
+	later=yes # until then the gateway needs the authority that it knows
 	check_stick "$stick"
+	if [ "$old" = "$id" ]; then
+		to_department "$stick" "$dinas"
+		return 0
+	fi
 	renew_key=next
 	if [ ! -f "$stick/issued/$id.pem" ] || { ! certificate_for "$stick/issued/$id.pem" gateway.key.next &&
 		! certificate_for "$stick/issued/$id.pem" gateway.key; }; then
@@ -919,34 +965,74 @@ rename() {
 	fi
 	[ ! -f "$etc/badge.key" ] || [ -f "$from/badge.key.enc" ] ||
 		fail "$stick has no badge key for $id: ca.sh bundle FOLDER BADGE.KEY $id" "$stick tidak memuat kunci kartu untuk $id: ca.sh bundle FOLDER BADGE.KEY $id"
-	delivered
-	[ -n "$root" ] || systemctl stop gatewayd
+	hand_over
+	set_aside "$old" keys
 	# The configuration last: what was interrupted before is done again.
+	of_city "$from"
 	[ ! -f "$etc/badge.key" ] || badge_key "$id" "$from/badge.key.enc"
 	accept "$stick/issued/$id.pem"
+	write_name "$id" "$dinas"
+	say "$old is $id now. In the city: ca.sh retire $old BROKER; and its roster has to be signed anew." \
+		"$old kini menjadi $id. Di kota: ca.sh retire $old BROKER; dan roster harus ditandatangani lagi."
+	say "The journal of $old is in /var/lib/gatewayd/$aside. Place, contact and [office] in $etc/gatewayd.toml stay as they are." \
+		"Jurnal $old ada di /var/lib/gatewayd/$aside. Tempat, kontak dan [office] di $etc/gatewayd.toml tetap seperti semula."
+	say_left
+	[ -n "$root" ] || start
+}
+
+# to_department STICK DINAS gives a gateway another department: its certificate and its
+# badge key are for its id, which stays.
+to_department() {
+	local old old_dinas
+	old=$(own_id) old_dinas=$(own_name dinas)
+	hand_over
+	set_aside "$old"
+	of_city "$work/stick"
+	write_name "$old" "$2"
+	say "$old is of $2 now. In the city: its roster has to be signed anew, and what the broker keeps below presence/v1/$old_dinas/$old is to be cleared." \
+		"$old kini milik $2. Di kota: roster harus ditandatangani lagi, dan yang disimpan broker di bawah presence/v1/$old_dinas/$old harus dihapus."
+	say_left
+	[ -n "$root" ] || start
+}
+
+# say_left says how what could not be delivered reaches the city later.
+say_left() {
+	[ -n "$force$root" ] || return 0
+	say "If it holds events that the city does not have: sudo gatewayd deliver --state /var/lib/gatewayd/$aside" \
+		"Bila memuat data yang belum ada di kota: sudo gatewayd deliver --state /var/lib/gatewayd/$aside"
+}
+
+# of_city FOLDER takes what a stick brings of the city beside certificates: an authority
+# whose fingerprint was typed, the city's public key, and where certificates are renewed.
+of_city() {
+	[ ! -f "$work/authority" ] || place "$etc/city-ca.pem" root:gatewayd 644 <"$work/authority"
+	[ ! -f "$1/city-key.pem" ] || place "$etc/city-key.pem" root:gatewayd 644 <"$1/city-key.pem"
+	[ ! -f "$1/renew-url" ] || renew_url "$(cat "$1/renew-url")"
+}
+
+# write_name ID DINAS changes who the gateway is in its configuration, and nothing else.
+write_name() {
 	place "$etc/gatewayd.toml.before" root:gatewayd 640 <"$etc/gatewayd.toml"
-	awk -v id="$id" -v dinas="$dinas" '
+	awk -v id="$1" -v dinas="$2" '
 		/^[ \t]*\[/ { here = ($0 ~ /^[ \t]*\[gateway\]/) }
 		here && /^[ \t]*id[ \t]*=/ { sub(/"[^"]*"/, "\"" id "\"") }
 		here && /^[ \t]*dinas[ \t]*=/ { sub(/"[^"]*"/, "\"" dinas "\"") }
 		{ print }' "$etc/gatewayd.toml.before" | place "$etc/gatewayd.toml" root:gatewayd 644
-	say "$old is $id now. In the city: ca.sh retire $old BROKER; and its roster has to be signed anew." \
-		"$old kini menjadi $id. Di kota: ca.sh retire $old BROKER; dan roster harus ditandatangani lagi."
-	[ -n "$root" ] || start
 }
 
 retire() {
 	local old
 	old=$(own_id)
 	[ -n "$old" ] || fail "this gateway has no id" "gateway ini tidak mempunyai id"
-	delivered
+	hand_over
 	[ -n "$root" ] || systemctl disable --now gatewayd gatewayd-renew.timer gatewayd-first-certificate.timer
+	set_aside "$old"
 	as_gateway rm -f tls/gateway.key tls/gateway.key.next tls/gateway.pem
 	place "$etc/gatewayd.toml.before" root:gatewayd 640 <"$etc/gatewayd.toml"
 	place "$etc/gatewayd.toml" root:gatewayd 644 <"$root/usr/share/doc/gatewayd/gatewayd.toml"
 	rm -f "$etc/badge.key" "$etc/renew.conf" "$etc/city-ca.pem" "$etc/city-key.pem"
-	say "This Pi is $old no more. In the city: ca.sh retire $old BROKER. Its journal stays in /var/lib/gatewayd until the package is purged." \
-		"Pi ini bukan lagi $old. Di kota: ca.sh retire $old BROKER. Jurnalnya tetap di /var/lib/gatewayd sampai paket di-purge."
+	say "This Pi is $old no more. In the city: ca.sh retire $old BROKER. Its journal is in /var/lib/gatewayd/$aside until the package is purged." \
+		"Pi ini bukan lagi $old. Di kota: ca.sh retire $old BROKER. Jurnalnya ada di /var/lib/gatewayd/$aside sampai paket di-purge."
 }
 
 usage() {

@@ -148,9 +148,10 @@ func TestRetireWaitsForWhatIsNotDelivered(t *testing.T) {
 		t.Helper()
 		return m.try(append([]string{"bash", "/provision.sh", "retire"}, args...)...)
 	}
+	m.put("var/lib/gatewayd/journal.db", "taps")
 	for answer, want := range map[string]string{
 		`echo '{"v":1,"journal":{"pending":17,"oldest_pending_s":3}}'`: "17 events wait",
-		`echo "gatewayd: nobody answers" >&2; exit 1`:                  "does not run",
+		`echo "gatewayd: no line to the broker" >&2; exit 1`:           "no line to the broker",
 	} {
 		says(answer)
 		if out, err := retire(); err == nil || !strings.Contains(out, want) {
@@ -160,10 +161,16 @@ func TestRetireWaitsForWhatIsNotDelivered(t *testing.T) {
 			t.Fatal("the key is gone")
 		}
 	}
-	says(`echo '{"v":1,"journal":{"pending":0,"oldest_pending_s":0}}'`)
+	says(`case $1 in
+status) echo '{"v":1,"journal":{"pending":0,"oldest_pending_s":0}}' ;;
+deliver) [ "$(id -u)" = 64123 ] && echo "1 events delivered" ;;
+esac`)
 	m.put("told", "")
-	if out, err := retire(); err != nil || !strings.Contains(out, "dinkes-01 no more") {
+	if out, err := retire(); err != nil || !strings.Contains(out, "1 events delivered") || !strings.Contains(out, "dinkes-01 no more") {
 		t.Errorf("with nothing left: %v %s", err, out)
+	}
+	if m.run("cat", "/var/lib/gatewayd/former/dinkes-01/journal.db") != "taps" {
+		t.Error("the journal is gone")
 	}
 	told(t, debtest.Read(t, filepath.Join(m.work, "upper/told")), "disable --now gatewayd gatewayd-renew.timer gatewayd-first-certificate.timer")
 }

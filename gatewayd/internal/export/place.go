@@ -38,6 +38,20 @@ func FindPlaces(path string, texts []string) (own Place, places []Place, err err
 	return own, places, err
 }
 
+// FindPlace returns the one folder that a text names, or that of the configuration where
+// it is empty.
+func FindPlace(path, text string) (Place, error) {
+	var texts []string
+	if text != "" {
+		texts = []string{text}
+	}
+	_, places, err := FindPlaces(path, texts)
+	if err != nil {
+		return Place{}, err
+	}
+	return places[0], nil
+}
+
 // ParsePlaces reads folders as somebody types them: DIR, ID=DIR or DINAS/ID=DIR. Where
 // the department is not said it is the configuration's. A plain DIR is the
 // configuration's own, or that of the configuration beside it, as on a mounted card:
