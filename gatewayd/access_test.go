@@ -167,6 +167,7 @@ func failed(args []string) int {
 // TestMissingFilesAreSaidInWords: what a person should do, and not what the
 // library said.
 func TestMissingFilesAreSaidInWords(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	for _, args := range [][]string{{"export"}, {"export", "--day", "2026-11-23", "--format", "csv"}, {"verify"}, {"forget", "--tag", "reyax:50"}} {
 		if out, code := g.try(args...); code != failed(args) || !strings.Contains(out, "there is no journal in ") || strings.Contains(out, "open /") {

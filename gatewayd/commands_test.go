@@ -183,6 +183,7 @@ func TestPlainWords(t *testing.T) {
 // TestImpatientDemoLeavesNothing: whoever asks twice, closes the terminal or stops
 // reading has no folder left behind.
 func TestImpatientDemoLeavesNothing(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)

@@ -60,7 +60,7 @@ func TestMain(m *testing.M) {
 	}
 	// These tests wait for daemons, brokers and clocks most of the time, so more of
 	// them at once than there are processors. The command line has the last word.
-	if err := flag.Set("test.parallel", "6"); err != nil {
+	if err := flag.Set("test.parallel", "10"); err != nil {
 		panic(err)
 	}
 	code := m.Run()

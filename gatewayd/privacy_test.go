@@ -126,6 +126,7 @@ radius_m = 100
 // no file, no message, no log and on no screen. With "full", the same search
 // finds it.
 func TestCoordinatesAreNoFinerThanAllowed(t *testing.T) {
+	t.Parallel()
 	for _, coordinates := range []string{"full", "coarse", "none"} {
 		t.Run(coordinates, func(t *testing.T) {
 			t.Parallel()
@@ -245,6 +246,7 @@ func wantChecks(t *testing.T, messages []brokertest.Message, want string) {
 // TestNothingOfATagOutsideHoursIsOnTheDisk: neither where it was nor that it was
 // heard.
 func TestNothingOfATagOutsideHoursIsOnTheDisk(t *testing.T) {
+	t.Parallel()
 	now := time.Now().In(time.FixedZone("WIB", 7*60*60))
 	day := func(days int) string { return now.AddDate(0, 0, days).Format(time.DateOnly) }
 	pause := func(days int) string { return weekday(now.AddDate(0, 0, days)) + "_break = \"00:00-24:00\"\n" }
