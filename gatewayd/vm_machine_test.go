@@ -287,16 +287,42 @@ func (s *stick) read(name, path string) {
 // putIn puts a stick into the machine and waits until its kernel has it.
 func (m *machine) putIn(s *stick) {
 	m.t.Helper()
-	m.ask("blockdev-add", map[string]any{"driver": "raw", "node-name": "stick", "file": map[string]any{"driver": "file", "filename": s.image}})
-	m.plug("usb-storage", "stick", map[string]any{"drive": "stick", "removable": true})
+	m.putDisk("stick", s.image)
 	m.await(time.Minute, "udevadm settle; lsblk -nro NAME,LABEL | grep CITY")
 }
 
 // takeOut pulls it, whatever the machine does with it.
 func (m *machine) takeOut() {
 	m.t.Helper()
-	m.unplug("stick")
-	m.ask("blockdev-del", map[string]any{"node-name": "stick"})
+	m.pullDisk("stick")
+}
+
+// putDisk plugs an image in as a USB disk, which is /dev/disk/by-id/*_NAME-*.
+func (m *machine) putDisk(name, image string) {
+	m.t.Helper()
+	m.ask("blockdev-add", map[string]any{"driver": "raw", "node-name": name, "file": map[string]any{"driver": "file", "filename": image}})
+	m.plug("usb-storage", name, map[string]any{"drive": name, "serial": name, "removable": true})
+}
+
+func (m *machine) pullDisk(name string) {
+	m.t.Helper()
+	m.unplug(name)
+	m.ask("blockdev-del", map[string]any{"node-name": name})
+}
+
+// freshCard puts another card with a fresh Debian into the machine, which is off, and
+// returns where the one before is.
+func (m *machine) freshCard() (before string) {
+	m.t.Helper()
+	card := filepath.Join(m.work, "root.img")
+	if _, err := os.Stat(card); err == nil {
+		before = filepath.Join(m.work, "before.img")
+		if err := os.Rename(card, before); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	command(m.t, "cp", "--sparse=always", "--reflink=auto", filepath.Join(m.image, "root.img"), card)
+	return before
 }
 
 func command(t *testing.T, name string, args ...string) {

@@ -59,17 +59,29 @@ func (w *walk) paper() []response {
 
 // toTheCity carries the request of a gateway to the city on the stick, and its
 // certificate back.
-func (w *walk) toTheCity(id string) {
+func (w *walk) toTheCity(id string, sign func(request string) string) {
 	w.t.Helper()
 	w.takeOut()
-	request := filepath.Join(w.k.Stick, "requests", id+".csr")
-	w.stick.read("requests/"+id+".csr", request)
-	// It puts the certificate beside it, and names whose key it signs as the Pi did.
-	if out := w.k.Authority("sign", request); fingerprint.FindString(out) == "" || fingerprint.FindString(out) != w.shown {
-		w.t.Errorf("the city signs %s, and the Pi has shown %s", out, w.shown)
-	}
+	w.inTheCity(id, sign)
 	w.stick.write(w.k.Stick)
 	w.putIn(w.stick)
+}
+
+// inTheCity signs the request that is on the stick. What the city says of it has to name
+// the key as the Pi has shown it.
+func (w *walk) inTheCity(id string, sign func(request string) string) {
+	w.t.Helper()
+	request := filepath.Join(w.k.Stick, "requests", id+".csr")
+	w.stick.read("requests/"+id+".csr", request)
+	if out := sign(request); fingerprint.FindString(out) == "" || fingerprint.FindString(out) != w.shown {
+		w.t.Errorf("the city says %s, and the Pi has shown %s", out, w.shown)
+	}
+}
+
+// signs is the city's answer to a request: the certificate lies beside it then.
+func (w *walk) signs(request string) string {
+	w.t.Helper()
+	return w.k.Authority("sign", request)
 }
 
 // webServer serves the certificates that the authority has issued over HTTPS, as the
@@ -117,7 +129,7 @@ func (w *walk) setUp() {
 	}
 	w.succeeds("", "sudo mount -o ro /dev/sda1 /mnt")
 	w.succeeds("take the stick to the city", "sudo bash /mnt/install.sh dinkes-01 dinkes", w.paper()...)
-	w.toTheCity("dinkes-01")
+	w.toTheCity("dinkes-01", w.signs)
 	w.succeeds("certificate of dinkes-01 is in place", "sudo gatewayd-provision usb dinkes-01 dinkes")
 	w.taps("gatewayd sim tap --reader door --uid 04A1B2C3D4E5F6", 1, time.Minute)
 	w.seen.AwaitFor(time.Minute, "the first tap", func(m []brokertest.Message) bool { return missing(m, w.green) == 0 })

@@ -71,6 +71,7 @@ func TestVM(t *testing.T) {
 		{"rename", (*walk).rename},
 		{"rollback", (*walk).rollback},
 		{"powercuts", (*walk).powerCuts},
+		{"replace", (*walk).replace},
 		{"retire", (*walk).retire},
 		{"purge", (*walk).purge},
 	} {
@@ -101,13 +102,17 @@ func newWalk(t *testing.T) *walk {
 		t.Fatal("say make vm-test, which makes VM_IMAGE and VM_DEB")
 	}
 	w := &walk{machine: &machine{t: t, image: image, work: t.TempDir()}, deb: deb, id: "dinkes-01", green: make(map[string]bool)}
-	command(t, "cp", "--sparse=always", "--reflink=auto", filepath.Join(image, "root.img"), filepath.Join(w.work, "root.img"))
+	w.freshCard()
 	w.k = newKit(t)
 	w.k.Authority("client", "admin")
 	w.seen = w.k.city()
 	w.k.writeTemplate()
 	debtest.Write(t, filepath.Join(w.k.CA, "renew-url"), w.k.webServer()+"/issued\n", 0o644)
-	debtest.Write(t, filepath.Join(w.k.CA, "offices.csv"), "id,dinas,lat,lon,radius_m\ndinkes-01,dinkes,-7.9778,112.634,100\n", 0o644)
+	list := "id,dinas,lat,lon,radius,receivers\n"
+	for _, id := range []string{"dinkes-01", "dinkes-02", "dinkes-03"} {
+		list += id + ",dinkes,-7.9778,112.634,100,yard=kenwood@" + receiverPort + "\n"
+	}
+	debtest.Write(t, filepath.Join(w.k.CA, "offices.csv"), list, 0o644)
 	w.k.Bundle()
 	if out := w.k.Authority("bundle", w.k.Stick); strings.Contains(out, "lacks") {
 		t.Fatalf("ca.sh bundle says %s", out)
@@ -124,8 +129,7 @@ func (k *kit) writeTemplate() {
 	text := k.Edit(debtest.Read(k.t, template), map[string]string{
 		k.broker.Address(): fmt.Sprintf("mqtt.example.go.id:%d", k.broker.Port),
 		`source = "trust"`: `source = "kernel"`,
-		"[badges]\n":       "[badges]\nrepeat_window = \"0s\"\n",
-		"#[[receiver]]\n#name     = \"yard\"\n#protocol = \"kenwood\"\n#port     = \"/dev/serial/by-id/usb-FTDI_FT232R_A1B2C3-if00-port0\"\n": "[[receiver]]\nname = \"yard\"\nprotocol = \"kenwood\"\nport = \"" + receiverPort + "\"\n[hours]\nalways = true\n",
+		"[badges]\n":       "[hours]\nalways = true\n\n[badges]\nrepeat_window = \"0s\"\n",
 	})
 	debtest.Write(k.t, template, text, 0o644)
 }

@@ -79,12 +79,15 @@ func (c *City) Authority(args ...string) string {
 // TryAuthority runs ca.sh and returns what it said.
 func (c *City) TryAuthority(args ...string) (string, error) { return c.run(nil, args) }
 
-// Replace signs a request for another key under a name that has a certificate.
-func (c *City) Replace(id, request string) {
+// Replace signs a request for another key under a name that has a certificate, and
+// returns what that said.
+func (c *City) Replace(id, request string) string {
 	c.t.Helper()
-	if out, err := c.run([]string{"REPLACE=" + id}, []string{"sign", request}); err != nil {
+	out, err := c.run([]string{"REPLACE=" + id}, []string{"sign", request})
+	if err != nil {
 		c.t.Fatalf("REPLACE=%s ca.sh sign: %v\n%s", id, err, out)
 	}
+	return out
 }
 
 func (c *City) run(env, args []string) (string, error) {
