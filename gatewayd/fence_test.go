@@ -13,7 +13,6 @@ const goodFence = `{"type":"Polygon","coordinates":[[[112.633,-7.979],[112.635,-
 // TestCheckNamesWhatIsWrongWithAFence: file and reason, in check and in doctor,
 // and a reload with such a fence changes nothing.
 func TestCheckNamesWhatIsWrongWithAFence(t *testing.T) {
-	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "[office]\nfence_file = \"office.geojson\"\n")
 	file := filepath.Join(g.dir, "office.geojson")
 	write := func(text string) {

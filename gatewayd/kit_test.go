@@ -81,8 +81,10 @@ func (k *kit) install(deb, id string) *installed {
 	if err := os.Chmod(filepath.Dir(g.Dir), 0o711); err != nil {
 		k.t.Fatal(err)
 	}
-	if err := os.MkdirAll(g.Path("proc"), 0o755); err != nil {
-		k.t.Fatal(err)
+	for _, dir := range []string{"proc", "run", "dev"} { // as every card has them
+		if err := os.MkdirAll(g.Path(dir), 0o755); err != nil {
+			k.t.Fatal(err)
+		}
 	}
 	g.provision("usb", k.Stick, id, "dinkes")                          // leaves the request
 	k.Authority("sign", filepath.Join(k.Stick, "requests", id+".csr")) // and puts the certificate on the stick
