@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X $(BUILD_VARIABLES).version=$(VERSION) -X $(BUILD_VARIABLES).
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all help deps build demo test test-inside test-outside cover test-arm test-deps lint cross qemu-demo deb vm-test telegraf-test bench bench-presence torture year fuzz clean
+.PHONY: all help deps build demo test test-inside test-outside cover test-arm test-deps lint cross qemu-demo deb vm-test image image-test telegraf-test bench bench-presence torture year fuzz clean
 
 all: build
 
@@ -126,6 +126,19 @@ vm-test: test-deps deb ## the package in a virtual machine, with power cuts
 	image=$$(./scripts/vm-image.sh) && \
 	VM_IMAGE=$$image VM_DEB=$$(ls $(CURDIR)/$(DIST)/gatewayd_*_amd64.deb) \
 	$(GO) test -tags vm -run '^TestVM$$' -count=1 -timeout 30m -v ./gatewayd
+
+# The SD card of an office, from an image of Raspberry Pi OS:
+# sudo make image IMG=raspios.img OFFICE=dinkes-01 CA_DIR=/home/city/ca
+image: ## the SD card of an office: IMG=raspios.img OFFICE=dinkes-01 CA_DIR=ca
+	./scripts/image.sh "$(IMG)" "$(OFFICE)" $(if $(OUT),"$(OUT)")
+
+# The same with a Debian for a Pi's processor, made for it outside this folder: takes
+# some minutes the first time, needs root, and boots the card on an emulated machine.
+image-test: test-deps ## a prepared card, on an emulated Pi's processor; a hundred offices
+	$(MAKE) --no-print-directory deb DEB_ARCHES=arm64
+	image=$$(./scripts/pi-image.sh) && \
+	CARD_IMAGE=$$image CARD_DEB=$$(ls $(CURDIR)/$(DIST)/gatewayd_*_arm64.deb) \
+	$(GO) test -tags image -run '^Test(PreparedCard|AHundredOffices)$$' -count=1 -timeout 30m -v ./gatewayd/internal/kittest
 
 # The city's Telegraf configuration in a real Telegraf. Building it takes minutes
 # the first time, so it is no part of `make test`; .ci/run asks for it.

@@ -55,11 +55,32 @@ dpkg_there() {
 
 # architecture is what packages of the machine, or of the SD card, are called.
 architecture() {
-	if [ -n "$root" ] && [ -s "$root/var/lib/dpkg/arch" ]; then
-		head -n 1 "$root/var/lib/dpkg/arch"
-	else
-		dpkg --print-architecture
+	local of=
+	if [ -n "$root" ]; then # of a card it is that of its own dpkg; a list there may be missing
+		of=$(dpkg-query --admindir="$root/var/lib/dpkg" -W -f '${Architecture}' dpkg 2>/dev/null) ||
+			of=$(head -n 1 "$root/var/lib/dpkg/arch" 2>/dev/null) || true
 	fi
+	printf '%s\n' "${of:-$(dpkg --print-architecture)}"
+}
+
+# no_links PACKAGE fails if the root elsewhere leads out of itself where dpkg writes: what
+# is a link on a card that has been changed would be a file of this machine.
+no_links() {
+	local path part at
+	[ -n "$root" ] || return 0
+	while IFS= read -r path; do
+		at=$root
+		while [ -n "$path" ]; do
+			part=${path%%/*}
+			path=${path#"$part"}
+			path=${path#/}
+			at=$at/$part
+			[ ! -L "$at" ] || fail "$at is a link: this card has been changed, so nothing is done with it" \
+				"$at adalah tautan: kartu ini telah diubah, jadi tidak dikerjakan"
+		done
+	done < <(dpkg-deb --fsys-tarfile "$1" | tar -t | sed 's:^\./::; s:/$::; /^$/d'
+		printf '%s\n' var/lib/dpkg/{status,info,updates,triggers} var/lib/gatewayd var/lib/gatewayd-rollback/waiting \
+			etc/passwd etc/group etc/systemd/system/{multi-user,timers}.target.wants boot/config.txt boot/firmware/config.txt)
 }
 
 newest() { # FOLDER ARCHITECTURE
@@ -145,7 +166,7 @@ enable_spi() {
 	sync "$(dirname "$file")"
 	say "SPI is now on in $file." "SPI kini diaktifkan di $file."
 	# As raspi-config does it: the firmware's own program switches it on at once.
-	if [ -n "$root" ] || ! dtparam spi=on >/dev/null 2>&1; then reboot=yes; fi
+	if [ -z "$root" ] && ! dtparam spi=on >/dev/null 2>&1; then reboot=yes; fi
 }
 
 # groups_right checks what the package made, and lets the technician ask the
@@ -230,7 +251,11 @@ install_it() {
 		[ -z "$id" ] || run gatewayd-provision usb "$id" "$dinas"
 		return 0
 	fi
+	# Of a folder, the newest package for this machine or card.
+	[ ! -d "$deb" ] || deb=$(newest "$deb" "$(architecture)")
+	[ -n "$deb" ] || fail "there is no package for $(architecture) there" "tidak ada paket untuk $(architecture) di sana"
 	sound "$deb"
+	no_links "$deb"
 	version=$(dpkg-deb --field "$deb" Version)
 	before=$(installed)
 	# dpkg first: an office may have no line, and Raspberry Pi OS has all that the
@@ -352,6 +377,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 root=${root%/}
+[ -z "$root" ] || root=$(realpath -m "$root") # a link to the card is no link on the card
 if [ ${#packages[@]} -gt 1 ]; then
 	fail "${#packages[@]} packages are named: ${packages[*]}. $(right "$(dirname "${packages[0]}")")" \
 		"${#packages[@]} paket disebut: ${packages[*]}. $(right "$(dirname "${packages[0]}")")"

@@ -10,10 +10,6 @@ cache=${IMAGE_CACHE:-/var/tmp/gatewayd-image}
 stamp=$(sha256sum <"$0" | cut -c1-16)
 dir=$cache/$suite-$stamp
 
-if [ -f "$dir/card.img" ]; then
-	echo "$dir"
-	exit 0
-fi
 if [ "$(id -u)" != 0 ]; then
 	echo "pi-image: making a Debian needs root: run once as root, or set IMAGE_CACHE to where it was made" >&2
 	exit 1
@@ -25,12 +21,17 @@ command -v sfdisk >/dev/null || packages+=(fdisk)
 command -v mkfs.vfat >/dev/null || packages+=(dosfstools)
 command -v mcopy >/dev/null || packages+=(mtools)
 command -v mke2fs >/dev/null || packages+=(e2fsprogs)
+command -v qemu-system-aarch64 >/dev/null || packages+=(qemu-system-arm)
 command -v qemu-aarch64-static >/dev/null || packages+=(qemu-user-static)
 if [ ${#packages[@]} -gt 0 ]; then
 	apt-get update -qq >&2
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
 fi
 
+if [ -f "$dir/card.img" ]; then
+	echo "$dir"
+	exit 0
+fi
 work=$(mktemp -d /var/tmp/gatewayd-image.XXXXXX)
 binfmt=/proc/sys/fs/binfmt_misc
 mounted=''
@@ -65,7 +66,7 @@ mmdebstrap --quiet --mode=root --variant=minbase --architectures=arm64 --include
 # As a card of Raspberry Pi OS that has never been started: no machine id, no keys.
 echo uninitialized >"$root/etc/machine-id"
 echo raspberrypi >"$root/etc/hostname"
-echo 'PARTLABEL=none / ext4 defaults,noatime 0 1' >"$root/etc/fstab"
+echo '/dev/vda2 / ext4 defaults,noatime 0 1' >"$root/etc/fstab"
 # The console is root's, without a password: the machine has no other way in.
 sed -i 's/^root:[^:]*:/root::/' "$root/etc/shadow"
 mkdir -p "$root/etc/systemd/system/serial-getty@ttyAMA0.service.d" "$root/boot/firmware"

@@ -647,8 +647,7 @@ check_config() {
 		if [ -n "$emulator" ]; then
 			install -m 755 "$emulator" "$root/run/emulator" && set -- /run/emulator "$@" || exit
 		fi
-		exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all -- \
-			chroot --userspec="$user:$group" --groups= "$root" "$@"
+		exec setpriv --no-new-privs -- chroot --userspec="$user:$group" --groups= "$root" "$@"
 	' sh "$root" "$user" "$group" "$emulator"
 }
 

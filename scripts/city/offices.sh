@@ -248,13 +248,20 @@ unlock() {
 # agreed lets somebody compare the fingerprints: whoever gets a certificate for an id is
 # that gateway. One question for all, and where nobody can be asked, none, as in ca.sh.
 agreed() {
-	local id answer
+	local id answer said ask=
 	[ ${#open[@]} -gt 0 ] || return 0
 	echo "Requests to sign, with their fingerprints:"
 	for id in "${open[@]}"; do
-		printf '  %-32s  %s\n' "$id" "$(request_fingerprint "${request[$id]}")"
+		said=$(request_fingerprint "${request[$id]}")
+		# Of a card that was prepared at this desk, it was written down by image.sh.
+		if [ "$said" = "$(cat "$dir/offices/$id/fingerprint" 2>/dev/null)" ]; then
+			said="$said (the card was prepared here)"
+		else
+			ask=yes
+		fi
+		printf '  %-32s  %s\n' "$id" "$said"
 	done
-	[ -t 0 ] || return 0
+	[ -t 0 ] && [ -n "$ask" ] || return 0
 	IFS= read -r -p "Do the technicians' papers say the same of all of them? [y/N, or the ids that differ] " answer
 	case $answer in
 	y | Y) ;;
