@@ -266,7 +266,7 @@ sign() {
 		issue "$request" "$name" $days "$client_extensions" "$dir/issued/$name.pem"
 		stick=$(dirname "$request")/../issued
 		if [ "$(basename "$(dirname "$request")")" = requests ] && [ -d "$stick" ] && [ ! "$stick" -ef "$dir/issued" ]; then
-			cp "$dir/issued/$name.pem" "$stick/$name.pem"
+			cp --remove-destination "$dir/issued/$name.pem" "$stick/$name.pem" # and through no link
 		fi
 	done
 }

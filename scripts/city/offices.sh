@@ -230,7 +230,8 @@ hand_out() {
 	while IFS= read -r file; do
 		[ -n "$file" ] || continue
 		at=$(dirname "$file")/../issued
-		[ ! -d "$at" ] || cmp -s "$dir/issued/$1.pem" "$at/$1.pem" || cp "$dir/issued/$1.pem" "$at/$1.pem"
+		# A stick with links could have it written elsewhere.
+		[ ! -d "$at" ] || [ -L "$at" ] || cmp -s "$dir/issued/$1.pem" "$at/$1.pem" || cp --remove-destination "$dir/issued/$1.pem" "$at/$1.pem"
 	done <<<"${request[$1]}"$'\n'"${also[$1]-}"
 }
 
