@@ -128,18 +128,13 @@ func Run(t *testing.T, s Subject) {
 }
 
 // thinned is a part of the readings where the race detector makes everything twenty
-// times as slow. It finds nothing in a chip that it does not find with fewer.
+// times as slow: what it looks for it finds with few of them.
 func thinned(readings []string) (some []string) {
-	for i := 0; i < len(readings); i += stride(len(readings)/16 + 1) {
+	if !raceDetector {
+		return readings
+	}
+	for i := 0; i < len(readings); i += 1 + len(readings)/8 {
 		some = append(some, readings[i])
 	}
 	return some
-}
-
-// stride is 1, and n under the race detector.
-func stride(n int) int {
-	if raceDetector {
-		return n
-	}
-	return 1
 }
