@@ -164,7 +164,7 @@ SCENES      ?= 200000
 torture: test-deps ## what is lost when everything fails: TORTURE_FOR=1h SCENES=1000000
 	EVERY_FAULT=1 $(GO) test -run '^Test(Every(Fault|Cut|PageDamaged)|TheFileNeverOutgrowsItsBound|DeliveredEventsGoWithoutAClockChip)$$' -count=1 -timeout 1h ./gatewayd/internal/journal
 	UPLINK_LONG=1 $(GO) test -run '^Test(HostileBrokerCannotFillTheMemory|AbsentCityIsNotFlooded)$$' -count=1 ./gatewayd/internal/uplink
-	SCENES=$(SCENES) $(GO) test -run '^TestNoWrongUIDInNoise$$' -count=1 -timeout 24h -v ./drivers/mfrc522
+	SCENES=$(SCENES) $(GO) test -run '^TestNoWrongUIDInNoise$$' -count=1 -timeout 24h -v ./drivers/mfrc522 ./drivers/pn532
 	NOISY_DOORS=200 $(GO) test -run '^TestNoisyDoor$$' -count=1 ./gatewayd/internal/door
 	HOTPLUG=100 $(GO) test -run '^TestARadioThatIsPulledIsFoundAgain$$' -count=1 -timeout 15m ./gatewayd
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^Test(NoEvent|MostAnchored)' -count=1 -v ./gatewayd/internal/clock

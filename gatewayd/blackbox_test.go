@@ -11,15 +11,26 @@ import (
 	"testing"
 	"time"
 
+	"presence/config"
 	"presence/drivers/beacon/beacontest"
 	"presence/gatewayd/internal/brokertest"
 )
 
 func TestTapsOfAllUIDSizesArriveOnceAndValid(t *testing.T) {
 	t.Parallel()
+	for _, chip := range config.Chips() {
+		t.Run(chip, func(t *testing.T) {
+			t.Parallel()
+			tapsArrive(t, chip)
+		})
+	}
+}
+
+func tapsArrive(t *testing.T, chip string) {
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/#")
 	g := newGateway(t, b.URL(), "")
+	g.configure(strings.Replace(g.text(), `bus = "sim"`, "bus = \"sim\"\nchip = \""+chip+"\"", 1))
 	g.start()
 	green := make(map[string]bool)
 	for _, from := range []struct {
@@ -191,7 +202,7 @@ func TestWrongConfigurationIsNamedWithLineAndKey(t *testing.T) {
 			t.Errorf("%s: exit %d\n%s", command, code, out)
 		}
 	}
-	for _, args := range [][]string{{}, {"fly"}, {"sim", "tap"}, {"export", "--since", "yesterday"}, {"demo", "--for", "-3s"}} {
+	for _, args := range [][]string{{}, {"fly"}, {"sim", "tap"}, {"export", "--since", "yesterday"}, {"demo", "--for", "-3s"}, {"demo", "--chip", "pn533"}} {
 		if out, code := g.try(args...); code != 2 {
 			t.Errorf("gatewayd %v: exit %d\n%s", args, code, out)
 		}

@@ -233,11 +233,14 @@ func TestImpatientDemoLeavesNothing(t *testing.T) {
 func TestShortDemo(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
-	for _, length := range []string{"10ms", "1s"} {
+	for length, chip := range map[string]string{"10ms": "mfrc522", "1s": "mfrc522", "2s": "pn532"} {
 		began := time.Now()
-		out, code := g.try("demo", "--for", length)
+		out, code := g.try("demo", "--for", length, "--chip", chip)
 		if code != 0 || !strings.Contains(out, " lost=0 duplicates=0") || strings.Contains(out, "taps=0 ") {
 			t.Errorf("exit %d\n%s", code, out)
+		}
+		if driver := "the real " + strings.ToUpper(chip) + " driver"; !strings.Contains(out, driver) {
+			t.Errorf("it does not speak of %s:\n%s", driver, out)
 		}
 		if took := time.Since(began); took > 6*time.Second {
 			t.Errorf("--for %s took %s", length, took)

@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
+	"presence/config"
 	"presence/gatewayd/internal/demo"
 	"presence/gatewayd/internal/gateway"
 )
 
 type demoCmd struct {
-	For time.Duration `default:"30s" help:"How long the morning takes; 0 goes on with the next morning until it is interrupted."`
+	For  time.Duration `default:"30s" help:"How long the morning takes; 0 goes on with the next morning until it is interrupted."`
+	Chip string        `default:"mfrc522" help:"The chip of the mocked reader: ${chips}." placeholder:"CHIP"`
 }
 
 // Run plays an office morning: mocked hardware, everything behind it real.
@@ -20,8 +24,11 @@ func (c demoCmd) Run(ctx context.Context, con console) error {
 	if c.For < 0 {
 		return usageError{fmt.Errorf("--for %s: want 0 or more", c.For)}
 	}
+	if chips := config.Chips(); !slices.Contains(chips, c.Chip) {
+		return usageError{fmt.Errorf("--chip %s: want %s", c.Chip, strings.Join(chips, " or "))}
+	}
 	gateway.LimitMemory()
-	err := demo.Run(ctx, demo.Options{Length: c.For, Out: con.out, Screen: con.screen(), Exit: os.Exit})
+	err := demo.Run(ctx, demo.Options{Length: c.For, Chip: c.Chip, Out: con.out, Screen: con.screen(), Exit: os.Exit})
 	if errors.Is(err, demo.ErrFailed) { // the last line that it printed says how many
 		return exitStatus(exitFailed)
 	}

@@ -75,7 +75,7 @@ func dispatch(ctx context.Context, args []string, con console, out *output) int 
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(con),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(readDuration)),
-		kong.Vars{"cards": cardNames(), "config": defaultConfig},
+		kong.Vars{"cards": cardNames(), "chips": strings.Join(config.Chips(), " or "), "config": defaultConfig},
 	)
 	if err != nil {
 		panic("declare commands: " + err.Error())

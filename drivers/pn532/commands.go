@@ -47,9 +47,9 @@ const (
 // Timings that are set by RFConfiguration, as code n for 100 µs x 2^(n-1).
 const (
 	timeoutATR = 0x0B // 102.4 ms, the default
-	// timeoutRaw is how long InCommunicateThru waits for an answer, 3.2 ms: cards
+	// timeoutRaw is how long InCommunicateThru waits for an answer, 1.6 ms: cards
 	// answer WUPA and SELECT after 91 µs, and HLTA is refused within 1 ms if at all.
-	timeoutRaw = 0x06
+	timeoutRaw = 0x05
 )
 
 // requests is how often InListPassiveTarget repeats its request after the first one,

@@ -180,7 +180,7 @@ func (r *Reader) believe(ctx context.Context, s *scan, c card.Card, target []byt
 // callMissing looks for cards of type A that were there before and did not answer:
 // they are in HALT, or their answer got lost, or another card's covered it.
 func (r *Reader) callMissing(ctx context.Context, s *scan) error {
-	missing, random := false, false
+	missing, random, first := false, false, false
 	for _, c := range r.last {
 		if c.TypeB {
 			continue
@@ -194,12 +194,14 @@ func (r *Reader) callMissing(ctx context.Context, s *scan) error {
 				r.counts.BadFrames++ // it should have answered the chip's request
 			}
 		}
-		missing = missing || !has(s.seen, c.UID)
+		gone := !has(s.seen, c.UID)
+		missing = missing || gone
+		first = first || gone && c.misses == 0
 		random = random || c.UID.Random()
 	}
-	// Without raw frames nothing else wakes a card; and where nothing is seen at all,
-	// it costs nothing to make sure.
-	if missing && (r.noRaw || len(s.seen) == 0 && !random) && s.more(ctx) {
+	// Without raw frames nothing else wakes a card; and where nothing is seen any more
+	// it is made sure of once.
+	if missing && (r.noRaw || len(s.seen) == 0 && first && !random) && s.more(ctx) {
 		if err := r.cycle(ctx); err != nil {
 			return err
 		}

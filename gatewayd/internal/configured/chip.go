@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/physic"
@@ -42,6 +43,9 @@ type chip struct {
 
 	// mock makes such a chip in software, over a field of cards.
 	mock func(field *cardtest.Field) sim.Chip
+
+	// look is how long the driver looks at an empty field at most.
+	look time.Duration
 }
 
 // pins are those of a reader beside its bus, nil where none is wired.
@@ -54,8 +58,8 @@ type pins struct {
 // one in config/hardware.go.
 func chips() []chip {
 	return []chip{
-		{"mfrc522", openMFRC522, func(field *cardtest.Field) sim.Chip { return mfrc522test.New(field) }},
-		{"pn532", openPN532, func(field *cardtest.Field) sim.Chip { return pn532test.New(field) }},
+		{"mfrc522", openMFRC522, func(field *cardtest.Field) sim.Chip { return mfrc522test.New(field) }, 3 * time.Millisecond},
+		{"pn532", openPN532, func(field *cardtest.Field) sim.Chip { return pn532test.New(field) }, 100 * time.Millisecond},
 	}
 }
 
@@ -135,6 +139,6 @@ func MockReader(hardware *sim.Hardware, r config.Reader, log *slog.Logger) (open
 	if err != nil {
 		return func() (Chip, error) { return nil, err }
 	}
-	mocked := hardware.Add(r.Name, r.Poll, c.mock)
+	mocked := hardware.Add(r.Name, max(r.Poll, c.look), c.mock)
 	return func() (Chip, error) { return openChip(mocked.Chip.Port(), r, pins{}, log) }
 }

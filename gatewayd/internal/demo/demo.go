@@ -25,6 +25,7 @@ import (
 // Options are how a demonstration is played.
 type Options struct {
 	Length time.Duration // of the morning; 0: one after the other until the context ends
+	Chip   string        // of the mocked reader, as in the configuration
 	Out    io.Writer
 	Screen terminal.Screen // of Out
 	// Exit ends the process with an exit code. It is called when that is to end at
@@ -45,7 +46,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer leaveNothing(dir, o.Exit)()
 	defer os.RemoveAll(dir)
-	d := &demonstration{stage: stage{out: o.Out, screen: o.Screen, started: time.Now()}, dir: dir}
+	d := &demonstration{stage: stage{out: o.Out, screen: o.Screen, started: time.Now()}, dir: dir, chip: o.Chip}
 	return d.run(ctx, o.Length)
 }
 
@@ -53,6 +54,7 @@ func Run(ctx context.Context, o Options) error {
 type demonstration struct {
 	stage
 	dir    string
+	chip   string
 	city   *city
 	radio  io.Writer // what the receiver of Kenwood tags hears
 	mesh   io.Writer // what the Meshtastic radio hands over
@@ -147,6 +149,7 @@ state_dir = %q
 [[reader]]
 name = "door"
 bus = "sim"
+chip = %q
 
 [[receiver]]
 name = "yard"
@@ -179,7 +182,7 @@ source = "trust"
 
 [mqtt]
 broker = "tcp://%s"
-`, filepath.Join(d.dir, "state"), port, meshPort, officeLat, officeLon, d.city.address)
+`, filepath.Join(d.dir, "state"), d.chip, port, meshPort, officeLat, officeLon, d.city.address)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,7 +33,7 @@ const (
 
 func (d *demonstration) intro(length time.Duration) {
 	d.title("An office morning at gateway demo-01")
-	d.text("A mocked badge reader (the real MFRC522 driver over a chip in software), two mocked tag receivers (the")
+	d.text("A mocked badge reader (the real " + strings.ToUpper(d.chip) + " driver over a chip in software), two mocked tag receivers (the")
 	d.text("real serial, Kenwood and Meshtastic drivers over pseudo terminals), the real journal, and a real MQTT session")
 	d.text("to a broker on " + d.city.address + ". The columns: seconds, who, what. \"city\" is what arrived there.")
 	if length == 0 {
