@@ -43,7 +43,7 @@ const (
 	ackTime      = 300 * time.Microsecond
 	commandTime  = 500 * time.Microsecond
 	fieldRise    = 5100 * time.Microsecond // between the field and the first request (ISO/IEC 14443-3, 5)
-	attemptTime  = 16 * time.Millisecond   // from one REQA to the next, while no card answers
+	attemptTime  = 16 * time.Millisecond   // from one REQA to the next while no card answers, as heard of a board
 	silenceTime  = time.Millisecond        // until an answer to a SELECT is given up
 	dozeAfter    = 10 * time.Millisecond   // without a word, in low battery mode
 	lateACK      = 20 * time.Millisecond

@@ -71,7 +71,7 @@ func (l *listing) attempt(at instant) ([]byte, instant) {
 		if l.tries > 0 {
 			l.tries--
 		}
-		next := max(end, at+attemptTime)
+		next := max(end, at+c.open.attemptTime)
 		if l.tries == 0 {
 			return l.response(), next
 		}

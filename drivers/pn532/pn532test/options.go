@@ -1,6 +1,9 @@
 package pn532test
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // open is what the manual leaves open, or boards do in different ways.
 type open struct {
@@ -11,6 +14,7 @@ type open struct {
 	statusBits    byte   // of the status byte, beside bit 0
 	zeroFirst     bool   // of two collided bits, the 0 is followed
 	wakeTime      time.Duration
+	attemptTime   time.Duration
 	wakesByEdge   bool
 	deafRest      bool
 	losesFirst    bool
@@ -27,7 +31,7 @@ type open struct {
 func defaultOpen() open {
 	return open{
 		preamble: []byte{0x00, 0x00}, behind: 0x00, listening: 0xFF, opening: 0x01,
-		wakeTime: 2 * time.Millisecond, request: cmdREQA,
+		wakeTime: 2 * time.Millisecond, attemptTime: attemptTime, request: cmdREQA,
 		version: [4]byte{0x32, 0x01, 0x06, 0x07}, maxTx: 4096,
 	}
 }
@@ -62,6 +66,10 @@ func ZeroFirst() Option { return func(c *Chip) { c.open.zeroFirst = true } }
 // WakeTime sets how long chip select must be low before a sleeping chip hears: 2 ms
 // by default, which is as long as the crystal may take.
 func WakeTime(d time.Duration) Option { return func(c *Chip) { c.open.wakeTime = d } }
+
+// AttemptTime sets how long an attempt of a listing takes that no card answers: 16 ms
+// by default.
+func AttemptTime(d time.Duration) Option { return func(c *Chip) { c.open.attemptTime = d } }
 
 // WakesByEdge has the falling edge of chip select alone wake the chip. By default
 // chip select has to stay low for the whole wake time.
@@ -124,6 +132,8 @@ func Interpretations() map[string][]Option {
 		"FF while the operation comes":             Opening(0xFF),
 		"more bits in the status":                  StatusBits(0x08),
 		"collisions: the 0 first":                  ZeroFirst(),
+		"attempts of 5 ms":                         AttemptTime(5 * time.Millisecond),
+		"attempts of 30 ms":                        AttemptTime(30 * time.Millisecond),
 		"the edge alone wakes":                     WakesByEdge(),
 		"deaf for the transfer in which it woke":   DeafRest(),
 		"the first command after waking is lost":   LosesFirstCommand(),
@@ -134,9 +144,10 @@ func Interpretations() map[string][]Option {
 	}
 	all := map[string][]Option{"": nil}
 	var together []Option
+	others := []string{"a long preamble", "AA behind a frame", "AA while the host writes", "attempts of 5 ms"}
 	for name, o := range questions {
 		all[name] = []Option{o}
-		if name != "a long preamble" && name != "AA behind a frame" && name != "AA while the host writes" {
+		if !slices.Contains(others, name) {
 			together = append(together, o)
 		}
 	}
