@@ -3,7 +3,6 @@ package config
 // hardware is a kind of device that a configuration names by one word.
 type hardware struct {
 	name  string
-	built bool // this version has the driver for it; else it is refused by name
 	gain  bool // of a reader chip: gain_db can be set
 	maxHz int  // of a reader chip: the fastest SPI clock that it takes
 	baud  int  // of a protocol: the usual speed of its receivers' serial ports
@@ -14,8 +13,8 @@ type hardware struct {
 // where the gateway opens its readers; a test compares the two.
 func chips() []hardware {
 	return []hardware{
-		{name: "mfrc522", built: true, gain: true, maxHz: 10_000_000},
-		{name: "pn532", built: true, maxHz: 5_000_000},
+		{name: "mfrc522", gain: true, maxHz: 10_000_000},
+		{name: "pn532", maxHz: 5_000_000},
 	}
 }
 
@@ -23,48 +22,38 @@ func chips() []hardware {
 // decoders are in the table of presence/drivers/beacon; a test compares the two.
 func protocols() []hardware {
 	return []hardware{
-		{name: "idas", built: true, baud: 9600},
-		{name: "kenwood", built: true, baud: 9600},
-		{name: "meshtastic", built: true, baud: 115200},
-		{name: "reyax", built: true, baud: 115200, data: true},
-		{name: "waypoint", built: true, baud: 9600},
+		{name: "idas", baud: 9600},
+		{name: "kenwood", baud: 9600},
+		{name: "meshtastic", baud: 115200},
+		{name: "reyax", baud: 115200, data: true},
+		{name: "waypoint", baud: 9600},
 	}
 }
 
 // Chips names the reader chips that this version has a driver for.
-func Chips() []string { return builtOf(chips()) }
+func Chips() []string { return namesOf(chips()) }
 
 // Protocols names the protocols of tags that this version has a decoder for.
-func Protocols() []string { return builtOf(protocols()) }
+func Protocols() []string { return namesOf(protocols()) }
 
 // Payloads names the forms in which tags may put their position into a protocol's data,
 // the usual one first. What reads them is in the table of presence/drivers/beacon; a
 // test compares the two.
 func Payloads() []string { return []string{"rmc", "latlon", "json"} }
 
-func builtOf(table []hardware) (names []string) {
+func namesOf(table []hardware) (names []string) {
 	for _, h := range table {
-		if h.built {
-			names = append(names, h.name)
-		}
+		names = append(names, h.name)
 	}
 	return names
 }
 
-// hardware is the row of a table that a key names. Where the word is wrong, or
-// of hardware that is not built, that is reported and the row of the default
-// returned: the zero row where there is no default.
+// hardware is the row of a table that a key names. Where the word is wrong, that is
+// reported and the row of the default returned: the zero row where there is no default.
 func (t *table) hardware(key, byDefault string, known []hardware) hardware {
-	var words []string
 	rows := make(map[string]hardware)
 	for _, h := range known {
-		words = append(words, h.name)
 		rows[h.name] = h
 	}
-	h := rows[t.choice(key, byDefault, words...)]
-	if h.name != "" && !h.built {
-		t.problem(key, "%s is not available in this version: leave it out", show(h.name))
-		return rows[byDefault]
-	}
-	return h
+	return rows[t.choice(key, byDefault, namesOf(known)...)]
 }

@@ -140,8 +140,7 @@ func TestReferenceMentionsEveryKey(t *testing.T) {
 }
 
 // TestReferenceNamesTheHardware: whoever writes the configuration finds each chip
-// and protocol there, which of them this version does not have, and the usual
-// speed of a receiver's port.
+// and protocol there, and the usual speed of a receiver's port.
 func TestReferenceNamesTheHardware(t *testing.T) {
 	text := string(Reference())
 	_, speeds, _ := strings.Cut(text, "# Default: ")
@@ -150,9 +149,6 @@ func TestReferenceNamesTheHardware(t *testing.T) {
 		for _, h := range table {
 			if !strings.Contains(text, strconv.Quote(h.name)) {
 				t.Errorf("the reference does not name %s = %q", key, h.name)
-			}
-			if said := strings.Contains(text, strconv.Quote(h.name)+" is not available in this version"); said == h.built {
-				t.Errorf("the reference says of %s = %q that it is not available: %v", key, h.name, said)
 			}
 			if key != "protocol" {
 				continue

@@ -120,8 +120,6 @@ func indonesian(format string) string { //nolint:funlen // a table of texts
 		return "tanggal, misalnya 2027-02-08"
 	case "has a line break or another control character: write it on one line":
 		return "mengandung ganti baris atau karakter kendali lain: tulis dalam satu baris"
-	case "%s is not available in this version: leave it out":
-		return "%s belum tersedia di versi ini: hapus"
 	case "is missing: write %s = %q":
 		return "tidak ada: tulis %s = %q"
 	case "is empty: write %s = %q":

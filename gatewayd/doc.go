@@ -14,7 +14,7 @@
 //
 //	card                               tag
 //	  |  scan of the field               |  frames over a radio
-//	drivers/mfrc522                    drivers/serial, drivers/beacon
+//	drivers/mfrc522, drivers/pn532     drivers/serial, drivers/beacon
 //	  |  cards in the field              |  fix
 //	internal/door                      internal/tags
 //	  |  tap                             |  sighting

@@ -15,6 +15,7 @@ import (
 	"presence/config"
 	"presence/drivers/mfrc522/mfrc522test"
 	"presence/drivers/pi"
+	"presence/drivers/pn532/pn532test"
 	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/doctor"
 	"presence/gatewayd/internal/presence"
@@ -239,6 +240,9 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) { //nolint:funlen //
 		"chip deaf":              {func(o *office) { o.chip(mfrc522test.FaultDeaf) }, doctor.Fail, "self-test", "sudo poweroff"},
 		"chip not wired":         {func(o *office) { o.chip(mfrc522test.FaultBusHigh) }, doctor.Fail, "self-test", "sudo poweroff"},
 		"chip copied":            {func(o *office) { o.chip(mfrc522test.FaultNone, mfrc522test.Version(0xB2)) }, "", "", ""},
+		"PN532":                  {func(o *office) { o.pn532(pn532test.FaultNone) }, "", "", ""},
+		"PN532 set to I2C":       {func(o *office) { o.pn532(pn532test.FaultI2C) }, doctor.Fail, "self-test", "sudo poweroff"},
+		"PN532 not wired":        {func(o *office) { o.pn532(pn532test.FaultBusLow) }, doctor.Fail, "self-test", "sudo poweroff"},
 		"chip tested as it runs": {func(o *office) { o.opt.Health = running("ok", true); o.chip(mfrc522test.FaultBusHigh) }, "", "", ""},
 		"chip of root": {
 			func(o *office) {

@@ -79,6 +79,10 @@ func (e *exam) selfTest(ctx context.Context, r config.Reader) {
 	case errors.Is(err, fs.ErrPermission):
 		e.warn("self-test", r.Name, asRoot, say(
 			"user %s may not test the chip of reader %q", "pengguna %s tidak boleh menguji cip pembaca %q", e.Self.Name, r.Name))
+	case errors.Is(err, card.ErrNotSPI):
+		e.fail("self-test", r.Name, "sudo poweroff", say(
+			"the board of reader %q has power but does not speak SPI: with the Pi switched off, set the board's switches to SPI, and check the wire of its chip select",
+			"papan pembaca %q mendapat daya tetapi tidak memakai SPI: matikan Pi, lalu atur sakelar papan ke SPI dan periksa kabel chip select", r.Name))
 	case errors.Is(err, card.ErrBusDead):
 		e.fail("self-test", r.Name, "sudo poweroff", say(
 			"the chip of reader %q does not answer: check its wires and its 3.3 V with the Pi switched off (%s)",

@@ -14,6 +14,8 @@ import (
 	"presence/drivers/mfrc522"
 	"presence/drivers/mfrc522/mfrc522test"
 	"presence/drivers/pi"
+	"presence/drivers/pn532"
+	"presence/drivers/pn532/pn532test"
 	"presence/gatewayd/internal/doctor"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
@@ -105,6 +107,19 @@ func (o *office) chip(f mfrc522test.Fault, opts ...mfrc522test.Option) {
 			o.t.Error("the chip of a gateway that runs was opened")
 		}
 		r, err := mfrc522.New(chip.Port(), mfrc522.Options{})
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
+	}
+}
+
+// pn532 wires a PN532 with a fault to the reader.
+func (o *office) pn532(f pn532test.Fault) {
+	chip := pn532test.New(cardtest.NewField())
+	chip.SetFault(f)
+	o.opt.Chip = func(config.Reader) (doctor.Chip, error) {
+		r, err := pn532.New(chip.Port(), pn532.Options{})
 		if err != nil {
 			return nil, err
 		}
