@@ -2,6 +2,7 @@ package door_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,35 +20,42 @@ import (
 func TestBadgeAtTheEdgeOfTheFieldIsOneTap(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []float64{0.01, 0.02, 0.05, 0.10} {
-		synctest.Test(t, func(t *testing.T) {
-			g := build(t, 30*time.Second, clock(), "front")
-			field := cardtest.NewField()
-			chip := mfrc522test.New(field)
-			chip.SetNoise(cardtest.Noise{Seed: 5, Lost: lost})
-			ctx, cancel := context.WithCancel(t.Context())
-			g.cancel = cancel
-			g.tasks.Go(func() {
-				_ = g.door.Run(ctx, door.Reader{Name: "front", Poll: poll, Open: func(context.Context) (card.Reader, error) {
-					return mfrc522.New(chip.Port(), mfrc522.Options{})
-				}})
-			})
-			defer g.close()
-			c, err := cardtest.New(badge(1).UID, card.ISO14443_4)
-			if err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Second)
-			field.Put(c)
-			time.Sleep(5 * time.Minute)
-			field.Remove(c)
-			time.Sleep(time.Minute)
-			if got := g.outcomes(); got != "c" {
-				t.Errorf("%.0f %% of answers lost: %s, want one tap", 100*lost, got)
-			}
-			if h := g.door.Health()[0]; h.State != "ok" || h.Errors != 0 {
-				t.Errorf("%.0f %% of answers lost: %+v", 100*lost, h)
-			}
+		t.Run(fmt.Sprintf("%.0f %% of answers lost", 100*lost), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { atTheEdge(t, lost) })
 		})
+	}
+}
+
+// atTheEdge lays a badge into a field where some answers are lost, and takes it away
+// after minutes.
+func atTheEdge(t *testing.T, lost float64) {
+	g := build(t, 30*time.Second, clock(), "front")
+	field := cardtest.NewField()
+	chip := mfrc522test.New(field)
+	chip.SetNoise(cardtest.Noise{Seed: 5, Lost: lost})
+	ctx, cancel := context.WithCancel(t.Context())
+	g.cancel = cancel
+	g.tasks.Go(func() {
+		_ = g.door.Run(ctx, door.Reader{Name: "front", Poll: poll, Open: func(context.Context) (card.Reader, error) {
+			return mfrc522.New(chip.Port(), mfrc522.Options{})
+		}})
+	})
+	defer g.close()
+	c, err := cardtest.New(badge(1).UID, card.ISO14443_4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	field.Put(c)
+	time.Sleep(5 * time.Minute)
+	field.Remove(c)
+	time.Sleep(time.Minute)
+	if got := g.outcomes(); got != "c" {
+		t.Errorf("%s, want one tap", got)
+	}
+	if h := g.door.Health()[0]; h.State != "ok" || h.Errors != 0 {
+		t.Errorf("%+v", h)
 	}
 }
 

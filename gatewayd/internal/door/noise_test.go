@@ -22,21 +22,21 @@ import (
 // A door with the real driver over a chip that suffers: on the air, on its bus and
 // in its registers. Whoever shows a badge for long enough is recorded once, under
 // their own UID, or health says that the reader does not work. NOISY_DOORS is how
-// many doors there are (make torture).
+// many doors there are, each with more visits than otherwise (make torture).
 func TestNoisyDoor(t *testing.T) {
 	t.Parallel()
-	scenes := 4
+	scenes, visits := 4, 8
 	if text := os.Getenv("NOISY_DOORS"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		scenes = n
+		scenes, visits = n, 20
 	}
 	for seed := range uint64(scenes) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { noisyDoor(t, seed) })
+			synctest.Test(t, func(t *testing.T) { noisyDoor(t, seed, visits) })
 		})
 	}
 }
@@ -49,7 +49,7 @@ const (
 	noisyWindow = 10 * time.Second
 )
 
-func noisyDoor(t *testing.T, seed uint64) {
+func noisyDoor(t *testing.T, seed uint64, visits int) {
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	rate := func(worst float64) float64 { return worst * []float64{0, 0, 0.01, 0.1, 1}[rnd.IntN(5)] }
 	noise := cardtest.Noise{
@@ -70,7 +70,7 @@ func noisyDoor(t *testing.T, seed uint64) {
 	time.Sleep(time.Second)
 	chip.SetNoise(noise)
 
-	for visit := range 20 {
+	for visit := range visits {
 		id := make([]byte, []int{4, 7, 10}[rnd.IntN(3)])
 		for i := range id {
 			id[i] = byte(rnd.Uint32())
