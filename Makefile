@@ -35,10 +35,11 @@ test-inside:
 	$(TEST) -race $$($(GO) list ./... | grep -v '^presence/gatewayd$$')
 
 # Whole gateways, as processes of their own: the race detector would watch only who
-# looks at them. A year's simulation is one long calculation. Both without it.
+# looks at them. A year's simulation, and a journal after each of a thousand power cuts,
+# are long calculations of one goroutine. All of that without it.
 test-outside:
 	CGO_ENABLED=0 $(TEST) -trimpath ./gatewayd
-	CGO_ENABLED=0 $(TEST) -trimpath -run '^TestYear$$' ./gatewayd/internal/gateway
+	CGO_ENABLED=0 $(TEST) -trimpath -run '^Test(Year|EveryCut|EveryPageDamaged)$$' ./gatewayd/internal/gateway ./gatewayd/internal/journal
 
 # How much of each package the tests run, the processes that they start counted in:
 # what package main does, it does in those. COVER_PKGS says whose tests.

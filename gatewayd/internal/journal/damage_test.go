@@ -101,6 +101,7 @@ func TestDamageAndItsOutcome(t *testing.T) {
 // those of a larger file.
 func TestEveryPageDamaged(t *testing.T) {
 	t.Parallel()
+	notUnderRaceDetector(t)
 	events := 30
 	if everyFault() {
 		events = 50

@@ -184,9 +184,9 @@ func TestTagsGoBeforeTaps(t *testing.T) {
 			t.Parallel()
 			c := newClock()
 			o := options(newPath(t), c)
-			o.MaxBytes = 1 << 20
+			o.MaxBytes = 512 << 10
 			j := open(t, o)
-			const tags, persons, taps = 4_000, 1_000, 1_200
+			const tags, persons, taps = 2_000, 500, 600
 			refused := 0
 			tap := func(n int) {
 				c.pass(time.Second)

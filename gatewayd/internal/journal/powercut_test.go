@@ -20,6 +20,7 @@ import (
 // was promised holds.
 func TestEveryCut(t *testing.T) {
 	t.Parallel()
+	notUnderRaceDetector(t)
 	mountDisk(t, nil) // without one there is nothing to cut, and to count
 	var mu sync.Mutex
 	boundaries, gaps, kinds := 0, 0, make(map[cutKind]int)
@@ -44,6 +45,15 @@ func TestEveryCut(t *testing.T) {
 	}
 	if boundaries < 1000 {
 		t.Errorf("only %d cut points", boundaries)
+	}
+}
+
+// notUnderRaceDetector skips a test that opens thousands of journals one after the other:
+// nothing runs beside them, and the race detector makes it several times as long.
+func notUnderRaceDetector(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("one journal after the other, which the race detector makes several times as long: make test runs it without")
 	}
 }
 
