@@ -84,7 +84,8 @@ func (w *walk) renewal() {
 	}
 }
 
-// override sets something of a timer in this machine, as systemctl edit does.
+// override sets something of a timer in this machine, as systemctl edit does. An empty
+// setting takes all times of the timer away.
 func (w *walk) override(timer, setting string) {
 	w.t.Helper()
 	folder := "/etc/systemd/system/" + timer + ".d"
@@ -199,7 +200,7 @@ func (w *walk) retire() {
 	w.takeOut()
 	// This office has a line: one visit is enough. It records at once, and fetches its
 	// certificate, for which it is not asked to wait ten minutes here.
-	w.override("gatewayd-first-certificate.timer", "OnUnitInactiveSec=\\nOnUnitInactiveSec=10s\\nRandomizedDelaySec=1s")
+	w.override("gatewayd-first-certificate.timer", "OnActiveSec=\\nOnActiveSec=5s\\nOnUnitInactiveSec=10s\\nRandomizedDelaySec=1s")
 	w.succeeds("certificate", "sudo gatewayd-provision start")
 	w.taps("gatewayd sim tap --reader door --uid 04F10000000000", 1, time.Minute)
 	w.inTheCity(id, w.signs)
