@@ -51,35 +51,41 @@ type request struct {
 // exchange has the chip carry out a command and returns what its reply says, valid
 // until the next one. All commands of this driver may be carried out twice.
 func (l *link) exchange(ctx context.Context, q request) ([]byte, error) {
-	var err error
+	var failed error
 	for n := range sends {
-		if err = ctx.Err(); err != nil {
-			break
+		if err := l.prepare(ctx, errors.Is(failed, errSilent)); err != nil {
+			return nil, err
 		}
-		if l.dirty {
-			if err = l.resync(ctx); err != nil {
-				break
-			}
-		}
-		if n > 0 && errors.Is(err, errSilent) {
-			if err = l.rouse(); err != nil {
-				break
-			}
-		}
-		var data []byte
-		data, err = l.attempt(ctx, q)
+		data, err := l.attempt(ctx, q)
 		if err == nil || errors.Is(err, errRefused) {
 			if n > 0 {
 				l.noise++
 			}
 			return data, err
 		}
-		l.dirty = true
+		failed, l.dirty = err, true
 		if !errors.Is(err, errSilent) && !errors.Is(err, errFrame) {
 			break
 		}
 	}
-	return nil, err
+	return nil, failed
+}
+
+// prepare makes the chip ready for a command: silent says that it has just not
+// answered one, and may be asleep.
+func (l *link) prepare(ctx context.Context, silent bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if silent {
+		if err := l.rouse(); err != nil {
+			return err
+		}
+	}
+	if l.dirty {
+		return l.resync(ctx)
+	}
+	return nil
 }
 
 // attempt sends a command once and waits for its reply.
@@ -101,9 +107,6 @@ func (l *link) attempt(ctx context.Context, q request) ([]byte, error) {
 	f, err := parseFrame(b)
 	if err == nil {
 		l.line.heard = true
-	}
-	if f.kind == frameError && err == nil {
-		return nil, fmt.Errorf("%w %02X", errRefused, q.code)
 	}
 	// Where the acknowledgement was lost, the reply stands in its place, and only its
 	// beginning was read. It is asked for again, as any reply that is damaged. An

@@ -32,8 +32,9 @@ const (
 	// start of its oscillator takes at most 2 ms (data sheet, table "oscillator").
 	wakeTime = 2 * time.Millisecond
 
-	// wakePause is what a chip needs that was woken by a byte only.
-	wakePause = 10 * time.Millisecond
+	// wakePause is what it needs where not the time counts but the edge. It is short:
+	// in its mode for low batteries the chip falls asleep again when nobody speaks.
+	wakePause = 3 * time.Millisecond
 
 	// selectPause is the time between chip select and the first data for chips that
 	// need one, in which case the direction byte goes ahead.

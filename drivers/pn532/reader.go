@@ -190,7 +190,7 @@ func (r *Reader) poll(ctx context.Context) ([]card.Card, error) {
 		// "No card" has to be true.
 		err = r.check(ctx)
 	}
-	if err != nil && ctx.Err() == nil && !errors.Is(err, errParameters) && r.check(ctx) == nil {
+	if err != nil && ctx.Err() == nil && r.check(ctx) == nil {
 		// The chip is sound, and switching its field off would give a phone another
 		// UID. What was spoilt on the bus may have been an accident.
 		r.noisy = forgetAfter

@@ -158,3 +158,46 @@ func TestCardsComeAndGo(t *testing.T) {
 		}
 	})
 }
+
+// A card of seven bytes takes the first SELECT of a clone of four bytes, which leads
+// with the cascade tag, for its own. It does not stand in for it.
+func TestNamesakeIsNotTakenForACardThatHasGone(t *testing.T) {
+	clone, whole := newCard(t, "88112233", card.MifareClassic1K), newCard(t, "11223344556677", card.MifareClassic1K)
+	onBench(t, newFirmware(clone), func(t *testing.T, b *bench) {
+		b.sees(2, "88112233")
+		b.field.Remove(clone)
+		b.put(whole)
+		b.sees(5, "11223344556677")
+	})
+}
+
+// On a bus that spoils frames a card that has gone may be one that sleeps, and the
+// field is switched off and on for it. For a phone that would be in vain, and another
+// phone would get another UID.
+func TestFieldStaysOnForAPhoneThatHasGone(t *testing.T) {
+	for _, random := range []bool{true, false} {
+		c := newCard(t, "DEADBEEF", card.MifareClassic1K)
+		if random {
+			var err error
+			if c, err = cardtest.NewRandom(card.ISO14443_4, 7); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f := newFirmware(c)
+		onBench(t, f, func(t *testing.T, b *bench) {
+			b.sees(2, c.UID().String())
+			off, n := f.rfOff, 0
+			b.script.frameOut = func(frame []byte) []byte {
+				if n++; n%5 == 0 {
+					frame[len(frame)-1] ^= 0x10
+				}
+				return frame
+			}
+			b.field.Remove(c)
+			b.sees(6)
+			if cycled := f.rfOff - off; cycled == 0 != random {
+				t.Errorf("random %v: the field was switched off %d times", random, cycled)
+			}
+		})
+	}
+}

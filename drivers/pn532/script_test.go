@@ -38,7 +38,7 @@ type script struct {
 	rouses    int // transfers that begin with no direction
 	transfers int
 	fail      error // of every transfer
-	asleep    bool  // nothing is heard until chip select was low once
+	asleep    bool  // nothing is heard until chip select was low for long
 	slow      bool  // data within a millisecond of chip select are not heard
 	deaf      bool  // the chip is not there: miso is idle
 	idle      byte  // what MISO shows where no chip drives it
@@ -128,7 +128,6 @@ func (s *script) transfer(mosi, miso []byte, waited time.Duration) {
 		s.rouses++
 		s.asleep = false
 	case s.asleep:
-		s.asleep = false
 		return
 	case s.slow && waited < time.Millisecond:
 		return
