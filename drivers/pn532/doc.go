@@ -19,20 +19,24 @@
 // InListPassiveTarget finds another card if there is one, and the same card only if it
 // is alone (the chip repeats its request, and the first one has made the card IDLE).
 // Where several cards are found each is sent to HALT by HLTA, until nobody answers
-// any more. What is in HALT answers no REQA (ISO/IEC 14443-3, 6.3), and switching the
-// field off to wake it would give phones another random UID. So cards that earlier
-// scans saw and that did not answer are called by their UID: WUPA, SELECT with the
-// whole UID, HLTA, each as a raw frame. A chip that does not allow raw frames has its
-// field switched off and on instead.
+// any more. The manual does not say which request the chip sends. REQA, which was
+// heard of real chips, does not reach a card in HALT (ISO 6.3), and switching the field
+// off to wake it would give phones another random UID. So cards that earlier scans saw
+// and that did not answer are called by their UID: WUPA, SELECT with the whole UID,
+// HLTA, each as a raw frame (InCommunicateThru, with the registers for 7 bits and CRC).
+// A chip that does not allow raw frames has its field switched off and on instead, and
+// so is it where noise may have left a card in HALT that nobody knows of.
 //
-// A UID that was not there before counts once it was read twice: the frame's checksum
-// is a sum of 8 bits, and two bits that are spoilt on the bus can cancel each other
-// out. The chip's firmware checks BCC and CRC_A.
+// A UID that was not there before counts once it was read twice (NACK has the chip
+// repeat its reply), or once the card has confirmed it: the frame's checksum is a sum of
+// 8 bits, and two bits that are spoilt on the bus can cancel each other out. The chip's
+// firmware checks BCC and CRC_A.
 //
 // Type B has no UID but a PUPI, which a card may make up anew whenever it is powered
 // (ISO/IEC 14443-3, 7.9.2). So the field is switched off and on before a PUPI counts,
 // and only one that is the same afterwards is reported. A card with another one is
-// counted as unreadable.
+// counted as unreadable. Every other scan looks for type B, and every scan while a card
+// of type B is there; a phone beside it then shows another random UID each time.
 //
 // Section numbers are those of the user manual UM0701-02, those with "ISO" of
 // ISO/IEC 14443-3.

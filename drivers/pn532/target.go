@@ -8,8 +8,8 @@ import (
 )
 
 // maxTarget is how many bytes the data of a target have at most: those of a type A
-// card with a UID of 10 bytes, and an ATS of 255.
-const maxTarget = 5 + 10 + 255
+// card with a UID of 10 bytes, and an ATS or the like as long as the chip takes.
+const maxTarget = 5 + 10 + 64
 
 // maxAnswer is how many bytes a card answers to a raw frame at most, of those that
 // this driver sends.
