@@ -164,7 +164,11 @@ func TestTypeBOnTheChip(t *testing.T) {
 			b.sees(3)
 			b.field.Put(cardtest.NewTypeB([4]byte{0x08, 1, 2, 3}))
 			time.Sleep(200 * time.Millisecond)
+			start := time.Now()
 			_, _ = b.reader.Poll(t.Context())
+			if took := time.Since(start); took > 150*time.Millisecond { // a card that is gone is told to go for a second
+				t.Errorf("the first look took %v", took)
+			}
 			for range 10 {
 				start := time.Now()
 				b.sees(1, "08010203")

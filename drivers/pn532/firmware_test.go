@@ -14,17 +14,19 @@ import (
 // simulated ones. The manual leaves open what exactly it sends; both readings are
 // here.
 type firmware struct {
-	field    *cardtest.Field
-	wupa     bool // InListPassiveTarget wakes cards in HALT, too
-	noRaw    bool // registers can be neither read nor written
-	retries  byte
-	rats     bool // it sends RATS by itself
-	rfOff    int  // how often the field was switched off
-	lists    int
-	txMode   byte
-	lastBits byte
-	typeB    *pupiCard
-	broken   bool // its field stays off
+	field     *cardtest.Field
+	wupa      bool // InListPassiveTarget wakes cards in HALT, too
+	noRaw     bool // registers can be neither read nor written
+	retries   byte
+	rats      bool // it sends RATS by itself
+	rfOff     int  // how often the field was switched off
+	lists     int
+	txMode    byte
+	lastBits  byte
+	typeB     *pupiCard
+	holdsB    bool // it has selected a card of type B and was not told to let go of it
+	tellsToGo bool // a new listing tells the card of the one before to go
+	broken    bool // its field stays off
 }
 
 // pupiCard is a card of type B, which the simulated field does not know.
@@ -87,11 +89,16 @@ func (f *firmware) answer(code byte, p []byte) ([]byte, time.Duration, bool) {
 		}
 		return f.raw(p)
 	case 0x52:
+		f.holdsB = false
 		hlta := cardtest.AppendCRC([]byte{0x50, 0x00})
 		f.exchange(hlta, 32)
 		return []byte{0x00}, 4 * time.Millisecond, true
 	case 0x4A:
 		f.lists++
+		if f.holdsB && f.tellsToGo && !f.typeB.active {
+			f.holdsB = false
+			return []byte{0x00}, time.Second, true // a card that is gone is told to go
+		}
 		if p[1] == 3 {
 			return f.listB()
 		}
@@ -233,7 +240,7 @@ func (f *firmware) listB() ([]byte, time.Duration, bool) {
 		b.away--
 		return []byte{0x00}, 2 * time.Millisecond, true
 	}
-	b.active = true
+	b.active, f.holdsB = true, true
 	p := b.pupi
 	if b.dynamic {
 		p[3] += b.power

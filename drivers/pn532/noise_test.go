@@ -80,6 +80,29 @@ func TestChipThatDoesNotRepeatItself(t *testing.T) {
 	})
 }
 
+// A card that was sent to sleep and could not be confirmed answers no request: the
+// field wakes it at the next look.
+func TestUnconfirmedCardIsWokenAgain(t *testing.T) {
+	f := newFirmware(newCard(t, "DEADBEEF", card.MifareClassic1K))
+	onBench(t, f, func(t *testing.T, b *bench) {
+		b.script.tamper = func(_ int, mosi, _ []byte) {
+			if mosi != nil && bytes.HasPrefix(mosi[1:], nackFrame()) {
+				mosi[0] = 0x07 // it does not repeat itself
+			}
+		}
+		b.script.answer = func(code byte, p []byte) ([]byte, time.Duration, bool) {
+			data, after, ok := f.answer(code, p)
+			if code == cmdCommunicateThru && p[0] == 0x93 {
+				data = []byte{0x02} // CRC
+			}
+			return data, after, ok
+		}
+		b.sees(1)
+		b.script.tamper, b.script.answer = nil, f.answer
+		b.sees(3, "DEADBEEF")
+	})
+}
+
 // TestNoWrongUID scans fields of cards that come and go, with bits turned round on
 // both wires and frames that get lost, and holds what is seen against what is there.
 func TestNoWrongUID(t *testing.T) {

@@ -117,3 +117,21 @@ func TestDamagedTypeB(t *testing.T) {
 		}
 	})
 }
+
+// Some chips tell a card to go before they look for another one, and try that for a
+// second where the card has lost its power meanwhile. So it is told while it is there.
+func TestTypeBIsLetGoOf(t *testing.T) {
+	f := newFirmware()
+	f.tellsToGo = true
+	onBench(t, f, func(t *testing.T, b *bench) {
+		b.sees(1)
+		f.typeB = &pupiCard{pupi: [4]byte{1, 2, 3, 4}}
+		for range 5 {
+			start := time.Now()
+			b.sees(1, "01020304")
+			if took := time.Since(start); took > 200*time.Millisecond { // 50 of which are the pause
+				t.Errorf("a look took %v", took)
+			}
+		}
+	})
+}
