@@ -62,8 +62,9 @@ func handedToWrite(t testing.TB) int64 {
 
 // Keeping the time costs under 3 MB of writing a day, in sync or never in sync,
 // also after months of power cuts.
+//
+// Not beside other tests: what they write would count too.
 func TestIdleWritingOfTheClock(t *testing.T) {
-	t.Parallel()
 	const most = 3_000_000
 	for _, state := range []presence.ClockState{presence.ClockSynced, presence.ClockUnsynced} {
 		for _, boots := range []int{0, 40} {

@@ -27,17 +27,17 @@ func Export(ctx context.Context, path string, p export.Place, x export.Request, 
 		}
 		p.Origin, clockSource = configured.Origin(cfg), cfg.Clock.Source
 	}
+	if x.IsRecap() {
+		if err := control.OwnerOnly(p.StateDir); err != nil {
+			return err
+		}
+	}
 	holds, err := Origin(p.StateDir)
 	if err != nil {
 		return cmp.Or(p.Whose(), err)
 	}
 	if p, err = p.Holding(holds); err != nil {
 		return err
-	}
-	if x.IsRecap() {
-		if err := control.OwnerOnly(p.StateDir); err != nil {
-			return err
-		}
 	}
 	folder, err := Open(ctx, p.StateDir, p.Origin, clockSource)
 	if err != nil {
