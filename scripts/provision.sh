@@ -889,14 +889,18 @@ usb() {
 # hand_over stops the gateway, once everything is delivered that it recorded under
 # its old name: the topics say which gateway speaks, and another name is another office.
 hand_over() {
-	local pending
+	local pending try
 	if [ -n "$root" ]; then
 		say "Note: whether this card holds events that the city does not have yet cannot be told here." \
 			"Catatan: apakah kartu ini memuat data yang belum ada di kota tidak dapat diketahui di sini."
 		return 0
 	fi
 	if [ -z "$force" ]; then
-		pending=$(gatewayd status --json 2>/dev/null | sed -n 's/.*"pending": *\([0-9]*\).*/\1/p' | head -n 1) || true
+		for try in {1..10}; do # what came in just now is on its way
+			pending=$(gatewayd status --json 2>/dev/null | sed -n 's/.*"pending": *\([0-9]*\).*/\1/p' | head -n 1) || true
+			if [ "${pending:-0}" = 0 ] || [ "$try" = 10 ]; then break; fi
+			sleep 1
+		done
 		case $pending in
 		'' | 0) ;;
 		*) fail "$pending events wait to be delivered to the city: wait until gatewayd status shows none; or --force" \

@@ -2,7 +2,6 @@ package deb_test
 
 import (
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -13,59 +12,42 @@ import (
 	"presence/scripts/deb/debtest"
 )
 
-// machine is this machine with a layer over it that takes all that is written,
-// and with a systemctl that only writes down what it was told. The package's
-// scripts see a machine that runs.
+// machine is a machine with a systemctl that only writes down what it was told. The
+// package's scripts see a machine that runs.
 type machine struct {
+	*debtest.Machine
 	t    *testing.T
 	work string
 }
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	if os.Getuid() != 0 {
-		debtest.Skip(t, "only root can install a package")
-	}
-	m := &machine{t, t.TempDir()}
-	for _, dir := range []string{"upper/run/systemd/system", "layer", "root"} {
-		if err := os.MkdirAll(filepath.Join(m.work, dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	debtest.Write(t, filepath.Join(m.work, "upper/usr/local/sbin/systemctl"), `#!/bin/sh
+	m := &machine{debtest.NewMachine(t), t, ""}
+	m.work = m.Work
+	m.Put("usr/local/sbin/systemctl", `#!/bin/sh
 echo "$*" >>/told
 case "$*" in
 *is-active*) cat /state ;;
 *is-enabled*) [ -e /enabled ] ;;
 esac
 `, 0o755)
-	debtest.Write(t, filepath.Join(m.work, "upper/usr/local/sbin/udevadm"), "#!/bin/sh\n", 0o755)
+	m.Put("usr/local/sbin/udevadm", "#!/bin/sh\n", 0o755)
 	m.put("told", "")
-	if out, err := m.try("true"); err != nil {
-		debtest.Skip(t, "no layer can be laid over this machine: "+out)
-	}
 	return m
 }
 
 func (m *machine) put(path, text string) {
 	m.t.Helper()
-	debtest.Write(m.t, filepath.Join(m.work, "upper", path), text, 0o644)
+	m.Put(path, text, 0o644)
 }
 
-// command is a program on the machine.
-func (m *machine) command(args ...string) *exec.Cmd {
-	const enter = `mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/layer" "$1/root" &&
-		mount -t proc proc "$1/root/proc" && cd / && root=$1/root && shift && exec chroot "$root" "$@"`
-	cmd := exec.Command("unshare", append([]string{"--mount", "sh", "-c", enter, "sh", m.work}, args...)...)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "GATEWAYD_EXE=/usr/bin/gatewayd",
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-	return cmd
-}
+func (m *machine) command(args ...string) *exec.Cmd { return m.Command(args...) }
 
-// try runs a program on the machine.
-func (m *machine) try(args ...string) (string, error) {
-	out, err := m.command(args...).CombinedOutput()
-	return string(out), err
+func (m *machine) try(args ...string) (string, error) { return m.Try(args...) }
+
+func (m *machine) run(args ...string) string {
+	m.t.Helper()
+	return m.Run(args...)
 }
 
 // answered runs a program before which somebody sits, who types an answer.
@@ -83,15 +65,6 @@ func (m *machine) answered(answer string, args ...string) (string, error) {
 	// Reading a terminal ends with an error when the program has left.
 	out, _ := io.ReadAll(terminal)
 	return string(out), cmd.Wait()
-}
-
-func (m *machine) run(args ...string) string {
-	m.t.Helper()
-	out, err := m.try(args...)
-	if err != nil {
-		m.t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return out
 }
 
 // dpkg installs or removes, and returns what systemctl was told.

@@ -29,8 +29,8 @@ var ErrConnected = errors.New("it runs on this machine, and the broker lets only
 // findLine finds out how to reach the broker in the name of a gateway, whose folder is
 // stateDir:
 //
-//   - by the configuration at path, if it is that of a gateway of this name, such as the
-//     one that has taken a broken one's place;
+//   - by the configuration at path, if it is that of a gateway of this name which has its
+//     certificate already, such as the one that has taken a broken one's place;
 //   - else with the certificate in the folder, and all else of the configuration at path
 //     or, where there is none, of the configuration beside the folder, as on a card.
 func findLine(path, stateDir string, who presence.Origin) (uplink.Options, error) {
@@ -47,7 +47,7 @@ func findLine(path, stateDir string, who presence.Origin) (uplink.Options, error
 			return uplink.Options{}, fmt.Errorf("deliver for %s: %w: sudo systemctl stop gatewayd, deliver, and sudo systemctl start gatewayd", who.Gateway, ErrConnected)
 		}
 	}
-	if own != nil && own.Gateway.ID == who.Gateway {
+	if own != nil && own.Gateway.ID == who.Gateway && certified(own) {
 		return lineOf(own, who)
 	}
 	cfg := own
@@ -71,10 +71,16 @@ func findLine(path, stateDir string, who presence.Origin) (uplink.Options, error
 	case err == nil:
 		return uplink.Options{}, fmt.Errorf("deliver for %s: %w: %s is that of %s", who.Gateway, ErrNoCertificate, cert, named)
 	case errors.Is(err, fs.ErrNotExist):
-		return uplink.Options{}, fmt.Errorf("deliver for %s: %w in %s/tls, and this machine is another gateway", who.Gateway, ErrNoCertificate, stateDir)
+		return uplink.Options{}, fmt.Errorf("deliver for %s: %w: neither in %s/tls, nor on this machine as a gateway of that name", who.Gateway, ErrNoCertificate, stateDir)
 	default:
 		return uplink.Options{}, fmt.Errorf("deliver for %s: %w: %w", who.Gateway, ErrNoCertificate, err)
 	}
+}
+
+// certified reports whether a gateway has its certificate, or needs none.
+func certified(cfg *config.Config) bool {
+	_, err := os.Stat(cfg.MQTT.CertFile)
+	return cfg.MQTT.CertFile == "" || err == nil
 }
 
 // lineOf is the line of a configuration in the name of a gateway.
