@@ -100,7 +100,7 @@ func (s *stand) parsed(script string) {
 		// Its usage must name the command, or it takes a file.
 		s.program(name, fmt.Sprintf(`[[ $# = 0 || $1 == *.* ]] || grep -qE "^(# *|  )(gatewayd-provision|ca\.sh|sign\.sh)? ?$1\b" %q || { echo "%s knows no $1"; exit 1; }`, filepath.Join(s.tree, source), name))
 	}
-	s.program("install.sh", `[[ $1 != --root ]] || shift 2; [[ $# = 0 || $1 == *.deb || $1 == uninstall || ( $# = 2 && "$1 $2" =~ ^[a-z0-9-]+\ [a-z0-9-]+$ ) ]]`) // a package, or a gateway's names
+	s.program("install.sh", `[[ ${1-} != --root ]] || shift 2; [[ $# = 0 || $1 == *.deb || $1 == uninstall || ( $# = 2 && "$1 $2" =~ ^[a-z0-9-]+\ [a-z0-9-]+$ ) ]]`) // a package, or a gateway's names
 	// What lies beside the document.
 	debtest.Write(s.t, filepath.Join(s.dir, "mosquitto.conf"), debtest.Read(s.t, filepath.Join(s.tree, "scripts/city/mosquitto.conf")), 0o644)
 	for _, name := range []string{"apt-get", "install", "systemctl", "curl", "scp", "rsync", "openssl", "git", "mosquitto_pub", "mosquitto_sub", "offices.sh", "mount", "umount", "lsblk"} {
