@@ -168,6 +168,7 @@ func (w *walk) rollback() {
 	w.alert("rolled-back", false)
 	w.run("umount /mnt")
 	w.takeOut()
+	w.stick.remove(name) // install.sh would take it as the newest
 }
 
 // alert waits until the broker keeps an alert of the gateway, or none any more.

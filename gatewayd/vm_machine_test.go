@@ -284,6 +284,12 @@ func (s *stick) read(name, path string) {
 	command(s.t, "mcopy", "-n", "-i", s.image+"@@1M", "::/"+name, path)
 }
 
+// remove removes a file.
+func (s *stick) remove(name string) {
+	s.t.Helper()
+	command(s.t, "mdel", "-i", s.image+"@@1M", "::/"+name)
+}
+
 // putIn puts a stick into the machine and waits until its kernel has it.
 func (m *machine) putIn(s *stick) {
 	m.t.Helper()
