@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X $(BUILD_VARIABLES).version=$(VERSION) -X $(BUILD_VARIABLES).
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all help deps build demo test test-inside test-outside cover test-arm test-deps lint cross qemu-demo deb vm-test image image-test telegraf-test bench bench-presence torture year fuzz clean
+.PHONY: all help deps build demo test test-inside test-outside cover test-arm test-deps lint cross qemu-demo deb city city-deb city-kit-test vm-test image image-test telegraf-test bench bench-presence torture year fuzz clean
 
 all: build
 
@@ -111,6 +111,26 @@ deb: $(DEB_ARCHES:%=$(DEB_BUILD)/%/gatewayd) ## Debian packages for every Pi and
 		DEB_ARCH=$$arch $(TOOL) nfpm package -f scripts/deb/nfpm.yaml -p deb -t $(DIST)/ || exit; \
 	done
 
+# What the city needs on its own machine: gatewayd-city, and what that calls.
+CITY_PROGRAMS := ./gatewayd ./scripts/city/ask ./scripts/city/badges ./scripts/city/cityclock ./scripts/city/fleet
+CITY_SCRIPTS  := scripts/city/gatewayd-city scripts/city/ca.sh scripts/city/sign.sh scripts/city/offices.sh scripts/provision.sh scripts/install.sh
+CITY_ARCHES   ?= amd64 arm64
+city: ## the city's programs, in bin/city/: scripts/city/gatewayd-city calls them
+	mkdir -p bin/city
+	$(BUILD) -o bin/city/ $(CITY_PROGRAMS)
+
+city-deb: ## the Debian package of the city's machine, in dist/
+	rm -f $(DIST)/gatewayd-city_*.deb
+	mkdir -p $(DIST) $(DEB_BUILD)/share
+	$(GO) run ./scripts/deb/copyright $(CITY_PROGRAMS) >$(DEB_BUILD)/share/copyright-city
+	for arch in $(CITY_ARCHES); do \
+		rm -rf $(DEB_BUILD)/$$arch/city && mkdir -p $(DEB_BUILD)/$$arch/city && \
+		GOOS=linux GOARCH=$$arch $(BUILD) -o $(DEB_BUILD)/$$arch/city/ $(CITY_PROGRAMS) && \
+		install -m 755 $(wildcard $(CITY_SCRIPTS)) $(DEB_BUILD)/$$arch/city/ && \
+		install -m 644 scripts/city/mosquitto.conf scripts/city/gatewayd.acl scripts/city/dinas.toml $(DEB_BUILD)/$$arch/city/ && \
+		DEB_ARCH=$$arch $(TOOL) nfpm package -f scripts/deb/nfpm-city.yaml -p deb -t $(DIST)/ || exit; \
+	done
+
 # GOARM=6 runs on every armhf Pi, also on a Zero.
 $(DEB_BUILD)/arm64/gatewayd: export GOARCH = arm64
 $(DEB_BUILD)/armhf/gatewayd: export GOARCH = arm
@@ -143,6 +163,12 @@ image-test: test-deps ## a prepared card, on an emulated Pi's processor; a hundr
 	image=$$(./scripts/pi-image.sh) && \
 	CARD_IMAGE=$$image CARD_DEB=$$(ls $(CURDIR)/$(DIST)/gatewayd_*_arm64.deb) \
 	$(GO) test -tags image -run '^Test(PreparedCard|AHundredOffices)$$' -count=1 -timeout 30m -v ./gatewayd/internal/kittest
+
+# BROKER.md, block by block, in a Debian that has nothing else. As root it makes that
+# Debian once, outside this folder.
+city-kit-test: test-deps ## BROKER.md, word for word, in a fresh Debian
+	tree=$$(./scripts/city-tree.sh) && \
+	CITY_TREE=$$tree $(GO) test -run '^TestBrokerMDWordForWord$$' -count=1 -timeout 10m -v ./gatewayd/internal/kittest | grep -E '^(city-kit-test:|---|FAIL|ok|panic)|_test.go'
 
 # The city's Telegraf configuration in a real Telegraf. Building it takes minutes
 # the first time, so it is no part of `make test`; .ci/run asks for it.

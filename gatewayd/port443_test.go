@@ -33,7 +33,7 @@ func TestPort443HoldsWhatTheUsualOneHolds(t *testing.T) {
 	if command == nil || !strings.Contains(guide, "**Not with mosquitto 2.0**") {
 		t.Fatal("BROKER.md does not make a listener at port 443, or does not warn")
 	}
-	lines := sh(t, c.Path("scripts/city"), "sh", "-c", command[1])
+	lines := sh(t, c.Path("scripts/city"), "sh", "-c", strings.ReplaceAll(command[1], "/etc/mosquitto/conf.d/gatewayd.conf", "mosquitto.conf"))
 	for _, name := range []string{"/etc/mosquitto/gatewayd/broker.", "/etc/mosquitto/gatewayd/crl.pem", "/etc/mosquitto/gatewayd/city-ca.pem", "listener 443\n", "require_certificate", "use_username_as_clientid"} {
 		if !strings.Contains(lines, name) {
 			t.Fatalf("no %q in\n%s", name, lines)

@@ -4,6 +4,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
 )
 
 // GatewayBadgeKey is a gateway's own badge key, made from the city's:
@@ -29,4 +32,18 @@ func BadgeIdentity(key [32]byte, uid []byte) string {
 func BadgeKeyFingerprint(key [32]byte) string {
 	sum := sha256.Sum256(key[:])
 	return hex.EncodeToString(sum[:])[:16]
+}
+
+// ReadBadgeKey reads the city's badge key: a file with 64 hex digits. What it says of a file holds nothing of it.
+func ReadBadgeKey(file string) (key [32]byte, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return key, fmt.Errorf("read badge key: %w", err)
+	}
+	raw, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(raw) != len(key) {
+		return key, fmt.Errorf("read badge key: %s does not hold 64 hex digits", file)
+	}
+	copy(key[:], raw)
+	return key, nil
 }

@@ -76,11 +76,10 @@ func TestDocumentsNameProgramsThatMayDoWhatTheyShow(t *testing.T) {
 	for _, topic := range []string{"receipt", "roster", "policy/hours", "cmd/+"} {
 		done(t, gateway.Subscribe(own+topic, 1, func(_ mqtt.Client, m mqtt.Message) { heard <- m.Topic() }))
 	}
-	dir := city.Own("")
+	dir := city.CA
 	for _, name := range []string{"roster.json", "policy.json"} {
 		debtest.Write(t, filepath.Join(dir, name), "{}", 0o600)
 	}
-	debtest.Write(t, filepath.Join(dir, "city-ca.pem"), debtest.Read(t, filepath.Join(city.CA, "ca.pem")), 0o644)
 
 	run := func(call []string, more ...string) string {
 		t.Helper()

@@ -1,6 +1,6 @@
-// Command copyright prints the copyright file of the Debian package: the
-// licences of all modules that are part of the binary, which ask to be passed on
-// with it.
+// Command copyright prints the copyright file of a Debian package: the licences of
+// all modules that are part of its binaries, which ask to be passed on with them. The
+// binaries are named by their packages; without any, it is gatewayd alone.
 //
 // It exists because a list kept by hand is wrong after the next `go get`.
 package main
@@ -19,10 +19,10 @@ import (
 
 const head = "gatewayd, the presence gateway of one office.\n\n"
 
-const works = "\nThe binary contains the works below, each under its own licence.\n"
+const works = "\nThe binaries contain the works below, each under its own licence.\n"
 
 func main() {
-	if err := run(os.Stdout); err != nil {
+	if err := run(os.Stdout, os.Args[1:]); err != nil {
 		fmt.Fprintf(os.Stderr, "copyright: %v\n", err)
 		os.Exit(1)
 	}
@@ -34,8 +34,11 @@ type module struct {
 	Main               bool
 }
 
-func run(w io.Writer) error {
-	modules, err := linked("./gatewayd")
+func run(w io.Writer, programs []string) error {
+	if len(programs) == 0 {
+		programs = []string{"./gatewayd"}
+	}
+	modules, err := linked(programs)
 	if err != nil {
 		return err
 	}
@@ -63,14 +66,14 @@ func run(w io.Writer) error {
 	return nil
 }
 
-// linked are the modules that a program is made of, but for our own.
-func linked(program string) ([]module, error) {
-	cmd := exec.Command("go", "list", "-deps", "-json=Module", program)
+// linked are the modules that programs are made of, but for our own.
+func linked(programs []string) ([]module, error) {
+	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=Module"}, programs...)...)
 	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("list packages of %s: %w", program, err)
+		return nil, fmt.Errorf("list packages of %s: %w", strings.Join(programs, ", "), err)
 	}
 	found := make(map[string]module)
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {

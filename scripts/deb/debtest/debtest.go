@@ -20,6 +20,17 @@ func Arch() string {
 // returns its path. With -short the test is skipped.
 func Build(t testing.TB, tree, version string) string {
 	t.Helper()
+	return build(t, tree, "deb", "gatewayd", version)
+}
+
+// BuildCity makes the package of the city's machine.
+func BuildCity(t testing.TB, tree, version string) string {
+	t.Helper()
+	return build(t, tree, "city-deb", "gatewayd-city", version)
+}
+
+func build(t testing.TB, tree, target, name, version string) string {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("builds a package")
 	}
@@ -27,16 +38,16 @@ func Build(t testing.TB, tree, version string) string {
 		t.Skip("no package is made for " + runtime.GOARCH)
 	}
 	dist := t.TempDir()
-	cmd := exec.Command("make", "-s", "-C", tree, "deb", "DEB_ARCHES="+Arch(), "DIST="+dist,
+	cmd := exec.Command("make", "-s", "-C", tree, target, "DEB_ARCHES="+Arch(), "CITY_ARCHES="+Arch(), "DIST="+dist,
 		"VERSION=v"+version, "COMMIT=0123456789ab", "SOURCE_DATE_EPOCH=1764000000")
 	// `make test` hands down what it exports for its own packages.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "DEB_") || strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS")
 	})
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("make deb: %v\n%s", err, out)
+		t.Fatalf("make %s: %v\n%s", target, err, out)
 	}
-	path := filepath.Join(dist, fmt.Sprintf("gatewayd_%s_%s.deb", version, Arch()))
+	path := filepath.Join(dist, fmt.Sprintf("%s_%s_%s.deb", name, version, Arch()))
 	if _, err := os.Stat(path); err != nil {
 		t.Fatal(err)
 	}

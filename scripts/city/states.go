@@ -1,0 +1,77 @@
+package city
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Line is whether a gateway is there.
+type Line string
+
+// The ways in which a gateway is there, or not.
+const (
+	Online  Line = "online"
+	Offline Line = "offline"
+	Silent  Line = "silent" // online as far as the broker knows, and says nothing any more
+	Never   Line = "never"  // the broker has never heard of it
+)
+
+// Condition is what the broker knows of one gateway.
+type Condition struct {
+	Office
+	Line   Line
+	Reason string    // why it is offline: stop, reload or lost
+	Since  time.Time // zero where nobody knows: a gateway that is lost cannot say when
+	Level  string    // ok, warn or fault, as it said last; may be empty
+}
+
+// health is as much of the health document as the city's programs read.
+type health struct {
+	Time      string
+	IntervalS float64 `json:"interval_s"`
+	Level     string
+	Roster    documentHealth
+	Hours     documentHealth
+}
+
+type documentHealth struct {
+	Source  string
+	Serial  uint64
+	Refused int64
+}
+
+// Condition tells whether a gateway is there. The desk has to listen to status and
+// health; a gateway whose health is three intervals old is silent.
+func (d *Desk) Condition(o Office, now time.Time) Condition {
+	c := Condition{Office: o, Line: Never}
+	var status struct{ State, Reason, Time string }
+	if json.Unmarshal(d.Last(o.Dinas+"/"+o.ID+"/status"), &status) != nil {
+		return c
+	}
+	h := d.health(o)
+	c.Level = h.Level
+	said, _ := time.Parse(time.RFC3339, h.Time)
+	if status.State != "online" {
+		c.Line, c.Reason = Offline, status.Reason
+		c.Since, _ = time.Parse(time.RFC3339, status.Time)
+		if c.Since.IsZero() { // a will knows no time: it was there when it spoke last
+			c.Since = said
+		}
+		return c
+	}
+	c.Line = Online
+	if allowed := time.Duration(3 * h.IntervalS * float64(time.Second)); allowed > 0 && !said.IsZero() && now.Sub(said) > allowed {
+		c.Line, c.Since = Silent, said
+	}
+	return c
+}
+
+// health is what a gateway said last of how it is: by itself or because it was asked.
+func (d *Desk) health(o Office) (h health) {
+	_ = json.Unmarshal(d.Last(o.Dinas+"/"+o.ID+"/health"), &h) // nothing is known then
+	var reply struct{ Result health }
+	if json.Unmarshal(d.Last(o.Dinas+"/"+o.ID+"/reply/report"), &reply) == nil && reply.Result.Time >= h.Time {
+		h = reply.Result
+	}
+	return h
+}
