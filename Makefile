@@ -172,8 +172,9 @@ city-kit-test: test-deps ## BROKER.md, word for word, in a fresh Debian
 
 # The city's Telegraf configuration in a real Telegraf. Building it takes minutes
 # the first time, so it is no part of `make test`; .ci/run asks for it.
-telegraf-test: test-deps ## the city's Telegraf configuration in a real Telegraf
-	TELEGRAF_TEST=1 $(GO) test -run '^TestTelegraf' -count=1 -v ./gatewayd/internal/health
+telegraf-test: test-deps ## the city's Telegraf and its dashboard's queries, with a real Telegraf and PostgreSQL
+	./scripts/install-test-deps.sh dashboards
+	TELEGRAF_TEST=1 $(GO) test -run '^Test(Telegraf|Grafana)' -count=1 -v ./gatewayd/internal/health
 
 # Go's benchmarks, then a whole process beside a mosquitto bridge.
 bench: test-deps ## benchmarks, and a whole process beside a mosquitto bridge

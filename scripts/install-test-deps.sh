@@ -11,6 +11,10 @@
 #   lint: shellcheck   what `make lint` needs for scripts
 #   make git curl      what builds the package, and installs and renews with it
 #
+# With the argument `dashboards` also what `make telegraf-test` needs:
+#
+#   postgresql         the database that the city's dashboard asks
+#
 # Does nothing where all are there. It takes apt-get, and asks for sudo only where it
 # has to install something and is not root.
 set -eu
@@ -28,6 +32,10 @@ command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
 command -v openssl >/dev/null || missing="$missing openssl"
 command -v shellcheck >/dev/null || missing="$missing shellcheck"
 command -v qemu-arm-static >/dev/null || missing="$missing qemu-user-static"
+if [ "${1:-}" = dashboards ]; then
+	set -- /usr/lib/postgresql/*/bin/postgres
+	[ -x "$1" ] || missing="$missing postgresql"
+fi
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then

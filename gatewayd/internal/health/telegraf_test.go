@@ -46,7 +46,7 @@ func installTelegraf(t *testing.T) string {
 }
 
 // telegrafRun is a Telegraf with the city's configuration, but for where the broker is and
-// where the metrics go: to a file.
+// where the metrics go: to a file, or to a database of the test.
 type telegrafRun struct {
 	t       *testing.T
 	program string
@@ -58,25 +58,34 @@ type telegrafRun struct {
 
 func newTelegraf(t *testing.T, program, broker string) *telegrafRun {
 	t.Helper()
-	text, err := os.ReadFile("../../../scripts/city/telegraf.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := regexp.MustCompile(`(?m)^  tls_.*\n`).ReplaceAllString(string(text), "")
-	conf = strings.ReplaceAll(conf, "ssl://mqtt.example.go.id:8883", broker)
-	conf, _, _ = strings.Cut(conf, "[[outputs.postgresql]]")
-	r := &telegrafRun{t: t, program: program, config: filepath.Join(t.TempDir(), "telegraf.conf"), metrics: filepath.Join(t.TempDir(), "metrics")}
-	conf += fmt.Sprintf("[[outputs.file]]\nfiles = [%q]\n[agent]\ninterval = \"1s\"\nflush_interval = \"200ms\"\nomit_hostname = true\n", r.metrics)
-	if err := os.WriteFile(r.config, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		r.stop()
-		if t.Failed() {
-			t.Logf("telegraf said:\n%s", r.log.String())
-		}
+	r := &telegrafRun{t: t, program: program, metrics: filepath.Join(t.TempDir(), "metrics")}
+	r.configure(broker, func(conf string) string {
+		conf, _, _ = strings.Cut(conf, "[[outputs.postgresql]]")
+		return conf + fmt.Sprintf("[[outputs.file]]\nfiles = [%q]\n", r.metrics)
 	})
 	return r
+}
+
+// configure writes the configuration, with the outputs that a test wants.
+func (r *telegrafRun) configure(broker string, output func(conf string) string) {
+	r.t.Helper()
+	text, err := os.ReadFile("../../../scripts/city/telegraf.conf")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	conf := regexp.MustCompile(`(?m)^  tls_.*\n`).ReplaceAllString(string(text), "")
+	conf = output(strings.ReplaceAll(conf, "ssl://mqtt.example.go.id:8883", broker))
+	conf += "[agent]\ninterval = \"1s\"\nflush_interval = \"200ms\"\nomit_hostname = true\n"
+	r.config = filepath.Join(r.t.TempDir(), "telegraf.conf")
+	if err := os.WriteFile(r.config, []byte(conf), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		r.stop()
+		if r.t.Failed() {
+			r.t.Logf("telegraf said:\n%s", r.log.String())
+		}
+	})
 }
 
 func (r *telegrafRun) start() {
