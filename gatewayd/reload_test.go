@@ -283,6 +283,7 @@ func TestWhoeverAsksDuringAReloadIsAnswered(t *testing.T) {
 			g.hup(m)
 		}
 	}()
+	defer func() { <-reloaded }() // also where the test has failed
 	asked, sessions := 0, make(map[string]bool)
 	for asking := true; asking; asked++ {
 		select {
@@ -293,12 +294,10 @@ func TestWhoeverAsksDuringAReloadIsAnswered(t *testing.T) {
 		out, code := g.try("status", "--json")
 		var h struct{ Boots int }
 		if code != 0 || json.Unmarshal([]byte(out), &h) != nil {
-			<-reloaded
 			t.Fatalf("status: exit %d: %s", code, out)
 		}
 		a := g.tap("--uid", fmt.Sprintf("5A%06X", asked))
 		if len(a) != 1 || a[0].Outcome != "accepted" {
-			<-reloaded
 			t.Fatalf("sim tap: %+v", a)
 		}
 		sessions[a[0].Stream] = true

@@ -21,6 +21,10 @@ const SocketName = "control.sock"
 // maxRequest bounds a request's body: the largest is a list of UIDs.
 const maxRequest = 64 << 10
 
+// lastAnswers is how long a daemon that ends goes on answering those who were already
+// connected: on a busy machine their questions come late.
+const lastAnswers = time.Second
+
 // ErrRunning means that another daemon answers on the socket.
 var ErrRunning = errors.New("another gatewayd is running here")
 
@@ -89,7 +93,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 	}
 	stop := context.AfterFunc(ctx, func() {
 		// Answers that go on end with the context; what is left is cut.
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 500*time.Millisecond)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
 		defer cancel()
 		if s.Shutdown(grace) != nil {
 			_ = s.Close()
