@@ -11,6 +11,7 @@ import (
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/gpio/gpiotest"
 
+	"presence/drivers/bus/bustest"
 	"presence/drivers/card"
 	"presence/drivers/cardtest"
 	"presence/drivers/mfrc522"
@@ -18,7 +19,7 @@ import (
 )
 
 // withIRQ is a bench whose chip has its interrupt pin wired, in some fashion.
-func withIRQ(t *testing.T, f mfrc522test.IRQFault) *bench {
+func withIRQ(t *testing.T, f bustest.IRQFault) *bench {
 	t.Helper()
 	b := &bench{TB: t, field: cardtest.NewField(), log: new(strings.Builder)}
 	b.chip = mfrc522test.New(b.field)
@@ -31,16 +32,16 @@ func withIRQ(t *testing.T, f mfrc522test.IRQFault) *bench {
 // scan sees what it sees without it, in hardly more time or transfers.
 func TestIRQPinChangesNothing(t *testing.T) {
 	t.Parallel()
-	none := mfrc522test.IRQFault(-1)
-	for name, changes := range map[string][]mfrc522test.IRQFault{
+	none := bustest.IRQFault(-1)
+	for name, changes := range map[string][]bustest.IRQFault{
 		"none":            {none},
-		"sound":           {mfrc522test.IRQFine},
-		"dead":            {mfrc522test.IRQDead},
-		"stuck":           {mfrc522test.IRQStuck},
-		"breaks":          {mfrc522test.IRQFine, mfrc522test.IRQDead},
-		"sticks":          {mfrc522test.IRQFine, mfrc522test.IRQStuck},
-		"is soldered on":  {mfrc522test.IRQDead, mfrc522test.IRQFine},
-		"loose all along": {mfrc522test.IRQStuck, mfrc522test.IRQFine, mfrc522test.IRQDead, mfrc522test.IRQStuck, mfrc522test.IRQFine},
+		"sound":           {bustest.IRQFine},
+		"dead":            {bustest.IRQDead},
+		"stuck":           {bustest.IRQStuck},
+		"breaks":          {bustest.IRQFine, bustest.IRQDead},
+		"sticks":          {bustest.IRQFine, bustest.IRQStuck},
+		"is soldered on":  {bustest.IRQDead, bustest.IRQFine},
+		"loose all along": {bustest.IRQStuck, bustest.IRQFine, bustest.IRQDead, bustest.IRQStuck, bustest.IRQFine},
 	} {
 		bubble(t, name, func(t *testing.T) {
 			var b *bench
@@ -87,7 +88,7 @@ func TestIRQPinShortensTheWait(t *testing.T) {
 			return time.Since(start), b.chip.Stats().Transfers - before
 		}
 		without, n := scan(newBench(t, mfrc522.Options{}))
-		with, m := scan(withIRQ(t, mfrc522test.IRQFine))
+		with, m := scan(withIRQ(t, bustest.IRQFine))
 		t.Logf("%v and %d transfers without the pin, %v and %d with it", without, n, with, m)
 		if with >= without || m > 16 {
 			t.Errorf("want less than %v, and at most 16 transfers", without)
@@ -99,10 +100,10 @@ func TestIRQPinShortensTheWait(t *testing.T) {
 // once.
 func TestUselessIRQPinIsTold(t *testing.T) {
 	for name, c := range map[string]struct {
-		fault mfrc522test.IRQFault
+		fault bustest.IRQFault
 		word  string
 	}{
-		"dead": {mfrc522test.IRQDead, "no edge ever comes"}, "stuck": {mfrc522test.IRQStuck, "without anything having happened"}, "sound": {mfrc522test.IRQFine, ""},
+		"dead": {bustest.IRQDead, "no edge ever comes"}, "stuck": {bustest.IRQStuck, "without anything having happened"}, "sound": {bustest.IRQFine, ""},
 	} {
 		bubble(t, name, func(t *testing.T) {
 			b := withIRQ(t, c.fault)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"presence/drivers/bus/bustest"
 	"presence/drivers/card"
 	"presence/drivers/cardtest"
 	"presence/drivers/pn532"
@@ -206,7 +207,7 @@ func TestTypeBOnTheChip(t *testing.T) {
 
 // Whatever the interrupt pin does, the same cards are seen.
 func TestInterruptPinOnTheChip(t *testing.T) {
-	for fault := range pn532test.IRQFault(4) {
+	for fault := range bustest.IRQFault(4) {
 		bubble(t, fmt.Sprintf("fault %d", fault), nil, func(t *testing.T, b *bench) {
 			_ = b.reader.Close()
 			b.chip.SetIRQFault(fault)

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"presence/drivers/bus/bustest"
 	"presence/drivers/cardtest"
 )
 
@@ -44,7 +45,7 @@ type Chip struct {
 	noise    cardtest.Disturber
 	flipMOSI int // bits until one is flipped; 0 never
 	flipMISO int
-	irqFault IRQFault
+	irqFault bustest.IRQFault
 	stats    Stats
 
 	reg      [64]byte

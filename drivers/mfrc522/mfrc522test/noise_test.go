@@ -8,9 +8,9 @@ import (
 
 	"periph.io/x/conn/v3/gpio"
 
+	"presence/drivers/bus/bustest"
 	"presence/drivers/card"
 	"presence/drivers/cardtest"
-	"presence/drivers/mfrc522/mfrc522test"
 )
 
 var reqa = []byte{0x26}
@@ -275,13 +275,13 @@ func TestIRQPin(t *testing.T) {
 		r := ready(t)
 		r.put("C5CC358A", card.MifareClassic1K)
 		pin := set(t, r)
-		r.chip.SetIRQFault(mfrc522test.IRQDead)
+		r.chip.SetIRQFault(bustest.IRQDead)
 		r.start(reqa, 7, 0)
 		began := time.Now()
 		if pin.WaitForEdge(5*time.Millisecond) || time.Since(began) != 5*time.Millisecond {
 			t.Errorf("an edge, or too soon: %v", time.Since(began))
 		}
-		r.chip.SetIRQFault(mfrc522test.IRQStuck)
+		r.chip.SetIRQFault(bustest.IRQStuck)
 		if !pin.WaitForEdge(time.Second) || pin.WaitForEdge(-1) != true {
 			t.Error("no edge")
 		}

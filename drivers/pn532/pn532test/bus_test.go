@@ -13,6 +13,7 @@ import (
 	"periph.io/x/conn/v3/physic"
 	"periph.io/x/conn/v3/spi"
 
+	"presence/drivers/bus/bustest"
 	"presence/drivers/card"
 	"presence/drivers/cardtest"
 	"presence/drivers/pn532/pn532test"
@@ -142,11 +143,11 @@ func TestIRQPin(t *testing.T) {
 		}
 		r.write(ack)
 		r.ask("14 01", "")
-		r.chip.SetIRQFault(pn532test.IRQStuck)
+		r.chip.SetIRQFault(bustest.IRQStuck)
 		if !pin.WaitForEdge(0) {
 			t.Error("not stuck")
 		}
-		r.chip.SetIRQFault(pn532test.IRQDead)
+		r.chip.SetIRQFault(bustest.IRQDead)
 		r.write(command("02"))
 		if pin.WaitForEdge(10 * time.Millisecond) {
 			t.Error("not dead")

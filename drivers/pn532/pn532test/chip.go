@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"presence/drivers/bus/bustest"
 	"presence/drivers/cardtest"
 )
 
@@ -65,7 +66,7 @@ type Chip struct {
 	trips    []trip
 	glitches []glitch
 	noise    cardtest.Disturber
-	irqFault IRQFault
+	irqFault bustest.IRQFault
 	stats    Stats
 
 	violations []string

@@ -1,16 +1,14 @@
 package pn532test
 
 import (
-	"errors"
-	"fmt"
 	"math/bits"
-	"sync"
 	"time"
 
-	"periph.io/x/conn/v3"
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/physic"
 	"periph.io/x/conn/v3/spi"
+
+	"presence/drivers/bus/bustest"
 )
 
 // maxSpeed is the highest SPI clock (data sheet, "serial peripheral interface").
@@ -23,157 +21,45 @@ const (
 	opRead   = 0x03
 )
 
-// Port opens the bus that the chip hangs on. It follows the rules of periph's sysfs
-// port: one Connect, equal lengths for writing and reading, a limit on the length
-// of a transfer, and no LSB-first mode, which a Pi's hardware does not have. Each
-// call opens it anew. A clock that is too fast is a violation, and the chip then
-// understands nothing.
-func (c *Chip) Port() spi.PortCloser { return &port{chip: c} }
+// Port opens the bus that the chip hangs on, anew at each call. There is no LSB-first
+// mode, which a Pi's hardware does not have. A clock that is too fast is a violation,
+// and the chip then understands nothing.
+func (c *Chip) Port() spi.PortCloser { return bustest.Port(device{c}) }
 
-type port struct {
-	chip *Chip
+// device is the chip's end of one port.
+type device struct{ chip *Chip }
 
-	mu        sync.Mutex
-	limit     physic.Frequency
-	connected bool
-	closed    bool
-}
+// String names the port.
+func (d device) String() string { return "SPI-PN532" }
 
-func (p *port) String() string { return "SPI-PN532" }
+// MaxTxSize implements bustest.Device.
+func (d device) MaxTxSize() int { return d.chip.open.maxTx }
 
-// LimitSpeed implements spi.PortCloser.
-func (p *port) LimitSpeed(f physic.Frequency) error {
-	if err := checkSpeed(f); err != nil {
-		return err
+// Clock implements bustest.Device.
+func (d device) Clock(speed physic.Frequency) error {
+	c := d.chip
+	if speed > maxSpeed {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.violation("a clock of %s: the chip takes at most %s", speed, maxSpeed)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.limit = f
 	return nil
 }
 
-// Close implements spi.PortCloser. Chip select rises with it.
-func (p *port) Close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return errors.New("sysfs-spi: file already closed")
-	}
-	p.closed = true
-	c := p.chip
+// Release implements bustest.Device.
+func (d device) Release() {
+	c := d.chip
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := c.now(); c.sel.low {
 		c.advance(now)
 		c.deselect(now)
 	}
-	return nil
 }
 
-// Connect implements spi.Port.
-func (p *port) Connect(f physic.Frequency, mode spi.Mode, bitsPerWord int) (spi.Conn, error) {
-	if err := checkSpeed(f); err != nil {
-		return nil, err
-	}
-	if mode != spi.Mode0 {
-		return nil, fmt.Errorf("pn532test: mode %v: the chip speaks mode 0, full duplex, and a Pi sends the most significant bit first", mode)
-	}
-	if bitsPerWord != 8 {
-		return nil, fmt.Errorf("pn532test: %d bits per word: the chip speaks bytes", bitsPerWord)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return nil, errors.New("sysfs-spi: file already closed")
-	}
-	if p.connected {
-		return nil, errors.New("sysfs-spi: Connect() can only be called exactly once")
-	}
-	p.connected = true
-	speed := f
-	if p.limit != 0 && p.limit < f {
-		speed = p.limit
-	}
-	if speed > maxSpeed {
-		p.chip.mu.Lock()
-		p.chip.violation("a clock of %s: the chip takes at most %s", speed, maxSpeed)
-		p.chip.mu.Unlock()
-	}
-	return &bus{port: p, speed: speed}, nil
-}
-
-func checkSpeed(f physic.Frequency) error {
-	if f > physic.GigaHertz || f < 100*physic.Hertz {
-		return fmt.Errorf("sysfs-spi: invalid speed %s", f)
-	}
-	return nil
-}
-
-// bus implements spi.Conn.
-type bus struct {
-	port  *port
-	speed physic.Frequency
-	one   [1]spi.Packet // for Tx, so that it allocates nothing
-}
-
-func (b *bus) String() string { return b.port.String() }
-
-// Duplex implements conn.Conn.
-func (b *bus) Duplex() conn.Duplex { return conn.Full }
-
-// MaxTxSize implements conn.Limits.
-func (b *bus) MaxTxSize() int { return b.port.chip.open.maxTx }
-
-// Tx implements conn.Conn. A nil buffer on one side is fine.
-func (b *bus) Tx(w, r []byte) error {
-	if len(w) == 0 && len(r) == 0 {
-		return errors.New("sysfs-spi: Tx() with empty buffers")
-	}
-	if len(w) != 0 && len(r) != 0 && len(w) != len(r) {
-		return fmt.Errorf("sysfs-spi: Tx(): when both w and r are used, they must be the same size; got %d and %d bytes", len(w), len(r))
-	}
-	if n := max(len(w), len(r)); n > b.MaxTxSize() {
-		return fmt.Errorf("sysfs-spi: maximum Tx length is %d, got %d bytes", b.MaxTxSize(), n)
-	}
-	b.port.mu.Lock()
-	defer b.port.mu.Unlock()
-	b.one[0] = spi.Packet{W: w, R: r}
-	if err := b.transfer(b.one[:]); err != nil {
-		return fmt.Errorf("sysfs-spi: Tx() failed: %w", err)
-	}
-	return nil
-}
-
-// TxPackets implements spi.Conn. A last packet with KeepCS leaves chip select low
-// until the next transfer, as the kernel does.
-func (b *bus) TxPackets(packets []spi.Packet) error {
-	total := 0
-	for _, p := range packets {
-		if len(p.W) != 0 && len(p.R) != 0 && len(p.W) != len(p.R) {
-			return fmt.Errorf("sysfs-spi: when both w and r are used, they must be the same size; got %d and %d bytes", len(p.W), len(p.R))
-		}
-		total += max(len(p.W), len(p.R))
-	}
-	if total == 0 {
-		return errors.New("sysfs-spi: empty packets")
-	}
-	if total > b.MaxTxSize() {
-		return fmt.Errorf("sysfs-spi: maximum TxPackets length is %d, got %d bytes", b.MaxTxSize(), total)
-	}
-	b.port.mu.Lock()
-	defer b.port.mu.Unlock()
-	if err := b.transfer(packets); err != nil {
-		return fmt.Errorf("sysfs-spi: TxPackets() failed: %w", err)
-	}
-	return nil
-}
-
-// transfer clocks packets through the chip. The caller holds the port's lock.
-func (b *bus) transfer(packets []spi.Packet) error {
-	if b.port.closed {
-		return errors.New("file already closed")
-	}
-	c := b.port.chip
+// Transfer implements bustest.Device.
+func (d device) Transfer(packets []spi.Packet, speed physic.Frequency) error {
+	c := d.chip
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.fault == FaultHang {
@@ -192,7 +78,7 @@ func (b *bus) transfer(packets []spi.Packet) error {
 		}
 	}
 	c.drift(now)
-	per := byteTime(int64(b.speed))
+	per := byteTime(int64(speed))
 	for _, p := range packets {
 		for i := range max(len(p.W), len(p.R)) {
 			var mosi byte
@@ -385,25 +271,6 @@ func (c *Chip) deselect(now instant) {
 }
 
 // ResetPin is RSTPDN, low for hard power-down. The board pulls it up.
-func (c *Chip) ResetPin() gpio.PinOut { return resetPin{c} }
-
-type resetPin struct{ chip *Chip }
-
-func (p resetPin) String() string   { return "RSTPDN" }
-func (p resetPin) Name() string     { return "RSTPDN" }
-func (p resetPin) Number() int      { return -1 }
-func (p resetPin) Function() string { return "Out" }
-
-// Halt implements conn.Resource; it leaves the level as it is.
-func (p resetPin) Halt() error { return nil }
-
-// Out implements gpio.PinOut.
-func (p resetPin) Out(l gpio.Level) error {
-	p.chip.hold(l == gpio.Low)
-	return nil
-}
-
-// PWM implements gpio.PinOut; the pin has none.
-func (p resetPin) PWM(gpio.Duty, physic.Frequency) error {
-	return errors.New("pn532test: the reset pin has no PWM")
+func (c *Chip) ResetPin() gpio.PinOut {
+	return bustest.ResetPin("RSTPDN", func(l gpio.Level) { c.hold(l == gpio.Low) })
 }
