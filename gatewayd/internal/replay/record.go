@@ -63,15 +63,6 @@ func fromDaemon(ctx context.Context, d *control.Client, receiver string, out io.
 	return fmt.Errorf("the recording ends early: %w", err)
 }
 
-// hearer passes on what is read through it.
-type hearer func(data []byte)
-
-// Write implements io.Writer.
-func (h hearer) Write(b []byte) (int, error) {
-	h(b)
-	return len(b), nil
-}
-
 // FromPort records what comes over an open port, which it closes, until the context
 // ends. A radio that has to be spoken to is.
 func FromPort(ctx context.Context, port io.ReadWriteCloser, h capture.Header, out io.Writer) (err error) {
@@ -86,7 +77,7 @@ func FromPort(ctx context.Context, port io.ReadWriteCloser, h capture.Header, ou
 			failed = w.Write(capture.Piece{At: time.Since(started), Data: data})
 		}
 	}
-	decoder, err := beacon.New(h.Protocol, io.TeeReader(port, hearer(hear)), beacon.Options{Payload: h.Payload})
+	decoder, err := beacon.New(h.Protocol, beacon.Overhear(port, hear), beacon.Options{Payload: h.Payload})
 	if err != nil {
 		return errors.Join(err, port.Close())
 	}

@@ -40,16 +40,7 @@ func (r *Receiver) overheard(port io.Reader) io.Reader {
 	if r.Hear == nil {
 		return port
 	}
-	return io.TeeReader(port, hearer(r.Hear))
-}
-
-// hearer passes on what is written to it.
-type hearer func(data []byte)
-
-// Write implements io.Writer.
-func (h hearer) Write(b []byte) (int, error) {
-	h(b)
-	return len(b), nil
+	return beacon.Overhear(port, r.Hear)
 }
 
 // Run listens to one receiver until the context ends. A port that is gone is
