@@ -6,19 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
 	"presence/config"
 	"presence/drivers/beacon"
-	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
-	"presence/gatewayd/internal/export"
-	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/offline"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/roster"
@@ -52,28 +47,8 @@ func (f forgetCmd) Run(ctx context.Context, file configFile, con console) error 
 	if !errors.Is(err, control.ErrNotRunning) {
 		return err
 	}
-	source, err := clock.NewKernel()
+	done, err := offline.Forget(ctx, cfg, person.Names, con.err)
 	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(configured.JournalPath(cfg)); err != nil {
-		return offline.NoJournal(cfg.Gateway.StateDir, err)
-	}
-	line := export.Access{Action: export.ActionForget, UID: os.Getuid()}
-	if now := source.Now(); now.Known() {
-		text := now.WallTime().In(cfg.Gateway.Timezone).Format(presence.TimeLayout)
-		line.Time = &text
-	}
-	if err := line.Append(cfg.Gateway.StateDir); err != nil {
-		fmt.Fprintf(con.err, "gatewayd: %v\n", err)
-	}
-	o := configured.Journal(cfg, source.Now, slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	j, err := journal.Open(o)
-	if err != nil {
-		return err
-	}
-	done, err := j.Forget(ctx, person.Names)
-	if err := errors.Join(err, j.Close()); err != nil {
 		return err
 	}
 	return printForgotten(con.out, control.Forgotten{Kinds: done.Kinds, Waiting: done.Waiting})

@@ -1,0 +1,45 @@
+package offline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"presence/config"
+	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/configured"
+	"presence/gatewayd/internal/export"
+	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/presence"
+)
+
+// Forget removes the records that names means from the folder of a gateway that does
+// not run, as a running one would: the log of exports has it before. What makes less
+// difference than that is told on errs.
+func Forget(ctx context.Context, cfg *config.Config, names func(*presence.Record) bool, errs io.Writer) (journal.Forgotten, error) {
+	source, err := clock.NewKernel()
+	if err != nil {
+		return journal.Forgotten{}, err
+	}
+	if _, err := os.Stat(configured.JournalPath(cfg)); err != nil {
+		return journal.Forgotten{}, NoJournal(cfg.Gateway.StateDir, err)
+	}
+	line := export.Access{Action: export.ActionForget, UID: os.Getuid()}
+	if now := source.Now(); now.Known() {
+		text := now.WallTime().In(cfg.Gateway.Timezone).Format(presence.TimeLayout)
+		line.Time = &text
+	}
+	if err := line.Append(cfg.Gateway.StateDir); err != nil {
+		fmt.Fprintf(errs, "gatewayd: %v\n", err)
+	}
+	log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	j, err := journal.Open(configured.Journal(cfg, source.Now, log))
+	if err != nil {
+		return journal.Forgotten{}, err
+	}
+	done, err := j.Forget(ctx, names)
+	return done, errors.Join(err, j.Close())
+}
