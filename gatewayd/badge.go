@@ -1,11 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"strings"
 
 	"presence/config"
 	"presence/drivers/card"
+	"presence/drivers/cardlist"
 	"presence/gatewayd/internal/configured"
 )
 
@@ -36,10 +37,10 @@ func (b badgeCmd) Run(file configFile, con console) error {
 	return nil
 }
 
-// parseUID reads a UID as people copy it: 04:A1:B2:C3, 04-a1-b2-c3, 04 A1 B2 C3.
+// parseUID reads a UID as people copy it, also a random one.
 func parseUID(s string) (card.UID, error) {
-	uid, err := card.ParseUID(strings.NewReplacer(":", "", "-", "", " ", "").Replace(s))
-	if err != nil {
+	uid, err := cardlist.ParseHex(s)
+	if err != nil && !errors.Is(err, cardlist.ErrRandom) {
 		return card.UID{}, fmt.Errorf("%.40q is no UID: write 4, 7 or 10 bytes in hex, such as 04:A1:B2:C3:D4:E5:F6", s)
 	}
 	return uid, nil

@@ -91,11 +91,12 @@ func (n Notation) Parse(c Cell) (uid card.UID, err error) {
 	return uid, err
 }
 
-// ParseHex reads a UID as people copy it: 04:A1:B2:C3, 04-a1-b2-c3, 04 A1 B2 C3.
+// ParseHex reads a UID as people copy it: 04:A1:B2:C3, 04-a1-b2-c3, 04 A1 B2 C3. With
+// ErrRandom comes what was read.
 func ParseHex(s string) (card.UID, error) {
 	uid, err := parseHex(s, false)
 	if err == nil && uid.Random() {
-		return card.UID{}, ErrRandom
+		err = ErrRandom
 	}
 	return uid, err
 }
