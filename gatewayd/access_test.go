@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/roottest"
+	"presence/gatewayd/internal/skiptest"
 )
 
 // TestABrokenFileDoesNotSilenceAHealthyGateway: while somebody edits the
@@ -204,7 +204,7 @@ const (
 // is written down and told to the city.
 func TestWhatTheGroupMay(t *testing.T) {
 	t.Parallel()
-	roottest.Need(t, "to become other users")
+	skiptest.Root(t, "to become other users")
 	b := brokertest.Start(t)
 	city := b.Subscribe("presence/v1/+/+/log")
 	g := newGateway(t, b.URL(), "")

@@ -15,6 +15,7 @@ import (
 
 	"presence/config"
 	"presence/drivers/card"
+	"presence/gatewayd/internal/skiptest"
 )
 
 // TestDaysAreLengthsOfTime: on the command line as in the configuration.
@@ -115,7 +116,7 @@ func TestWrongNamesAreSaidPlainly(t *testing.T) {
 func TestUnreadableConfigurationIsNamed(t *testing.T) {
 	const usual = "/var/lib/gatewayd"
 	if _, err := os.Stat(usual); err == nil {
-		t.Skip("a gateway is installed here")
+		skiptest.Skip(t, "a gateway is installed here")
 	}
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	sound := g.text()
@@ -148,7 +149,7 @@ func TestWhatCannotBePrintedIsAnError(t *testing.T) {
 	}
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		t.Skip(err)
+		skiptest.Skip(t, err.Error())
 	}
 	defer full.Close()
 	for _, args := range [][]string{{"version"}, {"check"}, {"config"}, {"--help"}} {

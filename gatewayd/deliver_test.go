@@ -17,7 +17,7 @@ import (
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/kittest"
 	"presence/gatewayd/internal/presence"
-	"presence/gatewayd/internal/roottest"
+	"presence/gatewayd/internal/skiptest"
 	"presence/scripts/deb/debtest"
 )
 
@@ -65,7 +65,7 @@ key_file = "../../var/lib/gatewayd/tls/gateway.key"
 func (c *sdCard) alone(args ...string) (output string, code int) {
 	c.t.Helper()
 	if _, err := os.Stat("/etc/gatewayd/gatewayd.toml"); err == nil {
-		c.t.Skip("this machine has a configuration of its own")
+		skiptest.Skip(c.t, "this machine has a configuration of its own")
 	}
 	path, err := binary()
 	if err != nil {
@@ -308,7 +308,7 @@ func (g *gateway) fillJournal(n int) {
 // TestDeliverFromAMediumThatCannotBeWritten: all goes, nothing is marked, and it says so.
 func TestDeliverFromAMediumThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	roottest.Need(t, "to mount")
+	skiptest.Root(t, "to mount")
 	b := brokertest.Start(t)
 	g := newGateway(t, b.URL(), "")
 	g.fillJournal(50)

@@ -8,14 +8,14 @@ import (
 	"testing"
 
 	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/roottest"
+	"presence/gatewayd/internal/skiptest"
 )
 
 // serviceGateway is a gateway that runs as a user of its own, with root for whom
 // the test's commands run.
 func serviceGateway(t *testing.T, broker string) (g *gateway, state string) {
 	t.Helper()
-	roottest.Need(t, "to become other users")
+	skiptest.Root(t, "to become other users")
 	g = newGateway(t, broker, "")
 	state = filepath.Join(g.dir, "state")
 	if err := os.Mkdir(state, 0o750); err != nil {

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"presence/gatewayd/internal/control"
-	"presence/gatewayd/internal/roottest"
+	"presence/gatewayd/internal/skiptest"
 )
 
 // dialAs connects to a socket as another user. It takes root.
@@ -55,7 +55,7 @@ func get(t *testing.T, dir, path string, uid int) (status int, body string) {
 // Profiles say what goes on in the process: they are for those who could look into it
 // anyway.
 func TestProfilesAreForRootAndTheOwner(t *testing.T) {
-	roottest.Need(t, "to become other users")
+	skiptest.Root(t, "to become other users")
 	const owner, member = 64123, 64124
 	d := fake()
 	d.Owner = owner

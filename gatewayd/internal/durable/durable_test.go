@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"presence/gatewayd/internal/durable"
-	"presence/gatewayd/internal/roottest"
+	"presence/gatewayd/internal/skiptest"
 )
 
 func TestWriteFile(t *testing.T) {
@@ -36,7 +36,7 @@ func TestWriteFile(t *testing.T) {
 // foreignDir is a folder of somebody else than root, who runs the test.
 func foreignDir(t *testing.T) string {
 	t.Helper()
-	roottest.Need(t, "to make something of others")
+	skiptest.Root(t, "to make something of others")
 	dir := t.TempDir()
 	if err := os.Chown(dir, 65534, 65534); err != nil {
 		t.Fatal(err)

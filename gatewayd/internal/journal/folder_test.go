@@ -10,14 +10,14 @@ import (
 
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
-	"presence/gatewayd/internal/roottest"
+	"presence/gatewayd/internal/skiptest"
 )
 
 // foreign is a journal in a folder that belongs to somebody else than root, who
 // runs the test.
 func foreign(t *testing.T) journal.Options {
 	t.Helper()
-	roottest.Need(t, "to make something of others")
+	skiptest.Root(t, "to make something of others")
 	o := options(newPath(t), newClock())
 	if err := os.Chown(filepath.Dir(o.Path), 65534, 65534); err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
-	"presence/gatewayd/internal/roottest"
+	"presence/gatewayd/internal/skiptest"
 )
 
 func TestThingsThatAreNoFile(t *testing.T) {
@@ -60,7 +60,7 @@ func TestAnEmptyFileWhereNoneWasIsNoDamage(t *testing.T) {
 // nothing of it, never puts it aside. It is there again when its cause is gone.
 func TestPermissionIsNoDamage(t *testing.T) {
 	t.Parallel()
-	roottest.Need(t, "to become another user")
+	skiptest.Root(t, "to become another user")
 	s := newSample(t, 10)
 	for name, c := range map[string]struct {
 		spoil, mend func(path string) error

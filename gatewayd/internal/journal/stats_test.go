@@ -10,6 +10,7 @@ import (
 
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/skiptest"
 )
 
 // TestBytesAreThoseOfTheFile, whatever of them is in use.
@@ -36,7 +37,7 @@ func TestBytesAreThoseOfTheFile(t *testing.T) {
 func TestWrittenBytesAreCountedFromTheFirstMinute(t *testing.T) {
 	dir, err := os.MkdirTemp("/var/tmp", "journal-test-") // on storage, not in memory
 	if err != nil {
-		t.Skip(err)
+		skiptest.Skip(t, err.Error())
 	}
 	defer os.RemoveAll(dir)
 	c := newClock()
@@ -56,7 +57,7 @@ func kernelsCount(t *testing.T) int64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/io")
 	if err != nil {
-		t.Skip(err)
+		skiptest.Skip(t, err.Error())
 	}
 	for line := range strings.Lines(string(text)) {
 		if v, ok := strings.CutPrefix(line, "write_bytes: "); ok {
@@ -67,7 +68,7 @@ func kernelsCount(t *testing.T) int64 {
 			return n
 		}
 	}
-	t.Skip("the kernel does not count what is written")
+	skiptest.Skip(t, "the kernel does not count what is written")
 	return 0
 }
 
