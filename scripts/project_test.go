@@ -21,6 +21,22 @@ func TestModuleIsTidy(t *testing.T) {
 	}
 }
 
+// Whoever reads the README learns of each module that go.mod asks for itself.
+func TestReadmeNamesEveryModule(t *testing.T) {
+	t.Parallel()
+	readme := debtest.Read(t, "../README.md")
+	modules := regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(debtest.Read(t, "../go.mod"), -1)
+	if len(modules) == 0 {
+		t.Fatal("go.mod asks for nothing")
+	}
+	for _, m := range modules {
+		name := strings.TrimSuffix(strings.TrimPrefix(m[1], "github.com/"), "/v3")
+		if !strings.Contains(readme, name) {
+			t.Errorf("README.md does not say what %s is for", m[1])
+		}
+	}
+}
+
 // TestScriptsHashKeysAlike: these scripts go to different machines and can share no
 // file, but a badge key that one of them derives has to be the one of the others.
 func TestScriptsHashKeysAlike(t *testing.T) {
