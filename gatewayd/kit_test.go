@@ -335,6 +335,12 @@ func renewalWhilePeopleTap(t *testing.T, k *kit, seen *brokertest.City, ours *in
 	ids = append(ids, ours.tap("04A1B2C3D43000", 5)...)
 	k.broker.Restart()
 	ids = append(ids, ours.tap("04A1B2C3D44000", 5)...)
+	// What comes before the city is back, a broker that was killed keeps for nobody: the
+	// city asks for it again.
+	ours.await("the line", func() bool { return ours.health().MQTT.Connected })
+	end := strings.LastIndex(ids[0], "-")
+	seen.Publish("presence/v1/dinkes/dinkes-01/cmd/resync", false, fmt.Appendf(nil, `{"tx":"3","expires":%q,"args":{"stream":%q,"seq":%s}}`,
+		time.Now().Add(time.Minute).Format(time.RFC3339), ids[0][:end], ids[0][end+1:]))
 	arrived(t, seen, ids)
 }
 
