@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/skiptest"
 )
 
@@ -81,7 +82,7 @@ func firstLine(t *testing.T, g *gateway, args ...string) string {
 		t.Fatal(err)
 	}
 	cmd.Stderr = cmd.Stdout
-	if err := cmd.Start(); err != nil {
+	if err := childtest.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	line, _ := bufio.NewReader(out).ReadString('\n')
@@ -106,7 +107,7 @@ func TestNoCommandWaitsForASilentGateway(t *testing.T) {
 		t.Fatal(err)
 	}
 	watch.Stderr = watch.Stdout
-	if err := watch.Start(); err != nil {
+	if err := childtest.Start(watch); err != nil {
 		t.Fatal(err)
 	}
 	lines := bufio.NewReader(seen)

@@ -15,6 +15,7 @@ import (
 
 	"presence/config"
 	"presence/drivers/card"
+	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/skiptest"
 )
 
@@ -212,7 +213,7 @@ func TestImpatientDemoLeavesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := cmd.Start(); err != nil {
+			if err := childtest.Start(cmd); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := io.ReadFull(out, make([]byte, 200)); err != nil {

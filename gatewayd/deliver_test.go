@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/kittest"
 	"presence/gatewayd/internal/presence"
@@ -250,8 +251,7 @@ func TestDeliverIsKilled(t *testing.T) {
 	}
 	for _, enough := range []int{100, 2000} {
 		cmd := exec.Command(path, "--config", g.config, "deliver")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		if err := cmd.Start(); err != nil {
+		if err := childtest.Start(cmd); err != nil {
 			t.Fatal(err)
 		}
 		seen.Await("some events", func(m []brokertest.Message) bool { return len(m) >= enough })

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/childtest"
 )
 
 // binary builds gatewayd once for all tests, as a technician would run it: a
@@ -184,8 +185,8 @@ func (g *gateway) launch() {
 	g.cmd = exec.Command(path, "--config", g.config, "run")
 	g.cmd.Stderr = g.log
 	g.cmd.Env = append(os.Environ(), g.env...)
-	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: g.user}
-	if err := g.cmd.Start(); err != nil {
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: g.user}
+	if err := childtest.Start(g.cmd); err != nil {
 		g.t.Fatal(err)
 	}
 	done := make(chan error, 1)

@@ -10,11 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/kittest"
 	"presence/gatewayd/internal/presence"
 	"presence/scripts/city"
@@ -113,9 +113,8 @@ func (g *installed) start() {
 		"sh", "-c", `chroot "$@" & wait`, "sh",
 		"--userspec="+user+":"+group, "--groups="+strings.Join(groups, ","), g.Dir, "/usr/bin/gatewayd", "run")
 	cmd.Stderr = &g.log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
+	if err := childtest.Start(cmd); err != nil {
 		g.t.Fatal(err)
 	}
 	g.t.Cleanup(func() {

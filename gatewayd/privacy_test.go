@@ -13,12 +13,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"presence/drivers/beacon/beacontest"
 	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/childtest"
 )
 
 // The home of somebody whose tag the tests hear, about 8 km from the office.
@@ -103,8 +103,7 @@ func (g *gateway) watch() *lines {
 	out := &lines{}
 	cmd := exec.Command(path, "--config", g.config, "watch")
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	if err := childtest.Start(cmd); err != nil {
 		g.t.Fatal(err)
 	}
 	g.t.Cleanup(func() {

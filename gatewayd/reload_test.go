@@ -16,6 +16,7 @@ import (
 
 	"presence/drivers/beacon/beacontest"
 	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/supervise/supervisetest"
 )
@@ -188,7 +189,7 @@ func TestTapsGoOnOverAReload(t *testing.T) {
 		"--count", fmt.Sprint(rounds), "--hold", "0s", "--every", "100ms")
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems
-	if err := cmd.Start(); err != nil {
+	if err := childtest.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 2 {
@@ -231,7 +232,7 @@ func TestWatchGoesOnOverAReload(t *testing.T) {
 	cmd := exec.Command(path, "--config", g.config, "watch")
 	var seen logBuffer
 	cmd.Stdout, cmd.Stderr = &seen, &seen
-	if err := cmd.Start(); err != nil {
+	if err := childtest.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)

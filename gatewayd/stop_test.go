@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/childtest"
 )
 
 // mutableLine passes a connection on to a broker until it falls silent: then it
@@ -114,7 +115,7 @@ func TestStopTakesLessThanFiveSecondsWhateverHangs(t *testing.T) {
 				var waiting []*exec.Cmd
 				for i := range 3 {
 					cmd := exec.Command(path, "--config", g.config, "sim", "tap", "--reader", "door", "--hold", "10s", "--uid", fmt.Sprintf("5A00001%d", i))
-					if err := cmd.Start(); err != nil {
+					if err := childtest.Start(cmd); err != nil {
 						t.Fatal(err)
 					}
 					waiting = append(waiting, cmd)
@@ -186,12 +187,11 @@ func TestDemoInterruptedWhileTheLineIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, "demo", "--for", "12s")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := childtest.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	var said strings.Builder

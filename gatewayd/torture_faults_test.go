@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"presence/gatewayd/internal/childtest"
 )
 
 // faults counts what is wrong, and says the first of it.
@@ -63,7 +65,7 @@ func (w *torture) readJournal() []*journalStream {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := childtest.Start(cmd); err != nil {
 		w.t.Fatal(err)
 	}
 	var streams []*journalStream

@@ -14,9 +14,10 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"presence/gatewayd/internal/childtest"
 )
 
 const (
@@ -60,9 +61,8 @@ func (m *machine) boot() {
 		"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net",
 		"-device", "qemu-xhci,id=usb", "-chardev", chardev("tags"), "-chardev", "null,id=other",
 		"-device", "usb-serial,id=yard,serial=YARD,chardev=tags,always-plugged=on")
-	m.qemu.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	m.qemu.Stderr = os.Stderr
-	if err := m.qemu.Start(); err != nil {
+	if err := childtest.Start(m.qemu); err != nil {
 		m.t.Fatal(err)
 	}
 	m.boots++

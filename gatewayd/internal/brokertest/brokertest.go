@@ -22,6 +22,7 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/skiptest"
 )
 
@@ -132,9 +133,7 @@ func (b *Broker) Restart() {
 func (b *Broker) run() error {
 	cmd := exec.Command(b.binary, "-c", b.config)
 	cmd.Stdout, cmd.Stderr = &b.log, &b.log
-	// The broker goes with the test, even when the test is killed.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	if err := childtest.Start(cmd); err != nil {
 		return fmt.Errorf("start mosquitto: %w", err)
 	}
 	done := make(chan struct{})

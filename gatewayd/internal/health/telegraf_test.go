@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/presence"
 	"presence/scripts/city"
 )
@@ -92,8 +93,7 @@ func (r *telegrafRun) start() {
 	r.t.Helper()
 	r.cmd = exec.Command(r.program, "--config", r.config)
 	r.cmd.Stdout, r.cmd.Stderr = &r.log, &r.log
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := r.cmd.Start(); err != nil {
+	if err := childtest.Start(r.cmd); err != nil {
 		r.t.Fatal(err)
 	}
 }

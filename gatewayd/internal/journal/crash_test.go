@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/skiptest"
 )
@@ -33,7 +34,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Start(); err != nil {
+		if err := childtest.Start(cmd); err != nil {
 			t.Fatal(err)
 		}
 		lines := bufio.NewScanner(out)

@@ -13,11 +13,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"presence/gatewayd/internal/brokertest"
+	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/kittest"
 	"presence/scripts/deb/debtest"
 )
@@ -64,8 +64,7 @@ func start(t *testing.T, image, card string) (console string) {
 		"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=")
 	var said bytes.Buffer
 	qemu.Stderr = &said
-	qemu.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := qemu.Start(); err != nil {
+	if err := childtest.Start(qemu); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

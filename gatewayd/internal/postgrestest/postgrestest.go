@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/skiptest"
 )
 
@@ -68,7 +69,7 @@ func Start(t testing.TB) *Database {
 	server.Dir = dir
 	var log strings.Builder
 	server.Stdout, server.Stderr = &log, &log
-	if err := server.Start(); err != nil {
+	if err := childtest.Start(server); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
