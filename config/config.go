@@ -44,6 +44,8 @@ type Config struct {
 type Gateway struct {
 	ID       string         `toml:"id"`
 	Dinas    string         `toml:"dinas"`
+	Place    string         `toml:"place"`   // in words, for people
+	Contact  string         `toml:"contact"` // whom to call about the gateway
 	Timezone *time.Location `toml:"timezone"`
 	StateDir string         `toml:"state_dir"`
 }

@@ -62,6 +62,8 @@ func readGateway(t *table) Gateway {
 	g := Gateway{
 		ID:       t.name("id", "dinkes-01"),
 		Dinas:    t.name("dinas", "dinkes"),
+		Place:    t.shortText("place"),
+		Contact:  t.shortText("contact"),
 		StateDir: t.file("state_dir", defaultState),
 	}
 	if g.StateDir == "" {

@@ -92,6 +92,18 @@ func (t *table) text(key, byDefault string) string {
 	return v.text
 }
 
+// maxLine is how many bytes a line for people may have: info has to fit into a message.
+const maxLine = 200
+
+// shortText is a line of text for people, "" where there is none.
+func (t *table) shortText(key string) string {
+	s := t.text(key, "")
+	if len(s) > maxLine {
+		t.problem(key, "has %d bytes, and %d are the most: shorten it", len(s), maxLine)
+	}
+	return s
+}
+
 // required is a string that must be there; "" if it is not.
 func (t *table) required(key, example string) string {
 	s := t.text(key, "")

@@ -174,6 +174,8 @@ func indonesian(format string) string { //nolint:funlen // a table of texts
 		return "tidak ada, begitu juga receiver: tulis paling sedikit satu [[reader]] atau [[receiver]]"
 	case "is empty: write the folder for the journal, or leave the key out":
 		return "kosong: tulis folder untuk jurnal, atau hapus kunci ini"
+	case "has %d bytes, and %d are the most: shorten it":
+		return "memuat %d byte, paling banyak %d: persingkat"
 	case "is too long: with control.sock behind it it has %d bytes, and a socket's path at most %d":
 		return "terlalu panjang: dengan control.sock di belakangnya menjadi %d bita, padahal jalur soket paling banyak %d"
 	case "%s is no folder: write another, or move away what is there":

@@ -84,6 +84,8 @@ func wrongFiles() []wrong { //nolint:funlen // a table of cases
 		{"topic wildcard", `"dinkes"`, `"+"`, []string{"3 gateway.dinas: small letters"}},
 		{"name too long", `"dinkes"`, `"` + strings.Repeat("a", 33) + `"`, []string{"3 gateway.dinas: 1 to 32"}},
 		{"empty name", `"dinkes-01"`, `""`, []string{"2 gateway.id: is empty"}},
+		{"place too long", `dinas = "dinkes"`, "dinas = \"dinkes\"\nplace = \"" + strings.Repeat("a", 201) + "\"", []string{"4 gateway.place: has 201 bytes"}},
+		{"contact on two lines", `dinas = "dinkes"`, "dinas = \"dinkes\"\ncontact = \"a\\nb\"", []string{"4 gateway.contact: line break"}},
 		{"time zone", `dinas = "dinkes"`, "dinas = \"dinkes\"\ntimezone = \"WIB\"", []string{"4 gateway.timezone: write Asia/Jakarta"}},
 		{"time zone Local", `dinas = "dinkes"`, "dinas = \"dinkes\"\ntimezone = \"Local\"", []string{"4 gateway.timezone: no time zone"}},
 		{"empty time zone", `dinas = "dinkes"`, "dinas = \"dinkes\"\ntimezone = \"\"", []string{"4 gateway.timezone: no time zone"}},

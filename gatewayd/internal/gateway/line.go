@@ -100,7 +100,7 @@ func (g *Gateway) commands() map[string]uplink.CommandFunc {
 // info is the document that says what this gateway is.
 func (g *Gateway) info() []byte {
 	i := presence.Info{
-		V: 1, Gateway: g.origin.Gateway, Dinas: g.origin.Dinas,
+		V: 1, Gateway: g.origin.Gateway, Dinas: g.origin.Dinas, Place: g.cfg.Gateway.Place, Contact: g.cfg.Gateway.Contact,
 		Version: build.Version(), Commit: build.Commit(), Go: runtime.Version(),
 		Model: g.board.Model(), OS: g.board.OS(), Kernel: g.board.Kernel(),
 		Boot: g.time.Now().Boot, Session: g.session, Stream: g.journal.Stream(),

@@ -21,6 +21,8 @@ type Info struct {
 	V            int            `json:"v"`
 	Gateway      string         `json:"gateway"`
 	Dinas        string         `json:"dinas"`
+	Place        string         `json:"place,omitempty"`   // where it is, in words
+	Contact      string         `json:"contact,omitempty"` // whom to call about it
 	Version      string         `json:"version"`
 	Commit       string         `json:"commit"`
 	Go           string         `json:"go"`

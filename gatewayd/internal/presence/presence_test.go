@@ -132,7 +132,7 @@ func TestMessagesAreAsTheCityExpects(t *testing.T) {
 	for topic, message := range map[string]any{
 		"status": presence.Status{State: "offline", Session: boot, Reason: "lost"},
 		"info": presence.Info{
-			V: 1, Gateway: "dinkes-01", Dinas: "dinkes", ConfigDigest: strings.Repeat("0a", 32), Schema: 1, BadgeKey: presence.HashedBadges([32]byte{}).Fingerprint(),
+			V: 1, Gateway: "dinkes-01", Dinas: "dinkes", Place: "Jl. Ijen 1", Contact: "0341 1", ConfigDigest: strings.Repeat("0a", 32), Schema: 1, BadgeKey: presence.HashedBadges([32]byte{}).Fingerprint(),
 			Readers: []presence.InfoReader{{Name: "door", Chip: "mfrc522", Bus: "sim"}}, Receivers: []presence.InfoReceiver{}, Simulated: true,
 		},
 		"health": presence.Health{
