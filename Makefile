@@ -162,7 +162,7 @@ image-test: test-deps ## a prepared card, on an emulated Pi's processor; a hundr
 	$(MAKE) --no-print-directory deb DEB_ARCHES=arm64
 	image=$$(./scripts/pi-image.sh) && \
 	CARD_IMAGE=$$image CARD_DEB=$$(ls $(CURDIR)/$(DIST)/gatewayd_*_arm64.deb) \
-	$(GO) test -tags image -run '^Test(PreparedCard|AHundredOffices)$$' -count=1 -timeout 30m -v ./gatewayd/internal/kittest
+	$(GO) test -tags image -run '^TestImage$$' -count=1 -timeout 30m -v ./gatewayd/internal/kittest
 
 # BROKER.md, block by block, in a Debian that has nothing else. As root it makes that
 # Debian once, outside this folder.

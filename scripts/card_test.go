@@ -184,7 +184,16 @@ func TestLinksOnACardAreNotFollowed(t *testing.T) {
 	if out, found := run(t, nil, "grep", "-rl", "secret of this machine", h.Dir, h.office("dinkes-01")); found {
 		t.Errorf("a secret of this machine is in %s", out)
 	}
-	h.prepare(true, "dinkes-01")
+	// The old place of the firmware's settings may be a link, which is passed over.
+	if err := os.Rename(h.Path("boot/firmware"), h.Path("boot/away")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(machine, "config.txt"), h.Path("boot/config.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if out := h.prepare(true, "dinkes-01"); !strings.Contains(out, "there is no config.txt") || owners() != ours || snapshot(t, machine) != before {
+		t.Errorf("of a link to settings it says %s", out)
+	}
 	// In the gateway's own folder its user may have put links: another key takes their
 	// place, and none of this machine's is used.
 	key := newSecret(t, debtest.Read(t, h.tls("gateway.key")))
