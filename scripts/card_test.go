@@ -184,18 +184,36 @@ func TestLinksOnACardAreNotFollowed(t *testing.T) {
 	if out, found := run(t, nil, "grep", "-rl", "secret of this machine", h.Dir, h.office("dinkes-01")); found {
 		t.Errorf("a secret of this machine is in %s", out)
 	}
-	// The old place of the firmware's settings may be a link, which is passed over.
-	if err := os.Rename(h.Path("boot/firmware"), h.Path("boot/away")); err != nil {
+}
+
+// The old place of the firmware's settings may be a link, which is passed over.
+func TestALinkToOldSettingsIsPassedOver(t *testing.T) {
+	t.Parallel()
+	h := newHall(t, columns+"dinkes-01,dinkes,,,,,,,yard=kenwood\n")
+	h.offices(true)
+	h.card()
+	machine := t.TempDir()
+	debtest.Write(t, filepath.Join(machine, "config.txt"), "dtparam=audio=on\n", 0o600)
+	before := snapshot(t, machine)
+	if err := os.RemoveAll(h.Path("boot/firmware")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(filepath.Join(machine, "config.txt"), h.Path("boot/config.txt")); err != nil {
 		t.Fatal(err)
 	}
-	if out := h.prepare(true, "dinkes-01"); !strings.Contains(out, "there is no config.txt") || owners() != ours || snapshot(t, machine) != before {
+	if out := h.prepare(true, "dinkes-01"); !strings.Contains(out, "there is no config.txt") || snapshot(t, machine) != before {
 		t.Errorf("of a link to settings it says %s", out)
 	}
-	// In the gateway's own folder its user may have put links: another key takes their
-	// place, and none of this machine's is used.
+}
+
+// In the gateway's own folder its user may have put links: another key takes their
+// place, and none of this machine's is used.
+func TestAnotherKeyTakesThePlaceOfALink(t *testing.T) {
+	t.Parallel()
+	h := newHall(t, columns+"dinkes-01,dinkes,,,,,,,yard=kenwood\n")
+	h.offices(true)
+	h.card()
+	h.prepare(true, "dinkes-01")
 	key := newSecret(t, debtest.Read(t, h.tls("gateway.key")))
 	if err := os.Chown(key.path, 64123, 64123); err != nil { // as a service of this machine may have that number
 		t.Fatal(err)
