@@ -142,6 +142,10 @@ type MQTT struct {
 	Insecure     bool   `toml:"insecure"`
 	Receipts     bool   `toml:"receipts"`
 	Window       int    `toml:"window"` // events in flight
+
+	Batch     string        `toml:"batch"`      // "off" or "zstd": whether events that wait travel together
+	BatchWait time.Duration `toml:"batch_wait"` // for so long a tag event may wait for company
+	BatchMax  int           `toml:"batch_max"`  // events in a batch
 }
 
 // Health says how often the gateway publishes its health.

@@ -114,6 +114,9 @@ password_file = ""
 insecure = false
 receipts = false
 window = 256
+batch = "off"
+batch_wait = "0s"
+batch_max = 256
 
 [health]
 interval = "60s"
@@ -159,6 +162,7 @@ func TestParseContract(t *testing.T) {
 		MQTT: MQTT{
 			Broker:   Broker{TLS: true, Host: "mqtt.example.go.id", Port: 8883},
 			CertFile: "/etc/gatewayd/tls/dinkes-01.pem", KeyFile: "/etc/gatewayd/tls/dinkes-01.key", Window: 256,
+			Batch: "off", BatchMax: 256,
 		},
 		Health: Health{Interval: time.Minute},
 	}

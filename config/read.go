@@ -289,6 +289,10 @@ func readMQTT(t *table) MQTT {
 		Insecure:     t.flag("insecure"),
 		Receipts:     t.flag("receipts"),
 		Window:       t.whole("window", 256, 1, 10_000),
+
+		Batch:     t.choice("batch", "off", "off", "zstd"),
+		BatchWait: t.duration("batch_wait", 0, 0, time.Hour),
+		BatchMax:  t.whole("batch_max", 256, 2, 256),
 	}
 	if s := t.text("proxy", ""); s != "" {
 		address, wrong := parseProxy(s)

@@ -1,0 +1,126 @@
+// Package unpack reads the batches that gateways publish on event/batch: one zstd frame
+// (RFC 8878) for each message, which holds events as text, one JSON object a line.
+//
+// It exists because what comes over a broker may be broken or hostile: a few hundred
+// bytes can unpack to gigabytes. It bounds the frame, what is in it, each line and their
+// number before it keeps anything, and refuses a batch as a whole.
+package unpack
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// The bounds of a batch, as asyncapi.yaml has them.
+const (
+	// MaxFrame is the most bytes of a frame.
+	MaxFrame = 48 << 10
+	// MaxText is the most bytes of what is in a frame, with the line feeds.
+	MaxText = 256 << 10
+	// MaxLine is the most bytes of an event. Most have about 500.
+	MaxLine = 32 << 10
+	// MaxEvents is the most events in a frame.
+	MaxEvents = 256
+)
+
+var (
+	errFrame  = fmt.Errorf("a batch of more than %d bytes", MaxFrame)
+	errText   = fmt.Errorf("a batch that unpacks to more than %d bytes", MaxText)
+	errLine   = fmt.Errorf("an event of more than %d bytes", MaxLine)
+	errEvents = fmt.Errorf("a batch of more than %d events", MaxEvents)
+	errFrames = errors.New("not one zstd frame")
+	errObject = errors.New("a line that is not a JSON object")
+	errCut    = errors.New("a batch whose last line has no end")
+)
+
+// Reader unpacks batches. It may be used by several goroutines at once.
+type Reader struct {
+	decoder *zstd.Decoder
+}
+
+// NewReader makes a reader. It starts no goroutine.
+func NewReader() (*Reader, error) {
+	decoder, err := zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(MaxText),
+		zstd.WithDecoderMaxWindow(MaxText),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make decoder: %w", err)
+	}
+	return &Reader{decoder}, nil
+}
+
+// Text returns what is in a frame: whole lines, each a JSON object of its own.
+func (r *Reader) Text(frame []byte) ([]byte, error) {
+	if len(frame) > MaxFrame {
+		return nil, errFrame
+	}
+	var head zstd.Header
+	if err := head.Decode(frame); err != nil {
+		return nil, fmt.Errorf("%w: %w", errFrames, err)
+	}
+	switch {
+	case head.Skippable, !head.HasFCS:
+		return nil, errFrames // gatewayd's frames declare their size
+	case head.FrameContentSize > MaxText:
+		return nil, errText
+	}
+	text, err := r.decoder.DecodeAll(frame, make([]byte, 0, head.FrameContentSize))
+	switch {
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return nil, errText
+	case err != nil:
+		return nil, fmt.Errorf("unpack batch: %w", err)
+	case uint64(len(text)) != head.FrameContentSize:
+		return nil, errFrames // another one follows it
+	}
+	return text, nil
+}
+
+// Events returns the events of a batch, in order, each byte for byte what its own topic
+// would have carried. That they are what a gateway publishes is for the caller to check,
+// as with events that come alone; that each is a JSON object has been checked.
+func (r *Reader) Events(frame []byte) ([][]byte, error) {
+	text, err := r.Text(frame)
+	if err != nil {
+		return nil, err
+	}
+	var events [][]byte
+	for len(text) > 0 {
+		line, rest, ended := bytes.Cut(text, []byte("\n"))
+		switch {
+		case len(line) > MaxLine:
+			return nil, errLine
+		case len(events) == MaxEvents:
+			return nil, errEvents
+		case !ended:
+			return nil, errCut
+		case len(line) < 2 || line[0] != '{' || !json.Valid(line):
+			return nil, errObject
+		}
+		events, text = append(events, line[:len(line):len(line)]), rest
+	}
+	return events, nil
+}
+
+// Kind returns the kind of an event, by which its own topic would be event/<kind>.
+func Kind(event []byte) (string, error) {
+	var head struct {
+		Kind string `json:"kind"`
+	}
+	if err := json.Unmarshal(event, &head); err != nil {
+		return "", fmt.Errorf("read event: %w", err)
+	}
+	for _, known := range []string{"badge", "tag", "presence", "start", "gap", "seal"} {
+		if head.Kind == known {
+			return known, nil
+		}
+	}
+	return "", fmt.Errorf("an event of the kind %.40q", head.Kind)
+}
