@@ -79,6 +79,7 @@ const (
 
 	BadSignature Reason = "signature" // a position whose signature is not its sender's
 	BadLocked    Reason = "locked"    // the radio says that it is locked and hands nothing over
+	BadRegion    Reason = "region"    // the radio says that it is set up for no region, and is off
 )
 
 // OddChecksum is the key under which accepted frames with Fix.OddChecksum are

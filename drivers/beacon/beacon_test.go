@@ -163,7 +163,7 @@ func checkFixes(t interface{ Errorf(string, ...any) }, h heard) {
 	for _, why := range h.Bad {
 		switch why {
 		case beacon.BadFraming, beacon.BadLength, beacon.BadChecksum, beacon.BadFields, beacon.BadNoFix, beacon.BadRange, beacon.BadIdentity, beacon.BadPayload,
-			beacon.BadKey, beacon.BadMQTT, beacon.BadSignature, beacon.BadLocked:
+			beacon.BadKey, beacon.BadMQTT, beacon.BadSignature, beacon.BadLocked, beacon.BadRegion:
 		default:
 			t.Errorf("reason %q", why)
 		}

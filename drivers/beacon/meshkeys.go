@@ -29,7 +29,7 @@ type node struct {
 // its key, and such a key replaces one that does not fit. Where the key was that of
 // another number before, the tag has been renamed.
 func (m *meshtastic) enrol(num uint32, key []byte, lastHeard uint32) {
-	if num == 0 || num == m.self || len(key) != keySize {
+	if num == 0 || num == m.self.Load() || len(key) != keySize {
 		return
 	}
 	before, known := m.nodes[num]

@@ -13,11 +13,18 @@ import (
 const (
 	portPosition  = 3
 	portNodeInfo  = 4
+	portAdmin     = 6
 	portTelemetry = 67
 
 	transportMQTT = 5
 	sourceManual  = 1
 	broadcast     = math.MaxUint32
+
+	// The highest numbers that the definitions give a field, for once.
+	lastOfFromRadio  = 20
+	lastOfMeshPacket = 24
+	lastOfData       = 10
+	lastOfPosition   = 23
 )
 
 // fromRadio is what matters here of a message of the same name. Its bytes lie in the
@@ -39,7 +46,8 @@ type meshPacket struct {
 	encrypted bool
 	viaMQTT   bool
 	transport uint64
-	rssi      int // 0: the packet did not come by radio just now
+	hasRSSI   bool // the packet came by radio just now
+	rssi      int
 	snr       float64
 
 	port      uint64
@@ -52,6 +60,9 @@ type meshNode struct {
 	num       uint32
 	key       []byte // of its user, nil where it has none
 	lastHeard uint32
+
+	hasHops   bool // how far away it is, is known
+	favourite bool
 }
 
 // meshPosition is a Position.
@@ -146,11 +157,13 @@ func mayBegin(b []byte, length int) bool {
 	return true
 }
 
-// once keeps a field from being there twice, which is damage too.
+// once keeps a field from being there twice, which is damage too. That goes for the
+// fields that the definitions have today, up to the number last: a later one may be a
+// repeated field.
 type once uint64
 
-func (o *once) first(num protowire.Number) bool {
-	if num >= 64 {
+func (o *once) first(num, last protowire.Number) bool {
+	if num > last {
 		return true
 	}
 	bit := once(1) << num
@@ -162,7 +175,7 @@ func (o *once) first(num protowire.Number) bool {
 func parseFromRadio(b []byte) (m fromRadio, ok bool) {
 	var seen once
 	ok = eachField(b, func(f field) bool {
-		if !seen.first(f.num) {
+		if !seen.first(f.num, lastOfFromRadio) {
 			return false
 		}
 		switch f.num {
@@ -186,8 +199,9 @@ func parseFromRadio(b []byte) (m fromRadio, ok bool) {
 			m.rebooted = f.n != 0
 			return f.typ == protowire.VarintType
 		case 18:
-			m.locked = true
-			return f.typ == protowire.BytesType
+			state, whole := parseLockdown(f.bytes)
+			m.locked = state.locked()
+			return whole && f.typ == protowire.BytesType
 		}
 		return true
 	})
@@ -197,7 +211,7 @@ func parseFromRadio(b []byte) (m fromRadio, ok bool) {
 func (p *meshPacket) parse(b []byte) bool {
 	var seen once
 	return eachField(b, func(f field) bool {
-		if !seen.first(f.num) {
+		if !seen.first(f.num, lastOfMeshPacket) {
 			return false
 		}
 		switch f.num {
@@ -221,7 +235,7 @@ func (p *meshPacket) parse(b []byte) bool {
 			return f.typ == protowire.Fixed32Type
 		case 12:
 			// A radio hears between its noise floor and its own transmitter.
-			p.rssi = int(int32(f.n))
+			p.rssi, p.hasRSSI = int(int32(f.n)), true
 			return f.typ == protowire.VarintType && -200 <= p.rssi && p.rssi <= 50
 		case 14:
 			p.viaMQTT = f.n != 0
@@ -237,7 +251,7 @@ func (p *meshPacket) parse(b []byte) bool {
 func (p *meshPacket) parseData(b []byte) bool {
 	var seen once
 	return eachField(b, func(f field) bool {
-		if !seen.first(f.num) {
+		if !seen.first(f.num, lastOfData) {
 			return false
 		}
 		switch f.num {
@@ -268,9 +282,43 @@ func (n *meshNode) parse(b []byte) bool {
 		case 5:
 			n.lastHeard = uint32(f.n)
 			return f.typ == protowire.Fixed32Type
+		case 9:
+			n.hasHops = true
+			return f.typ == protowire.VarintType
+		case 10:
+			n.favourite = f.n != 0
+			return f.typ == protowire.VarintType
 		}
 		return true
 	})
+}
+
+// lockdown is the state of a radio whose firmware can be locked (LockdownStatus.State).
+type lockdown uint64
+
+const (
+	lockdownNeedsProvision lockdown = 1 // it shall be locked, and has no passphrase yet
+	lockdownLocked         lockdown = 2
+	lockdownUnlockFailed   lockdown = 4
+)
+
+// locked reports whether the radio hands nothing over to us. Firmware that can be locked
+// says after each question that it is not: 3 is unlocked, 5 that nobody has ever locked
+// it.
+func (l lockdown) locked() bool {
+	return l == lockdownNeedsProvision || l == lockdownLocked || l == lockdownUnlockFailed
+}
+
+// parseLockdown returns the state of a LockdownStatus.
+func parseLockdown(b []byte) (state lockdown, ok bool) {
+	ok = eachField(b, func(f field) bool {
+		if f.num == 1 {
+			state = lockdown(f.n)
+			return f.typ == protowire.VarintType
+		}
+		return true
+	})
+	return state, ok
 }
 
 // parseUser returns the public key of a User, nil where it has none.
@@ -304,7 +352,7 @@ func parseBattery(b []byte) (percent int, found bool) {
 func parsePosition(b []byte) (p meshPosition, ok bool) {
 	var seen once
 	ok = eachField(b, func(f field) bool {
-		if !seen.first(f.num) {
+		if !seen.first(f.num, lastOfPosition) {
 			return false
 		}
 		fixed, want := int32(f.n), protowire.VarintType

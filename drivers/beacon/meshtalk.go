@@ -73,6 +73,10 @@ func (m *meshtastic) Talk(ctx context.Context, radio io.Writer) error {
 				return err
 			}
 			ask = m.opt.After(askEvery)
+		case <-m.listed:
+			if err := m.askRegion(say); err != nil {
+				return err
+			}
 		case <-beat:
 			beat = m.opt.After(heartbeatEvery)
 			if err := say(heartbeat()); err != nil {
@@ -91,9 +95,12 @@ func (m *meshtastic) Talk(ctx context.Context, radio io.Writer) error {
 }
 
 // askAgain has Talk ask for the list of nodes again, which makes the radio remember us.
-func (m *meshtastic) askAgain() {
+func (m *meshtastic) askAgain() { wake(m.again) }
+
+// wake has Talk look at something, if it is not about to anyway.
+func wake(c chan struct{}) {
 	select {
-	case m.again <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

@@ -224,6 +224,45 @@ func TestMeshtasticRadioThatDropsBytes(t *testing.T) {
 	}
 }
 
+// TestMeshtasticRadioWithoutARegion: out of its box a radio is off, and answers as if all
+// were well. It is asked each time that it has been asked for its nodes, so that somebody
+// is told for as long as that is so.
+func TestMeshtasticRadioWithoutARegion(t *testing.T) {
+	m := newMesh(t)
+	off := func() int {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.bad[beacon.BadRegion]
+	}
+	m.asked(1, 2*time.Second)
+	m.pass(time.Minute, "asked for its region", func(s meshtastictest.State) bool { return s.Settings == 1 })
+	m.hears()
+	if n := off(); n != 0 {
+		t.Errorf("%d times a region is missing that is there", n)
+	}
+	m.SetUp(0)
+	m.asked(2, time.Minute)
+	m.pass(time.Minute, "said that it has no region", func(meshtastictest.State) bool { return off() == 1 })
+	m.Hear(beacontest.MeshPacket{From: theTag, ID: 99, Port: 3, Payload: beacontest.MeshPosition(1, 2, moment, 32), RSSI: -90, SNR: 5})
+	m.pass(30*time.Minute, "said so again", func(meshtastictest.State) bool { return off() > 1 })
+	m.SetUp(18)
+	m.asked(len(m.State().Asked)+1, time.Minute)
+	m.hears()
+}
+
+// TestMeshtasticRadioSaysWhereItIs: that is where the office is, and no tag's place.
+func TestMeshtasticRadioSaysWhereItIs(t *testing.T) {
+	m := newMesh(t)
+	m.asked(1, 2*time.Second)
+	m.Report(beacontest.MeshPacket{ID: 500, Port: 3, Payload: beacontest.MeshPosition(-7.98, 112.63, moment, 32)})
+	m.hears()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.fixes) != 1 {
+		t.Errorf("%+v", m.fixes)
+	}
+}
+
 // A radio that starts while it is asked, or does not answer, is asked until it does.
 func TestMeshtasticRadioIsAskedUntilItAnswers(t *testing.T) {
 	m := newMesh(t)

@@ -22,11 +22,12 @@ import (
 // grid that is coarser than the GPS ("precision_bits") goes into Fix.Accuracy.
 //
 // A packet that the radio cannot decrypt is BadKey, one that reached it over the
-// internet is BadMQTT: anybody can put those there.
+// internet is BadMQTT: anybody can put those there. A radio that is set up for no region
+// hears nothing; that it says so is BadRegion, once for each time that it is asked.
 //
 // A radio does not speak unless it is spoken to: the decoder is a Talker too.
 func NewMeshtastic(r io.Reader, opt Options) Decoder {
-	m := &meshtastic{r: r, opt: opt.complete(), nodes: make(map[uint32]node), again: make(chan struct{}, 1)}
+	m := &meshtastic{r: r, opt: opt.complete(), nodes: make(map[uint32]node), again: make(chan struct{}, 1), listed: make(chan struct{}, 1)}
 	return m
 }
 
@@ -51,12 +52,14 @@ type meshtastic struct {
 	text    int  // printable characters in the line before buf[from], noise apart
 
 	// What the messages tell.
-	self   uint32          // the node number of the radio itself, 0 until it is known
-	nodes  map[uint32]node // guarded by nothing: only Next uses it
-	reboot bool            // frames came, so that text means that the radio started anew
+	nodes   map[uint32]node // guarded by nothing: only Next uses it
+	listing bool            // a list of nodes has begun, and not ended
+	reboot  bool            // frames came, so that text means that the radio started anew
 
 	// For Talk.
-	again    chan struct{} // ask for the configuration again
+	self     atomic.Uint32 // the node number of the radio itself, 0 until it is known
+	again    chan struct{} // ask for the list of nodes again
+	listed   chan struct{} // the list has come to its end
 	complete atomic.Bool   // it was answered
 	packets  atomic.Int64  // of the mesh, so far
 	talking  sync.Mutex    // Talk runs once at a time
@@ -115,6 +118,7 @@ func (m *meshtastic) skip(c byte) {
 		if m.text >= consoleLine && m.text <= maxLine {
 			m.garbage = false
 			if m.reboot {
+				m.listing = false
 				m.askAgain()
 			}
 		}
@@ -201,15 +205,20 @@ func readFrame(b []byte) (size int, message fromRadio, state frameState) {
 func (m *meshtastic) take(message fromRadio) (Fix, bool) {
 	switch {
 	case message.rebooted:
+		m.listing = false
 		m.askAgain()
 	case message.myNode != 0:
-		m.self = message.myNode
-	case message.complete == wantNonce:
-		m.complete.Store(true)
+		m.self.Store(message.myNode)
+	case message.complete != 0:
+		m.listing = false
+		if message.complete == wantNonce {
+			m.complete.Store(true)
+			wake(m.listed)
+		}
 	case message.locked:
 		m.opt.Reject(BadLocked)
 	case message.hasNode:
-		m.enrol(message.node.num, message.node.key, message.node.lastHeard)
+		m.takeNode(message.node)
 	case message.hasPacket:
 		m.packets.Add(1)
 		return m.takePacket(&message.packet)
@@ -217,9 +226,26 @@ func (m *meshtastic) take(message fromRadio) (Fix, bool) {
 	return Fix{}, false
 }
 
+// takeNode takes a node of the radio's list. The first of a list is the radio itself, as
+// its own favourite and at no distance: the answer to wantNonce says it nowhere else.
+func (m *meshtastic) takeNode(n meshNode) {
+	if !m.listing && n.favourite && !n.hasHops {
+		m.self.Store(n.num)
+	}
+	m.listing = true
+	m.enrol(n.num, n.key, n.lastHeard)
+}
+
 func (m *meshtastic) takePacket(p *meshPacket) (Fix, bool) {
-	if p.from == 0 || p.from == m.self {
-		return Fix{}, false // the radio itself, or the program on its other port
+	if p.from == 0 {
+		return Fix{}, false // from the program on the radio's other port
+	}
+	if p.from == m.self.Load() && !p.hasRSSI {
+		// What the radio says itself: no radio hears its own packets.
+		if p.port == portAdmin {
+			m.takeSettings(p.payload)
+		}
+		return Fix{}, false
 	}
 	if p.encrypted {
 		m.opt.Reject(BadKey)
@@ -276,9 +302,9 @@ func decodePosition(p *meshPacket) (Fix, Reason) {
 		Accuracy:   pos.accuracy(),
 		Unverified: pos.source == sourceManual, // typed in, not measured
 		Packet:     p.id,
-		Replay:     p.rssi == 0,
+		Replay:     !p.hasRSSI,
 	}
-	if p.rssi != 0 {
+	if p.hasRSSI {
 		fix.RSSI, fix.SNR = new(int), new(float64)
 		*fix.RSSI, *fix.SNR = p.rssi, p.snr
 	}

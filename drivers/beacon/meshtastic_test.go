@@ -125,7 +125,7 @@ func TestMeshtasticPackets(t *testing.T) {
 // The radio's own position is that of the office, and no tag's.
 func TestMeshtasticOwnPositionIsNoTags(t *testing.T) {
 	own := beacontest.MeshFrame([]byte{0x1a, 6, 8, 0xfc, 0xa7, 0xbc, 0xe1, 1}) // my_info, 1c2f13fc
-	if got := decode(t, beacon.Meshtastic, strings.NewReader(own+beacontest.Meshtastic(0x1c2f13fc, 1, -7.97, 112.6, moment, -1, 1))); len(got.Fixes)+len(got.Bad) != 0 {
+	if got := decode(t, beacon.Meshtastic, strings.NewReader(own+beacontest.Meshtastic(0x1c2f13fc, 1, -7.97, 112.6, moment, 0, 0))); len(got.Fixes)+len(got.Bad) != 0 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -88,6 +88,23 @@ func MeshNode(num uint32, user []byte, lastHeard uint32) string {
 	return MeshFrame(meshBytes(4, append(n, meshFixed(5, lastHeard)...)))
 }
 
+// MeshSelf is the radio itself, as its list begins with it: its own favourite, and at no
+// distance from itself.
+func MeshSelf(num uint32, user []byte) string {
+	n := append(meshVarint(1, uint64(num)), meshBytes(2, user)...)
+	return MeshFrame(meshBytes(4, append(n, meshVarint(10, 1)...)))
+}
+
+// MeshRegion is the payload of the answer to who asks a radio for its LoRa settings. A
+// region of 0, as radios have from the factory, is left out.
+func MeshRegion(region uint64) []byte {
+	lora := append(meshVarint(1, 1), meshVarint(8, 3)...)
+	if region != 0 {
+		lora = append(lora, meshVarint(7, region)...)
+	}
+	return append(meshBytes(6, meshBytes(6, lora)), meshBytes(101, []byte("passkey!"))...)
+}
+
 // MeshBattery is the payload of a telemetry with a charge in percent.
 func MeshBattery(percent uint64) []byte { return meshBytes(2, meshVarint(1, percent)) }
 

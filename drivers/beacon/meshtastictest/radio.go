@@ -27,6 +27,9 @@ const (
 
 	// starting is how long a radio does not listen after a start.
 	starting = 3 * time.Second
+
+	// inUse is the region that a radio is set up for: SG_923.
+	inUse = 18
 )
 
 // Radio is a radio and what it remembers.
@@ -36,7 +39,8 @@ type Radio struct {
 
 	mu       sync.Mutex
 	own      uint32
-	nodes    []string // frames of its list
+	region   uint64
+	nodes    []string // frames of its list, beside itself
 	cached   map[uint32]beacontest.MeshPacket
 	order    []uint32 // of cached
 	queue    []string // for a client that is away
@@ -47,12 +51,13 @@ type Radio struct {
 	drop     int // bytes of what is written next that get lost
 	asked    []uint32
 	beats    int
+	settings int // how often it was asked for them
 	mistakes []string
 }
 
 // New makes a radio with a node number, at the end of a line.
 func New(line io.ReadWriter, clock *Clock, own uint32) *Radio {
-	r := &Radio{clock: clock, line: line, own: own, cached: make(map[uint32]beacontest.MeshPacket), started: clock.Now() - starting}
+	r := &Radio{clock: clock, line: line, own: own, region: inUse, cached: make(map[uint32]beacontest.MeshPacket), started: clock.Now() - starting}
 	return r
 }
 
@@ -110,6 +115,8 @@ func (r *Radio) receive(message []byte) {
 		r.write(beacontest.MeshFrame([]byte{0x5a, 2, 0x10, keeps})) // queueStatus
 	case n > 0 && tag == 4<<3:
 		r.client = false
+	case n > 0 && tag == 1<<3|2:
+		r.packet(message)
 	default:
 		r.mistakes = append(r.mistakes, fmt.Sprintf("it was sent %x", message))
 	}
@@ -123,6 +130,7 @@ func (r *Radio) answer(nonce uint32) {
 		r.mistakes = append(r.mistakes, fmt.Sprintf("want_config %d brings all keys", nonce))
 		r.write(beacontest.MeshFrame([]byte{0x52, 4, 8, 1, 0x12, 0})) // a channel
 	}
+	r.write(beacontest.MeshSelf(r.own, beacontest.MeshUser(fmt.Sprintf("!%08x", r.own), "Penerima", nil)))
 	for _, node := range r.nodes {
 		r.write(node)
 	}
@@ -137,6 +145,19 @@ func (r *Radio) answer(nonce uint32) {
 		r.write(frame)
 	}
 	r.queue = nil
+}
+
+// packet takes a packet of the program. The one that it has an answer for asks it alone
+// for its LoRa settings: any other would go on air, change it, or bring its keys.
+func (r *Radio) packet(message []byte) {
+	question := []byte{0x0a, 15, 0x15, 0, 0, 0, 0, 0x22, 8, 8, 6, 0x12, 2, 0x28, 5, 0x18, 1}
+	binary.LittleEndian.PutUint32(question[3:], r.own)
+	if !bytes.Equal(message, question) {
+		r.mistakes = append(r.mistakes, fmt.Sprintf("it was sent the packet %x", message))
+		return
+	}
+	r.settings++
+	r.write(beacontest.MeshPacket{From: r.own, ID: 1, Port: 6, Payload: beacontest.MeshRegion(r.region)}.Frame())
 }
 
 // age forgets a client who has been silent for too long.
@@ -160,12 +181,34 @@ func (r *Radio) Enlist(num uint32, name string, key []byte, lastHeard uint32) {
 	r.nodes = append(r.nodes, beacontest.MeshNode(num, beacontest.MeshUser(fmt.Sprintf("!%08x", num), name, key), lastHeard))
 }
 
-// Hear has a packet come by radio.
+// SetUp sets the radio up for a region, and starts it anew as a radio does then; 0 is
+// none, as from the factory.
+func (r *Radio) SetUp(region uint64) {
+	r.mu.Lock()
+	r.region = region
+	r.mu.Unlock()
+	r.Reboot()
+}
+
+// Report has a radio with a GPS say where it is itself.
+func (r *Radio) Report(p beacontest.MeshPacket) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.From, p.RSSI, p.SNR = r.own, 0, 0
+	if r.age(r.clock.Now()); r.client {
+		r.write(p.Frame())
+	}
+}
+
+// Hear has a packet come by radio. A radio that is set up for no region is off.
 func (r *Radio) Hear(p beacontest.MeshPacket) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.clock.Now()
 	r.age(now)
+	if r.region == 0 {
+		return
+	}
 	if p.Port == 3 && !p.Encrypted {
 		if _, known := r.cached[p.From]; !known {
 			r.order = append(r.order, p.From)
@@ -217,6 +260,7 @@ func (r *Radio) Drop(n int) {
 type State struct {
 	Asked    []uint32 // the numbers of the questions
 	Beats    int      // heartbeats
+	Settings int      // how often it was asked for its LoRa settings
 	Client   bool     // it knows whom to hand packets to
 	Mistakes []string // what nobody should ask a radio for
 }
@@ -230,5 +274,5 @@ func (r *Radio) State() State {
 
 func (r *Radio) state() State {
 	r.age(r.clock.Now())
-	return State{Asked: slices.Clone(r.asked), Beats: r.beats, Client: r.client, Mistakes: slices.Clone(r.mistakes)}
+	return State{Asked: slices.Clone(r.asked), Beats: r.beats, Settings: r.settings, Client: r.client, Mistakes: slices.Clone(r.mistakes)}
 }

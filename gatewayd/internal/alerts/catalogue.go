@@ -16,6 +16,7 @@ const (
 	ReceiverPayload
 	ReceiverKey
 	ReceiverLocked
+	ReceiverRegion
 	TaskFailing
 	LampBroken
 	JournalDamaged

@@ -38,6 +38,12 @@ func hearing(k Kind) (row, bool) {
 			id: `Radio penerima tag "{name}" terkunci dan tidak meneruskan apa pun. Buka kuncinya dengan program Meshtastic.`,
 			en: `The radio of tag receiver "{name}" is locked and hands nothing over. Unlock it with Meshtastic's own program.`,
 		}, true
+	case ReceiverRegion:
+		return row{
+			code: "receiver-region-<name>", level: Warn,
+			id: `Radio penerima tag "{name}" belum diatur untuk suatu wilayah (lora.region), sehingga tidak mendengar apa pun. Atur wilayahnya dengan program Meshtastic, sama dengan tag.`,
+			en: `The radio of tag receiver "{name}" is set up for no region (lora.region), and so hears nothing. Set its region with Meshtastic's own program, the same as that of the tags.`,
+		}, true
 	case TagConflict:
 		return row{
 			code: "tag-conflict", level: Warn,

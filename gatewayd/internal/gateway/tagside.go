@@ -54,6 +54,7 @@ func (t *tagSide) conditions() (all []alerts.Alert) {
 		{beacon.BadPayload, alerts.ReceiverPayload},
 		{beacon.BadKey, alerts.ReceiverKey},
 		{beacon.BadLocked, alerts.ReceiverLocked},
+		{beacon.BadRegion, alerts.ReceiverRegion},
 	} {
 		for _, name := range t.Rejecting(r.why) {
 			all = append(all, r.kind.Raise(nil, name))

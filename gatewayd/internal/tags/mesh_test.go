@@ -81,8 +81,28 @@ func TestNoKeyIsSaidWhereNothingElseComes(t *testing.T) {
 	if got := y.Rejecting(beacon.BadKey); len(got) != 0 {
 		t.Errorf("although a tag is heard: %q", got)
 	}
-	y.Reject("roof", beacon.BadLocked)
-	if got := y.Rejecting(beacon.BadLocked); !slices.Equal(got, []string{"roof"}) {
-		t.Errorf("locked: %q", got)
+}
+
+// TestARadioThatSaysWhatIsWrongIsBelievedAtOnce, until it hands a report over, or has not
+// said so for an hour.
+func TestARadioThatSaysWhatIsWrongIsBelievedAtOnce(t *testing.T) {
+	for _, why := range []beacon.Reason{beacon.BadLocked, beacon.BadRegion} {
+		y := open(tuesday, tags.Options{})
+		y.hear(t, "roof", at(0, y.time))
+		y.time = y.time.Add(time.Minute)
+		y.Reject("roof", why)
+		if got := y.Rejecting(why); !slices.Equal(got, []string{"roof"}) {
+			t.Errorf("%s: %q", why, got)
+		}
+		y.time = y.time.Add(time.Minute)
+		y.hear(t, "roof", at(0, y.time))
+		if got := y.Rejecting(why); len(got) != 0 {
+			t.Errorf("%s, although it hands reports over: %q", why, got)
+		}
+		y.Reject("yard", why)
+		y.time = y.time.Add(time.Hour)
+		if got := y.Rejecting(why); len(got) != 0 {
+			t.Errorf("%s, an hour later: %q", why, got)
+		}
 	}
 }

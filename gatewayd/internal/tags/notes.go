@@ -44,7 +44,7 @@ func (t *Tags) reject(receiver string, why beacon.Reason) {
 	t.health.change(receiver, func(h *receiverHealth) {
 		h.Bad[string(why)]++
 		switch why {
-		case beacon.BadPayload, beacon.BadKey, beacon.BadLocked:
+		case beacon.BadPayload, beacon.BadKey, beacon.BadLocked, beacon.BadRegion:
 			l := h.rejected[why]
 			copy(l[:], l[1:])
 			l[leastRejects-1] = now
@@ -54,8 +54,9 @@ func (t *Tags) reject(receiver string, why beacon.Reason) {
 }
 
 // Rejecting are the names of the receivers that hear frames which are rejected for a
-// reason that somebody can mend: BadPayload, BadLocked, or BadKey. Foreign packets that
-// no key fits are in the air of every town: they only count where nothing else comes.
+// reason that somebody can mend: BadPayload, BadLocked, BadRegion, or BadKey. Foreign
+// packets that no key fits are in the air of every town: they only count where nothing
+// else comes.
 func (t *Tags) Rejecting(why beacon.Reason) []string {
 	now := t.opt.Now().Boottime
 	t.health.mu.Lock()
@@ -63,8 +64,10 @@ func (t *Tags) Rejecting(why beacon.Reason) []string {
 	var names []string
 	for _, h := range t.health.receivers {
 		often := h.rejected[why].often(now)
-		if why == beacon.BadLocked { // the radio itself says so, once
-			often = now-h.rejected[why][leastRejects-1] < rejectsWithin && h.rejected[why] != lately{}
+		if why == beacon.BadLocked || why == beacon.BadRegion {
+			// The radio itself says so, once, and is mended when it hands something over.
+			last := h.rejected[why][leastRejects-1]
+			often = last != 0 && now-last < rejectsWithin && h.last <= last
 		}
 		hears := h.last != 0 && now-h.last < rejectsWithin
 		if often && !(why == beacon.BadKey && hears) {
