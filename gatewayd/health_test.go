@@ -286,7 +286,7 @@ func expectedFigures(age, sinceAnswer time.Duration, journal int64) map[string]f
 		"journal.commit_ms_p50": between(0.001, 10_000), "journal.commit_ms_p99": between(0.001, 60_000),
 		"journal.written_bytes_day": between(0, 1e13), "journal.free_bytes": between(1<<20, 256<<20),
 		"mqtt.reconnects": exact(1), "mqtt.published": between(9, 60), "mqtt.acked": between(9, 60), "mqtt.received_receipt": exact(4),
-		"mqtt.oldest_inflight_s": exact(0), "mqtt.refused": exact(2), "mqtt.disconnected_s": exact(0),
+		"mqtt.oldest_inflight_s": exact(0), "mqtt.refused": exact(2), "mqtt.bytes_sent": between(10_000, 1e6), "mqtt.bytes_received": between(200, 1e6), "mqtt.bytes_day": between(10_200, 2e6), "mqtt.disconnected_s": exact(0),
 		"readers.taps": exact(3), "readers.repeats": exact(1), "readers.refused": exact(0), "readers.errors": exact(0),
 		"readers.looks_per_s": between(0, 2000), "readers.seen": between(4, 1e6), "readers.misses": exact(0), "readers.bad_frames": between(0, 8),
 		"readers.misreads": exact(0), "readers.mends": exact(0), "readers.resets": between(0, 1),

@@ -10,6 +10,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"presence/gatewayd/internal/lastday"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -85,7 +86,7 @@ type Journal struct {
 	closing   bool
 
 	commits latencies
-	daily   dailyCount
+	daily   lastday.Count // of bytes written to storage
 
 	damage  *Damage        // of the journal that was here before
 	copying bool           // the file is being written anew

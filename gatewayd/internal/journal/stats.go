@@ -61,7 +61,7 @@ func (j *Journal) Stats() Stats {
 	}
 	if total, ok := writtenBytes(); ok {
 		j.mu.Lock()
-		s.WrittenBytesDay = j.daily.lastDay(time.Now(), total)
+		s.WrittenBytesDay = j.daily.Rise(time.Now(), total)
 		j.mu.Unlock()
 	}
 	s.Written = j.written(s.Commits)
@@ -102,35 +102,6 @@ func writtenBytes() (int64, bool) {
 		}
 	}
 	return 0, false
-}
-
-// dailyCount remembers how high a count was at some times of the last day.
-type dailyCount struct {
-	samples []sample // oldest first
-}
-
-type sample struct {
-	at    time.Time
-	total int64
-}
-
-// sampleEvery is how far samples are apart.
-const sampleEvery = 10 * time.Minute
-
-// lastDay notes how high the count is now, and says by how much it rose within
-// the last 24 hours, or since it began at 0.
-func (w *dailyCount) lastDay(now time.Time, total int64) int64 {
-	if n := len(w.samples); n == 0 || now.Sub(w.samples[n-1].at) >= sampleEvery {
-		w.samples = append(w.samples, sample{now, total})
-	}
-	before := int64(0)
-	for len(w.samples) > 1 && now.Sub(w.samples[1].at) >= 24*time.Hour {
-		w.samples = w.samples[1:]
-	}
-	if now.Sub(w.samples[0].at) >= 24*time.Hour {
-		before = w.samples[0].total
-	}
-	return total - before
 }
 
 // latencies remembers how long the latest commits took.

@@ -32,27 +32,6 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-// TestADayOfWriting: what is counted is what was written within a day, from the
-// first minute on.
-func TestADayOfWriting(t *testing.T) {
-	var d dailyCount
-	now := time.Now()
-	const perHour = 1000
-	for hour := range 100 {
-		want := int64(min(hour, 24) * perHour)
-		for minute := range 60 {
-			got := d.lastDay(now, int64(hour*perHour+minute*perHour/60))
-			if got < want || got > want+2*perHour {
-				t.Fatalf("after %d:%02d hours: %d, want %d", hour, minute, got, want)
-			}
-			now = now.Add(time.Minute)
-		}
-		if n := len(d.samples); n > 24*6+2 {
-			t.Fatalf("%d samples are kept", n)
-		}
-	}
-}
-
 // TestFreeBytesAreWhatIsTaken: what free_bytes promises is taken, and not much
 // more; it falls by what is taken; and at the first refusal it is 0.
 func TestFreeBytesAreWhatIsTaken(t *testing.T) {

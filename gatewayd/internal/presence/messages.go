@@ -127,15 +127,25 @@ type JournalHealth struct {
 
 // MQTTHealth says how the connection to the city fares.
 type MQTTHealth struct {
-	Connected       bool   `json:"connected"`
-	Reconnects      int64  `json:"reconnects"`
-	Published       int64  `json:"published"`
-	Acked           int64  `json:"acked"`
-	ReceivedReceipt int64  `json:"received_receipt"`
-	OldestInflightS int64  `json:"oldest_inflight_s"`
-	Refused         int64  `json:"refused"` // commands and receipts that were malformed or not for us
-	DisconnectedS   int64  `json:"disconnected_s"`
-	LastError       string `json:"last_error,omitempty"`
+	Connected       bool  `json:"connected"`
+	Reconnects      int64 `json:"reconnects"`
+	Published       int64 `json:"published"`
+	Acked           int64 `json:"acked"`
+	ReceivedReceipt int64 `json:"received_receipt"`
+	OldestInflightS int64 `json:"oldest_inflight_s"`
+	Refused         int64 `json:"refused"` // commands and receipts that were malformed or not for us
+	DisconnectedS   int64 `json:"disconnected_s"`
+	// What the line costs, in bytes as they go through the TCP connection, with what TLS,
+	// WebSocket and a proxy take of it. The headers of TCP and IP, some 40 bytes a packet,
+	// and what TCP repeats are not in it: no program sees them. The counts begin at 0 with
+	// the process, and with a reload of the configuration.
+	BytesSent     int64 `json:"bytes_sent"`
+	BytesReceived int64 `json:"bytes_received"`
+	// BytesDay is what was sent and received within the last 24 hours, or since the counts
+	// began (up to uptime_s ago) where that is less: nothing happens to it at midnight, and
+	// a restart has it begin at 0.
+	BytesDay  int64  `json:"bytes_day"`
+	LastError string `json:"last_error,omitempty"`
 }
 
 // ReaderHealth says how one badge reader fares.

@@ -52,6 +52,7 @@ func (s Screen) PrintHealth(out io.Writer, h presence.Health, zone *time.Locatio
 		state = s.say(w.LineDown, s.seconds(h.MQTT.DisconnectedS))
 	}
 	line(s.say(w.Line), s.say(w.LineSays, state, h.MQTT.Published, h.MQTT.Acked, h.MQTT.Reconnects)+because(h.MQTT.LastError))
+	line(s.say(w.LineCosts), s.lineCosts(h))
 	clock := ClockState(h.Clock.State).In(s.Language)
 	if h.Clock.ErrorMS != nil {
 		clock += s.say(w.Within, language.Decimal(*h.Clock.ErrorMS, 1, s.Language))
@@ -83,6 +84,19 @@ func (s Screen) seconds(n int64) string {
 }
 
 func (s Screen) mb(bytes int64) string { return language.Decimal(float64(bytes)/1e6, 1, s.Language) }
+
+// lineCosts prints what the line has carried, and after the first hour, in which the
+// beginning of the connection counts for too much, what that is in a month of 30 days.
+func (s Screen) lineCosts(h presence.Health) string {
+	w := inWords()
+	if h.UptimeS < 3600 {
+		return s.say(w.LineCarried, s.mb(h.MQTT.BytesDay), s.seconds(h.UptimeS))
+	}
+	over := min(h.UptimeS, 24*3600)
+	month := float64(h.MQTT.BytesDay) / float64(over) * 30 * 24 * 3600
+	return s.say(w.LineCarried, s.mb(h.MQTT.BytesDay), s.seconds(over)) +
+		s.say(w.LineMonth, language.Decimal(month/1e6, 0, s.Language))
+}
 
 // board prints what is known of the Raspberry Pi itself.
 func (s Screen) board(p presence.PiHealth) string {

@@ -59,7 +59,7 @@ func broken() presence.Health {
 	return presence.Health{
 		Level: presence.LevelFault, UptimeS: 90061, Boots: 3, Unclean: 1,
 		Readers: []presence.ReaderHealth{{Name: "door", State: "bus-dead", Error: "MISO"}},
-		MQTT:    presence.MQTTHealth{LastError: "refused", DisconnectedS: 600},
+		MQTT:    presence.MQTTHealth{LastError: "refused", DisconnectedS: 600, BytesSent: 200, BytesReceived: 100, BytesDay: 20_000_000},
 		Journal: presence.JournalHealth{Pending: 3, OldestPendingS: 120, Bytes: 1_500_000, CommitMSP50: 1.5},
 		Clock:   presence.ClockHealth{State: "synced", ErrorMS: &within},
 		Roster:  presence.RosterHealth{Source: "topic", Entries: 40, Serial: 7},
@@ -105,6 +105,7 @@ reader door        does not answer, chip -, 0 taps, 0 repeats, 0 refused, 0 erro
 roster             40 badges, from the city (serial 7)
 hours              not known while the time is not, from the file
 line               not connected for 10 min, 0 sent, 0 confirmed, 0 reconnects: refused
+data used          20.0 MB over the last 1 day, which is 600 MB a month
 clock              reported in sync, within 12.2 ms
 journal            3 to deliver (the oldest for 2 min), 0 events kept, 1.5 MB, room for 0.0 MB more, commit 1.5 ms (p50) 0.0 ms (p99)
 board              -
@@ -115,6 +116,7 @@ pembaca door            tidak menjawab, cip -, 0 tap, 0 ulangan, 0 ditolak, 0 ga
 roster                  40 kartu, dari kota (nomor 7)
 jam kerja               tidak diketahui selama waktu tidak diketahui, dari berkas
 sambungan               tidak tersambung selama 10 menit, 0 terkirim, 0 dikonfirmasi, 0 kali menyambung ulang: refused
+pemakaian data          20,0 MB selama 1 hari terakhir, setara 600 MB sebulan
 jam                     dilaporkan sinkron, dalam batas 12,2 ms
 jurnal                  3 belum terkirim (yang tertua menunggu 2 menit), 0 data disimpan, 1,5 MB, masih muat 0,0 MB, penulisan 1,5 ms (p50) 0,0 ms (p99)
 papan                   -

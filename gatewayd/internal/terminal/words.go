@@ -19,6 +19,7 @@ type words struct {
 	ReaderSays, ReceiverSays, HeardNothing, LastHeard         language.Text
 	Roster, RosterSays, Hours, Serial, FromFile, FromCity     language.Text
 	OpenNow, ClosedNow, OpenUnknown                           language.Text
+	LineCosts, LineCarried, LineMonth                         language.Text
 	Line, LineSays, LineUp, LineDown                          language.Text
 	Clock, Within, UnsyncedFor                                language.Text
 	JournalSays, OldestFor                                    language.Text
@@ -81,6 +82,9 @@ func inWords() words {
 		},
 		LineUp:      language.Text{EN: "connected", ID: "tersambung"},
 		LineDown:    language.Text{EN: "not connected for %s", ID: "tidak tersambung selama %s"},
+		LineCosts:   language.Text{EN: "data used", ID: "pemakaian data"},
+		LineCarried: language.Text{EN: "%s MB over the last %s", ID: "%s MB selama %s terakhir"},
+		LineMonth:   language.Text{EN: ", which is %s MB a month", ID: ", setara %s MB sebulan"},
 		Clock:       language.Text{EN: "clock", ID: "jam"},
 		Within:      language.Text{EN: ", within %s ms", ID: ", dalam batas %s ms"},
 		UnsyncedFor: language.Text{EN: " for %s: events carry no time", ID: " selama %s: data tidak memuat waktu"},

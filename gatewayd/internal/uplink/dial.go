@@ -82,6 +82,7 @@ func (u *Uplink) openSecure(ctx context.Context, config *tls.Config) (conn net.C
 	case err != nil:
 		return nil, StepTCP, err
 	}
+	conn = &counting{conn, &u.traffic}
 	if u.opt.Proxy != "" {
 		if err := u.tunnel(ctx, conn); err != nil {
 			return conn, StepTunnel, err

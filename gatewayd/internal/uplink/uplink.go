@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/lastday"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -32,6 +33,7 @@ type Uplink struct {
 	published        atomic.Int64
 	documentsChanged chan struct{} // has room for one: there is an unpublished document
 	lines            chan []byte   // of the log, to be published
+	traffic          traffic
 
 	mu                 sync.Mutex
 	retained           map[string][]byte   // the present document of each topic
@@ -56,6 +58,7 @@ type Uplink struct {
 	early              uint64        // taps up to here were sent ahead of their turn
 	learnt             bool          // the next connection may get further than the last one (see learn)
 	farewell           string        // the reason that the goodbye gives
+	daily              lastday.Count // of bytes sent and received
 }
 
 // logRoom is how many lines of the log may wait to be published.
@@ -178,6 +181,8 @@ func (u *Uplink) Stats() presence.MQTTHealth {
 	h := u.stats
 	h.Published = u.published.Load()
 	h.Connected = u.connected
+	h.BytesSent, h.BytesReceived = u.traffic.sent.Load(), u.traffic.received.Load()
+	h.BytesDay = u.daily.Rise(time.Now(), h.BytesSent+h.BytesReceived)
 	if h.Connected {
 		h.LastError = ""
 		if !u.oldest.IsZero() {
