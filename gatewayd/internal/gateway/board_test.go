@@ -2,18 +2,24 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"presence/config"
 	"presence/drivers/pi"
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/build"
 	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/presence"
 )
 
 // codes are those of alerts that have all that they need.
@@ -109,4 +115,39 @@ func TestBoardAlertsComeAndGo(t *testing.T) {
 			t.Errorf("without a clock chip, synced: %q", got)
 		}
 	})
+}
+
+// TestARollbackIsToldUntilAnotherVersionTakesItsPlace: the alert and `info` come and go
+// together, also while the gateway runs.
+func TestARollbackIsToldUntilAnotherVersionTakesItsPlace(t *testing.T) {
+	b := brokertest.Start(t)
+	seen := b.Subscribe("presence/v1/#")
+	cfg := simulated(t, b.URL(), "[health]\ninterval = \"1s\"\n")
+	root := t.TempDir()
+	path := filepath.Join(root, build.RollbackFile)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// As scripts/deb/rollback leaves it.
+	if err := os.WriteFile(path, []byte("gatewayd v1.3.0 commit x\ngatewayd v1.2.0 commit y\n1.3.0\nff\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	told := func(want *presence.InfoRollback) {
+		t.Helper()
+		seen.Await(fmt.Sprintf("info and alert/rolled-back to say %v", want), func(all []brokertest.Message) bool {
+			last := make(map[string][]byte)
+			for _, m := range all {
+				last[strings.TrimPrefix(m.Topic, "presence/v1/dinkes/dinkes-01/")] = m.Payload
+			}
+			var i presence.Info
+			alert, came := last["alert/rolled-back"]
+			return came && json.Unmarshal(last["info"], &i) == nil && (len(alert) > 0) == (want != nil) && cmp.Equal(i.RolledBack, want)
+		})
+	}
+	live(t, cfg, Options{around: surroundings{board: root}})
+	told(&presence.InfoRollback{Version: "v1.3.0", Package: "1.3.0"})
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	told(nil)
 }

@@ -14,7 +14,7 @@ func (g *Gateway) openMonitor() {
 		Interval: g.cfg.Health.Interval, Simulated: g.cfg.Simulated(),
 		Boot: g.time.Now().Boot, Boots: j.Boots, Unclean: j.UncleanBoots,
 		Time: g.time.stamp, Now: g.time.Now, Timing: g.time.Timing, Location: g.origin.Location,
-		Retain: g.line.Retain,
+		Retain: g.retain,
 		Beat:   g.process.systemd.Pulse("health").Beat, Watch: g.noteOutages,
 		Sources: health.Sources{
 			Clock:      g.clockHealth,
@@ -29,6 +29,15 @@ func (g *Gateway) openMonitor() {
 			Conditions: g.conditions,
 		},
 	})
+}
+
+// retain hands a document of the monitor on to the line. When the alert about a rollback
+// comes or goes, what the gateway says of its version changes as well.
+func (g *Gateway) retain(topic string, payload []byte) {
+	g.line.Retain(topic, payload)
+	if topic == "alert/"+alerts.RolledBack.Code() {
+		g.line.Retain("info", g.info())
+	}
 }
 
 // conditions are the alerts that do not follow from the health document itself. Each

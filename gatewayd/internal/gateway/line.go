@@ -108,6 +108,9 @@ func (g *Gateway) info() []byte {
 		BadgeKey: configured.Badges(g.cfg).Fingerprint(),
 		Readers:  []presence.InfoReader{}, Receivers: []presence.InfoReceiver{},
 	}
+	if r, ok := build.RolledBack(g.board.ReadFile); ok {
+		i.RolledBack = &presence.InfoRollback{Version: r.Bad, Package: r.Package}
+	}
 	for _, r := range g.cfg.Readers {
 		i.Readers = append(i.Readers, presence.InfoReader{Name: r.Name, Chip: r.Chip, Bus: r.Bus})
 	}

@@ -35,9 +35,17 @@ type Info struct {
 	ConfigDigest string         `json:"config_digest"` // SHA-256 of the file, hex
 	Schema       int            `json:"schema"`
 	BadgeKey     string         `json:"badge_key,omitempty"` // Badges.Fingerprint; "" where UIDs are sent as they are
+	RolledBack   *InfoRollback  `json:"rolled_back,omitempty"`
 	Readers      []InfoReader   `json:"readers"`
 	Receivers    []InfoReceiver `json:"receivers"`
 	Simulated    bool           `json:"simulated,omitempty"`
+}
+
+// InfoRollback names a version that did not get ready on this gateway, so that the one
+// before it runs, until another version takes its place.
+type InfoRollback struct {
+	Version string `json:"version"`           // as it called itself; "" where it did not
+	Package string `json:"package,omitempty"` // what dpkg has installed, as `dpkg -l` shows it
 }
 
 // InfoReader describes a configured reader.

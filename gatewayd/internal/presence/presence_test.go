@@ -134,6 +134,7 @@ func TestMessagesAreAsTheCityExpects(t *testing.T) {
 		"info": presence.Info{
 			V: 1, Gateway: "dinkes-01", Dinas: "dinkes", Place: "Jl. Ijen 1", Contact: "0341 1", ConfigDigest: strings.Repeat("0a", 32), Schema: 1, BadgeKey: presence.HashedBadges([32]byte{}).Fingerprint(),
 			Readers: []presence.InfoReader{{Name: "door", Chip: "mfrc522", Bus: "sim"}}, Receivers: []presence.InfoReceiver{}, Simulated: true,
+			RolledBack: &presence.InfoRollback{Version: "v1.3.0", Package: "1.3.0"},
 		},
 		"health": presence.Health{
 			V: 1, IntervalS: 60, Level: presence.LevelOK, Clock: presence.ClockHealth{State: "synced", Quality: presence.QualitySynced},
