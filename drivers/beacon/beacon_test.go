@@ -29,7 +29,10 @@ type heard struct {
 func decode(t testing.TB, protocol string, r io.Reader) heard {
 	t.Helper()
 	var h heard
-	d, err := beacon.New(protocol, r, beacon.Options{Reject: func(why beacon.Reason) { h.Bad = append(h.Bad, why) }})
+	d, err := beacon.New(protocol, r, beacon.Options{
+		Reject: func(why beacon.Reason) { h.Bad = append(h.Bad, why) },
+		Note:   func(n beacon.Note) { checkNote(t, n) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,6 +193,21 @@ func checkFix(t interface{ Errorf(string, ...any) }, f beacon.Fix) {
 	}
 	if f.RSSI == nil && f.SNR != nil || f.SNR != nil && math.IsNaN(*f.SNR) {
 		t.Errorf("signal %v %v", f.RSSI, f.SNR)
+	}
+}
+
+// checkNote looks for what no input may have a tag say.
+func checkNote(t interface{ Errorf(string, ...any) }, n beacon.Note) {
+	for _, name := range []string{n.Tag, n.Formerly} {
+		if known, ok := beacon.TagName(name); name != "" && (!ok || known != name) {
+			t.Errorf("no roster could name the tag %q", name)
+		}
+	}
+	if n.Tag == "" || n.Tag == n.Formerly {
+		t.Errorf("%q was formerly %q", n.Tag, n.Formerly)
+	}
+	if n.Battery != nil && (*n.Battery < 0 || *n.Battery > 101) {
+		t.Errorf("a battery of %d %%", *n.Battery)
 	}
 }
 

@@ -25,6 +25,10 @@ const (
 	lastOfMeshPacket = 24
 	lastOfData       = 10
 	lastOfPosition   = 23
+
+	// maxVariant is the highest number of a field that a FromRadio may have: far above
+	// that of any version, so that noise is seldom taken for the beginning of a frame.
+	maxVariant = 200
 )
 
 // fromRadio is what matters here of a message of the same name. Its bytes lie in the
@@ -126,7 +130,7 @@ func mayBegin(b []byte, length int) bool {
 		if n < 0 {
 			return errors.Is(protowire.ParseError(n), io.ErrUnexpectedEOF)
 		}
-		if num > 200 { // far above the highest of any version
+		if num > maxVariant {
 			return false
 		}
 		b, length = b[n:], length-n
@@ -175,7 +179,7 @@ func (o *once) first(num, last protowire.Number) bool {
 func parseFromRadio(b []byte) (m fromRadio, ok bool) {
 	var seen once
 	ok = eachField(b, func(f field) bool {
-		if !seen.first(f.num, lastOfFromRadio) {
+		if f.num > maxVariant || !seen.first(f.num, lastOfFromRadio) {
 			return false
 		}
 		switch f.num {

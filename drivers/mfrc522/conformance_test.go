@@ -45,3 +45,6 @@ func TestNoWrongUIDInNoise(t *testing.T) {
 	t.Parallel()
 	readertest.RunRandom(t, subject())
 }
+
+// BenchmarkPoll: what a look costs.
+func BenchmarkPoll(b *testing.B) { readertest.Benchmark(b, subject()) }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,41 +217,4 @@ func TestOptions(t *testing.T) {
 			b.scan(c...)
 		})
 	}
-}
-
-// BenchmarkPoll measures a scan in real time, most of which is asleep: what the
-// machine has to do is the transfers, each of them a call of the kernel, and the
-// processor time. Beside them stands what the transfers were when each register
-// was written in one of its own.
-func BenchmarkPoll(b *testing.B) {
-	for _, c := range []struct {
-		name   string
-		uids   []string
-		before float64
-	}{{"Idle", nil, 10}, {"OneCard", []string{"04A1B2C3D4E5F6"}, 66}} {
-		b.Run(c.name, func(b *testing.B) {
-			bench := newBench(b, mfrc522.Options{})
-			bench.field.Put(classic(b, c.uids...)...)
-			time.Sleep(10 * time.Millisecond)
-			before, cpu := bench.chip.Stats().Transfers, cpuTime(b)
-			b.ReportAllocs()
-			for b.Loop() {
-				if seen, err := bench.Poll(b.Context()); err != nil || len(seen) != len(c.uids) {
-					b.Fatalf("saw %v, %v", seen, err)
-				}
-			}
-			b.ReportMetric(float64(bench.chip.Stats().Transfers-before)/float64(b.N), "transfers/op")
-			b.ReportMetric(c.before, "transfers-before/op")
-			b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N)/1e3, "cpu-µs/op")
-		})
-	}
-}
-
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"presence/drivers/beacon/capture"
@@ -53,6 +54,55 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		}
 		if diff := cmp.Diff(h, r.Header) + cmp.Diff(want, got); diff != "" {
 			rt.Errorf("(-written +read)\n%s", diff)
+		}
+	})
+}
+
+// FuzzReader: a file is refused, or it is written again as it was read. A report from
+// the field may have been through a word processor.
+func FuzzReader(f *testing.F) {
+	const head = `{"v":1,"receiver":"yard","protocol":"kenwood"}` + "\n"
+	f.Add([]byte(head + `{"at_ms":0,"text":"$PKNDS,"}` + "\n" + `{"at_ms":9,"hex":"94c3","lost":3}`))
+	f.Add([]byte(head + "\r\n" + `{"at_ms":5,"text":"\u00e9"}`))
+	f.Add([]byte(head + `{"at_ms":-1}`))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		read := func(in []byte) (capture.Header, []capture.Piece, bool) {
+			r, err := capture.NewReader(bytes.NewReader(in))
+			if err != nil {
+				return capture.Header{}, nil, false
+			}
+			var all []capture.Piece
+			for {
+				p, err := r.Next()
+				if errors.Is(err, io.EOF) {
+					return r.Header, all, true
+				}
+				if err != nil {
+					return capture.Header{}, nil, false
+				}
+				if p.At < 0 || p.Lost < 0 || len(p.Data) > len(in) {
+					t.Errorf("%+v", p)
+				}
+				all = append(all, p)
+			}
+		}
+		head, pieces, ok := read(in)
+		if !ok {
+			return
+		}
+		var again bytes.Buffer
+		w, err := capture.NewWriter(&again, head)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range pieces {
+			if err := w.Write(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		head2, pieces2, ok := read(again.Bytes())
+		if diff := cmp.Diff(head, head2) + cmp.Diff(pieces, pieces2, cmpopts.EquateEmpty()); diff != "" || !ok {
+			t.Errorf("(-read +written and read)\n%s", diff)
 		}
 	})
 }

@@ -233,7 +233,7 @@ func (b *bench) hears(c *cardtest.Card) {
 // transfer on demand, and wants no transfer after it was closed.
 type wire struct {
 	spi.PortCloser
-	t         *testing.T
+	t         testing.TB
 	bytes     int // clocked
 	transfers int
 	failAt    int  // the transfer from now on that fails; 0 none
