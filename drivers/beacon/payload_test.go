@@ -1,6 +1,10 @@
 package beacon_test
 
 import (
+	"math"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -184,6 +188,29 @@ func TestIDASRejects(t *testing.T) {
 		got := decode(t, beacon.IDAS, strings.NewReader(in+"\r\n"))
 		if len(got.Fixes) != 0 || len(got.Bad) != 1 || want != "" && got.Bad[0] != want {
 			t.Errorf("%q: %+v", in, got)
+		}
+	}
+}
+
+// TestTheFormsThatTagMakersAreGiven: each line of INSTALL.md that a tag may send is as
+// long as it says, and is read by the payload that it stands for.
+func TestTheFormsThatTagMakersAreGiven(t *testing.T) {
+	text, err := os.ReadFile("../../scripts/INSTALL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := regexp.MustCompile(`(?m)^AT\+SEND=1,([0-9]+),(.*)$`).FindAllStringSubmatch(string(text), -1)
+	if len(lines) != len(beacon.Payloads()) {
+		t.Fatalf("%d lines for the payloads %v", len(lines), beacon.Payloads())
+	}
+	for i, payload := range []string{beacon.PayloadRMC, beacon.PayloadLatLon, beacon.PayloadJSON} {
+		data := lines[i][2]
+		if strconv.Itoa(len(data)) != lines[i][1] {
+			t.Errorf("%q has %d bytes", data, len(data))
+		}
+		got := decodeReyax(t, payload, data)
+		if len(got.Fixes) != 1 || len(got.Bad) != 0 || math.Abs(got.Fixes[0].Lat+7.9777) > 1e-5 || math.Abs(got.Fixes[0].Lon-112.633067) > 1e-5 {
+			t.Errorf("%s: %+v of %q", payload, got, data)
 		}
 	}
 }
