@@ -1,16 +1,12 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 
 	"presence/config"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/language"
-	"presence/gatewayd/internal/presence"
 )
 
 // daemonOf finds the running daemon of a configuration.
@@ -41,23 +37,4 @@ func elsewhere(path, stateDir string, err error) error {
 		"%v; the gateway may run in another folder: %s was asked because the configuration names none that can be read (%s); gatewayd check names all that is wrong",
 		"%v; mungkin gateway berjalan di folder lain: %s ditanya karena konfigurasi tidak menyebut folder yang dapat dibaca (%s); gatewayd check menyebut semua yang salah",
 		err, stateDir, language.Text{EN: why.String(), ID: why.Indonesian()})
-}
-
-// healthOf asks the gateway that runs on a state directory for its health. It returns
-// its process id as well, also when the gateway does not answer.
-func healthOf(ctx context.Context, stateDir string) (*presence.Health, int, error) {
-	d, err := control.Dial(stateDir)
-	if err != nil {
-		return nil, 0, err
-	}
-	body, err := d.Report(ctx)
-	if err != nil {
-		return nil, d.PID(), err
-	}
-	defer body.Close()
-	var h presence.Health
-	if err := json.NewDecoder(body).Decode(&h); err != nil {
-		return nil, d.PID(), fmt.Errorf("read answer: %w", err)
-	}
-	return &h, d.PID(), nil
 }

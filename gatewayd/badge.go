@@ -1,13 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"presence/config"
-	"presence/drivers/card"
-	"presence/drivers/cardlist"
 	"presence/gatewayd/internal/configured"
+	"presence/gatewayd/internal/person"
 )
 
 type badgeCmd struct {
@@ -17,7 +15,7 @@ type badgeCmd struct {
 // Run prints the identity under which the city knows a card. Somebody who searches
 // events for a badge, or writes a roster by hand, needs it.
 func (b badgeCmd) Run(file configFile, con console) error {
-	uid, err := parseUID(b.UID)
+	uid, err := person.ParseUID(b.UID)
 	if err != nil {
 		return usageError{err}
 	}
@@ -35,13 +33,4 @@ func (b badgeCmd) Run(file configFile, con console) error {
 		return fmt.Errorf("print badge: %w", err)
 	}
 	return nil
-}
-
-// parseUID reads a UID as people copy it, also a random one.
-func parseUID(s string) (card.UID, error) {
-	uid, err := cardlist.ParseHex(s)
-	if err != nil && !errors.Is(err, cardlist.ErrRandom) {
-		return card.UID{}, fmt.Errorf("%.40q is no UID: write 4, 7 or 10 bytes in hex, such as 04:A1:B2:C3:D4:E5:F6", s)
-	}
-	return uid, nil
 }

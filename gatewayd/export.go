@@ -12,6 +12,7 @@ import (
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/offline"
+	"presence/gatewayd/internal/person"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -60,10 +61,9 @@ func (e exportCmd) Run(ctx context.Context, file configFile, con console) error 
 func (e exportCmd) badges(file configFile, places []export.Place) ([]string, error) {
 	names := presence.PlainBadges()
 	if slices.ContainsFunc(e.Badge, func(b string) bool { return !presence.IsHashedBadge(b) }) {
-		for _, b := range e.Badge { // what can be no badge is told before a key that cannot be read
-			if _, err := badgeIDs(b, names); err != nil {
-				return nil, usageError{err}
-			}
+		// What can be no badge is told before a key that cannot be read.
+		if _, err := person.Badges(e.Badge, names); err != nil {
+			return nil, usageError{err}
 		}
 		cfg, err := config.LoadOnly(string(file))
 		if err != nil {
@@ -77,13 +77,9 @@ func (e exportCmd) badges(file configFile, places []export.Place) ([]string, err
 			return nil, usageError{errors.New("--badge: a card has another id at each gateway: with --state, write ids as in the events")}
 		}
 	}
-	var all []string
-	for _, b := range e.Badge {
-		ids, err := badgeIDs(b, names)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		all = append(all, ids...)
+	all, err := person.Badges(e.Badge, names)
+	if err != nil {
+		return nil, usageError{err}
 	}
 	return all, nil
 }

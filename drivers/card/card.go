@@ -104,6 +104,19 @@ type Reader interface {
 	Close() error
 }
 
+// UnfitError is why a chip could not be set up that has answered with its version all the
+// same: its bus and its supply are sound, which whoever looks for the fault has to know.
+type UnfitError struct {
+	Version string // as Reader.Version has it
+	Err     error
+}
+
+// Error implements error.
+func (e *UnfitError) Error() string { return e.Err.Error() }
+
+// Unwrap is what was wrong with the chip.
+func (e *UnfitError) Unwrap() error { return e.Err }
+
 // Counter is a Reader that counts how well it receives, so that a bad antenna or
 // bus shows before it receives nothing at all.
 type Counter interface {

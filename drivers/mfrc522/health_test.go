@@ -62,6 +62,15 @@ func TestDeafReaderIsReportedAndHeals(t *testing.T) {
 		b.chip.SetFault(mfrc522test.FaultNone)
 		b.scan()
 	})
+	bubble(t, "deaf from the start, with its version", func(t *testing.T) {
+		chip := mfrc522test.New(cardtest.NewField())
+		chip.SetFault(mfrc522test.FaultDeaf)
+		_, err := mfrc522.New(chip.Port(), mfrc522.Options{})
+		var unfit *card.UnfitError
+		if !errors.As(err, &unfit) || unfit.Version != "92" || !errors.Is(err, card.ErrDeaf) {
+			t.Errorf("got %v", err)
+		}
+	})
 	bubble(t, "a reset never ends", func(t *testing.T) {
 		start := time.Now()
 		chip := mfrc522test.New(cardtest.NewField(), mfrc522test.ResetTime(time.Hour))

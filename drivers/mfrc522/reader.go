@@ -109,7 +109,8 @@ var (
 
 // New connects to the chip, resets it and switches its field on. An error wraps
 // card.ErrBusDead where the bus or the chip does not answer, card.ErrDeaf where
-// the chip answers but cannot be set up.
+// the chip answers but cannot be set up; it is a card.UnfitError where its version
+// is known.
 //
 // The reader takes the port over: Close closes it, if it is an io.Closer. When
 // New fails, the port is still the caller's to close, and the next attempt needs
@@ -144,7 +145,11 @@ func New(port spi.Port, opts Options) (*Reader, error) {
 	r.guarded = guardedRegisters(gain, r.chip.irq.pin != nil)
 	r.defaults = make([]byte, len(r.guarded))
 	if err := r.reset(context.Background()); err != nil {
-		return nil, fmt.Errorf("set up MFRC522: %w", err)
+		err = fmt.Errorf("set up MFRC522: %w", err)
+		if r.versionKnown {
+			err = &card.UnfitError{Version: r.Version(), Err: err}
+		}
+		return nil, err
 	}
 	r.counts = card.Counts{}
 	return r, nil

@@ -116,7 +116,11 @@ func New(port spi.Port, opts Options) (*Reader, error) {
 		}
 	}
 	if err := r.reset(context.Background()); err != nil {
-		return nil, fmt.Errorf("set up PN532: %w", err)
+		err = fmt.Errorf("set up PN532: %w", err)
+		if r.version != [4]byte{} {
+			err = &card.UnfitError{Version: r.Version(), Err: err}
+		}
+		return nil, err
 	}
 	r.counts, r.link.noise = card.Counts{}, 0
 	return r, nil

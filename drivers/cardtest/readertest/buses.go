@@ -278,14 +278,20 @@ func (b *bench) toldAndHeals(fault string, want error) {
 	b.settles(c...)
 }
 
-// fromTheStart opens a reader that is broken: the port stays the caller's.
+// fromTheStart opens a reader that is broken: the port stays the caller's, and a version
+// that the chip answered is told.
 func (b *bench) fromTheStart(fault string, want error) {
 	b.Helper()
 	b.build()
 	b.dirty = true
 	b.broke(fault)
-	if r, err := b.connect(); !errors.Is(err, want) || r != nil {
+	r, err := b.connect()
+	if !errors.Is(err, want) || r != nil {
 		b.Fatalf("got %v, %v", r, err)
+	}
+	unfit := (*card.UnfitError)(nil)
+	if errors.As(err, &unfit) && errors.Is(want, card.ErrBusDead) {
+		b.Errorf("version %s over a dead bus", unfit.Version)
 	}
 	if err := b.wire.Close(); err != nil || b.wire.closed != 1 {
 		b.Errorf("the port of a New that failed: closed %d times, %v", b.wire.closed, err)
@@ -294,6 +300,9 @@ func (b *bench) fromTheStart(fault string, want error) {
 	b.wire = &wire{PortCloser: b.chip.Port(), t: b.T}
 	b.open()
 	b.scan()
+	if unfit != nil && unfit.Version != b.reader.Version() {
+		b.Errorf("version %s while it was unfit, and %s later", unfit.Version, b.reader.Version())
+	}
 }
 
 // endsBy has a context end a scan, whenever it comes, and wants all cards seen at the

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/language"
+	"presence/gatewayd/internal/presence"
 )
 
 // ErrNotRunning means that no daemon answers on the socket.
@@ -167,6 +168,25 @@ func (c *Client) Report(ctx context.Context) (io.ReadCloser, error) {
 		return c.Get(ctx, "/status")
 	}
 	return body, err
+}
+
+// HealthOf asks the gateway that runs on a state directory for its health. It returns
+// its process id as well, also when the gateway does not answer.
+func HealthOf(ctx context.Context, stateDir string) (*presence.Health, int, error) {
+	d, err := Dial(stateDir)
+	if err != nil {
+		return nil, 0, err
+	}
+	body, err := d.Report(ctx)
+	if err != nil {
+		return nil, d.PID(), err
+	}
+	defer body.Close()
+	var h presence.Health
+	if err := json.NewDecoder(body).Decode(&h); err != nil {
+		return nil, d.PID(), fmt.Errorf("read answer: %w", err)
+	}
+	return &h, d.PID(), nil
 }
 
 // ErrSilent means that a daemon holds the socket and does not answer: it hangs,

@@ -14,6 +14,7 @@ import (
 
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/export"
+	"presence/gatewayd/internal/person"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
 )
@@ -36,7 +37,7 @@ type Daemon struct {
 	// context ends.
 	Record func(ctx context.Context, receiver string, w io.Writer) error
 	// Forget removes a person's records for good.
-	Forget func(context.Context, Person) (Forgotten, error)
+	Forget func(context.Context, person.Person) (Forgotten, error)
 	// Verify writes what `gatewayd verify` prints, and reports whether the
 	// journal is whole.
 	Verify func(ctx context.Context, w io.Writer) (bool, error)
@@ -244,7 +245,7 @@ func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d Daemon) forget(w http.ResponseWriter, r *http.Request) {
-	var p Person
+	var p person.Person
 	if !readJSON(w, r, &p) {
 		return
 	}

@@ -64,6 +64,9 @@ func (d *Door) Run(ctx context.Context, r Reader) error {
 		d.enterDriver(r.Name)
 		chip, err := r.Open(ctx)
 		d.leaveDriver(r.Name)
+		if unfit := (*card.UnfitError)(nil); errors.As(err, &unfit) {
+			d.health(r.Name, func(h *presence.ReaderHealth) { h.Version = unfit.Version })
+		}
 		if err == nil {
 			d.health(r.Name, func(h *presence.ReaderHealth) { h.Version = chip.Version() })
 			// A card that lay there before a short fault and still lies there is no

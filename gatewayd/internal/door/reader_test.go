@@ -229,3 +229,22 @@ func (h *hanging) Poll(ctx context.Context) ([]card.Card, error) {
 	}
 	return h.chip.Poll(ctx)
 }
+
+// TestAnUnfitChipTellsItsVersion: a chip that answered with its version, though it could
+// not be set up, shows it from the first attempt on.
+func TestAnUnfitChipTellsItsVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := build(t, time.Minute, clock(), "door")
+		ctx, cancel := context.WithCancel(t.Context())
+		g.tasks.Go(func() {
+			_ = g.door.Run(ctx, door.Reader{Name: "door", Poll: poll, Open: func(context.Context) (card.Reader, error) {
+				return nil, fmt.Errorf("open it: %w", &card.UnfitError{Version: "92", Err: card.ErrDeaf})
+			}})
+		})
+		time.Sleep(time.Second)
+		if h := g.door.Health()[0]; h.State != "deaf" || h.Version != "92" {
+			t.Errorf("it reads %+v", h)
+		}
+		cancel()
+	})
+}

@@ -7,6 +7,7 @@ import (
 
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/export"
+	"presence/gatewayd/internal/person"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -31,7 +32,7 @@ func (g *Gateway) control() control.Daemon {
 			g.note(export.Access{Action: export.ActionRecord, UID: control.Caller(ctx)})
 			return g.record(ctx, receiver, w)
 		},
-		Forget: func(ctx context.Context, p control.Person) (control.Forgotten, error) {
+		Forget: func(ctx context.Context, p person.Person) (control.Forgotten, error) {
 			g.note(export.Access{Action: export.ActionForget, UID: control.Caller(ctx)})
 			f, err := g.journal.Forget(ctx, p.Names)
 			if err != nil {

@@ -1,0 +1,97 @@
+// Package person names a person as records do: by the ids of badges and tags, which
+// somebody at a terminal says as the events have them, or as they are printed on a card.
+//
+// It exists because a command that forgets somebody and one that exports somebody's
+// events must mean the same records by the same words.
+package person
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"presence/drivers/beacon"
+	"presence/drivers/card"
+	"presence/drivers/cardlist"
+	"presence/gatewayd/internal/language"
+	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/roster"
+)
+
+// Person is a person by the names in the events.
+type Person struct {
+	Badges []string `json:"badges"`
+	Tags   []string `json:"tags"`
+}
+
+// Parse reads whom --badge and --tag mean; badges is how the gateway names cards.
+func Parse(badge, tag []string, badges presence.Badges) (Person, error) {
+	var p Person
+	if len(badge)+len(tag) == 0 {
+		return p, language.Errorf("whom to forget? say --badge or --tag", "siapa yang dihapus? sebutkan dengan --badge atau --tag")
+	}
+	var err error
+	if p.Badges, err = Badges(badge, badges); err != nil {
+		return p, err
+	}
+	for _, t := range tag {
+		name, ok := beacon.TagName(t)
+		if !ok {
+			return p, language.Errorf(
+				"--tag %.60q: want it as in the events: %s", "--tag %.60q: tulis seperti dalam data: %s", t, roster.TagForms())
+		}
+		p.Tags = append(p.Tags, name)
+	}
+	return p, nil
+}
+
+// Badges are the ids under which events may name some badges, each said as --badge
+// says it.
+func Badges(badge []string, names presence.Badges) ([]string, error) {
+	var all []string
+	for _, b := range badge {
+		// An identity is taken as it is, whether or not the gateway has a key now: its
+		// key may have changed since the events were recorded.
+		if presence.IsHashedBadge(b) {
+			all = append(all, strings.ToLower(b))
+			continue
+		}
+		uid, err := ParseUID(b)
+		if err != nil {
+			return nil, language.Errorf(
+				"--badge %.60q: want h: and 32 hex digits, or a UID of 4, 7 or 10 bytes in hex",
+				"--badge %.60q: tulis h: dan 32 digit heksadesimal, atau UID 4, 7 atau 10 bita dalam heksadesimal", b)
+		}
+		all = append(all, names.Identity(uid.Bytes()))
+		if !names.Plain() {
+			all = append(all, presence.PlainBadges().Identity(uid.Bytes()))
+		}
+	}
+	return all, nil
+}
+
+// ParseUID reads a UID as people copy it, also a random one.
+func ParseUID(s string) (card.UID, error) {
+	uid, err := cardlist.ParseHex(s)
+	if err != nil && !errors.Is(err, cardlist.ErrRandom) {
+		return card.UID{}, language.Errorf(
+			"%.40q is no UID: write 4, 7 or 10 bytes in hex, such as 04:A1:B2:C3:D4:E5:F6",
+			"%.40q bukan UID: tulis 4, 7 atau 10 bita dalam heksadesimal, misalnya 04:A1:B2:C3:D4:E5:F6", s)
+	}
+	return uid, nil
+}
+
+// Names reports whether a record names the person.
+func (p Person) Names(r *presence.Record) bool {
+	badge := func(name string) bool { return slices.Contains(p.Badges, name) }
+	tag := func(name string) bool { return slices.Contains(p.Tags, name) }
+	switch {
+	case r.Badge != nil:
+		return badge(r.Badge.Badge) || r.Badge.Check != nil && tag(r.Badge.Check.Tag)
+	case r.Tag != nil:
+		return tag(r.Tag.Tag)
+	case r.Person != nil:
+		return badge(r.Person.Badge) || tag(r.Person.Tag)
+	}
+	return false
+}
