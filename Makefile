@@ -142,7 +142,7 @@ FORCE:
 
 # The life of a gateway in a machine of its own: set up from a FAT stick by what a
 # technician types, renewed, renamed, upgraded to a version that does not work, replaced,
-# retired and purged, with a daemon that hangs, a receiver that is pulled, and power cuts
+# retired, restored and purged, with a daemon that hangs, a receiver that is pulled, and power cuts
 # in the middle of taps. Takes up to 25 minutes, and as root makes a Debian for it first,
 # outside this folder. Only some parts, after the set-up: make vm-test VM_PARTS='rename|purge'
 VM_PARTS ?= .

@@ -154,11 +154,13 @@ func (w *walk) rollback() {
 		w.t.Errorf("what is back says it is %s, not %s", back, good)
 	}
 	w.alert("rolled-back", true)
-	if out, _ := w.try("gatewayd doctor"); !strings.Contains(out, "rolled-back") {
-		w.t.Errorf("doctor does not tell of it:\n%s", out)
+	w.last("info", "what dpkg says", func(info string) bool { return strings.Contains(info, `"rolled_back":{"version":"","package":"99"}`) })
+	if out := w.run("dpkg -l gatewayd | tail -n 1"); !strings.Contains(out, " 99 ") {
+		w.t.Errorf("dpkg -l says %s", out)
 	}
-	if out := w.run("dpkg-query -W -f '${Version}' gatewayd"); out != "99" {
-		w.t.Errorf("dpkg says %s", out)
+	version := strings.Fields(good)[1]
+	if out, _ := w.try("COLUMNS=160 gatewayd doctor"); !strings.Contains(strings.Join(strings.Fields(out), " "), version+" is back, though dpkg -l says 99") {
+		w.t.Errorf("doctor does not tell of it:\n%s", out)
 	}
 	w.taps("gatewayd sim tap --reader door --uid 04E10000000000", 1, time.Minute)
 	w.everyGreenTapArrives()
@@ -166,6 +168,7 @@ func (w *walk) rollback() {
 	w.succeeds("the gateway stays what it was", "sudo bash /mnt/install.sh /mnt/"+filepath.Base(w.deb))
 	w.running()
 	w.alert("rolled-back", false)
+	w.last("info", "no rollback", func(info string) bool { return info != "" && !strings.Contains(info, "rolled_back") })
 	w.run("umount /mnt")
 	w.takeOut()
 	w.stick.remove(name) // install.sh would take it as the newest
@@ -174,11 +177,17 @@ func (w *walk) rollback() {
 // alert waits until the broker keeps an alert of the gateway, or none any more.
 func (w *walk) alert(code string, stands bool) {
 	w.t.Helper()
-	topic := "presence/v1/dinkes/" + w.id + "/alert/" + code
-	w.seen.AwaitFor(time.Minute, fmt.Sprintf("%s: %v", topic, stands), func(messages []brokertest.Message) bool {
+	w.last("alert/"+code, fmt.Sprintf("the alert to stand: %v", stands), func(alert string) bool { return (alert != "") == stands })
+}
+
+// last waits until the last message on a topic of the gateway is what is wanted.
+func (w *walk) last(topic, what string, ok func(payload string) bool) {
+	w.t.Helper()
+	topic = "presence/v1/dinkes/" + w.id + "/" + topic
+	w.seen.AwaitFor(time.Minute, topic+" to say "+what, func(messages []brokertest.Message) bool {
 		for _, m := range slices.Backward(messages) {
 			if m.Topic == topic {
-				return (len(m.Payload) > 0) == stands
+				return ok(string(m.Payload))
 			}
 		}
 		return false

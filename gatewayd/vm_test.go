@@ -41,13 +41,21 @@ type walk struct {
 	id    string          // who the gateway is
 	deb   string          // the package for the machine
 	typed int             // commands of the technician
+	setup setup           // what the set-up took
 	shown string          // the fingerprint that the Pi showed last
 	green map[string]bool // events whose taps went green
 }
 
+// setup is what it takes from a fresh Debian, at an office with a stick of the city, to the
+// first tap at the broker.
+type setup struct {
+	commands int
+	took     time.Duration
+}
+
 // TestVM is a gateway's life in a machine of its own, as a technician and a city live
 // it with the kit: set up from a FAT stick, renewed, renamed, upgraded to a version
-// that does not work, retired and purged, with a real systemd and dpkg. Its daemon hangs,
+// that does not work, replaced, retired, restored and purged, with a real systemd and dpkg. Its daemon hangs,
 // its receiver is pulled, and the power goes in the middle of taps. The set-up comes
 // always; -run 'TestVM/(rename|purge)' walks these parts of what follows.
 func TestVM(t *testing.T) {
@@ -73,6 +81,7 @@ func TestVM(t *testing.T) {
 		{"powercuts", (*walk).powerCuts},
 		{"replace", (*walk).replace},
 		{"retire", (*walk).retire},
+		{"restore", (*walk).restore},
 		{"purge", (*walk).purge},
 	} {
 		began := time.Now()
@@ -89,7 +98,8 @@ func TestVM(t *testing.T) {
 	w.cut()
 	// An empty one clears what the broker kept of a gateway that is no more.
 	messages = slices.DeleteFunc(slices.Clone(messages), func(m brokertest.Message) bool { return len(m.Payload) == 0 })
-	t.Logf("vm-test: boots=%d green=%d delivered=%d lost=%d in %s",
+	t.Logf("vm-test: set-up commands=%d of at most %d, seconds=%.0f from a fresh Debian to the first tap at the broker; boots=%d green=%d delivered=%d lost=%d in %s",
+		w.setup.commands, atMostTyped, w.setup.took.Seconds(),
 		w.boots, len(w.green), len(events(t, validator(t), messages)), missing(messages, w.green), time.Since(started).Round(time.Second))
 }
 
