@@ -211,7 +211,7 @@ func TestStickIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	must("mount", "-o", "ro", device, at)
-	t.Cleanup(func() { must("umount", at) })
+	t.Cleanup(func() { run(t, nil, "umount", at) }) // where the test failed before it did so itself
 	if !strings.Contains(debtest.Read(t, filepath.Join(at, "requests/dinkes-01.csr")), "CERTIFICATE REQUEST") {
 		t.Error("the request is not on the stick")
 	}
@@ -226,6 +226,14 @@ func TestStickIsFound(t *testing.T) {
 	usb("The stick is at "+at, "dinkes-01", "dinkes")
 	if !d.Has("var/lib/gatewayd/tls/gateway.pem") {
 		t.Error("the certificate was not taken")
+	}
+	// Where nothing has to be written, it is mounted read-only: nothing on it changes.
+	must("umount", at)
+	lists("")
+	before := must("sha256sum", device)
+	usb("The stick "+device+" was not mounted: it is now, read-only", "dinkes-01", "dinkes")
+	if must("sha256sum", device) != before {
+		t.Error("the stick was written to")
 	}
 	debtest.Write(t, filepath.Join(bin, "lsblk"), "#!/bin/sh\necho '/dev/mmcblk0p2 0 /'\n", 0o755)
 	usb("!no stick of the city", "dinkes-01", "dinkes")
