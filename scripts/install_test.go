@@ -300,7 +300,7 @@ func TestUninstall(t *testing.T) {
 		{[]string{"uninstall"}, false, true, "--purge"},
 		{[]string{"uninstall"}, false, true, ""},
 		{[]string{deb}, true, true, ""},
-		{[]string{"uninstall", "--purge"}, false, false, "journal"},
+		{[]string{"uninstall", "--purge"}, false, false, "Whether the journal holds events that the city does not have cannot be told"}, // of a card
 		{[]string{"uninstall", "--purge"}, false, false, "not installed"},
 	}
 	for i, s := range steps {

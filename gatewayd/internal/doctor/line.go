@@ -153,8 +153,8 @@ func (e *exam) certificate(path string) (*x509.Certificate, error) {
 func (e *exam) expiry(path string, cert *x509.Certificate, mend string) {
 	end := language.Moment(cert.NotAfter, e.Config.Gateway.Timezone)
 	now := e.Now()
-	if !now.Known() {
-		e.warn("certificate", path, mend, say(
+	if !now.Known() { // a renewed one is judged by the same clock
+		e.warn("certificate", path, "timedatectl", say(
 			"%s ends at %s; whether that is past is unknown without the time",
 			"%s berakhir %s; tanpa waktu tidak diketahui apakah sudah lewat", path, end))
 		return
