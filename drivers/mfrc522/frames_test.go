@@ -330,13 +330,16 @@ func (c *confirming) saw(frame []byte, lastBits byte, a *reply) {
 	if a == nil || a.stuck || a.lastBits != 0 || len(a.data) != 3 {
 		return
 	}
-	if a.errors&^errorParity == errorColl && frame[0] != selCommand(2) && frame[2] == cascadeTag {
+	// CRCErr says nothing here: the chip checks no CRC (RxCRCEn is 0), the driver does.
+	const errorCRC = 0x04
+	errs := a.errors &^ errorCRC
+	if errs&^errorParity == errorColl && frame[0] != selCommand(2) && frame[2] == cascadeTag {
 		// Several SAKs at once, at a level that is not the last. What the next
 		// level confirms has taken this one's bytes for its own.
 		c.id = append(c.id, frame[3:6]...)
 		return
 	}
-	if a.errors != 0 {
+	if errs != 0 {
 		return
 	}
 	if lo, hi := crcA(a.data[:1]); a.data[1] != lo || a.data[2] != hi {
