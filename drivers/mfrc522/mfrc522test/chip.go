@@ -23,6 +23,8 @@ type Stats struct {
 
 // Chip is one MFRC522 on its board. All methods are safe for concurrent use.
 type Chip struct {
+	bustest.Accidents
+
 	mu    sync.Mutex
 	field *cardtest.Field
 
@@ -39,9 +41,6 @@ type Chip struct {
 
 	fault    Fault
 	mended   sync.Cond // on mu: the fault has changed
-	failNext int       // transfers that fail from now on
-	failWith error
-	resetIn  int // transfers until a brown-out; 0 never
 	noise    cardtest.Disturber
 	flipMOSI int // bits until one is flipped; 0 never
 	flipMISO int
@@ -108,22 +107,6 @@ func (c *Chip) Fault() Fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.fault
-}
-
-// FailTransfers makes the next n transfers fail with an error, before they
-// reach the chip.
-func (c *Chip) FailTransfers(n int, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.failNext, c.failWith = n, err
-}
-
-// BrownOutAt resets the chip by itself just before the nth transfer from now
-// on; 1 is the next one.
-func (c *Chip) BrownOutAt(n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.resetIn = n
 }
 
 // Stats returns the counters.

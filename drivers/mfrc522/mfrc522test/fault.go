@@ -1,24 +1,24 @@
 package mfrc522test
 
-import "fmt"
+import "presence/drivers/bus/bustest"
 
 // Fault is something that is wrong with the chip or its wiring.
 type Fault string
 
-// The faults. ParseFault knows the first five.
+// The faults. bustest.ParseFault knows the first five.
 const (
-	FaultNone Fault = "none"
+	FaultNone Fault = bustest.FaultNone
 	// FaultDeaf: the bus answers, but the antenna drivers do not come on and
 	// read back as off. A soft reset does not help; the reset pin does, unless
 	// DeafToResetPin was given.
-	FaultDeaf Fault = "deaf"
+	FaultDeaf Fault = bustest.FaultDeaf
 	// FaultBusLow: MISO is stuck at 0, as with a chip without power.
-	FaultBusLow Fault = "bus-low"
+	FaultBusLow Fault = bustest.FaultBusLow
 	// FaultBusHigh: MISO is stuck at 1, as with nothing connected.
-	FaultBusHigh Fault = "bus-high"
+	FaultBusHigh Fault = bustest.FaultBusHigh
 	// FaultHang: a transfer does not return while the fault lasts, as with a
 	// kernel driver that waits for an interrupt that is lost.
-	FaultHang Fault = "hang"
+	FaultHang Fault = bustest.FaultHang
 
 	// FaultSilent: every register looks right, but nothing is ever received.
 	FaultSilent Fault = "silent"
@@ -34,19 +34,9 @@ const (
 	FaultSelfTest Fault = "self-test"
 )
 
-// ParseFault reads the name of a fault that an operator may ask for: none,
-// deaf, bus-low, bus-high or hang.
-func ParseFault(name string) (Fault, error) {
-	switch f := Fault(name); f {
-	case FaultNone, FaultDeaf, FaultBusLow, FaultBusHigh, FaultHang:
-		return f, nil
-	}
-	return "", fmt.Errorf("parse fault %q: want deaf, bus-low, bus-high, hang or none", name)
-}
-
-// Break gives the chip a fault by its name, or mends it; see ParseFault.
+// Break gives the chip a fault by its name, or mends it: see bustest.ParseFault.
 func (c *Chip) Break(fault string) error {
-	f, err := ParseFault(fault)
+	f, err := bustest.ParseFault[Fault](fault)
 	if err != nil {
 		return err
 	}

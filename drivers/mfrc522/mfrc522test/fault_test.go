@@ -10,6 +10,7 @@ import (
 	"periph.io/x/conn/v3/spi"
 
 	"presence/drivers/card"
+	"presence/drivers/bus/bustest"
 	"presence/drivers/mfrc522/mfrc522test"
 )
 
@@ -148,12 +149,12 @@ func TestFaults(t *testing.T) { //nolint:funlen // a list of faults, each by its
 		}
 	})
 	for _, name := range []string{"none", "deaf", "bus-low", "bus-high", "hang"} {
-		if f, err := mfrc522test.ParseFault(name); err != nil || string(f) != name {
+		if f, err := bustest.ParseFault[mfrc522test.Fault](name); err != nil || string(f) != name {
 			t.Errorf("%s: %s %v", name, f, err)
 		}
 	}
 	for _, name := range []string{"", "silent", "Deaf"} {
-		if f, err := mfrc522test.ParseFault(name); err == nil {
+		if f, err := bustest.ParseFault[mfrc522test.Fault](name); err == nil {
 			t.Errorf("%q is %s", name, f)
 		}
 	}

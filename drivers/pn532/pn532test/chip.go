@@ -51,6 +51,8 @@ type job struct {
 
 // Chip is one PN532 on its board. All methods are safe for concurrent use.
 type Chip struct {
+	bustest.Accidents
+
 	mu    sync.Mutex
 	field *cardtest.Field
 	open  open
@@ -60,9 +62,6 @@ type Chip struct {
 
 	fault    Fault
 	mended   sync.Cond // on mu: the fault has changed
-	failNext int       // transfers that fail from now on
-	failWith error
-	resetIn  int // transfers until a brown-out; 0 never
 	trips    []trip
 	glitches []glitch
 	noise    cardtest.Disturber
@@ -191,22 +190,6 @@ func (c *Chip) Fault() Fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.fault
-}
-
-// FailTransfers makes the next n transfers fail with an error, before they reach
-// the chip.
-func (c *Chip) FailTransfers(n int, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.failNext, c.failWith = n, err
-}
-
-// BrownOutAt has the supply fail for a moment just before the nth transfer from now
-// on; 1 is the next one. The chip starts over, which the host does not know.
-func (c *Chip) BrownOutAt(n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.resetIn = n
 }
 
 // Stats returns the counters.

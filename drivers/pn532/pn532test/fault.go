@@ -1,30 +1,29 @@
 package pn532test
 
 import (
-	"fmt"
-
+	"presence/drivers/bus/bustest"
 	"presence/drivers/cardtest"
 )
 
 // Fault is something that is wrong with the chip or its wiring.
 type Fault string
 
-// The faults. ParseFault knows the first five.
+// The faults. bustest.ParseFault knows the first five.
 const (
-	FaultNone Fault = "none"
+	FaultNone Fault = bustest.FaultNone
 	// FaultDeaf: the bus answers, but the antenna drivers do not come on. Commands
 	// that switch the field on report success; TxControl reads as off, and the
 	// antenna test fails (Diagnose, number 7). The reset pin mends it, unless
 	// ResetPinDoesNotHelp was given.
-	FaultDeaf Fault = "deaf"
+	FaultDeaf Fault = bustest.FaultDeaf
 	// FaultBusLow: MISO stays at 0, as with nothing wired to a Pi, which pulls that
 	// pin down, or with a chip without power.
-	FaultBusLow Fault = "bus-low"
+	FaultBusLow Fault = bustest.FaultBusLow
 	// FaultBusHigh: MISO stays at 1, as with a wire that touches the supply.
-	FaultBusHigh Fault = "bus-high"
+	FaultBusHigh Fault = bustest.FaultBusHigh
 	// FaultHang: a transfer does not return while the fault lasts, as with a
 	// kernel driver that waits for an interrupt that is lost.
-	FaultHang Fault = "hang"
+	FaultHang Fault = bustest.FaultHang
 
 	// FaultI2C and FaultHSU: the switches on the board choose another interface. On
 	// SPI the chip answers nothing, and MISO, which is pin P71 of its port then,
@@ -41,19 +40,9 @@ const (
 	FaultStuck Fault = "stuck"
 )
 
-// ParseFault reads the name of a fault that an operator may ask for: none, deaf,
-// bus-low, bus-high or hang.
-func ParseFault(name string) (Fault, error) {
-	switch f := Fault(name); f {
-	case FaultNone, FaultDeaf, FaultBusLow, FaultBusHigh, FaultHang:
-		return f, nil
-	}
-	return "", fmt.Errorf("parse fault %q: want deaf, bus-low, bus-high, hang or none", name)
-}
-
-// Break gives the chip a fault by its name, or mends it; see ParseFault.
+// Break gives the chip a fault by its name, or mends it: see bustest.ParseFault.
 func (c *Chip) Break(fault string) error {
-	f, err := ParseFault(fault)
+	f, err := bustest.ParseFault[Fault](fault)
 	if err != nil {
 		return err
 	}

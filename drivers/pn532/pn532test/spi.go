@@ -66,16 +66,14 @@ func (d device) Transfer(packets []spi.Packet, speed physic.Frequency) error {
 		c.mended.Wait()
 	}
 	c.stats.Transfers++
-	if c.failNext > 0 {
-		c.failNext--
-		return c.failWith
+	brownOut, err := c.Befall()
+	if err != nil {
+		return err
 	}
 	now := c.now()
 	c.advance(now)
-	if c.resetIn > 0 {
-		if c.resetIn--; c.resetIn == 0 {
-			c.fail(now)
-		}
+	if brownOut {
+		c.fail(now)
 	}
 	c.drift(now)
 	per := byteTime(int64(speed))
