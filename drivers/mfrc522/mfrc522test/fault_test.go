@@ -9,8 +9,8 @@ import (
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/spi"
 
-	"presence/drivers/card"
 	"presence/drivers/bus/bustest"
+	"presence/drivers/card"
 	"presence/drivers/mfrc522/mfrc522test"
 )
 
