@@ -3,9 +3,7 @@
 package main_test
 
 import (
-	"bufio"
 	"context"
-	mqttint "encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,8 +18,6 @@ import (
 	"testing"
 	"time"
 
-	mqtt "github.com/eclipse/paho.mqtt.golang"
-
 	"presence/drivers/beacon/beacontest"
 	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/clock"
@@ -30,7 +26,8 @@ import (
 )
 
 // TestBench measures a whole gatewayd process and prints a table. `make bench`
-// runs it; every figure comes out of this run on this machine.
+// runs it; every figure comes out of this run on this machine. How it does beside other
+// programs is TestPeers.
 func TestBench(t *testing.T) {
 	var rows [][3]string
 	row := func(what, figure, aim string) { rows = append(rows, [3]string{what, figure, aim}) }
@@ -45,12 +42,11 @@ func TestBench(t *testing.T) {
 		row("written per lone tap", perTap, "at most 16 KiB")
 		row("written per tag event at 50/s", perTag, "at most 1 KiB")
 	})
-	t.Run("drain", func(t *testing.T) {
-		drain, memory := benchBacklog(t)
-		bridge := benchBridge(t)
-		row("drain of 100,000 events into mosquitto", fmt.Sprintf("%.0f events/s", drain), "the bridge's")
-		row("the same by a mosquitto bridge", fmt.Sprintf("%.0f events/s (ratio %.2f)", bridge, drain/bridge), "")
-		row("RssAnon with 100,000 waiting", memory, "under 25 MB")
+	t.Run("waiting", func(t *testing.T) {
+		g := newGatewayPeer(t, "127.0.0.1:1", "").(*gatewayPeer) // nobody listens there
+		g.beacon(backlog)
+		anonymous, file := g.rss()
+		row("RssAnon with 100,000 waiting", fmt.Sprintf("%.1f MB (RssFile %.1f MB)", float64(anonymous)/1e6, float64(file)/1e6), "under 25 MB")
 	})
 	t.Run("ready", func(t *testing.T) {
 		empty, full := benchReady(t)
@@ -157,103 +153,6 @@ func benchWritten(t *testing.T) (perTap, perTag string) {
 }
 
 const backlog = 100_000
-
-// arrivals subscribes and tells the rate at which n messages came. It speaks
-// just enough MQTT 3.1.1 itself: a client library would take more of the two
-// cores than what is measured.
-func arrivals(t *testing.T, b *brokertest.Broker, n int) (rate func() float64) {
-	conn, err := net.Dial("tcp", b.Address())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	filter := "presence/v1/+/+/event/#"
-	hello := []byte{0x10, 16, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, 4, 'c', 'i', 't', 'y'}
-	subscribe := append([]byte{0x82, byte(5 + len(filter)), 0, 1, 0, byte(len(filter))}, filter...)
-	if _, err := conn.Write(append(append(hello, subscribe...), 0)); err != nil {
-		t.Fatal(err)
-	}
-	result := make(chan float64, 1)
-	go func() {
-		defer close(result)
-		in := bufio.NewReaderSize(conn, 256<<10)
-		var first time.Time
-		for count := 0; count < n; {
-			kind, err := in.ReadByte()
-			if err != nil {
-				return
-			}
-			length, err := mqttint.ReadUvarint(in) // MQTT's remaining length is a varint
-			if err != nil {
-				return
-			}
-			if _, err := in.Discard(int(length)); err != nil {
-				return
-			}
-			if kind>>4 == 3 { // PUBLISH
-				if count++; count == 1 {
-					first = time.Now()
-				}
-			}
-		}
-		result <- float64(n) / time.Since(first).Seconds()
-	}()
-	return func() float64 {
-		r, ok := <-result
-		if !ok {
-			t.Fatal("the city's connection ended early")
-		}
-		return r
-	}
-}
-
-func benchBacklog(t *testing.T) (drain float64, memory string) {
-	b := brokertest.Start(t)
-	b.Stop()
-	radio, port := openTTY(t)
-	g := newGateway(t, b.URL(), everyTag+receiver(port))
-	g.start()
-	defer g.kill()
-	now := time.Now()
-	for i := range backlog {
-		if _, err := io.WriteString(radio, beacontest.PKLDS(100+i%50, 1000+i/50%8000, -7.9+float64(i)/1e6, 112.6, now)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	g.await("the backlog", func() bool { return g.health().Journal.Events >= backlog })
-	anonymous, file := g.rss()
-	b.Restart()
-	drain = arrivals(t, b, backlog)()
-	return drain, fmt.Sprintf("%.1f MB (RssFile %.1f MB)", float64(anonymous)/1e6, float64(file)/1e6)
-}
-
-// benchBridge measures the peer: a mosquitto that bridges the same number of
-// messages of the same size.
-func benchBridge(t *testing.T) float64 {
-	upstream := brokertest.Start(t)
-	upstream.Stop()
-	local := brokertest.Start(t, "allow_anonymous true",
-		"connection city", "address "+upstream.Address(), "topic presence/# out 1", "cleansession false", "restart_timeout 1 2")
-	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(local.URL()).SetClientID("publisher"))
-	if token := c.Connect(); !token.WaitTimeout(brokertest.Wait) || token.Error() != nil {
-		t.Fatal(token.Error())
-	}
-	payload := []byte(strings.Repeat("x", 560)) // a tag event's size
-	var tokens []mqtt.Token
-	for range backlog {
-		tokens = append(tokens, c.Publish("presence/v1/d/g/event/tag", 1, false, payload))
-		if len(tokens) == 256 {
-			tokens[0].Wait()
-			tokens = tokens[1:]
-		}
-	}
-	for _, token := range tokens {
-		token.Wait()
-	}
-	c.Disconnect(100)
-	upstream.Restart()
-	return arrivals(t, upstream, backlog)()
-}
 
 // benchReady measures from exec to the first answer on the control socket.
 func benchReady(t *testing.T) (empty, full string) {

@@ -278,9 +278,15 @@ func (g *gateway) must(args ...string) string {
 // status: RssAnon, RssFile).
 func (g *gateway) rss() (anonymous, file int64) {
 	g.t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
+	return rssOf(g.t, g.cmd.Process.Pid)
+}
+
+// rssOf is the memory of a process, as rss is that of a gateway.
+func rssOf(t testing.TB, pid int) (anonymous, file int64) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
 		f := strings.Fields(line)

@@ -170,6 +170,9 @@ func (b *Broker) Reload() {
 	}
 }
 
+// PID is the process id of a broker that runs.
+func (b *Broker) PID() int { return b.cmd.Process.Pid }
+
 // Stop ends the broker as systemd would.
 func (b *Broker) Stop() { b.end(syscall.SIGTERM) }
 

@@ -15,16 +15,15 @@ import (
 	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/telegraftest"
 	"presence/scripts/city"
 )
 
-// telegraf is the program, and the parts of it that the city's configuration
-// uses: built whole it takes many times as long.
-const (
-	telegraf      = "github.com/influxdata/telegraf/cmd/telegraf@v1.37.2"
-	telegrafParts = "custom,inputs.mqtt_consumer,processors.enum,parsers.json,parsers.json_v2,parsers.value," +
-		"outputs.file,outputs.postgresql,outputs.influxdb_v2,serializers.influx"
-)
+// telegrafPlugins are the parts of Telegraf that the city's configuration uses.
+var telegrafPlugins = []string{
+	"inputs.mqtt_consumer", "processors.enum", "parsers.json", "parsers.json_v2", "parsers.value",
+	"outputs.file", "outputs.postgresql", "outputs.influxdb_v2", "serializers.influx",
+}
 
 // installTelegraf builds Telegraf. That takes minutes the first time, so it is
 // asked for: by make telegraf-test, and where everything is tested.
@@ -36,14 +35,7 @@ func installTelegraf(t *testing.T) string {
 	if os.Getenv("TELEGRAF_TEST") == "" {
 		t.Skip("builds Telegraf: run make telegraf-test")
 	}
-	dir := t.TempDir()
-	cmd := exec.Command("go", "install", "-tags", telegrafParts, telegraf)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go install %s: %v\n%s", telegraf, err, out)
-	}
-	return filepath.Join(dir, "telegraf")
+	return telegraftest.Build(t, telegrafPlugins...)
 }
 
 // telegrafRun is a Telegraf with the city's configuration, but for where the broker is and

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -99,6 +100,9 @@ func (w *coalescing) flush() {
 			w.mu.Unlock()
 			return
 		}
+		w.mu.Unlock()
+		runtime.Gosched()
+		w.mu.Lock()
 		out, w.buffer = w.buffer, out[:0]
 		w.mu.Unlock()
 		if _, err := w.Conn.Write(out); err != nil {

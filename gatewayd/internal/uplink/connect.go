@@ -34,6 +34,7 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 		SetClientID(u.opt.Origin.Gateway).
 		SetProtocolVersion(4).
 		SetCleanSession(true).
+		SetStore(noStore{}).
 		SetAutoReconnect(false).
 		SetConnectRetry(false).
 		SetOrderMatters(true).

@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"presence/gatewayd/internal/presence"
@@ -102,6 +103,7 @@ func (s *session) collect(ctx context.Context, inFlight <-chan sent) error {
 			if err := s.awaitPUBACK(ctx, next, late); err != nil {
 				return err
 			}
+			runtime.Gosched()
 		}
 		if err := next.token.Error(); err != nil {
 			return s.whyLost(ctx, err)
