@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X $(BUILD_VARIABLES).version=$(VERSION) -X $(BUILD_VARIABLES).
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all help deps build demo test test-inside test-outside cover test-arm test-deps lint cross qemu-demo deb city city-deb city-kit-test vm-test image image-test telegraf-test bench bench-presence torture year fuzz clean
+.PHONY: all help deps build demo test test-inside test-outside cover test-arm test-deps lint cross qemu-demo deb city city-deb city-kit-test vm-test image image-test telegraf-test bench bench-peers bench-presence torture year fuzz clean
 
 all: build
 
@@ -176,10 +176,20 @@ telegraf-test: test-deps ## the city's Telegraf and its dashboard's queries, wit
 	./scripts/install-test-deps.sh dashboards
 	TELEGRAF_TEST=1 $(GO) test -run '^Test(Telegraf|Grafana)' -count=1 -v ./gatewayd/internal/health
 
-# Go's benchmarks, then a whole process beside a mosquitto bridge.
-bench: test-deps ## benchmarks, and a whole process beside a mosquitto bridge
+# Go's benchmarks, then a whole process.
+bench: test-deps ## benchmarks, of a whole process too
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
 	$(GO) test -tags bench -run '^TestBench$$' -count=1 -v ./gatewayd
+
+# gatewayd beside others who deliver the same events over the same line. Takes some
+# minutes, and builds a Telegraf first, which takes minutes more the first time. Only
+# some of them: make bench-peers PEERS='gatewayd|bridge$$'
+PEERS_ROUNDS ?= 3
+PEERS_EVENTS ?= 100000
+PEERS        ?=
+bench-peers: test-deps ## gatewayd beside a mosquitto bridge and Telegraf, in one table
+	PEERS='$(PEERS)' PEERS_ROUNDS=$(PEERS_ROUNDS) PEERS_EVENTS=$(PEERS_EVENTS) \
+		$(GO) test -tags bench -run '^TestPeers$$' -count=1 -timeout 1h -v ./gatewayd | grep -E '^(\||bench-peers:|---|FAIL|ok|panic)|_test.go'
 
 # A hundred weeks in a simulated office: who is accused falsely, and how soon the rest shows.
 OFFICE_SEEDS ?= 100

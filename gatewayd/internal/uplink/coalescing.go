@@ -101,6 +101,8 @@ func (w *coalescing) flush() {
 			return
 		}
 		w.mu.Unlock()
+		// Whoever is about to write more gets to it first, if there is nothing else to do:
+		// a write for each event costs more than the event.
 		runtime.Gosched()
 		w.mu.Lock()
 		out, w.buffer = w.buffer, out[:0]

@@ -3,7 +3,6 @@ package uplink
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"time"
 
 	"presence/gatewayd/internal/presence"
@@ -103,7 +102,6 @@ func (s *session) collect(ctx context.Context, inFlight <-chan sent) error {
 			if err := s.awaitPUBACK(ctx, next, late); err != nil {
 				return err
 			}
-			runtime.Gosched()
 		}
 		if err := next.token.Error(); err != nil {
 			return s.whyLost(ctx, err)

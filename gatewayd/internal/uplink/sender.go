@@ -31,6 +31,30 @@ type sender struct {
 	unsearched  span         // positions still to be searched for corrections of earlier connections
 	stillOpen   []uint64     // positions of those that were found
 	corrections []correction // to be sent
+
+	room []byte // for the next events in JSON: what it has was published
+}
+
+// roomForEvents is for how many bytes of events memory is taken at a time, and usualEvent
+// is more than most events need.
+const (
+	roomForEvents = 16 << 10
+	usualEvent    = 640
+)
+
+// encode returns an event in JSON. Events lie next to each other, so that a window of
+// them takes a few pieces of memory only; none is used twice, for paho may still read it.
+func (s *sender) encode(r *presence.Record, t presence.Timing) ([]byte, error) {
+	if cap(s.room)-len(s.room) < usualEvent {
+		s.room = make([]byte, 0, roomForEvents)
+	}
+	began := len(s.room)
+	all, err := s.u.opt.Origin.AppendEvent(s.room, r, t)
+	if err != nil {
+		return nil, err
+	}
+	s.room = all
+	return all[began:len(all):len(all)], nil
 }
 
 func (s *sender) run(ctx context.Context) error {
@@ -233,7 +257,7 @@ func (s *sender) noteGone(gone span, why purpose) {
 // over which the broker may have hung up goes alone.
 func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error {
 	u := s.u
-	payload, err := u.opt.Origin.Event(&e.Record, as.revision.Timing)
+	payload, err := s.encode(&e.Record, as.revision.Timing)
 	if err != nil {
 		return err
 	}

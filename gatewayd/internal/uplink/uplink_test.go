@@ -6,8 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
-	"syscall"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
