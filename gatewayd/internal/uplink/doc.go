@@ -29,7 +29,8 @@
 //
 //	options.go      what the uplink needs of others: journal, clock, limits
 //	uplink.go       Run connects again and again; what others may ask the uplink
-//	session.go      one connection from CONNECT to its end (connect.go, greeting.go)
+//	session.go      one connection from CONNECT to its end (connect.go, greeting.go), over
+//	                a client of paho that keeps nothing (nostore.go)
 //	dial.go         TCP and TLS, with the proxy (tunnel.go) and WebSocket (websocket.go)
 //	                where they are configured; bounded.go keeps out packets that paho
 //	                does not survive, coalescing.go joins small writes
