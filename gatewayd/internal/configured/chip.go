@@ -140,5 +140,26 @@ func MockReader(hardware *sim.Hardware, r config.Reader, log *slog.Logger) (open
 		return func() (Chip, error) { return nil, err }
 	}
 	mocked := hardware.Add(r.Name, max(r.Poll, c.look), c.mock)
-	return func() (Chip, error) { return openChip(mocked.Chip.Port(), r, pins{}, log) }
+	return func() (Chip, error) {
+		chip, err := openChip(mocked.Chip.Port(), r, pins{}, log)
+		if err != nil {
+			return nil, err
+		}
+		return counted{chip, mocked.Scanned}, nil
+	}
+}
+
+// counted is a chip that tells of each scan that succeeded.
+type counted struct {
+	Chip
+	scanned func()
+}
+
+// Poll implements card.Reader.
+func (c counted) Poll(ctx context.Context) ([]card.Card, error) {
+	cards, err := c.Chip.Poll(ctx)
+	if err == nil {
+		c.scanned()
+	}
+	return cards, err
 }

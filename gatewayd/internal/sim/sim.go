@@ -34,13 +34,29 @@ type Reader struct {
 	Name  string
 	Chip  Chip
 	field *cardtest.Field
-	// goneAfter is how long a card must be away for the door to have noticed.
+	// goneAfter is how long a card must be away for the door to have noticed, as far
+	// as time tells: see Scanned.
 	goneAfter time.Duration
 
 	mu      sync.Mutex
 	waiting map[string]chan<- presence.Answer // by UID
-	removed map[string]time.Time              // when a UID last left the field
+	removed map[string]removal                // when a UID last left the field
+	scans   uint64                            // as told by Scanned
+	scanned chan struct{}                     // closed at the next scan, and made anew
 }
+
+// removal is when a card left the field.
+type removal struct {
+	at    time.Time
+	scans uint64 // that had been told by then
+}
+
+// A card is taken for gone once some scans in a row have missed it. On a machine that
+// is busy they take longer than by the interval, but not for ever.
+const (
+	scansAway   = 5               // one that had begun, the three of the door, and one to spare
+	scansWithin = 2 * time.Second // a reader that does not work scans nothing
+)
 
 // Hardware is all mocked readers of a daemon.
 type Hardware struct {
@@ -58,7 +74,8 @@ func (h *Hardware) Add(name string, poll time.Duration, chip func(*cardtest.Fiel
 		Name: name, field: field, Chip: chip(field),
 		goneAfter: 6*poll + 50*time.Millisecond,
 		waiting:   make(map[string]chan<- presence.Answer),
-		removed:   make(map[string]time.Time),
+		removed:   make(map[string]removal),
+		scanned:   make(chan struct{}),
 	}
 	h.readers[name] = r
 	return r
@@ -74,6 +91,17 @@ func (h *Hardware) Reader(name string) (*Reader, error) {
 
 // Break gives the reader's chip a fault by name, or mends it; see Chip.
 func (r *Reader) Break(fault string) error { return r.Chip.Break(fault) }
+
+// Scanned is told of each scan that succeeded, whatever lay in the field. It never
+// blocks. With it a card stays away until the door has seen that it is gone, also where
+// that takes longer than it should; a reader that nobody tells of goes by time alone.
+func (r *Reader) Scanned() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.scans++
+	close(r.scanned)
+	r.scanned = make(chan struct{})
+}
 
 // Observe takes the door's answers. It never blocks.
 func (h *Hardware) Observe(a presence.Answer) {
@@ -242,8 +270,8 @@ func (r *Reader) tap(ctx context.Context, uids []card.UID, tech card.Technology,
 			return err
 		}
 		cards[i] = c
-		if !backoff.Sleep(ctx, r.awayFor(uid)) {
-			return ctx.Err()
+		if err := r.stayAway(ctx, uid); err != nil {
+			return err
 		}
 	}
 	answers := make(chan presence.Answer, len(uids))
@@ -269,7 +297,7 @@ func (r *Reader) tap(ctx context.Context, uids []card.UID, tech card.Technology,
 		for i, uid := range uids {
 			r.field.Remove(cards[i])
 			delete(r.waiting, uid.String())
-			r.removed[uid.String()] = time.Now()
+			r.removed[uid.String()] = removal{time.Now(), r.scans}
 		}
 	}()
 
@@ -306,21 +334,45 @@ func (r *Reader) tap(ctx context.Context, uids []card.UID, tech card.Technology,
 	return nil
 }
 
-// awayFor is how long this card must still stay away so that the door takes its
-// next visit as a new one.
-func (r *Reader) awayFor(uid card.UID) time.Duration {
+// stayAway waits until the door takes the card's next visit as a new one.
+func (r *Reader) stayAway(ctx context.Context, uid card.UID) error {
+	left, ok := r.left(uid)
+	if !ok {
+		return nil
+	}
+	if !backoff.Sleep(ctx, time.Until(left.at.Add(r.goneAfter))) {
+		return ctx.Err()
+	}
+	enough := time.NewTimer(time.Until(left.at.Add(scansWithin)))
+	defer enough.Stop()
+	for {
+		r.mu.Lock()
+		missed, next := r.scans == 0 || r.scans >= left.scans+scansAway, r.scanned
+		r.mu.Unlock()
+		if missed {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-enough.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// left is when a card left the field, if it was there lately.
+func (r *Reader) left(uid card.UID) (removal, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
 	for uid, left := range r.removed {
-		if now.Sub(left) > r.goneAfter {
+		if time.Since(left.at) > max(r.goneAfter, scansWithin) {
 			delete(r.removed, uid)
 		}
 	}
-	if left, ok := r.removed[uid.String()]; ok {
-		return r.goneAfter - now.Sub(left)
-	}
-	return 0
+	left, ok := r.removed[uid.String()]
+	return left, ok
 }
 
 // countUp is the next identifier of the same size, as of a big-endian number.

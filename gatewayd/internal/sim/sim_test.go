@@ -32,9 +32,15 @@ func (dark) Show(presence.Outcome) {}
 // office runs hardware with a reader "door" that the real driver and the real
 // door poll, in virtual time.
 func office(t *testing.T, play func(t *testing.T, h *sim.Hardware)) {
+	slowOffice(t, 50*time.Millisecond, play)
+}
+
+// slowOffice is an office whose door polls at another interval than the hardware
+// believes, as on a machine that is busy.
+func slowOffice(t *testing.T, poll time.Duration, play func(t *testing.T, h *sim.Hardware)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := sim.New()
-		chip := h.Add("door", 50*time.Millisecond, func(f *cardtest.Field) sim.Chip { return mfrc522test.New(f) }).Chip
+		mocked := h.Add("door", 50*time.Millisecond, func(f *cardtest.Field) sim.Chip { return mfrc522test.New(f) })
 		started := time.Now()
 		d := door.New(door.Options{
 			RepeatWindow: 30 * time.Second, Badges: presence.PlainBadges(), Journal: &journal{}, Lamp: dark{},
@@ -44,14 +50,29 @@ func office(t *testing.T, play func(t *testing.T, h *sim.Hardware)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() {
-			done <- d.Run(ctx, door.Reader{Name: "door", Poll: 50 * time.Millisecond, Open: func(context.Context) (card.Reader, error) {
-				return mfrc522.New(chip.Port(), mfrc522.Options{Log: slog.New(slog.DiscardHandler)})
+			done <- d.Run(ctx, door.Reader{Name: "door", Poll: poll, Open: func(context.Context) (card.Reader, error) {
+				reader, err := mfrc522.New(mocked.Chip.Port(), mfrc522.Options{Log: slog.New(slog.DiscardHandler)})
+				return telling{reader, mocked.Scanned}, err
 			}})
 		}()
 		play(t, h)
 		cancel()
 		<-done
 	})
+}
+
+// telling tells of each scan, as the wiring does.
+type telling struct {
+	card.Reader
+	scanned func()
+}
+
+func (r telling) Poll(ctx context.Context) ([]card.Card, error) {
+	cards, err := r.Reader.Poll(ctx)
+	if err == nil {
+		r.scanned()
+	}
+	return cards, err
 }
 
 func outcomes(t *testing.T, h *sim.Hardware, tap sim.Tap) (list []string) {
@@ -77,6 +98,19 @@ func TestTapsAreAnsweredOneByOneAndTogether(t *testing.T) {
 		} {
 			if got := outcomes(t, h, tc.tap); !slices.Equal(got, tc.want) {
 				t.Errorf("%+v: %v", tc.tap, got)
+			}
+		}
+	})
+}
+
+// TestACardIsAwayUntilTheDoorHasSeenIt: a door that scans more slowly than it should
+// takes a card that comes back for one that never left, and gives no answer, unless the
+// card waits for its scans.
+func TestACardIsAwayUntilTheDoorHasSeenIt(t *testing.T) {
+	slowOffice(t, 300*time.Millisecond, func(t *testing.T, h *sim.Hardware) {
+		for round, want := range []string{"04A1B2C3D4E5F6 accepted", "04A1B2C3D4E5F6 repeat", "04A1B2C3D4E5F6 repeat"} {
+			if got := outcomes(t, h, sim.Tap{UIDs: []string{"04A1B2C3D4E5F6"}}); !slices.Equal(got, []string{want}) {
+				t.Errorf("round %d: %v", round, got)
 			}
 		}
 	})
