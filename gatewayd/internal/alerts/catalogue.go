@@ -29,6 +29,7 @@ const (
 	IDConflict
 	TopicsUnheard
 	TopicsUnread
+	BatchesDenied
 	DocumentRefused
 	EventRefused
 	ClockUnsynced

@@ -42,6 +42,12 @@ func delivering(k Kind) (row, bool) {
 			id: "Broker tidak mengizinkan gateway ini membaca topik: {name}. Periksa ACL broker.",
 			en: "The broker does not let this gateway read the topics: {name}. Check the broker's ACL.",
 		}, true
+	case BatchesDenied:
+		return row{
+			code: "topics-denied", level: Warn,
+			id: "Broker tidak meneruskan {name}: data dikirim satu per satu dan memakai kuota jauh lebih banyak. Izinkan gateway ini menulis dan membaca topik itu di ACL broker (gatewayd.acl), atau tulis batch = \"off\".",
+			en: "The broker does not pass on {name}: events go one by one and take far more of the line. Let this gateway write and read that topic in the broker's ACL (gatewayd.acl), or write batch = \"off\".",
+		}, true
 	case DocumentRefused:
 		return row{
 			code: "document-refused", level: Warn,

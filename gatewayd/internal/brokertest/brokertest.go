@@ -24,6 +24,7 @@ import (
 
 	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/city/unpack"
 )
 
 // Wait is how long helpers wait for what must come.
@@ -202,15 +203,19 @@ type Message struct {
 	Topic    string
 	Payload  []byte
 	Retained bool
+	Batch    int // the number of the batch in which it came, from 1 on; 0: it came alone
 }
 
-// City is a subscriber that keeps all messages that it gets.
+// City is a subscriber that keeps all messages that it gets. It unpacks batches: each
+// event in one is kept as if it had come on its own topic.
 type City struct {
 	t      testing.TB
 	client mqtt.Client
+	reader *unpack.Reader
 
 	mu       sync.Mutex
 	messages []Message
+	batches  []Message
 	changed  chan struct{}
 }
 
@@ -218,7 +223,11 @@ type City struct {
 // reconnects by itself, and the end of the test disconnects it.
 func (b *Broker) Subscribe(filter string, configure ...func(*mqtt.ClientOptions)) *City {
 	b.t.Helper()
-	c := &City{t: b.t, changed: make(chan struct{})}
+	reader, err := unpack.NewReader()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	c := &City{t: b.t, reader: reader, changed: make(chan struct{})}
 	ready := make(chan struct{}, 16)
 	o := mqtt.NewClientOptions().AddBroker(b.URL()).
 		SetClientID(fmt.Sprintf("city-%d-%d", os.Getpid(), time.Now().UnixNano())).
@@ -227,11 +236,7 @@ func (b *Broker) Subscribe(filter string, configure ...func(*mqtt.ClientOptions)
 		SetOrderMatters(true)
 	o.SetOnConnectHandler(func(client mqtt.Client) {
 		token := client.Subscribe(filter, 1, func(_ mqtt.Client, m mqtt.Message) {
-			c.mu.Lock()
-			c.messages = append(c.messages, Message{m.Topic(), bytes.Clone(m.Payload()), m.Retained()})
-			close(c.changed)
-			c.changed = make(chan struct{})
-			c.mu.Unlock()
+			c.keep(Message{Topic: m.Topic(), Payload: bytes.Clone(m.Payload()), Retained: m.Retained()})
 		})
 		go func() {
 			if token.WaitTimeout(Wait) && token.Error() == nil {
@@ -254,6 +259,38 @@ func (b *Broker) Subscribe(filter string, configure ...func(*mqtt.ClientOptions)
 	}
 	b.t.Cleanup(func() { c.client.Disconnect(100) })
 	return c
+}
+
+// keep keeps a message, or the events of a batch.
+func (c *City) keep(m Message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	prefix, isBatch := strings.CutSuffix(m.Topic, "/batch")
+	if !isBatch {
+		c.messages = append(c.messages, m)
+	} else {
+		c.batches = append(c.batches, m)
+		events, err := c.reader.Events(m.Payload)
+		if err != nil || m.Retained {
+			c.t.Errorf("a batch on %s (retained: %v): %v", m.Topic, m.Retained, err)
+		}
+		for _, e := range events {
+			kind, err := unpack.Kind(e)
+			if err != nil {
+				c.t.Errorf("in a batch on %s: %v", m.Topic, err)
+			}
+			c.messages = append(c.messages, Message{Topic: prefix + "/" + kind, Payload: e, Batch: len(c.batches)})
+		}
+	}
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// Batches is the batches that came so far, as they came.
+func (c *City) Batches() []Message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]Message(nil), c.batches...)
 }
 
 // Disconnect ends the city's connection for good.

@@ -62,6 +62,7 @@ func Line(cfg *config.Config) uplink.Options {
 		Username: m.Username, PasswordFile: m.PasswordFile,
 		Window:   m.Window,
 		Receipts: m.Receipts,
+		Batch:    m.Batch == "zstd", BatchWait: m.BatchWait, BatchMax: m.BatchMax,
 	}
 }
 

@@ -135,8 +135,11 @@ func (l *cityLine) conditions(gateway string) (as []alerts.Alert) {
 	if l.Unheard() {
 		return append(as, alerts.TopicsUnheard.Raise(nil))
 	}
-	if denied := l.Denied(); len(denied) > 0 {
+	switch denied := l.Denied(); {
+	case len(denied) > 0:
 		as = append(as, alerts.TopicsUnread.Raise(nil, denied...))
+	case l.BatchesDenied():
+		as = append(as, alerts.BatchesDenied.Raise(nil, uplink.BatchTopic))
 	}
 	return as
 }

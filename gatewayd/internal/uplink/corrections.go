@@ -28,10 +28,12 @@ func (s *sender) correct(ctx context.Context, changed <-chan struct{}) (bool, er
 		}
 	}
 	few := s.corrections[:min(len(s.corrections), repeatAtOnce)]
+	entries, all := make([]presence.Entry, len(few)), make([]presence.Revision, len(few))
 	for i := range few {
-		if err := s.publish(ctx, &few[i].entry, sent{revision: few[i].revision, why: forCorrection}); err != nil {
-			return false, err
-		}
+		entries[i], all[i] = few[i].entry, few[i].revision
+	}
+	if err := s.publishAll(ctx, entries, all, sent{why: forCorrection}); err != nil {
+		return false, err
 	}
 	s.corrections = s.corrections[len(few):]
 	return true, nil

@@ -8,21 +8,36 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"golang.org/x/sync/errgroup"
 
+	"presence/gatewayd/internal/batch"
 	"presence/gatewayd/internal/presence"
 )
 
-// sent is an event on its way to the broker.
+// sent is a publication on its way to the broker: an event, or a batch of them, all for
+// the same purpose.
 type sent struct {
 	pos      uint64
 	at       time.Time // when it was published
 	revision presence.Revision
 	why      purpose
-	first    bool   // this connection did not send it before
-	resync   int    // with forResync, the number of the replay that it belongs to
-	size     int    // of the payload in bytes
-	name     string // the event's id, where it goes alone
+	first    bool     // this connection did not send it before
+	resync   int      // with forResync, the number of the replay that it belongs to
+	more     []member // of a batch, the events behind the first
+	places   int64    // that it takes in the window
+	size     int      // of the payload in bytes
+	name     string   // the event's id, where it goes alone
 	token    mqtt.Token
 }
+
+// last is the position of its last event.
+func (e *sent) last() uint64 {
+	if n := len(e.more); n > 0 {
+		return e.more[n-1].pos
+	}
+	return e.pos
+}
+
+// events is how many events it holds.
+func (e *sent) events() int { return 1 + len(e.more) }
 
 // acknowledged reports whether the broker has the event.
 func (e sent) acknowledged() bool {
@@ -44,12 +59,12 @@ const (
 // from the journal, the sender publishes them, and the collector waits for their
 // PUBACKs. At most a window of events is on its way at a time.
 func (s *session) drain(ctx context.Context, cursor uint64) error {
-	inFlight := make(chan sent, cap(s.places)) // in the order of sending
+	inFlight := make(chan sent, s.window) // in the order of sending
 	g, ctx := errgroup.WithContext(ctx)
 	reader := &reader{session: s, group: g}
 	reader.readFrom(ctx, cursor)
 	g.Go(func() error {
-		return (&sender{session: s, reader: reader, inFlight: inFlight, unsearched: spanOf(1, cursor)}).run(ctx)
+		return (&sender{session: s, reader: reader, inFlight: inFlight, unsearched: spanOf(1, cursor), fit: batch.MaxEvents}).run(ctx)
 	})
 	g.Go(func() error { return s.collect(ctx, inFlight) })
 	err := g.Wait()

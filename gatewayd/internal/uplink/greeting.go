@@ -25,6 +25,9 @@ func (s *session) greet(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.tryBatches(ctx); err != nil {
+		return err
+	}
 	s.handleWaitingOwn() // what the broker has sent meanwhile, such as a late will
 	u.mu.Lock()
 	u.connected = true
@@ -57,6 +60,7 @@ func (s *session) hear(ctx context.Context) (denied []string, err error) {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
 	denied = refusedFilters(subscribe, s.u.prefix)
+	denied = slices.DeleteFunc(denied, func(topic string) bool { return topic == BatchTopic }) // see BatchesDenied
 	if len(denied) > 0 {
 		// That is no reason to end the connection: events can be published all the same.
 		s.u.opt.Log.Warn("the broker does not let this gateway subscribe", "topics", strings.Join(denied, " "))

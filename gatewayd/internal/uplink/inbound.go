@@ -38,6 +38,10 @@ func (s *session) dispatch(m mqtt.Message) {
 		return
 	}
 	topic := strings.TrimPrefix(m.Topic(), s.u.prefix)
+	if topic == BatchTopic {
+		s.noteEcho()
+		return
+	}
 	if topic == "time/reply" && s.u.opt.asksTime() {
 		if err := s.time.receive(m); err != nil {
 			s.u.reject(m.Topic(), err)

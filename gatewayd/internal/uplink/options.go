@@ -108,8 +108,13 @@ type Options struct {
 	CertTime     func() time.Time // at which certificates must be valid; nil: the system's clock
 	Username     string
 	PasswordFile string
-	Window       int  // events in flight
-	Receipts     bool // an event is delivered at the city's receipt, not at its PUBACK
+	Window       int // events in flight
+	// Batch has events that wait to be sent travel together, at most BatchMax in a
+	// batch. For BatchWait a tag event may wait for company.
+	Batch     bool
+	BatchWait time.Duration
+	BatchMax  int
+	Receipts  bool // an event is delivered at the city's receipt, not at its PUBACK
 
 	// EventsOnly is for who delivers what a gateway recorded that does not run: nothing
 	// but events is published, so that what the broker retains of the gateway stays as

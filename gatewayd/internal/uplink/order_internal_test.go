@@ -10,6 +10,7 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"golang.org/x/sync/semaphore"
 
 	"presence/gatewayd/internal/presence"
 )
@@ -58,7 +59,7 @@ func TestNothingIsSentAfterAnEventThatWasNotTakenOver(t *testing.T) {
 		u, n, _ := overNotebook(10)
 		client := &sleepy{misses: 4}
 		s := &sender{
-			session:  &session{u: u, client: client, places: make(chan struct{}, 100), lost: make(chan error, 1)},
+			session:  &session{u: u, client: client, places: semaphore.NewWeighted(100), window: 100, lost: make(chan error, 1)},
 			inFlight: make(chan sent, 100),
 		}
 		u.ledger.begin(0)

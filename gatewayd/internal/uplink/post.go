@@ -90,23 +90,14 @@ func (s *session) awaitPost(ctx context.Context, p *post) error {
 // nothing else is on its way. If the connection ends meanwhile, that thing was the
 // reason, or it was chance. Of the places in the window, publish keeps some: 1 for an
 // event, which the collector gives back.
-func (s *session) alone(ctx context.Context, keeps int, publish func() error) error {
+func (s *session) alone(ctx context.Context, keeps int64, publish func() error) error {
 	s.alongside.Lock() // no document and no reply
 	defer s.alongside.Unlock()
-	held := 0
-	defer func() {
-		for ; held > 0; held-- {
-			<-s.places
-		}
-	}()
-	for held < cap(s.places) { // and no event
-		select {
-		case s.places <- struct{}{}:
-			held++
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := s.places.Acquire(ctx, s.window); err != nil { // and no event
+		return err
 	}
+	held := s.window
+	defer func() { s.places.Release(held) }()
 	if err := s.awaitPosts(ctx); err != nil {
 		return err
 	}
@@ -132,7 +123,11 @@ func (s *session) learn(err error) {
 	}
 	s.postsMu.Unlock()
 	now := time.Now()
-	if !s.u.suspects.hungUp(s.unacknowledged(), s.unacked, line, now) {
+	learnt := s.u.suspects.hungUp(s.unacknowledged(), s.unacked, line, now)
+	if p := s.failedTrial(); p != nil {
+		learnt = s.u.suspects.hungUp([]*post{p}, nil, 0, now) || learnt
+	}
+	if !learnt {
 		return
 	}
 	s.u.mu.Lock()

@@ -18,31 +18,40 @@ type collector struct {
 	open  []presence.Revision // corrections among them
 }
 
-// add adds an event that the broker has acknowledged.
-func (c *collector) add(e sent) {
-	c.u.suspects.acknowledgedEvents(e.pos, e.pos)
-	if e.revision.Open {
-		c.open = append(c.open, e.revision)
+// add adds a publication that the broker has acknowledged: a PUBACK stands for all events
+// of a batch.
+func (c *collector) add(e *sent) {
+	c.addEvent(e, e.pos, e.revision)
+	for _, m := range e.more {
+		c.addEvent(e, m.pos, m.revision)
+	}
+}
+
+// addEvent adds an event of a publication.
+func (c *collector) addEvent(e *sent, pos uint64, revision presence.Revision) {
+	c.u.suspects.acknowledgedEvents(pos, pos)
+	if revision.Open {
+		c.open = append(c.open, revision)
 	}
 	switch e.why {
 	case forResync:
-		c.u.ledger.confirmReplay(e.resync, e.pos)
+		c.u.ledger.confirmReplay(e.resync, pos)
 		fallthrough
 	case forCorrection:
 		c.count++
 		return
 	case outOfTurn:
-		c.u.noteEarly(e.pos)
+		c.u.noteEarly(pos)
 		c.count++
 		return
 	}
-	if c.to != 0 && e.pos != c.to+1 {
+	if c.to != 0 && pos != c.to+1 {
 		c.account()
 	}
 	if c.from == 0 {
-		c.from = e.pos
+		c.from = pos
 	}
-	c.to = e.pos
+	c.to = pos
 	c.count++
 }
 
@@ -107,8 +116,8 @@ func (s *session) collect(ctx context.Context, inFlight <-chan sent) error {
 			return s.whyLost(ctx, err)
 		}
 		s.lastPUBACK.Store(time.Now().UnixNano())
-		got.add(next)
-		<-s.places
+		got.add(&next)
+		s.places.Release(next.places)
 		if got.count >= readAhead {
 			got.account()
 		}

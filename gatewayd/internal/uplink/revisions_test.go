@@ -7,24 +7,45 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"golang.org/x/sync/semaphore"
 	"pgregory.net/rapid"
 
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/city/unpack"
 )
 
 // wire is a client of a broker that takes what it is given, in order.
 type wire struct {
 	mqtt.Client
 	published [][]byte
+	batch     []bool // whether that was a batch
 }
 
-func (w *wire) Publish(_ string, _ byte, _ bool, payload any) mqtt.Token {
+func (w *wire) Publish(topic string, _ byte, _ bool, payload any) mqtt.Token {
 	w.published = append(w.published, payload.([]byte))
+	w.batch = append(w.batch, strings.HasSuffix(topic, BatchTopic))
 	return &mqtt.DummyToken{}
+}
+
+// events returns the events of the message number i.
+func (w *wire) events(i int) [][]byte {
+	if !w.batch[i] {
+		return w.published[i : i+1]
+	}
+	r, err := unpack.NewReader()
+	if err != nil {
+		panic(err)
+	}
+	all, err := r.Events(w.published[i])
+	if err != nil || len(all) < 2 {
+		panic(fmt.Sprintf("a batch of %d events: %v", len(all), err))
+	}
+	return all
 }
 
 // publishedEvent is what a city keeps of an event under one rev.
@@ -45,6 +66,7 @@ type timesModel struct {
 	journal *notebook
 	times   *knowledge
 	boot    byte
+	batches bool
 	crashes int // until the next one within a note; negative: none
 
 	u      *Uplink
@@ -114,7 +136,7 @@ func TestNoTwoTimesUnderOneRevision(t *testing.T) {
 
 func newTimesModel(t *rapid.T) *timesModel {
 	m := &timesModel{
-		t: t, crashes: -1,
+		t: t, crashes: -1, batches: rapid.Bool().Draw(t, "batches"),
 		times: &knowledge{
 			within: make(map[presence.ID]time.Duration), wrong: make(map[presence.ID]bool), lied: make(map[presence.ID]lied),
 			changed: make(chan struct{}),
@@ -153,7 +175,8 @@ func (m *timesModel) restart(powerCut bool) {
 	m.journal.now = m.journal.disk.clone()
 	m.s = nil
 	m.u = New(Options{
-		Origin:  presence.Origin{Gateway: "dinkes-01", Dinas: "dinkes", Location: time.UTC},
+		Origin: presence.Origin{Gateway: "dinkes-01", Dinas: "dinkes", Location: time.UTC},
+		Batch:  m.batches, BatchMax: 6,
 		Journal: m.journal, Times: m.times, Log: slog.New(slog.DiscardHandler),
 	})
 }
@@ -188,8 +211,9 @@ func (m *timesModel) work(steps int) {
 		m.wire, m.taken = &wire{}, 0
 		m.flying = make(chan sent, 100_000)
 		m.s = &sender{
-			session:    &session{u: m.u, client: m.wire, places: make(chan struct{}, 100_000)},
+			session:    &session{u: m.u, client: m.wire, places: semaphore.NewWeighted(100_000), window: 100_000},
 			unsearched: spanOf(1, cursor), inFlight: m.flying,
+			batches: m.batches, fit: 256,
 		}
 	}
 	for range steps {
@@ -211,16 +235,18 @@ func (m *timesModel) arrive(n int) {
 		return
 	}
 	for ; n > 0 && m.taken < len(m.wire.published); n-- {
-		var e publishedEvent
-		if err := json.Unmarshal(m.wire.published[m.taken], &e); err != nil {
-			m.t.Fatal(err)
-		}
 		m.taken++
-		if e.Seq > m.news[e.Stream]+1 {
-			m.t.Fatalf("%s comes first after %d", e.ID, m.news[e.Stream])
+		for _, event := range m.wire.events(m.taken - 1) {
+			var e publishedEvent
+			if err := json.Unmarshal(event, &e); err != nil {
+				m.t.Fatal(err)
+			}
+			if e.Seq > m.news[e.Stream]+1 {
+				m.t.Fatalf("%s comes first after %d", e.ID, m.news[e.Stream])
+			}
+			m.news[e.Stream] = max(m.news[e.Stream], e.Seq)
+			m.keep(e)
 		}
-		m.news[e.Stream] = max(m.news[e.Stream], e.Seq)
-		m.keep(e)
 	}
 }
 
@@ -249,7 +275,8 @@ func (m *timesModel) acknowledge(n int) {
 		if len(m.wire.published)-m.taken == len(m.flying) {
 			m.arrive(1)
 		}
-		c.add(<-m.flying)
+		e := <-m.flying
+		c.add(&e)
 	}
 	c.account()
 }

@@ -28,6 +28,11 @@ type sender struct {
 	heldPos   uint64
 	heldUntil time.Time
 
+	batches      bool             // the broker lets batches through
+	waiting      []presence.Entry // new events that wait for company
+	waitingUntil time.Time        // until then
+	fit          int              // how many events fit into a batch, as far as is known
+
 	unsearched  span         // positions still to be searched for corrections of earlier connections
 	stillOpen   []uint64     // positions of those that were found
 	corrections []correction // to be sent
@@ -62,8 +67,12 @@ func (s *sender) run(ctx context.Context) error {
 	defer timer.Stop()
 	defer s.u.beat(0) // the session's end is to be soon
 	s.u.setIdle(false)
+	if err := s.awaitEcho(ctx); err != nil {
+		return err
+	}
 	for {
 		s.u.beat(0)
+		s.checkEcho()
 		if s.heldPos != 0 && !time.Now().Before(s.heldUntil) {
 			s.reader.readFrom(ctx, s.heldPos-1)
 			s.heldPos = 0
@@ -90,7 +99,7 @@ func (s *sender) run(ctx context.Context) error {
 		select {
 		case entries := <-fresh:
 			s.u.beat(0)
-			if err := s.sendNew(ctx, entries); err != nil {
+			if err := s.gather(ctx, entries); err != nil {
 				return err
 			}
 		case <-s.u.ledger.changed:
@@ -108,10 +117,16 @@ func (s *sender) round(ctx context.Context, fresh <-chan []presence.Entry, chang
 	select {
 	case entries := <-fresh:
 		worked = true
-		if err := s.sendNew(ctx, entries); err != nil {
+		if err := s.gather(ctx, entries); err != nil {
 			return false, time.Time{}, err
 		}
 	default:
+	}
+	if len(s.waiting) > 0 && !s.mayWait(nil) {
+		worked = true
+		if err := s.sendWaiting(ctx); err != nil {
+			return false, time.Time{}, err
+		}
 	}
 	overdue, next := s.u.ledger.due(time.Now(), repeatAtOnce)
 	if err := s.resend(ctx, overdue, forDelivery, 0); err != nil {
@@ -127,6 +142,9 @@ func (s *sender) round(ctx context.Context, fresh <-chan []presence.Entry, chang
 	}
 	if s.heldPos != 0 && (next.IsZero() || s.heldUntil.Before(next)) {
 		next = s.heldUntil
+	}
+	if len(s.waiting) > 0 && (next.IsZero() || s.waitingUntil.Before(next)) {
+		next = s.waitingUntil
 	}
 	return worked || !overdue.Empty() || !asked.Empty() || corrected, next, nil
 }
@@ -183,13 +201,19 @@ func (s *sender) sendAhead(ctx context.Context, entries []presence.Entry) error 
 	return s.publishAll(ctx, taps, all, sent{why: outOfTurn})
 }
 
-// publishAll publishes events with their revisions, all for the same purpose.
+// publishAll publishes events with their revisions, all for the same purpose, and as many
+// of them together as travel in a batch.
 func (s *sender) publishAll(ctx context.Context, entries []presence.Entry, all []presence.Revision, as sent) error {
-	for i := range entries {
-		as.revision = all[i]
-		if err := s.publish(ctx, &entries[i], as); err != nil {
+	for len(entries) > 0 {
+		n, err := s.publishTogether(ctx, entries, all, as)
+		if n == 0 && err == nil {
+			n, as.revision = 1, all[0]
+			err = s.publish(ctx, &entries[0], as)
+		}
+		if err != nil {
 			return err
 		}
+		entries, all = entries[n:], all[n:]
 	}
 	return nil
 }
@@ -261,7 +285,8 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error 
 	if err != nil {
 		return err
 	}
-	as.pos, as.size = e.Pos, len(payload)
+	as.pos, as.size, as.places = e.Pos, len(payload), 1
+	topic := "event/" + e.Kind.String()
 	switch u.suspects.treatEvent(e.Pos, as.size, as.why == forDelivery, time.Now()) {
 	case notNow:
 		if as.why == forResync {
@@ -274,7 +299,7 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error 
 		defer u.beat(0)
 		// The collector gives its place back.
 		return s.alone(ctx, 1, func() error {
-			token, err := s.publishNow(ctx, e, payload, as)
+			token, err := s.publishNow(ctx, topic, payload, as)
 			if err != nil {
 				return err
 			}
@@ -286,29 +311,35 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error 
 			}
 		})
 	}
-	u.beat(2 * u.limits.PubAck) // so long the collector lets a place be taken, and a publication that goes alone
-	select {
-	case s.places <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := s.takePlaces(ctx, as.places); err != nil {
+		return err
 	}
-	u.beat(0)
-	_, err = s.publishNow(ctx, e, payload, as)
+	_, err = s.publishNow(ctx, topic, payload, as)
 	return err
 }
 
-// publishNow publishes an event that has its place in the window. After an error nothing
+// takePlaces takes places in the window.
+func (s *sender) takePlaces(ctx context.Context, n int64) error {
+	s.u.beat(2 * s.u.limits.PubAck) // so long the collector lets a place be taken, and a publication that goes alone
+	if err := s.places.Acquire(ctx, n); err != nil {
+		return err
+	}
+	s.u.beat(0)
+	return nil
+}
+
+// publishNow publishes an event, or a batch, that has its places in the window. After an error nothing
 // may be published over this connection any more: where paho did not take over an event
 // in time, as on a machine that stood still for a moment, it may take over the next one,
 // and the city would get that one first.
-func (s *sender) publishNow(ctx context.Context, e *presence.Entry, payload []byte, as sent) (mqtt.Token, error) {
+func (s *sender) publishNow(ctx context.Context, topic string, payload []byte, as sent) (mqtt.Token, error) {
 	u := s.u
 	if as.first {
-		u.ledger.noteSending(e.Pos)
+		u.ledger.noteSending(as.last())
 	}
-	as.token = s.client.Publish(u.prefix+"event/"+e.Kind.String(), 1, false, payload)
+	as.token = s.client.Publish(u.prefix+topic, 1, false, payload)
 	as.at = time.Now()
-	u.published.Add(1)
+	u.published.Add(int64(as.events()))
 	s.inFlight <- as // has room for each place
 	if completed(as.token) && as.token.Error() != nil {
 		return nil, s.whyLost(ctx, as.token.Error())

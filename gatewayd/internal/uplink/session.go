@@ -10,6 +10,7 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 )
 
 // session is one connection to the broker, from CONNECT to its end.
@@ -23,11 +24,15 @@ type session struct {
 	lost        chan error // has room for one: why paho says that the connection is gone
 	reconnected bool       // this process was connected before
 	sentBefore  uint64     // newest position that was sent before this connection
-	// places is the window: the sender puts something in before it publishes an event,
-	// the collector takes it out after the PUBACK.
-	places     chan struct{}
-	lastPUBACK atomic.Int64 // when the broker last acknowledged anything, in ns since 1970
-	unacked    []sent       // events without a PUBACK, at the end
+	// places is the window: the sender takes some before it publishes, and the collector
+	// gives them back after the PUBACK.
+	places     *semaphore.Weighted
+	window     int64         // how many places there are
+	trial      *post         // the batch of no events; nil: there is none
+	echo       chan struct{} // has room for one: a batch came back from the broker
+	echoed     atomic.Bool   // one did
+	lastPUBACK atomic.Int64  // when the broker last acknowledged anything, in ns since 1970
+	unacked    []sent        // events without a PUBACK, at the end
 
 	cleared int // alerts of earlier processes that were cleared; under the uplink's mutex
 
@@ -72,7 +77,9 @@ func (u *Uplink) session(ctx context.Context) error {
 		documents: newDocumentQueue(),
 		time:      &cityTime{now: u.opt.Now, check: u.opt.checkTime, answers: make(chan answer, 1)},
 		lost:      make(chan error, 1),
-		places:    make(chan struct{}, max(u.opt.Window, 1)),
+		places:    semaphore.NewWeighted(int64(max(u.opt.Window, 1))),
+		window:    int64(max(u.opt.Window, 1)),
+		echo:      make(chan struct{}, 1),
 
 		sentBefore: u.ledger.sentUpto(),
 	}

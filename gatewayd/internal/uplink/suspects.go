@@ -35,7 +35,8 @@ type suspects struct {
 	events  map[uint64]*suspect // by position
 	head    uint64              // the oldest unacknowledged event when a broker last hung up
 	careful uint64              // events up to here go alone
-	lines   int                 // lines of the log from this size in bytes on are not sent; 0: all are
+	batches batchSuspect
+	lines   int // lines of the log from this size in bytes on are not sent; 0: all are
 }
 
 // suspect is a publication over which a broker may have hung up.
@@ -149,7 +150,15 @@ func (all *suspects) acknowledgedEvents(from, to uint64) {
 	if to >= all.careful {
 		all.careful = 0
 	}
-	all.watchful.Store(len(all.events) > 0 || all.careful > 0)
+	if to >= all.batches.plain {
+		all.batches.plain = 0
+	}
+	all.watchful.Store(all.anyEvent())
+}
+
+// anyEvent reports whether some events need a look-up. The caller holds the mutex.
+func (all *suspects) anyEvent() bool {
+	return len(all.events) > 0 || all.careful > 0 || all.batches.plain > 0
 }
 
 // mayLog reports whether a line of the log of this size may be sent.
@@ -166,7 +175,7 @@ func (all *suspects) mayLog(size int) bool {
 func (all *suspects) hungUp(posts []*post, events []sent, line int, now time.Time) (learnt bool) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	defer func() { all.watchful.Store(len(all.events) > 0 || all.careful > 0) }()
+	defer func() { all.watchful.Store(all.anyEvent()) }()
 	switch {
 	case len(posts) == 0 && len(events) == 0:
 		if line > 0 {
@@ -182,7 +191,7 @@ func (all *suspects) hungUp(posts []*post, events []sent, line int, now time.Tim
 		}
 		s.blame(p.size, now, all.aside, longestAside)
 		return true
-	case len(posts) == 0 && len(events) == 1:
+	case len(posts) == 0 && len(events) == 1 && len(events[0].more) == 0:
 		e := &events[0]
 		s := all.events[e.pos]
 		if s == nil {
@@ -203,7 +212,13 @@ func (all *suspects) hungUp(posts []*post, events []sent, line int, now time.Tim
 	if len(events) > 0 {
 		// That a connection is lost proves nothing. That it is lost while the same event
 		// is still the oldest one does: then events are suspected.
-		if last := events[len(events)-1].pos; events[0].pos == all.head && last > all.careful {
+		last := events[len(events)-1].last()
+		switch smallest := smallestBatch(events); {
+		case events[0].pos != all.head:
+		case smallest > 0: // at first it is found out whether it was over a batch
+			all.batches.hungUp(last, smallest, now, all.aside)
+			learnt = true
+		case last > all.careful:
 			all.careful, learnt = last, true
 		}
 		all.head = events[0].pos
@@ -237,7 +252,7 @@ func (u *Uplink) Refused() (documents, events []Refusal) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	for topic, s := range all.topics {
-		if s.standing && !s.until.IsZero() {
+		if s.standing && !s.until.IsZero() && topic != BatchTopic { // see BatchesDenied
 			documents = append(documents, Refusal{topic, s.size})
 		}
 	}

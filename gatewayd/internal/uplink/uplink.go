@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/batch"
 	"presence/gatewayd/internal/lastday"
 	"presence/gatewayd/internal/presence"
 )
@@ -34,6 +35,8 @@ type Uplink struct {
 	documentsChanged chan struct{} // has room for one: there is an unpublished document
 	lines            chan []byte   // of the log, to be published
 	traffic          traffic
+	packer           *batch.Packer // of the sender; nil: events go one by one
+	hurry            atomic.Int64  // who waits for everything to be delivered
 
 	mu                 sync.Mutex
 	retained           map[string][]byte   // the present document of each topic
@@ -59,6 +62,7 @@ type Uplink struct {
 	learnt             bool          // the next connection may get further than the last one (see learn)
 	farewell           string        // the reason that the goodbye gives
 	daily              lastday.Count // of bytes sent and received
+	batchesDenied      bool          // see BatchesDenied
 }
 
 // logRoom is how many lines of the log may wait to be published.
@@ -90,6 +94,12 @@ func New(opt Options) *Uplink {
 			opt.Log.Error("a command may be carried out once more", "error", err)
 		}
 	}
+	if opt.Batch {
+		var err error
+		if u.packer, err = batch.NewPacker(); err != nil {
+			opt.Log.Error("events go one by one", "error", err)
+		}
+	}
 	if u.commands == nil {
 		u.commands = make(map[string]CommandFunc)
 	}
@@ -105,6 +115,9 @@ func New(opt Options) *Uplink {
 	}
 	if opt.EventsOnly {
 		maps.DeleteFunc(u.filters, func(topic string, _ byte) bool { return !opt.Receipts || topic != u.prefix+"receipt" })
+	}
+	if u.packer != nil {
+		u.filters[u.prefix+BatchTopic] = 0
 	}
 	if u.dial = opt.Dial; u.dial == nil {
 		u.dial = u.dialTCP
@@ -223,6 +236,7 @@ func (u *Uplink) Unheard() bool {
 // Drained waits until everything in the journal is delivered, or the context
 // ends.
 func (u *Uplink) Drained(ctx context.Context) {
+	defer u.hurried()()
 	for {
 		u.mu.Lock()
 		progress := u.progress
@@ -241,6 +255,7 @@ func (u *Uplink) Drained(ctx context.Context) {
 // Settled waits until everything in the journal is delivered, and every event whose time
 // is known better by now has been corrected, or the context ends.
 func (u *Uplink) Settled(ctx context.Context) error {
+	defer u.hurried()()
 	for {
 		u.mu.Lock()
 		progress, idle := u.progress, u.idle

@@ -1,0 +1,220 @@
+package uplink
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"presence/gatewayd/internal/batch"
+	"presence/gatewayd/internal/presence"
+)
+
+// BatchTopic is the topic on which batches are published, behind the gateway's prefix.
+const BatchTopic = "event/batch"
+
+// perPlace is how many events of a batch take one place in the window: compressed they
+// have about as many bytes as one that is sent plainly.
+const perPlace = 8
+
+// leastBatch is the least bytes that a broker must take for batches to be of use.
+const leastBatch = 256
+
+// batchEchoWait bounds the wait for the batch of no events that a gateway publishes to itself.
+// The broker sends it at about the same time as the PUBACK, for which the gateway has
+// waited by then.
+const batchEchoWait = 3 * time.Second
+
+// member is an event of a batch behind the first.
+type member struct {
+	pos      uint64
+	revision presence.Revision
+}
+
+// tryBatches publishes a batch of no events, to which the gateway itself has subscribed.
+// In MQTT 3.1.1 nothing else shows whether the broker allows the topic: it acknowledges
+// what it drops, and events would be lost. Some brokers close the connection instead. It
+// is published while nothing else is on its way, so that this can be told.
+func (s *session) tryBatches(ctx context.Context) error {
+	u := s.u
+	if u.packer == nil {
+		return nil
+	}
+	empty := u.packer.Empty()
+	if u.suspects.treatTopic(BatchTopic, len(empty), time.Now()) == notNow {
+		u.setBatchesDenied(true)
+		return nil
+	}
+	s.trial = s.post(BatchTopic, false, empty)
+	if err := s.wait(ctx, s.trial.token, u.limits.PubAck); err != nil {
+		return fmt.Errorf("publish on %s (does the broker's ACL allow it?): %w", BatchTopic, err)
+	}
+	return nil
+}
+
+// failedTrial returns the batch of no events as something over which the broker may have
+// closed the connection, nil if it was not: mosquitto 2.0.11 acknowledges what its ACL
+// forbids, and closes the connection then.
+func (s *session) failedTrial() *post {
+	if s.trial == nil || !s.trial.acknowledged() || s.echoed.Load() {
+		return nil
+	}
+	return s.trial
+}
+
+// noteEcho notes that a batch came back.
+func (s *session) noteEcho() {
+	s.echoed.Store(true)
+	select {
+	case s.echo <- struct{}{}:
+	default:
+	}
+}
+
+// awaitEcho waits for the batch of no events to come back. Where the broker did not allow
+// the topic at the last connection nothing waits for it.
+func (s *sender) awaitEcho(ctx context.Context) error {
+	if s.u.packer == nil || s.u.BatchesDenied() {
+		return nil
+	}
+	s.u.beat(2 * batchEchoWait)
+	timer := time.NewTimer(batchEchoWait)
+	defer timer.Stop()
+	select {
+	case <-s.echo:
+		s.useBatches()
+	case <-timer.C:
+		s.u.opt.Log.Warn("the broker does not pass on batches, so events go one by one: does its ACL let this gateway write and read the topic?", "topic", BatchTopic)
+		s.u.setBatchesDenied(true)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// checkEcho notices a batch that comes back late.
+func (s *sender) checkEcho() {
+	if s.batches {
+		return
+	}
+	select {
+	case <-s.echo:
+		s.useBatches()
+	default:
+	}
+}
+
+// useBatches begins to send batches, and ends the subscription to them: the broker gets
+// that packet before the first batch, and does not send batches back.
+func (s *sender) useBatches() {
+	s.batches = true
+	s.client.Unsubscribe(s.u.prefix + BatchTopic)
+	s.u.suspects.acknowledgedTopic(BatchTopic, s.trial.size)
+	s.u.setBatchesDenied(false)
+}
+
+// BatchesDenied reports whether the broker does not let the gateway publish batches, as
+// far as can be seen. Then events go one by one.
+func (u *Uplink) BatchesDenied() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.batchesDenied
+}
+
+func (u *Uplink) setBatchesDenied(denied bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.batchesDenied = denied
+}
+
+// gather takes new events, and sends them unless they may wait for company.
+func (s *sender) gather(ctx context.Context, entries []presence.Entry) error {
+	if len(s.waiting) == 0 {
+		s.waitingUntil = time.Now().Add(s.u.opt.BatchWait)
+	}
+	s.waiting = append(s.waiting, entries...)
+	if s.mayWait(entries) {
+		return nil
+	}
+	return s.sendWaiting(ctx)
+}
+
+// mayWait reports whether what waits may go on to do so after some events have joined it.
+func (s *sender) mayWait(joined []presence.Entry) bool {
+	u := s.u
+	urgent := func(e presence.Entry) bool { return e.Kind != presence.KindTag }
+	return s.batches && s.heldPos == 0 && u.hurry.Load() == 0 &&
+		len(s.waiting) < u.opt.BatchMax && time.Now().Before(s.waitingUntil) &&
+		!slices.ContainsFunc(joined, urgent)
+}
+
+// sendWaiting sends the events that wait for company.
+func (s *sender) sendWaiting(ctx context.Context) error {
+	waiting := s.waiting
+	s.waiting = nil
+	return s.sendNew(ctx, waiting)
+}
+
+// hurried has nothing wait for company any more, until the function that it returns is
+// called.
+func (u *Uplink) hurried() (done func()) {
+	u.hurry.Add(1)
+	u.ledger.wake()
+	return func() { u.hurry.Add(-1) }
+}
+
+// pack packs the first of some events together, and returns the frame and how many events
+// are in it: 0 where the first is to go by itself.
+func (s *sender) pack(entries []presence.Entry, all []presence.Revision, why purpose) (frame []byte, events int, err error) {
+	u := s.u
+	now := time.Now()
+	limit := u.suspects.largestBatch(now)
+	most := min(len(entries), u.opt.BatchMax, max(s.fit, 2))
+	if !s.batches || most < 2 || limit < leastBatch {
+		return nil, 0, nil
+	}
+	u.packer.Reset(limit)
+	added := 0
+	for ; added < most; added++ {
+		e := &entries[added]
+		payload, err := u.opt.Origin.Event(&e.Record, all[added].Timing)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !u.suspects.mayTravel(e.Pos, len(payload), why == forDelivery, now) || !u.packer.Add(payload) {
+			break
+		}
+	}
+	if added < 2 {
+		return nil, 0, nil
+	}
+	if frame, events = u.packer.Frame(); events < added {
+		s.fit = events // so that what does not fit is not made again and again
+	} else if added == s.fit {
+		s.fit = min(2*s.fit, batch.MaxEvents)
+	}
+	if events < 2 {
+		return nil, 0, nil
+	}
+	return frame, events, nil
+}
+
+// publishTogether publishes the first of some events as a batch, and returns how many
+// those are: 0 where the first is to go by itself.
+func (s *sender) publishTogether(ctx context.Context, entries []presence.Entry, all []presence.Revision, as sent) (int, error) {
+	frame, n, err := s.pack(entries, all, as.why)
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	as.pos, as.revision, as.size = entries[0].Pos, all[0], len(frame)
+	as.more = make([]member, n-1)
+	for i := range as.more {
+		as.more[i] = member{entries[i+1].Pos, all[i+1]}
+	}
+	as.places = min(s.window, int64(n+perPlace-1)/perPlace)
+	if err := s.takePlaces(ctx, as.places); err != nil {
+		return 0, err
+	}
+	_, err = s.publishNow(ctx, BatchTopic, frame, as)
+	return n, err
+}
