@@ -14,6 +14,7 @@ import (
 	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/presence"
 	"presence/scripts/city"
+	"presence/scripts/city/unpack"
 )
 
 // tortureCity has every event once, as a database would. Where receipts are
@@ -23,11 +24,13 @@ type tortureCity struct {
 	client    mqtt.Client
 	present   bool // connected, or trying to be
 	validator *city.Validator
+	batches   *unpack.Reader
 	seed      maphash.Seed
 
 	mu        sync.Mutex
 	closed    bool
 	delivered int // different events
+	packed    int // came in batches
 	again     int
 	badges    map[string][]string // event ids by UID
 	heard     []uint64            // a bit for each line of a tag
@@ -52,8 +55,12 @@ func (s *cityStream) sum(seq uint64) uint64 {
 const tortureEvents = "presence/v1/+/+/event/#"
 
 func newTortureCity(w *torture) *tortureCity {
+	reader, err := unpack.NewReader()
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	c := &tortureCity{
-		w: w, validator: validator(w.t), seed: maphash.MakeSeed(),
+		w: w, validator: validator(w.t), batches: reader, seed: maphash.MakeSeed(),
 		badges: make(map[string][]string), streams: make(map[string]*cityStream),
 	}
 	c.here(true)
@@ -120,16 +127,39 @@ type tortureEvent struct {
 	Previous *presence.Previous
 }
 
-// take stores an event, and confirms its stream as far as it is complete.
+// take stores an event, or those of a batch.
 func (c *tortureCity) take(client mqtt.Client, m mqtt.Message) {
+	topics, isBatch := strings.CutSuffix(m.Topic(), "/batch")
+	if !isBatch {
+		c.takeEvent(client, m.Topic(), m.Payload())
+		return
+	}
+	all, err := c.batches.Events(m.Payload())
+	if err != nil {
+		c.w.faults.invent("a batch of %d bytes: %v", len(m.Payload()), err)
+	}
+	c.mu.Lock()
+	c.packed += len(all)
+	c.mu.Unlock()
+	for _, e := range all {
+		kind, err := unpack.Kind(e)
+		if err != nil {
+			c.w.faults.invent("in a batch: %v", err)
+		}
+		c.takeEvent(client, topics+"/"+kind, e)
+	}
+}
+
+// takeEvent stores an event, and confirms its stream as far as it is complete.
+func (c *tortureCity) takeEvent(client mqtt.Client, topic string, payload []byte) {
 	var e tortureEvent
-	if err := json.Unmarshal(m.Payload(), &e); err != nil {
-		c.w.faults.invent("an event says %q: %v", m.Payload(), err)
+	if err := json.Unmarshal(payload, &e); err != nil {
+		c.w.faults.invent("an event says %q: %v", payload, err)
 		return
 	}
 	// Looking at each of many thousand tag events would be most of the work.
 	if e.Kind != "tag" || e.Seq%64 == 0 {
-		if err := c.validator.Validate(m.Topic(), m.Payload()); err != nil {
+		if err := c.validator.Validate(topic, payload); err != nil {
 			c.w.faults.invent("%v", err)
 		}
 	}
@@ -151,18 +181,18 @@ func (c *tortureCity) take(client mqtt.Client, m mqtt.Message) {
 	if missing := int(e.Seq) - len(s.sums); missing > 0 {
 		s.sums = append(s.sums, make([]uint64, missing)...)
 	}
-	switch sum := c.sum(m.Payload()); s.sums[e.Seq-1] {
+	switch sum := c.sum(payload); s.sums[e.Seq-1] {
 	case 0:
 		s.sums[e.Seq-1] = sum
 		c.first(s, e)
 	case sum:
 		c.again++
 	default:
-		c.w.faults.invent("two events are called %s; the second says %s", e.ID, m.Payload())
+		c.w.faults.invent("two events are called %s; the second says %s", e.ID, payload)
 	}
 	if c.w.receipts && s.upto > 0 {
-		topic := m.Topic()[:strings.Index(m.Topic(), "/event/")] + "/receipt"
-		client.Publish(topic, 1, false, fmt.Sprintf(`{"stream":%q,"upto":%d}`, e.Stream, s.upto))
+		receipts := topic[:strings.Index(topic, "/event/")] + "/receipt"
+		client.Publish(receipts, 1, false, fmt.Sprintf(`{"stream":%q,"upto":%d}`, e.Stream, s.upto))
 	}
 }
 

@@ -199,7 +199,7 @@ func (w *torture) conclude() {
 	if !w.compared {
 		name = "torture: broken off before comparing:"
 	}
-	fmt.Printf("%s kills=%d broker-restarts=%d tty-cuts=%d city-absences=%d taps=%d unanswered=%d refused=%d tags=%d delivered=%d redelivered=%d lost=%d invented=%d repeats=%d receipts=%t seed=%d\n",
+	fmt.Printf("%s kills=%d broker-restarts=%d tty-cuts=%d city-absences=%d taps=%d unanswered=%d refused=%d tags=%d delivered=%d in-batches=%d redelivered=%d lost=%d invented=%d repeats=%d receipts=%t seed=%d\n",
 		name, w.kills, w.restarts, w.cuts, w.absences, w.green, w.silent, w.refused, w.lines.Load(),
-		w.city.delivered, w.city.again, w.faults.lost, w.faults.invented, w.repeats, w.receipts, w.seed)
+		w.city.delivered, w.city.packed, w.city.again, w.faults.lost, w.faults.invented, w.repeats, w.receipts, w.seed)
 }

@@ -23,7 +23,8 @@ import (
 //
 // TORTURE_FOR says for how long (default 30s). TORTURE_SEED repeats the choices
 // of a run, though not its timing; an odd seed has the city confirm by receipts,
-// an even one leaves that to PUBACKs. `make torture` runs it for five minutes.
+// an even one leaves that to PUBACKs. Every other life of the gateway sends batches.
+// `make torture` runs it for five minutes.
 func TestTorture(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -65,6 +66,8 @@ type torture struct {
 	up       bool // the broker is
 	city     *tortureCity
 	g        *gateway
+	text     string // of its configuration, without batches
+	lives    int
 	link     string // the serial port's stable name
 	radio    atomic.Pointer[os.File]
 	lines    atomic.Int64 // of tags, begun to be written
@@ -112,8 +115,17 @@ func newTorture(t *testing.T, seed uint64) *torture {
 	}
 	// Plain UIDs, so that an event tells its tap.
 	plain := fmt.Sprintf("plain_uid = true\nrepeat_window = %q", tortureWindow)
-	w.g.configure(strings.Replace(string(text), `key_file = "badge.key"`, plain, 1))
+	w.text = strings.Replace(string(text), `key_file = "badge.key"`, plain, 1)
 	return w
+}
+
+// configure has every other life of the gateway send batches.
+func (w *torture) configure() {
+	if w.lives++; w.lives%2 == 0 {
+		w.g.configure(w.text)
+		return
+	}
+	w.g.configure(strings.Replace(w.text, "receipts = ", "batch = \"zstd\"\nbatch_wait = \"200ms\"\nreceipts = ", 1))
 }
 
 func (w *torture) run(length time.Duration) {
@@ -127,6 +139,7 @@ func (w *torture) run(length time.Duration) {
 	}
 	w.city.here(true)
 	w.city.awaitSubscribed()
+	w.configure()
 	w.g.start()
 	// What the city did not receive is sent again a minute after its PUBACK.
 	w.waitFor(3*time.Minute, func() bool { return w.g.health().Journal.Pending == 0 })
@@ -165,6 +178,7 @@ func (w *torture) torment(length time.Duration) {
 		return time.After(time.Duration(w.rand.Int64N(int64(most))))
 	}
 	for end := time.Now().Add(length); time.Now().Before(end); {
+		w.configure()
 		w.g.launch()
 		// The shortest lives end before the daemon is ready.
 		<-upTo(1200 * time.Millisecond)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
+
+	"presence/scripts/city/unpack"
 )
 
 //go:embed asyncapi.yaml
@@ -27,6 +29,7 @@ func AsyncAPI() []byte { return bytes.Clone(document) }
 type Validator struct {
 	schemas  map[string]*jsonschema.Schema // by channel address behind the gateway, "alert/{code}"
 	document *jsonschema.Schema            // what a signed message holds
+	batches  *unpack.Reader
 }
 
 // prefix is how all addresses of the document begin.
@@ -72,6 +75,9 @@ func NewValidator() (*Validator, error) {
 		return nil, fmt.Errorf("read AsyncAPI: %w", err)
 	}
 	v := &Validator{schemas: make(map[string]*jsonschema.Schema)}
+	if v.batches, err = unpack.NewReader(); err != nil {
+		return nil, err
+	}
 	for name, c := range channels.Channels {
 		address, ok := strings.CutPrefix(c.Address, prefix)
 		if !ok || len(c.Messages) != 1 {
@@ -115,7 +121,29 @@ func (v *Validator) Validate(topic string, payload []byte) error {
 	if strings.HasPrefix(rest, "alert/") && len(payload) == 0 {
 		return nil // clears the alert
 	}
+	if events, isBatch := strings.CutSuffix(topic, "/batch"); isBatch && rest == "event/batch" {
+		return v.validateBatch(events, payload)
+	}
 	return validate(schema, "message on "+topic, payload)
+}
+
+// validateBatch says what is wrong with a batch: each event in it is to be as one that
+// comes on its own topic.
+func (v *Validator) validateBatch(topics string, payload []byte) error {
+	all, err := v.batches.Events(payload)
+	if err != nil {
+		return fmt.Errorf("message on %s/batch: %w", topics, err)
+	}
+	for _, e := range all {
+		kind, err := unpack.Kind(e)
+		if err != nil {
+			return fmt.Errorf("message on %s/batch: %w", topics, err)
+		}
+		if err := v.Validate(topics+"/"+kind, e); err != nil {
+			return fmt.Errorf("in a batch: %w", err)
+		}
+	}
+	return nil
 }
 
 func validate(schema *jsonschema.Schema, what string, payload []byte) error {
