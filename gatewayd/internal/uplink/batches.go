@@ -67,6 +67,7 @@ func (s *session) noteEcho() {
 	s.echoed.Store(true)
 	select {
 	case s.echo <- struct{}{}:
+		s.u.ledger.wake() // the sender may have gone to sleep without it
 	default:
 	}
 }
