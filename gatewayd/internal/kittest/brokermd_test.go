@@ -153,8 +153,7 @@ func typeBrokerMD(t *testing.T, lower string) (count, commands int) {
 	t.Helper()
 	n := newNetwork(t, lower)
 	machines := map[string]*machine{"city": n.newMachine("city"), "broker": n.newMachine("broker")}
-	deb := debtest.BuildCity(t, tree, "1.0.0")
-	machines["city"].outside("cp %s %s%s/", deb, machines["city"].root, home)
+	machines["city"].outside("cp %s %s%s/", theDelivery(t).deb, machines["city"].root, home)
 	p := &technician{t: t, city: machines["city"], seen: make(map[string]int)}
 	document := debtest.Read(t, filepath.Join(tree, "scripts/city/BROKER.md"))
 	transcript := ""

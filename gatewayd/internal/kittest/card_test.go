@@ -112,7 +112,7 @@ func aPreparedCard(t *testing.T, image, deb string) (preparing, booting time.Dur
 	debtest.Write(t, filepath.Join(c.CA, filepath.Base(deb)), debtest.Read(t, deb), 0o644)
 	c.List("id,dinas,place,lat,lon,radius,receivers\ndinkes-01,dinkes,Jl. Ijen 1,-7.9778,112.634,100,yard=kenwood\n", "https://mqtt.test:"+port+"/issued",
 		map[string]string{"mqtt.example.go.id:8883": fmt.Sprintf("mqtt.test:%d", broker.Port)}, "dinkes")
-	c.Offices()
+	c.Offices(program(t, "gatewayd"))
 
 	original := filepath.Join(image, "card.img")
 	before, err := os.Stat(original)
@@ -147,7 +147,7 @@ func aPreparedCard(t *testing.T, image, deb string) (preparing, booting time.Dur
 		}
 	})
 	// The city signs before the card travels, and nothing has to be compared by hand.
-	if out := c.Offices(); !strings.Contains(out, "the card was prepared here") || !strings.Contains(out, "signed=1 ") {
+	if out := c.Offices(program(t, "gatewayd")); !strings.Contains(out, "the card was prepared here") || !strings.Contains(out, "signed=1 ") {
 		t.Errorf("offices.sh says %s", out)
 	}
 
@@ -182,7 +182,7 @@ func aHundredOffices(t *testing.T) (making, signing time.Duration) {
 	debtest.Write(t, filepath.Join(c.CA, "hours.json"), `{"mon":"07:30-16:00"}`, 0o600)
 	c.List(list, "https://mqtt.example.go.id/issued", nil, "dinkes")
 	began := time.Now()
-	if out := c.Offices(); !strings.Contains(out, "made=100 ") {
+	if out := c.Offices(program(t, "gatewayd")); !strings.Contains(out, "made=100 ") {
 		t.Fatalf("it says %s", out)
 	}
 	making = time.Since(began)
@@ -194,7 +194,7 @@ func aHundredOffices(t *testing.T) (making, signing time.Duration) {
 	}
 	requests := time.Since(began)
 	began = time.Now()
-	if out := c.Offices(); !strings.Contains(out, "unchanged=100 changed=0 signed=100 refused=0 missing=0 ") {
+	if out := c.Offices(program(t, "gatewayd")); !strings.Contains(out, "unchanged=100 changed=0 signed=100 refused=0 missing=0 ") {
 		t.Fatalf("it says %s", out)
 	}
 	signing = time.Since(began)

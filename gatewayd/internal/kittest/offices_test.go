@@ -29,7 +29,7 @@ func TestOfficesPublishesItsDocuments(t *testing.T) {
 	} {
 		debtest.Write(t, filepath.Join(c.CA, name), text, 0o600)
 	}
-	if out := c.Offices("--publish", broker.Address()); !strings.Contains(out, "made=2 ") || !strings.Contains(out, "published=3 ") {
+	if out := c.Offices(program(t, "gatewayd"), "--publish", broker.Address()); !strings.Contains(out, "made=2 ") || !strings.Contains(out, "published=3 ") {
 		t.Errorf("it says %s", out)
 	}
 	validator, err := city.NewValidator()

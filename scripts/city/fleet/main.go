@@ -151,7 +151,8 @@ func (f *fleet) atTheBroker(do func(context.Context, *city.Desk, []city.Office) 
 			return err
 		}
 		defer desk.Leave()
-		if err := desk.Listen(ctx, "+/+/status", "+/+/health", "+/+/alert/+", "+/+/reply/report"); err != nil {
+		// All that the broker keeps of gateways, so that clear leaves none of it behind.
+		if err := desk.Listen(ctx, "+/+/status", "+/+/info", "+/+/health", "+/+/alert/+", "+/+/reply/report"); err != nil {
 			return err
 		}
 		return do(ctx, desk, offices)

@@ -23,10 +23,11 @@ func Build(t testing.TB, tree, version string) string {
 	return build(t, tree, "deb", "gatewayd", version)
 }
 
-// BuildCity makes the package of the city's machine.
-func BuildCity(t testing.TB, tree, version string) string {
-	t.Helper()
-	return build(t, tree, "city-deb", "gatewayd-city", version)
+// MakeCity makes the package of the city's machine in a folder, for tests that share it.
+// Lib is the folder with what the package installs in /usr/lib/gatewayd-city.
+func MakeCity(tree, version, dist string) (deb, lib string, err error) {
+	deb, err = makePackage(tree, "city-deb", "gatewayd-city", version, dist)
+	return deb, filepath.Join(dist, "build", Arch(), "city"), err
 }
 
 func build(t testing.TB, tree, target, name, version string) string {
@@ -37,7 +38,16 @@ func build(t testing.TB, tree, target, name, version string) string {
 	if Arch() == "" {
 		t.Skip("no package is made for " + runtime.GOARCH)
 	}
-	dist := t.TempDir()
+	path, err := makePackage(tree, target, name, version, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// makePackage makes a package of this machine's architecture in the folder dist, and
+// returns its path.
+func makePackage(tree, target, name, version, dist string) (string, error) {
 	cmd := exec.Command("make", "-s", "-C", tree, target, "DEB_ARCHES="+Arch(), "CITY_ARCHES="+Arch(), "DIST="+dist,
 		"VERSION=v"+version, "COMMIT=0123456789ab", "SOURCE_DATE_EPOCH=1764000000")
 	// `make test` hands down what it exports for its own packages.
@@ -45,13 +55,13 @@ func build(t testing.TB, tree, target, name, version string) string {
 		return strings.HasPrefix(v, "DEB_") || strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS")
 	})
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("make %s: %v\n%s", target, err, out)
+		return "", fmt.Errorf("make %s: %w\n%s", target, err, out)
 	}
 	path := filepath.Join(dist, fmt.Sprintf("%s_%s_%s.deb", name, version, Arch()))
 	if _, err := os.Stat(path); err != nil {
-		t.Fatal(err)
+		return "", fmt.Errorf("make %s: %w", target, err)
 	}
-	return path
+	return path, nil
 }
 
 // Root is a scratch root that dpkg installs into.
