@@ -48,8 +48,18 @@ broker_days=825
 own_within=90  # gateways warn 60 days before the broker's end
 ca_days=7300
 
+indonesian() {
+	case ${LC_ALL:-${LC_MESSAGES:-${LANG:-}}} in
+	id | id_* | id.*) return 0 ;;
+	esac
+	return 1
+}
+
+# say ENGLISH INDONESIAN
+say() { if indonesian; then printf '%s\n' "$2"; else printf '%s\n' "$1"; fi; }
+
 fail() {
-	echo "ca: $*" >&2
+	printf '%s: %s\n' ca "$(say "$1" "${2:-$1}")" >&2
 	exit 1
 }
 
@@ -58,17 +68,17 @@ fail() {
 unlock() { # SAY-IT-AGAIN
 	local again
 	[ -z "${CA_PASSPHRASE+is set}" ] || return 0
-	IFS= read -rs -p "Passphrase of the authority: " CA_PASSPHRASE || fail "there is no passphrase"
+	IFS= read -rs -p "$(say "Passphrase of the authority: " "Kata sandi otoritas: ")" CA_PASSPHRASE || fail "there is no passphrase" "tidak ada kata sandi"
 	echo >&2
 	if [ -n "${1:-}" ]; then
-		IFS= read -rs -p "Once more: " again && echo >&2
-		[ "$again" = "$CA_PASSPHRASE" ] || fail "the two differ"
+		IFS= read -rs -p "$(say "Once more: " "Sekali lagi: ")" again && echo >&2
+		[ "$again" = "$CA_PASSPHRASE" ] || fail "the two differ" "keduanya berbeda"
 	fi
 	export CA_PASSPHRASE
 }
 
 need_ca() {
-	[ -f "$dir/ca.key" ] || fail "there is no authority in $dir: run: ca.sh init \"NAME OF THE CITY\""
+	[ -f "$dir/ca.key" ] || fail "there is no authority in $dir: run: ca.sh init \"NAME OF THE CITY\"" "belum ada otoritas di $dir: jalankan: ca.sh init \"NAMA KOTA\""
 	unlock
 	# Two that write the index at the same time would lose what one of them wrote.
 	if command -v flock >/dev/null; then
@@ -82,17 +92,17 @@ need_ca() {
 # index that was lost, or is an old one, is not gone on with.
 check_index() {
 	local lost
-	[ -f "$dir/index.txt" ] || fail "$dir/index.txt is lost, the record of all certificates: restore it from the backup"
+	[ -f "$dir/index.txt" ] || fail "$dir/index.txt is lost, the record of all certificates: restore it from the backup" "$dir/index.txt hilang, padahal itu catatan semua sertifikat: pulihkan dari cadangan"
 	if [ ! -d "$dir/certificates" ]; then
 		adopt
 		return 0
 	fi
 	lost=$(find "$dir/certificates" -name '*.pem' | sed 's:.*/::; s/\.pem$//' |
 		grep -vxF -f <(cut -f 4 "$dir/index.txt" && echo -) | head -n 1) || true
-	[ -z "$lost" ] || fail "$dir/index.txt does not know the certificate $lost: restore it from the backup. If ca.sh was interrupted just now, remove $dir/certificates/$lost.pem, which nobody has"
+	[ -z "$lost" ] || fail "$dir/index.txt does not know the certificate $lost: restore it from the backup. If ca.sh was interrupted just now, remove $dir/certificates/$lost.pem, which nobody has" "$dir/index.txt tidak memuat sertifikat $lost: pulihkan dari cadangan. Jika ca.sh baru saja terputus, hapus $dir/certificates/$lost.pem, yang tidak dipegang siapa pun"
 	lost=$(openssl crl -in "$dir/crl.pem" -noout -text | sed -n 's/^ *Serial Number: *//p' |
 		grep -vxF -f <(awk -F'\t' '$1 == "R" { print $4 } END { print "-" }' "$dir/index.txt") | head -n 1) || true
-	[ -z "$lost" ] || fail "$dir/index.txt does not know that $lost was revoked: restore it from the backup"
+	[ -z "$lost" ] || fail "$dir/index.txt does not know that $lost was revoked: restore it from the backup" "$dir/index.txt tidak mencatat bahwa $lost sudah dicabut: pulihkan dari cadangan"
 }
 
 # adopt records what an earlier version issued, as far as it is still there.
@@ -105,7 +115,7 @@ adopt() {
 		cp "$cert" "$dir/certificates.new/${serial#serial=}.pem"
 		cut -f 4 "$dir/index.txt" | grep -qxF "${serial#serial=}" ||
 			openssl ca -valid "$cert" -config <(authority_config) -passin env:CA_PASSPHRASE 2>/dev/null ||
-			fail "openssl cannot record $cert: is the passphrase right?"
+			fail "openssl cannot record $cert: is the passphrase right?" "openssl tidak dapat mencatat $cert: apakah kata sandinya benar?"
 	done
 	mv "$dir/certificates.new" "$dir/certificates"
 }
@@ -132,12 +142,14 @@ common_name() {
 # issue REQUEST NAME DAYS EXTENSIONS OUT signs, and records it in index.txt and
 # certificates/; of the request only the key counts.
 issue() {
+	local until
 	openssl ca -batch -notext -config <(authority_config) -passin env:CA_PASSPHRASE -in "$1" -subj "/CN=$2" \
 		-days "$3" -extfile <(printf '%s\n' "$4") -out "$5.new" 2>/dev/null ||
-		fail "openssl cannot sign $1: is the passphrase right?"
+		fail "openssl cannot sign $1: is the passphrase right?" "openssl tidak dapat menandatangani $1: apakah kata sandinya benar?"
 	chmod 644 "$5.new"
 	mv -f "$5.new" "$5"
-	echo "$2: $5, until $(openssl x509 -in "$5" -noout -enddate | cut -d= -f2)"
+	until=$(openssl x509 -in "$5" -noout -enddate | cut -d= -f2)
+	say "$2: $5, until $until" "$2: $5, berlaku sampai $until"
 }
 
 # groups shows a digest as people read it to each other: 5 groups of 4 hex digits.
@@ -156,11 +168,11 @@ extendedKeyUsage = clientAuth'
 
 make_authority() {
 	local name=${1:?ca.sh init: the name of the city is missing}
-	[ ! -e "$dir/ca.key" ] || fail "$dir/ca.key is there already: an authority is made once"
+	[ ! -e "$dir/ca.key" ] || fail "$dir/ca.key is there already: an authority is made once" "$dir/ca.key sudah ada: otoritas dibuat sekali saja"
 	mkdir -p "$dir/requests" "$dir/issued" "$dir/own" "$dir/certificates"
 	chmod 755 "$dir/issued"
 	unlock again
-	[ -n "$CA_PASSPHRASE" ] || fail "an empty passphrase would let everybody be any gateway"
+	[ -n "$CA_PASSPHRASE" ] || fail "an empty passphrase would let everybody be any gateway" "dengan kata sandi kosong, siapa pun dapat menyamar sebagai gateway"
 	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes-256-cbc \
 		-pass env:CA_PASSPHRASE -out "$dir/ca.key"
 	openssl req -x509 -new -key "$dir/ca.key" -passin env:CA_PASSPHRASE -sha256 -days $ca_days \
@@ -169,15 +181,15 @@ make_authority() {
 	chmod 644 "$dir/ca.pem"
 	: >"$dir/index.txt"
 	revocation_list
-	echo "the authority is in $dir; keep ca.key and its passphrase apart, and a copy of both in a safe"
-	echo "its fingerprint, for the technician's paper: $(city_fingerprint)"
+	say "the authority is in $dir; keep ca.key and its passphrase apart, and a copy of both in a safe" "otoritas ada di $dir; simpan ca.key dan kata sandinya terpisah, dan salinan keduanya di brankas"
+	say "its fingerprint, for the technician's paper: $(city_fingerprint)" "sidik jarinya, untuk kertas teknisi: $(city_fingerprint)"
 }
 
 # revocation_list writes crl.pem. mosquitto refuses everybody when its list has
 # ended, so it lasts as long as the authority.
 revocation_list() {
 	openssl ca -gencrl -config <(authority_config) -passin env:CA_PASSPHRASE -out "$dir/crl.pem" 2>/dev/null ||
-		fail "openssl cannot write the revocation list: is the passphrase right?"
+		fail "openssl cannot write the revocation list: is the passphrase right?" "openssl tidak dapat menulis daftar pencabutan: apakah kata sandinya benar?"
 	chmod 644 "$dir/crl.pem"
 }
 
@@ -192,7 +204,7 @@ make_own() { # NAME DAYS EXTENSIONS: with a key made here
 	[ -f "$key" ] || new_key "$key"
 	openssl req -new -key "$key" -subj "/CN=$name" -out "$dir/own/$name.csr"
 	issue "$dir/own/$name.csr" "$name" "$2" "$3" "$dir/own/$name.pem"
-	echo "$name: $key goes with it, and to nobody else"
+	say "$name: $key goes with it, and to nobody else" "$name: $key menyertainya, dan tidak boleh sampai ke orang lain"
 }
 
 server_extensions() { # NAMES, such as DNS:mqtt.example.go.id,IP:192.0.2.1
@@ -202,7 +214,7 @@ server_extensions() { # NAMES, such as DNS:mqtt.example.go.id,IP:192.0.2.1
 
 make_broker() {
 	local names='' name
-	[ $# -gt 0 ] || fail "ca.sh broker: a host name is missing, such as mqtt.example.go.id"
+	[ $# -gt 0 ] || fail "ca.sh broker: a host name is missing, such as mqtt.example.go.id" "ca.sh broker: nama host belum disebut, misalnya mqtt.example.go.id"
 	for name in "$@"; do
 		case $name in
 		*[!0-9.:a-fA-F]*) names="$names,DNS:$name" ;;
@@ -215,11 +227,11 @@ make_broker() {
 
 make_client() {
 	local name
-	[ $# -gt 0 ] || fail "ca.sh client: a name is missing: $programs"
+	[ $# -gt 0 ] || fail "ca.sh client: a name is missing: $programs" "ca.sh client: nama belum disebut: $programs"
 	for name in "$@"; do
 		case " $programs " in
 		*" $name "*) make_own "$name" $broker_days "$client_extensions" ;;
-		*) fail "\"$name\" is not one of the city's programs in gatewayd.acl: $programs" ;;
+		*) fail "\"$name\" is not one of the city's programs in gatewayd.acl: $programs" "\"$name\" bukan program kota di gatewayd.acl: $programs" ;;
 		esac
 	done
 }
@@ -232,7 +244,7 @@ fresh_key() {
 	key=$(key_of "$1")
 	while read -r serial; do
 		[ ! -f "$dir/certificates/$serial.pem" ] || [ "$(openssl x509 -in "$dir/certificates/$serial.pem" -noout -pubkey)" != "$key" ] ||
-			fail "$1 is for a key whose certificate was revoked. On the Pi, make another: gatewayd-provision --new-key request ID"
+			fail "$1 is for a key whose certificate was revoked. On the Pi, make another: gatewayd-provision --new-key request ID" "$1 memakai kunci yang sertifikatnya sudah dicabut. Di Pi, buat yang baru: gatewayd-provision --new-key request ID"
 	done < <(awk -F'\t' '$1 == "R" { print $4 }' "$dir/index.txt")
 }
 
@@ -241,24 +253,24 @@ fresh_key() {
 agreed() { # REQUEST NAME
 	local answer
 	[ ! -f "$dir/requests/$2.csr" ] || [ "$(key_of "$1")" != "$(key_of "$dir/requests/$2.csr")" ] || return 0
-	echo "$2: the fingerprint of the request is $(request_fingerprint "$1")"
+	say "$2: the fingerprint of the request is $(request_fingerprint "$1")" "$2: sidik jari permintaannya $(request_fingerprint "$1")"
 	[ -t 0 ] || return 0
-	IFS= read -r -p "Does the technician's paper say the same? [y/N] " answer
-	[ "$answer" = y ] || fail "$1 is not signed"
+	IFS= read -r -p "$(say "Does the technician's paper say the same? [y/N] " "Apakah kertas teknisi sama? [y/N] ")" answer
+	[ "$answer" = y ] || fail "$1 is not signed" "$1 tidak ditandatangani"
 }
 
 sign() {
 	local request name stick
-	[ $# -gt 0 ] || fail "ca.sh sign: a request is missing (gatewayd-provision request makes it on the Pi)"
+	[ $# -gt 0 ] || fail "ca.sh sign: a request is missing (gatewayd-provision request makes it on the Pi)" "ca.sh sign: permintaan belum disebut (dibuat di Pi dengan gatewayd-provision request)"
 	for request in "$@"; do
-		openssl req -in "$request" -noout -verify >/dev/null 2>&1 || fail "$request is no certificate request, or was changed on its way"
+		openssl req -in "$request" -noout -verify >/dev/null 2>&1 || fail "$request is no certificate request, or was changed on its way" "$request bukan permintaan sertifikat, atau berubah di perjalanan"
 		name=$(common_name "$request" req)
-		[[ $name =~ ^[a-z0-9-]{1,32}$ ]] || fail "$request is for \"$name\": a gateway's id has 1 to 32 of a-z, 0-9 and -"
-		! of_the_city "$name" || fail "$request is for \"$name\", which is a name of the city itself"
+		[[ $name =~ ^[a-z0-9-]{1,32}$ ]] || fail "$request is for \"$name\": a gateway's id has 1 to 32 of a-z, 0-9 and -" "$request untuk \"$name\": ID gateway terdiri dari 1 sampai 32 huruf a-z, angka 0-9 dan -"
+		! of_the_city "$name" || fail "$request is for \"$name\", which is a name of the city itself" "$request untuk \"$name\", yaitu nama milik kota sendiri"
 		fresh_key "$request"
 		if [ -f "$dir/requests/$name.csr" ] && [ "$(key_of "$request")" != "$(key_of "$dir/requests/$name.csr")" ]; then
 			[ "${REPLACE:-}" = "$name" ] ||
-				fail "$name has a certificate for another key. If its Pi was replaced, run: REPLACE=$name ca.sh sign $request, which revokes those of the old one"
+				fail "$name has a certificate for another key. If its Pi was replaced, run: REPLACE=$name ca.sh sign $request, which revokes those of the old one" "$name sudah bersertifikat untuk kunci lain. Bila Pi-nya diganti, jalankan: REPLACE=$name ca.sh sign $request, yang mencabut sertifikat lama"
 			take_back "$name"
 		fi
 		agreed "$request" "$name"
@@ -289,7 +301,7 @@ renew() {
 		found=yes
 		renew_own "$(basename "$request" .csr)"
 	done
-	[ -n "$found" ] || fail "nobody has a certificate yet"
+	[ -n "$found" ] || fail "nobody has a certificate yet" "belum ada yang bersertifikat"
 }
 
 # renew_own NAME: the broker's and the programs' certificates are put in place by
@@ -299,14 +311,14 @@ renew_own() {
 	! fresh "$cert" $own_within || return 0
 	if [ "$name" = broker ]; then
 		names=$(openssl x509 -in "$cert" -noout -ext subjectAltName 2>/dev/null | sed -n 's/IP Address:/IP:/g; s/^ *\(\(DNS\|IP\):.*\)/\1/p' | tr -d ' ')
-		[ -n "$names" ] || fail "$cert does not say by which names gateways call the broker: ca.sh broker NAME..."
+		[ -n "$names" ] || fail "$cert does not say by which names gateways call the broker: ca.sh broker NAME..." "$cert tidak menyebut nama broker yang dipakai gateway: ca.sh broker NAMA..."
 		extensions=$(server_extensions "$names")
 	fi
 	issue "$dir/own/$name.csr" "$name" $broker_days "$extensions" "$cert"
 	if [ "$name" = broker ]; then
-		echo "copy $cert to the broker now, and there: sudo systemctl reload mosquitto"
+		say "copy $cert to the broker now, and there: sudo systemctl reload mosquitto" "salin $cert ke broker sekarang, lalu di sana: sudo systemctl reload mosquitto"
 	else
-		echo "copy $cert to where $name runs, and restart that"
+		say "copy $cert to where $name runs, and restart that" "salin $cert ke tempat $name berjalan, lalu mulai ulang"
 	fi
 }
 
@@ -315,7 +327,7 @@ renew_own() {
 take_back() {
 	local name=$1 count
 	count=$(awk -F'\t' -v name="/CN=$name" '$6 == name { n++ } END { print n + 0 }' "$dir/index.txt")
-	[ "$count" -gt 0 ] || fail "$name has no certificate that could be revoked"
+	[ "$count" -gt 0 ] || fail "$name has no certificate that could be revoked" "$name tidak punya sertifikat yang dapat dicabut"
 	awk -F'\t' -v OFS='\t' -v name="/CN=$name" -v now="$(date -u +%y%m%d%H%M%SZ)" \
 		'$1 == "V" && $6 == name { $1 = "R"; $3 = now } { print }' "$dir/index.txt" >"$dir/index.txt.new"
 	mv -f "$dir/index.txt.new" "$dir/index.txt"
@@ -323,37 +335,37 @@ take_back() {
 	rm -f "$dir/issued/$name.pem" "$dir/requests/$name.csr"
 	# The key of a program was where its certificate was: the next one gets another.
 	rm -f "$dir/own/$name.pem" "$dir/own/$name.csr" "$dir/own/$name.key"
-	echo "$name: revoked, with all $count certificates that it ever had: copy crl.pem to the broker and restart it (crlfile in mosquitto.conf)"
+	say "$name: revoked, with all $count certificates that it ever had: copy crl.pem to the broker and restart it (crlfile in mosquitto.conf)" "$name: dicabut, dengan semua $count sertifikat yang pernah dimilikinya: salin crl.pem ke broker dan mulai ulang (crlfile di mosquitto.conf)"
 }
 
 revoke() {
 	local name=${1:?ca.sh revoke: a name is missing}
 	take_back "$name"
-	[ "$name" != broker ] || echo "Gateways read no list: give the broker another certificate now: ca.sh broker NAME..."
+	[ "$name" != broker ] || say "Gateways read no list: give the broker another certificate now: ca.sh broker NAME..." "Gateway tidak membaca daftar pencabutan: beri broker sertifikat lain sekarang: ca.sh broker NAMA..."
 }
 
 # retire ends a gateway: what the broker retains of it would be shown for ever.
 retire() {
 	local id=${1:-} broker=${2:-} port=8883 topics topic
-	[[ $id =~ ^[a-z0-9-]{1,32}$ ]] || fail "ca.sh retire: \"$id\" is no gateway's id"
-	! of_the_city "$id" || fail "$id is a program of the city: ca.sh revoke $id"
+	[[ $id =~ ^[a-z0-9-]{1,32}$ ]] || fail "ca.sh retire: \"$id\" is no gateway's id" "ca.sh retire: \"$id\" bukan ID gateway"
+	! of_the_city "$id" || fail "$id is a program of the city: ca.sh revoke $id" "$id adalah program kota: ca.sh revoke $id"
 	take_back "$id"
 	if [ -z "$broker" ]; then
-		echo "then clear what the broker keeps of it: ca.sh retire $id BROKER"
+		say "then clear what the broker keeps of it: ca.sh retire $id BROKER" "lalu hapus yang disimpan broker tentangnya: ca.sh retire $id BROKER"
 		return 0
 	fi
 	if [[ $broker =~ ^(.*):([0-9]+)$ ]]; then
 		broker=${BASH_REMATCH[1]} port=${BASH_REMATCH[2]}
 	fi
 	if ! command -v mosquitto_sub >/dev/null || ! command -v mosquitto_pub >/dev/null; then
-		fail "mosquitto_pub is missing: sudo apt-get install mosquitto-clients"
+		fail "mosquitto_pub is missing: sudo apt-get install mosquitto-clients" "mosquitto_pub tidak ada: sudo apt-get install mosquitto-clients"
 	fi
-	[ -f "$dir/own/admin.pem" ] || fail "there is no certificate of admin: ca.sh client admin"
+	[ -f "$dir/own/admin.pem" ] || fail "there is no certificate of admin: ca.sh client admin" "sertifikat admin belum ada: ca.sh client admin"
 	set -- -h "$broker" -p "$port" --cafile "$dir/ca.pem" --cert "$dir/own/admin.pem" --key "$dir/own/admin.key"
 	# It says 27 when nothing more comes.
 	topics=$(mosquitto_sub "$@" -q 1 --retained-only -W 3 -F %t -t "presence/v1/+/$id/status" -t "presence/v1/+/$id/info" \
 		-t "presence/v1/+/$id/health" -t "presence/v1/+/$id/alert/+" 2> >(grep -v '^Timed out$' >&2)) ||
-		[ $? -eq 27 ] || fail "the broker $broker:$port cannot be reached"
+		[ $? -eq 27 ] || fail "the broker $broker:$port cannot be reached" "broker $broker:$port tidak dapat dihubungi"
 	# What admin may not read is cleared wherever the gateway was.
 	topics=$(for topic in $topics; do
 		echo "$topic"
@@ -361,9 +373,9 @@ retire() {
 		printf "presence/v1/${topic%%/*}/$id/%s\n" roster policy/hours receipt
 	done | sort -u)
 	for topic in $topics; do
-		mosquitto_pub "$@" -q 1 -r -n -t "$topic" || fail "$topic cannot be cleared"
+		mosquitto_pub "$@" -q 1 -r -n -t "$topic" || fail "$topic cannot be cleared" "$topic tidak dapat dihapus"
 	done
-	echo "$id: $(wc -w <<<"$topics") topics cleared at $broker"
+	say "$id: $(wc -w <<<"$topics") topics cleared at $broker" "$id: $(wc -w <<<"$topics") topik dihapus di $broker"
 }
 
 # hmac KEY: HMAC-SHA256 in hex of standard input, by RFC 2104, under a key of 64 hex
@@ -412,17 +424,17 @@ bundle() {
 		shift 2
 		key=$(tr -d '[:space:]' <"$key")
 		[[ $key =~ ^[0-9A-Fa-f]{64}$ ]] ||
-			fail "the file does not hold 64 hex digits; a new badge key for a new city: openssl rand -hex 32"
+			fail "the file does not hold 64 hex digits; a new badge key for a new city: openssl rand -hex 32" "berkas tidak berisi 64 digit hex; kunci kartu baru untuk kota baru: openssl rand -hex 32"
 		for id in "$@"; do
-			[[ $id =~ ^[a-z0-9-]{1,32}$ ]] || fail "\"$id\" is no gateway's id"
+			[[ $id =~ ^[a-z0-9-]{1,32}$ ]] || fail "\"$id\" is no gateway's id" "\"$id\" bukan ID gateway"
 		done
 		# A stick has no permissions, so badge keys go on it only under a passphrase,
 		# which the technician knows and the stick does not.
 		made=${BADGE_PASSPHRASE-$(passphrase)}
-		[ -n "$made" ] || fail "an empty passphrase would give the badge key to whoever finds the stick"
+		[ -n "$made" ] || fail "an empty passphrase would give the badge key to whoever finds the stick" "dengan kata sandi kosong, siapa pun yang menemukan stik mendapat kunci kartu"
 		badge_keys "$key" "$@" | BADGE_PASSPHRASE=$made openssl enc -aes-256-cbc -pbkdf2 -iter 600000 -salt -a \
 			-pass env:BADGE_PASSPHRASE -out "$to/badge.key.enc"
-		[ -n "${BADGE_PASSPHRASE+is set}" ] || echo "the passphrase of the badge key, for the technician and not for the stick: $made"
+		[ -n "${BADGE_PASSPHRASE+is set}" ] || say "the passphrase of the badge key, for the technician and not for the stick: $made" "kata sandi kunci kartu, untuk teknisi dan bukan untuk stik: $made"
 	fi
 	cp "$dir/ca.pem" "$to/city-ca.pem"
 	cp "$dir"/issued/*.pem "$to/issued/" 2>/dev/null || true
@@ -436,7 +448,7 @@ bundle() {
 	programs_for "$to"
 	lacks "$to"
 	manifest "$to"
-	echo "$to is ready; the fingerprint of the city, for the technician's paper: $(city_fingerprint)"
+	say "$to is ready; the fingerprint of the city, for the technician's paper: $(city_fingerprint)" "$to siap; sidik jari kota, untuk kertas teknisi: $(city_fingerprint)"
 }
 
 # city_key STICK puts the city's public key on a stick, as city-key.pem. Only that: the
@@ -444,16 +456,16 @@ bundle() {
 city_key() {
 	local key=$dir/city.pem template
 	if [ -f "$key" ]; then
-		! grep -q PRIVATE "$key" || fail "$key holds the city's private key: openssl pkey -in city.key -pubout -out city.pem"
+		! grep -q PRIVATE "$key" || fail "$key holds the city's private key: openssl pkey -in city.key -pubout -out city.pem" "$key memuat kunci rahasia kota: openssl pkey -in city.key -pubout -out city.pem"
 		openssl pkey -pubin -in "$key" -noout -text 2>/dev/null | grep -q ED25519 ||
-			fail "$key is no public key of the kind Ed25519: openssl genpkey -algorithm ed25519 -out city.key, then: openssl pkey -in city.key -pubout -out city.pem"
+			fail "$key is no public key of the kind Ed25519: openssl genpkey -algorithm ed25519 -out city.key, then: openssl pkey -in city.key -pubout -out city.pem" "$key bukan kunci publik jenis Ed25519: openssl genpkey -algorithm ed25519 -out city.key, lalu: openssl pkey -in city.key -pubout -out city.pem"
 		cp "$key" "$1/city-key.pem"
 	fi
 	[ ! -f "$1/city-key.pem" ] || return 0
 	for template in "$1"/*.toml; do
 		[ -e "$template" ] || continue
 		! grep -q '^[^#]*city-key\.pem' "$template" ||
-			fail "$(basename "$template") names the city's public key, and there is no $key: openssl pkey -in city.key -pubout -out $key (see sign.sh), or take [city] out of it"
+			fail "$(basename "$template") names the city's public key, and there is no $key: openssl pkey -in city.key -pubout -out $key (see sign.sh), or take [city] out of it" "$(basename "$template") menyebut kunci publik kota, tetapi $key tidak ada: openssl pkey -in city.key -pubout -out $key (lihat sign.sh), atau hapus [city] darinya"
 	done
 }
 
@@ -484,13 +496,13 @@ programs_for() {
 
 # lacks STICK says what a technician will miss at the office.
 lacks() {
-	compgen -G "$1/*.toml" >/dev/null || echo "the stick lacks a template: put one for each department into $dir (from dinas.toml)"
-	compgen -G "$1/gatewayd_*.deb" >/dev/null || echo "the stick lacks a package: put gatewayd_*.deb into $dir"
-	[ -f "$1/install.sh" ] || echo "the stick lacks install.sh: put it into $dir"
-	[ -f "$1/badge.key.enc" ] || echo "the stick lacks badge keys: ca.sh bundle $1 BADGE.KEY ID..."
-	[ -f "$1/renew-url" ] || echo "the stick lacks renew-url, and nothing will renew certificates: write the address of issued/ into $dir/renew-url"
-	[ -f "$1/city-key.pem" ] || echo "the stick lacks the city's public key, so no roster and hours are taken from topics: put it into $dir/city.pem (see sign.sh)"
-	[ -f "$1/offices.csv" ] || echo "the stick lacks offices.csv, so no tag is said to be inside or outside: write id,dinas,lat,lon,radius_m of each office into $dir/offices.csv"
+	compgen -G "$1/*.toml" >/dev/null || say "the stick lacks a template: put one for each department into $dir (from dinas.toml)" "stik belum memuat templat: taruh satu untuk setiap dinas di $dir (dari dinas.toml)"
+	compgen -G "$1/gatewayd_*.deb" >/dev/null || say "the stick lacks a package: put gatewayd_*.deb into $dir" "stik belum memuat paket: taruh gatewayd_*.deb di $dir"
+	[ -f "$1/install.sh" ] || say "the stick lacks install.sh: put it into $dir" "stik belum memuat install.sh: taruh di $dir"
+	[ -f "$1/badge.key.enc" ] || say "the stick lacks badge keys: ca.sh bundle $1 BADGE.KEY ID..." "stik belum memuat kunci kartu: ca.sh bundle $1 BADGE.KEY ID..."
+	[ -f "$1/renew-url" ] || say "the stick lacks renew-url, and nothing will renew certificates: write the address of issued/ into $dir/renew-url" "stik belum memuat renew-url, sehingga sertifikat tidak akan diperbarui: tulis alamat issued/ ke $dir/renew-url"
+	[ -f "$1/city-key.pem" ] || say "the stick lacks the city's public key, so no roster and hours are taken from topics: put it into $dir/city.pem (see sign.sh)" "stik belum memuat kunci publik kota, sehingga roster dan jam kerja dari topik tidak dipakai: taruh di $dir/city.pem (lihat sign.sh)"
+	[ -f "$1/offices.csv" ] || say "the stick lacks offices.csv, so no tag is said to be inside or outside: write id,dinas,lat,lon,radius_m of each office into $dir/offices.csv" "stik belum memuat offices.csv, sehingga tag tidak dapat dinyatakan di dalam atau di luar: tulis id,dinas,lat,lon,radius_m setiap kantor ke $dir/offices.csv"
 }
 
 # manifest FOLDER lists all that a stick brings, and signs that. requests/ comes from
@@ -499,14 +511,14 @@ manifest() {
 	local file
 	for file in "$1"/*; do
 		[ -f "$file" ] || continue
-		[[ $(basename "$file") =~ ^[A-Za-z0-9][A-Za-z0-9._+~-]*$ ]] || fail "\"$file\": only letters, digits and . _ + ~ - in names on the stick"
+		[[ $(basename "$file") =~ ^[A-Za-z0-9][A-Za-z0-9._+~-]*$ ]] || fail "\"$file\": only letters, digits and . _ + ~ - in names on the stick" "\"$file\": nama di stik hanya boleh huruf, angka dan . _ + ~ -"
 	done
 	{
 		echo "gatewayd stick v1"
 		(cd "$1" && find . -maxdepth 1 -type f ! -name '.*' ! -name manifest ! -name manifest.sig -printf '%f\n' | LC_ALL=C sort | xargs openssl dgst -sha256 -r)
 	} | sed 's/ \*/ /' >"$1/manifest"
 	openssl dgst -sha256 -sign "$dir/ca.key" -passin env:CA_PASSPHRASE -out "$1/manifest.sig" "$1/manifest" ||
-		fail "openssl cannot sign the manifest: is the passphrase right?"
+		fail "openssl cannot sign the manifest: is the passphrase right?" "openssl tidak dapat menandatangani manifes: apakah kata sandinya benar?"
 }
 
 command=${1:-}
@@ -514,7 +526,7 @@ command=${1:-}
 case $command in
 init) make_authority "$@" ;;
 fingerprint)
-	[ -f "$dir/ca.pem" ] || fail "there is no authority in $dir"
+	[ -f "$dir/ca.pem" ] || fail "there is no authority in $dir" "belum ada otoritas di $dir"
 	city_fingerprint
 	;;
 broker | client | sign | renew | revoke | retire | bundle)

@@ -43,8 +43,18 @@ again=()
 known=(id dinas place contact lat lon radius reader receivers)
 export CA_DIR=$dir
 
+indonesian() {
+	case ${LC_ALL:-${LC_MESSAGES:-${LANG:-}}} in
+	id | id_* | id.*) return 0 ;;
+	esac
+	return 1
+}
+
+# say ENGLISH INDONESIAN
+say() { if indonesian; then printf '%s\n' "$2"; else printf '%s\n' "$1"; fi; }
+
 fail() {
-	echo "offices: $*" >&2
+	printf '%s: %s\n' offices "$(say "$1" "${2:-$1}")" >&2
 	exit 1
 }
 
@@ -55,7 +65,7 @@ usage() {
 
 # complain tells what is wrong; nothing is done then, but the rest is looked at as well.
 complain() {
-	echo "$*" >&2
+	say "$1" "${2:-$1}" >&2
 	wrong=$((wrong + 1))
 }
 
@@ -68,7 +78,7 @@ provision() {
 			return
 		fi
 	done
-	fail "gatewayd-provision is missing: put provision.sh beside offices.sh"
+	fail "gatewayd-provision is missing: put provision.sh beside offices.sh" "gatewayd-provision tidak ada: taruh provision.sh di samping offices.sh"
 }
 
 # groups shows a digest as people read it to each other: 5 groups of 4 hex digits.
@@ -107,7 +117,7 @@ sources() {
 
 read_list() {
 	local rows line id
-	rows=$(provision list-offices "$list") || fail "nothing was done: correct the list first"
+	rows=$(provision list-offices "$list") || fail "nothing was done: correct the list first" "tidak ada yang dilakukan: perbaiki daftarnya dulu"
 	while IFS= read -r line; do
 		id=${line%%$'\t'*}
 		ids+=("$id")
@@ -115,7 +125,7 @@ read_list() {
 		dinas[$id]=$(cut -f 2 <<<"$line")
 	done <<<"$rows"
 	for id in ${again[@]+"${again[@]}"}; do
-		[ "$id" = all ] || [ -n "${row[$id]-}" ] || fail "--again $id: there is no such office in $list"
+		[ "$id" = all ] || [ -n "${row[$id]-}" ] || fail "--again $id: there is no such office in $list" "--again $id: tidak ada kantor itu di $list"
 	done
 }
 
@@ -147,12 +157,12 @@ check_sources() {
 	for id in ${make[@]+"${make[@]}"}; do
 		file=$dir/${dinas[$id]}.toml
 		if [ ! -f "$file" ]; then
-			complain "$(place_of "$id"): there is no template $file"
+			complain "$(place_of "$id"): there is no template $file" "$(place_of "$id"): tidak ada templat $file"
 			continue
 		fi
 		said=$(provision print-config "$file" "$id" "${dinas[$id]}" "$list" 2>&1 >/dev/null) || complain "$(place_of "$id"): $said"
 		if grep -q '^[^#]*badge\.key' "$file" && [ ! -f "$badge_key" ]; then
-			complain "$(place_of "$id"): $file names a badge key, and there is no $badge_key: openssl rand -hex 32 >badge.key"
+			complain "$(place_of "$id"): $file names a badge key, and there is no $badge_key: openssl rand -hex 32 >badge.key" "$(place_of "$id"): $file menyebut kunci kartu, tetapi $badge_key tidak ada: openssl rand -hex 32 >badge.key"
 		fi
 		mkdir -p "$work/$id"
 		file=$(hours_of "$id" "${dinas[$id]}")
@@ -164,7 +174,7 @@ check_sources() {
 		[ -f "$file" ] || continue
 		id=$(basename "${file%.*}")
 		[ -n "${row[$id]-}" ] || { [[ $file == *.json ]] && [[ " ${dinas[*]} " == *" $id "* ]]; } ||
-			complain "$file is for no office of $list"
+			complain "$file is for no office of $list" "$file bukan untuk kantor di $list"
 	done
 }
 
@@ -172,7 +182,7 @@ check_sources() {
 document() {
 	local said key=()
 	if [ ! -f "$city_key" ]; then
-		complain "$3 cannot be signed without $city_key: openssl genpkey -algorithm ed25519 -out city.key"
+		complain "$3 cannot be signed without $city_key: openssl genpkey -algorithm ed25519 -out city.key" "$3 tidak dapat ditandatangani tanpa $city_key: openssl genpkey -algorithm ed25519 -out city.key"
 		return
 	fi
 	[ "$2" != roster ] || [ ! -f "$badge_key" ] || key=(-b "$badge_key")
@@ -185,18 +195,18 @@ document() {
 find_requests() {
 	local file id stick
 	for stick in ${sticks[@]+"${sticks[@]}"}; do
-		[ -d "$stick" ] || fail "there is no folder $stick"
+		[ -d "$stick" ] || fail "there is no folder $stick" "tidak ada folder $stick"
 	done
 	while IFS= read -r file; do
 		id=$(basename "$file" .csr)
 		if ! openssl req -in "$file" -noout -verify >/dev/null 2>&1; then
-			refuse "$file" "is no certificate request, or was changed on its way"
+			refuse "$file" "is no certificate request, or was changed on its way" "bukan permintaan sertifikat, atau berubah di perjalanan"
 		elif [ "$(openssl req -in "$file" -noout -subject -nameopt multiline | sed -n 's/^ *commonName *= //p')" != "$id" ]; then
-			refuse "$file" "is not for $id"
+			refuse "$file" "is not for $id" "bukan untuk $id"
 		elif [ -z "${row[$id]-}" ]; then
-			refuse "$file" "is for no office of the list"
+			refuse "$file" "is for no office of the list" "bukan untuk kantor di daftar"
 		elif [ -n "${request[$id]-}" ] && ! cmp -s "$file" "${request[$id]}" && ! same_key "$file" "${request[$id]}"; then
-			refuse "$file" "is for another key than ${request[$id]}"
+			refuse "$file" "is for another key than ${request[$id]}" "memakai kunci lain daripada ${request[$id]}"
 		elif [ -n "${request[$id]-}" ]; then
 			also[$id]="${also[$id]-}$file"$'\n'
 		else
@@ -212,7 +222,8 @@ find_requests() {
 	done
 }
 
-refuse() { refused+=("$1 $2"); }
+# refuse REQUEST ENGLISH INDONESIAN: why it is not signed.
+refuse() { refused+=("$1 $(say "$2" "$3")"); }
 
 same_key() { [ "$(openssl req -in "$1" -noout -pubkey)" = "$(openssl req -in "$2" -noout -pubkey)" ]; }
 
@@ -239,11 +250,11 @@ hand_out() {
 # environment, and makes sure that it is the right one.
 unlock() {
 	if [ -z "${CA_PASSPHRASE+is set}" ]; then
-		IFS= read -rs -p "Passphrase of the authority: " CA_PASSPHRASE || fail "there is no passphrase"
+		IFS= read -rs -p "$(say "Passphrase of the authority: " "Kata sandi otoritas: ")" CA_PASSPHRASE || fail "there is no passphrase" "tidak ada kata sandi"
 		echo >&2
 	fi
 	export CA_PASSPHRASE
-	openssl pkey -in "$dir/ca.key" -passin env:CA_PASSPHRASE -noout 2>/dev/null || fail "the passphrase is wrong; nothing was done"
+	openssl pkey -in "$dir/ca.key" -passin env:CA_PASSPHRASE -noout 2>/dev/null || fail "the passphrase is wrong; nothing was done" "kata sandi salah; tidak ada yang dilakukan"
 }
 
 # agreed lets somebody compare the fingerprints: whoever gets a certificate for an id is
@@ -251,32 +262,32 @@ unlock() {
 agreed() {
 	local id answer said ask=
 	[ ${#open[@]} -gt 0 ] || return 0
-	echo "Requests to sign, with their fingerprints:"
+	say "Requests to sign, with their fingerprints:" "Permintaan yang akan ditandatangani, dengan sidik jarinya:"
 	for id in "${open[@]}"; do
 		said=$(request_fingerprint "${request[$id]}")
 		# Of a card that was prepared at this desk, it was written down by image.sh.
 		if [ "$said" = "$(cat "$dir/offices/$id/fingerprint" 2>/dev/null)" ]; then
-			said="$said (the card was prepared here)"
+			said="$said ($(say "the card was prepared here" "kartu ini disiapkan di sini"))"
 		else
 			ask=yes
 		fi
 		printf '  %-32s  %s\n' "$id" "$said"
 	done
 	[ -t 0 ] && [ -n "$ask" ] || return 0
-	IFS= read -r -p "Do the technicians' papers say the same of all of them? [y/N, or the ids that differ] " answer
+	IFS= read -r -p "$(say "Do the technicians' papers say the same of all of them? [y/N, or the ids that differ] " "Apakah kertas teknisi sama untuk semuanya? [y/N, atau ID yang berbeda] ")" answer
 	case $answer in
 	y | Y) ;;
 	'' | n | N)
-		for id in "${open[@]}"; do refuse "${request[$id]}" "was not agreed to"; done
+		for id in "${open[@]}"; do refuse "${request[$id]}" "was not agreed to" "tidak disetujui"; done
 		open=()
 		;;
 	*)
 		local rest=()
 		for id in $answer; do
-			[[ " ${open[*]} " == *" $id "* ]] || fail "$id is none of them; nothing was done"
+			[[ " ${open[*]} " == *" $id "* ]] || fail "$id is none of them; nothing was done" "$id tidak termasuk; tidak ada yang dilakukan"
 		done
 		for id in "${open[@]}"; do
-			if [[ " $answer " == *" $id "* ]]; then refuse "${request[$id]}" "does not agree with the paper"; else rest+=("$id"); fi
+			if [[ " $answer " == *" $id "* ]]; then refuse "${request[$id]}" "does not agree with the paper" "tidak cocok dengan kertas"; else rest+=("$id"); fi
 		done
 		open=(${rest[@]+"${rest[@]}"})
 		;;
@@ -299,9 +310,9 @@ build() {
 	cp "$dir/offices/$id/stick/requests/"*.csr "$at/stick/requests/" 2>/dev/null || true
 	[ ! -f "$badge_key" ] || keys=("$badge_key" "$id")
 	said=$(OFFICES_CSV=$work/offices.csv bash "$here/ca.sh" bundle "$at/stick" ${keys[@]+"${keys[@]}"} 2>&1) ||
-		fail "$id cannot be made, and nothing was: $said"
-	grep '^the stick lacks' <<<"$said" >>"$work/lacks" || true
-	passphrase=$(sed -n 's/^the passphrase of the badge key, .*: //p' <<<"$said")
+		fail "$id cannot be made, and nothing was: $said" "$id tidak dapat dibuat, dan tidak ada yang dibuat: $said"
+	grep -E '^(the stick lacks|stik belum memuat)' <<<"$said" >>"$work/lacks" || true
+	passphrase=$(sed -nE 's/^(the passphrase of the badge key|kata sandi kunci kartu), .*: //p' <<<"$said")
 	[ -n "$passphrase" ] || passphrase=${BADGE_PASSPHRASE-}
 	paper "$id" >"$at/paper.txt"
 	printf '%s\n' "$passphrase" >"$at/passphrase"
@@ -309,7 +320,24 @@ build() {
 }
 
 paper() {
-	cat <<PAPER
+	if indonesian; then
+		cat <<PAPER
+$1 ($(cut -f 2 <<<"${row[$1]}"))
+  tempat:   $(cut -f 3 <<<"${row[$1]}")
+  kontak:   $(cut -f 4 <<<"${row[$1]}")
+
+Di kantor:
+  sudo bash /media/pi/STICK/install.sh $1 ${dinas[$1]}
+dan setelah kota menandatangani permintaan dan menaruh sertifikatnya di stik:
+  sudo gatewayd-provision usb $1 ${dinas[$1]}
+
+Sidik jari kota:               $fingerprint
+Kata sandi kunci kartu:        $passphrase
+Sidik jari permintaan yang ditampilkan Pi (catat, kota membandingkannya):
+  ____-____-____-____-____
+PAPER
+	else
+		cat <<PAPER
 $1 ($(cut -f 2 <<<"${row[$1]}"))
   place:    $(cut -f 3 <<<"${row[$1]}")
   contact:  $(cut -f 4 <<<"${row[$1]}")
@@ -324,6 +352,7 @@ Passphrase of the badge key:   $passphrase
 Fingerprint of the request that the Pi shows (write it down, the city compares it):
   ____-____-____-____-____
 PAPER
+	fi
 }
 
 # install_offices puts what was made in its place: so late, and so quickly, that all or
@@ -347,7 +376,7 @@ sign_requests() {
 			signed+=("$id")
 			hand_out "$id"
 		else
-			refuse "${request[$id]}" "is not signed: ${said##*ca: }"
+			refuse "${request[$id]}" "is not signed: ${said##*ca: }" "tidak ditandatangani: ${said##*ca: }"
 		fi
 	done
 }
@@ -364,33 +393,34 @@ publish_documents() {
 			[ $kind = roster ] || topic=policy/hours
 			mosquitto_pub -h "$host" -p "$port" --cafile "$dir/ca.pem" --cert "$dir/own/admin.pem" --key "$dir/own/admin.key" \
 				-q 1 -r -t "presence/v1/${dinas[$id]}/$id/$topic" -f "$dir/offices/$id/$kind.json" ||
-				fail "the $kind of $id cannot be published at $publish; all else is done: offices.sh --again $id --publish $publish $list"
+				fail "the $kind of $id cannot be published at $publish; all else is done: offices.sh --again $id --publish $publish $list" "$kind dari $id tidak dapat diterbitkan di $publish; yang lain sudah selesai: offices.sh --again $id --publish $publish $list"
 			published=$((published + 1))
 		done
 	done
 }
 
 report() {
-	local id path missing=()
-	[ ! -s "$work/lacks" ] || sort -u "$work/lacks" | sed 's/^the stick lacks/The sticks lack/'
+	local id path print missing=()
+	[ ! -s "$work/lacks" ] || sort -u "$work/lacks" | sed 's/^the stick lacks/The sticks lack/; s/^stik belum/Stik-stik belum/'
 	for id in ${signed[@]+"${signed[@]}"}; do
-		echo "signed: $id, fingerprint $(request_fingerprint "${request[$id]}")"
+		print=$(request_fingerprint "${request[$id]}")
+		say "signed: $id, fingerprint $print" "ditandatangani: $id, sidik jari $print"
 	done
 	for id in ${refused[@]+"${refused[@]}"}; do
-		echo "NOT SIGNED: $id"
+		say "NOT SIGNED: $id" "TIDAK DITANDATANGANI: $id"
 	done
 	for id in ${changed[@]+"${changed[@]}"}; do
-		echo "changed since it was made, and left as it was: $id (${which[$id]% }); to make it anew: --again $id"
+		say "changed since it was made, and left as it was: $id (${which[$id]% }); to make it anew: --again $id" "berubah sejak dibuat, dan dibiarkan: $id (${which[$id]% }); untuk membuat ulang: --again $id"
 	done
 	for path in "$dir"/offices/*/; do
 		id=$(basename "$path")
-		[ -n "${row[$id]-}" ] || [ "$id" = '*' ] || echo "no longer in the list: $id; if it is gone for good: ca.sh retire $id, and remove $path"
+		[ -n "${row[$id]-}" ] || [ "$id" = '*' ] || say "no longer in the list: $id; if it is gone for good: ca.sh retire $id, and remove $path" "tidak ada lagi di daftar: $id; bila memang sudah tidak ada: ca.sh retire $id, lalu hapus $path"
 	done
 	for id in "${ids[@]}"; do
 		[ -f "$dir/issued/$id.pem" ] || missing+=("$id")
 	done
-	[ ${#missing[@]} = 0 ] || fold -s -w 100 <<<"still without a certificate: ${missing[*]}"
-	[ ${#make[@]} = 0 ] || echo "They are in $dir/offices; the city's fingerprint is $fingerprint."
+	[ ${#missing[@]} = 0 ] || fold -s -w 100 <<<"$(say "still without a certificate:" "belum bersertifikat:") ${missing[*]}"
+	[ ${#make[@]} = 0 ] || say "They are in $dir/offices; the city's fingerprint is $fingerprint." "Hasilnya di $dir/offices; sidik jari kota $fingerprint."
 	echo "offices: made=${#make[@]} unchanged=$unchanged changed=${#changed[@]} signed=${#signed[@]} refused=${#refused[@]} missing=${#missing[@]} published=$published seconds=$SECONDS"
 }
 
@@ -408,19 +438,19 @@ while [ $# -gt 0 ]; do
 	shift
 done
 [ -n "$list" ] || usage
-[ -f "$list" ] || fail "there is no list of offices $list"
-[ -f "$dir/ca.key" ] || fail "there is no authority in $dir: see ca.sh"
-[ -z "${badge_key:-}" ] || [ -f "$badge_key" ] || fail "there is no $badge_key"
-[ -z "${city_key:-}" ] || [ -f "$city_key" ] || fail "there is no $city_key"
+[ -f "$list" ] || fail "there is no list of offices $list" "tidak ada daftar kantor $list"
+[ -f "$dir/ca.key" ] || fail "there is no authority in $dir: see ca.sh" "belum ada otoritas di $dir: lihat ca.sh"
+[ -z "${badge_key:-}" ] || [ -f "$badge_key" ] || fail "there is no $badge_key" "tidak ada $badge_key"
+[ -z "${city_key:-}" ] || [ -f "$city_key" ] || fail "there is no $city_key" "tidak ada $city_key"
 city_key=${city_key:-$dir/city.key}
 badge_key=${badge_key:-$dir/badge.key}
 if [ -n "$publish" ]; then
-	command -v mosquitto_pub >/dev/null || fail "mosquitto_pub is missing: sudo apt-get install mosquitto-clients"
-	[ -f "$dir/own/admin.pem" ] || fail "there is no certificate of admin: ca.sh client admin"
+	command -v mosquitto_pub >/dev/null || fail "mosquitto_pub is missing: sudo apt-get install mosquitto-clients" "mosquitto_pub tidak ada: sudo apt-get install mosquitto-clients"
+	[ -f "$dir/own/admin.pem" ] || fail "there is no certificate of admin: ca.sh client admin" "sertifikat admin belum ada: ca.sh client admin"
 fi
 if command -v flock >/dev/null; then # two at once would make the same offices
 	exec 8>"$dir/offices.lock"
-	flock -n 8 || fail "offices.sh runs already"
+	flock -n 8 || fail "offices.sh runs already" "offices.sh sudah berjalan"
 fi
 # Beside where it goes, so that it need only be moved.
 work=$(mktemp -d "$dir/.offices.XXXXXX")
@@ -433,7 +463,7 @@ fingerprint=$(bash "$here/ca.sh" fingerprint)
 read_list
 sort_out
 check_sources
-[ $wrong = 0 ] || fail "nothing was done: $wrong mistakes, see above"
+[ $wrong = 0 ] || fail "nothing was done: $wrong mistakes, see above" "tidak ada yang dilakukan: $wrong kesalahan, lihat di atas"
 find_requests
 [ "${#make[@]}${#open[@]}" = 00 ] || unlock
 agreed

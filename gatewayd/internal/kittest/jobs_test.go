@@ -20,7 +20,7 @@ import (
 )
 
 // threeOffices are a list of offices in two departments.
-const threeOffices = "id,dinas,place\ndinkes-01,dinkes,Puskesmas Dinoyo\ndinkes-02,dinkes,Puskesmas Janti\ndishub-01,dishub,Terminal\n"
+const threeOffices = "id,dinas,place,lat,lon,radius\ndinkes-01,dinkes,Puskesmas Dinoyo,,,\ndinkes-02,dinkes,Puskesmas Janti,,,\ndishub-01,dishub,Terminal,,,\n"
 
 // published is the signed document that the city published last for an office.
 type published struct {
@@ -242,6 +242,31 @@ func TestDocumentsSaysWhoHasTaken(t *testing.T) {
 	d.says(0, []string{"hours: 1 of 3"}, "C", "hours", "--all")
 	d.says(0, []string{"dinkes-02 (Puskesmas Janti): never connected", "hours: 1 of 3 gateways have taken it"}, "C", "documents")
 	d.says(0, []string{"jam kerja: 1 dari 1 gateway sudah memakainya"}, "id_ID.UTF-8", "documents", "dinkes-01")
+}
+
+// TestOfficesInIndonesian: what the authority and the offices' sticks say is Indonesian
+// under an Indonesian locale, and the paper holds all that it holds in English.
+func TestOfficesInIndonesian(t *testing.T) {
+	t.Parallel()
+	c := kittest.New(t, tree)
+	d := newDesk(t, c, c.Broker(), threeOffices)
+	for _, dinas := range []string{"dinkes", "dishub"} {
+		debtest.Write(t, filepath.Join(c.CA, dinas+".toml"), debtest.Read(t, c.Path("scripts/city/dinas.toml")), 0o600)
+	}
+	d.says(0, []string{
+		"Stik-stik belum memuat renew-url, sehingga sertifikat tidak akan diperbarui", "belum bersertifikat: dinkes-01 dinkes-02 dishub-01",
+		"sidik jari kota " + c.Fingerprint(), "made=3 ",
+	}, "id_ID.UTF-8", "offices")
+	paper := d.read("offices", "dinkes-01", "paper.txt")
+	for _, want := range []string{`tempat: +Puskesmas Dinoyo`, `Sidik jari kota: +` + c.Fingerprint(), `(?m)^Kata sandi kunci kartu: +[a-z]+( [a-z]+){5}$`, `gatewayd-provision usb dinkes-01 dinkes`} {
+		if !regexp.MustCompile(want).MatchString(paper) {
+			t.Errorf("the paper has no %s but is\n%s", want, paper)
+		}
+	}
+	request, _ := c.Request("dinkes-01")
+	d.says(0, []string{"sidik jari permintaannya ", "berlaku sampai "}, "id_ID.UTF-8", "sign", request)
+	d.says(0, []string{"dinkes-01: dicabut, dengan semua 1 sertifikat", "Sekarang broker: "}, "id_ID.UTF-8", "revoke", "dinkes-01")
+	d.says(1, []string{"ca: dinkes-99 tidak punya sertifikat"}, "id_ID.UTF-8", "revoke", "dinkes-99")
 }
 
 // TestEveryJobIsTried: each job of gatewayd-city is called in BROKER.md, which is typed
