@@ -46,106 +46,112 @@ type zabbixImportItem struct {
 	Triggers []struct{ UUID, Expression, Name, Priority, Description string }
 }
 
+// zabbixImport looks at a template as the import does.
+type zabbixImport struct {
+	faults []error
+	uuids  map[string]bool
+}
+
+func (z *zabbixImport) fault(format string, args ...any) {
+	z.faults = append(z.faults, fmt.Errorf(format, args...))
+}
+
+func (z *zabbixImport) oneOf(where, value string, values ...string) {
+	if !slices.Contains(values, value) {
+		z.fault("%s: %q is none of %s", where, value, strings.Join(values, ", "))
+	}
+}
+
+// uuid: no hyphens, no capitals, version 4.
+func (z *zabbixImport) uuid(where, id string) {
+	if !regexp.MustCompile(`^[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}$`).MatchString(id) {
+		z.fault("%s: uuid %q is not 32 hex digits of version 4", where, id)
+	}
+	if z.uuids[id] {
+		z.fault("%s: uuid %q is there twice", where, id)
+	}
+	z.uuids[id] = true
+}
+
 // zabbixFaults are the reasons why Zabbix 6.0, and so every later one, would not import a
-// template.
+// template, or would read something else than we mean.
 func zabbixFaults(text []byte) error {
-	var z zabbixExport
+	var export zabbixExport
 	strict := yaml.NewDecoder(bytes.NewReader(text))
 	strict.KnownFields(true)
-	if err := strict.Decode(&z); err != nil {
+	if err := strict.Decode(&export); err != nil {
 		return err
 	}
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	oneOf := func(where, value string, values ...string) {
-		if !slices.Contains(values, value) {
-			fault("%s: %q is none of %s", where, value, strings.Join(values, ", "))
+	z := zabbixImport{uuids: make(map[string]bool)}
+	z.oneOf("version", export.Export.Version, "6.0")
+	if len(export.Export.Templates) != 1 {
+		return fmt.Errorf("%d templates", len(export.Export.Templates))
+	}
+	template := export.Export.Templates[0]
+	z.uuid("template", template.UUID)
+	var groups, macros, keys []string
+	for _, g := range export.Export.Groups {
+		z.uuid("group "+g.Name, g.UUID)
+		groups = append(groups, g.Name)
+	}
+	if len(template.Groups) == 0 || template.Template == "" {
+		z.fault("template: it has no name, or is in no group")
+	}
+	for _, g := range template.Groups {
+		z.oneOf("group of the template", g.Name, groups...)
+	}
+	for _, m := range template.Macros {
+		macros = append(macros, m.Macro)
+	}
+	for _, m := range regexp.MustCompile(`\{\$[^}]*\}`).FindAllString(string(text), -1) {
+		z.oneOf("macro", m, macros...)
+	}
+	for _, item := range template.Items {
+		z.item(item, template.Template)
+		if slices.Contains(keys, item.Key) {
+			z.fault("item %s: its key is there twice", item.Name)
+		}
+		keys = append(keys, item.Key)
+	}
+	for _, item := range template.Items {
+		if item.Type == "DEPENDENT" {
+			z.oneOf("master of item "+item.Name, item.Master.Key, keys...)
+		} else if item.Master.Key != "" {
+			z.fault("item %s: it has a master, and is not dependent", item.Name)
 		}
 	}
-	seen := make(map[string]bool)
-	uuid := func(where, id string) {
-		// No hyphens: API_UUID of its API takes 32 hex digits of version 4.
-		if !regexp.MustCompile(`^[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}$`).MatchString(id) {
-			fault("%s: uuid %q is not 32 hex digits of version 4", where, id)
-		}
-		if seen[id] {
-			fault("%s: uuid %q is there twice", where, id)
-		}
-		seen[id] = true
+	return errors.Join(z.faults...)
+}
+
+// item looks at an item of a template, and its triggers.
+func (z *zabbixImport) item(item zabbixImportItem, template string) {
+	where := "item " + item.Name
+	z.uuid(where, item.UUID)
+	if item.Name == "" || item.Key == "" {
+		z.fault("%s: name or key is missing", where)
 	}
-	oneOf("version", z.Export.Version, "6.0")
-	groups := make(map[string]bool)
-	for _, g := range z.Export.Groups {
-		uuid("group "+g.Name, g.UUID)
-		groups[g.Name] = true
+	z.oneOf(where+": type", item.Type, "ZABBIX_ACTIVE", "DEPENDENT")
+	z.oneOf(where+": value_type", item.ValueType, "FLOAT", "CHAR", "LOG", "UNSIGNED", "TEXT")
+	z.oneOf(where+": delay", item.Delay, "0") // a dependent one has none, and mqtt.get goes by messages
+	if text := !slices.Contains([]string{"FLOAT", "UNSIGNED"}, item.ValueType); text && (item.Trends != "0" || item.Units != "") {
+		z.fault("%s: text has no trends and no units", where)
 	}
-	for _, template := range z.Export.Templates {
-		uuid("template", template.UUID)
-		if len(template.Groups) == 0 || template.Template == "" {
-			fault("template: it has no name, or is in no group")
-		}
-		for _, g := range template.Groups {
-			if !groups[g.Name] {
-				fault("template: the group %q is not in groups, with its uuid", g.Name)
-			}
-		}
-		macros := make(map[string]bool)
-		for _, m := range template.Macros {
-			if !regexp.MustCompile(`^\{\$[A-Z0-9_.]+\}$`).MatchString(m.Macro) {
-				fault("macro %q is none", m.Macro)
-			}
-			macros[m.Macro] = true
-		}
-		for _, m := range regexp.MustCompile(`\{\$[^}]*\}`).FindAllString(string(text), -1) {
-			if !macros[m] {
-				macros[m] = true // told once
-				fault("the macro %s is not in macros", m)
-			}
-		}
-		keys := make(map[string]bool)
-		for _, item := range template.Items {
-			if keys[item.Key] {
-				fault("item %s: its key is there twice", item.Name)
-			}
-			keys[item.Key] = true
-		}
-		for _, item := range template.Items {
-			where := "item " + item.Name
-			uuid(where, item.UUID)
-			if item.Name == "" || item.Key == "" {
-				fault("%s: name or key is missing", where)
-			}
-			oneOf(where+": type", item.Type, "ZABBIX_ACTIVE", "DEPENDENT")
-			oneOf(where+": value_type", item.ValueType, "FLOAT", "CHAR", "LOG", "UNSIGNED", "TEXT")
-			oneOf(where+": delay", item.Delay, "0") // dependent ones have none, and mqtt.get goes by messages
-			if text := slices.Contains([]string{"CHAR", "LOG", "TEXT"}, item.ValueType); text && item.Trends != "0" || text && item.Units != "" {
-				fault("%s: text has no trends and no units", where)
-			}
-			if (item.Type == "DEPENDENT") != (item.Master.Key != "") || item.Master.Key != "" && !keys[item.Master.Key] {
-				fault("%s: its master item is missing, or too many", where)
-			}
-			for _, step := range item.Preprocessing {
-				oneOf(where+": preprocessing", step.Type, "JSONPATH")
-				oneOf(where+": error_handler", step.ErrorHandler, "ORIGINAL_ERROR", "DISCARD_VALUE", "CUSTOM_VALUE", "CUSTOM_ERROR")
-				if len(step.Parameters) != 1 {
-					fault("%s: a path is one parameter", where)
-				}
-			}
-			for _, trigger := range item.Triggers {
-				where := "trigger " + trigger.Name
-				uuid(where, trigger.UUID)
-				oneOf(where+": priority", trigger.Priority, "NOT_CLASSIFIED", "INFO", "WARNING", "AVERAGE", "HIGH", "DISASTER")
-				// Since 5.4: function(/host/key). Before: {host:key.function()}.
-				if trigger.Name == "" || !regexp.MustCompile(`^[a-z]+\(/`+regexp.QuoteMeta(template.Template)+`/.+\)\s*[<>=]`).MatchString(trigger.Expression) {
-					fault("%s: %q is no expression of Zabbix 5.4 or later", where, trigger.Expression)
-				}
-			}
+	for _, step := range item.Preprocessing {
+		z.oneOf(where+": preprocessing", step.Type, "JSONPATH")
+		z.oneOf(where+": error_handler", step.ErrorHandler, "ORIGINAL_ERROR", "DISCARD_VALUE", "CUSTOM_VALUE", "CUSTOM_ERROR")
+		if len(step.Parameters) != 1 {
+			z.fault("%s: a path is one parameter", where)
 		}
 	}
-	if len(z.Export.Templates) != 1 {
-		fault("%d templates", len(z.Export.Templates))
+	for _, trigger := range item.Triggers {
+		where := "trigger " + trigger.Name
+		z.uuid(where, trigger.UUID)
+		z.oneOf(where+": priority", trigger.Priority, "NOT_CLASSIFIED", "INFO", "WARNING", "AVERAGE", "HIGH", "DISASTER")
+		// Since 5.4: function(/host/key). Before: {host:key.function()}.
+		if trigger.Name == "" || !regexp.MustCompile(`^[a-z]+\(/`+regexp.QuoteMeta(template)+`/.+\)\s*[<>=]`).MatchString(trigger.Expression) {
+			z.fault("%s: %q is no expression of Zabbix 5.4 or later", where, trigger.Expression)
+		}
 	}
-	return errors.Join(faults...)
 }
 
 // TestZabbixWouldImportIt: what the import of Zabbix 6.0 asks of a template holds, and
