@@ -9,10 +9,13 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"presence/scripts/city/unpack"
 )
 
 // cityEvents is where the events of a benchmark go, and cityFilter is what its city
@@ -26,9 +29,10 @@ const (
 // MQTT 3.1.1 itself: a client library would take more of the two cores than what is
 // measured.
 type cityCount struct {
-	conn net.Conn
-	want int // done is closed when so many came
-	done chan struct{}
+	conn    net.Conn
+	batches *unpack.Reader
+	want    int // done is closed when so many came
+	done    chan struct{}
 
 	mu    sync.Mutex
 	first time.Time // when the first came
@@ -47,7 +51,11 @@ func countEvents(t testing.TB, broker string, want int, ids bool) *cityCount {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	c := &cityCount{conn: conn, want: want, done: make(chan struct{})}
+	batches, err := unpack.NewReader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cityCount{conn: conn, batches: batches, want: want, done: make(chan struct{})}
 	if ids {
 		c.ids = make(map[string]struct{})
 	}
@@ -108,9 +116,24 @@ func readPacket(in *bufio.Reader) (packet []byte, kind byte, err error) {
 	return packet, kind, err
 }
 
-// add counts a message.
+// add counts a message: an event, or a batch of them. A batch that cannot be read counts
+// for nothing, so that events are missing at the end.
 func (c *cityCount) add(topic, payload []byte) {
-	if !bytes.HasSuffix(topic, []byte("/event/tag")) {
+	switch {
+	case bytes.HasSuffix(topic, []byte("/event/tag")):
+		c.addEvents(payload)
+	case bytes.HasSuffix(topic, []byte("/event/batch")):
+		events, _ := c.batches.Events(payload)
+		c.addEvents(slices.DeleteFunc(events, func(event []byte) bool { return !bytes.Contains(event, tagKind) })...)
+	}
+}
+
+// tagKind is in every tag event.
+var tagKind = []byte(`"kind":"tag"`)
+
+// addEvents counts events.
+func (c *cityCount) addEvents(events ...[]byte) {
+	if len(events) == 0 { // a gateway tries with an empty batch whether it may
 		return
 	}
 	c.mu.Lock()
@@ -119,13 +142,15 @@ func (c *cityCount) add(topic, payload []byte) {
 	if c.first.IsZero() {
 		c.first = c.last
 	}
-	if c.ids != nil {
-		_, id, _ := bytes.Cut(payload, []byte(`"id":"`))
-		id, _, _ = bytes.Cut(id, []byte(`"`))
-		c.ids[string(id)] = struct{}{}
-	}
-	if c.count++; c.count == c.want {
-		close(c.done)
+	for _, event := range events {
+		if c.ids != nil {
+			_, id, _ := bytes.Cut(event, []byte(`"id":"`))
+			id, _, _ = bytes.Cut(id, []byte(`"`))
+			c.ids[string(id)] = struct{}{}
+		}
+		if c.count++; c.count == c.want {
+			close(c.done)
+		}
 	}
 }
 
@@ -319,7 +344,7 @@ func writeEvents(conn net.Conn, events []string, window chan<- struct{}, ended <
 // tagEvents are the lines among those of an export that are tag events.
 func tagEvents(export string) (events []string) {
 	for line := range strings.Lines(export) {
-		if strings.Contains(line, `"kind":"tag"`) {
+		if strings.Contains(line, string(tagKind)) {
 			events = append(events, strings.TrimSuffix(line, "\n"))
 		}
 	}

@@ -90,6 +90,7 @@ func selectPeers(t *testing.T, names string) []*contender {
 	telegraf := ""
 	all := []*contender{
 		{name: "gatewayd", run: func(t testing.TB, city string) peer { return newGatewayPeer(t, city, "") }},
+		{name: "gatewayd, zstd", run: func(t testing.TB, city string) peer { return newGatewayPeer(t, city, "batch = \"zstd\"\n") }},
 		{name: bridgeName, run: func(t testing.TB, city string) peer { return newBridgePeer(t, city) }},
 		{name: "mosquitto bridge that saves each change", slow: true, run: func(t testing.TB, city string) peer {
 			return newBridgePeer(t, city, "autosave_on_changes true", "autosave_interval 1")
