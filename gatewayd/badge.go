@@ -5,6 +5,7 @@ import (
 
 	"presence/config"
 	"presence/gatewayd/internal/configured"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/person"
 )
 
@@ -27,7 +28,9 @@ func (b badgeCmd) Run(file configFile, con console) error {
 		return err
 	}
 	if uid.Random() {
-		fmt.Fprintln(con.err, "gatewayd: a UID of 4 bytes that begins with 08 is made up anew each time: this id names nobody")
+		fmt.Fprintln(con.err, language.Say(
+			"gatewayd: a UID of 4 bytes that begins with 08 is made up anew each time: this id names nobody",
+			"gatewayd: UID 4 bita yang diawali 08 berganti setiap kali: id ini bukan milik siapa pun").In(con.lang))
 	}
 	if _, err := fmt.Fprintln(con.out, configured.Badges(cfg).Identity(uid.Bytes())); err != nil {
 		return fmt.Errorf("print badge: %w", err)

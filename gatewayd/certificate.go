@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/uplink"
 )
 
@@ -32,10 +33,20 @@ func (c certificateCmd) Run(con console) error {
 		return nil
 	}
 	for _, cert := range all {
-		if _, err := fmt.Fprintf(con.out, "%s, issued by %s, from %s until %s\n", cert.Subject.CommonName, cert.Issuer.CommonName,
-			cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339)); err != nil {
+		if _, err := fmt.Fprintln(con.out, language.Say(
+			"%s, issued by %s, from %s until %s", "%s, diterbitkan oleh %s, berlaku dari %s sampai %s", cert.Subject.CommonName, cert.Issuer.CommonName,
+			moment(cert.NotBefore, con.lang), moment(cert.NotAfter, con.lang)).In(con.lang)); err != nil {
 			return fmt.Errorf("print certificate: %w", err)
 		}
 	}
 	return nil
+}
+
+// moment is a bound of a certificate: in English as RFC 3339 has it in UTC, which scripts
+// of the kit read under the locale C.
+func moment(t time.Time, l language.Language) string {
+	if l == language.Indonesian {
+		return language.Moment(t, time.Local)
+	}
+	return t.UTC().Format(time.RFC3339)
 }

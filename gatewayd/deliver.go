@@ -23,14 +23,14 @@ func (d deliverCmd) Run(ctx context.Context, file configFile, con console) error
 	if err != nil {
 		return usageError{err}
 	}
-	opt := deliver.Options{Config: string(file), Place: place, Patience: d.Patience}
+	opt := deliver.Options{Config: string(file), Place: place, Patience: d.Patience, Language: con.lang}
 	opt.Log = slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	if terminal.IsTerminal(con.err) {
 		opt.Progress = con.err
 	}
 	report, err := deliver.Run(ctx, opt)
 	if report.Origin.Gateway != "" {
-		fmt.Fprintln(con.out, report)
+		fmt.Fprintln(con.out, report.Text().In(con.lang))
 	}
 	if errors.Is(err, export.ErrWhose) {
 		return usageError{err}

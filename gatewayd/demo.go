@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"presence/config"
 	"presence/gatewayd/internal/demo"
 	"presence/gatewayd/internal/gateway"
+	"presence/gatewayd/internal/language"
 )
 
 type demoCmd struct {
@@ -22,10 +22,10 @@ type demoCmd struct {
 // Run plays an office morning: mocked hardware, everything behind it real.
 func (c demoCmd) Run(ctx context.Context, con console) error {
 	if c.For < 0 {
-		return usageError{fmt.Errorf("--for %s: want 0 or more", c.For)}
+		return usageError{language.Errorf("--for %s: want 0 or more", "--for %s: tulis 0 atau lebih", c.For)}
 	}
 	if chips := config.Chips(); !slices.Contains(chips, c.Chip) {
-		return usageError{fmt.Errorf("--chip %s: want %s", c.Chip, strings.Join(chips, " or "))}
+		return usageError{language.Errorf("--chip %s: want %s", "--chip %s: tulis %s", c.Chip, strings.Join(chips, " or "))}
 	}
 	gateway.LimitMemory()
 	err := demo.Run(ctx, demo.Options{Length: c.For, Chip: c.Chip, Out: con.out, Screen: con.screen(), Exit: os.Exit})

@@ -11,6 +11,7 @@ import (
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/export"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/offline"
 	"presence/gatewayd/internal/person"
 	"presence/gatewayd/internal/presence"
@@ -43,7 +44,7 @@ func (e exportCmd) Run(ctx context.Context, file configFile, con console) error 
 		return usageError{err}
 	}
 	if len(places) > 1 && !x.IsRecap() && x.Format != export.JSONLines {
-		return usageError{errors.New("--state: several gateways are merged into the recap of a day or month, or as jsonl; say --day or --month")}
+		return usageError{language.Errorf("--state: several gateways are merged into the recap of a day or month, or as jsonl; say --day or --month", "--state: beberapa gateway digabung dalam rekap harian atau bulanan, atau sebagai jsonl; sebutkan --day atau --month")}
 	}
 	var all []export.Writer
 	for _, p := range places {
@@ -74,7 +75,7 @@ func (e exportCmd) badges(file configFile, places []export.Place) ([]string, err
 		}
 		names = configured.Badges(cfg)
 		if !names.Plain() && (len(places) > 1 || !places[0].Own) {
-			return nil, usageError{errors.New("--badge: a card has another id at each gateway: with --state, write ids as in the events")}
+			return nil, usageError{language.Errorf("--badge: a card has another id at each gateway: with --state, write ids as in the events", "--badge: id sebuah kartu berbeda di tiap gateway: dengan --state, tulis id seperti dalam data")}
 		}
 	}
 	all, err := person.Badges(e.Badge, names)

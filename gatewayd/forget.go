@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"presence/config"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/offline"
 	"presence/gatewayd/internal/person"
 )
@@ -40,7 +40,7 @@ func (f forgetCmd) Run(ctx context.Context, file configFile, con console) error 
 	}
 	d, err := control.Dial(cfg.Gateway.StateDir)
 	if err == nil {
-		return askToForget(ctx, d, who, con.out)
+		return askToForget(ctx, d, who, con)
 	}
 	if !errors.Is(err, control.ErrNotRunning) {
 		return err
@@ -49,10 +49,10 @@ func (f forgetCmd) Run(ctx context.Context, file configFile, con console) error 
 	if err != nil {
 		return err
 	}
-	return printForgotten(con.out, control.Forgotten{Kinds: done.Kinds, Waiting: done.Waiting})
+	return printForgotten(con, control.Forgotten{Kinds: done.Kinds, Waiting: done.Waiting})
 }
 
-func askToForget(ctx context.Context, d *control.Client, who person.Person, w io.Writer) error {
+func askToForget(ctx context.Context, d *control.Client, who person.Person, con console) error {
 	body, err := control.Post(ctx, d, "/forget", who)
 	if err != nil {
 		return err
@@ -60,20 +60,22 @@ func askToForget(ctx context.Context, d *control.Client, who person.Person, w io
 	defer body.Close()
 	var done control.Forgotten
 	if err := json.NewDecoder(body).Decode(&done); err != nil {
-		return fmt.Errorf("read answer: %w", err)
+		return language.Errorf("read answer: %v", "baca jawaban: %v", err)
 	}
-	return printForgotten(w, done)
+	return printForgotten(con, done)
 }
 
-func printForgotten(w io.Writer, f control.Forgotten) error {
+func printForgotten(con console, f control.Forgotten) error {
 	var parts []string
 	for _, kind := range slices.Sorted(maps.Keys(f.Kinds)) {
 		parts = append(parts, fmt.Sprintf("%d %s", f.Kinds[kind], kind))
 	}
-	if len(parts) == 0 {
-		_, err := fmt.Fprintln(w, "forgotten: nothing, the journal holds no event of this person")
-		return err
+	said := language.Say("forgotten: nothing, the journal holds no event of this person", "dihapus: tidak ada, jurnal tidak memuat data orang ini")
+	if len(parts) > 0 {
+		said = language.Say(
+			"forgotten: %s events; %d of them were not delivered yet and will not be",
+			"dihapus: %s data; %d di antaranya belum terkirim dan tidak akan dikirim", strings.Join(parts, ", "), f.Waiting)
 	}
-	_, err := fmt.Fprintf(w, "forgotten: %s events; %d of them were not delivered yet and will not be\n", strings.Join(parts, ", "), f.Waiting)
+	_, err := fmt.Fprintln(con.out, said.In(con.lang))
 	return err
 }

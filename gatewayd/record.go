@@ -10,6 +10,7 @@ import (
 
 	"presence/config"
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/replay"
 )
 
@@ -30,7 +31,7 @@ func (c recordCmd) Run(ctx context.Context, file configFile, con console) error 
 	}
 	i := slices.IndexFunc(cfg.Receivers, func(r config.Receiver) bool { return r.Name == c.Receiver })
 	if i < 0 {
-		return usageError{fmt.Errorf("--receiver %q: the configuration has no receiver of that name", c.Receiver)}
+		return usageError{language.Errorf("--receiver %q: the configuration has no receiver of that name", "--receiver %q: tidak ada penerima dengan nama itu dalam konfigurasi", c.Receiver)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.For)
 	defer cancel()
@@ -41,7 +42,9 @@ func (c recordCmd) Run(ctx context.Context, file configFile, con console) error 
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(con.out, "recorded: %s, %d bytes; gatewayd replay %s shows what becomes of it\n", c.File, info.Size(), c.File)
+	_, err = fmt.Fprintln(con.out, language.Say(
+		"recorded: %s, %d bytes; gatewayd replay %[1]s shows what becomes of it",
+		"direkam: %s, %d bita; gatewayd replay %[1]s menunjukkan apa jadinya", c.File, info.Size()).In(con.lang))
 	return err
 }
 
@@ -58,7 +61,9 @@ func (c replayCmd) Run(ctx context.Context, file configFile, con console) error 
 	defer in.Close()
 	cfg, err := config.LoadOnly(string(file))
 	if errors.Is(err, os.ErrNotExist) && file == defaultConfig {
-		fmt.Fprintln(con.err, "gatewayd: without a configuration: no fence, no working hours, nothing thinned out; give one with --config")
+		fmt.Fprintln(con.err, language.Say(
+			"gatewayd: without a configuration: no fence, no working hours, nothing thinned out; give one with --config",
+			"gatewayd: tanpa konfigurasi: tanpa batas kantor, tanpa jam kerja, tidak ada yang dijarangkan; sebutkan dengan --config").In(con.lang))
 		cfg, err = nil, nil
 	}
 	if err != nil {

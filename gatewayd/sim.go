@@ -10,6 +10,7 @@ import (
 
 	"presence/drivers/card"
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
 )
@@ -45,7 +46,7 @@ func (t simTapCmd) Run(ctx context.Context, file configFile, con console) error 
 		return usageError{err}
 	}
 	if t.Count < 1 {
-		return usageError{fmt.Errorf("count %d: want at least 1", t.Count)}
+		return usageError{language.Errorf("count %d: want at least 1", "count %d: tulis paling sedikit 1", t.Count)}
 	}
 	ask := func(tap sim.Tap) (io.ReadCloser, error) {
 		d, err := daemonOf(file)

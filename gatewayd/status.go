@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 
 	"presence/config"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -31,7 +31,7 @@ func (s statusCmd) Run(ctx context.Context, file configFile, con console) error 
 	defer body.Close()
 	raw, err := io.ReadAll(body)
 	if err != nil {
-		return fmt.Errorf("read answer: %w", err)
+		return language.Errorf("read answer: %v", "baca jawaban: %v", err)
 	}
 	if s.JSON {
 		_, err = con.out.Write(raw)
@@ -39,7 +39,7 @@ func (s statusCmd) Run(ctx context.Context, file configFile, con console) error 
 	}
 	var h presence.Health
 	if err := json.Unmarshal(raw, &h); err != nil {
-		return fmt.Errorf("read answer: %w", err)
+		return language.Errorf("read answer: %v", "baca jawaban: %v", err)
 	}
 	gateway, err := config.Basics(string(file))
 	if err != nil {

@@ -24,7 +24,7 @@ func (e unverifiedError) Unwrap() error { return e.error }
 
 // Run checks every record, and exits with 1 on damage.
 func (v verifyCmd) Run(ctx context.Context, file configFile, con console) error {
-	damaged, err := verify(ctx, file, v.State, con.out)
+	damaged, err := verify(ctx, file, v.State, con)
 	switch {
 	case err != nil:
 		return unverifiedError{err}
@@ -36,7 +36,7 @@ func (v verifyCmd) Run(ctx context.Context, file configFile, con console) error 
 
 // verify checks every record, through the daemon where it runs, else in the file, and
 // prints the report.
-func verify(ctx context.Context, file configFile, state string, out io.Writer) (damaged bool, err error) {
+func verify(ctx context.Context, file configFile, state string, con console) (damaged bool, err error) {
 	place, err := export.FindPlace(string(file), state)
 	if err != nil {
 		return false, usageError{err}
@@ -44,7 +44,7 @@ func verify(ctx context.Context, file configFile, state string, out io.Writer) (
 	d, err := control.Dial(place.StateDir)
 	switch {
 	case err == nil:
-		return d.Copy(ctx, out, "/verify")
+		return d.Copy(ctx, con.out, "/verify?lang="+string(con.lang))
 	case !errors.Is(err, control.ErrNotRunning):
 		return false, err
 	}
@@ -52,6 +52,6 @@ func verify(ctx context.Context, file configFile, state string, out io.Writer) (
 	if err != nil {
 		return false, elsewhere(string(file), place.StateDir, offline.NoJournal(place.StateDir, err))
 	}
-	_, err = io.WriteString(out, r.String())
+	_, err = io.WriteString(con.out, r.In(con.lang))
 	return !r.Whole(), err
 }

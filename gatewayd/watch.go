@@ -52,7 +52,7 @@ func (w watcher) watch(ctx context.Context, body io.ReadCloser) (reloads bool, e
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return false, language.Errorf("gatewayd has stopped", "gatewayd telah berhenti")
 		case err != nil:
-			return false, fmt.Errorf("read answer: %w", err)
+			return false, language.Errorf("read answer: %v", "baca jawaban: %v", err)
 		case l.Reload:
 			return true, nil
 		}

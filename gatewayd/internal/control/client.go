@@ -95,10 +95,10 @@ func (c *Client) Copy(ctx context.Context, w io.Writer, target string) (damaged 
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(w, resp.Body); err != nil {
-		return false, fmt.Errorf("read answer: %w", err)
+		return false, language.Errorf("read answer: %v", "baca jawaban: %v", err)
 	}
 	if text := resp.Trailer.Get(trailerError); text != "" {
-		return false, fmt.Errorf("gatewayd says: %s", text)
+		return false, language.Errorf("gatewayd says: %s", "gatewayd menjawab: %s", said(text, resp.Trailer))
 	}
 	return resp.Trailer.Get(trailerDamaged) != "", nil
 }
@@ -115,16 +115,16 @@ func (c *Client) do(ctx context.Context, method, target string, body []byte) (*h
 		if errors.Is(err, ErrSilent) {
 			return nil, err
 		}
-		return nil, fmt.Errorf("ask gatewayd on %s: %w", c.path, err)
+		return nil, language.Errorf("ask gatewayd on %s: %v", "tanya gatewayd di %s: %v", c.path, err)
 	}
 	resp.Body = &watchedBody{resp.Body, pulse}
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		if resp.StatusCode == http.StatusNotFound && string(bytes.TrimSpace(text)) == "404 page not found" { // as http.NotFound says it
-			return nil, fmt.Errorf("%w: %s; it may be of an earlier version than this command", ErrUnknown, resp.Request.URL.Path)
+			return nil, language.Errorf("%v: %s; it may be of an earlier version than this command", "%v: %s; mungkin versinya lebih lama daripada perintah ini", ErrUnknown, resp.Request.URL.Path)
 		}
-		return nil, fmt.Errorf("gatewayd says: %s", bytes.TrimSpace(text))
+		return nil, language.Errorf("gatewayd says: %s", "gatewayd menjawab: %s", said(string(bytes.TrimSpace(text)), resp.Header))
 	}
 	return resp, nil
 }
@@ -158,7 +158,7 @@ var errNotAllowed = &language.Error{Text: language.Text{EN: os.ErrPermission.Err
 
 // ErrUnknown means that a daemon does not know what it was asked for: it may be
 // of an earlier version than the command.
-var ErrUnknown = errors.New("gatewayd does not know this question")
+var ErrUnknown error = language.Errorf("gatewayd does not know this question", "gatewayd tidak mengenal pertanyaan ini")
 
 // Report asks for the health document with its alerts in words. A daemon of an
 // earlier version has the words in its status. The caller closes the body.
@@ -184,7 +184,7 @@ func HealthOf(ctx context.Context, stateDir string) (*presence.Health, int, erro
 	defer body.Close()
 	var h presence.Health
 	if err := json.NewDecoder(body).Decode(&h); err != nil {
-		return nil, d.PID(), fmt.Errorf("read answer: %w", err)
+		return nil, d.PID(), language.Errorf("read answer: %v", "baca jawaban: %v", err)
 	}
 	return &h, d.PID(), nil
 }

@@ -23,6 +23,7 @@ import (
 	"presence/drivers/mfrc522/mfrc522test"
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/export"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
 )
@@ -44,7 +45,7 @@ func fake() control.Daemon {
 			}
 			return nil
 		},
-		Verify: func(_ context.Context, w io.Writer) (bool, error) {
+		Verify: func(_ context.Context, w io.Writer, _ language.Language) (bool, error) {
 			fmt.Fprintln(w, "journal: damaged")
 			return false, nil
 		},
@@ -187,7 +188,7 @@ func TestASilentDaemonIsNotWaitedFor(t *testing.T) {
 // may keep anybody waiting.
 func TestASlowAnswerIsWaitedFor(t *testing.T) {
 	d := fake()
-	d.Verify = func(ctx context.Context, w io.Writer) (bool, error) {
+	d.Verify = func(ctx context.Context, w io.Writer, _ language.Language) (bool, error) {
 		select {
 		case <-time.After(6 * time.Second):
 			_, err := fmt.Fprintln(w, "journal: ok")

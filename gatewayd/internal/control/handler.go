@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/pprof"
@@ -14,6 +13,7 @@ import (
 
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/export"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/person"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/sim"
@@ -38,9 +38,9 @@ type Daemon struct {
 	Record func(ctx context.Context, receiver string, w io.Writer) error
 	// Forget removes a person's records for good.
 	Forget func(context.Context, person.Person) (Forgotten, error)
-	// Verify writes what `gatewayd verify` prints, and reports whether the
-	// journal is whole.
-	Verify func(ctx context.Context, w io.Writer) (bool, error)
+	// Verify writes what `gatewayd verify` prints in a language, and reports whether
+	// the journal is whole.
+	Verify func(ctx context.Context, w io.Writer, l language.Language) (bool, error)
 	// Reloading, if set, reports that the daemon ends because another with another
 	// configuration takes its place.
 	Reloading func() bool
@@ -125,7 +125,7 @@ func Handler(d Daemon) http.Handler {
 }
 
 // ErrOwnerOnly refuses what only root and the gateway's own user may do.
-var ErrOwnerOnly = errors.New("only root and the gateway's own user may do that: call it with sudo")
+var ErrOwnerOnly error = language.Errorf("only root and the gateway's own user may do that: call it with sudo", "hanya root dan pengguna gateway sendiri yang boleh melakukannya: jalankan dengan sudo")
 
 // owns reports whether a request comes from root or the gateway's own user, or
 // over no socket at all: from this process itself.
@@ -158,7 +158,7 @@ func OwnerOnly(stateDir string) error {
 func (d Daemon) owned(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !d.owns(r) {
-			http.Error(w, ErrOwnerOnly.Error(), http.StatusForbidden)
+			refuse(w, ErrOwnerOnly, http.StatusForbidden)
 			return
 		}
 		h(w, r)
@@ -180,7 +180,7 @@ func (d Daemon) record(w http.ResponseWriter, r *http.Request) {
 	if err == nil || out.flush != nil {
 		return
 	}
-	http.Error(w, err.Error(), http.StatusBadRequest)
+	refuse(w, err, http.StatusBadRequest)
 }
 
 // flushed sends each write at once. The answer begins with the first one.
@@ -223,24 +223,24 @@ func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
 		if v := q.Get(key); v != "" {
 			t, err := time.Parse(time.RFC3339Nano, v)
 			if err != nil {
-				http.Error(w, key+": want RFC 3339", http.StatusBadRequest)
+				refuse(w, language.Errorf("%s: want RFC 3339", "%s: tulis menurut RFC 3339", key), http.StatusBadRequest)
 				return
 			}
 			*at = t
 		}
 	}
 	if x.IsRecap() && !d.owns(r) {
-		http.Error(w, ErrOwnerOnly.Error(), http.StatusForbidden)
+		refuse(w, ErrOwnerOnly, http.StatusForbidden)
 		return
 	}
 	if err := x.CheckFormat(); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		refuse(w, err, http.StatusBadRequest)
 		return
 	}
-	w.Header().Set("Trailer", trailerError)
+	w.Header().Set("Trailer", trailerError+", "+headerIndonesian)
 	streaming(w, "application/octet-stream")
 	if err := d.Export(r.Context(), w, x, Caller(r.Context())); err != nil {
-		w.Header().Set(trailerError, err.Error())
+		endWith(w, err)
 	}
 }
 
@@ -250,25 +250,25 @@ func (d Daemon) forget(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(p.Badges)+len(p.Tags) == 0 {
-		http.Error(w, "no badge and no tag", http.StatusBadRequest)
+		refuse(w, language.Errorf("no badge and no tag", "tidak ada kartu dan tidak ada tag"), http.StatusBadRequest)
 		return
 	}
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Time{}) // a large journal takes long; recorders in tests have no deadline
 	f, err := d.Forget(r.Context(), p)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		refuse(w, err, http.StatusInternalServerError)
 		return
 	}
 	writeJSON(w, f)
 }
 
 func (d Daemon) verify(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Trailer", trailerError+", "+trailerDamaged)
+	w.Header().Set("Trailer", trailerError+", "+headerIndonesian+", "+trailerDamaged)
 	streaming(w, "text/plain")
-	whole, err := d.Verify(r.Context(), w)
+	whole, err := d.Verify(r.Context(), w, language.Language(r.URL.Query().Get("lang")))
 	if err != nil {
-		w.Header().Set(trailerError, err.Error())
+		endWith(w, err)
 	}
 	if !whole {
 		w.Header().Set(trailerDamaged, "true")
@@ -281,11 +281,11 @@ func (d Daemon) tap(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := t.Check(); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		refuse(w, err, http.StatusBadRequest)
 		return
 	}
 	if _, err := d.Hardware.Reader(t.Reader); err != nil {
-		http.Error(w, err.Error(), http.StatusNotFound)
+		refuse(w, err, http.StatusNotFound)
 		return
 	}
 	flush := streaming(w, "application/x-ndjson")
@@ -299,11 +299,11 @@ func (d Daemon) tap(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil:
 	case r.Context().Err() == nil:
-		_ = enc.Encode(sim.Line{Error: err.Error()})
+		_ = enc.Encode(simError(err))
 	case d.Reloading != nil && d.Reloading():
 		_ = enc.Encode(sim.Line{Reload: true})
 	default:
-		_ = enc.Encode(sim.Line{Error: "the gateway stops"})
+		_ = enc.Encode(simError(language.Errorf("the gateway stops", "gateway sedang berhenti")))
 	}
 }
 
@@ -314,11 +314,11 @@ func (d Daemon) breakReader(w http.ResponseWriter, r *http.Request) {
 	}
 	reader, err := d.Hardware.Reader(f.Reader)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusNotFound)
+		refuse(w, err, http.StatusNotFound)
 		return
 	}
 	if err := reader.Break(f.Fault); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		refuse(w, err, http.StatusBadRequest)
 	}
 }
 
@@ -328,7 +328,8 @@ func (d Daemon) setClock(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if d.Clock == nil {
-		http.Error(w, `the clock is real: only [clock] source = "sim" can be set`, http.StatusForbidden)
+		refuse(w, language.Errorf(
+			`the clock is real: only [clock] source = "sim" can be set`, `jamnya sungguhan: hanya [clock] source = "sim" yang dapat diatur`), http.StatusForbidden)
 		return
 	}
 	d.Clock.Set(c.Synced, c.Offset)
@@ -336,7 +337,8 @@ func (d Daemon) setClock(w http.ResponseWriter, r *http.Request) {
 
 func (d Daemon) simulated(w http.ResponseWriter) bool {
 	if d.Hardware == nil {
-		http.Error(w, `the hardware is real: only a reader with bus = "sim" can be driven`, http.StatusForbidden)
+		refuse(w, language.Errorf(
+			`the hardware is real: only a reader with bus = "sim" can be driven`, `perangkatnya sungguhan: hanya pembaca dengan bus = "sim" yang dapat dijalankan`), http.StatusForbidden)
 		return false
 	}
 	return true
@@ -358,10 +360,10 @@ func readJSON[T any](w http.ResponseWriter, r *http.Request, into *T) bool {
 	dec.DisallowUnknownFields()
 	err := dec.Decode(into)
 	if err == nil && dec.More() {
-		err = errors.New("more than one JSON value")
+		err = language.Errorf("more than one JSON value", "lebih dari satu nilai JSON")
 	}
 	if err != nil {
-		http.Error(w, "read request: "+err.Error(), http.StatusBadRequest)
+		refuse(w, language.Errorf("read request: %v", "baca permintaan: %v", err), http.StatusBadRequest)
 		return false
 	}
 	return true

@@ -1,15 +1,16 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/url"
 	"time"
 
 	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/sim"
 )
 
@@ -52,7 +53,7 @@ func Taps(ctx context.Context, ask func(sim.Tap) (io.ReadCloser, error), tap sim
 			}
 			rest = append(left, rest...)
 		} else if want := part.Count * len(part.UIDs); len(done) != want {
-			return fmt.Errorf("gatewayd went away after %d of %d answers", len(done), want)
+			return language.Errorf("gatewayd went away after %d of %d answers", "gatewayd berhenti setelah %d dari %d jawaban", len(done), want)
 		}
 		if len(rest) == 0 {
 			return nil
@@ -74,9 +75,9 @@ func answers(body io.ReadCloser, answer func(sim.Result) error) (done []sim.Resu
 		case errors.Is(err, io.EOF):
 			return done, false, nil
 		case err != nil:
-			return done, false, fmt.Errorf("read answer: %w", err)
+			return done, false, language.Errorf("read answer: %v", "baca jawaban: %v", err)
 		case line.Error != "":
-			return done, false, errors.New(line.Error)
+			return done, false, &language.Error{Text: language.Text{EN: line.Error, ID: cmp.Or(line.ErrorID, line.Error)}}
 		case line.Reload:
 			return done, true, nil
 		}

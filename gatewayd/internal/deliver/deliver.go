@@ -23,6 +23,7 @@ import (
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/offline"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
@@ -38,6 +39,7 @@ type Options struct {
 	// Progress, if set, is a terminal on whose present line the report is kept up to date
 	// while events are sent; the line is cleared at the end.
 	Progress io.Writer
+	Language language.Language // of Progress
 }
 
 // Report is how far a delivery is.
@@ -51,17 +53,21 @@ type Report struct {
 	Unmarked bool
 }
 
-// String is the report on one line, as a command closes with it.
-func (r Report) String() string {
-	text := fmt.Sprintf("%s/%s: %d events delivered, %d were delivered before, %d are left", r.Origin.Dinas, r.Origin.Gateway, r.Delivered, r.Before, r.Left)
+// Text is the report on one line, as a command closes with it.
+func (r Report) Text() language.Text {
+	again := language.Text{}
 	if r.Unmarked {
-		text += "; the folder cannot be written, so it does not know: they go again if this is run again"
+		again = language.Say(
+			"; the folder cannot be written, so it does not know: they go again if this is run again",
+			"; foldernya tidak dapat ditulis, jadi tidak tercatat: bila dijalankan lagi, semuanya dikirim lagi")
 	}
-	return text
+	return language.Say(
+		"%s/%s: %d events delivered, %d were delivered before, %d are left%s", "%s/%s: %d data terkirim, %d sudah terkirim sebelumnya, %d tersisa%s",
+		r.Origin.Dinas, r.Origin.Gateway, r.Delivered, r.Before, r.Left, again)
 }
 
 // ErrLeft means that not all events could be delivered.
-var ErrLeft = errors.New("not all events were delivered")
+var ErrLeft error = language.Errorf("not all events were delivered", "tidak semua data terkirim")
 
 // Run delivers what waits in a gateway's folder, and corrects events whose time is known
 // better than when they were sent. An error that wraps ErrLeft says why some are left;
@@ -95,15 +101,15 @@ func Run(ctx context.Context, opt Options) (Report, error) {
 	err = d.send(ctx)
 	d.show("")
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		err = errors.New("interrupted")
+		err = language.Errorf("interrupted", "dihentikan")
 	}
 	err = errors.Join(err, d.journal.Close())
 	d.count()
 	if d.report.Left > 0 && err == nil {
-		err = errors.New("the gateway's events keep coming")
+		err = language.Errorf("the gateway's events keep coming", "data gateway terus bertambah")
 	}
 	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrLeft, err)
+		err = language.Errorf("%v: %v", "%v: %v", ErrLeft, err)
 	}
 	return d.report, err
 }
@@ -112,9 +118,9 @@ func Run(ctx context.Context, opt Options) (Report, error) {
 func notRunning(place export.Place) (export.Place, error) {
 	if _, err := control.Dial(place.StateDir); !errors.Is(err, control.ErrNotRunning) {
 		if err == nil {
-			err = errors.New("it delivers by itself, see gatewayd status")
+			err = language.Errorf("it delivers by itself, see gatewayd status", "gateway itu mengirim sendiri, lihat gatewayd status")
 		}
-		return place, fmt.Errorf("a gateway runs on %s: %w", place.StateDir, err)
+		return place, language.Errorf("a gateway runs on %s: %v", "ada gateway yang berjalan di %s: %v", place.StateDir, err)
 	}
 	holds, err := offline.Origin(place.StateDir)
 	if err != nil {
@@ -131,11 +137,11 @@ func tryLine(ctx context.Context, line uplink.Options) error {
 	p := uplink.Try(ctx, line, false)
 	switch {
 	case p.Failed == uplink.StepPublish, p.Failed == uplink.StepEcho:
-		return fmt.Errorf("deliver for %s: the broker %s does not pass on what is published in its name (%w): does its ACL allow that?", line.Origin.Gateway, line.Address, p.Err)
+		return language.Errorf("deliver for %s: the broker %s does not pass on what is published in its name (%v): does its ACL allow that?", "kirim untuk %s: broker %s tidak meneruskan yang dikirim atas namanya (%v): apakah ACL-nya mengizinkan?", line.Origin.Gateway, line.Address, p.Err)
 	case p.Err != nil:
-		return fmt.Errorf("deliver for %s: no line to the broker %s (%s): %w", line.Origin.Gateway, line.Address, p.Failed, p.Err)
+		return language.Errorf("deliver for %s: no line to the broker %s (%s): %v", "kirim untuk %s: tidak ada sambungan ke broker %s (%s): %v", line.Origin.Gateway, line.Address, p.Failed, p.Err)
 	case slices.Contains(p.Denied, "alert/+"), line.Receipts && slices.Contains(p.Denied, "receipt"):
-		return fmt.Errorf("deliver for %s: the broker %s denies topics of the gateway: %v", line.Origin.Gateway, line.Address, p.Denied)
+		return language.Errorf("deliver for %s: the broker %s denies topics of the gateway: %v", "kirim untuk %s: broker %s menolak topik gateway: %v", line.Origin.Gateway, line.Address, p.Denied)
 	}
 	return nil
 }
@@ -161,7 +167,7 @@ func (d *delivery) open(stateDir string, now func() presence.Reading) error {
 	d.opt.Log.Warn("the folder cannot be written: a copy of its journal is delivered", "folder", stateDir)
 	dir, err := os.MkdirTemp(os.Getenv("TMPDIR"), "gatewayd-deliver-")
 	if err != nil {
-		return fmt.Errorf("copy journal: %w", err)
+		return language.Errorf("copy journal: %v", "salin jurnal: %v", err)
 	}
 	// Once it is open the copy needs no name, and leaves nothing behind without one.
 	defer os.RemoveAll(dir)
@@ -179,7 +185,7 @@ const room = 64 << 20
 func (d *delivery) openAt(path string, now func() presence.Reading) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return fmt.Errorf("open journal: %w", err)
+		return language.Errorf("open journal: %v", "buka jurnal: %v", err)
 	}
 	d.journal, err = journal.Open(journal.Options{
 		Origin: d.line.Origin, Path: path, NoStream: true,
@@ -187,7 +193,7 @@ func (d *delivery) openAt(path string, now func() presence.Reading) error {
 		Now: now, Version: build.Version(), Log: d.opt.Log,
 	})
 	if errors.Is(err, journal.ErrHeld) {
-		return fmt.Errorf("%w: it delivers by itself, see gatewayd status", err)
+		return language.Errorf("%v: it delivers by itself, see gatewayd status", "%v: gateway itu mengirim sendiri, lihat gatewayd status", err)
 	}
 	return err
 }
@@ -234,11 +240,11 @@ func (d *delivery) watch(ctx context.Context, up *uplink.Uplink) error {
 		case <-ctx.Done():
 			return nil
 		case <-d.journal.Failed():
-			return fmt.Errorf("%w: run it again, and what can be read is saved first", d.journal.Err())
+			return language.Errorf("%v: run it again, and what can be read is saved first", "%v: jalankan lagi, dan yang masih terbaca diselamatkan dahulu", d.journal.Err())
 		case <-tick.C:
 		}
 		d.count()
-		d.show(d.report.String())
+		d.show(d.report.Text().In(d.opt.Language))
 		s := up.Stats()
 		if now := s.Acked + s.ReceivedReceipt; now != acked {
 			acked, moved = now, time.Now()
@@ -248,11 +254,11 @@ func (d *delivery) watch(ctx context.Context, up *uplink.Uplink) error {
 		}
 		switch {
 		case s.LastError != "":
-			return fmt.Errorf("nothing was confirmed for %s: %s", d.opt.Patience, s.LastError)
+			return language.Errorf("nothing was confirmed for %s: %s", "tidak ada yang dikonfirmasi selama %s: %s", d.opt.Patience, s.LastError)
 		case d.line.Receipts && s.Connected:
-			return fmt.Errorf("nothing was confirmed for %s: the broker has taken it, and the city sends no receipts", d.opt.Patience)
+			return language.Errorf("nothing was confirmed for %s: the broker has taken it, and the city sends no receipts", "tidak ada yang dikonfirmasi selama %s: broker sudah menerimanya, tetapi kota tidak mengirim tanda terima", d.opt.Patience)
 		}
-		return fmt.Errorf("nothing was confirmed for %s", d.opt.Patience)
+		return language.Errorf("nothing was confirmed for %s", "tidak ada yang dikonfirmasi selama %s", d.opt.Patience)
 	}
 }
 

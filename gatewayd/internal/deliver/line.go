@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"presence/config"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/signed"
 	"presence/gatewayd/internal/uplink"
@@ -20,11 +20,11 @@ import (
 
 // ErrNoCertificate means that nothing here may speak for the gateway. The broker lets
 // nobody else publish on its topics (gatewayd.acl).
-var ErrNoCertificate = errors.New("there is no certificate for it")
+var ErrNoCertificate error = language.Errorf("there is no certificate for it", "tidak ada sertifikat untuknya")
 
 // ErrConnected means that the gateway itself runs on this machine. A broker keeps only
 // one connection of a name, so the two would throw each other off.
-var ErrConnected = errors.New("it runs on this machine, and the broker lets only one of the two in")
+var ErrConnected error = language.Errorf("it runs on this machine, and the broker lets only one of the two in", "gateway itu berjalan di mesin ini, dan broker hanya menerima salah satu dari keduanya")
 
 // findLine finds out how to reach the broker in the name of a gateway, whose folder is
 // stateDir:
@@ -44,7 +44,7 @@ func findLine(path, stateDir string, who presence.Origin) (uplink.Options, error
 	}
 	for _, cfg := range []*config.Config{own, beside} {
 		if cfg != nil && cfg.Gateway.ID == who.Gateway && runs(cfg.Gateway.StateDir) {
-			return uplink.Options{}, fmt.Errorf("deliver for %s: %w: sudo systemctl stop gatewayd, deliver, and sudo systemctl start gatewayd", who.Gateway, ErrConnected)
+			return uplink.Options{}, language.Errorf("deliver for %s: %v: sudo systemctl stop gatewayd, deliver, and sudo systemctl start gatewayd", "kirim untuk %s: %v: sudo systemctl stop gatewayd, kirim, lalu sudo systemctl start gatewayd", who.Gateway, ErrConnected)
 		}
 	}
 	if own != nil && own.Gateway.ID == who.Gateway && certified(own) {
@@ -55,7 +55,7 @@ func findLine(path, stateDir string, who presence.Origin) (uplink.Options, error
 		cfg = beside
 	}
 	if cfg == nil {
-		return uplink.Options{}, fmt.Errorf("deliver for %s: there is no configuration at %s or beside %s that names the broker", who.Gateway, path, stateDir)
+		return uplink.Options{}, language.Errorf("deliver for %s: there is no configuration at %s or beside %s that names the broker", "kirim untuk %s: tidak ada konfigurasi di %s atau di samping %s yang menyebut broker", who.Gateway, path, stateDir)
 	}
 	line, err := lineOf(cfg, who)
 	if err != nil {
@@ -69,11 +69,11 @@ func findLine(path, stateDir string, who presence.Origin) (uplink.Options, error
 	case beside != nil && beside.Gateway.ID == who.Gateway && beside.MQTT.CertFile != cert:
 		return lineOf(beside, who)
 	case err == nil:
-		return uplink.Options{}, fmt.Errorf("deliver for %s: %w: %s is that of %s", who.Gateway, ErrNoCertificate, cert, named)
+		return uplink.Options{}, language.Errorf("deliver for %s: %v: %s is that of %s", "kirim untuk %s: %v: %s milik %s", who.Gateway, ErrNoCertificate, cert, named)
 	case errors.Is(err, fs.ErrNotExist):
-		return uplink.Options{}, fmt.Errorf("deliver for %s: %w: neither in %s/tls, nor on this machine as a gateway of that name", who.Gateway, ErrNoCertificate, stateDir)
+		return uplink.Options{}, language.Errorf("deliver for %s: %v: neither in %s/tls, nor on this machine as a gateway of that name", "kirim untuk %s: %v: tidak di %s/tls, dan tidak di mesin ini sebagai gateway dengan nama itu", who.Gateway, ErrNoCertificate, stateDir)
 	default:
-		return uplink.Options{}, fmt.Errorf("deliver for %s: %w: %w", who.Gateway, ErrNoCertificate, err)
+		return uplink.Options{}, language.Errorf("deliver for %s: %v: %v", "kirim untuk %s: %v: %v", who.Gateway, ErrNoCertificate, err)
 	}
 }
 
@@ -88,7 +88,7 @@ func lineOf(cfg *config.Config, who presence.Origin) (uplink.Options, error) {
 	line := configured.Line(cfg)
 	line.Origin = who
 	if err := cfg.City.ReadKey(); err != nil {
-		return line, fmt.Errorf("deliver for %s: read the city's key: %w", who.Gateway, err)
+		return line, language.Errorf("deliver for %s: read the city's key: %v", "kirim untuk %s: baca kunci kota: %v", who.Gateway, err)
 	}
 	if key := cfg.City.Key; key != nil {
 		line.City = signed.City{Key: key, Dinas: who.Dinas, Gateway: who.Gateway}
@@ -111,7 +111,7 @@ func provisioned(path string) (*config.Config, error) {
 func besideFolder(stateDir string) (*config.Config, error) {
 	root, err := filepath.Abs(filepath.Join(stateDir, "..", "..", ".."))
 	if err != nil {
-		return nil, fmt.Errorf("find the configuration beside %s: %w", stateDir, err)
+		return nil, language.Errorf("find the configuration beside %s: %v", "cari konfigurasi di samping %s: %v", stateDir, err)
 	}
 	cfg, err := provisioned(filepath.Join(root, "etc", "gatewayd", "gatewayd.toml"))
 	if cfg == nil || err != nil {
@@ -146,7 +146,7 @@ func nameIn(cert, key string) (string, error) {
 	}
 	leaf, err := x509.ParseCertificate(pair.Certificate[0])
 	if err != nil {
-		return "", fmt.Errorf("read certificate: %w", err)
+		return "", language.Errorf("read certificate: %v", "baca sertifikat: %v", err)
 	}
 	return leaf.Subject.CommonName, nil
 }

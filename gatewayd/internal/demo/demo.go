@@ -18,6 +18,7 @@ import (
 
 	"presence/config"
 	"presence/gatewayd/internal/gateway"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/terminal"
 	"presence/gatewayd/internal/uplink"
 )
@@ -117,12 +118,14 @@ func (d *demonstration) run(ctx context.Context, length time.Duration) (err erro
 		}
 	}
 	if ctx.Err() == nil {
-		d.say("office", "the morning is over: the gateway hands over what it still has and stops")
+		d.say(office(), language.Say(
+			"the morning is over: the gateway hands over what it still has and stops",
+			"pagi sudah usai: gateway menyerahkan yang masih ada, lalu berhenti"))
 		d.awaitDelivery(ctx)
 	}
 	interrupted := ctx.Err() != nil
 	if interrupted {
-		d.say("office", "interrupted: the gateway stops")
+		d.say(office(), language.Say("interrupted: the gateway stops", "dihentikan: gateway berhenti"))
 	}
 	stop() // the gateway then has a moment left to deliver
 	if err := <-done; err != nil {

@@ -9,12 +9,13 @@ import (
 
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 )
 
 // atLamp prints an answer of the lamp, and notes which taps were accepted.
 func (d *demonstration) atLamp(a presence.Answer) {
-	d.say("lamp", strings.TrimPrefix(d.screen.Tap(a, float64(a.Took.Microseconds())/1000), a.Reader+"  "))
+	d.say(lamp(), plain(strings.TrimPrefix(d.screen.Tap(a, float64(a.Took.Microseconds())/1000), a.Reader+"  ")))
 	if a.Outcome == presence.Accepted {
 		d.greenMu.Lock()
 		d.green[fmt.Sprintf("%s-%d", a.Stream, a.Seq)] = true
@@ -29,10 +30,10 @@ func (d *demonstration) atCity(topic string, payload []byte) {
 	switch {
 	case strings.HasPrefix(rest, "event/"):
 		if text := d.screen.Arrived(payload); text != "" {
-			d.say("city", text)
+			d.say(town(), plain(text))
 		}
 	case rest == "status":
-		d.say("city", "status "+string(payload))
+		d.say(town(), plain("status "+string(payload)))
 	}
 }
 
@@ -71,9 +72,13 @@ func (d *demonstration) summary(interrupted bool) error {
 		lost += waiting // there was time to deliver all of it
 	}
 	d.text("")
-	d.text(fmt.Sprintf("%d events came twice because the line broke before their acknowledgement, and were recognised by their id.", again))
+	d.text(language.Say(
+		"%d events came twice because the line broke before their acknowledgement, and were recognised by their id.",
+		"%d data datang dua kali karena jalur putus sebelum dikonfirmasi, dan dikenali dari id-nya.", again).In(d.screen.Language))
 	if interrupted && waiting > 0 {
-		d.text(fmt.Sprintf("%d events wait in the journal for the line, as they would on any gateway; the demo's journal goes with the demo.", waiting))
+		d.text(language.Say(
+			"%d events wait in the journal for the line, as they would on any gateway; the demo's journal goes with the demo.",
+			"%d data menunggu di jurnal sampai jalur pulih, seperti di gateway mana pun; jurnal demo dihapus bersama demo.", waiting).In(d.screen.Language))
 	}
 	delivered := kinds["badge"] + kinds["tag"]
 	fmt.Fprintf(d.out, "demo: taps=%d tags=%d delivered=%d lost=%d duplicates=%d\n",

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/terminal"
 )
 
@@ -17,17 +18,31 @@ type stage struct {
 	mu      sync.Mutex
 }
 
-func (s *stage) say(who, what string) {
+// say prints what somebody or something did, which has its own column.
+func (s *stage) say(who, what language.Text) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := fmt.Sprintf("%5.1f", time.Since(s.started).Seconds())
-	fmt.Fprintf(s.out, "%s  %s %s\n", s.screen.Dim(at), s.screen.Bold(fmt.Sprintf("%-7s", who)), what)
+	name := s.screen.Bold(fmt.Sprintf("%-8s", who.In(s.screen.Language)))
+	fmt.Fprintf(s.out, "%s  %s %s\n", s.screen.Dim(at), name, what.In(s.screen.Language))
 }
 
-func (s *stage) title(text string) { s.text(s.screen.Bold(text)) }
+func (s *stage) title(text language.Text) {
+	s.text(s.screen.Bold(text.In(s.screen.Language)))
+}
 
-func (s *stage) text(text string) {
+func (s *stage) text(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintln(s.out, text)
+	fmt.Fprintln(s.out, line)
 }
+
+// Who is heard in the demonstration.
+func door() language.Text   { return language.Text{EN: "door", ID: "pintu"} }
+func lamp() language.Text   { return language.Text{EN: "lamp", ID: "lampu"} }
+func town() language.Text   { return language.Text{EN: "city", ID: "kota"} }
+func line() language.Text   { return language.Text{EN: "line", ID: "jalur"} }
+func office() language.Text { return language.Text{EN: "office", ID: "kantor"} }
+
+// plain is a text that is the same in both languages.
+func plain(text string) language.Text { return language.Text{EN: text, ID: text} }

@@ -15,6 +15,7 @@ import (
 	"presence/drivers/beacon/beacontest"
 	"presence/drivers/card"
 	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/sim"
 )
 
@@ -32,12 +33,17 @@ const (
 )
 
 func (d *demonstration) intro(length time.Duration) {
-	d.title("An office morning at gateway demo-01")
-	d.text("A mocked badge reader (the real " + strings.ToUpper(d.chip) + " driver over a chip in software), two mocked tag receivers (the")
-	d.text("real serial, Kenwood and Meshtastic drivers over pseudo terminals), the real journal, and a real MQTT session")
-	d.text("to a broker on " + d.city.address + ". The columns: seconds, who, what. \"city\" is what arrived there.")
+	d.title(language.Say("An office morning at gateway demo-01", "Suatu pagi di kantor, di gateway demo-01"))
+	d.text(language.Say(
+		"A mocked badge reader (the real %s driver over a chip in software), two mocked tag receivers (the\n"+
+			"real serial, Kenwood and Meshtastic drivers over pseudo terminals), the real journal, and a real MQTT session\n"+
+			"to a broker on %s. The columns: seconds, who, what. \"city\" is what arrived there.",
+		"Pembaca kartu simulasi (penggerak %s yang sebenarnya di atas cip perangkat lunak), dua penerima tag simulasi\n"+
+			"(penggerak serial, Kenwood, dan Meshtastic yang sebenarnya di atas terminal semu), jurnal yang sebenarnya, dan\n"+
+			"sesi MQTT yang sebenarnya ke broker di %s. Kolomnya: detik, siapa, apa. \"kota\" ialah yang tiba di sana.",
+		strings.ToUpper(d.chip), d.city.address).In(d.screen.Language))
 	if length == 0 {
-		d.text("It goes on until it is interrupted (Ctrl-C).")
+		d.text(language.Say("It goes on until it is interrupted (Ctrl-C).", "Demo berjalan terus sampai dihentikan (Ctrl-C).").In(d.screen.Language))
 	}
 	d.text("")
 }
@@ -50,29 +56,33 @@ type step struct {
 
 // morning plays the story in the given time.
 func (d *demonstration) morning(ctx context.Context, n int, length time.Duration) error {
-	tap := func(who string, uids ...string) func(context.Context) error {
-		return func(ctx context.Context) error { return d.tap(ctx, n, who, 250*time.Millisecond, uids...) }
+	tap := func(en, id string, uids ...string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			return d.tap(ctx, n, language.Say(en, id), 250*time.Millisecond, uids...)
+		}
 	}
 	steps := []step{
-		{0.03, tap("Sari shows her badge", "04A1B2C3D4E5F6")},
-		{0.07, tap("Budi shows his badge, an old one with a short UID", "5A11C0DE")},
-		{0.11, tap("Dewi shows her badge", "0487654321ABCD")},
-		{0.15, tap("Agus shows his badge", "04C0FFEE123480")},
-		{0.19, tap("Rina shows her badge", "E1D2C3B4")},
+		{0.03, tap("Sari shows her badge", "Sari menempelkan kartunya", "04A1B2C3D4E5F6")},
+		{0.07, tap("Budi shows his badge, an old one with a short UID", "Budi menempelkan kartunya, kartu lama dengan UID pendek", "5A11C0DE")},
+		{0.11, tap("Dewi shows her badge", "Dewi menempelkan kartunya", "0487654321ABCD")},
+		{0.15, tap("Agus shows his badge", "Agus menempelkan kartunya", "04C0FFEE123480")},
+		{0.19, tap("Rina shows her badge", "Rina menempelkan kartunya", "E1D2C3B4")},
 		{0.23, func(ctx context.Context) error {
-			return d.tap(ctx, n, "Joko leaves his badge on the reader for a while: that is one tap", 1500*time.Millisecond, "04112233445566")
+			return d.tap(ctx, n, language.Say(
+				"Joko leaves his badge on the reader for a while: that is one tap",
+				"Joko membiarkan kartunya sejenak di pembaca: itu satu tap"), 1500*time.Millisecond, "04112233445566")
 		}},
-		{0.33, tap("Putri shows her badge", "04DEADBEEF0180")},
-		{0.38, tap("Putri is not sure and shows it again: a repeat", "04DEADBEEF0180")},
-		{0.43, tap("Made and Wayan hold their badges to the reader together", "047A7B7C7D7E7F", "047A7B7C7D7E70")},
+		{0.33, tap("Putri shows her badge", "Putri menempelkan kartunya", "04DEADBEEF0180")},
+		{0.38, tap("Putri is not sure and shows it again: a repeat", "Putri ragu dan menempelkannya lagi: ulangan", "04DEADBEEF0180")},
+		{0.43, tap("Made and Wayan hold their badges to the reader together", "Made dan Wayan menempelkan kartu bersamaan", "047A7B7C7D7E7F", "047A7B7C7D7E70")},
 		{0.50, d.lineDown},
-		{0.53, tap("Lestari shows her badge; the line is down, the lamp does not care", "04FACE0FF12380")},
-		{0.58, tap("Hadi shows his badge", "9C3B1A77")},
-		{0.63, tap("Nur shows her badge, one with a long UID", "04010203040506070809")},
-		{0.68, tap("Yusuf shows his badge", "0455AA55AA55AA")},
+		{0.53, tap("Lestari shows her badge; the line is down, the lamp does not care", "Lestari menempelkan kartunya; jalur putus, lampu tetap menyala hijau", "04FACE0FF12380")},
+		{0.58, tap("Hadi shows his badge", "Hadi menempelkan kartunya", "9C3B1A77")},
+		{0.63, tap("Nur shows her badge, one with a long UID", "Nur menempelkan kartunya, dengan UID panjang", "04010203040506070809")},
+		{0.68, tap("Yusuf shows his badge", "Yusuf menempelkan kartunya", "0455AA55AA55AA")},
 		{0, nil}, // the line comes back: below
-		{0.84, tap("Indah shows her badge", "04246813579BDF")},
-		{0.88, tap("Bayu shows his badge", "7F00FF10")},
+		{0.84, tap("Indah shows her badge", "Indah menempelkan kartunya", "04246813579BDF")},
+		{0.88, tap("Bayu shows his badge", "Bayu menempelkan kartunya", "7F00FF10")},
 	}
 	if length < shortestMorning {
 		steps = steps[:min(max(int(length/perPerson), 1), 5)]
@@ -112,16 +122,16 @@ func (d *demonstration) morning(ctx context.Context, n int, length time.Duration
 }
 
 // tap puts cards into the reader's field. The lamp's answer is printed by atLamp.
-func (d *demonstration) tap(ctx context.Context, morning int, who string, hold time.Duration, uids ...string) error {
+func (d *demonstration) tap(ctx context.Context, morning int, who language.Text, hold time.Duration, uids ...string) error {
 	t := sim.Tap{Reader: "door", Card: string(card.MifareClassic1K), Hold: hold}
 	for _, s := range uids {
 		// Each morning other people come: the last byte is another one.
 		t.UIDs = append(t.UIDs, s[:len(s)-2]+fmt.Sprintf("%02X", (hexByte(s[len(s)-2:])+morning)&0xFF))
 	}
-	d.say("door", who)
+	d.say(door(), who)
 	return d.daemon.Tap(ctx, t, func(r sim.Result) {
 		if r.Outcome == "none" {
-			d.say("door", d.screen.Red("no answer to "+r.UID))
+			d.say(door(), plain(d.screen.Red(language.Say("no answer to %s", "tidak ada jawaban untuk %s", r.UID).In(d.screen.Language))))
 		}
 	})
 }
@@ -164,11 +174,13 @@ func (d *demonstration) walk(ctx context.Context, length time.Duration) error {
 }
 
 func (d *demonstration) lineDown(context.Context) error {
-	d.say("line", d.screen.Red("the city's broker goes away"))
+	d.say(line(), plain(d.screen.Red(language.Say("the city's broker goes away", "broker kota menghilang").In(d.screen.Language))))
 	return d.city.close()
 }
 
 func (d *demonstration) lineUp(context.Context) error {
-	d.say("line", d.screen.Green("the city's broker is back; what waited arrives when the gateway tries again"))
+	d.say(line(), plain(d.screen.Green(language.Say(
+		"the city's broker is back; what waited arrives when the gateway tries again",
+		"broker kota kembali; yang menunggu akan tiba ketika gateway mencoba lagi").In(d.screen.Language))))
 	return d.city.open()
 }

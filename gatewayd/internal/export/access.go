@@ -3,7 +3,6 @@ package export
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -75,7 +75,7 @@ func AccessOf(x Request, uid int) Access {
 func (l Access) Append(stateDir string) (err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("write log of exports: %w", err)
+			err = language.Errorf("write log of exports: %v", "tulis catatan ekspor: %v", err)
 		}
 	}()
 	if u, err := user.LookupId(strconv.Itoa(l.UID)); err == nil {
@@ -105,10 +105,10 @@ func (l Access) Append(stateDir string) (err error) {
 	f := os.NewFile(uintptr(fd), accessFile)
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no ordinary file", accessFile)
+		err = language.Errorf("%s is no ordinary file", "%s bukan berkas biasa", accessFile)
 	}
 	if s, ok := info.Sys().(*syscall.Stat_t); err == nil && ok && s.Nlink > 1 {
-		err = fmt.Errorf("%s is another file's second name", accessFile)
+		err = language.Errorf("%s is another file's second name", "%s adalah nama kedua berkas lain", accessFile)
 	}
 	if owner, ok := ownerOf(stateDir); err == nil && ok && os.Geteuid() == 0 {
 		err = f.Chown(owner.uid, owner.gid)

@@ -10,11 +10,12 @@ import (
 	"iter"
 	"time"
 
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/recap"
 )
 
 // ErrDamaged means that a journal is damaged, and the export is therefore not complete.
-var ErrDamaged = errors.New("the journal is damaged, and what cannot be read is not printed: gatewayd verify says what is wrong; a gateway that is started saves what it can and names the rest")
+var ErrDamaged error = language.Errorf("the journal is damaged, and what cannot be read is not printed: gatewayd verify says what is wrong; a gateway that is started saves what it can and names the rest", "jurnal rusak, dan yang tidak terbaca tidak dicetak: gatewayd verify menyebut kerusakannya; gateway yang dijalankan menyelamatkan yang masih terbaca dan menyebut sisanya")
 
 // Writer writes one gateway's export. Where it returns ErrDamaged, it has written
 // what there is.

@@ -1,13 +1,13 @@
 package export
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 
 	"presence/config"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -65,15 +65,15 @@ func ParsePlaces(texts []string, own Place) ([]Place, error) {
 	for _, text := range texts {
 		p, err := parsePlace(text, own)
 		if err != nil {
-			return nil, fmt.Errorf("--state: %w", err)
+			return nil, language.Errorf("--state: %v", "--state: %v", err)
 		}
 		info, err := os.Stat(p.StateDir)
 		if err != nil {
-			return nil, fmt.Errorf("--state: there is no folder %s", p.StateDir)
+			return nil, language.Errorf("--state: there is no folder %s", "--state: folder %s tidak ada", p.StateDir)
 		}
 		for i, before := range infos {
 			if os.SameFile(before, info) {
-				return nil, fmt.Errorf("--state: %s and %s are the same folder: name it once", places[i].StateDir, p.StateDir)
+				return nil, language.Errorf("--state: %s and %s are the same folder: name it once", "--state: %s dan %s folder yang sama: sebutkan sekali saja", places[i].StateDir, p.StateDir)
 			}
 		}
 		places, infos = append(places, p), append(infos, info)
@@ -91,7 +91,7 @@ func parsePlace(text string, own Place) (Place, error) {
 		p.Origin.Dinas = own.Origin.Dinas
 	}
 	if p.Origin.Dinas == "" {
-		return p, fmt.Errorf("which department is %s of? Write it before the id: DINAS/%s", m[2], text)
+		return p, language.Errorf("which department is %s of? Write it before the id: DINAS/%s", "%s milik dinas mana? Tulis di depan id: DINAS/%s", m[2], text)
 	}
 	p.Own = isSame(p.StateDir, own.StateDir) && p.Origin == own.Origin
 	return p, nil
@@ -119,7 +119,7 @@ func isSame(a, b string) bool {
 
 // ErrWhose means that nobody knows which gateway a folder is of, and none runs there
 // that could be asked, or that its journal says otherwise than who calls.
-var ErrWhose = errors.New("which gateway is this folder of?")
+var ErrWhose error = language.Errorf("which gateway is this folder of?", "folder ini milik gateway mana?")
 
 // Holding is the place by what its journal says: whose events it holds, which is zero
 // where it does not say so. What it says counts more than a configuration, which may be
@@ -144,5 +144,5 @@ func (p Place) Whose() error {
 	if p.Origin.Gateway != "" {
 		return nil
 	}
-	return fmt.Errorf("--state %s: %w Its journal does not say it (it is of an earlier version): write the id before it: --state dinkes-02=%s", p.StateDir, ErrWhose, p.StateDir)
+	return language.Errorf("--state %s: %v Its journal does not say it (it is of an earlier version): write the id before it: --state dinkes-02=%s", "--state %s: %v Jurnalnya tidak menyebutnya (dari versi lama): tulis id di depannya: --state dinkes-02=%s", p.StateDir, ErrWhose, p.StateDir)
 }

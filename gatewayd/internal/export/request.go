@@ -1,12 +1,11 @@
 package export
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"presence/config"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/spreadsheet"
 )
@@ -46,7 +45,7 @@ func (x Request) CheckFormat() error {
 	if x.isTable() || x.Format == other || x.IsRecap() && x.Format == SheetJSON {
 		return nil
 	}
-	return fmt.Errorf("format: want %s, %s or %s", CSVIndonesian, CSV, other)
+	return language.Errorf("format: want %s, %s or %s", "format: tulis %s, %s atau %s", CSVIndonesian, CSV, other)
 }
 
 func (x Request) isTable() bool { return x.Format == CSV || x.Format == CSVIndonesian }
@@ -81,34 +80,34 @@ type Flags struct {
 func (f Flags) Request(now time.Time, zone *time.Location) (x Request, err error) {
 	x.Format, x.Lang, x.Badges = f.Format, f.Lang, f.Badges
 	if x.Since, err = ParseInstant(f.Since, now, zone); err != nil {
-		return x, fmt.Errorf("--since: %w", err)
+		return x, language.Errorf("--since: %v", "--since: %v", err)
 	}
 	if x.Until, err = ParseInstant(f.Until, now, zone); err != nil {
-		return x, fmt.Errorf("--until: %w", err)
+		return x, language.Errorf("--until: %v", "--until: %v", err)
 	}
 	if !x.Since.IsZero() && !x.Until.IsZero() && !x.Since.Before(x.Until) {
-		return x, fmt.Errorf("--since %s is not before --until %s: nothing can lie between", f.Since, f.Until)
+		return x, language.Errorf("--since %s is not before --until %s: nothing can lie between", "--since %s tidak sebelum --until %s: tidak mungkin ada data di antaranya", f.Since, f.Until)
 	}
 	spanned := f.Since != "" || f.Until != ""
 	switch {
 	case f.Day == "" && f.Month == "":
 		if f.Format == HTML {
-			return x, errors.New("--format html: only the recap of a day or month is printed so; say --day 2026-11-23 or --month 2026-11")
+			return x, language.Errorf("--format html: only the recap of a day or month is printed so; say --day 2026-11-23 or --month 2026-11", "--format html: hanya rekap harian atau bulanan yang dicetak begitu; sebutkan --day 2026-11-23 atau --month 2026-11")
 		}
 		return x, nil
 	case f.Day != "" && f.Month != "":
-		return x, errors.New("--day: not together with --month")
+		return x, language.Errorf("--day: not together with --month", "--day: tidak bersama --month")
 	case f.Day != "" && spanned:
-		return x, errors.New("--day: not together with --since or --until")
+		return x, language.Errorf("--day: not together with --since or --until", "--day: tidak bersama --since atau --until")
 	case spanned:
-		return x, errors.New("--month: not together with --since or --until")
+		return x, language.Errorf("--month: not together with --since or --until", "--month: tidak bersama --since atau --until")
 	case f.Day != "":
 		if x.Day, err = time.ParseInLocation(time.DateOnly, f.Day, zone); err != nil {
-			return x, fmt.Errorf("--day: %q: want 2026-11-23", f.Day)
+			return x, language.Errorf("--day: %q: want 2026-11-23", "--day: %q: tulis seperti 2026-11-23", f.Day)
 		}
 	default:
 		if x.Month, err = time.ParseInLocation(monthLayout, f.Month, zone); err != nil {
-			return x, fmt.Errorf("--month: %q: want 2026-11", f.Month)
+			return x, language.Errorf("--month: %q: want 2026-11", "--month: %q: tulis seperti 2026-11", f.Month)
 		}
 	}
 	return x.events(), nil
@@ -147,5 +146,5 @@ func ParseInstant(s string, now time.Time, loc *time.Location) (time.Time, error
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q: want 2026-11-23, 2026-11-23T07:00, RFC 3339 or how long ago (24h, 7d, 1d12h)", s)
+	return time.Time{}, language.Errorf("%q: want 2026-11-23, 2026-11-23T07:00, RFC 3339 or how long ago (24h, 7d, 1d12h)", "%q: tulis 2026-11-23, 2026-11-23T07:00, RFC 3339, atau berapa lama yang lalu (24h, 7d, 1d12h)", s)
 }

@@ -7,6 +7,7 @@ import (
 
 	"presence/gatewayd/internal/control"
 	"presence/gatewayd/internal/export"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/person"
 	"presence/gatewayd/internal/presence"
 )
@@ -48,12 +49,12 @@ func (g *Gateway) control() control.Daemon {
 			g.log.Info("a person was forgotten", "events", f.Kinds, "waiting", f.Waiting)
 			return control.Forgotten{Kinds: f.Kinds, Waiting: f.Waiting}, nil
 		},
-		Verify: func(ctx context.Context, w io.Writer) (bool, error) {
+		Verify: func(ctx context.Context, w io.Writer, l language.Language) (bool, error) {
 			r, err := g.journal.Verify(ctx)
 			if err != nil {
 				return false, err
 			}
-			_, err = io.WriteString(w, r.String())
+			_, err = io.WriteString(w, r.In(l))
 			return r.Whole(), err
 		},
 		Reloading: g.process.reloading.Load,

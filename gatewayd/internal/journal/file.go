@@ -15,6 +15,7 @@ import (
 
 	"presence/gatewayd/internal/durable"
 	"presence/gatewayd/internal/journal/boltfile"
+	"presence/gatewayd/internal/language"
 )
 
 const (
@@ -30,7 +31,7 @@ const (
 )
 
 // ErrHeld means that another process has the journal open.
-var ErrHeld = errors.New("a running gatewayd holds it")
+var ErrHeld error = language.Errorf("a running gatewayd holds it", "dipakai oleh gatewayd yang berjalan")
 
 // errGone means that there was a journal, and is none.
 var errGone = boltfile.Damagedf("it is gone")

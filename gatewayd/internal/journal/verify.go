@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"presence/gatewayd/internal/durable"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -70,9 +71,9 @@ type Report struct {
 	Kinds     map[string]int64
 	Delivered int64
 	Streams   int
-	Gaps      []string // in the ledger: what was lost before and is accounted for
-	Damage    []string // what is wrong with this file
-	more      int      // further damage that is not listed
+	Gaps      []language.Text // in the ledger: what was lost before and is accounted for
+	Damage    []language.Text // what is wrong with this file
+	more      int             // further damage that is not listed
 }
 
 // maxListed bounds the lists of a report.
@@ -81,38 +82,43 @@ const maxListed = 100
 // Whole reports whether nothing is wrong.
 func (r Report) Whole() bool { return len(r.Damage) == 0 }
 
-// String is the report for a person, one line each.
-func (r Report) String() string {
+// String is the report in English.
+func (r Report) String() string { return r.In(language.English) }
+
+// In is the report for a person, one line for each thing that was found.
+func (r Report) In(l language.Language) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "events: %d in %d streams, %d delivered, %d waiting\n", r.Events, r.Streams, r.Delivered, r.Events-r.Delivered)
+	line := func(en, id string, args ...any) { b.WriteString(language.Say(en, id, args...).In(l) + "\n") }
+	line("events: %d in %d streams, %d delivered, %d waiting", "data: %d dalam %d aliran, %d terkirim, %d menunggu",
+		r.Events, r.Streams, r.Delivered, r.Events-r.Delivered)
 	for _, kind := range []presence.Kind{presence.KindStart, presence.KindBadge, presence.KindTag, presence.KindPresence, presence.KindGap} {
 		if n := r.Kinds[kind.String()]; n > 0 {
-			fmt.Fprintf(&b, "  %s: %d\n", kind, n)
+			line("  %s: %d", "  %s: %d", kind, n)
 		}
 	}
 	for _, g := range r.Gaps {
-		fmt.Fprintf(&b, "gap: %s\n", g)
+		line("gap: %s", "data hilang: %s", g)
 	}
 	for _, d := range r.Damage {
-		fmt.Fprintf(&b, "damage: %s\n", d)
+		line("damage: %s", "kerusakan: %s", d)
 	}
 	if r.more > 0 {
-		fmt.Fprintf(&b, "damage: and %d more\n", r.more)
+		line("damage: and %d more", "kerusakan: dan %d lagi", r.more)
 	}
 	if r.Whole() {
-		b.WriteString("journal: ok\n")
+		line("journal: ok", "jurnal: baik")
 	} else {
-		b.WriteString("journal: damaged\n")
+		line("journal: damaged", "jurnal: rusak")
 	}
 	return b.String()
 }
 
-func (r *Report) damage(format string, args ...any) {
+func (r *Report) damage(en, id string, args ...any) {
 	if len(r.Damage) == maxListed {
 		r.more++
 		return
 	}
-	r.Damage = append(r.Damage, fmt.Sprintf(format, args...))
+	r.Damage = append(r.Damage, language.Say(en, id, args...))
 }
 
 // Verify checks every record of the running journal.
@@ -120,7 +126,7 @@ func (j *Journal) Verify(ctx context.Context) (Report, error) {
 	p := j.snapshot()
 	a := newAudit(p.cursor)
 	if err := j.Refused(); err != nil {
-		a.report.damage("there is no journal: %v", err)
+		a.report.damage("there is no journal: %v", "jurnal tidak ada: %v", err)
 	}
 	for after, more := uint64(0), true; more; {
 		if err := ctx.Err(); err != nil {
@@ -138,7 +144,7 @@ func (j *Journal) Verify(ctx context.Context) (Report, error) {
 			})
 		})
 		if err != nil {
-			a.report.damage("%v", err)
+			a.report.damage("%v", "%v", err)
 		}
 	}
 	return a.finish(), nil
@@ -155,7 +161,7 @@ func Verify(ctx context.Context, path string) (Report, error) {
 	a := newAudit(0)
 	s := survey{
 		codec:   r.codec,
-		problem: func(err error) { a.report.damage("%v", err) },
+		problem: func(err error) { a.report.damage("%v", "%v", err) },
 		state:   func(s state) { a.cursor = s.Cursor },
 		record: func(k, v []byte) bool {
 			a.record(r.codec, k, v)
@@ -188,7 +194,7 @@ func newAudit(cursor uint64) *audit {
 func (a *audit) record(c codec, key, value []byte) {
 	var e presence.Entry
 	if err := c.decode(key, value, &e); err != nil {
-		a.report.damage("position %x: %v", key, err)
+		a.report.damage("position %x: %v", "posisi %x: %v", key, err)
 		return
 	}
 	r := &a.report
@@ -213,9 +219,9 @@ func (a *audit) record(c codec, key, value []byte) {
 	switch {
 	case a.last.Pos == 0: // what was before it is forgotten on purpose
 	case e.Pos <= a.last.Pos:
-		r.damage("position %d comes after %d", e.Pos, a.last.Pos)
+		r.damage("position %d comes after %d", "posisi %d berada sesudah %d", e.Pos, a.last.Pos)
 	case e.Stream == a.last.Stream && e.Seq <= a.last.Seq:
-		r.damage("stream %s: seq %d comes after %d", e.Stream, e.Seq, a.last.Seq)
+		r.damage("stream %s: seq %d comes after %d", "aliran %s: nomor %d berada sesudah %d", e.Stream, e.Seq, a.last.Seq)
 	case e.Stream == a.last.Stream && e.Seq > a.last.Seq+1:
 		a.missing = append(a.missing, presence.Range{Stream: e.Stream, From: a.last.Seq + 1, To: e.Seq - 1})
 	case e.Stream != a.last.Stream && e.Seq > 1:
@@ -228,21 +234,21 @@ func (a *audit) record(c codec, key, value []byte) {
 func (a *audit) finish() Report {
 	for _, m := range a.missing {
 		if n := m.To - m.From + 1 - a.named[m.Stream].Count(span{From: m.From, To: m.To}); n > 0 {
-			a.report.damage("stream %s: of seq %d to %d, %d are missing without a gap that names them", m.Stream, m.From, m.To, n)
+			a.report.damage("stream %s: of seq %d to %d, %d are missing without a gap that names them", "aliran %s: dari nomor %d sampai %d, %d hilang tanpa keterangan", m.Stream, m.From, m.To, n)
 		}
 	}
 	return a.report
 }
 
-func describeGap(g *presence.Gap) string {
+func describeGap(g *presence.Gap) language.Text {
 	var lost []string
 	for kind, n := range g.Kinds {
 		lost = append(lost, fmt.Sprintf("%d %s", n, kind))
 	}
 	slices.Sort(lost)
-	s := fmt.Sprintf("%s: lost %s", g.Reason, strings.Join(lost, ", "))
+	comment := ""
 	if g.Comment != "" {
-		s += " (" + g.Comment + ")"
+		comment = " (" + g.Comment + ")"
 	}
-	return s
+	return language.Say("%s: lost %s%s", "%s: hilang %s%s", g.Reason, strings.Join(lost, ", "), comment)
 }

@@ -1,9 +1,12 @@
 package language
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -71,13 +74,13 @@ type Error struct {
 	Cause error // nil where there is none
 }
 
-// Errorf makes an error of a format in each language, as Say does. Its cause is the last
-// argument that is an error.
+// Errorf makes an error of a format in each language, as Say does. Its cause is all of
+// its arguments that are errors.
 func Errorf(en, id string, args ...any) *Error {
 	e := &Error{Text: Say(en, id, args...)}
 	for _, arg := range args {
 		if cause, ok := arg.(error); ok {
-			e.Cause = cause
+			e.Cause = join(e.Cause, cause)
 		}
 	}
 	return e
@@ -89,13 +92,53 @@ func (e *Error) Error() string { return e.EN }
 // Unwrap is the error that it is about.
 func (e *Error) Unwrap() error { return e.Cause }
 
+// join is both of two causes, of which the first may be nil.
+func join(a, b error) error {
+	if a == nil {
+		return b
+	}
+	return errors.Join(a, b)
+}
+
 // Explain is an error in one language: in Indonesian, where all of its words are known in
 // it, and else in English.
 func Explain(err error, l Language) string {
-	if e := (*Error)(nil); l == Indonesian && errors.As(err, &e) && e.EN == err.Error() {
-		return e.ID
+	if l == Indonesian {
+		if text, ok := explained(err); ok {
+			return text
+		}
 	}
 	return err.Error()
+}
+
+// explained is an error in Indonesian, and whether all of its words are known in it.
+func explained(err error) (text string, ok bool) {
+	if e := (*Error)(nil); errors.As(err, &e) && e.EN == err.Error() {
+		return e.ID, true
+	}
+	if p := (*fs.PathError)(nil); errors.As(err, &p) && p.Error() == err.Error() {
+		text, ok = explained(p.Err)
+		return p.Path + ": " + text, ok
+	}
+	for cause, text := range systemErrors() {
+		if errors.Is(err, cause) && err.Error() == cause.Error() {
+			return text, true
+		}
+	}
+	return "", false
+}
+
+// systemErrors are what the kernel and the standard library say most often, as the
+// Indonesian translation of the GNU C library says it.
+func systemErrors() map[error]string {
+	return map[error]string{
+		fs.ErrNotExist: "berkas atau folder tidak ada", fs.ErrPermission: "izin ditolak", fs.ErrExist: "berkas sudah ada",
+		syscall.ENOENT: "berkas atau folder tidak ada", syscall.EACCES: "izin ditolak", syscall.EPERM: "operasi tidak diizinkan",
+		syscall.EEXIST: "berkas sudah ada", syscall.EISDIR: "ini sebuah folder", syscall.ENOTDIR: "bukan sebuah folder",
+		syscall.ENOSPC: "tidak ada ruang tersisa", syscall.EROFS: "sistem berkas hanya dapat dibaca",
+		syscall.EIO: "galat masukan/keluaran", syscall.ECONNREFUSED: "sambungan ditolak", syscall.EBUSY: "perangkat sedang dipakai",
+		context.Canceled: "dibatalkan", context.DeadlineExceeded: "waktu tunggu habis",
+	}
 }
 
 // Moment is a date with the time of day as people read it in a zone, which it names:

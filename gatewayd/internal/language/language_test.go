@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 	"testing"
 	"time"
 	_ "time/tzdata" // for machines without one
@@ -65,10 +66,12 @@ func TestAnErrorIsNeverHalfIndonesian(t *testing.T) {
 	inner := language.Errorf("no way in: %v", "tidak bisa masuk: %v", fs.ErrPermission)
 	outer := language.Errorf("open it: %v", "buka: %v", inner)
 	for err, want := range map[error]string{
-		inner:                            "tidak bisa masuk: permission denied",
-		outer:                            "buka: tidak bisa masuk: permission denied",
+		inner:                            "tidak bisa masuk: izin ditolak",
+		outer:                            "buka: tidak bisa masuk: izin ditolak",
 		fmt.Errorf("read it: %w", inner): "read it: no way in: permission denied",
-		fs.ErrPermission:                 "permission denied",
+		fs.ErrPermission:                 "izin ditolak",
+		errors.New("odd"):                "odd",
+		&fs.PathError{Op: "open", Path: "/x", Err: syscall.ENOENT}: "/x: berkas atau folder tidak ada",
 	} {
 		if got := language.Explain(err, language.Indonesian); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -8,7 +8,6 @@ package offline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
@@ -81,7 +80,7 @@ func Open(ctx context.Context, stateDir string, origin presence.Origin, clockSou
 	f := &Folder{file: file}
 	times := clock.New(nil)
 	if err := times.Read(file); err != nil {
-		f.Warnings = append(f.Warnings, fmt.Errorf("times are less well known than they could be: %w", err))
+		f.Warnings = append(f.Warnings, language.Errorf("times are less well known than they could be: %v", "waktu kurang tepat dari yang seharusnya: %v", err))
 	}
 	alive, clean, known := file.Ended()
 	var end *presence.Reading
@@ -90,7 +89,7 @@ func Open(ctx context.Context, stateDir string, origin presence.Origin, clockSou
 	}
 	outages, err := outage.Read(file, times, end)
 	if err != nil {
-		f.Warnings = append(f.Warnings, fmt.Errorf("not all outages can be read: %w", err))
+		f.Warnings = append(f.Warnings, language.Errorf("not all outages can be read: %v", "tidak semua gangguan dapat dibaca: %v", err))
 	}
 	revisions := export.Published(file, times)
 	f.Source = export.Source{

@@ -3,7 +3,6 @@ package replay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/url"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"presence/drivers/beacon/capture"
 	"presence/drivers/serial"
 	"presence/gatewayd/internal/control"
+	"presence/gatewayd/internal/language"
 )
 
 // Record writes what a receiver hears into a file until the context ends: through the
@@ -24,7 +24,7 @@ import (
 func Record(ctx context.Context, cfg *config.Config, r config.Receiver, path string) (err error) {
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("%s is there already: give another name, or remove it first", path)
+		return language.Errorf("%s is there already: give another name, or remove it first", "%s sudah ada: beri nama lain, atau hapus dahulu", path)
 	}
 	if err != nil {
 		return err
@@ -58,9 +58,9 @@ func fromDaemon(ctx context.Context, d *control.Client, receiver string, out io.
 		return nil // it was long enough
 	}
 	if err == nil {
-		err = errors.New("gatewayd has stopped, or reads its configuration again")
+		err = language.Errorf("gatewayd has stopped, or reads its configuration again", "gatewayd telah berhenti, atau membaca ulang konfigurasinya")
 	}
-	return fmt.Errorf("the recording ends early: %w", err)
+	return language.Errorf("the recording ends early: %v", "rekaman berakhir lebih awal: %v", err)
 }
 
 // FromPort records what comes over an open port, which it closes, until the context
@@ -99,5 +99,5 @@ func FromPort(ctx context.Context, port io.ReadWriteCloser, h capture.Header, ou
 	if failed != nil || stopped {
 		return failed
 	}
-	return fmt.Errorf("the recording ends early: %w", err)
+	return language.Errorf("the recording ends early: %v", "rekaman berakhir lebih awal: %v", err)
 }

@@ -13,6 +13,7 @@ import (
 	"presence/drivers/beacon"
 	"presence/drivers/beacon/capture"
 	"presence/gatewayd/internal/configured"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/tags"
 )
@@ -123,7 +124,7 @@ func newGate(h capture.Header, cfg *config.Config) (*gate, error) {
 	if h.Started != "" {
 		started, err := time.Parse(time.RFC3339, h.Started)
 		if err != nil {
-			return nil, fmt.Errorf("the recording's start %q is no time", h.Started)
+			return nil, language.Errorf("the recording's start %q is no time", "waktu mulai rekaman, %q, bukan waktu", h.Started)
 		}
 		g.started, g.origin.Location = started, started.Location()
 	}
@@ -167,7 +168,7 @@ func Replay(ctx context.Context, file io.Reader, cfg *config.Config, out io.Writ
 		Note:    p.note,
 	})
 	if err != nil {
-		return fmt.Errorf("read recording: %w", err)
+		return language.Errorf("read recording: %v", "baca rekaman: %v", err)
 	}
 	for p.err == nil {
 		fix, err := decoder.Next()
@@ -175,7 +176,7 @@ func Replay(ctx context.Context, file io.Reader, cfg *config.Config, out io.Writ
 			break
 		}
 		if err != nil {
-			return errors.Join(p.enc.Encode(p.sum), fmt.Errorf("read recording: %w", err))
+			return errors.Join(p.enc.Encode(p.sum), language.Errorf("read recording: %v", "baca rekaman: %v", err))
 		}
 		if err := p.fix(ctx, fix); err != nil {
 			return err

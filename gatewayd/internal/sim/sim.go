@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"presence/drivers/card"
 	"presence/drivers/cardtest"
 	"presence/gatewayd/internal/backoff"
+	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -86,7 +86,7 @@ func (h *Hardware) Reader(name string) (*Reader, error) {
 	if r, ok := h.readers[name]; ok {
 		return r, nil
 	}
-	return nil, fmt.Errorf("no reader %q with bus = \"sim\" in the configuration", name)
+	return nil, language.Errorf("no reader %q with bus = \"sim\" in the configuration", "tidak ada pembaca %q dengan bus = \"sim\" dalam konfigurasi", name)
 }
 
 // Break gives the reader's chip a fault by name, or mends it; see Chip.
@@ -141,7 +141,8 @@ type Result struct {
 // early.
 type Line struct {
 	Result
-	Error string `json:"error,omitempty"`
+	Error   string `json:"error,omitempty"`
+	ErrorID string `json:"error_id,omitempty"` // in Indonesian
 	// Reload says that the gateway starts over with another configuration, and
 	// will do what is left of the tap if it is asked again.
 	Reload bool `json:"reload,omitempty"`
@@ -202,10 +203,10 @@ type ClockState struct {
 // Check says what is wrong with a tap before anything is put into a field.
 func (t *Tap) Check() error {
 	if len(t.UIDs) == 0 {
-		return errors.New("no uid given")
+		return language.Errorf("no uid given", "tidak ada UID yang disebutkan")
 	}
 	if len(t.UIDs) > 16 {
-		return fmt.Errorf("%d cards at once: want at most 16", len(t.UIDs))
+		return language.Errorf("%d cards at once: want at most 16", "%d kartu sekaligus: paling banyak 16", len(t.UIDs))
 	}
 	seen := make(map[string]bool)
 	for _, s := range t.UIDs {
@@ -214,18 +215,18 @@ func (t *Tap) Check() error {
 			return err
 		}
 		if seen[uid.String()] {
-			return fmt.Errorf("uid %s given twice", uid)
+			return language.Errorf("uid %s given twice", "UID %s disebutkan dua kali", uid)
 		}
 		seen[uid.String()] = true
 		if _, err := cardtest.New(uid, card.Technology(t.Card)); err != nil {
-			return fmt.Errorf("card %.40q: want one of %s", t.Card, strings.Trim(fmt.Sprint(card.Technologies()), "[]"))
+			return language.Errorf("card %.40q: want one of %s", "kartu %.40q: tulis salah satu dari %s", t.Card, strings.Trim(fmt.Sprint(card.Technologies()), "[]"))
 		}
 	}
 	if t.Hold < 0 || t.Hold > time.Hour || t.Every < 0 || t.Every > time.Hour {
-		return errors.New("hold and every: want 0s to 1h")
+		return language.Errorf("hold and every: want 0s to 1h", "hold dan every: tulis 0s sampai 1h")
 	}
 	if t.Count < 0 || t.Count > 1_000_000 {
-		return fmt.Errorf("count %d: want 1 to 1000000", t.Count)
+		return language.Errorf("count %d: want 1 to 1000000", "count %d: tulis 1 sampai 1000000", t.Count)
 	}
 	return nil
 }
@@ -279,7 +280,7 @@ func (r *Reader) tap(ctx context.Context, uids []card.UID, tech card.Technology,
 	for _, uid := range uids {
 		if _, busy := r.waiting[uid.String()]; busy {
 			r.mu.Unlock()
-			return fmt.Errorf("card %s is being tapped at %s already", uid, r.Name)
+			return language.Errorf("card %s is being tapped at %s already", "kartu %s sedang ditempelkan di %s", uid, r.Name)
 		}
 	}
 	for _, uid := range uids {

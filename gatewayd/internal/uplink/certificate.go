@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"presence/gatewayd/internal/language"
 )
 
 // maxCertificates is the size in bytes of the largest file with certificates that
@@ -22,19 +24,19 @@ const maxCertificates = 1 << 20
 func ReadCertificates(path string) ([]*x509.Certificate, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read certificate: %w", err)
+		return nil, language.Errorf("read certificate: %v", "baca sertifikat: %v", err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxCertificates+1))
 	if err != nil {
-		return nil, fmt.Errorf("read certificate: %w", err)
+		return nil, language.Errorf("read certificate: %v", "baca sertifikat: %v", err)
 	}
 	if len(text) > maxCertificates {
-		return nil, fmt.Errorf("read certificate: it is larger than %d bytes", maxCertificates)
+		return nil, language.Errorf("read certificate: it is larger than %d bytes", "baca sertifikat: lebih besar dari %d bita", maxCertificates)
 	}
 	all, err := ParseCertificates(text)
 	if err != nil {
-		return nil, fmt.Errorf("read certificate: %w", err)
+		return nil, language.Errorf("read certificate: %v", "baca sertifikat: %v", err)
 	}
 	return all, nil
 }
@@ -106,7 +108,7 @@ func PEM(all []*x509.Certificate) []byte {
 func LoadPair(certFile, keyFile string) (tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return pair, fmt.Errorf("read certificate and key: %w", err)
+		return pair, language.Errorf("read certificate and key: %v", "baca sertifikat dan kunci: %v", err)
 	}
 	return pair, nil
 }
