@@ -3,6 +3,7 @@
 #
 #   mosquitto          the broker that the tests talk to
 #   mosquitto-clients  mosquitto_sub and mosquitto_pub, as the documents use them
+#   zstd               what shows batches of events as text
 #   gcc libc6-dev      a C compiler, for Go's race detector
 #   openssl            to sign as the city does
 #   qemu-user-static   an emulator of a Pi's processor
@@ -23,6 +24,7 @@ PATH=$PATH:/usr/sbin # where Debian puts mosquitto
 missing=
 command -v mosquitto >/dev/null || missing="$missing mosquitto"
 command -v mosquitto_sub >/dev/null || missing="$missing mosquitto-clients"
+command -v zstd >/dev/null || missing="$missing zstd"
 command -v systemd-analyze >/dev/null || missing="$missing systemd"
 command -v make >/dev/null || missing="$missing make"
 command -v git >/dev/null || missing="$missing git"
