@@ -169,7 +169,7 @@ func (u *Uplink) hurried() (done func()) {
 func (s *sender) pack(entries []presence.Entry, all []presence.Revision, why purpose) (frame []byte, events int, err error) {
 	u := s.u
 	now := time.Now()
-	limit := u.suspects.largestBatch(now)
+	limit := min(u.suspects.largestBatch(now), s.pace.bound()) // a tap must not wait long behind it
 	most := min(len(entries), u.opt.BatchMax, max(s.fit, 2))
 	if !s.batches || most < 2 || limit < leastBatch {
 		return nil, 0, nil
@@ -213,7 +213,7 @@ func (s *sender) publishTogether(ctx context.Context, entries []presence.Entry, 
 		as.more[i] = member{entries[i+1].Pos, all[i+1]}
 	}
 	as.places = min(s.window, int64(n+perPlace-1)/perPlace)
-	if err := s.takePlaces(ctx, as.places); err != nil {
+	if err := s.takeRoom(ctx, &as); err != nil {
 		return 0, err
 	}
 	_, err = s.publishNow(ctx, BatchTopic, frame, as)

@@ -24,6 +24,8 @@ type sent struct {
 	more     []member // of a batch, the events behind the first
 	places   int64    // that it takes in the window
 	size     int      // of the payload in bytes
+	room     int      // bytes that it takes of the pace; 0: none
+	inFlight int      // bytes that were on their way with it
 	name     string   // the event's id, where it goes alone
 	token    mqtt.Token
 }
@@ -48,25 +50,32 @@ func (e sent) acknowledged() bool {
 type purpose int
 
 const (
-	forDelivery   purpose = iota // its PUBACK, or its receipt, moves the cursor
-	forResync                    // the city asked for it again
-	forCorrection                // its time is known better
-	outOfTurn                    // it is a tap, and the broker hangs up over an event before it
+	forDelivery    purpose = iota // its PUBACK, or its receipt, moves the cursor
+	forResync                     // the city asked for it again
+	forCorrection                 // its time is known better
+	outOfTurn                     // it is a tap, and the broker hangs up over an event before it
+	aheadOfBacklog                // it is new, and much that was recorded before it waits for a slow line
 )
 
 // drain sends the journal's events behind a position, in order, until the connection
-// fails or the context ends. Three goroutines work on that: the reader gets events
-// from the journal, the sender publishes them, and the collector waits for their
-// PUBACKs. At most a window of events is on its way at a time.
+// fails or the context ends. Four goroutines work on that: the reader gets events
+// from the journal, the sender publishes them, the collector waits for their PUBACKs,
+// and the aheadReader looks for new taps where the line is slow. At most a window of
+// events is on its way at a time.
 func (s *session) drain(ctx context.Context, cursor uint64) error {
 	inFlight := make(chan sent, s.window) // in the order of sending
+	urgent := make(chan presence.Entry)
+	s.turn.Store(cursor)
 	g, ctx := errgroup.WithContext(ctx)
 	reader := &reader{session: s, group: g}
 	reader.readFrom(ctx, cursor)
 	g.Go(func() error {
-		return (&sender{session: s, reader: reader, inFlight: inFlight, unsearched: spanOf(1, cursor), fit: batch.MaxEvents}).run(ctx)
+		return (&sender{session: s, reader: reader, inFlight: inFlight, urgent: urgent, unsearched: spanOf(1, cursor), fit: batch.MaxEvents}).run(ctx)
 	})
 	g.Go(func() error { return s.collect(ctx, inFlight) })
+	if !s.u.opt.EventsOnly { // which delivers for a gateway that records nothing now
+		g.Go(func() error { return (&aheadReader{session: s, urgent: urgent}).run(ctx, s.u.aheadFrom()) })
+	}
 	err := g.Wait()
 	for len(inFlight) > 0 {
 		s.unacked = append(s.unacked, <-inFlight)

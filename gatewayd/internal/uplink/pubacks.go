@@ -44,6 +44,10 @@ func (c *collector) addEvent(e *sent, pos uint64, revision presence.Revision) {
 		c.u.noteEarly(pos)
 		c.count++
 		return
+	case aheadOfBacklog:
+		c.u.noteAhead(pos)
+		c.count++
+		return
 	}
 	if c.to != 0 && pos != c.to+1 {
 		c.account()
@@ -115,7 +119,9 @@ func (s *session) collect(ctx context.Context, inFlight <-chan sent) error {
 		if err := next.token.Error(); err != nil {
 			return s.whyLost(ctx, err)
 		}
-		s.lastPUBACK.Store(time.Now().UnixNano())
+		now := time.Now()
+		s.lastPUBACK.Store(now.UnixNano())
+		s.pace.give(next.room, next.inFlight, now.Sub(next.at))
 		got.add(&next)
 		s.places.Release(next.places)
 		if got.count >= readAhead {

@@ -73,6 +73,13 @@ func (s *session) publishDocuments(ctx context.Context) error {
 		switch u.suspects.treatTopic(topic, len(payload), time.Now()) {
 		case together:
 			s.post(topic, true, payload)
+			if !s.pace.slow() {
+				continue
+			}
+			// One at a time, so that a tap has not all of them before it.
+			if err := s.awaitPosts(ctx); err != nil {
+				return err
+			}
 		case byItself:
 			alone = append(alone, topic)
 		}

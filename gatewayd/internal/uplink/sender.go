@@ -22,6 +22,7 @@ type sender struct {
 	*session
 	reader   *reader
 	inFlight chan<- sent
+	urgent   <-chan presence.Entry // to be sent ahead of a backlog
 
 	// heldPos is an event over which the broker hangs up; 0: there is none. Until
 	// heldUntil, when it is tried again, only taps are sent of what follows it.
@@ -178,6 +179,9 @@ func (s *sender) sendNew(ctx context.Context, entries []presence.Entry) error {
 	}
 	err = s.publishAll(ctx, rest, all, sent{why: forDelivery, first: true})
 	u.opt.Journal.SetSent(u.ledger.sentUpto())
+	if err == nil && s.heldPos == 0 {
+		s.turn.Store(u.ledger.sentHere()) // some needed no sending
+	}
 	return err
 }
 
@@ -311,11 +315,20 @@ func (s *sender) publish(ctx context.Context, e *presence.Entry, as sent) error 
 			}
 		})
 	}
-	if err := s.takePlaces(ctx, as.places); err != nil {
+	if err := s.takeRoom(ctx, &as); err != nil {
 		return err
 	}
 	_, err = s.publishNow(ctx, topic, payload, as)
 	return err
+}
+
+// takeRoom takes what a publication needs of the pace and of the window.
+func (s *sender) takeRoom(ctx context.Context, as *sent) (err error) {
+	as.room = as.size + aroundEvent
+	if as.inFlight, err = s.awaitRoom(ctx, as.room, as.why); err != nil {
+		return err
+	}
+	return s.takePlaces(ctx, as.places)
 }
 
 // takePlaces takes places in the window.
@@ -336,6 +349,7 @@ func (s *sender) publishNow(ctx context.Context, topic string, payload []byte, a
 	u := s.u
 	if as.first {
 		u.ledger.noteSending(as.last())
+		s.turn.Store(as.last())
 	}
 	as.token = s.client.Publish(u.prefix+topic, 1, false, payload)
 	as.at = time.Now()

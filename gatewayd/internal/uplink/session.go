@@ -31,6 +31,8 @@ type session struct {
 	trial      *post         // the batch of no events; nil: there is none
 	echo       chan struct{} // has room for one: a batch came back from the broker
 	echoed     atomic.Bool   // one did
+	pace       *pace         // bounds what is on its way by how fast the line is
+	turn       atomic.Uint64 // position up to which this connection has sent everything in order
 	lastPUBACK atomic.Int64  // when the broker last acknowledged anything, in ns since 1970
 	unacked    []sent        // events without a PUBACK, at the end
 
@@ -81,6 +83,7 @@ func (u *Uplink) session(ctx context.Context) error {
 		window:    int64(max(u.opt.Window, 1)),
 		echo:      make(chan struct{}, 1),
 
+		pace:       newPace(),
 		sentBefore: u.ledger.sentUpto(),
 	}
 	options, err := s.options(ctx)

@@ -59,6 +59,7 @@ type Uplink struct {
 	rejectionBudget    bucket        // of lines about rejected messages on the topic `log`
 	rejectionsUnlogged int64         // rejected messages since rejectionLogged
 	early              uint64        // taps up to here were sent ahead of their turn
+	ahead              uint64        // events up to here needed not be sent ahead of a backlog again
 	learnt             bool          // the next connection may get further than the last one (see learn)
 	farewell           string        // the reason that the goodbye gives
 	daily              lastday.Count // of bytes sent and received
