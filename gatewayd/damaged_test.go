@@ -12,6 +12,7 @@ import (
 // asked for, so no export of a stopped gateway passes for a complete one.
 func TestASheetOfADamagedJournalSaysSo(t *testing.T) {
 	t.Parallel()
+	withinOneDay(t)
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	g.tap("--uid", "5A000001", "--count", "3")

@@ -40,6 +40,7 @@ func only(rows []map[string]string, column, value string) []map[string]string {
 // reads them under Indonesian settings, while the gateway runs and while it does not.
 func TestExportForExcel(t *testing.T) {
 	t.Parallel()
+	withinOneDay(t)
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	g.tap("--uid", "04A1B2C3D4E5F6")
@@ -77,6 +78,7 @@ func TestExportForExcel(t *testing.T) {
 // its card's number.
 func TestExportOfAMonthAndABadge(t *testing.T) {
 	t.Parallel()
+	withinOneDay(t)
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
 	g.tap("--uid", "04A1B2C3D4E5F6")
@@ -130,6 +132,7 @@ func TestExportOfAMonthAndABadge(t *testing.T) {
 // line, whichever of the gateways run; events come in the order of their times.
 func TestExportOfSeveralGateways(t *testing.T) {
 	t.Parallel()
+	withinOneDay(t)
 	door := func(id string) *gateway {
 		g := newGateway(t, "tcp://127.0.0.1:1", "")
 		g.configure(strings.NewReplacer(`id = "dinkes-01"`, fmt.Sprintf("id = %q", id), `key_file = "badge.key"`, "plain_uid = true").Replace(g.text()))

@@ -168,6 +168,7 @@ func TestReportOfAnEarlierVersion(t *testing.T) {
 
 // TestASilentDaemonIsNotWaitedFor: it holds its socket, and answers nothing.
 func TestASilentDaemonIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	l, err := control.Listen(dir)
 	if err != nil {
@@ -187,6 +188,7 @@ func TestASilentDaemonIsNotWaitedFor(t *testing.T) {
 // TestASlowAnswerIsWaitedFor: a daemon that works for longer than a silent one
 // may keep anybody waiting.
 func TestASlowAnswerIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	d := fake()
 	d.Verify = func(ctx context.Context, w io.Writer, _ language.Language) (bool, error) {
 		select {
