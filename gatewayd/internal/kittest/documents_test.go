@@ -69,7 +69,7 @@ func TestDocumentsNameProgramsThatMayDoWhatTheyShow(t *testing.T) {
 	cert, key := city.Issue("dinkes-01")
 	gateway := call(t, city.As(broker, cert, key), "dinkes-01", true)
 	const own = "presence/v1/dinkes/dinkes-01/"
-	for _, topic := range []string{"status", "info", "health", "alert/no-rtc", "event/badge", "log"} {
+	for _, topic := range []string{"status", "info", "health", "alert/no-rtc", "event/badge", "event/batch", "log"} {
 		done(t, gateway.Publish(own+topic, 1, true, "{}")) // retained, so that who comes later hears it
 	}
 	heard := make(chan string, 10)
