@@ -40,7 +40,7 @@ func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		limit := rapid.SampledFrom([]int{1, 200, 4 << 10, batch.MaxFrame, 1 << 20}).Draw(t, "limit")
-		left := make([][]byte, rapid.IntRange(0, 300).Draw(t, "events"))
+		left := make([][]byte, rapid.IntRange(0, 80).Draw(t, "events"))
 		for i := range left {
 			noise := make([]byte, random.IntN(300)/(1+random.IntN(3)))
 			for j := range noise {

@@ -102,7 +102,7 @@ func (w *coalescing) flush() {
 		}
 		w.mu.Unlock()
 		// Whoever is about to write more gets to it first, if there is nothing else to do:
-		// a write for each event costs more than the event.
+		// fewer writes, and under TLS fewer records.
 		runtime.Gosched()
 		w.mu.Lock()
 		out, w.buffer = w.buffer, out[:0]
