@@ -151,6 +151,9 @@ func (s *stand) city(b *brokertest.Broker) {
 	const here = `args=(); while [ $# -gt 0 ]; do case "$1" in -h|-p|--cafile|--cert|--key|-W) shift 2 ;; *) args+=("$1"); shift ;; esac; done`
 	s.program("mosquitto_pub", fmt.Sprintf("%s\nPATH=${PATH#*:} exec mosquitto_pub -h 127.0.0.1 -p %d \"${args[@]}\"", here, b.Port))
 	s.program("mosquitto_sub", fmt.Sprintf("%s\nPATH=${PATH#*:} mosquitto_sub -h 127.0.0.1 -p %d -W 1 \"${args[@]}\" || [ $? = 27 ]", here, b.Port))
+	// Its gateway sends no batches, and of nothing at all zstd says that something is missing.
+	s.program("zstd", `first=$(head -c 1 | od -An -tx1); [ -z "$first" ] || { echo "there are batches"; exit 1; }`)
+	s.program("unbatch", fmt.Sprintf(`cd %q; exec /usr/bin/env PATH="${PATH#*:}" go run ./scripts/city/unbatch "$@"`, s.tree))
 }
 
 // TestDocuments runs what can be run without an office.

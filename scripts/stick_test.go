@@ -171,7 +171,7 @@ func TestStickIsFound(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	d.bundle()
-	image, bin := filepath.Join(t.TempDir(), "stick.img"), t.TempDir()
+	bin := t.TempDir()
 	must := func(name string, args ...string) string {
 		t.Helper()
 		out, ok := run(t, nil, name, args...)
@@ -180,14 +180,20 @@ func TestStickIsFound(t *testing.T) {
 		}
 		return strings.TrimSpace(out)
 	}
-	must("truncate", "-s", "256M", image) // the packages of dist/ may be on it
-	must("mke2fs", "-q", "-F", "-t", "ext4", "-d", d.stick, image)
-	device, ok := run(t, nil, "losetup", "--find", "--show", image)
-	if !ok {
-		debtest.Skip(t, "no image can be a device here: "+device)
+	plug := func(files string) string {
+		t.Helper()
+		image := filepath.Join(t.TempDir(), "stick.img")
+		must("truncate", "-s", "256M", image) // the packages of dist/ may be on it
+		must("mke2fs", "-q", "-F", "-t", "ext4", "-d", files, image)
+		device, ok := run(t, nil, "losetup", "--find", "--show", image)
+		if !ok {
+			debtest.Skip(t, "no image can be a device here: "+device)
+		}
+		device = strings.TrimSpace(device)
+		t.Cleanup(func() { must("losetup", "-d", device) })
+		return device
 	}
-	device = strings.TrimSpace(device)
-	t.Cleanup(func() { must("losetup", "-d", device) })
+	device := plug(d.stick)
 	lists := func(at string) {
 		debtest.Write(t, filepath.Join(bin, "lsblk"), "#!/bin/sh\nprintf '%s\\n' '/dev/mmcblk0p2 0 /' '/dev/none 1 ' '"+device+" 1 "+at+"'\n", 0o755)
 	}
@@ -227,8 +233,13 @@ func TestStickIsFound(t *testing.T) {
 	if !d.Has("var/lib/gatewayd/tls/gateway.pem") {
 		t.Error("the certificate was not taken")
 	}
-	// Where nothing has to be written, it is mounted read-only: nothing on it changes.
+	// Where nothing has to be written, it is mounted read-only: nothing on it changes. The
+	// stick so far may go on being mounted, in the copy of the mounts that a process of
+	// another test took along, and be written to there; so this is another with the same files.
+	files := filepath.Join(t.TempDir(), "files")
+	must("cp", "-a", at, files)
 	must("umount", at)
+	device = plug(files)
 	lists("")
 	before := must("sha256sum", device)
 	usb("The stick "+device+" was not mounted: it is now, read-only", "dinkes-01", "dinkes")
