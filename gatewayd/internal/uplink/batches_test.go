@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
 )
 
@@ -28,25 +27,6 @@ func alone(messages []brokertest.Message) (n int) {
 		}
 	}
 	return n
-}
-
-// addTags adds events of tags.
-func (m *memory) addTags(n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for range n {
-		pos := uint64(len(m.entries) + 1)
-		m.entries = append(m.entries, presence.Entry{Pos: pos, Record: presence.Record{
-			Stream: stream, Seq: pos,
-			Draft: presence.Draft{
-				Kind: presence.KindTag,
-				At:   presence.Reading{State: presence.ClockTrusted, Wall: int64(pos) * int64(time.Second)},
-				Tag:  &presence.Tag{Receiver: "yard", Tag: "kenwood:100-1001"},
-			},
-		}})
-	}
-	close(m.grown)
-	m.grown = make(chan struct{})
 }
 
 // TestEventsThatWaitTravelTogether: they come in order, byte for byte as they would have

@@ -34,19 +34,32 @@ func newMemory(n int) *memory {
 	return m
 }
 
+// add adds taps.
 func (m *memory) add(n int) {
+	m.record(n, func() presence.Draft {
+		return presence.Draft{
+			Kind:  presence.KindBadge,
+			Badge: &presence.Badge{Reader: "door", Badge: "h:00112233445566778899aabbccddeeff", Card: "mifare-classic-1k", Assurance: "uid"},
+		}
+	})
+}
+
+// addTags adds what was heard of a tag.
+func (m *memory) addTags(n int) {
+	m.record(n, func() presence.Draft {
+		return presence.Draft{Kind: presence.KindTag, Tag: &presence.Tag{Receiver: "yard", Tag: "kenwood:100-1001"}}
+	})
+}
+
+// record adds n events, a second apart. Each has a draft of its own, which tests change.
+func (m *memory) record(n int, newDraft func() presence.Draft) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for range n {
 		pos := uint64(len(m.entries) + 1)
-		m.entries = append(m.entries, presence.Entry{Pos: pos, Record: presence.Record{
-			Stream: stream, Seq: pos,
-			Draft: presence.Draft{
-				Kind:  presence.KindBadge,
-				At:    presence.Reading{State: presence.ClockTrusted, Wall: int64(pos) * int64(time.Second)},
-				Badge: &presence.Badge{Reader: "door", Badge: "h:00112233445566778899aabbccddeeff", Card: "mifare-classic-1k", Assurance: "uid"},
-			},
-		}})
+		draft := newDraft()
+		draft.At = presence.Reading{State: presence.ClockTrusted, Wall: int64(pos) * int64(time.Second)}
+		m.entries = append(m.entries, presence.Entry{Pos: pos, Record: presence.Record{Stream: stream, Seq: pos, Draft: draft}})
 	}
 	close(m.grown)
 	m.grown = make(chan struct{})
