@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/childtest"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/brokertest"
+	"presence/scripts/childtest"
+	"presence/scripts/skiptest"
 )
 
 // TestABrokenFileDoesNotSilenceAHealthyGateway: while somebody edits the

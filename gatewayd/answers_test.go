@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/brokertest"
 	"presence/scripts/city"
 )
 

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"presence/drivers/beacon/beacontest"
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/childtest"
+	"presence/scripts/brokertest"
+	"presence/scripts/childtest"
 )
 
 // fillBound is how long a peer may take to take in the events. The slowest takes in as

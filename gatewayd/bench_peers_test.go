@@ -13,8 +13,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/telegraftest"
+	"presence/scripts/brokertest"
 )
 
 // drainBound is how long a backlog may take to arrive, and silence after how long without

@@ -19,10 +19,10 @@ import (
 	"time"
 
 	"presence/drivers/beacon/beacontest"
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/brokertest"
 )
 
 // TestBench measures a whole gatewayd process and prints a table. `make bench`

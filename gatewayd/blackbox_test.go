@@ -13,7 +13,7 @@ import (
 
 	"presence/config"
 	"presence/drivers/beacon/beacontest"
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 func TestTapsOfAllUIDSizesArriveOnceAndValid(t *testing.T) {

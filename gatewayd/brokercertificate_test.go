@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // TestBrokerCertificateThatEndsSoonIsAnAlert: every gateway that sees it says so,

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // TestCertificateTellsWhatTheGatewayCanLoad: what it takes a line to the broker can

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/kittest"
+	"presence/scripts/brokertest"
 )
 
 // TestTheCityAsksAGateway with scripts/city/ask, over the delivered broker and with the

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // TestTheCityAsks: each command of the city is answered by a whole gateway.

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 	"presence/scripts/city"
 )
 

@@ -13,10 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/brokertest"
 )
 
 // bubbleClock is a clock on the time of a synctest bubble.

@@ -15,8 +15,8 @@ import (
 
 	"presence/config"
 	"presence/drivers/card"
-	"presence/gatewayd/internal/childtest"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/childtest"
+	"presence/scripts/skiptest"
 )
 
 // TestDaysAreLengthsOfTime: on the command line as in the configuration.

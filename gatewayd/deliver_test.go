@@ -13,13 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/kittest"
 	"presence/gatewayd/internal/presence"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/brokertest"
+	"presence/scripts/childtest"
 	"presence/scripts/deb/debtest"
+	"presence/scripts/skiptest"
 )
 
 // sdCard is a gateway whose folders lie below one, as on an SD card, with its certificate.

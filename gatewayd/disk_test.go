@@ -11,9 +11,9 @@ import (
 	"syscall"
 	"testing"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/presence"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/brokertest"
+	"presence/scripts/skiptest"
 )
 
 // mounted mounts something for the time of a test.

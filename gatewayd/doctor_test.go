@@ -14,7 +14,7 @@ import (
 
 	"github.com/creack/pty"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // diagnosis is what the tests look at of `gatewayd doctor --json`.

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"presence/drivers/beacon/beacontest"
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/brokertest"
+	"presence/scripts/skiptest"
 )
 
 // signer is somebody with a key and the city's script.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // TestForgetLeavesNoTrace: after `forget` no file of the gateway holds the

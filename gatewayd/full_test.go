@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"presence/drivers/beacon/beacontest"
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // TestWhatAFullJournalDoesNotTakeIsNamed: with a journal that holds a fraction of

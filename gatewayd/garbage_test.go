@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"presence/drivers/beacon/beacontest"
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // noise is random bytes, or a valid text that was cut and spoiled: what a fuzzer

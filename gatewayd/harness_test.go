@@ -18,8 +18,8 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/childtest"
+	"presence/scripts/brokertest"
+	"presence/scripts/childtest"
 )
 
 // binary builds gatewayd once for all tests, as a technician would run it: a

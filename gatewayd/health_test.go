@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"presence/drivers/beacon/beacontest"
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/brokertest"
 )
 
 // TestAlertsReachTheCityAndClearByThemselves: cause, alert, gone.

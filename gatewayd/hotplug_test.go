@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"presence/drivers/beacon/beacontest"
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // TestARadioThatIsPulledIsFoundAgain, each time under another number, pulled at any

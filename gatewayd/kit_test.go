@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/kittest"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/brokertest"
+	"presence/scripts/childtest"
 	"presence/scripts/city"
 	"presence/scripts/deb/debtest"
 )

@@ -14,7 +14,7 @@ import (
 
 	"github.com/creack/pty"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // TestCommandsSpeakIndonesian: whoever has an Indonesian locale is answered in

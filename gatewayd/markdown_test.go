@@ -12,7 +12,7 @@ import (
 
 	"presence/config"
 	"presence/drivers/beacon"
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 	"presence/scripts/deb/debtest"
 )
 

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/kittest"
+	"presence/scripts/brokertest"
 	"presence/scripts/deb/debtest"
 )
 

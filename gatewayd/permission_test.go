@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"testing"
 
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/brokertest"
+	"presence/scripts/skiptest"
 )
 
 // serviceGateway is a gateway that runs as a user of its own, with root for whom

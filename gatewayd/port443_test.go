@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/kittest"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 	"presence/scripts/deb/debtest"
 )
 

@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"presence/drivers/beacon/beacontest"
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/childtest"
+	"presence/scripts/brokertest"
+	"presence/scripts/childtest"
 )
 
 // The home of somebody whose tag the tests hear, about 8 km from the office.

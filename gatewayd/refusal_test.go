@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // TestBrokerThatTakesNoLargeMessage hangs up over the health document: taps

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"presence/drivers/beacon/beacontest"
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // TestReloadThatCannotBeTakenUpLeavesTheGatewayRunning: whatever is wrong with

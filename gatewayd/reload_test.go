@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"presence/drivers/beacon/beacontest"
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/supervise/supervisetest"
+	"presence/scripts/brokertest"
+	"presence/scripts/childtest"
 )
 
 // hup is systemctl reload: the service manager waits until it is ready again.

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/childtest"
+	"presence/scripts/brokertest"
+	"presence/scripts/childtest"
 )
 
 // mutableLine passes a connection on to a broker until it falls silent: then it

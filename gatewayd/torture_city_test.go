@@ -11,8 +11,8 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/brokertest"
 	"presence/scripts/city"
 	"presence/scripts/city/unpack"
 )

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"presence/gatewayd/internal/childtest"
+	"presence/scripts/childtest"
 )
 
 // faults counts what is wrong, and says the first of it.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // TestTorture kills a real gatewayd again and again while people tap and tags

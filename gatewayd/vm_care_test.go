@@ -11,8 +11,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/kittest"
+	"presence/scripts/brokertest"
 	"presence/scripts/deb/debtest"
 )
 

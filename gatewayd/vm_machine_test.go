@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/childtest"
+	"presence/scripts/childtest"
 )
 
 const (

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/kittest"
+	"presence/scripts/brokertest"
 )
 
 // atMostTyped is how many commands a technician may have to type at an office until its

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 )
 
 // TestTapsArriveOverWebSocketThroughTheOfficesProxy: where only the web gets out, and

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/alerts"
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/certificates"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 func TestCertificatesAreJudgedByTheLatestThatIsCertain(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"presence/gatewayd/internal/control"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/skiptest"
 )
 
 // dialAs connects to a socket as another user. It takes root.

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/doctor"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/brokertest"
 )
 
 // TestCertificates: the dates, and whose it is.

@@ -16,10 +16,10 @@ import (
 	"presence/drivers/mfrc522/mfrc522test"
 	"presence/drivers/pi"
 	"presence/drivers/pn532/pn532test"
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/doctor"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 // TestEachBrokenThingIsNamedAndNothingElse breaks one thing of a sound office at

@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/certificates"
 	"presence/gatewayd/internal/doctor"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 // clockAt is a clock that shows a time, and is or is not in sync.

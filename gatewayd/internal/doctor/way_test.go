@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/doctor"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 // impatient is a web server that answers as soon as it sees that something is no HTTP,

@@ -17,7 +17,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"presence/gatewayd/internal/durable"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/skiptest"
 )
 
 // disk is a file system with one directory, which notes what it is asked to do, and

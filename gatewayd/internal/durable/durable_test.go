@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"presence/gatewayd/internal/durable"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/skiptest"
 )
 
 func TestWriteFile(t *testing.T) {

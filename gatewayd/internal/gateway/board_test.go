@@ -16,10 +16,10 @@ import (
 	"presence/config"
 	"presence/drivers/pi"
 	"presence/gatewayd/internal/alerts"
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/build"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/brokertest"
 )
 
 // codes are those of alerts that have all that they need.

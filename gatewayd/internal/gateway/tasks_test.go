@@ -14,10 +14,10 @@ import (
 	"time"
 
 	"presence/config"
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/supervise"
 	"presence/gatewayd/internal/supervise/supervisetest"
+	"presence/scripts/brokertest"
 	asyncapi "presence/scripts/city"
 )
 

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/postgrestest"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/brokertest"
+	"presence/scripts/postgrestest"
 )
 
 // dashboardQueries are the queries of the city's dashboard by their title, as Grafana

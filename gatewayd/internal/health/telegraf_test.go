@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/telegraftest"
+	"presence/scripts/brokertest"
+	"presence/scripts/childtest"
 	"presence/scripts/city"
 )
 

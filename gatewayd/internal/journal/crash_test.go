@@ -13,9 +13,9 @@ import (
 	"syscall"
 	"testing"
 
-	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/journal"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/childtest"
+	"presence/scripts/skiptest"
 )
 
 // TestKilledAtAnyMoment kills a process that writes, over and over, on the same

@@ -10,7 +10,7 @@ import (
 
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/skiptest"
 )
 
 // foreign is a journal in a folder that belongs to somebody else than root, who

@@ -18,7 +18,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"presence/gatewayd/internal/journal"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/skiptest"
 )
 
 // disk is a file system with one directory that remembers every operation, and

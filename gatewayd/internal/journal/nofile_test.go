@@ -12,7 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/skiptest"
 )
 
 func TestThingsThatAreNoFile(t *testing.T) {

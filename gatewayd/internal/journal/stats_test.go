@@ -10,7 +10,7 @@ import (
 
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/skiptest"
 )
 
 // TestBytesAreThoseOfTheFile, whatever of them is in use.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 	"presence/scripts/city"
 	"presence/scripts/deb/debtest"
 )

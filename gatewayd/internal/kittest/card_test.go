@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/childtest"
 	"presence/gatewayd/internal/kittest"
+	"presence/scripts/brokertest"
+	"presence/scripts/childtest"
 	"presence/scripts/deb/debtest"
 )
 

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/kittest"
+	"presence/scripts/brokertest"
 	"presence/scripts/city"
 	"presence/scripts/deb/debtest"
 )

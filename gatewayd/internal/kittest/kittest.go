@@ -12,7 +12,7 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 	"presence/scripts/deb/debtest"
 )
 

@@ -16,7 +16,7 @@ import (
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
-	"presence/gatewayd/internal/brokertest"
+	"presence/scripts/brokertest"
 	"presence/scripts/deb/debtest"
 )
 

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/kittest"
+	"presence/scripts/brokertest"
 )
 
 // What a broker keeps of a gateway that is no more would be shown for ever: the city

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 // together are options with batches.

@@ -14,8 +14,8 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 // confirmAll is a city that confirms what it has without a hole, until that are n

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"testing"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 // inbox keeps what was handed over.

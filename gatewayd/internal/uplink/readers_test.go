@@ -9,10 +9,10 @@ import (
 	"testing"
 
 	"presence/gatewayd/internal/batch"
-	"presence/gatewayd/internal/brokertest"
-	"presence/gatewayd/internal/childtest"
-	"presence/gatewayd/internal/skiptest"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
+	"presence/scripts/childtest"
+	"presence/scripts/skiptest"
 )
 
 // TestRealProgramsShowBatchesAsText: what the README tells a reader to type, with the real

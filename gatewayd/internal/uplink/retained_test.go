@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 // TestWhatIsClearedOrOverwrittenComesBack: what is retained is the gateway's own,

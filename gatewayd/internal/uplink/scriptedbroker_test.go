@@ -13,8 +13,8 @@ import (
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 // scriptedBroker is a broker in a synctest bubble: it sends what the test tells it to,

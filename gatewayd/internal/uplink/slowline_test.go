@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 // slowLine is a line in a synctest bubble that carries so many bytes a second each way,

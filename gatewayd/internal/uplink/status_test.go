@@ -10,9 +10,9 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 func TestStatusBirthWillAndGoodbye(t *testing.T) {

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 // meter passes connections on to an address and counts what goes each way.

@@ -13,8 +13,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"presence/gatewayd/internal/brokertest"
 	"presence/gatewayd/internal/uplink"
+	"presence/scripts/brokertest"
 )
 
 // TestEveryWayToTheBrokerDeliversInOrder: over TLS and WebSocket, through a proxy and

@@ -22,9 +22,9 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
-	"presence/gatewayd/internal/childtest"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/childtest"
 	"presence/scripts/city/unpack"
+	"presence/scripts/skiptest"
 )
 
 // Wait is how long helpers wait for what must come.

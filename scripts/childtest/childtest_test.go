@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/childtest"
+	"presence/scripts/childtest"
 )
 
 // TestChildOutlivesThreads: a child lives on when threads of the test's process end, also

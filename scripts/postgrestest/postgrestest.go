@@ -19,8 +19,8 @@ import (
 	"testing"
 	"time"
 
-	"presence/gatewayd/internal/childtest"
-	"presence/gatewayd/internal/skiptest"
+	"presence/scripts/childtest"
+	"presence/scripts/skiptest"
 )
 
 // wait is how long PostgreSQL may take to start, on a busy machine.
