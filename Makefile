@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X $(BUILD_VARIABLES).version=$(VERSION) -X $(BUILD_VARIABLES).
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all help deps build demo test test-inside test-outside cover test-arm test-deps lint cross qemu-demo deb city city-deb city-kit-test vm-test image image-test telegraf-test bench bench-peers bench-presence torture year fuzz clean
+.PHONY: all help deps build demo test test-inside test-outside city-test cover test-arm test-deps lint cross qemu-demo deb city city-deb city-kit-test vm-test image image-test telegraf-test bench bench-peers bench-presence torture year fuzz clean
 
 all: build
 
@@ -27,9 +27,21 @@ demo: build ## the main job, with nothing installed and no hardware
 # Side by side, as one of them mostly computes and the other mostly waits. A line for
 # each package as soon as it is through; of a test that fails, all that it said.
 TEST := $(TOOL) gotestsum --format standard-quiet --hide-summary skipped --
-test: test-deps ## all tests, after test-deps
+test: test-deps ## the tests, after test-deps; at the end what is left out, and who runs it (under CI=true nothing is)
 	$(TOOL) gotestsum --version
-	@$(MAKE) --no-print-directory -j2 test-inside test-outside
+	@LEFT_OUT=$$(mktemp) && export LEFT_OUT && trap 'rm -f "$$LEFT_OUT"' EXIT && \
+	{ $(MAKE) --no-print-directory -j2 test-inside test-outside; result=$$?; \
+	  [ ! -s "$$LEFT_OUT" ] || echo "left out: tests that need $$(sort -u "$$LEFT_OUT" | paste -s -d, | sed 's/,/, /g')"; exit $$result; }
+
+# Where everything has to be tested, what needs a PostgreSQL or a Telegraf is too: the
+# city's programs then run there, and not here a second time.
+CITY_TEST := ./scripts/city/...
+ifeq ($(CI),true)
+test: city-test telegraf-test
+TEST_ELSEWHERE := -e '^presence/scripts/city\(/\|$$\)'
+else
+test-inside test-outside: export WITHOUT_POSTGRESQL = 1
+endif
 
 # Those that take longest come first, so that none of them is left alone at the end; and
 # three at once, as some of them mostly wait. A process under the race detector would
@@ -38,7 +50,7 @@ TEST_FIRST := $(addprefix presence/,scripts gatewayd/internal/journal gatewayd/i
 	gatewayd/internal/door gatewayd/internal/gateway gatewayd/internal/doctor gatewayd/internal/clock)
 test-inside:
 	GORACE=atexit_sleep_ms=0 $(TEST) -p 3 -race $(TEST_FIRST) \
-		$$($(GO) list ./... | grep -v $(TEST_FIRST:%=-e '^%$$') -e '^presence/gatewayd$$')
+		$$($(GO) list ./... | grep -v $(TEST_FIRST:%=-e '^%$$') -e '^presence/gatewayd$$' $(TEST_ELSEWHERE))
 
 # Whole gateways, as processes of their own: the race detector would watch only who
 # looks at them. A year's simulation, and a journal after each of a thousand power cuts,
@@ -46,6 +58,11 @@ test-inside:
 test-outside:
 	CGO_ENABLED=0 $(TEST) -trimpath ./gatewayd
 	CGO_ENABLED=0 $(TEST) -trimpath -run '^Test(Year|EveryCut|EveryPageDamaged)$$' ./gatewayd/internal/gateway ./gatewayd/internal/journal
+
+# What the city runs, beside the PostgreSQL and the brokers that it runs them with.
+city-test: test-deps ## the city's programs, with a real PostgreSQL (installed where missing) and real brokers
+	./scripts/install-test-deps.sh postgresql
+	GORACE=atexit_sleep_ms=0 $(TEST) -p 3 -race $(CITY_TEST)
 
 # How much of each package the tests run, the processes that they start counted in:
 # what package main does, it does in those. COVER_PKGS says whose tests.
@@ -179,7 +196,7 @@ city-kit-test: test-deps ## BROKER.md, word for word, in a fresh Debian
 # The city's Telegraf configuration in a real Telegraf. Building it takes minutes
 # the first time, so it is no part of `make test`; .ci/run asks for it.
 telegraf-test: test-deps ## the city's Telegraf and its dashboard's queries, with a real Telegraf and PostgreSQL
-	./scripts/install-test-deps.sh dashboards
+	./scripts/install-test-deps.sh postgresql
 	TELEGRAF_TEST=1 $(GO) test -run '^Test(Telegraf|Grafana)' -count=1 -v ./gatewayd/internal/health
 
 # Go's benchmarks, then a whole process.

@@ -20,7 +20,7 @@ import (
 func mounted(t *testing.T, source, at, kind string, flags uintptr, data string) (unmount func()) {
 	t.Helper()
 	if err := syscall.Mount(source, at, kind, flags, data); err != nil {
-		skiptest.Skip(t, fmt.Sprintf("mount %s (it takes root): %v", at, err))
+		skiptest.NoRoot(t, fmt.Sprintf("mount %s: %v", at, err))
 	}
 	return sync.OnceFunc(func() {
 		if err := syscall.Unmount(at, 0); err != nil {

@@ -29,9 +29,7 @@ type signer struct {
 // newSigner makes a key with openssl, and its public half beside it (.pem).
 func newSigner(t testing.TB) signer {
 	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		skiptest.Skip(t, "openssl is not installed: run scripts/install-test-deps.sh")
-	}
+	skiptest.Program(t, "openssl")
 	s := signer{t: t, key: filepath.Join(t.TempDir(), "city.key")}
 	s.run("openssl", "genpkey", "-algorithm", "ed25519", "-out", s.key)
 	s.run("openssl", "pkey", "-in", s.key, "-pubout", "-out", s.key+".pem")

@@ -12,9 +12,9 @@
 #   lint: shellcheck   what `make lint` needs for scripts
 #   make git curl      what builds the package, and installs and renews with it
 #
-# With the argument `dashboards` also what `make telegraf-test` needs:
+# With the argument `postgresql` also what `make city-test` and `make telegraf-test` need:
 #
-#   postgresql         the database that the city's dashboard asks
+#   postgresql         the city's database
 #
 # Does nothing where all are there. It takes apt-get, and asks for sudo only where it
 # has to install something and is not root.
@@ -34,8 +34,8 @@ command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
 command -v openssl >/dev/null || missing="$missing openssl"
 command -v shellcheck >/dev/null || missing="$missing shellcheck"
 command -v qemu-arm-static >/dev/null || missing="$missing qemu-user-static"
-if [ "${1:-}" = dashboards ]; then
-	set -- /usr/lib/postgresql/*/bin/postgres
+if [ "${1:-}" = postgresql ]; then
+	set -- "${POSTGRESQL:-/usr/lib/postgresql}"/*/bin/postgres
 	[ -x "$1" ] || missing="$missing postgresql"
 fi
 [ -n "$missing" ] || exit 0
@@ -66,9 +66,12 @@ if ! install_them "$@" 2>/dev/null; then
 	install_them "$@"
 fi
 
-# Debian starts the broker that it installs; the tests start their own.
-if command -v systemctl >/dev/null && systemctl is-active --quiet mosquitto 2>/dev/null; then
-	echo "install-test-deps: note: Debian has started mosquitto as a service; the tests do not need it:"
-	echo "    sudo systemctl disable --now mosquitto"
-fi
+# Debian starts the broker and the database that it installs; the tests start their own.
+for service in mosquitto postgresql; do
+	case $missing in *" $service"*) ;; *) continue ;; esac
+	if command -v systemctl >/dev/null && systemctl is-active --quiet "$service" 2>/dev/null; then
+		echo "install-test-deps: note: Debian has started $service as a service; the tests do not need it:"
+		echo "    sudo systemctl disable --now $service"
+	fi
+done
 echo "install-test-deps: done"

@@ -2,13 +2,13 @@ package scripts_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"presence/scripts/deb/debtest"
+	"presence/scripts/skiptest"
 )
 
 // desk is a city's authority and a gateway that is being provisioned.
@@ -24,9 +24,7 @@ var secrets = []string{"CA_PASSPHRASE=a", "BADGE_PASSPHRASE=b"}
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		debtest.Skip(t, "openssl is not installed: run scripts/install-test-deps.sh")
-	}
+	skiptest.Program(t, "openssl")
 	r, _ := sdCard(t)
 	for _, dir := range []string{"etc/gatewayd", "var/lib/gatewayd/tls"} {
 		if err := os.MkdirAll(r.Path(dir), 0o755); err != nil {

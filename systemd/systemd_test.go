@@ -10,18 +10,14 @@ import (
 	"strings"
 	"testing"
 
-	"presence/scripts/deb/debtest"
+	"presence/scripts/skiptest"
 )
 
 // tool finds a program of systemd. Where it is missing the test is skipped, or
 // fails under CI=true.
 func tool(t *testing.T, name string) string {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		debtest.Skip(t, "systemd is not installed: run scripts/install-test-deps.sh")
-	}
-	return path
+	return skiptest.Program(t, name)
 }
 
 // files are the files of a kind in this folder.

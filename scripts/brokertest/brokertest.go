@@ -47,13 +47,7 @@ type Broker struct {
 // installed the test is skipped, or fails under CI=true.
 func Start(t testing.TB, extra ...string) *Broker {
 	t.Helper()
-	binary, err := exec.LookPath("mosquitto")
-	if err != nil {
-		binary, err = exec.LookPath("/usr/sbin/mosquitto") // where Debian puts it
-	}
-	if err != nil {
-		skiptest.Skip(t, "mosquitto is not installed: run scripts/install-test-deps.sh")
-	}
+	binary := skiptest.Program(t, "mosquitto")
 	b := &Broker{t: t, binary: binary, config: filepath.Join(t.TempDir(), "mosquitto.conf")}
 	t.Cleanup(func() {
 		b.Stop()

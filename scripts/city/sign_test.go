@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"presence/scripts/city"
-	"presence/scripts/deb/debtest"
+	"presence/scripts/skiptest"
 )
 
 // desk is a folder in the city with its key.
@@ -28,9 +28,7 @@ type desk struct {
 
 func newDesk(t *testing.T) desk {
 	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		debtest.Skip(t, "openssl is not installed: run scripts/install-test-deps.sh")
-	}
+	skiptest.Program(t, "openssl")
 	d := desk{t: t, dir: t.TempDir()}
 	for _, args := range [][]string{
 		{"genpkey", "-algorithm", "ed25519", "-out", "city.key"},

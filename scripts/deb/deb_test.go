@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"presence/scripts/deb/debtest"
+	"presence/scripts/skiptest"
 )
 
 // project is the top of the source tree.
@@ -200,9 +201,7 @@ func installToPurge(t *testing.T, first, second string) {
 
 func manualPages(t *testing.T, first string) {
 	t.Helper()
-	if _, err := exec.LookPath("groff"); err != nil {
-		debtest.Skip(t, "groff is not installed: run scripts/install-test-deps.sh")
-	}
+	skiptest.Program(t, "groff")
 	r := debtest.NewRoot(t)
 	r.Dpkg("-i", first)
 	for page, commands := range map[string][]string{

@@ -5,6 +5,7 @@
 package postgrestest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -38,15 +39,21 @@ type Database struct {
 }
 
 // Start runs a PostgreSQL in a folder of the test. Where none is installed the test is
-// skipped, or fails under CI=true.
+// skipped, or fails under CI=true. WITHOUT_POSTGRESQL=1 leaves all such tests to make
+// city-test, so that make test does the same on every machine. POSTGRESQL names the folder
+// with PostgreSQL's versions where that is not Debian's.
 func Start(t testing.TB) *Database {
 	t.Helper()
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres") // where Debian puts it
+	place := cmp.Or(os.Getenv("POSTGRESQL"), "/usr/lib/postgresql") // the second is Debian's
+	found, err := filepath.Glob(place + "/*/bin/postgres")
 	if err != nil {
 		t.Fatal(err)
 	}
+	if os.Getenv("WITHOUT_POSTGRESQL") != "" {
+		skiptest.Elsewhere(t, "PostgreSQL", "make city-test", "tests without PostgreSQL were asked for")
+	}
 	if len(found) == 0 {
-		skiptest.Skip(t, "PostgreSQL is not installed: run scripts/install-test-deps.sh dashboards")
+		skiptest.LeaveOut(t, "PostgreSQL", "make city-test", "PostgreSQL is not installed")
 	}
 	// A socket's path has at most 107 bytes, fewer than the folder of a test with a long
 	// name. PostgreSQL does not run as root.

@@ -85,7 +85,7 @@ func mount(t *testing.T) (d *disk, at string) {
 	d, at = new(disk), t.TempDir()
 	server, err := fs.Mount(at, d, &fs.Options{MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: "durable-test"}})
 	if err != nil {
-		skiptest.Skip(t, fmt.Sprintf("FUSE cannot be mounted here (it takes root and /dev/fuse): %v", err))
+		skiptest.NoRoot(t, fmt.Sprintf("FUSE cannot be mounted here (it takes /dev/fuse too): %v", err))
 	}
 	t.Cleanup(func() {
 		if err := server.Unmount(); err != nil {

@@ -20,6 +20,7 @@ import (
 	"presence/scripts/brokertest"
 	"presence/scripts/childtest"
 	"presence/scripts/deb/debtest"
+	"presence/scripts/skiptest"
 )
 
 // cardBoot is how long an emulated Pi may take from power on to the city's broker; on a
@@ -81,7 +82,7 @@ func start(t *testing.T, image, card string) (console string) {
 func TestImage(t *testing.T) {
 	image, deb := os.Getenv("CARD_IMAGE"), os.Getenv("CARD_DEB")
 	if image == "" || deb == "" {
-		debtest.Skip(t, "run it with make image-test")
+		skiptest.LeaveOut(t, "a Debian for a Pi", "make image-test", "no image to prepare is named")
 	}
 	var prepared, booted, made, signed time.Duration
 	t.Run("a hundred offices", func(t *testing.T) { made, signed = aHundredOffices(t) })

@@ -14,6 +14,7 @@ import (
 
 	"presence/scripts/brokertest"
 	"presence/scripts/deb/debtest"
+	"presence/scripts/skiptest"
 )
 
 // The passphrases of a test's city: of its authority, and of the badge key on the
@@ -40,9 +41,7 @@ type City struct {
 // test is skipped, or fails under CI=true.
 func New(t testing.TB, tree string, programs ...string) *City {
 	t.Helper()
-	if _, err := exec.LookPath("openssl"); err != nil {
-		debtest.Skip(t, "openssl is not installed: run scripts/install-test-deps.sh")
-	}
+	skiptest.Program(t, "openssl")
 	tree, err := filepath.Abs(tree)
 	if err != nil {
 		t.Fatal(err)

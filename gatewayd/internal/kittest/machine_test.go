@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"presence/scripts/brokertest"
-	"presence/scripts/deb/debtest"
+	"presence/scripts/skiptest"
 )
 
 // network is machines that see nobody but each other: mqtt.example.go.id is one of them,
@@ -34,15 +34,9 @@ type network struct {
 // machine of the test, of which they see a copy that they can write.
 func newNetwork(t *testing.T, lower string) *network {
 	t.Helper()
-	if os.Getuid() != 0 {
-		debtest.Skip(t, "only root can set up machines")
-	}
+	skiptest.Root(t, "to set up machines")
 	for _, name := range []string{"unshare", "nsenter", "apt-get", "mosquitto", "mosquitto_sub", "openssl"} {
-		if _, err := exec.LookPath(name); err != nil {
-			if _, err := os.Stat("/usr/sbin/" + name); err != nil {
-				debtest.Skip(t, name+" is not installed: run scripts/install-test-deps.sh on Debian or Ubuntu")
-			}
-		}
+		skiptest.Program(t, name)
 	}
 	n := &network{t: t, dir: t.TempDir(), lower: lower}
 	n.wire = filepath.Join(n.dir, "wire")
@@ -66,7 +60,7 @@ func newNetwork(t *testing.T, lower string) *network {
 		started <- err
 	}()
 	if err := <-started; err != nil {
-		debtest.Skip(t, "no network of its own can be made here: "+err.Error())
+		skiptest.NoRoot(t, "no network of its own can be made here: "+err.Error())
 	}
 	t.Cleanup(func() {
 		_ = n.init.Process.Kill()

@@ -21,9 +21,7 @@ import (
 func TestRealProgramsShowBatchesAsText(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"mosquitto_sub", "zstd"} {
-		if _, err := exec.LookPath(name); err != nil {
-			skiptest.Skip(t, name+" is not installed: run scripts/install-test-deps.sh")
-		}
+		skiptest.Program(t, name)
 	}
 	b := brokertest.Start(t)
 	city := b.Subscribe(prefix + "event/#")

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"presence/scripts/skiptest"
 )
 
 // Arch is what packages for this machine are called, "" if none are made.
@@ -78,13 +80,9 @@ type Root struct {
 func NewRoot(t testing.TB) *Root {
 	t.Helper()
 	for _, name := range []string{"dpkg", "systemd-sysusers", "systemd-tmpfiles", "systemctl"} {
-		if _, err := exec.LookPath(name); err != nil {
-			Skip(t, name+" is not installed: run scripts/install-test-deps.sh on Debian or Ubuntu")
-		}
+		skiptest.Program(t, name)
 	}
-	if os.Getuid() != 0 {
-		Skip(t, "only root can install a package into a scratch root")
-	}
+	skiptest.Root(t, "to install a package into a scratch root")
 	r := &Root{t.TempDir(), t}
 	for _, dir := range []string{"info", "updates", "triggers"} {
 		if err := os.MkdirAll(r.Path("var/lib/dpkg", dir), 0o755); err != nil {
@@ -95,15 +93,6 @@ func NewRoot(t testing.TB) *Root {
 		Write(t, r.Path(file), "", 0o644)
 	}
 	return r
-}
-
-// Skip skips a test that this machine cannot run, or fails it under CI=true.
-func Skip(t testing.TB, text string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(text)
-	}
-	t.Skip(text)
 }
 
 // Read returns a file.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"presence/scripts/skiptest"
 )
 
 // Machine is this machine with a layer over it that takes all that is written. What
@@ -23,9 +25,7 @@ type Machine struct {
 // CI=true.
 func NewMachine(t testing.TB) *Machine {
 	t.Helper()
-	if os.Getuid() != 0 {
-		Skip(t, "only root can install a package")
-	}
+	skiptest.Root(t, "to install a package")
 	m := &Machine{Work: t.TempDir(), t: t}
 	for _, dir := range []string{"upper/run/systemd/system", "layer", "root"} {
 		if err := os.MkdirAll(filepath.Join(m.Work, dir), 0o755); err != nil {
@@ -33,7 +33,7 @@ func NewMachine(t testing.TB) *Machine {
 		}
 	}
 	if out, err := m.Try("true"); err != nil {
-		Skip(t, "no layer can be laid over this machine: "+out)
+		skiptest.NoRoot(t, "no layer can be laid over this machine: "+out)
 	}
 	return m
 }
