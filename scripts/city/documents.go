@@ -109,27 +109,27 @@ const refusalHolds = 5 * time.Second
 // refused the documents that were published last. It asks them: what the broker keeps of
 // them can be as old as health.interval.
 func (d *Desk) AwaitTaken(ctx context.Context, folder string, k Kind, offices []Office, wait time.Duration) error {
-	waiting := make(map[Office]bool)
+	waiting := make(map[Office]uint64) // serials that were published
 	for _, o := range offices {
 		t, err := d.Taken(folder, k, o, false)
 		if err != nil {
 			return err
 		}
 		if t.Serial > 0 && t.Line == Online && !t.Done() {
-			waiting[o] = true
+			waiting[o] = t.Serial
 		}
 	}
 	deadline, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for begun := time.Now(); len(waiting) > 0 && deadline.Err() == nil; {
-		for o := range waiting {
-			if err := d.request(ctx, o, wait); err != nil {
+		for o, serial := range waiting {
+			if err := d.request(ctx, o, map[string]uint64{k.topic(): serial}, wait); err != nil {
 				return err
 			}
 		}
 		d.settle(deadline, folder, k, waiting, 2*time.Second)
 		if time.Since(begun) > refusalHolds {
-			maps.DeleteFunc(waiting, func(o Office, _ bool) bool {
+			maps.DeleteFunc(waiting, func(o Office, _ uint64) bool {
 				t, err := d.Taken(folder, k, o, false)
 				return err == nil && t.Refused != ""
 			})
@@ -140,7 +140,7 @@ func (d *Desk) AwaitTaken(ctx context.Context, folder string, k Kind, offices []
 
 // settle takes those off the list that have taken their documents. A refusal does not
 // count: the alert may still be about the document before.
-func (d *Desk) settle(ctx context.Context, folder string, k Kind, waiting map[Office]bool, atMost time.Duration) {
+func (d *Desk) settle(ctx context.Context, folder string, k Kind, waiting map[Office]uint64, atMost time.Duration) {
 	end := time.After(atMost)
 	for len(waiting) > 0 {
 		select {
@@ -150,7 +150,7 @@ func (d *Desk) settle(ctx context.Context, folder string, k Kind, waiting map[Of
 		case <-ctx.Done():
 			return
 		}
-		maps.DeleteFunc(waiting, func(o Office, _ bool) bool {
+		maps.DeleteFunc(waiting, func(o Office, _ uint64) bool {
 			t, err := d.Taken(folder, k, o, false)
 			return err == nil && t.Done()
 		})

@@ -156,10 +156,13 @@ func (d *Desk) Clear(ctx context.Context, o Office) (n int, err error) {
 	return n, nil
 }
 
-// request has the gateway say how it is now; the answer is heard on reply/report.
-func (d *Desk) request(ctx context.Context, o Office, wait time.Duration) error {
+// request has the gateway say how it is now; the answer is heard on reply/report. It
+// names the serials of what was published for it, by topic: what the gateway lacks of that,
+// since the broker dropped it, it reads again.
+func (d *Desk) request(ctx context.Context, o Office, serials map[string]uint64, wait time.Duration) error {
 	command, err := json.Marshal(map[string]any{
 		"tx": uuid.NewString(), "expires": time.Now().Add(wait).UTC().Format(time.RFC3339), "args": struct{}{},
+		"documents": serials,
 	})
 	if err != nil {
 		return fmt.Errorf("make command: %w", err)

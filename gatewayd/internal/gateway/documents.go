@@ -16,6 +16,7 @@ import (
 	"presence/gatewayd/internal/roster"
 	"presence/gatewayd/internal/signed"
 	"presence/gatewayd/internal/tags"
+	"presence/gatewayd/internal/uplink"
 )
 
 // The retained topics of the city's documents.
@@ -39,13 +40,13 @@ type documents struct {
 }
 
 // topics are the retained topics of the city, and what takes their payloads.
-func (d *documents) topics() map[string]func([]byte) {
-	topics := make(map[string]func([]byte))
+func (d *documents) topics() map[string]uplink.Document {
+	topics := make(map[string]uplink.Document)
 	if d.rosterKeeper != nil {
-		topics[topicRoster] = d.rosterKeeper.Receive
+		topics[topicRoster] = d.rosterKeeper
 	}
 	if d.hoursKeeper != nil {
-		topics[topicHours] = d.hoursKeeper.Receive
+		topics[topicHours] = d.hoursKeeper
 	}
 	return topics
 }

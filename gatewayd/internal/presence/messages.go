@@ -227,6 +227,11 @@ type Command struct {
 	TX      string          `json:"tx"`
 	Expires string          `json:"expires"` // RFC 3339
 	Args    json.RawMessage `json:"args"`
+
+	// Documents are the serials of the signed documents that the city published last, by
+	// topic behind the gateway's prefix ("roster", "policy/hours"). The gateway reads again
+	// what is newer than it has. Nobody signs them.
+	Documents map[string]uint64 `json:"documents,omitempty"`
 }
 
 // Reply is the payload of `reply/<name>`.
@@ -248,6 +253,8 @@ type Receipt struct {
 	Upto   uint64 `json:"upto"`
 	Link   string `json:"link,omitempty"` // 32 hex digits; signed with the rest where it is there, and compared with nothing
 	Sig    string `json:"sig,omitempty"`  // base64 of an Ed25519 signature
+
+	Documents map[string]uint64 `json:"documents,omitempty"` // as in Command, and not signed
 }
 
 // TimeRequest is the payload of `time/request`.

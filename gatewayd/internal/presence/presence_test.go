@@ -145,8 +145,8 @@ func TestMessagesAreAsTheCityExpects(t *testing.T) {
 		"alert/reader-door": presence.Alert{Code: "reader-door", Level: presence.LevelFault, ID: "rusak", EN: "broken"},
 		"reply/ping":        presence.Reply{TX: "1", OK: true, Result: json.RawMessage(`{}`)},
 		"log":               presence.LogLine{Level: "WARN", Text: "x", Details: map[string]string{"a": "b"}},
-		"receipt":           presence.Receipt{Stream: stream, Upto: 5},
-		"cmd/ping":          presence.Command{TX: "1", Expires: "2026-11-23T12:00:00Z"},
+		"receipt":           presence.Receipt{Stream: stream, Upto: 5, Documents: map[string]uint64{"roster": 7}},
+		"cmd/ping":          presence.Command{TX: "1", Expires: "2026-11-23T12:00:00Z", Documents: map[string]uint64{"policy/hours": 7}},
 	} {
 		b, err := json.Marshal(message)
 		if err != nil {

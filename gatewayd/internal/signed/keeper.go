@@ -155,6 +155,10 @@ func (k *Keeper) State() State {
 	return s
 }
 
+// Serial is that of the document in force, 0 if there is none. While a document is being
+// received it waits until that is done.
+func (k *Keeper) Serial() uint64 { return k.State().Serial }
+
 // keyName names the key without repeating it.
 func (k *Keeper) keyName() string {
 	sum := sha256.Sum256(k.opt.Key)

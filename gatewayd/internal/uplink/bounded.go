@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 )
 
 // maxPacket bounds a packet from the broker in bytes: paho allocates what a
@@ -33,7 +34,7 @@ func (b *bounded) lengthOf(kind byte) (length int, known bool) {
 	case connack, puback, unsuback:
 		return 2, true
 	case suback:
-		return 2 + b.filters, true
+		return 2 + int(b.filters.Load()), true
 	case pingresp:
 		return 0, true
 	}
@@ -59,12 +60,12 @@ var (
 type bounded struct {
 	net.Conn
 	ahead   *bufio.Reader
-	filters int                           // subscriptions, all in one SUBSCRIBE
+	filters *atomic.Int64                 // how many the latest SUBSCRIBE has; there is one at a time
 	passed  func(topic string, why error) // called for each message that was passed over
 	rest    int                           // bytes of the packet still to come
 }
 
-func newBounded(c net.Conn, filters int, passed func(topic string, why error)) *bounded {
+func newBounded(c net.Conn, filters *atomic.Int64, passed func(topic string, why error)) *bounded {
 	return &bounded{Conn: c, ahead: bufio.NewReaderSize(c, 4<<10), filters: filters, passed: passed}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -26,9 +27,16 @@ func FuzzPackets(f *testing.F) {
 	})
 }
 
+// four is the number of filters that a gateway subscribes to.
+func four() *atomic.Int64 {
+	n := new(atomic.Int64)
+	n.Store(4)
+	return n
+}
+
 // readPackets is what comes through of a stream that arrives in chunks.
 func readPackets(stream []byte, chunk int, passed func(error)) ([]byte, error) {
-	return io.ReadAll(newBounded(chunks{r: bytes.NewReader(stream), n: chunk}, 4, func(_ string, why error) { passed(why) }))
+	return io.ReadAll(newBounded(chunks{r: bytes.NewReader(stream), n: chunk}, four(), func(_ string, why error) { passed(why) }))
 }
 
 // chunks is a connection that delivers a few bytes at a time.
@@ -106,7 +114,7 @@ func TestPassedOverMessageIsNamed(t *testing.T) {
 			body := append(slices.Concat(head, []byte(topic)), make([]byte, size-2-len(topic))...)
 			packet := slices.Concat([]byte{kind, byte(size)&0x7F | 0x80, byte(size>>7)&0x7F | 0x80, byte(size >> 14)}, body)
 			var named []string
-			b := newBounded(chunks{r: bytes.NewReader(packet), n: 7}, 4, func(topic string, _ error) { named = append(named, topic) })
+			b := newBounded(chunks{r: bytes.NewReader(packet), n: 7}, four(), func(topic string, _ error) { named = append(named, topic) })
 			if _, err := io.ReadAll(b); err != nil || !slices.Equal(named, []string{want}) {
 				t.Errorf("%.20s at %x: %d named, %.20s, %v", topic, kind, len(named), named, err)
 			}
@@ -115,7 +123,7 @@ func TestPassedOverMessageIsNamed(t *testing.T) {
 	// What the message has no room for is not read.
 	var named []string
 	for _, short := range [][]byte{{0x34, 0}, {0x34, 1, 0}, {0x34, 3, 0, 9, 'a', 0x30, 2, 0, 0}} {
-		b := newBounded(chunks{r: bytes.NewReader(short), n: 1}, 4, func(topic string, _ error) { named = append(named, topic) })
+		b := newBounded(chunks{r: bytes.NewReader(short), n: 1}, four(), func(topic string, _ error) { named = append(named, topic) })
 		if _, err := io.ReadAll(b); err != nil {
 			t.Error(err)
 		}

@@ -109,6 +109,7 @@ func (s *session) handleCommand(ctx context.Context, m message) error {
 	if err != nil {
 		return refuse(err)
 	}
+	u.rereading.named(c.Documents, u.opt.Documents, time.Now())
 	reply := presence.Reply{TX: c.TX, OK: true}
 	if reply.Result, err = run(ctx, c.Args); err != nil {
 		// Only the sender learns of it, and not the log: the message itself was right.

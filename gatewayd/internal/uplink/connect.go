@@ -21,7 +21,7 @@ import (
 // error, or never.
 func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 	u := s.u
-	dial, err := u.dialer(ctx, s.opened)
+	dial, err := u.dialer(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -136,9 +136,11 @@ func completed(t mqtt.Token) bool {
 	}
 }
 
-// subscribe subscribes to everything that a gateway reads.
-func (s *session) subscribe() mqtt.Token {
-	return s.client.SubscribeMultiple(maps.Clone(s.u.filters), nil)
+// subscribe subscribes to some filters. It is called once the answer to the one before
+// has come.
+func (s *session) subscribe(filters map[string]byte) mqtt.Token {
+	s.subscribing.Store(int64(len(filters)))
+	return s.client.SubscribeMultiple(maps.Clone(filters), nil)
 }
 
 // refusedFilter is the code of a SUBACK for a subscription that is not granted

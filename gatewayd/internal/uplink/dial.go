@@ -23,10 +23,10 @@ import (
 // TCP_USER_TIMEOUT).
 const unackedTimeout = 20 * time.Second
 
-// dialer returns the function that opens a connection and calls opened with it.
+// dialer returns the function that opens the connection of a session.
 // Certificates are read at each connection, so that a renewed one is taken up
 // without a restart.
-func (u *Uplink) dialer(ctx context.Context, opened func(*coalescing)) (mqtt.OpenConnectionFunc, error) {
+func (u *Uplink) dialer(ctx context.Context, s *session) (mqtt.OpenConnectionFunc, error) {
 	var config *tls.Config
 	if u.opt.TLS {
 		var err error
@@ -46,8 +46,8 @@ func (u *Uplink) dialer(ctx context.Context, opened func(*coalescing)) (mqtt.Ope
 		case err != nil:
 			return nil, err
 		}
-		line := newCoalescing(newBounded(conn, len(u.filters), u.reject), u.backlog())
-		opened(line)
+		line := newCoalescing(newBounded(conn, &s.subscribing, u.reject), u.backlog())
+		s.opened(line)
 		return line, nil
 	}, nil
 }

@@ -42,6 +42,7 @@
 //	suspects.go     finds out over which publication a broker closes the connection
 //	inbound.go      puts messages from the broker into queues: ownstatus.go, commands.go
 //	                (executed.go, replies.go), documentqueue.go; rejected.go counts the rest
+//	rereading.go    reads documents of the city again that a broker has dropped
 //	citytime.go     asks the city for the time
 //	probe.go        tries the way to the broker for gatewayd doctor
 package uplink

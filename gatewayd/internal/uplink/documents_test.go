@@ -2,24 +2,42 @@ package uplink_test
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"presence/gatewayd/internal/uplink"
 	"presence/scripts/brokertest"
 )
 
-// inbox keeps what was handed over.
+// inbox is a document of the city that keeps what was handed over.
 type inbox struct {
+	takes time.Duration // how long it takes to put a document in force
+
 	mu  sync.Mutex
 	all []string
 }
 
-func (i *inbox) take(payload []byte) {
+// Receive implements uplink.Document.
+func (i *inbox) Receive(payload []byte) {
+	<-time.After(i.takes)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.all = append(i.all, string(payload))
+}
+
+// Serial implements uplink.Document: a document that is a number has that serial.
+func (i *inbox) Serial() (highest uint64) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, text := range i.all {
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+			highest = max(highest, n)
+		}
+	}
+	return highest
 }
 
 func (i *inbox) has(n int) bool {
@@ -34,7 +52,7 @@ func TestDocumentsAreHandedOverInOrder(t *testing.T) {
 	city := b.Subscribe(prefix + "reply/#")
 	var roster, hours inbox
 	o := options(b.Address(), newMemory(1))
-	o.Documents = map[string]func([]byte){"roster": roster.take, "policy/hours": hours.take}
+	o.Documents = map[string]uplink.Document{"roster": &roster, "policy/hours": &hours}
 	large := strings.Repeat("x", 500_000)
 	city.Publish(prefix+"roster", true, []byte(large))
 	u := uplink.New(o)
@@ -68,7 +86,7 @@ func TestDocumentThatIsTooLargeStopsNothing(t *testing.T) {
 	city.Publish(prefix+"roster", true, bytes.Repeat([]byte("x"), 3<<20))
 	var roster inbox
 	o := options(b.Address(), newMemory(100))
-	o.Documents = map[string]func([]byte){"roster": roster.take}
+	o.Documents = map[string]uplink.Document{"roster": &roster}
 	u := uplink.New(o)
 	run(t, u)
 	await(t, "the refusal", func() bool { return u.Stats().Refused == 1 })

@@ -55,7 +55,7 @@ func (s *session) hear(ctx context.Context) (denied []string, err error) {
 	if len(s.u.filters) == 0 {
 		return nil, nil
 	}
-	subscribe := s.subscribe()
+	subscribe := s.subscribe(s.u.filters)
 	if err := s.wait(ctx, subscribe, s.u.limits.PubAck); err != nil {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}

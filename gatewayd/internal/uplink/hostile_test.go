@@ -175,7 +175,7 @@ func TestHostileBrokerCannotFillTheMemory(t *testing.T) {
 			o := options(address, newMemory(2000))
 			o.Receipts = true
 			o.Commands["report"] = func(context.Context, json.RawMessage) (json.RawMessage, error) { return document(5000), nil }
-			o.Documents = map[string]func([]byte){"roster": func([]byte) { <-time.After(10 * time.Millisecond) }}
+			o.Documents = map[string]uplink.Document{"roster": &inbox{takes: 10 * time.Millisecond}}
 			o.Restate = 100 * time.Millisecond
 			o.Limits.Goodbye = 50 * time.Millisecond // which nobody acknowledges
 			stop := run(t, uplink.New(o))

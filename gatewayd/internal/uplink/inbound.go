@@ -138,7 +138,7 @@ func (s *session) readOwn(m message) error {
 	return errors.New("not a topic that a gateway reads")
 }
 
-// handleDocuments passes each document to its function in Options.Documents, one after
+// handleDocuments passes each document to its place in Options.Documents, one after
 // the other, until the context ends.
 func (s *session) handleDocuments(ctx context.Context) error {
 	for {
@@ -146,6 +146,6 @@ func (s *session) handleDocuments(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.u.opt.Documents[m.topic](m.payload)
+		s.u.opt.Documents[m.topic].Receive(m.payload)
 	}
 }

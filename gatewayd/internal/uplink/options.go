@@ -88,6 +88,18 @@ type City interface {
 	Time(presence.TimeReply) error
 }
 
+// Document is a document of the city.
+type Document interface {
+	// Receive gets what the city publishes on the topic, retained or not: one document at
+	// a time, in order, and the retained one again at each connection. Where many come at
+	// once, some are left out for which there is a newer one. Only the size has been
+	// checked. An empty payload means that the retained document was cleared. The payload
+	// belongs to the method.
+	Receive(payload []byte)
+	// Serial is that of the document in force, 0 if there is none. It may wait for Receive.
+	Serial() uint64
+}
+
 // CommandFunc answers one command. Commands run one after the other; while one
 // runs, a few others wait and more are refused. The context ends with the
 // connection. A command runs once for each transaction id.
@@ -138,13 +150,9 @@ type Options struct {
 	// Anchor, if set, gets the city's time: at the reading it was utc, give or take
 	// within. The city is asked only over TLS, or if City is set.
 	Anchor func(at presence.Reading, utc time.Time, within time.Duration)
-	// Documents are called with what the city publishes on their topic, which is named
-	// without the gateway's prefix, retained or not: one document at a time, in order,
-	// and the retained one again at each connection. Where many come at once, some are left
-	// out for which there is a newer one. Only the size has been checked. An empty
-	// payload means that the retained document was cleared. The payload belongs to the
-	// function.
-	Documents map[string]func(payload []byte)
+	// Documents are what the city publishes as retained messages, by topic without the
+	// gateway's prefix.
+	Documents map[string]Document
 	Log       *slog.Logger
 	// Restate is how often all retained documents are published again, as somebody may
 	// have cleared or overwritten them at the broker; 0: never.
@@ -188,6 +196,8 @@ type Limits struct {
 	AskTime     time.Duration // between two rounds of asking for the time: 10 min
 	AskReply    time.Duration // for an answer before the question is given up: 2 s
 	AskPause    time.Duration // between an answer and the next question: 500 ms
+	Reread      time.Duration // for a document whose serial the city names before it is read again: 10 s
+	RereadMax   time.Duration // the same while that is in vain: doubled up to 1 h
 }
 
 func (l Limits) withDefaults() Limits {
@@ -211,6 +221,8 @@ func (l Limits) withDefaults() Limits {
 	set(&l.AskTime, 10*time.Minute)
 	set(&l.AskReply, slowestReply)
 	set(&l.AskPause, 500*time.Millisecond)
+	set(&l.Reread, 10*time.Second)
+	set(&l.RereadMax, time.Hour)
 	if l.Unreceipted == 0 {
 		l.Unreceipted = 10_000
 	}

@@ -86,12 +86,9 @@ func TestResyncAtTheStartOfAConnectionIsAnswered(t *testing.T) {
 // than a slow card takes them.
 func TestNewestDocumentIsNeverTheOneThatIsDropped(t *testing.T) {
 	t.Parallel()
-	var roster, hours inbox
+	roster, hours := inbox{takes: time.Minute}, inbox{}
 	configure := func(_ *scriptedBroker, _ *memory, o *uplink.Options) {
-		o.Documents = map[string]func([]byte){
-			"policy/hours": hours.take,
-			"roster":       func(b []byte) { time.Sleep(time.Minute); roster.take(b) },
-		}
+		o.Documents = map[string]uplink.Document{"policy/hours": &hours, "roster": &roster}
 	}
 	runScripted(t, 0, configure, func(t *testing.T, b *scriptedBroker, u *uplink.Uplink, _ *memory) {
 		for n := range 5 {

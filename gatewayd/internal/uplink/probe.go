@@ -132,7 +132,7 @@ const refusalWait = time.Second
 // roundTrip connects, subscribes, publishes and waits for what it published.
 func (u *Uplink) roundTrip(ctx context.Context) (Step, []string, error) {
 	s := &session{u: u}
-	dial, err := u.dialer(ctx, s.opened)
+	dial, err := u.dialer(ctx, s)
 	if err != nil {
 		return StepFiles, nil, err
 	}
@@ -172,7 +172,7 @@ func (u *Uplink) roundTrip(ctx context.Context) (Step, []string, error) {
 	if err := s.wait(ctx, connect, u.limits.Connect+time.Second); err != nil {
 		return StepConnect, nil, plain(err)
 	}
-	subscribe := s.subscribe()
+	subscribe := s.subscribe(u.filters)
 	if err := s.wait(ctx, subscribe, u.limits.PubAck); err != nil {
 		return StepSubscribe, nil, lossReason(err, lost)
 	}

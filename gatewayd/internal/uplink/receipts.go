@@ -3,6 +3,7 @@ package uplink
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"presence/gatewayd/internal/presence"
 )
@@ -42,6 +43,7 @@ func (s *session) receipt(payload []byte, retained bool) error {
 			return fmt.Errorf("receipt %w", err)
 		}
 	}
+	u.rereading.named(r.Documents, u.opt.Documents, time.Now())
 	pos, found := u.opt.Journal.PositionOf(r.Stream, r.Upto)
 	if !found {
 		return fmt.Errorf("receipt for %s-%d, which is not in the journal", r.Stream, r.Upto)

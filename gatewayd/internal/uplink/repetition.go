@@ -2,13 +2,13 @@ package uplink
 
 import "time"
 
-// patience is how long the city may send no receipt before the oldest events without
-// one go again: the first time, and at most.
+// patience is how long to wait for what the city owes before asking again, the first time
+// and at most: for a receipt, before the oldest events without one go again, and for a
+// document that it has named.
 type patience struct{ first, longest time.Duration }
 
-// pause is how long to wait for a receipt when the oldest events have gone again so
-// many times without one: first, then 4 times first, and then twice as long each time
-// up to longest.
+// pause is how long to wait after so many times in vain: first, then 4 times first, and
+// then twice as long each time up to longest.
 func (p patience) pause(tries int) time.Duration {
 	if tries == 0 {
 		return p.first

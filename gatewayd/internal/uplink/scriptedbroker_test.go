@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -27,9 +28,10 @@ type scriptedBroker struct {
 	mu       sync.Mutex
 	conn     net.Conn // the latest connection
 	messages []brokertest.Message
-	silent   bool     // it does not acknowledge what is published
-	unacked  []uint16 // ids of what it did not acknowledge yet, of the latest connection
-	packets  []string // kinds of the latest connection's packets
+	silent   bool            // it does not acknowledge what is published
+	unacked  []uint16        // ids of what it did not acknowledge yet, of the latest connection
+	packets  []string        // kinds of the latest connection's packets
+	filters  map[string]byte // to which the gateway subscribed, and at which QoS
 }
 
 // dial is for uplink.Options.
@@ -71,7 +73,13 @@ func (b *scriptedBroker) answer(p packets.ControlPacket) packets.ControlPacket {
 		return packets.NewControlPacket(packets.Pingresp)
 	case *packets.SubscribePacket:
 		ack := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
-		ack.MessageID, ack.ReturnCodes = p.MessageID, slices.Repeat([]byte{1}, len(p.Topics))
+		ack.MessageID, ack.ReturnCodes = p.MessageID, p.Qoss
+		if b.filters == nil {
+			b.filters = make(map[string]byte)
+		}
+		for i, filter := range p.Topics {
+			b.filters[filter] = p.Qoss[i]
+		}
 		return ack
 	case *packets.PublishPacket:
 		b.messages = append(b.messages, brokertest.Message{Topic: p.TopicName, Payload: bytes.Clone(p.Payload), Retained: p.Retain})
@@ -135,6 +143,20 @@ func (b *scriptedBroker) received() []brokertest.Message {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.messages)
+}
+
+// subscribed are the filters to which the gateway subscribed, and their QoS.
+func (b *scriptedBroker) subscribed() map[string]byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.filters)
+}
+
+// kinds are the kinds of all packets of the latest connection.
+func (b *scriptedBroker) kinds() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.packets)
 }
 
 // events are the sequence numbers of all events that came.

@@ -36,6 +36,8 @@ type session struct {
 	lastPUBACK atomic.Int64  // when the broker last acknowledged anything, in ns since 1970
 	unacked    []sent        // events without a PUBACK, at the end
 
+	subscribing atomic.Int64 // how many filters the latest SUBSCRIBE has
+
 	cleared int // alerts of earlier processes that were cleared; under the uplink's mutex
 
 	// alongside is held for reading to publish something alongside other messages, and
@@ -137,6 +139,7 @@ func (s *session) work(ctx context.Context) error {
 	g.Go(func() error { return s.listen(gctx, s.commands, s.handleCommand) })
 	g.Go(func() error { return s.listen(gctx, s.own, s.handleOwn) })
 	g.Go(func() error { return s.handleDocuments(gctx) })
+	g.Go(func() error { return s.readAgain(gctx) })
 	g.Go(func() error {
 		select {
 		case err := <-s.lost:

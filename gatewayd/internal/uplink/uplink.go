@@ -30,6 +30,7 @@ type Uplink struct {
 	revisions        *revisions
 	review           review
 	suspects         *suspects
+	rereading        *rereading
 	dial             func(context.Context) (net.Conn, error)
 	published        atomic.Int64
 	documentsChanged chan struct{} // has room for one: there is an unpublished document
@@ -87,6 +88,7 @@ func New(opt Options) *Uplink {
 		since:     time.Now(),
 	}
 	u.suspects = newSuspects(u.limits.Aside, u.limits.Hold)
+	u.rereading = newRereading(patience{u.limits.Reread, u.limits.RereadMax})
 	patient := patience{u.limits.Receipt, u.limits.ReceiptMax}
 	if j := opt.Journal; j != nil { // a probe has none
 		u.ledger = newLedger(patient, earlier{j.Cursor(), j.Sent(), j.Unanswered()})
@@ -105,14 +107,18 @@ func New(opt Options) *Uplink {
 		u.commands = make(map[string]CommandFunc)
 	}
 	u.commands["resync"] = u.resync
+	// All at QoS 0, for a subscription at QoS 1 costs some brokers dearly (see rereading).
+	// A receipt or command that is lost is repeated by the city, a late time is worth
+	// nothing, what somebody changes of the gateway's own documents is put right at the
+	// next restate, and documents of the city are read again.
 	u.filters = map[string]byte{
-		u.prefix + "cmd/+": 1, u.prefix + "receipt": 1, u.prefix + "status": 1, u.prefix + "alert/+": 1,
+		u.prefix + "cmd/+": 0, u.prefix + "receipt": 0, u.prefix + "status": 0, u.prefix + "alert/+": 0,
 	}
 	if opt.asksTime() {
-		u.filters[u.prefix+"time/reply"] = 0 // a time that is delivered again is late
+		u.filters[u.prefix+"time/reply"] = 0
 	}
 	for topic := range opt.Documents {
-		u.filters[u.prefix+topic] = 1
+		u.filters[u.prefix+topic] = 0
 	}
 	if opt.EventsOnly {
 		maps.DeleteFunc(u.filters, func(topic string, _ byte) bool { return !opt.Receipts || topic != u.prefix+"receipt" })
