@@ -6,9 +6,6 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/x509"
-	"encoding/pem"
 	"flag"
 	"fmt"
 	"os"
@@ -36,31 +33,6 @@ func main() {
 	}
 }
 
-// readKey reads the city's private key as "openssl genpkey" writes it; nil without
-// a file.
-func readKey(file string) (ed25519.PrivateKey, error) {
-	if file == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read the city's key: %w", err)
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, fmt.Errorf("read the city's key %s: it is no PEM file", file)
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("read the city's key %s: %w", file, err)
-	}
-	signer, ok := key.(ed25519.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("read the city's key %s: it is no Ed25519 key", file)
-	}
-	return signer, nil
-}
-
 func run(ctx context.Context, broker, ca, cert, key, sign string) error {
 	if !strings.HasPrefix(broker, "tls://") {
 		return fmt.Errorf("-broker %q: want tls://host:port, gateways believe no other line", broker)
@@ -69,7 +41,7 @@ func run(ctx context.Context, broker, ca, cert, key, sign string) error {
 	if err != nil {
 		return err
 	}
-	signer, err := readKey(sign)
+	signer, err := city.ReadKey(sign)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,208 @@
+package event
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"presence/scripts/city/unpack"
+)
+
+// Message is a message as the broker delivered it.
+type Message struct {
+	Topic    string
+	Payload  []byte
+	Retained bool
+}
+
+// Decoder makes events of messages. It keeps nothing from one message to the next but
+// memory to use again, so only one goroutine at a time may use it.
+type Decoder struct {
+	// TagDetails has Event.More keep all that a tag's event says. Without it only what may
+	// matter later is kept, as tags are most of what a city stores.
+	TagDetails bool
+
+	batches *unpack.Reader
+	reader  jsontext.Decoder
+	input   bytes.Buffer
+	// Fields for Event.More, each with a comma before it. Details are those that a tag is
+	// stored without.
+	more, details []byte
+}
+
+// NewDecoder makes a decoder.
+func NewDecoder() (*Decoder, error) {
+	batches, err := unpack.NewReader()
+	if err != nil {
+		return nil, err
+	}
+	return &Decoder{batches: batches}, nil
+}
+
+// Decode returns what is in a message: events in their order, and what was refused of it.
+// Both are empty for a batch of no events, by which a gateway asks the broker whether
+// batches get through.
+func (d *Decoder) Decode(m Message) (events []Event, refused []Refusal) {
+	refuse := func(payload []byte, why error) {
+		refused = append(refused, NewRefusal(m.Topic, payload, why))
+	}
+	to, err := parseTopic(m.Topic)
+	switch {
+	case err != nil:
+	case m.Retained:
+		err = errors.New("the message is retained, and no gateway has events retained")
+	case len(m.Payload) == 0:
+		err = errors.New("the message is empty")
+	}
+	if err != nil {
+		refuse(m.Payload, err)
+		return nil, refused
+	}
+	lines := [][]byte{m.Payload}
+	if to.kind == Batch {
+		if lines, err = d.batches.Events(m.Payload); err != nil {
+			refuse(m.Payload, err)
+			return nil, refused
+		}
+	}
+	if len(lines) > 0 {
+		events = make([]Event, 0, len(lines))
+	}
+	for _, line := range lines {
+		e, err := d.event(to, line)
+		if err != nil {
+			refuse(line, err)
+			continue
+		}
+		e.Topic, e.Raw = m.Topic, line
+		events = append(events, e)
+	}
+	return events, refused
+}
+
+// NewRefusal makes a refusal in which nothing can hurt a database or a terminal.
+func NewRefusal(topic string, payload []byte, why error) Refusal {
+	return Refusal{
+		Topic:   printable(topic, maxTopic),
+		Reason:  printable(why.Error(), maxReason),
+		Payload: bytes.Clone(payload[:min(len(payload), MaxKept)]),
+	}
+}
+
+// printable is a text without control characters and broken UTF-8, cut at a bound in
+// bytes.
+func printable(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "")
+	}
+	return s
+}
+
+// event reads one event, a JSON object as RFC 7493 wants it: UTF-8, and no name twice.
+func (d *Decoder) event(to address, payload []byte) (Event, error) {
+	if len(payload) > MaxEvent {
+		return Event{}, fmt.Errorf("an event of %d bytes: at most %d", len(payload), MaxEvent)
+	}
+	if err := checkValues(payload); err != nil {
+		return Event{}, err
+	}
+	d.input.Reset()
+	d.input.Write(payload)
+	d.reader.Reset(&d.input)
+	d.more, d.details = d.more[:0], d.details[:0]
+	begin, err := d.reader.ReadToken()
+	switch {
+	case err != nil:
+		return Event{}, notJSON(err)
+	case begin.Kind() != '{':
+		return Event{}, errors.New("not a JSON object")
+	}
+	var f fields
+	for d.reader.PeekKind() == '"' {
+		if err := d.field(&f); err != nil {
+			return Event{}, err
+		}
+	}
+	if _, err := d.reader.ReadToken(); err != nil {
+		return Event{}, notJSON(err)
+	}
+	if rest := d.reader.UnreadBuffer(); len(bytes.TrimSpace(rest)) > 0 {
+		return Event{}, errors.New("there is more behind the JSON object")
+	}
+	if err := f.check(to); err != nil {
+		return Event{}, err
+	}
+	f.e.More = d.object(f.e.Kind == "tag" && !d.TagDetails)
+	return f.e, nil
+}
+
+// object makes Event.More of the fields without a column.
+func (d *Decoder) object(brief bool) []byte {
+	details := d.details
+	if brief {
+		details = nil
+	}
+	if len(d.more)+len(details) == 0 {
+		return nil
+	}
+	object := make([]byte, 0, len(d.more)+len(details)+1)
+	object = append(append(append(object, d.more...), details...), '}')
+	object[0] = '{' // instead of the first comma
+	return object
+}
+
+// field reads one field, into its column or among those without one.
+func (d *Decoder) field(f *fields) error {
+	quoted, err := d.reader.ReadValue()
+	if err != nil {
+		return notJSON(err)
+	}
+	// Reading the value may overwrite the name, so that is kept where it may have to go.
+	at := len(d.more)
+	d.more = append(append(append(d.more, ','), quoted...), ':')
+	name := text(d.more[at+1 : len(d.more)-1])
+	value, err := d.reader.ReadValue()
+	if err != nil {
+		return notJSON(err)
+	}
+	fits, err := f.set(name, value)
+	if err != nil {
+		return err
+	}
+	switch {
+	case fits:
+		d.more = d.more[:at]
+	case isDetail(name, value):
+		d.details = append(append(d.details, d.more[at:]...), value...)
+		d.more = d.more[:at]
+	default:
+		d.more = append(d.more, value...)
+	}
+	return nil
+}
+
+// isDetail reports whether a field is one that a tag is stored without. That a position
+// is not one of now is kept.
+func isDetail(name, value []byte) bool {
+	switch string(name) {
+	case "boot", "boot_ms", "receiver", "accuracy_m", "fix_time", "rssi", "snr":
+		return true
+	case "fix":
+		return string(value) == `"live"`
+	}
+	return false
+}
+
+// notJSON is an error of the JSON reader, without the name of its package.
+func notJSON(err error) error {
+	return fmt.Errorf("not JSON: %s", strings.TrimPrefix(err.Error(), "jsontext: "))
+}
