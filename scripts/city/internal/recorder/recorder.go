@@ -32,6 +32,8 @@ type Recorder struct {
 	db  *store.Config
 	key ed25519.PrivateKey
 	log *slog.Logger
+
+	state state
 }
 
 // New makes a recorder of settings.
@@ -96,6 +98,7 @@ func (r *Recorder) term(ctx context.Context) error {
 	}
 	defer db.Close(context.WithoutCancel(ctx))
 	r.log.Info("leading", "epoch", lease.Epoch)
+	defer r.state.set(term{})
 	return r.work(ctx, lease, db)
 }
 
@@ -103,6 +106,7 @@ func (r *Recorder) term(ctx context.Context) error {
 func (r *Recorder) work(ctx context.Context, lease *store.Lease, db *store.Store) error {
 	queue := intake.NewQueue(r.set.Events.QueueBytes)
 	desks := make([]*receipts.Desk, len(r.set.Brokers))
+	now := term{leading: true, queue: queue}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return lease.Hold(ctx) })
 	for i := range r.set.Brokers {
@@ -111,8 +115,10 @@ func (r *Recorder) work(ctx context.Context, lease *store.Lease, db *store.Store
 		if err != nil {
 			return err
 		}
+		now.sessions = append(now.sessions, session)
 		group.Go(func() error { return session.Run(ctx) })
 	}
+	r.state.set(now)
 	group.Go(func() error { return (&committer{queue, db, desks, r.set, r.log}).run(ctx) })
 	return group.Wait()
 }

@@ -7,11 +7,11 @@ import (
 	"maps"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
-	"syscall"
 )
 
 // patience is after how many milliseconds PostgreSQL ends a session of a recorder that has
