@@ -99,7 +99,8 @@ func Start(t testing.TB, options ...Option) *Database {
 		option(d)
 	}
 	d.credential = d.account()
-	initdb := exec.Command(filepath.Join(d.bin, "initdb"), "-D", d.data(), "-A", "trust", "-U", superuser, "--no-sync")
+	initdb := exec.Command(filepath.Join(d.bin, "initdb"), "-D", d.data(), "-A", "trust", "-U", superuser, "--no-sync",
+		"-E", "UTF8", "--locale=C") // whatever the locale of who runs the test: the city's is UTF-8
 	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: d.credential}
 	initdb.Dir = dir
 	if out, err := initdb.CombinedOutput(); err != nil {

@@ -39,10 +39,16 @@ func migrated(t testing.TB) *pgx.Conn {
 	t.Helper()
 	_, connection := newCity(t)
 	conn := connect(t, connection)
+	migrate(t, conn)
+	return conn
+}
+
+// migrate brings a database to the newest version.
+func migrate(t testing.TB, conn *pgx.Conn) {
+	t.Helper()
 	if _, _, err := database.Migrate(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	return conn
 }
 
 // event is one element of a batch.

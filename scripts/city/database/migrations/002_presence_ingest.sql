@@ -1,11 +1,3 @@
--- Numbers are complete from 1 up to this one. Where everything to the stream's open end
--- is covered, up to the last number that is known.
-create function presence.contiguous(covered int8multirange, last bigint) returns bigint
-language sql immutable parallel safe as $$
-  select coalesce((select case when upper_inf(r) then greatest(last, 0) else upper(r) - 1 end
-    from unnest(covered) r where r @> 1::bigint), 0)
-$$;
-
 -- The last number that a gateway has spoken of in any way.
 create function presence.last_known(covered int8multirange, said_last bigint) returns bigint
 language sql immutable parallel safe as $$
@@ -13,11 +5,27 @@ language sql immutable parallel safe as $$
     from unnest(covered) r), 0))
 $$;
 
--- Since when there has been a hole and the stream has not got on.
-create function presence.hole_since(s presence.stream, upto bigint, last_known bigint) returns timestamptz
-language sql stable as $$
-  select case when upto >= last_known then null when upto > s.upto then now() else coalesce(s.hole_since, now()) end
-$$;
+-- How far a stream is complete, and since when there has been a hole and it has not got
+-- on. upto and hole_since go in as they were. Where everything to the open end of a gap
+-- is covered, it is complete up to the last number that is known.
+create function presence.progress(have int8multirange, named int8multirange, said_last bigint, inout upto bigint, inout hole_since timestamptz)
+language plpgsql stable set search_path = presence, pg_temp as $$
+declare
+  covered int8multirange := have + named;
+  hull int8range := range_merge(covered);
+  before bigint := upto;
+  last bigint;
+begin
+  if covered = int8multirange(hull) and lower(hull) = 1 and not upper_inf(hull) then -- nearly always: no hole
+    upto := upper(hull) - 1;
+    last := greatest(upto, said_last);
+  else
+    upto := coalesce((select case when upper_inf(r) then greatest(upper(have) - 1, said_last, 0) else upper(r) - 1 end
+      from unnest(covered) r where r @> 1::bigint), 0);
+    last := last_known(covered, said_last);
+  end if;
+  hole_since := case when upto >= last then null when upto > before then now() else coalesce(hole_since, now()) end;
+end $$;
 
 -- Enters what the gaps and starts of a batch say of streams: which numbers are lost, and
 -- which was the last one of the stream before. A gateway speaks of its own streams only:
@@ -68,34 +76,94 @@ begin
   return claimed;
 end $$;
 
--- Gives each stream that nobody owns yet to the gateway that came first with an event of
--- it, and puts into refused what other gateways sent under a stream that is not theirs.
+-- Locks the streams of a batch, gives each that nobody owns yet to the gateway that came
+-- first with an event of it, and puts into refused what other gateways sent under a
+-- stream that is not theirs. Returns how many those are.
 create function presence.enter_owners(
   streams uuid[], seqs bigint[], revs int[], kinds text[], departments text[], gateways text[],
-  ats timestamptz[], qualities text[], badges text[], tags text[], mores jsonb[]) returns void
-language sql set search_path = presence, pg_temp as $$
+  ats timestamptz[], qualities text[], badges text[], tags text[], mores jsonb[]) returns bigint
+language plpgsql set search_path = presence, pg_temp as $$
+declare
+  s uuid[]; -- each stream, department and gateway of the batch once, in order of arrival
+  d text[];
+  g text[];
+  n bigint := 0;
+begin
+  select array_agg(x.stream order by x.n), array_agg(x.dinas order by x.n), array_agg(x.gateway order by x.n) into s, d, g
+    from (select b.stream, b.dinas, b.gateway, min(b.n) as n
+      from unnest(streams, departments, gateways) with ordinality b(stream, dinas, gateway, n) group by 1, 2, 3) x;
   insert into stream (stream, dinas, gateway)
-    select distinct b.stream, b.dinas, b.gateway
-    from unnest(streams, departments, gateways) b(stream, dinas, gateway) order by 1, 2, 3
-    on conflict do nothing;
+    select b.stream, b.dinas, b.gateway from unnest(s, d, g) b(stream, dinas, gateway)
+    where not exists (select from stream o where (o.stream, o.dinas, o.gateway) = (b.stream, b.dinas, b.gateway))
+    order by 1, 2, 3 on conflict do nothing;
   -- Two transactions that write to the same streams wait for each other here, always in
   -- the same order, so that the second sees what the first has stored.
-  select from stream s where s.stream = any(streams) order by s.stream, s.dinas, s.gateway for update;
-  update stream s set begun = true
-    from (select distinct on (b.stream) b.*
-      from unnest(streams, departments, gateways) with ordinality b(stream, dinas, gateway, n)
-      where not exists (select from stream o where o.stream = b.stream and o.begun)
-      order by b.stream, b.n) first
-    where (s.stream, s.dinas, s.gateway) = (first.stream, first.dinas, first.gateway);
-  insert into refused (topic, reason, payload)
-    select format('presence/v1/%s/%s/event/%s', b.dinas, b.gateway, b.kind),
-      format('stream %s is that of %s/%s', b.stream, o.dinas, o.gateway),
-      substring(convert_to(jsonb_strip_nulls(jsonb_build_object('stream', b.stream, 'seq', b.seq, 'rev', b.rev, 'kind', b.kind, 'time', b.at,
-        'time_quality', b.quality, 'badge', b.badge, 'tag', b.tag, 'more', b.more))::text, 'UTF8') for 4096)
-    from unnest(streams, seqs, revs, kinds, departments, gateways, ats, qualities, badges, tags, mores)
-      b(stream, seq, rev, kind, dinas, gateway, at, quality, badge, tag, more)
-    join stream o on o.stream = b.stream and o.begun and (o.dinas, o.gateway) <> (b.dinas, b.gateway)
-$$;
+  perform from stream o where o.stream = any(s) order by o.stream, o.dinas, o.gateway for update;
+  update stream o set begun = true
+    from (select distinct on (b.stream) b.* from unnest(s, d, g) with ordinality b(stream, dinas, gateway, n)
+      where not exists (select from stream o where o.stream = b.stream and o.begun) order by b.stream, b.n) first
+    where (o.stream, o.dinas, o.gateway) = (first.stream, first.dinas, first.gateway);
+  if exists (select from unnest(s, d, g) b(stream, dinas, gateway)
+      join stream o on o.stream = b.stream and o.begun and (o.dinas, o.gateway) <> (b.dinas, b.gateway)) then
+    insert into refused (topic, reason, payload)
+      select format('presence/v1/%s/%s/event/%s', b.dinas, b.gateway, b.kind),
+        format('stream %s is that of %s/%s', b.stream, o.dinas, o.gateway),
+        substring(convert_to(jsonb_strip_nulls(jsonb_build_object('stream', b.stream, 'seq', b.seq, 'rev', b.rev, 'kind', b.kind, 'time', b.at,
+          'time_quality', b.quality, 'badge', b.badge, 'tag', b.tag, 'more', b.more))::text, 'UTF8') for 4096)
+      from unnest(streams, seqs, revs, kinds, departments, gateways, ats, qualities, badges, tags, mores)
+        b(stream, seq, rev, kind, dinas, gateway, at, quality, badge, tag, more)
+      join stream o on o.stream = b.stream and o.begun and (o.dinas, o.gateway) <> (b.dinas, b.gateway);
+    get diagnostics n = row_count;
+  end if;
+  return n;
+end $$;
+
+-- Stores the revisions above 0 of a batch, and each rev 0 that comes after a later
+-- revision of its event: its time takes the place of that one's in presence.event.
+-- Returns how many (id, rev) of each stream are new by that.
+create function presence.enter_revisions(
+  streams uuid[], seqs bigint[], revs int[], departments text[], gateways text[],
+  ats timestamptz[], qualities text[], errors_ms real[], at_mins timestamptz[], at_maxs timestamptz[])
+returns table (stream uuid, n bigint)
+language plpgsql set search_path = presence, pg_temp as $$
+#variable_conflict use_column
+begin
+  return query
+  with batch as materialized (
+    select b.*, s.have, s.erased, s.swapped, s.first_seen, row_number() over (partition by b.stream, b.seq order by b.rev) as k
+    from unnest(streams, seqs, revs, departments, gateways, ats, qualities, errors_ms, at_mins, at_maxs)
+      b(stream, seq, rev, dinas, gateway, at, quality, error_ms, at_min, at_max)
+    join stream s on s.stream = b.stream and s.begun and (s.dinas, s.gateway) = (b.dinas, b.gateway)),
+  late_first as (
+    update event e set at = b.at, at_min = b.at_min, at_max = b.at_max, error_ms = b.error_ms, quality = b.quality, rev = 0
+    from batch b
+    where b.rev = 0 and b.seq <@ b.swapped and (e.stream, e.seq) = (b.stream, b.seq) and e.rev > 0 and e.received >= b.first_seen
+    returning e.stream, e.seq),
+  new_correction as (
+    insert into correction (stream, seq, rev, newest, at, at_min, at_max, error_ms, quality, received)
+    select distinct on (stream, seq, rev) stream, seq, rev, false, at, at_min, at_max, error_ms, quality, now()
+    from batch where rev > 0 and not seq <@ erased order by 1, 2, 3
+    on conflict do nothing
+    returning stream),
+  swapping as (
+    update stream s set swapped = s.swapped + coalesce(x.awaited, '{}') - coalesce(x.came, '{}')
+    from (select stream, range_agg(int8range(seq, seq + 1)) filter (where awaited) as awaited, range_agg(int8range(seq, seq + 1)) filter (where not awaited) as came
+      from (select stream, seq, true as awaited from batch where k = 1 and rev > 0 and not seq <@ have
+        union all select stream, seq, false from late_first) y group by 1) x
+    where s.stream = x.stream and s.begun)
+  select x.stream, count(*) from (select stream from late_first union all select stream from new_correction) x group by 1;
+
+  update correction c set newest = false
+    from (select c.stream, c.seq, max(c.rev) as rev from correction c
+      where (c.stream, c.seq) in (select b.stream, b.seq from unnest(streams, seqs, revs) b(stream, seq, rev) where b.rev > 0)
+      group by 1, 2) t
+    where (c.stream, c.seq) = (t.stream, t.seq) and c.newest and c.rev <> t.rev;
+  update correction c set newest = true
+    from (select c.stream, c.seq, max(c.rev) as rev from correction c
+      where (c.stream, c.seq) in (select b.stream, b.seq from unnest(streams, seqs, revs) b(stream, seq, rev) where b.rev > 0)
+      group by 1, 2) t
+    where (c.stream, c.seq, c.rev) = (t.stream, t.seq, t.rev) and not c.newest;
+end $$;
 
 -- Stores a batch: each (id, rev) once, and says for each stream what may be receipted.
 -- All arrays have the same length; an element of each makes an event, in order of
@@ -103,7 +171,7 @@ $$;
 --
 -- upto: of that stream the city has every event from 1 to there, or a gap that the city
 -- has names it; 0: not even the first. link: of the event upto, where it has one.
--- stored: (id, rev) that are new. doubled: those that were here. foreign: events of a
+-- stored: (id, rev) that are new. doubled: those that were here. refused: events of a
 -- stream that belongs to another gateway; they are in presence.refused.
 create function presence.ingest(
   streams uuid[], seqs bigint[], revs int[], kinds text[], departments text[], gateways text[],
@@ -115,7 +183,10 @@ language plpgsql security definer set search_path = presence, pg_temp as $$
 #variable_conflict use_column
 declare
   n int := cardinality(streams);
-  claimed uuid[] := '{}'; -- streams of which a gap or a start of this batch speaks
+  foreigners bigint;          -- events of streams that are another gateway's
+  claimed uuid[] := '{}';     -- streams of which a gap or a start of this batch speaks
+  revised uuid[] := '{}';     -- streams that have more (id, rev) than new events
+  revisions bigint[] := '{}'; -- and how many more
 begin
   if exists (select from unnest(array[cardinality(seqs), cardinality(revs), cardinality(kinds), cardinality(departments),
       cardinality(gateways), cardinality(ats), cardinality(qualities), cardinality(errors_ms), cardinality(at_mins),
@@ -126,91 +197,68 @@ begin
   if exists (select from unnest(seqs, revs) b(seq, rev) where (seq between 1 and 1::bigint << 62 and rev >= 0) is not true) then
     raise exception 'seq or rev out of range' using errcode = 'numeric_value_out_of_range';
   end if;
-  perform enter_owners(streams, seqs, revs, kinds, departments, gateways, ats, qualities, badges, tags, mores);
+  foreigners := enter_owners(streams, seqs, revs, kinds, departments, gateways, ats, qualities, badges, tags, mores);
   if kinds && array['gap', 'start'] then
     claimed := enter_claims(streams, departments, gateways, kinds, mores);
+  end if;
+  if exists (select from unnest(revs) r where r > 0) or exists (select from stream s where s.stream = any(streams) and s.swapped <> '{}') then
+    select coalesce(array_agg(r.stream), '{}'), coalesce(array_agg(r.n), '{}') into revised, revisions
+      from enter_revisions(streams, seqs, revs, departments, gateways, ats, qualities, errors_ms, at_mins, at_maxs) r;
   end if;
 
   return query
   with batch as materialized (
-    select distinct on (b.stream, b.seq, b.rev) b.*, s.have, s.erased, s.swapped, s.first_seen
+    select b.*, s.first_seen,
+      row_number() over (partition by b.stream, b.seq order by b.rev) = 1 and not b.seq <@ s.have as is_new
     from unnest(streams, seqs, revs, kinds, departments, gateways, ats, qualities, errors_ms, at_mins, at_maxs,
         badges, tags, zones, lats, lons, links, mores)
       b(stream, seq, rev, kind, dinas, gateway, at, quality, error_ms, at_min, at_max,
         badge, tag, zone, lat, lon, link, more)
-    join stream s on (s.stream, s.dinas, s.gateway) = (b.stream, b.dinas, b.gateway) and s.begun
-    order by b.stream, b.seq, b.rev),
+    join stream s on s.stream = b.stream and s.begun and (s.dinas, s.gateway) = (b.dinas, b.gateway)),
   new_event as (
     insert into event (received, seq, at, at_min, at_max, lat, lon, stream, rev, error_ms, kind, quality, badge, tag, zone, link, more)
-    select distinct on (stream, seq) now(), seq, at, at_min, at_max, lat, lon, stream, rev, error_ms, kind, quality, badge, tag, zone, link, more
-    from batch where not seq <@ have order by stream, seq, rev
-    returning stream, seq, rev),
-  late_first as ( -- rev 0 after a later revision: its time takes the place of that one's
-    update event e set at = b.at, at_min = b.at_min, at_max = b.at_max, error_ms = b.error_ms, quality = b.quality, rev = 0
-    from batch b
-    where b.rev = 0 and b.seq <@ b.swapped and (e.stream, e.seq) = (b.stream, b.seq) and e.rev > 0 and e.received >= b.first_seen
-    returning e.stream, e.seq),
-  new_correction as (
-    insert into correction (stream, seq, rev, newest, at, at_min, at_max, error_ms, quality, received)
-    select stream, seq, rev, false, at, at_min, at_max, error_ms, quality, now()
-    from batch where rev > 0 and not seq <@ erased
-    on conflict do nothing
-    returning stream),
-  stored as (
-    select stream, count(*) n from (
-      select stream from new_event where rev = 0 union all select stream from late_first union all select stream from new_correction) x
-    group by 1),
-  swapping as (
-    select stream, range_agg(int8range(seq, seq + 1)) filter (where came) came, range_agg(int8range(seq, seq + 1)) filter (where not came) awaited from (
-      select stream, seq, false came from new_event where rev > 0 union all select stream, seq, true from late_first) x
-    group by 1),
-  newest as (select distinct on (stream) stream, seq, rev, at, quality from batch order by stream, seq desc, rev),
-  numbers as (select stream, range_agg(int8range(seq, seq + 1)) r, bool_or(link is not null) linked from batch group by 1),
+    select now(), seq, at, at_min, at_max, lat, lon, stream, rev, error_ms, kind, quality, badge, tag, zone, link, more
+    from batch where is_new),
+  touched as (
+    select stream, range_agg(int8range(seq, seq + 1)) as numbers, count(*) as sent, count(*) filter (where is_new and rev = 0) as stored,
+      bool_or(link is not null) as linked, max(seq) as seq,
+      (array_agg(at order by seq desc, rev))[1] as at, (array_agg(quality order by seq desc, rev))[1] as quality,
+      (array_agg(rev order by seq desc, rev))[1] as rev
+    from batch group by 1),
   moved as (
-    update stream s set have = m.have, upto = m.upto, last_seen = now(),
-      swapped = s.swapped + coalesce(m.awaited, '{}') - coalesce(m.came, '{}'),
-      hole_since = hole_since(s, m.upto, m.last_known), linked = s.linked or m.linked,
-      last_seq = greatest(s.last_seq, m.seq),
-      last_at = case when m.is_newest then m.at else s.last_at end,
-      last_quality = case when m.is_newest then m.quality else s.last_quality end,
-      last_delay_s = case when m.is_newest and m.rev = 0 then extract(epoch from now() - m.at) else s.last_delay_s end
-    from (
-      select o.stream, o.dinas, o.gateway, o.have + u.r as have, w.came, w.awaited, u.linked, e.*,
-        coalesce(e.seq >= o.last_seq, true) as is_newest,
-        contiguous(o.have + u.r + o.named, greatest(upper(o.have + u.r) - 1, o.said_last)) as upto,
-        last_known(o.have + u.r + o.named, o.said_last) as last_known
-      from numbers u join stream o on o.stream = u.stream and o.begun
-      join newest e on e.stream = u.stream left join swapping w on w.stream = u.stream) m(stream, dinas, gateway, have, came, awaited, linked, stream2, seq, rev, at, quality, is_newest, upto, last_known)
-    where (s.stream, s.dinas, s.gateway) = (m.stream, m.dinas, m.gateway)
-    returning s.stream, s.dinas, s.gateway, s.upto, s.linked, s.first_seen),
-  sent as (select b.stream, b.dinas, b.gateway, count(*) n from unnest(streams, departments, gateways) b(stream, dinas, gateway) group by 1, 2, 3)
-  select t.dinas, t.gateway, t.stream, coalesce(m.upto, 0),
+    update stream s set have = s.have + t.numbers, last_seen = now(), linked = s.linked or t.linked,
+      (upto, hole_since) = (select p.upto, p.hole_since from progress(s.have + t.numbers, s.named, s.said_last, s.upto, s.hole_since) p),
+      last_seq = greatest(s.last_seq, t.seq),
+      last_at = case when t.seq >= coalesce(s.last_seq, 0) then t.at else s.last_at end,
+      last_quality = case when t.seq >= coalesce(s.last_seq, 0) then t.quality else s.last_quality end,
+      last_delay_s = case when t.seq >= coalesce(s.last_seq, 0) and t.rev = 0 then extract(epoch from now() - t.at) else s.last_delay_s end
+    from touched t where s.stream = t.stream and s.begun
+    returning s.dinas, s.gateway, s.stream, s.upto, s.linked, s.first_seen, t.sent,
+      t.stored + coalesce((select r.n from unnest(revised, revisions) r(stream, n) where r.stream = s.stream), 0) as stored)
+  select m.dinas, m.gateway, m.stream, m.upto,
     case when m.linked then coalesce(
       (select b.link from batch b where (b.stream, b.seq) = (m.stream, m.upto) limit 1),
       (select e.link from event e where (e.stream, e.seq) = (m.stream, m.upto) and e.received >= m.first_seen limit 1)) end,
-    coalesce(k.n, 0), case when m.stream is null then 0 else t.n - coalesce(k.n, 0) end, case when m.stream is null then t.n else 0 end
-  from sent t left join moved m on (m.stream, m.dinas, m.gateway) = (t.stream, t.dinas, t.gateway)
-    left join stored k on k.stream = m.stream;
+    m.stored, m.sent - m.stored, 0::bigint
+  from moved m;
 
-  if exists (select from unnest(revs) r where r > 0) then
-    update correction c set newest = (c.rev = t.rev)
-      from (select c.stream, c.seq, max(c.rev) rev from correction c
-        where (c.stream, c.seq) in (select b.stream, b.seq from unnest(streams, seqs, revs) b(stream, seq, rev) where b.rev > 0)
-        group by 1, 2) t
-      where (c.stream, c.seq) = (t.stream, t.seq) and c.newest <> (c.rev = t.rev);
+  if foreigners > 0 then
+    return query
+    select b.dinas, b.gateway, b.stream, 0::bigint, null::bytea, 0::bigint, 0::bigint, count(*)
+    from unnest(streams, departments, gateways) b(stream, dinas, gateway)
+    join stream o on o.stream = b.stream and o.begun and (o.dinas, o.gateway) <> (b.dinas, b.gateway) group by 1, 2, 3;
   end if;
-
   -- Streams that are not in this batch, but of which it speaks.
   if claimed <> '{}' then
     return query
-    update stream s set upto = m.upto, hole_since = hole_since(s, m.upto, m.last_known)
-      from (select o.stream, o.dinas, o.gateway, o.upto as before,
-          contiguous(o.have + o.named, greatest(upper(o.have) - 1, o.said_last)) as upto, last_known(o.have + o.named, o.said_last) as last_known
-        from stream o where o.stream = any(claimed) and o.stream <> all(streams)
-          and (o.dinas, o.gateway) in (select * from unnest(departments, gateways))) m
-      where (s.stream, s.dinas, s.gateway) = (m.stream, m.dinas, m.gateway)
-        and (m.upto <> s.upto or (m.last_known > m.upto) <> (s.hole_since is not null))
-      returning s.dinas, s.gateway, s.stream, s.upto, null::bytea, 0::bigint, 0::bigint, 0::bigint;
+    with before as materialized (
+      select o.stream, o.dinas, o.gateway, o.upto from stream o
+      where o.stream = any(claimed) and o.stream <> all(streams) and (o.dinas, o.gateway) in (select * from unnest(departments, gateways))),
+    after as (
+      update stream s set (upto, hole_since) = (select p.upto, p.hole_since from progress(s.have, s.named, s.said_last, s.upto, s.hole_since) p)
+      from before b where (s.stream, s.dinas, s.gateway) = (b.stream, b.dinas, b.gateway)
+      returning s.dinas, s.gateway, s.stream, s.upto, b.upto as upto_before)
+    select a.dinas, a.gateway, a.stream, a.upto, null::bytea, 0::bigint, 0::bigint, 0::bigint from after a where a.upto <> a.upto_before;
   end if;
 end $$;
 
