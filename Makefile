@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X $(BUILD_VARIABLES).version=$(VERSION) -X $(BUILD_VARIABLES).
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all help deps build demo test test-inside test-outside city-test cover test-arm test-deps lint cross qemu-demo deb city city-deb city-kit-test vm-test image image-test telegraf-test bench bench-peers bench-presence torture year fuzz clean
+.PHONY: all help deps build demo test test-inside test-outside city-test cover test-arm test-deps lint cross qemu-demo deb city city-deb city-kit-test vm-test image image-test telegraf-test bench bench-peers bench-presence torture torture-batches year fuzz clean
 
 all: build
 
@@ -233,6 +233,16 @@ torture: test-deps ## what is lost when everything fails: TORTURE_FOR=1h SCENES=
 	HOTPLUG=100 $(GO) test -run '^TestARadioThatIsPulledIsFoundAgain$$' -count=1 -timeout 15m ./gatewayd
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^Test(NoEvent|MostAnchored)' -count=1 -v ./gatewayd/internal/clock
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^TestTorture$$' -count=1 -timeout 24h -v ./gatewayd
+	@$(MAKE) --no-print-directory torture-batches
+
+# 100,000 events wait, and gateway and broker are killed 20 times each while they drain
+# in batches, with PUBACKs and with receipts: what is lost, and what is invented. Takes
+# about two minutes, and is part of `make torture`.
+BATCH_EVENTS ?= 100000
+BATCH_KILLS  ?= 20
+torture-batches: test-deps ## what kill -9 costs under batches: BATCH_EVENTS=100000 BATCH_KILLS=20
+	BATCH_EVENTS=$(BATCH_EVENTS) BATCH_KILLS=$(BATCH_KILLS) \
+		$(GO) test -run '^TestTortureBatches$$' -count=1 -timeout 30m -v ./gatewayd | grep -E '^(torture-batches:|---|FAIL|ok|panic)|_test.go'
 
 # A year of a gateway without a clock chip, in virtual time: power cuts, a full
 # journal, a line that is down for days. All that the gateway says is held against

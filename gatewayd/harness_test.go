@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
 	"presence/scripts/brokertest"
@@ -64,6 +65,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "10"); err != nil {
 		panic(err)
 	}
+	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy traces what it does
 	code := m.Run()
 	_ = os.Remove(binaryPath()) // not there if no test needed it
 	os.Exit(code)
