@@ -148,7 +148,15 @@ func setsAreSets[T small](t *rapid.T, number *rapid.Generator[T]) {
 			t.Fatalf("%v has exactly %v: %v", s, i, s.HasInterval(i))
 		}
 	}
+	without := slices.Clone(s).Remove(within)
+	wellFormed(t, "without", without)
+	if bitmapOf(without...) != inS.where(bitmapOf(within), andNot) {
+		t.Fatalf("%v without %v is %v", s, within, without)
+	}
 	n := number.Draw(t, "n")
+	if s.Has(n) != inS[uint8(n)] {
+		t.Fatalf("%d is in %v: %v", n, s, s.Has(n))
+	}
 	kept := slices.DeleteFunc(slices.Clone(s), func(i interval.Interval[T]) bool { return i.To < n })
 	if got := s.DropBelow(n); !slices.Equal(got, kept) {
 		t.Fatalf("%v from %d on is %v", s, n, got)

@@ -42,6 +42,33 @@ func (s Set[T]) Add(i Interval[T]) Set[T] {
 	return slices.Replace(s, first, last, i)
 }
 
+// Remove takes the numbers of an interval out. As with Add, the set before must not be
+// used any more.
+func (s Set[T]) Remove(i Interval[T]) Set[T] {
+	if i.Empty() {
+		return s
+	}
+	first, _ := slices.BinarySearchFunc(s, i.From, func(one Interval[T], from T) int { return cmp.Compare(one.To, from) })
+	last := first
+	var left []Interval[T] // of those that the interval touches
+	for last < len(s) && s[last].From <= i.To {
+		if s[last].From < i.From {
+			left = append(left, Interval[T]{s[last].From, i.From - 1})
+		}
+		if s[last].To > i.To {
+			left = append(left, Interval[T]{i.To + 1, s[last].To})
+		}
+		last++
+	}
+	return slices.Replace(s, first, last, left...)
+}
+
+// Has reports whether a number is in the set.
+func (s Set[T]) Has(n T) bool {
+	at, _ := slices.BinarySearchFunc(s, n, func(one Interval[T], n T) int { return cmp.Compare(one.To, n) })
+	return at < len(s) && s[at].Has(n)
+}
+
 // Union is the numbers of both sets. Neither changes; where the other is empty the
 // answer is the set itself.
 func (s Set[T]) Union(o Set[T]) Set[T] {

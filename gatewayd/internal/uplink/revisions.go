@@ -5,6 +5,7 @@ import (
 	"math"
 	"sync"
 
+	"presence/gatewayd/internal/interval"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -23,7 +24,11 @@ import (
 //
 // A crash between the publish and the save of the first kind leaves an event
 // without a revision. The next process cannot know which timing went out under
-// rev 0, and publishes what it knows by then under rev 1.
+// rev 0, nor whether any did, and publishes what it knows by then under rev 1.
+//
+// So an event of this process that nobody got yet goes out under rev 0. Of others the
+// first that a city gets may have a higher rev, and so it may where the line broke while
+// rev 0 was on its way.
 type revisions struct {
 	journal Journal
 	times   Times
@@ -31,7 +36,7 @@ type revisions struct {
 	// deciding is held from reading the saved revisions until the new ones are
 	// saved, so that two goroutines never decide about the same event.
 	deciding  sync.Mutex
-	outOfTurn uint64 // events up to here may have been shown or sent out of turn
+	outOfTurn interval.Set[uint64] // positions of events that may have been shown or sent out of turn
 
 	mu     sync.Mutex
 	closed uint64 // none of the events up to here has an open correction
@@ -78,9 +83,8 @@ func (r *revisions) decide(ctx context.Context, entries []presence.Entry, publis
 	if err != nil {
 		return nil, err
 	}
-	published = max(published, r.outOfTurn)
-	if which == bestKnownOutOfTurn {
-		r.outOfTurn = max(r.outOfTurn, entries[len(entries)-1].Pos)
+	if published != allPositions() {
+		r.outOfTurn = r.outOfTurn.DropBelow(published + 1) // the others count as published anyway
 	}
 	all := make([]presence.Revision, len(entries))
 	var before, with []presence.Revision // to be saved before the publish, or with the delivery
@@ -90,7 +94,10 @@ func (r *revisions) decide(ctx context.Context, entries []presence.Entry, publis
 		if !known {
 			revision = presence.Revision{Pos: e.Pos, Timing: presence.Raw(e.At)}
 		}
-		first := !known && e.Stream == r.journal.Stream() && e.Pos > published
+		first := !known && e.Stream == r.journal.Stream() && e.Pos > published && !r.outOfTurn.Has(e.Pos)
+		if which == bestKnownOutOfTurn && e.Pos > published {
+			r.outOfTurn = r.outOfTurn.Add(spanOf(e.Pos, e.Pos))
+		}
 		now := r.times.Timing(e.At)
 		switch {
 		case first && now.Improves(revision.Timing):
