@@ -7,16 +7,16 @@ import "time"
 // by one: so an event over which the broker hangs up is found as it would be without
 // batches. The batches that follow are half as large, until some time has passed.
 type batchSuspect struct {
-	plain uint64        // events up to here go one by one
+	plain doubtful      // events that go one by one
 	most  int           // the most bytes of a batch until then
 	until time.Time     // when larger ones are tried again
 	pause time.Duration // for how long batches were kept small
 }
 
-// hungUp notes that a broker closed the connection twice over batches, the last event of
-// which is at a position and the smallest of which had so many bytes.
-func (b *batchSuspect) hungUp(last uint64, smallest int, now time.Time, aside time.Duration) {
-	b.plain = max(b.plain, last)
+// hungUp notes that a broker closed the connection twice over some publications, the
+// smallest batch of which had so many bytes.
+func (b *batchSuspect) hungUp(events []sent, smallest int, now time.Time, aside time.Duration) {
+	b.plain.add(events)
 	if !now.Before(b.until) {
 		b.pause = min(max(2*b.pause, aside), longestAside)
 	}
@@ -55,5 +55,5 @@ func (all *suspects) mayTravel(pos uint64, size int, must bool, now time.Time) b
 	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	return pos > all.batches.plain
+	return !all.batches.plain.has(pos)
 }

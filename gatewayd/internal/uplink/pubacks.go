@@ -29,7 +29,7 @@ func (c *collector) add(e *sent) {
 
 // addEvent adds an event of a publication.
 func (c *collector) addEvent(e *sent, pos uint64, revision presence.Revision) {
-	c.u.suspects.acknowledgedEvents(pos, pos)
+	c.u.suspects.acknowledgedEvent(pos, e.first)
 	if revision.Open {
 		c.open = append(c.open, revision)
 	}

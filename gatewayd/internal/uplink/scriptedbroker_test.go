@@ -16,6 +16,7 @@ import (
 
 	"presence/gatewayd/internal/uplink"
 	"presence/scripts/brokertest"
+	"presence/scripts/city/unpack"
 )
 
 // scriptedBroker is a broker in a synctest bubble: it sends what the test tells it to,
@@ -26,13 +27,27 @@ type scriptedBroker struct {
 	t *testing.T
 
 	mu       sync.Mutex
-	conn     net.Conn // the latest connection
-	messages []brokertest.Message
-	silent   bool            // it does not acknowledge what is published
-	unacked  []uint16        // ids of what it did not acknowledge yet, of the latest connection
-	packets  []string        // kinds of the latest connection's packets
-	filters  map[string]byte // to which the gateway subscribed, and at which QoS
+	conn     net.Conn             // the latest connection
+	messages []brokertest.Message // what is in batches, as if it had come one by one
+	batches  int                  // how many came
+	silent   bool                 // it does not acknowledge what is published
+	// judge, if set, says what becomes of a publication. It gets what is in a batch as if it
+	// had come one by one.
+	judge   func(topic string, size int, events []brokertest.Message) verdict
+	unacked []uint16        // ids of what it did not acknowledge yet, of the latest connection
+	packets []string        // kinds of the latest connection's packets
+	filters map[string]byte // to which the gateway subscribed, and at which QoS
 }
+
+// verdict is what a broker does with a publication.
+type verdict int
+
+const (
+	passOn   verdict = iota
+	forget           // it acknowledges it, and nobody gets it
+	withhold         // it acknowledges it at the next acknowledge
+	hangUp           // it closes the connection over it
+)
 
 // dial is for uplink.Options.
 func (b *scriptedBroker) dial(context.Context) (net.Conn, error) {
@@ -51,26 +66,31 @@ func (b *scriptedBroker) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		if answer := b.answer(p); answer != nil && answer.Write(conn) != nil {
-			return
+		answers, stays := b.answer(p)
+		for _, answer := range answers {
+			if answer.Write(conn) != nil {
+				return
+			}
 		}
-		if _, ends := p.(*packets.DisconnectPacket); ends {
+		if !stays {
 			return
 		}
 	}
 }
 
-// answer is what the broker says to a packet; nil for nothing.
-func (b *scriptedBroker) answer(p packets.ControlPacket) packets.ControlPacket {
+// answer is what the broker says to a packet, and whether it stays on the line.
+func (b *scriptedBroker) answer(p packets.ControlPacket) (answers []packets.ControlPacket, stays bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	kind, _, _ := strings.Cut(p.String(), ":")
 	b.packets = append(b.packets, kind)
 	switch p := p.(type) {
+	case *packets.DisconnectPacket:
+		return nil, false
 	case *packets.ConnectPacket:
-		return packets.NewControlPacket(packets.Connack)
+		answers = append(answers, packets.NewControlPacket(packets.Connack))
 	case *packets.PingreqPacket:
-		return packets.NewControlPacket(packets.Pingresp)
+		answers = append(answers, packets.NewControlPacket(packets.Pingresp))
 	case *packets.SubscribePacket:
 		ack := packets.NewControlPacket(packets.Suback).(*packets.SubackPacket)
 		ack.MessageID, ack.ReturnCodes = p.MessageID, p.Qoss
@@ -80,18 +100,69 @@ func (b *scriptedBroker) answer(p packets.ControlPacket) packets.ControlPacket {
 		for i, filter := range p.Topics {
 			b.filters[filter] = p.Qoss[i]
 		}
-		return ack
+		answers = append(answers, ack)
+	case *packets.UnsubscribePacket:
+		ack := packets.NewControlPacket(packets.Unsuback).(*packets.UnsubackPacket)
+		ack.MessageID = p.MessageID
+		answers = append(answers, ack)
 	case *packets.PublishPacket:
-		b.messages = append(b.messages, brokertest.Message{Topic: p.TopicName, Payload: bytes.Clone(p.Payload), Retained: p.Retain})
-		switch {
-		case p.Qos == 0:
-		case b.silent:
-			b.unacked = append(b.unacked, p.MessageID)
-		default:
-			return puback(p.MessageID)
+		return b.take(p)
+	}
+	return answers, true
+}
+
+// take is answer for a publication. The caller holds the mutex.
+func (b *scriptedBroker) take(p *packets.PublishPacket) (answers []packets.ControlPacket, stays bool) {
+	all := []brokertest.Message{{Topic: p.TopicName, Payload: bytes.Clone(p.Payload), Retained: p.Retain}}
+	isBatch := strings.HasSuffix(p.TopicName, uplink.BatchTopic)
+	if isBatch {
+		all = b.unpack(p)
+	}
+	judgement := passOn
+	if b.judge != nil {
+		judgement = b.judge(strings.TrimPrefix(p.TopicName, prefix), len(p.Payload), all)
+	}
+	switch {
+	case judgement == hangUp:
+		return nil, false
+	case judgement != forget:
+		b.messages = append(b.messages, all...)
+		if isBatch && len(all) == 0 { // the gateway tries whether batches get through
+			echo := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+			echo.TopicName, echo.Payload = p.TopicName, p.Payload
+			answers = append(answers, echo)
 		}
 	}
-	return nil
+	switch {
+	case p.Qos == 0:
+	case b.silent || judgement == withhold:
+		b.unacked = append(b.unacked, p.MessageID)
+	default:
+		answers = append(answers, puback(p.MessageID))
+	}
+	return answers, true
+}
+
+// unpack returns the events of a batch as if they had come one by one.
+func (b *scriptedBroker) unpack(p *packets.PublishPacket) (all []brokertest.Message) {
+	reader, err := unpack.NewReader()
+	if err != nil {
+		b.t.Error(err)
+		return nil
+	}
+	events, err := reader.Events(p.Payload)
+	if err != nil {
+		b.t.Errorf("a batch of %d bytes: %v", len(p.Payload), err)
+	}
+	b.batches++
+	for _, e := range events {
+		kind, err := unpack.Kind(e)
+		if err != nil {
+			b.t.Errorf("in a batch: %v", err)
+		}
+		all = append(all, brokertest.Message{Topic: prefix + "event/" + kind, Payload: e, Batch: b.batches})
+	}
+	return all
 }
 
 func puback(id uint16) packets.ControlPacket {

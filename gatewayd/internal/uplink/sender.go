@@ -96,6 +96,7 @@ func (s *sender) run(ctx context.Context) error {
 			timer.Reset(time.Until(next))
 		}
 		s.u.beat(-1)
+		s.u.suspects.nothingToSend()
 		s.u.setIdle(true)
 		select {
 		case entries := <-fresh:
@@ -160,14 +161,7 @@ func (s *sender) sendNew(ctx context.Context, entries []presence.Entry) error {
 	}
 	for i := range entries {
 		if until, held := u.suspects.held(entries[i].Pos, time.Now()); held {
-			s.heldPos, s.heldUntil = entries[i].Pos, until
-			after := entries[i+1:]
-			if entries = entries[:i]; i > 0 {
-				if err := s.sendNew(ctx, entries); err != nil {
-					return err
-				}
-			}
-			return s.sendAhead(ctx, after)
+			return s.sendUpToHeld(ctx, entries, i, until)
 		}
 	}
 	published := u.ledger.publishedUpto()
@@ -183,6 +177,19 @@ func (s *sender) sendNew(ctx context.Context, entries []presence.Entry) error {
 		s.turn.Store(u.ledger.sentHere()) // some needed no sending
 	}
 	return err
+}
+
+// sendUpToHeld sends the events before the one with a number, over which the broker hangs
+// up, and of those behind it the taps. When that event is tried again, reading begins with
+// it: so all before it have to be sent by then.
+func (s *sender) sendUpToHeld(ctx context.Context, entries []presence.Entry, i int, until time.Time) error {
+	if i > 0 {
+		if err := s.sendNew(ctx, entries[:i]); err != nil {
+			return err
+		}
+	}
+	s.heldPos, s.heldUntil = entries[i].Pos, until
+	return s.sendAhead(ctx, entries[i+1:])
 }
 
 // sendAhead sends the taps among events that follow one which is held: people are

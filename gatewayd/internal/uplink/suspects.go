@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -33,8 +32,8 @@ type suspects struct {
 	mu      sync.Mutex
 	topics  map[string]*suspect // by topic behind the gateway's prefix
 	events  map[uint64]*suspect // by position
-	head    uint64              // the oldest unacknowledged event when a broker last hung up
-	careful uint64              // events up to here go alone
+	heads   map[head]uint64     // the oldest unacknowledged events when a broker last hung up
+	careful doubtful            // events that go alone
 	batches batchSuspect
 	lines   int // lines of the log from this size in bytes on are not sent; 0: all are
 }
@@ -79,7 +78,7 @@ func (all *suspects) treatTopic(name string, size int, now time.Time) treatment 
 	defer all.mu.Unlock()
 	s := all.topics[name]
 	switch {
-	case s == nil && all.careful == 0:
+	case s == nil && all.careful.empty():
 		return together
 	case s != nil && size >= s.size && now.Before(s.until):
 		s.standing = true
@@ -105,7 +104,7 @@ func (all *suspects) treatEvent(pos uint64, size int, must bool, now time.Time) 
 	switch {
 	case s != nil && now.Before(s.until):
 		return notNow
-	case s != nil || pos <= all.careful:
+	case s != nil || all.careful.has(pos):
 		return byItself
 	}
 	return together
@@ -139,26 +138,35 @@ func (all *suspects) acknowledgedTopic(name string, size int) {
 	}
 }
 
-// acknowledgedEvents notes that the broker acknowledged the events from..to.
-func (all *suspects) acknowledgedEvents(from, to uint64) {
+// acknowledgedEvent notes that the broker acknowledged an event, which was sent in its
+// turn or not.
+func (all *suspects) acknowledgedEvent(pos uint64, inTurn bool) {
 	if !all.watchful.Load() {
 		return
 	}
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	maps.DeleteFunc(all.events, func(pos uint64, _ *suspect) bool { return from <= pos && pos <= to })
-	if to >= all.careful {
-		all.careful = 0
+	delete(all.events, pos)
+	all.careful.acknowledged(pos, inTurn)
+	all.batches.plain.acknowledged(pos, inTurn)
+	all.watchful.Store(all.anyEvent())
+}
+
+// nothingToSend notes that there is nothing left to be sent for now: what was to go out of
+// turn, and did not, has become superfluous.
+func (all *suspects) nothingToSend() {
+	if !all.watchful.Load() {
+		return
 	}
-	if to >= all.batches.plain {
-		all.batches.plain = 0
-	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.careful.others, all.batches.plain.others = nil, nil
 	all.watchful.Store(all.anyEvent())
 }
 
 // anyEvent reports whether some events need a look-up. The caller holds the mutex.
 func (all *suspects) anyEvent() bool {
-	return len(all.events) > 0 || all.careful > 0 || all.batches.plain > 0
+	return len(all.events) > 0 || !all.careful.empty() || !all.batches.plain.empty()
 }
 
 // mayLog reports whether a line of the log of this size may be sent.
@@ -200,7 +208,7 @@ func (all *suspects) hungUp(posts []*post, events []sent, line int, now time.Tim
 		}
 		s.name = cmp.Or(e.name, s.name) // it has none where it was only by chance alone
 		s.blame(e.size, now, all.hold, longestHeld)
-		all.head = e.pos
+		all.noteHeads(events)
 		return true
 	}
 	for _, p := range posts {
@@ -209,21 +217,44 @@ func (all *suspects) hungUp(posts []*post, events []sent, line int, now time.Tim
 			learnt = true
 		}
 	}
-	if len(events) > 0 {
-		// That a connection is lost proves nothing. That it is lost while the same event
-		// is still the oldest one does: then events are suspected.
-		last := events[len(events)-1].last()
-		switch smallest := smallestBatch(events); {
-		case events[0].pos != all.head:
-		case smallest > 0: // at first it is found out whether it was over a batch
-			all.batches.hungUp(last, smallest, now, all.aside)
-			learnt = true
-		case last > all.careful:
-			all.careful, learnt = last, true
-		}
-		all.head = events[0].pos
+	if len(events) == 0 {
+		return learnt
 	}
-	return learnt
+	// That a connection is lost proves nothing. That it is lost while the same event is
+	// still the oldest one for its purpose does: then events are suspected.
+	again := all.noteHeads(events)
+	switch smallest := smallestBatch(events); {
+	case !again:
+		return learnt
+	case smallest > 0: // at first it is found out whether it was over a batch
+		all.batches.hungUp(events, smallest, now, all.aside)
+		return true
+	}
+	return all.careful.add(events) || learnt
+}
+
+// head is of which publications an event is the oldest: of those in turn, and of those
+// out of turn for each purpose. Of all of them together it would be now this, now that.
+type head struct {
+	inTurn bool
+	why    purpose
+}
+
+// noteHeads notes the oldest events that the broker did not acknowledge, and reports
+// whether one of them was the oldest when it last hung up, too.
+func (all *suspects) noteHeads(events []sent) (again bool) {
+	heads := make(map[head]uint64)
+	for i := range events {
+		e := &events[i]
+		of := head{e.first, e.why}
+		if _, known := heads[of]; known {
+			continue
+		}
+		heads[of] = e.pos
+		again = again || all.heads[of] == e.pos
+	}
+	all.heads = heads
+	return again
 }
 
 // blame notes that a connection ended while nothing else was on its way, and sets the
