@@ -40,6 +40,7 @@
 //	retained.go     publishes status, health, alerts and other retained documents
 //	post.go         publishes documents and replies, alone where that is necessary
 //	suspects.go     finds out over which publication a broker closes the connection
+//	                (doubtful.go, batchsuspects.go)
 //	inbound.go      puts messages from the broker into queues: ownstatus.go, commands.go
 //	                (executed.go, replies.go), documentqueue.go; rejected.go counts the rest
 //	rereading.go    reads documents of the city again that a broker has dropped
