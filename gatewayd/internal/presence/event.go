@@ -176,7 +176,7 @@ func (o Origin) gap(b *object, g *Gap) {
 	b.key("kinds")
 	kinds := beginObject(*b)
 	for _, kind := range slices.Sorted(maps.Keys(g.Kinds)) {
-		kinds.integer(kind, g.Kinds[kind])
+		kinds.count(kind, g.Kinds[kind])
 	}
 	kinds.end()
 	*b = kinds

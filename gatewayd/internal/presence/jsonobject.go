@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -17,12 +18,17 @@ func beginObject(dst []byte) object { return append(dst, '{') }
 // end closes the object.
 func (b *object) end() { *b = append(*b, '}') }
 
-// key begins a field.
+// key begins a field. Its name is one of ours, in which nothing needs to be escaped.
 func (b *object) key(name string) {
+	b.comma()
+	*b = append(appendQuoted(*b, name), ':')
+}
+
+// comma separates a field from the one before it, if there is one.
+func (b *object) comma() {
 	if last := (*b)[len(*b)-1]; last != '{' { // no value ends so
 		*b = append(*b, ',')
 	}
-	*b = append(appendWords(*b, name), ':')
 }
 
 func (b *object) null(name string) {
@@ -32,6 +38,13 @@ func (b *object) null(name string) {
 
 func (b *object) integer(name string, n int) {
 	b.key(name)
+	*b = strconv.AppendInt(*b, int64(n), 10)
+}
+
+// count is a number under a name that is not one of ours.
+func (b *object) count(name string, n int) {
+	b.comma()
+	*b = append(appendWords(*b, name), ':')
 	*b = strconv.AppendInt(*b, int64(n), 10)
 }
 
@@ -113,8 +126,20 @@ func (b *object) instant(name string, t time.Time, place *time.Location) {
 	}
 	b.key(name)
 	*b = append(*b, '"')
-	*b = t.In(place).AppendFormat(*b, TimeLayout)
+	*b = appendInstant(*b, t.In(place))
 	*b = append(*b, '"')
+}
+
+// appendInstant appends what AppendFormat(TimeLayout) does. Package time has a fast way
+// for time.RFC3339 only, and the milliseconds go into what comes of that.
+func appendInstant(dst []byte, t time.Time) []byte {
+	if year := t.Year(); year < 0 || year > 9999 {
+		return t.AppendFormat(dst, TimeLayout)
+	}
+	seconds := len(dst) + len("2006-01-02T15:04:05")
+	dst = t.AppendFormat(dst, time.RFC3339)
+	ms := t.Nanosecond() / 1e6
+	return slices.Insert(dst, seconds, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
 }
 
 // plainWords reports whether a string stands in JSON as it is.

@@ -178,10 +178,11 @@ func (s *sender) pack(entries []presence.Entry, all []presence.Revision, why pur
 	added := 0
 	for ; added < most; added++ {
 		e := &entries[added]
-		payload, err := u.opt.Origin.Event(&e.Record, all[added].Timing)
+		payload, err := u.opt.Origin.AppendEvent(s.draft[:0], &e.Record, all[added].Timing)
 		if err != nil {
 			return nil, 0, err
 		}
+		s.draft = payload // the packer keeps a copy
 		if !u.suspects.mayTravel(e.Pos, len(payload), why == forDelivery, now) || !u.packer.Add(payload) {
 			break
 		}

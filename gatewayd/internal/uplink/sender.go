@@ -38,7 +38,8 @@ type sender struct {
 	stillOpen   []uint64     // positions of those that were found
 	corrections []correction // to be sent
 
-	room []byte // for the next events in JSON: what it has was published
+	room  []byte // for the next events in JSON: what it has was published
+	draft []byte // an event in JSON on its way into a batch
 }
 
 // roomForEvents is for how many bytes of events memory is taken at a time, and usualEvent
