@@ -31,7 +31,7 @@ type cityCount struct {
 	conn    net.Conn
 	batches *unpack.Reader
 	lines   [][]byte // of a batch
-	want    int // done is closed when so many came
+	want    int      // done is closed when so many came
 	done    chan struct{}
 
 	mu    sync.Mutex
