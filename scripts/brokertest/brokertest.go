@@ -71,6 +71,9 @@ func Start(t testing.TB, extra ...string) *Broker {
 	return nil
 }
 
+// At is a broker that somebody else runs, for its subscribers.
+func At(t testing.TB, port int) *Broker { return &Broker{Port: port, t: t} }
+
 func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -208,8 +208,10 @@ make_own() { # NAME DAYS EXTENSIONS: with a key made here
 }
 
 server_extensions() { # NAMES, such as DNS:mqtt.example.go.id,IP:192.0.2.1
+	# clientAuth as well: the nodes of a NATS cluster show it to each other. No broker gives
+	# a client of this name any right.
 	printf '%s\n' 'basicConstraints = critical, CA:FALSE' 'keyUsage = critical, digitalSignature' \
-		'extendedKeyUsage = serverAuth' "subjectAltName = $1"
+		'extendedKeyUsage = serverAuth, clientAuth' "subjectAltName = $1"
 }
 
 make_broker() {

@@ -1,6 +1,7 @@
 package city
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -40,8 +41,14 @@ type documentHealth struct {
 	Refused int64
 }
 
-// Condition tells whether a gateway is there. The desk has to listen to status and
-// health; a gateway whose health is three intervals old is silent.
+// usualInterval is how often a gateway says how it is, where it has not said so yet.
+const usualInterval = 60 // seconds
+
+// Condition tells whether a gateway is there. The desk has to listen to status and health.
+//
+// One that has said neither for three intervals is silent, although the broker has it as
+// online: nobody publishes the will of a gateway that dies together with its broker, or
+// with its node of a cluster.
 func (d *Desk) Condition(o Office, now time.Time) Condition {
 	c := Condition{Office: o, Line: Never}
 	var status struct{ State, Reason, Time string }
@@ -51,16 +58,20 @@ func (d *Desk) Condition(o Office, now time.Time) Condition {
 	h := d.health(o)
 	c.Level = h.Level
 	said, _ := time.Parse(time.RFC3339, h.Time)
+	stated, _ := time.Parse(time.RFC3339, status.Time)
 	if status.State != "online" {
 		c.Line, c.Reason = Offline, status.Reason
-		c.Since, _ = time.Parse(time.RFC3339, status.Time)
+		c.Since = stated
 		if c.Since.IsZero() { // a will knows no time: it was there when it spoke last
 			c.Since = said
 		}
 		return c
 	}
 	c.Line = Online
-	if allowed := time.Duration(3 * h.IntervalS * float64(time.Second)); allowed > 0 && !said.IsZero() && now.Sub(said) > allowed {
+	if stated.After(said) { // it is stated again as often as health
+		said = stated
+	}
+	if allowed := time.Duration(3 * cmp.Or(h.IntervalS, usualInterval) * float64(time.Second)); !said.IsZero() && now.Sub(said) > allowed {
 		c.Line, c.Since = Silent, said
 	}
 	return c

@@ -17,6 +17,7 @@ import (
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/uplink"
 	"presence/scripts/brokertest"
+	"presence/scripts/natstest"
 )
 
 // overloaded is the way to a real broker that drops messages, as brokers do at QoS 0 with
@@ -88,6 +89,17 @@ func TestDocumentThatTheBrokerDroppedIsReadAgain(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)
 	documentsAreReadAgain(t, b.Address(), b.Subscribe(prefix+"#"))
+}
+
+// TestDocumentThatNATSDroppedIsReadAgain: the same with a nats-server, where subscriptions
+// at QoS 0 matter most.
+func TestDocumentThatNATSDroppedIsReadAgain(t *testing.T) {
+	t.Parallel()
+	s := natstest.StartOne(t)
+	documentsAreReadAgain(t, s.Address(), brokertest.At(t, s.MQTT).Subscribe(prefix+"#"))
+	if n := s.Consumers(); n > 2 { // those of the test's own city, whose # counts twice
+		t.Errorf("%d consumers", n)
+	}
 }
 
 // documentsAreReadAgain is the test above with any broker.
