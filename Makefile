@@ -46,23 +46,28 @@ endif
 # Those that take longest come first, so that none of them is left alone at the end; and
 # three at once, as some of them mostly wait. A process under the race detector would
 # pause for a second as it ends, for other threads' reports: ours have ended by then.
-TEST_FIRST := $(addprefix presence/,scripts gatewayd/internal/journal gatewayd/internal/kittest scripts/deb drivers/pn532 gatewayd/internal/uplink \
-	gatewayd/internal/door gatewayd/internal/gateway gatewayd/internal/doctor gatewayd/internal/clock)
+TEST_FIRST := $(addprefix presence/,gatewayd/internal/journal gatewayd/internal/uplink gatewayd/internal/gateway \
+	gatewayd/internal/doctor gatewayd/internal/health)
+# Whole gateways and scripts, as processes of their own: the race detector would watch
+# only who looks at them. The longest first here too.
+TEST_OUTSIDE := $(addprefix presence/,gatewayd scripts gatewayd/internal/kittest scripts/deb systemd)
 test-inside:
 	GORACE=atexit_sleep_ms=0 $(TEST) -p 3 -race $(TEST_FIRST) \
-		$$($(GO) list ./... | grep -v $(TEST_FIRST:%=-e '^%$$') -e '^presence/gatewayd$$' $(TEST_ELSEWHERE))
+		$$($(GO) list ./... | grep -v $(TEST_FIRST:%=-e '^%$$') $(TEST_OUTSIDE:%=-e '^%$$') $(TEST_ELSEWHERE))
 
-# Whole gateways, as processes of their own: the race detector would watch only who
-# looks at them. A year's simulation, and a journal after each of a thousand power cuts,
-# are long calculations of one goroutine. All of that without it.
 test-outside:
-	CGO_ENABLED=0 $(TEST) -trimpath ./gatewayd
-	CGO_ENABLED=0 $(TEST) -trimpath -run '^Test(Year|EveryCut|EveryPageDamaged)$$' ./gatewayd/internal/gateway ./gatewayd/internal/journal
+	CGO_ENABLED=0 $(TEST) -trimpath -p 2 $(TEST_OUTSIDE)
+	$(call COMPUTATIONS,drivers gatewayd $(if $(TEST_ELSEWHERE),,scripts/city))
+
+# Long calculations of one goroutine, without the race detector, where there are some.
+COMPUTATIONS = @names="$$(./scripts/computations.sh names $(1))"; [ -z "$$names" ] || \
+	CGO_ENABLED=0 $(TEST) -trimpath -run "$$names" $$(./scripts/computations.sh packages $(1))
 
 # What the city runs, beside the PostgreSQL and the brokers that it runs them with.
 city-test: test-deps ## the city's programs, with a real PostgreSQL (installed where missing) and real brokers
 	./scripts/install-test-deps.sh postgresql
 	GORACE=atexit_sleep_ms=0 $(TEST) -p 3 -race $(CITY_TEST)
+	$(call COMPUTATIONS,scripts/city)
 
 # How much of each package the tests run, the processes that they start counted in:
 # what package main does, it does in those. COVER_PKGS says whose tests.

@@ -13,6 +13,7 @@ import (
 
 	"presence/drivers/beacon"
 	"presence/drivers/beacon/beacontest"
+	"presence/scripts/skiptest"
 )
 
 func TestHealthyChatterIsNotCounted(t *testing.T) {
@@ -110,6 +111,7 @@ func (idle) Read([]byte) (int, error) { return 0, nil }
 
 // Garbage of any length uses no memory beyond the decoder's own.
 func TestMemoryIsBounded(t *testing.T) {
+	skiptest.Computation(t)
 	for _, protocol := range beacon.Protocols() {
 		pieces := []string{"x", "$", "+", "N", "$PKNDS,", "$GPWPL,", "+RCV=", "+RCV=1,240,", "NTF,IDAS,RXMSG,IND,", "\x94", "\x94\xc3", "\x94\xc3\x01\xff"}
 		for _, other := range beacon.Protocols() {

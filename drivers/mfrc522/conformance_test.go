@@ -13,6 +13,7 @@ import (
 	"presence/drivers/cardtest/readertest"
 	"presence/drivers/mfrc522"
 	"presence/drivers/mfrc522/mfrc522test"
+	"presence/scripts/skiptest"
 )
 
 // subject is this driver for the scenes that all drivers have to pass.
@@ -43,6 +44,7 @@ func TestConformance(t *testing.T) { readertest.Run(t, subject()) }
 // TestNoWrongUIDInNoise: `make torture` says for how long it goes on.
 func TestNoWrongUIDInNoise(t *testing.T) {
 	t.Parallel()
+	skiptest.Computation(t)
 	readertest.RunRandom(t, subject())
 }
 

@@ -13,6 +13,7 @@ import (
 	"presence/drivers/cardtest"
 	"presence/drivers/pn532"
 	"presence/drivers/pn532/pn532test"
+	"presence/scripts/skiptest"
 )
 
 // bench is the driver over the whole chip in software, in virtual time.
@@ -94,6 +95,7 @@ func interpretations() map[string][]pn532test.Option { return pn532test.Interpre
 // TestCardsUnderEveryInterpretation holds none to six cards before a chip that
 // answers each open question of the manual in one way or the other.
 func TestCardsUnderEveryInterpretation(t *testing.T) {
+	skiptest.Computation(t)
 	uids := []string{"DEADBEEF", "04A1B2C3D4E5F6", "0102030405060708090A", "01020304", "88112233", "04A1B2C3D4E5F7"}
 	for _, name := range slices.Sorted(maps.Keys(interpretations())) {
 		for n := range len(uids) + 1 {

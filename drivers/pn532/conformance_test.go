@@ -13,6 +13,7 @@ import (
 	"presence/drivers/cardtest/readertest"
 	"presence/drivers/pn532"
 	"presence/drivers/pn532/pn532test"
+	"presence/scripts/skiptest"
 )
 
 // subject is this driver for the scenes that all drivers have to pass.
@@ -44,6 +45,7 @@ func TestConformance(t *testing.T) { readertest.Run(t, subject()) }
 // TestNoWrongUIDInNoise: `make torture` says for how long it goes on.
 func TestNoWrongUIDInNoise(t *testing.T) {
 	t.Parallel()
+	skiptest.Computation(t)
 	readertest.RunRandom(t, subject())
 }
 

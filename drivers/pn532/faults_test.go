@@ -12,6 +12,7 @@ import (
 	"presence/drivers/cardtest"
 	"presence/drivers/pn532"
 	"presence/drivers/pn532/pn532test"
+	"presence/scripts/skiptest"
 )
 
 // crowd are cards of each size.
@@ -46,6 +47,7 @@ func TestFaultsOfTheLink(t *testing.T) {
 
 // TestGlitchesOfTheBus disturbs each byte of some scans, and each bit of some bytes.
 func TestGlitchesOfTheBus(t *testing.T) {
+	skiptest.Computation(t)
 	for _, uids := range [][]string{nil, {"04A1B2C3D4E5F6"}, {"DEADBEEF", "0102030405060708090A"}} {
 		for _, glitch := range pn532test.Glitches() {
 			bubble(t, fmt.Sprintf("%s, %d cards", glitch, len(uids)), nil, func(t *testing.T, b *bench) {
@@ -70,6 +72,7 @@ func TestGlitchesOfTheBus(t *testing.T) {
 
 // TestBrownOut has the supply fail before each transfer of some scans.
 func TestBrownOut(t *testing.T) {
+	skiptest.Computation(t)
 	for _, uids := range [][]string{nil, {"DEADBEEF"}, {"04A1B2C3D4E5F6", "01020304"}} {
 		bubble(t, fmt.Sprintf("%d cards", len(uids)), nil, func(t *testing.T, b *bench) {
 			b.crowd(uids...)
@@ -90,6 +93,7 @@ func TestBrownOut(t *testing.T) {
 
 // TestCardTakenAwayBeforeEveryFrame: those that stay are seen, and nothing else.
 func TestCardTakenAwayBeforeEveryFrame(t *testing.T) {
+	skiptest.Computation(t)
 	uids := []string{"04A1B2C3D4E5F6", "DEADBEEF", "0102030405060708090A"}
 	for n := 1; n < 60; n++ {
 		for leaving := range uids {

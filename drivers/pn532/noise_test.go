@@ -10,6 +10,7 @@ import (
 
 	"presence/drivers/card"
 	"presence/drivers/cardtest"
+	"presence/scripts/skiptest"
 )
 
 // Two bits that are spoilt in one frame can cancel each other out in its checksum: the
@@ -106,6 +107,7 @@ func TestUnconfirmedCardIsWokenAgain(t *testing.T) {
 // TestNoWrongUID scans fields of cards that come and go, with bits turned round on
 // both wires and frames that get lost, and holds what is seen against what is there.
 func TestNoWrongUID(t *testing.T) {
+	skiptest.Computation(t)
 	scenes := 300
 	if testing.Short() {
 		scenes = 30

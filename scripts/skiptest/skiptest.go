@@ -87,3 +87,15 @@ func Program(t testing.TB, name string) (path string) {
 	LeaveOut(t, name, "make test-deps test", name+" is not installed")
 	return ""
 }
+
+// Computation skips a test under the race detector. It is for one long calculation, or a
+// simulation in virtual time, in which nothing runs at once with anything else that no
+// shorter test lets run too: there is no race to be found, and looking for one makes it
+// several times as long. `make test` and `make city-test` run all tests that call this once
+// more without the race detector; scripts/computations.sh finds them.
+func Computation(t testing.TB) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("a long calculation: make test runs it without the race detector")
+	}
+}

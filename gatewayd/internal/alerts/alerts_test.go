@@ -96,8 +96,9 @@ func TestEveryKindIsRaised(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	raised := regexp.MustCompile(`\balerts\.\w+`).FindAllString(source.String(), -1)
 	for _, name := range kindNames(t) {
-		if !regexp.MustCompile(`\balerts\.` + name + `\b`).MatchString(source.String()) {
+		if !slices.Contains(raised, "alerts."+name) {
 			t.Errorf("nothing raises %s: see step 3 of \"Add an alert\" in gatewayd/HOUSE.md", name)
 		}
 	}

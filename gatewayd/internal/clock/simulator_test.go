@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/skiptest"
 )
 
 // tolerance is the arithmetic of the simulator itself.
@@ -233,16 +234,15 @@ func (m *memory) Save(_ string, b []byte) error {
 	return nil
 }
 
-// runs is how many lives are lived: more in `make torture`, and few where the
-// race detector slows down what runs in one goroutine anyway.
+// runs is how many lives are lived: more in `make torture`.
 func runs() int {
 	switch {
 	case os.Getenv("TORTURE_FOR") != "":
 		return 10_000
-	case raceDetector, testing.Short():
-		return 100
+	case testing.Short():
+		return 50
 	}
-	return 1000
+	return 200
 }
 
 func lives(t *testing.T, n int, drift float64, dates scheme) *score {
@@ -260,6 +260,7 @@ func lives(t *testing.T, n int, drift float64, dates scheme) *score {
 }
 
 func TestNoEventClaimsMoreThanIsTrue(t *testing.T) {
+	skiptest.Computation(t)
 	n := runs()
 	s := lives(t, n, 200e-6, honest)
 	if s.lies > 0 {
@@ -284,6 +285,7 @@ func TestNoEventClaimsMoreThanIsTrue(t *testing.T) {
 }
 
 func TestMostAnchoredEventsAreRightToFiftyMilliseconds(t *testing.T) {
+	skiptest.Computation(t)
 	s := lives(t, runs(), 20e-6, honest)
 	if s.lies > 0 {
 		t.Errorf("%d answers were not true", s.lies)
@@ -295,6 +297,7 @@ func TestMostAnchoredEventsAreRightToFiftyMilliseconds(t *testing.T) {
 
 // Each of these schemes is broken in one point, and the simulator must notice.
 func TestSimulatorCatchesBrokenSchemes(t *testing.T) {
+	skiptest.Computation(t)
 	claim := func(r presence.Reading, within time.Duration) presence.Timing {
 		return presence.Timing{Quality: presence.QualityCorrected, Time: r.WallTime(), Error: within}
 	}

@@ -10,12 +10,14 @@ import (
 
 	"presence/gatewayd/internal/door"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/skiptest"
 )
 
 // A badge that lies on a reader while the gateway starts over is on one visit,
 // and what is kept for that does not say whose badge it is.
 func TestHeldBadgeOutlivesARestart(t *testing.T) {
 	t.Parallel()
+	skiptest.Computation(t)
 	for _, tc := range []struct {
 		name        string
 		away, stops time.Duration

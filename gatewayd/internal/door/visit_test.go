@@ -15,6 +15,7 @@ import (
 	"presence/drivers/card"
 	"presence/gatewayd/internal/door"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/skiptest"
 )
 
 func TestHeldCardIsOneTap(t *testing.T) {
@@ -84,6 +85,7 @@ func TestEdgeOfTheWindow(t *testing.T) {
 // one visit; so is one that is passed from reader to reader.
 func TestOneStayIsOneTap(t *testing.T) {
 	t.Parallel()
+	skiptest.Computation(t)
 	bubble(t, 30*time.Second, func(g *gate, c *chip) {
 		for range 8 * 60 * 4 { // 8 h of 14 s on, 1 s off
 			c.lay(badge(1))
@@ -223,6 +225,7 @@ func TestRepeatMayHaveBeenSeenFirst(t *testing.T) {
 // if that badge was away from all of them for the window.
 func TestAnyVisits(t *testing.T) {
 	t.Parallel()
+	skiptest.Computation(t)
 	const window = 30 * time.Second
 	type visit struct {
 		pause   time.Duration

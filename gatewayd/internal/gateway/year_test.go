@@ -17,6 +17,7 @@ import (
 
 	"presence/config"
 	schema "presence/scripts/city"
+	"presence/scripts/skiptest"
 )
 
 // plan is how long and how dense a life is.
@@ -68,9 +69,7 @@ var (
 // Under make year it is a whole year.
 func TestYear(t *testing.T) {
 	t.Parallel()
-	if raceDetector {
-		t.Skip("one long calculation, which the race detector makes six times as long: make test runs it without")
-	}
+	skiptest.Computation(t)
 	p := someWeeks
 	if os.Getenv("YEAR") != "" {
 		p = wholeYear

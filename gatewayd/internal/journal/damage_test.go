@@ -12,6 +12,7 @@ import (
 
 	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/presence"
+	"presence/scripts/skiptest"
 )
 
 const pageSize = 4096
@@ -101,7 +102,7 @@ func TestDamageAndItsOutcome(t *testing.T) {
 // those of a larger file.
 func TestEveryPageDamaged(t *testing.T) {
 	t.Parallel()
-	notUnderRaceDetector(t)
+	skiptest.Computation(t)
 	events := 30
 	if everyFault() {
 		events = 50

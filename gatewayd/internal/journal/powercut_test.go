@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"presence/scripts/skiptest"
 )
 
 // TestEveryCut lets a journal live through taps, tags, acknowledgements,
@@ -20,7 +22,7 @@ import (
 // was promised holds.
 func TestEveryCut(t *testing.T) {
 	t.Parallel()
-	notUnderRaceDetector(t)
+	skiptest.Computation(t)
 	mountDisk(t, nil) // without one there is nothing to cut, and to count
 	var mu sync.Mutex
 	boundaries, gaps, kinds := 0, 0, make(map[cutKind]int)
@@ -45,15 +47,6 @@ func TestEveryCut(t *testing.T) {
 	}
 	if boundaries < 1000 {
 		t.Errorf("only %d cut points", boundaries)
-	}
-}
-
-// notUnderRaceDetector skips a test that opens thousands of journals one after the other:
-// nothing runs beside them, and the race detector makes it several times as long.
-func notUnderRaceDetector(t *testing.T) {
-	t.Helper()
-	if raceDetector {
-		t.Skip("one journal after the other, which the race detector makes several times as long: make test runs it without")
 	}
 }
 

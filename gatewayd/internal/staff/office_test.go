@@ -18,6 +18,7 @@ import (
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/roster"
 	"presence/gatewayd/internal/tags"
+	"presence/scripts/skiptest"
 )
 
 // The simulated office: 60 people with badges and tags through one working week,
@@ -267,6 +268,7 @@ func number(t *testing.T, name string, otherwise int) int {
 // first week; `make bench-presence` runs a hundred, from OFFICE_FIRST on.
 func TestOffice(t *testing.T) {
 	t.Parallel()
+	skiptest.Computation(t)
 	seeds, first := number(t, "OFFICE_SEEDS", 1), number(t, "OFFICE_FIRST", 0)
 	results := make([]result, seeds)
 	var work sync.WaitGroup

@@ -10,6 +10,7 @@ import (
 
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/tags"
+	"presence/scripts/skiptest"
 )
 
 func TestThinning(t *testing.T) {
@@ -163,6 +164,7 @@ func TestRememberReadsABoundedTail(t *testing.T) {
 
 // A hundred thousand names in one run, as a night of noise can bring.
 func TestMemoryIsBounded(t *testing.T) {
+	skiptest.Computation(t)
 	y := open(tuesday, tags.Options{MinInterval: 30 * time.Second, MinMove: 25, Heartbeat: 10 * time.Minute})
 	heap := func() float64 {
 		var m runtime.MemStats

@@ -1,5 +1,5 @@
 //go:build !race
 
-package clock
+package skiptest
 
 const raceDetector = false

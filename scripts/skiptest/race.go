@@ -1,5 +1,5 @@
 //go:build race
 
-package gateway
+package skiptest
 
 const raceDetector = true
