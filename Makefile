@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X $(BUILD_VARIABLES).version=$(VERSION) -X $(BUILD_VARIABLES).
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all help deps build demo test test-inside test-outside city-test cover test-arm test-deps lint cross qemu-demo deb city city-deb city-kit-test vm-test image image-test telegraf-test bench bench-peers bench-presence torture torture-batches year fuzz clean
+.PHONY: all help deps build demo test test-inside test-outside city-test city-bench city-torture cover test-arm test-deps lint cross qemu-demo deb city city-deb city-kit-test vm-test image image-test telegraf-test bench bench-peers bench-presence torture torture-batches year fuzz clean
 
 all: build
 
@@ -68,6 +68,20 @@ city-test: test-deps ## the city's programs, with a real PostgreSQL (installed w
 	./scripts/install-test-deps.sh postgresql
 	GORACE=atexit_sleep_ms=0 $(TEST) -p 3 -race $(CITY_TEST)
 	$(call COMPUTATIONS,scripts/city)
+
+# How fast what waited at 500 gateways gets into the database, how soon receipts come on
+# the morning's peak of 2,000, and what 400 real gateways take. Some minutes.
+city-bench: test-deps ## the city's broker, recorder and database under the load of a whole city, in one table
+	./scripts/install-test-deps.sh postgresql
+	CITY_BENCH=1 CGO_ENABLED=0 $(GO) test -trimpath -run '^TestBench' -count=1 -timeout 1h -v ./scripts/city/simfleet | grep -E '^(\||city-bench:|---|FAIL|ok|panic)|_test.go'
+
+# Kills recorder, PostgreSQL, brokers and gateways again and again while people tap, and
+# says what is missing then: make city-torture CITY_KILLS=100 CITY_SEED=1
+CITY_KILLS ?= 20
+CITY_SEED  ?=
+city-torture: test-deps ## what the city loses when everything is killed: CITY_KILLS=20 CITY_SEED=1
+	./scripts/install-test-deps.sh postgresql
+	CITY_KILLS=$(CITY_KILLS) CITY_SEED=$(CITY_SEED) SAME_GATEWAYS=50 CGO_ENABLED=0 $(GO) test -trimpath -parallel 2 -run '^Test(Killed|OneBroker|WithoutReceipts|SameRows)' -count=1 -timeout 2h -v ./scripts/city/simfleet | grep -E '^(city-torture:|---|FAIL|ok|panic)|_test.go'
 
 # How much of each package the tests run, the processes that they start counted in:
 # what package main does, it does in those. COVER_PKGS says whose tests.
