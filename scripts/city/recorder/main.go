@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"presence/scripts/city/internal/backlog"
 	"presence/scripts/city/internal/recorder"
 	"presence/scripts/city/internal/settings"
 )
@@ -96,7 +97,13 @@ func (*runCmd) Run(ctx context.Context, c *cli, con *console) error {
 	if err != nil {
 		return err
 	}
-	r, err := recorder.New(set, slog.New(slog.NewTextHandler(con.err, nil)))
+	out := con.err
+	var screen *backlog.Screen
+	if f, ok := con.err.(*os.File); ok && backlog.IsTerminal(f) {
+		screen = backlog.NewScreen(f)
+		out = screen
+	}
+	r, err := recorder.New(set, slog.New(slog.NewTextHandler(out, nil)), screen)
 	if err != nil {
 		return err
 	}

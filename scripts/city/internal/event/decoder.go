@@ -2,8 +2,6 @@ package event
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -53,9 +51,9 @@ func (d *Decoder) Decode(m Message) (events []Event, refused []Refusal) {
 	switch {
 	case err != nil:
 	case m.Retained:
-		err = errors.New("the message is retained, and no gateway has events retained")
+		err = because(CauseRetained, "the message is retained, and no gateway has events retained")
 	case len(m.Payload) == 0:
-		err = errors.New("the message is empty")
+		err = because(CauseSize, "the message is empty")
 	}
 	if err != nil {
 		refuse(m.Payload, err)
@@ -64,7 +62,7 @@ func (d *Decoder) Decode(m Message) (events []Event, refused []Refusal) {
 	lines := [][]byte{m.Payload}
 	if to.kind == Batch {
 		if lines, err = d.batches.Events(m.Payload); err != nil {
-			refuse(m.Payload, err)
+			refuse(m.Payload, because(CauseBatch, "%s", err))
 			return nil, refused
 		}
 	}
@@ -83,34 +81,10 @@ func (d *Decoder) Decode(m Message) (events []Event, refused []Refusal) {
 	return events, refused
 }
 
-// NewRefusal makes a refusal in which nothing can hurt a database or a terminal.
-func NewRefusal(topic string, payload []byte, why error) Refusal {
-	return Refusal{
-		Topic:   printable(topic, maxTopic),
-		Reason:  printable(why.Error(), maxReason),
-		Payload: bytes.Clone(payload[:min(len(payload), MaxKept)]),
-	}
-}
-
-// printable is a text without control characters and broken UTF-8, cut at a bound in
-// bytes.
-func printable(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "")
-	}
-	return s
-}
-
 // event reads one event, a JSON object as RFC 7493 wants it: UTF-8, and no name twice.
 func (d *Decoder) event(to address, payload []byte) (Event, error) {
 	if len(payload) > MaxEvent {
-		return Event{}, fmt.Errorf("an event of %d bytes: at most %d", len(payload), MaxEvent)
+		return Event{}, because(CauseSize, "an event of %d bytes: at most %d", len(payload), MaxEvent)
 	}
 	if err := checkValues(payload); err != nil {
 		return Event{}, err
@@ -124,7 +98,7 @@ func (d *Decoder) event(to address, payload []byte) (Event, error) {
 	case err != nil:
 		return Event{}, notJSON(err)
 	case begin.Kind() != '{':
-		return Event{}, errors.New("not a JSON object")
+		return Event{}, because(CauseJSON, "not a JSON object")
 	}
 	var f fields
 	for d.reader.PeekKind() == '"' {
@@ -136,7 +110,7 @@ func (d *Decoder) event(to address, payload []byte) (Event, error) {
 		return Event{}, notJSON(err)
 	}
 	if rest := d.reader.UnreadBuffer(); len(bytes.TrimSpace(rest)) > 0 {
-		return Event{}, errors.New("there is more behind the JSON object")
+		return Event{}, because(CauseJSON, "there is more behind the JSON object")
 	}
 	if err := f.check(to); err != nil {
 		return Event{}, err
@@ -204,5 +178,5 @@ func isDetail(name, value []byte) bool {
 
 // notJSON is an error of the JSON reader, without the name of its package.
 func notJSON(err error) error {
-	return fmt.Errorf("not JSON: %s", strings.TrimPrefix(err.Error(), "jsontext: "))
+	return because(CauseJSON, "not JSON: %s", strings.TrimPrefix(err.Error(), "jsontext: "))
 }

@@ -45,8 +45,30 @@ type Event struct {
 // Refusal is a message, or a line of a batch, that cannot be stored as an event.
 type Refusal struct {
 	Topic   string
+	Cause   Cause
 	Reason  string // one line of UTF-8 for people
 	Payload []byte // of it the first MaxKept bytes
+}
+
+// Cause is of which kind a reason is, for who counts.
+type Cause string
+
+// The causes.
+const (
+	CauseTopic    Cause = "topic"    // it is not that of an event
+	CauseRetained Cause = "retained" // no gateway has events retained
+	CauseSize     Cause = "size"     // empty or too large
+	CauseBatch    Cause = "batch"    // not a frame as gateways make them
+	CauseJSON     Cause = "json"     // not an object of JSON as RFC 7493 wants it
+	CauseValue    Cause = "value"    // what PostgreSQL cannot store
+	CauseSender   Cause = "sender"   // it names another gateway or kind than its topic
+	CauseField    Cause = "field"    // a field without which it belongs nowhere
+	CauseDatabase Cause = "database" // PostgreSQL refused it
+)
+
+// Causes are all of them.
+func Causes() []Cause {
+	return []Cause{CauseTopic, CauseRetained, CauseSize, CauseBatch, CauseJSON, CauseValue, CauseSender, CauseField, CauseDatabase}
 }
 
 // The bounds of what is read and kept.

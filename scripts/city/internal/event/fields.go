@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"database/sql"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -29,7 +27,7 @@ func (f *fields) set(name, value []byte) (fits bool, err error) {
 	switch string(name) {
 	case "v":
 		if f.version = string(value) == "1"; !f.version {
-			err = fmt.Errorf("v is %.40s: want 1", value)
+			err = because(CauseField, "v is %.40s: want 1", value)
 		}
 	case "id":
 		f.id = bytes.Clone(text(value))
@@ -165,17 +163,17 @@ func (f *fields) check(to address) error {
 	e := &f.e
 	switch {
 	case !f.version:
-		return errors.New("v is missing: want 1")
+		return because(CauseField, "v is missing: want 1")
 	case string(f.dinas) != to.dinas || string(f.gateway) != to.gateway:
-		return fmt.Errorf("the event is of %.40q/%.40q, and came on the topic of %s/%s", f.dinas, f.gateway, to.dinas, to.gateway)
+		return because(CauseSender, "the event is of %.40q/%.40q, and came on the topic of %s/%s", f.dinas, f.gateway, to.dinas, to.gateway)
 	case e.Kind == "" || len(e.Kind) > maxKind:
-		return fmt.Errorf("kind %.40q: want 1 to %d bytes", e.Kind, maxKind)
+		return because(CauseField, "kind %.40q: want 1 to %d bytes", e.Kind, maxKind)
 	case to.kind != Batch && e.Kind != to.kind:
-		return fmt.Errorf("the event is of the kind %.40q, and came on the topic of %.40q", e.Kind, to.kind)
+		return because(CauseSender, "the event is of the kind %.40q, and came on the topic of %.40q", e.Kind, to.kind)
 	case e.Seq == 0:
-		return errors.New("seq is missing")
+		return because(CauseField, "seq is missing")
 	case e.Quality == "" || len(e.Quality) > maxKind:
-		return fmt.Errorf("time_quality %.40q: want 1 to %d bytes", e.Quality, maxKind)
+		return because(CauseField, "time_quality %.40q: want 1 to %d bytes", e.Quality, maxKind)
 	}
 	e.Dinas, e.Gateway = to.dinas, to.gateway
 	stream, err := parseStream("stream", f.stream)
@@ -184,7 +182,7 @@ func (f *fields) check(to address) error {
 	}
 	e.Stream = stream
 	if string(f.id) != string(f.stream)+"-"+strconv.FormatInt(e.Seq, 10) {
-		return fmt.Errorf("id is %.80q: want stream and seq", f.id)
+		return because(CauseField, "id is %.80q: want stream and seq", f.id)
 	}
 	switch e.Kind {
 	case "gap":
@@ -199,7 +197,7 @@ func (f *fields) check(to address) error {
 func parseStream(name string, said []byte) (uuid.UUID, error) {
 	id, err := uuid.ParseBytes(said)
 	if err != nil || len(said) != 36 || bytes.ContainsAny(said, "ABCDEF") {
-		return uuid.UUID{}, fmt.Errorf("%s is %.60q: want a UUID in small letters", name, said)
+		return uuid.UUID{}, because(CauseField, "%s is %.60q: want a UUID in small letters", name, said)
 	}
 	return id, nil
 }

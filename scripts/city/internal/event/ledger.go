@@ -1,11 +1,6 @@
 package event
 
-import (
-	"errors"
-	"fmt"
-
-	"github.com/go-json-experiment/json"
-)
+import "github.com/go-json-experiment/json"
 
 // lost is one of the ranges that a gap event names. The database computes with them, so
 // they have to be what they seem.
@@ -22,17 +17,17 @@ func checkRanges(value []byte) error {
 	}
 	var ranges []lost
 	if err := json.Unmarshal(value, &ranges); err != nil {
-		return errors.New(`ranges: want a list of {"stream","from","to"}`)
+		return because(CauseField, `ranges: want a list of {"stream","from","to"}`)
 	}
 	for _, r := range ranges {
 		if r.Stream == nil || r.From == nil {
-			return errors.New("ranges: one without stream or from")
+			return because(CauseField, "ranges: one without stream or from")
 		}
 		if _, err := parseStream("ranges: stream", []byte(*r.Stream)); err != nil {
 			return err
 		}
 		if *r.From < 1 || *r.From > maxNumber || r.To != nil && (*r.To < *r.From || *r.To > maxNumber) {
-			return fmt.Errorf("ranges: one from %d that does not end behind it", *r.From)
+			return because(CauseField, "ranges: one from %d that does not end behind it", *r.From)
 		}
 	}
 	return nil
@@ -50,10 +45,10 @@ func checkPrevious(value []byte) error {
 		Clean  bool    `json:"clean"`
 	}
 	if err := json.Unmarshal(value, &previous); err != nil || previous.Stream == nil || previous.Seq == nil {
-		return errors.New(`previous: want {"stream","seq","clean"} or null`)
+		return because(CauseField, `previous: want {"stream","seq","clean"} or null`)
 	}
 	if *previous.Seq < 0 || *previous.Seq > maxNumber {
-		return fmt.Errorf("previous: seq %d: want 0 or more", *previous.Seq)
+		return because(CauseField, "previous: seq %d: want 0 or more", *previous.Seq)
 	}
 	_, err := parseStream("previous: stream", []byte(*previous.Stream))
 	return err

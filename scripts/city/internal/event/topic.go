@@ -1,14 +1,11 @@
 package event
 
-import (
-	"errors"
-	"strings"
-)
+import "strings"
 
 // Batch is the kind in the topic of a batch, which is no kind of event.
 const Batch = "batch"
 
-var errTopic = errors.New("the topic is not presence/v1/<dinas>/<gateway>/event/<kind>")
+var errTopic = because(CauseTopic, "the topic is not presence/v1/<dinas>/<gateway>/event/<kind>")
 
 // address is what the topic of an event says. The broker lets a gateway publish only
 // below its own name, so the topic is what says which gateway speaks.

@@ -3,14 +3,13 @@ package event
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-var errNUL = errors.New("a text holds the character U+0000, which PostgreSQL cannot store")
+var errNUL = because(CauseValue, "a text holds the character U+0000, which PostgreSQL cannot store")
 
 // checkValues refuses what is JSON and yet cannot be stored, wherever it stands in an
 // event: U+0000, numbers beyond those of IEEE 754, and nesting that is too deep. The text
@@ -27,7 +26,7 @@ func checkValues(text []byte) error {
 			i = end
 		case c == '{' || c == '[':
 			if depth++; depth > maxDepth {
-				return fmt.Errorf("nested more than %d deep", maxDepth)
+				return because(CauseValue, "nested more than %d deep", maxDepth)
 			}
 		case c == '}' || c == ']':
 			depth--
@@ -71,7 +70,7 @@ func checkNumber(number []byte) error {
 		return nil
 	}
 	if _, err := strconv.ParseFloat(string(number), 64); errors.Is(err, strconv.ErrRange) {
-		return fmt.Errorf("the number %.40s is too large", number)
+		return because(CauseValue, "the number %.40s is too large", number)
 	}
 	return nil
 }
@@ -98,7 +97,7 @@ func isNull(value []byte) bool { return len(value) == 4 && value[0] == 'n' }
 func whole(name string, value []byte, least, most int64) (int64, error) {
 	n, err := strconv.ParseInt(string(value), 10, 64)
 	if err != nil || n < least || n > most {
-		return 0, fmt.Errorf("%s is %.40s: want a whole number from %d to %d", name, value, least, most)
+		return 0, because(CauseField, "%s is %.40s: want a whole number from %d to %d", name, value, least, most)
 	}
 	return n, nil
 }
@@ -108,7 +107,7 @@ func whole(name string, value []byte, least, most int64) (int64, error) {
 func instant(name string, value []byte) (time.Time, error) {
 	at, err := time.Parse(time.RFC3339Nano, string(text(value)))
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%s is %.60s: want a time by RFC 3339", name, value)
+		return time.Time{}, because(CauseField, "%s is %.60s: want a time by RFC 3339", name, value)
 	}
 	return at, nil
 }

@@ -2,25 +2,23 @@ package recorder
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
 	"presence/scripts/city/internal/event"
 	"presence/scripts/city/internal/intake"
+	"presence/scripts/city/internal/metrics"
 	"presence/scripts/city/internal/receipts"
-	"presence/scripts/city/internal/settings"
 	"presence/scripts/city/internal/store"
 )
 
 // committer stores what is in the queue, and then tells brokers and gateways.
 type committer struct {
+	*Recorder
 	queue *intake.Queue
 	db    *store.Store
 	desks []*receipts.Desk // one for each broker
-	set   *settings.Settings
-	log   *slog.Logger
 }
 
 func (c *committer) run(ctx context.Context) error {
@@ -40,6 +38,7 @@ func (c *committer) run(ctx context.Context) error {
 // of arrival, and receipted to their gateways.
 func (c *committer) batch(ctx context.Context, taken []intake.Delivery) error {
 	events, refused := contents(taken)
+	begun := time.Now()
 	result, err := c.commit(ctx, events, refused)
 	if err != nil {
 		return err
@@ -50,6 +49,10 @@ func (c *committer) batch(ctx context.Context, taken []intake.Delivery) error {
 	if c.set.Receipts.Send {
 		c.receipt(taken, result.Uptos)
 	}
+	c.metrics.Committed(metrics.Commit{
+		Stored: result.Stored, Doubled: result.Doubled, Foreign: result.Foreign, Refused: result.Refused,
+		Transactions: result.Commits, Took: time.Since(begun), Lag: time.Since(taken[0].Came),
+	})
 	return nil
 }
 
@@ -74,14 +77,25 @@ func (c *committer) commit(ctx context.Context, events []event.Event, refused []
 	}
 	waits := backoff.NewExponentialBackOff()
 	waits.InitialInterval, waits.MaxInterval = 100*time.Millisecond, 10*time.Second
-	for {
+	for failed := false; ; failed = true {
 		result, err := c.db.Commit(ctx, events, refused)
 		if err == nil {
+			if failed {
+				c.log.Info("the database stores again")
+				c.state.stores(nil)
+			}
 			return result, nil
 		}
-		if problem := store.Classify(err); problem != store.NoRoom && problem != store.Again {
+		switch store.Classify(err) {
+		case store.NoRoom:
+			c.metrics.Failed("no_room")
+		case store.Again:
+			c.metrics.Failed("again")
+		default:
+			c.metrics.Failed("broken")
 			return result, err
 		}
+		c.state.stores(err)
 		wait := waits.NextBackOff()
 		c.log.Error("the database does not store: nothing is acknowledged or receipted", "why", err, "again_in", wait.Round(time.Millisecond))
 		select {
