@@ -275,9 +275,16 @@ func (d *Database) Load(database string, sql io.Reader) {
 	}
 }
 
+// Tool is one of the programs that come with the server, pg_dump for example, which will
+// connect to it.
+func (d *Database) Tool(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(d.bin, name), args...)
+	cmd.Env = append(os.Environ(), "PGHOST="+d.Socket, "PGPORT="+strconv.Itoa(d.port()), "PGUSER="+superuser)
+	return cmd
+}
+
 func (d *Database) psql(database string, sql io.Reader) (rows string, err error) {
-	cmd := exec.Command(filepath.Join(d.bin, "psql"), "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1",
-		"-h", d.Socket, "-p", strconv.Itoa(d.port()), "-U", superuser, "-d", database)
+	cmd := d.Tool("psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", database)
 	cmd.Stdin = sql
 	var out, problems strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &problems

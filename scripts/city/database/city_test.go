@@ -2,6 +2,8 @@ package database_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,6 +34,62 @@ func connect(t testing.TB, connection string) *pgx.Conn {
 		_ = conn.Close(ctx)
 	})
 	return conn
+}
+
+// city is a PostgreSQL with a database that has the schema, of which each test gets a
+// copy.
+type city struct {
+	server *postgrestest.Database
+	admin  *pgx.Conn
+	copies int
+}
+
+func newSchema(t testing.TB) *city {
+	t.Helper()
+	server, connection := newCity(t)
+	conn, err := pgx.Connect(t.Context(), connection)
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrate(t, conn)
+	if err := conn.Close(t.Context()); err != nil { // nobody may be in what is copied
+		t.Fatal(err)
+	}
+	return &city{server: server, admin: connect(t, server.Connection("postgres", "postgres"))}
+}
+
+// fresh is a connection, as the schema's owner, to an empty database with the schema. No
+// two at once.
+func (c *city) fresh(t testing.TB) *pgx.Conn {
+	t.Helper()
+	c.copies++
+	name := fmt.Sprintf("city%d", c.copies)
+	execute(t, c.admin, "create database "+name+" template city")
+	return connect(t, c.server.Connection("postgres", name))
+}
+
+// empty removes all that was stored.
+func empty(t testing.TB, conn *pgx.Conn) {
+	t.Helper()
+	for _, table := range []string{"stream", "named", "event", "correction", "refused", "office"} { // truncate takes longer for few rows
+		execute(t, conn, "delete from presence."+table)
+	}
+}
+
+// execute runs a statement that must succeed.
+func execute(t testing.TB, conn *pgx.Conn, sql string, args ...any) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// same fails the test unless a query's rows are these.
+func same(t testing.TB, conn *pgx.Conn, sql string, want ...string) {
+	t.Helper()
+	if got := lines(t, conn, sql); !slices.Equal(got, want) {
+		t.Fatalf("%s:\n got %v\nwant %v", sql, got, want)
+	}
 }
 
 // migrated is a connection, as the schema's owner, to a database with the schema.
@@ -120,6 +178,16 @@ func store(t testing.TB, conn *pgx.Conn, batch ...event) []receipt {
 }
 
 func to[T any](v T) *T { return &v }
+
+// number is the single number that a query returns.
+func number(t testing.TB, conn *pgx.Conn, sql string, args ...any) int64 {
+	t.Helper()
+	var n int64
+	if err := conn.QueryRow(t.Context(), sql, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return n
+}
 
 // lines is a query's rows as PostgreSQL writes a row: (a,b,c).
 func lines(t testing.TB, conn *pgx.Conn, sql string, args ...any) []string {

@@ -112,3 +112,72 @@ create table presence.office (
   silent_after interval not null default '3 days 12 hours', -- a weekend is not silence
   primary key (dinas, gateway)
 );
+
+-- How long events and refused messages are kept, in days. The DBA changes it; null: for
+-- ever.
+create table presence.retention (
+  only_one     boolean primary key default true check (only_one),
+  event_days   int default 400 check (event_days > 0), -- a year, and a month to dispute its last one
+  refused_days int default 30 check (refused_days > 0)
+);
+insert into presence.retention default values;
+
+-- Makes partitions for the days from yesterday to so many ahead, in UTC, and moves into
+-- them what came while there were none. Returns how many it made. Waits 2 s at most for
+-- who reads: the recorder calls it every hour, and what has no partition is caught by
+-- event_default.
+create function presence.make_days(ahead int default 7) returns int
+language plpgsql security definer set search_path = presence, pg_temp set lock_timeout = '2s' set timezone = 'UTC' as $$
+declare
+  d date;
+  made int := 0;
+begin
+  for d in
+    select generate_series((now()::date - 1), now()::date + ahead, '1 day')::date
+    union select distinct received::date from event_default order by 1
+  loop
+    continue when to_regclass('presence.event_' || to_char(d, 'YYYYMMDD')) is not null;
+    execute format('create table presence.%I (like presence.event including defaults including constraints)', 'event_' || to_char(d, 'YYYYMMDD'));
+    execute format('with late as (delete from presence.event_default where received >= %L and received < %L returning *)
+      insert into presence.%I select * from late', d, d + 1, 'event_' || to_char(d, 'YYYYMMDD'));
+    execute format('alter table presence.event attach partition presence.%I for values from (%L) to (%L)',
+      'event_' || to_char(d, 'YYYYMMDD'), d, d + 1);
+    made := made + 1;
+  end loop;
+  return made;
+end $$;
+
+-- Drops the days that ended more than so many days ago, with their revisions. Streams
+-- stay, with the numbers that were there: what is dropped is no hole, and does not come
+-- again when a gateway sends it once more. Returns how many days were dropped.
+create function presence.drop_days(event_days int, refused_days int) returns int
+language plpgsql security definer set search_path = presence, pg_temp set lock_timeout = '2s' set timezone = 'UTC' as $$
+declare
+  oldest timestamptz := now()::date - event_days; -- the first instant that is kept
+  name text;
+  dropped int := 0;
+begin
+  if event_days < 1 or refused_days < 1 then
+    raise exception 'days to keep: at least 1' using errcode = 'invalid_parameter_value';
+  end if;
+  for name in
+    select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'presence.event'::regclass and c.relname ~ '^event_[0-9]{8}$'
+      and to_date(right(c.relname, 8), 'YYYYMMDD') < oldest order by 1
+  loop
+    execute format('drop table presence.%I', name);
+    dropped := dropped + 1;
+  end loop;
+  delete from event_default where received < oldest;
+  delete from correction where received < oldest; -- none is older than its event
+  delete from refused where received < now()::date - refused_days;
+  return dropped;
+end $$;
+
+-- drop_days as presence.retention has it. The recorder calls it every hour.
+create function presence.drop_old_days() returns int
+language sql security definer set search_path = presence, pg_temp as $$
+  select drop_days(event_days, refused_days) from retention
+$$;
+
+select presence.make_days();

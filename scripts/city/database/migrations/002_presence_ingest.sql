@@ -58,11 +58,12 @@ begin
       end if;
     elsif jsonb_typeof(c.more->'ranges') = 'array' then
       for r in
-        -- Numbers beyond 2^62 are nobody's, but no reason to refuse the gap.
-        select g.stream, range_agg(int8range(greatest(least(g."from", 1::numeric * (1::bigint << 62)), 1)::bigint,
-            least(g."to", 1::numeric * (1::bigint << 62))::bigint, case when g."to" is null then '[)' else '[]' end)) as numbers
+        -- Numbers beyond 2^62 are nobody's, but no reason to refuse the gap. A range that
+        -- ends before it begins names nothing.
+        select g.stream, range_agg(int8range(greatest(least(g."from", (1::bigint << 62)::numeric), 1)::bigint,
+          case when g."to" is not null then least(g."to", (1::bigint << 62)::numeric)::bigint + 1 end)) as numbers
         from jsonb_to_recordset(c.more->'ranges') g(stream uuid, "from" numeric, "to" numeric)
-        where g.stream is not null and g."from" is not null group by 1
+        where g.stream is not null and g."from" is not null and (g."to" is null or g."to" >= greatest(g."from", 1)) group by 1
       loop
         insert into stream as s (stream, dinas, gateway, named) values (r.stream, c.dinas, c.gateway, r.numbers)
           on conflict (stream, dinas, gateway) do update set named = s.named + excluded.named;
@@ -248,17 +249,20 @@ begin
     from unnest(streams, departments, gateways) b(stream, dinas, gateway)
     join stream o on o.stream = b.stream and o.begun and (o.dinas, o.gateway) <> (b.dinas, b.gateway) group by 1, 2, 3;
   end if;
-  -- Streams that are not in this batch, but of which it speaks.
+  -- Streams of which this batch speaks without having an event of theirs.
   if claimed <> '{}' then
     return query
     with before as materialized (
       select o.stream, o.dinas, o.gateway, o.upto from stream o
-      where o.stream = any(claimed) and o.stream <> all(streams) and (o.dinas, o.gateway) in (select * from unnest(departments, gateways))),
+      where o.stream = any(claimed) and (o.dinas, o.gateway) in (select * from unnest(departments, gateways))
+        and not (o.begun and (o.stream, o.dinas, o.gateway) in (select * from unnest(streams, departments, gateways)))), -- those have moved
     after as (
       update stream s set (upto, hole_since) = (select p.upto, p.hole_since from progress(s.have, s.named, s.said_last, s.upto, s.hole_since) p)
       from before b where (s.stream, s.dinas, s.gateway) = (b.stream, b.dinas, b.gateway)
       returning s.dinas, s.gateway, s.stream, s.upto, b.upto as upto_before)
-    select a.dinas, a.gateway, a.stream, a.upto, null::bytea, 0::bigint, 0::bigint, 0::bigint from after a where a.upto <> a.upto_before;
+    select a.dinas, a.gateway, a.stream, a.upto, null::bytea, 0::bigint, 0::bigint, 0::bigint from after a
+    where a.upto <> a.upto_before
+      and not exists (select from stream o where o.stream = a.stream and o.begun and (o.dinas, o.gateway) <> (a.dinas, a.gateway));
   end if;
 end $$;
 
@@ -291,29 +295,3 @@ begin
   end if;
   perform set_config('idle_in_transaction_session_timeout', '3s', true);
 end $$;
-
--- Makes partitions for the days from yesterday to so many ahead, in UTC, and moves into
--- them what came while there were none. Returns how many it made. Waits 2 s at most for
--- who reads: the recorder calls it every hour, and what has no partition is caught by
--- event_default.
-create function presence.make_days(ahead int default 7) returns int
-language plpgsql security definer set search_path = presence, pg_temp set lock_timeout = '2s' set timezone = 'UTC' as $$
-declare
-  d date;
-  made int := 0;
-begin
-  for d in
-    select generate_series((now()::date - 1), now()::date + ahead, '1 day')::date
-    union select distinct received::date from event_default order by 1
-  loop
-    continue when to_regclass('presence.event_' || to_char(d, 'YYYYMMDD')) is not null;
-    execute format('create table presence.%I (like presence.event including defaults including constraints)', 'event_' || to_char(d, 'YYYYMMDD'));
-    execute format('with late as (delete from presence.event_default where received >= %L and received < %L returning *)
-      insert into presence.%I select * from late', d, d + 1, 'event_' || to_char(d, 'YYYYMMDD'));
-    execute format('alter table presence.event attach partition presence.%I for values from (%L) to (%L)',
-      'event_' || to_char(d, 'YYYYMMDD'), d, d + 1);
-    made := made + 1;
-  end loop;
-  return made;
-end $$;
-select presence.make_days();

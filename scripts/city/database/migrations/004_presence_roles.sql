@@ -22,8 +22,11 @@ grant usage on schema presence to presence_recorder, presence_analyst, presence_
 grant select on presence.schema_version to presence_recorder, presence_analyst, presence_personnel, presence_grafana;
 
 -- The recorder writes through functions only, and reads no person's data.
-grant execute on function presence.ingest, presence.refuse, presence.take_over, presence.lead, presence.make_days, presence.holes_to_ask to presence_recorder;
+grant execute on function presence.ingest, presence.refuse, presence.take_over, presence.lead, presence.make_days, presence.drop_old_days,
+  presence.holes_to_ask to presence_recorder;
 grant select on presence.hole, presence.loss, presence.gateway_state, presence.office, presence.leader to presence_recorder;
+-- Views read tables as their owner, but call functions as who asks.
+grant execute on function presence.last_known to presence_recorder, presence_analyst, presence_personnel, presence_grafana;
 
 -- Pseudonyms: badge and tag numbers, no names.
 grant select on presence.latest, presence.hole, presence.loss, presence.gateway_state, presence.office to presence_analyst, presence_personnel;

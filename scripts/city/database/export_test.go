@@ -1,0 +1,4 @@
+package database
+
+// MigrateTo lets the tests have an earlier version.
+var MigrateTo = migrateTo
