@@ -28,6 +28,9 @@ func TestTemplateIsARightConfiguration(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
+		if !cfg.MQTT.Receipts {
+			t.Errorf("%s: what the broker loses would be lost", name)
+		}
 		if cfg.Gateway.ID != "dinkes-01" || cfg.Gateway.Dinas != "dinkes" || !cfg.MQTT.Broker.TLS {
 			t.Errorf("%s: %+v", name, cfg.Gateway)
 		}

@@ -25,6 +25,7 @@ const (
 	TagsDropped
 	BrokerAway
 	DeliveryUnconfirmed
+	DeliveryUnreceipted
 	DeliveryOffline
 	IDConflict
 	TopicsUnheard

@@ -18,6 +18,12 @@ func delivering(k Kind) (row, bool) {
 			id: "{pending} data menunggu dikirim, yang tertua sejak {minutes} menit (tersambung tetapi tidak mengonfirmasi: {error}). Data aman di gateway; periksa jaringan dan broker.",
 			en: "{pending} events wait to be delivered, the oldest for {minutes} minutes (connected but not confirming: {error}). They are safe on the gateway; check network and broker.",
 		}, true
+	case DeliveryUnreceipted:
+		return row{
+			code: "delivery-late", level: Warn, limit: DeliveryUnconfirmed.Limit(),
+			id: "{pending} data menunggu tanda terima (receipt) dari kota, yang tertua sejak {minutes} menit. Data aman di gateway, tetapi tidak ada yang dihapus sampai tanda terima datang. Periksa apakah recorder kota berjalan; bila kota tidak punya recorder, tulis receipts = false.",
+			en: "{pending} events wait for the city's receipt, the oldest for {minutes} minutes. They are safe on the gateway, which forgets none of them until the receipt comes. See that the city's recorder runs; where the city has none, write receipts = false.",
+		}, true
 	case DeliveryOffline:
 		return row{
 			code: "delivery-late", level: Warn, limit: DeliveryUnconfirmed.Limit(),

@@ -271,6 +271,14 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) { //nolint:funlen //
 			},
 			doctor.Fail, "topics", "systemctl reload mosquitto",
 		},
+		"nobody confirms": {
+			func(o *office) {
+				o.opt.Health = running("ok", true)
+				o.opt.Health.MQTT.Receipts = true
+				o.opt.Health.AlertTexts = []presence.Alert{{Code: "delivery-late", ID: "menunggu tanda terima", EN: "wait for the receipt"}}
+			},
+			doctor.Warn, "receipts", "gatewayd-recorder",
+		},
 		"all well while it runs": {func(o *office) { o.opt.Health = running("ok", true) }, "", "", ""},
 		"power was weak while it runs": {
 			func(o *office) {

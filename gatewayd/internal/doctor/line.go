@@ -187,6 +187,7 @@ func (e *exam) broker(ctx context.Context) {
 	if h := e.Health; h != nil && h.MQTT.Connected {
 		e.ok("broker", "", say("the gateway is connected to %s", "gateway tersambung ke %s", b.String()))
 		e.runningTopics(h)
+		e.receipts(h)
 		for _, a := range h.AlertTexts {
 			if a.Code == "broker-certificate" {
 				e.warn("broker-certificate", "", mendBroker, language.Text{EN: a.EN, ID: a.ID})
@@ -250,6 +251,24 @@ func (e *exam) broker(ctx context.Context) {
 			"yang dikirim ke %salert/doctor tidak kembali: ACL broker tidak mengizinkan gateway ini menulis atau membaca topiknya; di broker (scripts/city/gatewayd.acl)", prefix))
 	}
 }
+
+// receipts says whether the city confirms what it has, where the gateway waits for that:
+// without anybody who does, the gateway keeps every event until it has no room for taps.
+func (e *exam) receipts(h *presence.Health) {
+	if !h.MQTT.Receipts {
+		return
+	}
+	for _, a := range h.AlertTexts {
+		if a.Code == "delivery-late" {
+			e.warn("receipts", "", mendRecorder, language.Text{EN: a.EN, ID: a.ID})
+			return
+		}
+	}
+	e.ok("receipts", "", say("the city has confirmed all events but the latest %d", "kota sudah mengonfirmasi semua data kecuali %d yang terbaru", h.Journal.Pending))
+}
+
+// mendRecorder starts what stores and confirms events, where the city has it.
+const mendRecorder = "sudo systemctl restart gatewayd-recorder"
 
 // brokerCertificate says if the broker's certificate ends soon: every gateway loses
 // its line then. Dates tell nothing without the time.

@@ -161,10 +161,13 @@ func oldestPending(h *presence.Health) (float64, bool) {
 
 // lateDelivery tells why events wait.
 func lateDelivery(h *presence.Health) alerts.Kind {
-	if h.MQTT.Connected {
-		return alerts.DeliveryUnconfirmed
+	switch {
+	case !h.MQTT.Connected:
+		return alerts.DeliveryOffline
+	case h.MQTT.Receipts:
+		return alerts.DeliveryUnreceipted
 	}
-	return alerts.DeliveryOffline
+	return alerts.DeliveryUnconfirmed
 }
 
 // disconnected is for how many seconds there has been no connection to the broker.

@@ -66,6 +66,18 @@ func TestWhatTheNumbersOfADocumentRaise(t *testing.T) {
 	}
 }
 
+// Who waits for receipts where nobody sends any keeps everything for ever, and is told why.
+func TestLateDeliveryNamesWhoOwesTheConfirmation(t *testing.T) {
+	for says, line := range map[string]presence.MQTTHealth{
+		"network and broker": {Connected: true}, "not connected": {Receipts: true}, "receipts = false": {Connected: true, Receipts: true},
+	} {
+		cs := health.Evaluate(presence.Health{MQTT: line, Journal: presence.JournalHealth{Pending: 5, OldestPendingS: 400}}, time.Now(), new(alerts.Gates))
+		if len(cs) != 1 || cs[0].Code() != "delivery-late" || !strings.Contains(cs[0].EN(), says) {
+			t.Errorf("%s: %+v", says, cs)
+		}
+	}
+}
+
 // A clock that nobody sets is a matter for the level only while the time is not
 // known otherwise; that there is no clock chip is worth saying there.
 func TestUnsyncedClock(t *testing.T) {

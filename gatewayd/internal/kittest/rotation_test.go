@@ -60,7 +60,7 @@ func TestRenewCoversBrokerAndPrograms(t *testing.T) {
 	if !slices.Equal(after.DNSNames, []string{"mqtt.example.go.id"}) || len(after.IPAddresses) != 1 || !after.IPAddresses[0].Equal(before.IPAddresses[0]) {
 		t.Errorf("it is for %v %v", after.DNSNames, after.IPAddresses)
 	}
-	if !slices.Equal(after.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) || debtest.Read(t, city.Own("broker.key")) != key {
+	if !slices.Equal(after.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}) || debtest.Read(t, city.Own("broker.key")) != key {
 		t.Errorf("it is for %v, or for another key", after.ExtKeyUsage)
 	}
 	broker.Reload()

@@ -140,6 +140,7 @@ type MQTTHealth struct {
 	Published       int64 `json:"published"`
 	Acked           int64 `json:"acked"`
 	ReceivedReceipt int64 `json:"received_receipt"`
+	Receipts        bool  `json:"receipts,omitempty"` // the gateway waits for the city's receipts
 	OldestInflightS int64 `json:"oldest_inflight_s"`
 	Refused         int64 `json:"refused"` // commands and receipts that were malformed or not for us
 	DisconnectedS   int64 `json:"disconnected_s"`

@@ -200,7 +200,7 @@ func (u *Uplink) Stats() presence.MQTTHealth {
 	defer u.mu.Unlock()
 	h := u.stats
 	h.Published = u.published.Load()
-	h.Connected = u.connected
+	h.Connected, h.Receipts = u.connected, u.opt.Receipts
 	h.BytesSent, h.BytesReceived = u.traffic.sent.Load(), u.traffic.received.Load()
 	h.BytesDay = u.daily.Rise(time.Now(), h.BytesSent+h.BytesReceived)
 	if h.Connected {
