@@ -143,6 +143,8 @@ type MQTT struct {
 	Receipts     bool   `toml:"receipts"`
 	Window       int    `toml:"window"` // events in flight
 
+	KeepAlive time.Duration `toml:"keepalive"` // of silence before the gateway asks whether the broker is there
+
 	Batch     string        `toml:"batch"`      // "off" or "zstd": whether events that wait travel together
 	BatchWait time.Duration `toml:"batch_wait"` // for so long a tag event may wait for company
 	BatchMax  int           `toml:"batch_max"`  // events in a batch
@@ -150,8 +152,12 @@ type MQTT struct {
 
 // Health says how often the gateway publishes its health.
 type Health struct {
-	Interval time.Duration `toml:"interval"`
+	Interval      time.Duration `toml:"interval"`
+	QuietInterval time.Duration `toml:"quiet_interval"` // while there is nothing new in it; 0: Interval
 }
+
+// Longest is for how long no health document comes at most.
+func (h Health) Longest() time.Duration { return max(h.Interval, h.QuietInterval) }
 
 // Simulated reports whether any reader runs over a mocked chip.
 func (c *Config) Simulated() bool {

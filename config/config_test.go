@@ -114,12 +114,14 @@ password_file = ""
 insecure = false
 receipts = false
 window = 256
+keepalive = "15s"
 batch = "off"
 batch_wait = "0s"
 batch_max = 256
 
 [health]
 interval = "60s"
+quiet_interval = "0s"
 `
 
 func TestParseContract(t *testing.T) {
@@ -161,7 +163,7 @@ func TestParseContract(t *testing.T) {
 		Journal: Journal{Keep: 35 * 24 * time.Hour, MaxMB: 256, CommitInterval: time.Second},
 		MQTT: MQTT{
 			Broker:   Broker{TLS: true, Host: "mqtt.example.go.id", Port: 8883},
-			CertFile: "/etc/gatewayd/tls/dinkes-01.pem", KeyFile: "/etc/gatewayd/tls/dinkes-01.key", Window: 256,
+			CertFile: "/etc/gatewayd/tls/dinkes-01.pem", KeyFile: "/etc/gatewayd/tls/dinkes-01.key", Window: 256, KeepAlive: 15 * time.Second,
 			Batch: "off", BatchMax: 256,
 		},
 		Health: Health{Interval: time.Minute},

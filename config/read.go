@@ -32,7 +32,7 @@ func (d *document) config() *Config {
 	c.Clock = readClock(root.table("clock"), c.Simulated())
 	c.Journal = readJournal(root.table("journal"))
 	c.MQTT = readMQTT(root.table("mqtt"))
-	c.Health = Health{Interval: root.table("health").duration("interval", time.Minute, time.Second, time.Hour)}
+	c.Health = readHealth(root.table("health"))
 	if !root.has("reader") && !root.has("receiver") {
 		d.report(1, "reader", "is missing, and so is receiver: write at least one [[reader]] or [[receiver]]")
 	}
@@ -279,6 +279,17 @@ func readJournal(t *table) Journal {
 	}
 }
 
+func readHealth(t *table) Health {
+	h := Health{
+		Interval:      t.duration("interval", time.Minute, time.Second, time.Hour),
+		QuietInterval: t.duration("quiet_interval", 0, 0, day),
+	}
+	if h.QuietInterval != 0 && h.QuietInterval < h.Interval {
+		t.problem("quiet_interval", "is shorter than health.interval, %s: write a longer one, or 0s", formatDuration(h.Interval))
+	}
+	return h
+}
+
 func readMQTT(t *table) MQTT {
 	m := MQTT{
 		CAFile:       t.file("ca_file", ""),
@@ -289,6 +300,7 @@ func readMQTT(t *table) MQTT {
 		Insecure:     t.flag("insecure"),
 		Receipts:     t.flag("receipts"),
 		Window:       t.whole("window", 256, 1, 10_000),
+		KeepAlive:    t.duration("keepalive", 15*time.Second, 5*time.Second, 15*time.Minute),
 
 		Batch:     t.choice("batch", "off", "off", "zstd"),
 		BatchWait: t.duration("batch_wait", 0, 0, time.Hour),

@@ -236,6 +236,8 @@ func indonesian(format string) string { //nolint:funlen // a table of texts
 		return "dan lon tampaknya tertukar: tukarkan keduanya"
 	case "is missing: write lat, lon and radius_m, or fence_file, or delete [office]":
 		return "tidak ada: tulis lat, lon dan radius_m, atau fence_file, atau hapus [office]"
+	case "is shorter than health.interval, %s: write a longer one, or 0s":
+		return "lebih pendek daripada health.interval, %s: tulis yang lebih panjang, atau 0s"
 	case "is sim, but no reader has bus = \"sim\": real events would carry invented times; write kernel":
 		return "adalah sim, tetapi tidak ada pembaca dengan bus = \"sim\": data sungguhan akan memuat waktu rekaan; tulis kernel"
 

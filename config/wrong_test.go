@@ -171,6 +171,8 @@ func wrongFiles() []wrong { //nolint:funlen // a table of cases
 		{"no space", "", "[journal]\nmax_mb = 0", []string{"16 journal.max_mb: from 1 to"}},
 		{"too much space", "", "[journal]\nmax_mb = 4097", []string{"16 journal.max_mb: from 1 to"}},
 		{"commit interval", "", "[journal]\ncommit_interval = \"1h\"", []string{"16 journal.commit_interval: write 10ms to 1m"}},
+		{"quiet interval below the interval", "", "[health]\ninterval = \"5m\"\nquiet_interval = \"1m\"", []string{"17 health.quiet_interval: is shorter than health.interval, 5m"}},
+		{"quiet interval", "", "[health]\nquiet_interval = \"2d\"", []string{"16 health.quiet_interval: write 0s to 1d"}},
 		{"health interval", "", "[health]\ninterval = \"2h\"", []string{"16 health.interval: write 1s to 1h"}},
 
 		// MQTT.
@@ -210,6 +212,7 @@ func wrongFiles() []wrong { //nolint:funlen // a table of cases
 		broker("blank in the host", "tls://a b", "behind host and port"),
 		{"window", "", "window = 0", []string{"15 mqtt.window: from 1 to 10000"}},
 		{"window too large", "", "window = 10_001", []string{"15 mqtt.window: from 1 to 10000"}},
+		{"keepalive", "", "keepalive = \"1s\"", []string{"15 mqtt.keepalive: write 5s to 15m"}},
 		{"batch", "", "batch = \"gzip\"", []string{"15 mqtt.batch: is not one of off, zstd"}},
 		{"batch as a flag", "", "batch = true", []string{"15 mqtt.batch: text in double quotes"}},
 		{"batch_wait", "", "batch_wait = \"2h\"", []string{"15 mqtt.batch_wait: 0s to 1h"}},

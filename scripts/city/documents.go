@@ -107,7 +107,7 @@ const refusalHolds = 5 * time.Second
 
 // AwaitTaken waits for at most so long until those gateways that are online have taken or
 // refused the documents that were published last. It asks them: what the broker keeps of
-// them can be as old as health.interval.
+// them can be as old as health.quiet_interval.
 func (d *Desk) AwaitTaken(ctx context.Context, folder string, k Kind, offices []Office, wait time.Duration) error {
 	waiting := make(map[Office]uint64) // serials that were published
 	for _, o := range offices {

@@ -60,7 +60,7 @@ func Line(cfg *config.Config) uplink.Options {
 		Address: m.Broker.Address(), TLS: m.Broker.TLS, WebSocket: m.Broker.Path, Proxy: m.Proxy,
 		CAFile: m.CAFile, CertFile: m.CertFile, KeyFile: m.KeyFile,
 		Username: m.Username, PasswordFile: m.PasswordFile,
-		Window:   m.Window,
+		Window: m.Window, KeepAlive: m.KeepAlive,
 		Receipts: m.Receipts,
 		Batch:    m.Batch == "zstd", BatchWait: m.BatchWait, BatchMax: m.BatchMax,
 	}

@@ -11,7 +11,7 @@ import (
 func (g *Gateway) openMonitor() {
 	j := g.journal.Stats()
 	g.monitor = health.New(health.Options{
-		Interval: g.cfg.Health.Interval, Simulated: g.cfg.Simulated(),
+		Interval: g.cfg.Health.Interval, QuietInterval: g.cfg.Health.QuietInterval, Simulated: g.cfg.Simulated(),
 		Boot: g.time.Now().Boot, Boots: j.Boots, Unclean: j.UncleanBoots,
 		Time: g.time.stamp, Now: g.time.Now, Timing: g.time.Timing, Location: g.origin.Location,
 		Retain: g.retain,

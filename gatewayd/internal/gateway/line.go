@@ -52,7 +52,7 @@ func (g *Gateway) openLine(limits uplink.Limits, log *slog.Logger) {
 	o.Commands = g.commands()
 	o.Documents = g.documents.topics()
 	o.Log = log
-	o.Restate = g.cfg.Health.Interval
+	o.Restate = g.cfg.Health.Longest()
 	o.Greeted = func() { g.monitor.Refresh() }
 	o.Beat = g.process.systemd.Pulse("uplink").Beat
 	o.Limits = limits

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"net"
 	"strings"
@@ -20,6 +21,7 @@ import (
 type line struct {
 	w         *world
 	validator *schema.Validator
+	secure    *tls.Config // of the broker; nil: it does without TLS
 
 	mu       sync.Mutex
 	up       bool
@@ -42,6 +44,9 @@ func (l *line) dial(of *life) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ENETUNREACH}
 	}
 	near, far := net.Pipe()
+	if l.secure != nil {
+		far = tls.Server(far, l.secure)
+	}
 	if l.conn != nil {
 		_ = l.conn.Close()
 	}
@@ -182,7 +187,7 @@ func (l *line) health(payload []byte, of *life) {
 	if !h.MQTT.Connected {
 		tr.wrong("health.mqtt.connected", "a document that came over the line says that there is none")
 	}
-	if late := now.Sub(of.heard) - l.w.cfg.Health.Interval; h.Seq > 1 && h.Seq == of.health.Seq+1 && now.Sub(l.greeted) > time.Second && late > 100*time.Millisecond {
+	if late := now.Sub(of.heard) - l.w.cfg.Health.Longest(); h.Seq > 1 && h.Seq == of.health.Seq+1 && now.Sub(l.greeted) > time.Second && late > 100*time.Millisecond {
 		tr.wrong("health.interval", "document %d came %v late", h.Seq, late)
 	}
 	of.health, of.heard = h, now

@@ -32,12 +32,15 @@ type Sources struct {
 
 // Options is what a monitor needs.
 type Options struct {
-	Sources   Sources
-	Interval  time.Duration // between two documents while nothing changes
-	Boot      presence.ID
-	Boots     int
-	Unclean   int
-	Simulated bool
+	Sources  Sources
+	Interval time.Duration // between two documents while nothing changes
+	// QuietInterval, if it is longer, is how long a document may wait that says nothing
+	// new (see saysNothingNew).
+	QuietInterval time.Duration
+	Boot          presence.ID
+	Boots         int
+	Unclean       int
+	Simulated     bool
 	// Time prints the present time for the documents, nil while it is unknown.
 	Time func() *string
 	// Now reads the clocks, and Timing says what is known of the instant of a
@@ -66,8 +69,9 @@ type Monitor struct {
 	disk    trend         // of the free bytes
 	gates   alerts.Gates  // of the alerts that come from the document's numbers
 
-	publishing sync.Mutex // held from a snapshot until it is handed on
-	last       presence.Health
+	publishing sync.Mutex      // held from a snapshot until it is handed on
+	last       presence.Health // as handed on last
+	handedOn   time.Time       // when that was
 
 	mu     sync.Mutex
 	alerts map[string]*standing // by code
@@ -105,7 +109,7 @@ func (m *Monitor) Snapshot() presence.Health {
 func (m *Monitor) snapshot() (presence.Health, []alerts.Alert) {
 	s := m.opt.Sources
 	doc := presence.Health{
-		V: 1, Seq: m.seq.Load(), IntervalS: m.opt.Interval.Seconds(), Time: m.opt.Time(),
+		V: 1, Seq: m.seq.Load(), IntervalS: m.longest().Seconds(), Time: m.opt.Time(),
 		UptimeS: int64(time.Since(m.started).Seconds()),
 		Boot:    m.opt.Boot, Boots: m.opt.Boots, Unclean: m.opt.Unclean,
 		Readers:   []presence.ReaderHealth{},
@@ -226,7 +230,7 @@ func (m *Monitor) handOnNews(due *time.Time) (presence.Health, []alerts.Alert) {
 	if regular {
 		*due = after(*due, m.opt.Interval, now)
 	}
-	if regular || changed(doc, m.last) {
+	if changed(doc, m.last) || regular && !m.mayWait(doc, *due) {
 		m.handOn(doc)
 	}
 	return doc, standing
@@ -245,7 +249,16 @@ func (m *Monitor) Refresh() {
 func (m *Monitor) handOn(doc presence.Health) {
 	doc.Seq = m.seq.Add(1)
 	m.opt.Retain("health", encode(doc))
-	m.last = doc
+	m.last, m.handedOn = doc, time.Now()
+}
+
+// longest is the most time between two documents.
+func (m *Monitor) longest() time.Duration { return max(m.opt.Interval, m.opt.QuietInterval) }
+
+// mayWait reports whether a document need not be handed on before the next is due. The
+// caller holds publishing.
+func (m *Monitor) mayWait(doc presence.Health, due time.Time) bool {
+	return m.opt.QuietInterval > m.opt.Interval && due.Sub(m.handedOn) <= m.longest() && saysNothingNew(doc, m.last)
 }
 
 // changed tells whether a document says something new that cannot wait for the

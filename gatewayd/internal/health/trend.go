@@ -1,6 +1,7 @@
 package health
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -46,5 +47,6 @@ func (t *trend) left(now time.Time, value int64) *float64 {
 	if days > trendLimit {
 		return nil
 	}
+	days = math.Round(100*days) / 100
 	return &days
 }

@@ -179,9 +179,28 @@ func (u *Uplink) askDelay() time.Duration {
 	return max(0, time.Until(u.askAfter))
 }
 
-// keepTime asks for the time in rounds, one at the start of the connection and then
-// every Limits.AskTime, and passes the best answer of each to Options.Anchor. That
-// nobody answers is no error.
+// askedRarely is how many times Limits.AskTime a gateway waits between two rounds while
+// the system keeps its clock right: then the city's time is only there to compare, and
+// each round of questions costs up to 1.5 KB.
+const askedRarely = 6
+
+// untilNextRound is how long to wait for the next round of questions after so many rounds
+// in a row that nobody answered. The program that answers may have started late, so the
+// next round comes soon at first, and later and later where there is no such program.
+func (l Limits) untilNextRound(unanswered int, disciplined bool) time.Duration {
+	most := l.AskTime
+	if disciplined {
+		most *= askedRarely
+	}
+	if unanswered == 0 {
+		return most
+	}
+	return min(most, l.AskTime/10<<min(unanswered-1, 10))
+}
+
+// keepTime asks for the time in rounds, one at the start of the connection and then as
+// untilNextRound says, and passes the best answer of each to Options.Anchor. That nobody
+// answers is no error.
 func (s *session) keepTime(ctx context.Context) error {
 	u := s.u
 	if !u.opt.asksTime() {
@@ -194,18 +213,18 @@ func (s *session) keepTime(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	unanswered := 0
 	for samples := firstSamples; ; samples = laterSamples {
 		best, ok, err := s.askTime(ctx, samples)
 		if err != nil {
 			return err
 		}
-		wait := u.limits.AskTime
+		unanswered++
 		if ok {
+			unanswered = 0
 			u.opt.Anchor(best.at, best.utc, best.within)
-		} else {
-			wait /= 10 // the program that answers may have started late
 		}
-		timer.Reset(wait)
+		timer.Reset(u.limits.untilNextRound(unanswered, u.opt.Now().State == presence.ClockSynced))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

@@ -120,7 +120,8 @@ type Options struct {
 	CertTime     func() time.Time // at which certificates must be valid; nil: the system's clock
 	Username     string
 	PasswordFile string
-	Window       int // events in flight
+	Window       int           // events in flight
+	KeepAlive    time.Duration // of silence before a ping, in whole seconds; 0: that of the limits
 	// Batch has events that wait to be sent travel together, at most BatchMax in a
 	// batch. For BatchWait a tag event may wait for company.
 	Batch     bool
@@ -193,7 +194,7 @@ type Limits struct {
 	Unreceipted int           // positions sent ahead of the last receipt: 10,000
 	Aside       time.Duration // before a document over which the broker hung up is tried again: 10 min, then longer
 	Hold        time.Duration // the same for an event: 1 min, then longer
-	AskTime     time.Duration // between two rounds of asking for the time: 10 min
+	AskTime     time.Duration // between two rounds of asking for the time: 10 min, an hour where the clock is right anyway
 	AskReply    time.Duration // for an answer before the question is given up: 2 s
 	AskPause    time.Duration // between an answer and the next question: 500 ms
 	Reread      time.Duration // for a document whose serial the city names before it is read again: 10 s

@@ -87,6 +87,9 @@ func New(opt Options) *Uplink {
 		farewell:  presence.ReasonStop,
 		since:     time.Now(),
 	}
+	if opt.KeepAlive > 0 {
+		u.limits.KeepAlive = opt.KeepAlive
+	}
 	u.suspects = newSuspects(u.limits.Aside, u.limits.Hold)
 	u.rereading = newRereading(patience{u.limits.Reread, u.limits.RereadMax})
 	patient := patience{u.limits.Receipt, u.limits.ReceiptMax}
