@@ -48,6 +48,42 @@ func (l *lively) sources() health.Sources {
 
 func to[T any](v T) *T { return &v }
 
+// moveByItself moves the figures that move while nothing happens.
+func moveByItself(h *presence.Health) {
+	h.Clock.ErrorMS, h.Clock.UnsyncedS = to(*h.Clock.ErrorMS+1), h.Clock.UnsyncedS+1
+	h.Journal.CommitMSP50, h.Journal.CommitMSP99 = h.Journal.CommitMSP50+1, h.Journal.CommitMSP99+1
+	h.Journal.WrittenBytesDay, h.Journal.Bytes = h.Journal.WrittenBytesDay+4096, h.Journal.Bytes+4096
+	h.Journal.FreeBytes -= 1 << 10
+	h.MQTT.BytesSent, h.MQTT.BytesReceived, h.MQTT.BytesDay = h.MQTT.BytesSent+9, h.MQTT.BytesReceived+9, h.MQTT.BytesDay+18
+	r := append([]presence.ReaderHealth(nil), h.Readers...)
+	r[0].LooksPerS, r[0].Seen, r[0].Misses, r[0].BadFrames = 19.9, r[0].Seen+1, r[0].Misses+1, r[0].BadFrames+1
+	v := append([]presence.ReceiverHealth(nil), h.Receivers...)
+	v[0].Frames, v[0].OutsideHours, v[0].Bad, v[0].LastS = v[0].Frames+1, v[0].OutsideHours+1, map[string]int64{"checksum": v[0].Frames}, to(v[0].Frames)
+	h.Readers, h.Receivers = r, v
+	h.Pi.TempC = to(96 - *h.Pi.TempC + 0.01) // up and down by less than a degree
+	h.Pi.DiskFreeBytes = to(*h.Pi.DiskFreeBytes - 1<<20)
+}
+
+// news are changes that somebody would act on.
+func news() map[string]func(*presence.Health) {
+	return map[string]func(*presence.Health){
+		"a tap":              func(h *presence.Health) { h.Readers[0].Taps++ },
+		"an error":           func(h *presence.Health) { h.Readers[0].Errors++ },
+		"an event":           func(h *presence.Health) { h.Journal.Events++ },
+		"a delivery":         func(h *presence.Health) { h.MQTT.Acked++ },
+		"a clock":            func(h *presence.Health) { h.Clock.State = "holdover" },
+		"a warmer board":     func(h *presence.Health) { h.Pi.TempC = to(*h.Pi.TempC + 6) },
+		"an empty battery":   func(h *presence.Health) { h.Batteries = map[string]int{"mesh:1c2f13fc": 60} },
+		"another tag":        func(h *presence.Health) { h.Batteries = map[string]int{"mesh:00000001": 71} },
+		"a roster":           func(h *presence.Health) { h.Roster.Serial++ },
+		"the end of a day":   func(h *presence.Health) { h.Hours.Open = to(false) },
+		"a third of a disk":  func(h *presence.Health) { h.Pi.DiskFreeBytes = to(*h.Pi.DiskFreeBytes * 2 / 3) },
+		"an undervoltage":    func(h *presence.Health) { h.Pi.Undervoltage = to(int64(1)) },
+		"a smaller journal":  func(h *presence.Health) { h.Journal.FreeBytes /= 2 },
+		"a refused document": func(h *presence.Health) { h.Roster.Refused++ },
+	}
+}
+
 // TestADocumentThatSaysNothingNewWaits until the quiet interval is over, and one that says
 // something new until the usual one is; interval_s is what a reader may rely on. A change
 // of level is told at once, as ever.
@@ -79,25 +115,11 @@ func TestADocumentThatSaysNothingNewWaits(t *testing.T) {
 		go func() { done <- m.Run(ctx) }()
 		defer func() { cancel(); <-done }()
 
-		move := func(h *presence.Health) { // what moves by itself
-			h.Clock.ErrorMS, h.Clock.UnsyncedS = to(*h.Clock.ErrorMS+1), h.Clock.UnsyncedS+1
-			h.Journal.CommitMSP50, h.Journal.CommitMSP99 = h.Journal.CommitMSP50+1, h.Journal.CommitMSP99+1
-			h.Journal.WrittenBytesDay, h.Journal.Bytes = h.Journal.WrittenBytesDay+4096, h.Journal.Bytes+4096
-			h.Journal.FreeBytes -= 1 << 10
-			h.MQTT.BytesSent, h.MQTT.BytesReceived, h.MQTT.BytesDay = h.MQTT.BytesSent+9, h.MQTT.BytesReceived+9, h.MQTT.BytesDay+18
-			r := append([]presence.ReaderHealth(nil), h.Readers...)
-			r[0].LooksPerS, r[0].Seen, r[0].Misses, r[0].BadFrames = 19.9, r[0].Seen+1, r[0].Misses+1, r[0].BadFrames+1
-			v := append([]presence.ReceiverHealth(nil), h.Receivers...)
-			v[0].Frames, v[0].OutsideHours, v[0].Bad, v[0].LastS = v[0].Frames+1, v[0].OutsideHours+1, map[string]int64{"checksum": v[0].Frames}, to(v[0].Frames)
-			h.Readers, h.Receivers = r, v
-			h.Pi.TempC = to(96 - *h.Pi.TempC + 0.01) // up and down by less than a degree
-			h.Pi.DiskFreeBytes = to(*h.Pi.DiskFreeBytes - 1<<20)
-		}
 		pass := func(long time.Duration) (documents int) {
 			before := d.count("health")
 			for range int(long / time.Minute) {
 				time.Sleep(time.Minute)
-				l.change(move)
+				l.change(moveByItself)
 			}
 			return d.count("health") - before
 		}
@@ -106,23 +128,8 @@ func TestADocumentThatSaysNothingNewWaits(t *testing.T) {
 		if n := pass(4 * time.Hour); n != 4 {
 			t.Errorf("%d documents in 4 hours without news", n)
 		}
-		for name, news := range map[string]func(*presence.Health){
-			"a tap":              func(h *presence.Health) { h.Readers[0].Taps++ },
-			"an error":           func(h *presence.Health) { h.Readers[0].Errors++ },
-			"an event":           func(h *presence.Health) { h.Journal.Events++ },
-			"a delivery":         func(h *presence.Health) { h.MQTT.Acked++ },
-			"a clock":            func(h *presence.Health) { h.Clock.State = "holdover" },
-			"a warmer board":     func(h *presence.Health) { h.Pi.TempC = to(*h.Pi.TempC + 6) },
-			"an empty battery":   func(h *presence.Health) { h.Batteries = map[string]int{"mesh:1c2f13fc": 60} },
-			"another tag":        func(h *presence.Health) { h.Batteries = map[string]int{"mesh:00000001": 71} },
-			"a roster":           func(h *presence.Health) { h.Roster.Serial++ },
-			"the end of a day":   func(h *presence.Health) { h.Hours.Open = to(false) },
-			"a third of a disk":  func(h *presence.Health) { h.Pi.DiskFreeBytes = to(*h.Pi.DiskFreeBytes * 2 / 3) },
-			"an undervoltage":    func(h *presence.Health) { h.Pi.Undervoltage = to(int64(1)) },
-			"a smaller journal":  func(h *presence.Health) { h.Journal.FreeBytes /= 2 },
-			"a refused document": func(h *presence.Health) { h.Roster.Refused++ },
-		} {
-			l.change(news)
+		for name, change := range news() {
+			l.change(change)
 			if n := pass(5 * time.Minute); n < 1 {
 				t.Errorf("%s was not told in time", name)
 			}
