@@ -11,7 +11,7 @@ $$;
 -- Perpres 21/2023; so is what has no document.
 create function people.spans_of(body jsonb, day date) returns tsmultirange
 language sql immutable parallel safe as $$
-  with d as (select to_char(day, 'dy') as name),
+  with d as (select to_char(day::timestamp, 'dy') as name),
   period as (
     select p from jsonb_array_elements(coalesce(body->'period', '[]')) p
     where day between (p->>'from')::date and (p->>'to')::date order by p->>'from' limit 1),

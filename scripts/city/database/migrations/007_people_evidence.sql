@@ -3,13 +3,14 @@
 --
 -- lo and hi are the earliest and the latest instant at which something can have been.
 
--- The bounds of an event's time; null where nothing is known.
+-- The bounds of an event's time; null where nothing is known. Stable and not immutable,
+-- as else PostgreSQL does not inline them.
 create function people.earliest(at timestamptz, quality text, error_ms real, at_min timestamptz) returns timestamptz
-language sql immutable parallel safe as $$
+language sql stable parallel safe as $$
   select case when quality = 'bounded' then at_min else at - coalesce(error_ms, 0) * interval '1 ms' end
 $$;
 create function people.latest(at timestamptz, quality text, error_ms real, at_max timestamptz) returns timestamptz
-language sql immutable parallel safe as $$
+language sql stable parallel safe as $$
   select case when quality = 'bounded' then at_max else at + coalesce(error_ms, 0) * interval '1 ms' end
 $$;
 
@@ -31,9 +32,9 @@ $$;
 
 -- The bounds of an event whose own time nobody knows: by its neighbours in its stream
 -- and in those before and after, and by its arrival. Infinite where those know nothing.
-create function people.bounds_of_undated(stream uuid, seq bigint, received timestamptz) returns table (lo timestamptz, hi timestamptz)
+create function people.bounds_of_undated(stream uuid, seq bigint, received timestamptz) returns tstzrange
 language plpgsql stable as $$
-declare s uuid := stream; q bigint := seq;
+declare s uuid := stream; q bigint := seq; lo timestamptz; hi timestamptz;
 begin
   loop
     select k.lo into lo from people.known_before(s, q) k;
@@ -50,8 +51,7 @@ begin
     exit when not found;
     q := 0;
   end loop;
-  lo := coalesce(lo, '-infinity'); hi := least(coalesce(hi, 'infinity'), received);
-  return next;
+  return tstzrange(coalesce(lo, '-infinity'), greatest(least(coalesce(hi, 'infinity'), received), lo), '[]');
 end $$;
 
 -- Taps that can have been on some days, each with the person whose badge it was, by the
@@ -66,9 +66,9 @@ language sql stable as $$
     case l.more #>> '{tag_check,state}' when 'far' then 'tag-far' when 'conflict' then 'tag-conflict' end
   from presence.latest l
   join presence.office o on (o.dinas, o.gateway) = (l.dinas, l.gateway)
-  left join lateral people.bounds_of_undated(l.stream, l.seq, l.received) u on l.at is null
-  cross join lateral (select coalesce(people.earliest(l.at, l.quality, l.error_ms, l.at_min), u.lo) as lo,
-    coalesce(people.latest(l.at, l.quality, l.error_ms, l.at_max), u.hi) as hi) x
+  cross join lateral (select case when l.at is null then people.bounds_of_undated(l.stream, l.seq, l.received) end as undated offset 0) u
+  cross join lateral (select coalesce(people.earliest(l.at, l.quality, l.error_ms, l.at_min), lower(u.undated)) as lo,
+    coalesce(people.latest(l.at, l.quality, l.error_ms, l.at_max), upper(u.undated)) as hi offset 0) x
   join people.badge b on (b.gateway, b.badge) = (l.gateway, l.badge) and b.during && tstzrange(x.lo, x.hi, '[]')
   where l.kind = 'badge' and l.received >= first_day - 1 -- nothing arrives before it was
     and x.hi >= first_day - 1 and x.lo < last_day + 3

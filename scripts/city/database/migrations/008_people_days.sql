@@ -30,37 +30,45 @@ returns table (day date, dinas text, nip text, office text, opens timestamp, clo
   first_lo timestamp, first_hi timestamp, last_lo timestamp, last_hi timestamp,
   late_s int, late_worst_s int, early_s int, early_worst_s int, contradiction_min int, note text,
   verdict text, why text[], late_rule int, late_rule_worst int, early_rule int, early_rule_worst int, percent numeric, percent_worst numeric)
-language plpgsql stable set search_path = people, pg_catalog, pg_temp set work_mem = '128MB' set jit = off as $$
+language plpgsql stable set search_path = people, pg_catalog, pg_temp set work_mem = '128MB' set jit = off set enable_nestloop = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare setting people.setting := (select s from people.setting s where s.during @> first_day);
 begin
+  -- The planner takes what is found for a handful of rows, and then compares each with
+  -- each. For one person that is right.
+  perform set_config('enable_nestloop', case when only_nip is null then 'off' else 'on' end, true);
   return query
   with persons as materialized (
     select p.nip, p.dinas, coalesce(p.office, '') as office, coalesce(p.joined_on, '-infinity') as joined_on, coalesce(p.left_on, 'infinity') as left_on
     from people.person p
     where (only_dinas is null or p.dinas = only_dinas) and (only_nip is null or p.nip = only_nip)
       and coalesce(p.joined_on, '-infinity') <= last_day and coalesce(p.left_on, 'infinity') >= first_day),
+  -- Few documents and rules hold for many: each is worked out once a day.
+  place as materialized (
+    select w.dinas, w.office, d as day, people.hours_of(w.dinas, w.office, d) as body
+    from (select distinct p.dinas, p.office from persons p) w cross join people.dates(first_day, last_day) d),
   working as materialized (
-    select w.dinas, w.office, d as day, s.spans, lower(s.spans) as opens, upper(s.spans) as closes,
-      late.from_s as late_s, late.percent as late_p, early.from_s as early_s, early.percent as early_p, absent.percent[1] as absent_p
-    from (select distinct p.dinas, p.office from persons p) w
-    cross join people.dates(first_day, last_day) d
-    cross join lateral (select people.spans_of(people.hours_of(w.dinas, w.office, d), d) as spans) s
-    cross join lateral people.tiers('late', w.dinas, d) late
-    cross join lateral people.tiers('early', w.dinas, d) early
-    cross join lateral people.tiers('absent', w.dinas, d) absent
+    select w.dinas, w.office, w.day, s.spans, lower(s.spans) as opens, upper(s.spans) as closes, r.late_s, r.late_p, r.early_s, r.early_p, r.absent_p
+    from place w
+    join (select x.body, x.day, people.spans_of(x.body, x.day) as spans from (select distinct coalesce(p.body, 'null') as body, p.day from place p) x offset 0) s
+      on s.body = coalesce(w.body, 'null') and s.day = w.day
+    join (select x.dinas, x.day, late.from_s as late_s, late.percent as late_p, early.from_s as early_s, early.percent as early_p, absent.percent[1] as absent_p
+      from (select distinct p.dinas, p.day from place p) x
+      cross join lateral people.tiers('late', x.dinas, x.day) late
+      cross join lateral people.tiers('early', x.dinas, x.day) early
+      cross join lateral people.tiers('absent', x.dinas, x.day) absent offset 0) r on (r.dinas, r.day) = (w.dinas, w.day)
     where not isempty(s.spans)),
   tap as materialized (
-    select t.nip, t.gateway, t.rev, t.quality, t.lo, t.hi, t.mine, t.doubt,
+    select t.nip, nullif(t.gateway, p.office) as elsewhere, t.rev, t.quality, t.lo, t.hi, t.mine, t.doubt,
       (t.lo - setting.day_starts)::date as a, (t.hi - setting.day_starts)::date as b
-    from people.taps(first_day, last_day) t where t.nip in (select p.nip from persons p)),
+    from people.taps(first_day, last_day) t join persons p on p.nip = t.nip),
   -- A tap that can have been on several days is certain on none of them.
   placed as materialized (
-    select t.nip, t.a as day, t.gateway, t.rev, t.quality, t.lo, t.hi, t.doubt, t.mine, true as whole,
+    select t.nip, t.a as day, t.elsewhere, t.rev, t.quality, t.lo, t.hi, t.doubt, t.mine, true as whole,
       t.mine and t.doubt is null and t.quality <> 'unsynced' as sure
     from tap t where t.a = t.b
     union all
-    select t.nip, d, t.gateway, t.rev, t.quality, greatest(t.lo, d + setting.day_starts),
+    select t.nip, d, t.elsewhere, t.rev, t.quality, greatest(t.lo, d + setting.day_starts),
       least(t.hi, d + setting.day_starts + interval '1 day' - interval '1 us'), t.doubt, t.mine, false, false
     from tap t, people.dates(greatest(t.a, first_day), least(t.b, last_day)) d where t.a <> t.b),
   tapped as (
@@ -88,8 +96,8 @@ begin
       where p.office = '' and not exists (select from people.post o where o.nip = p.nip)),
   hit as (
     select w.nip, o.day, o.reason, o.lo, o.hi from works w join out o on o.gateway = w.gateway
-    union
-    select p.nip, o.day, o.reason, o.lo, o.hi from placed p join out o on (o.gateway, o.day) = (p.gateway, p.day)),
+    union all
+    select p.nip, o.day, o.reason, o.lo, o.hi from placed p join out o on (o.gateway, o.day) = (p.elsewhere, p.day) where p.elsewhere is not null),
   person_day as (
     select p.nip, w.*, t.n, t.first_lo, t.first_hi, t.last_lo, t.last_hi, n.excuse, n.accepted, n.came, n.left
     from persons p join working w on (w.dinas, w.office) = (p.dinas, p.office) and w.day between p.joined_on and p.left_on
@@ -110,7 +118,7 @@ begin
     select d.*, m.why as missed,
       coalesce(d.came, least(d.first_lo, m.lo), d.left) as in_best, coalesce(d.came, d.first_hi, d.left) as in_worst,
       coalesce(d.left, greatest(d.last_hi, m.hi), d.came) as out_best, coalesce(d.left, d.last_lo, d.came) as out_worst,
-      case when d.accepted then 0 else coalesce((select floor(sum(extract(epoch from upper(r) - lower(r))) / 60)::int from unnest(a.during * d.spans) r), 0) end as accused
+      case when d.accepted or a.during is null then 0 else coalesce((select floor(sum(extract(epoch from upper(r) - lower(r))) / 60)::int from unnest(a.during * d.spans) r), 0) end as accused
     from person_day d
     left join missed m on (m.nip, m.day) = (d.nip, d.day)
     left join accused a on (a.nip, a.day) = (d.nip, d.day)),

@@ -1,0 +1,132 @@
+package month_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"presence/scripts/city/internal/month"
+)
+
+// row is a row of people.days.
+type row struct {
+	NIP     string
+	Day     time.Time
+	Verdict string
+	Why     []string
+	Late    int // the first second of the rule that applies; 0: none
+	Early   int
+	Percent float64
+	Minutes int
+}
+
+// days asks the database for all days.
+func days(t testing.TB, conn *pgx.Conn, c *month.City) map[string]row {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), `select nip, day, verdict, why, late_rule, early_rule, percent::float8, contradiction_min from people.days($1, $2)`, c.First, c.Last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]row)
+	for _, r := range list {
+		all[key(r.NIP, r.Day)] = r
+	}
+	return all
+}
+
+func key(nip string, d time.Time) string { return nip + " " + d.Format(time.DateOnly) }
+
+// expected is what the simulation knows of a person's day.
+type expected struct {
+	p        *month.Person
+	d        time.Time
+	evidence month.Verdict
+	actual   month.Verdict
+}
+
+// truth is the whole month.
+type truth []expected
+
+func compared(c *month.City, dayStarts time.Duration) (all truth) {
+	evidence := c.Evidence(dayStarts)
+	for _, p := range c.People {
+		for _, d := range c.Days() {
+			if month.HoursOf(p.Office, d).Works() && p.Employed(d) {
+				all = append(all, expected{p, d, evidence.Truth(p, d), c.Actual(p, d, dayStarts)})
+			}
+		}
+	}
+	return all
+}
+
+// verdicts counts them.
+func (all truth) verdicts() map[string]int {
+	n := make(map[string]int)
+	for _, e := range all {
+		n[e.evidence.Name]++
+	}
+	return n
+}
+
+// against says of which days the database and the simulation say different things.
+func (all truth) against(got map[string]row) (wrong []string) {
+	for _, e := range all {
+		if problem := e.against(got[key(e.p.NIP, e.d)]); problem != "" {
+			wrong = append(wrong, fmt.Sprintf("%s at %s on %s: %s", e.p.NIP, e.p.Office.ID, e.d.Format("Mon 02"), problem))
+		}
+	}
+	if len(all) != len(got) {
+		wrong = append(wrong, fmt.Sprintf("%d rows, want %d", len(got), len(all)))
+	}
+	return wrong
+}
+
+func (e expected) against(r row) string {
+	want, minutes := e.evidence, e.p.Contradiction(e.d)
+	switch {
+	case r.Verdict != want.Name:
+		return fmt.Sprintf("%q %v, the evidence says %s", r.Verdict, r.Why, want.Name)
+	case want.Name == "check" && len(r.Why) == 0:
+		return "to be checked, and nothing says why"
+	case want.Name != "check" && (r.Percent != want.Percent || len(r.Why) > 0):
+		return fmt.Sprintf("%s of %g %% %v, want %g", r.Verdict, r.Percent, r.Why, want.Percent)
+	case want.Name != "check" && !e.p.Decided(e.d) && (e.actual.Name != want.Name || e.actual.Percent != want.Percent):
+		return fmt.Sprintf("decided as %s of %g %%, but truly it was %s of %g", want.Name, want.Percent, e.actual.Name, e.actual.Percent)
+	case !e.p.Decided(e.d) && r.Minutes != minutes:
+		return fmt.Sprintf("%d minutes of contradiction, want %d", r.Minutes, minutes)
+	}
+	return ""
+}
+
+// TestAMonthOfFiftyOffices: what the database says of each person and day is what a judge
+// says who tries each way in which it can have been, and never something that it was not.
+// And where the queries are broken on purpose, this test notices it.
+func TestAMonthOfFiftyOffices(t *testing.T) {
+	t.Parallel()
+	c := month.New(1, 50, 6)
+	conn := loaded(t, c)
+	var want truth
+	for _, dayStarts := range []time.Duration{3 * time.Hour, 0} {
+		execute(t, conn, "update people.setting set day_starts = $1", dayStarts)
+		want = compared(c, dayStarts)
+		t.Logf("days that begin at %v: %v", dayStarts, want.verdicts())
+		wrong := want.against(days(t, conn, c))
+		for i, w := range wrong {
+			if i == 20 {
+				t.Errorf("and %d more", len(wrong)-i)
+				break
+			}
+			t.Error(w)
+		}
+	}
+	if t.Failed() {
+		return
+	}
+	t.Run("broken", func(t *testing.T) { breakQueries(t, conn, c, want) })
+}
