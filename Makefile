@@ -7,7 +7,7 @@ COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 BUILT   ?= $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%Y-%m-%dT%H:%M:%SZ)
 BUILD_VARIABLES := presence/gatewayd/internal/build
-LDFLAGS := -s -w -X $(BUILD_VARIABLES).version=$(VERSION) -X $(BUILD_VARIABLES).commit=$(COMMIT) -X $(BUILD_VARIABLES).built=$(BUILT)
+LDFLAGS := -s -w -X $(BUILD_VARIABLES).version=$(VERSION) -X $(BUILD_VARIABLES).commit=$(COMMIT) -X $(BUILD_VARIABLES).built=$(BUILT) -X main.version=$(VERSION)
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
@@ -154,7 +154,7 @@ deb: $(DEB_ARCHES:%=$(DEB_BUILD)/%/gatewayd) ## Debian packages for every Pi and
 	done
 
 # What the city needs on its own machine: gatewayd-city, and what that calls.
-CITY_PROGRAMS := ./gatewayd ./scripts/city/ask ./scripts/city/badges ./scripts/city/cityclock ./scripts/city/fleet
+CITY_PROGRAMS := ./gatewayd ./scripts/city/ask ./scripts/city/badges ./scripts/city/cityclock ./scripts/city/fleet ./scripts/city/recorder
 CITY_SCRIPTS  := scripts/city/gatewayd-city scripts/city/ca.sh scripts/city/sign.sh scripts/city/offices.sh scripts/provision.sh scripts/install.sh
 CITY_ARCHES   ?= amd64 arm64
 city: ## the city's programs, in bin/city/: scripts/city/gatewayd-city calls them

@@ -17,6 +17,7 @@ import (
 	"presence/scripts/city/internal/backlog"
 	"presence/scripts/city/internal/recorder"
 	"presence/scripts/city/internal/settings"
+	"presence/scripts/city/internal/store"
 )
 
 // The exit statuses.
@@ -74,7 +75,7 @@ func command(ctx context.Context, args []string, out, errs io.Writer) int {
 // status prints an error, a line for each of its parts, and returns the exit status.
 func status(err error, errs io.Writer) int {
 	var wrong settings.Problems
-	var files filesError
+	var files usageError
 	switch {
 	case err == nil:
 		return exitDone
@@ -86,8 +87,9 @@ func status(err error, errs io.Writer) int {
 	return exitFailed
 }
 
-// filesError is what is wrong with the files that a configuration names.
-type filesError struct{ error }
+// usageError is an error of who called the program: of its arguments, or of the files that
+// the configuration names.
+type usageError struct{ error }
 
 type runCmd struct{}
 
@@ -116,10 +118,10 @@ func load(file string) (*settings.Settings, error) {
 		return nil, err
 	}
 	if err := recorder.Database(set).Parse(); err != nil {
-		return nil, filesError{fmt.Errorf("%s: database.connection: %w", file, err)}
+		return nil, usageError{fmt.Errorf("%s: database.connection: %w", file, err)}
 	}
 	if err := set.Files(); err != nil {
-		return nil, filesError{err}
+		return nil, usageError{err}
 	}
 	return set, nil
 }
@@ -135,15 +137,23 @@ func (*checkCmd) Run(c *cli, con *console) error {
 	return nil
 }
 
-type migrateCmd struct{}
+type migrateCmd struct {
+	Connection string `help:"Connect with this, as libpq wants it, instead of the recorder's database.connection: as who owns the schema." placeholder:"STRING"`
+}
 
 // Run implements the command.
-func (*migrateCmd) Run(ctx context.Context, c *cli, con *console) error {
-	set, err := load(c.Config)
-	if err != nil {
-		return err
+func (m *migrateCmd) Run(ctx context.Context, c *cli, con *console) error {
+	db := &store.Config{Connection: m.Connection}
+	if m.Connection == "" {
+		set, err := load(c.Config)
+		if err != nil {
+			return err
+		}
+		db = recorder.Database(set)
+	} else if err := db.Parse(); err != nil {
+		return usageError{fmt.Errorf("--connection: %w", err)}
 	}
-	before, after, err := recorder.Database(set).Migrate(ctx)
+	before, after, err := db.Migrate(ctx)
 	if err != nil {
 		return err
 	}

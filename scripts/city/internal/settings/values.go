@@ -43,6 +43,9 @@ func display(key string) string {
 	return key
 }
 
+// maxBrokers is how many brokers there may be.
+const maxBrokers = 16
+
 func (r *reader) settings(f *file) *Settings {
 	s := &Settings{
 		Database: Database{
@@ -68,8 +71,8 @@ func (r *reader) settings(f *file) *Settings {
 	if s.Watch.Listen != "" && !loopback(s.Watch.Listen) {
 		r.wrong("watch.listen", `is %q: want a loopback address with a port, such as "127.0.0.1:9117": nobody is asked for a password there`, s.Watch.Listen)
 	}
-	if len(f.Broker) == 0 {
-		r.wrong("broker", "is missing: write at least one [[broker]]")
+	if len(f.Broker) == 0 || len(f.Broker) > maxBrokers {
+		r.wrong("broker", "is there %d times: write [[broker]] 1 to %d times", len(f.Broker), maxBrokers)
 	}
 	urls := make(map[string]bool)
 	for i := range f.Broker {

@@ -44,7 +44,7 @@ func (c *Config) parse() (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(c.Connection)
 	if err != nil {
 		// It may quote the password.
-		return nil, errors.New("connection: not as libpq wants it, such as \"host=/var/run/postgresql dbname=presence user=recorder\"")
+		return nil, errors.New("not as libpq wants it, such as \"host=/var/run/postgresql dbname=presence user=recorder\"")
 	}
 	return config, nil
 }
