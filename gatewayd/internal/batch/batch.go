@@ -21,6 +21,8 @@ const (
 	MaxFrame = 48 << 10
 	// MaxText is the most bytes of what is in a frame, with the line feeds.
 	MaxText = 256 << 10
+	// MaxLine is the most bytes of an event in a frame: a longer one has to go by itself.
+	MaxLine = 32 << 10
 	// MaxEvents is the most events in a frame.
 	MaxEvents = 256
 )
@@ -56,10 +58,10 @@ func (p *Packer) Reset(limit int) {
 	p.text, p.ends, p.limit = p.text[:0], p.ends[:0], min(limit, MaxFrame)
 }
 
-// Add adds an event, which is JSON on one line, unless the batch is full: then it
-// returns false.
+// Add adds an event, which is JSON on one line, unless the batch is full or the event is
+// too long for any: then it returns false.
 func (p *Packer) Add(event []byte) bool {
-	if len(p.ends) == MaxEvents || len(p.text)+len(event)+1 > MaxText {
+	if len(event) > MaxLine || len(p.ends) == MaxEvents || len(p.text)+len(event)+1 > MaxText {
 		return false
 	}
 	p.text = append(append(p.text, event...), '\n')

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -92,8 +93,47 @@ func TestEmpty(t *testing.T) {
 
 // The bounds that both sides hold to are the same.
 func TestBounds(t *testing.T) {
-	if batch.MaxFrame != unpack.MaxFrame || batch.MaxText != unpack.MaxText || batch.MaxEvents != unpack.MaxEvents {
+	if batch.MaxFrame != unpack.MaxFrame || batch.MaxText != unpack.MaxText || batch.MaxLine != unpack.MaxLine || batch.MaxEvents != unpack.MaxEvents {
 		t.Error("the gateway's bounds of a batch are not those of the city's reader")
+	}
+}
+
+// A reader takes whatever a packer takes: at each bound, and one byte beyond it.
+func TestEachBoundFromBothSides(t *testing.T) {
+	r, err := unpack.NewReader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := func(bytes int) []byte { return fmt.Appendf(nil, `{"n":"%s"}`, strings.Repeat("x", bytes-8)) }
+	for name, tt := range map[string]struct {
+		bytes, events int // of each event, and how many there are
+		taken         int
+	}{
+		"a line as long as it may be": {batch.MaxLine, 1, 1},
+		"one byte more":               {batch.MaxLine + 1, 1, 0},
+		"as many as may be":           {20, batch.MaxEvents, batch.MaxEvents},
+		"one more":                    {20, batch.MaxEvents + 1, batch.MaxEvents},
+		"as much text as may be":      {batch.MaxText/16 - 1, 16, 16},
+		"more text":                   {batch.MaxText / 16, 16, 15},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := packer(t)
+			p.Reset(batch.MaxFrame)
+			taken := 0
+			for taken < tt.events && p.Add(line(tt.bytes)) {
+				taken++
+			}
+			if taken != tt.taken {
+				t.Fatalf("%d of %d are taken, want %d", taken, tt.events, tt.taken)
+			}
+			frame, n := p.Frame()
+			if taken == 0 {
+				return
+			}
+			if got, err := r.Events(frame); err != nil || len(got) != n || n != taken {
+				t.Errorf("of %d the frame holds %d, and the reader finds %d: %v", taken, n, len(got), err)
+			}
+		})
 	}
 }
 
