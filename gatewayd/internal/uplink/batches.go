@@ -2,7 +2,6 @@ package uplink
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -20,112 +19,10 @@ const perPlace = 8
 // leastBatch is the least bytes that a broker must take for batches to be of use.
 const leastBatch = 256
 
-// batchEchoWait bounds the wait for the batch of no events that a gateway publishes to itself.
-// The broker sends it at about the same time as the PUBACK, for which the gateway has
-// waited by then.
-const batchEchoWait = 3 * time.Second
-
 // member is an event of a batch behind the first.
 type member struct {
 	pos      uint64
 	revision presence.Revision
-}
-
-// tryBatches publishes a batch of no events, to which the gateway itself has subscribed.
-// In MQTT 3.1.1 nothing else shows whether the broker allows the topic: it acknowledges
-// what it drops, and events would be lost. Some brokers close the connection instead. It
-// is published while nothing else is on its way, so that this can be told.
-func (s *session) tryBatches(ctx context.Context) error {
-	u := s.u
-	if u.packer == nil {
-		return nil
-	}
-	empty := u.packer.Empty()
-	if u.suspects.treatTopic(BatchTopic, len(empty), time.Now()) == notNow {
-		u.setBatchesDenied(true)
-		return nil
-	}
-	s.trial = s.post(BatchTopic, false, empty)
-	if err := s.wait(ctx, s.trial.token, u.limits.PubAck); err != nil {
-		return fmt.Errorf("publish on %s (does the broker's ACL allow it?): %w", BatchTopic, err)
-	}
-	return nil
-}
-
-// failedTrial returns the batch of no events as something over which the broker may have
-// closed the connection, nil if it was not: mosquitto 2.0.11 acknowledges what its ACL
-// forbids, and closes the connection then.
-func (s *session) failedTrial() *post {
-	if s.trial == nil || !s.trial.acknowledged() || s.echoed.Load() {
-		return nil
-	}
-	return s.trial
-}
-
-// noteEcho notes that a batch came back.
-func (s *session) noteEcho() {
-	s.echoed.Store(true)
-	select {
-	case s.echo <- struct{}{}:
-		s.u.ledger.wake() // the sender may have gone to sleep without it
-	default:
-	}
-}
-
-// awaitEcho waits for the batch of no events to come back. Where the broker did not allow
-// the topic at the last connection nothing waits for it.
-func (s *sender) awaitEcho(ctx context.Context) error {
-	if s.u.packer == nil || s.u.BatchesDenied() {
-		return nil
-	}
-	s.u.beat(2 * batchEchoWait)
-	timer := time.NewTimer(batchEchoWait)
-	defer timer.Stop()
-	select {
-	case <-s.echo:
-		s.useBatches()
-	case <-timer.C:
-		s.u.opt.Log.Warn("the broker does not pass on batches, so events go one by one: does its ACL let this gateway write and read the topic?", "topic", BatchTopic)
-		s.u.setBatchesDenied(true)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return nil
-}
-
-// checkEcho notices a batch that comes back late.
-func (s *sender) checkEcho() {
-	if s.batches {
-		return
-	}
-	select {
-	case <-s.echo:
-		s.useBatches()
-	default:
-	}
-}
-
-// useBatches begins to send batches, and ends the subscription to them: the broker gets
-// that packet before the first batch, and does not send batches back.
-func (s *sender) useBatches() {
-	s.batches = true
-	s.client.Unsubscribe(s.u.prefix + BatchTopic)
-	s.u.suspects.acknowledgedTopic(BatchTopic, s.trial.size)
-	s.u.setBatchesDenied(false)
-}
-
-// BatchesDenied reports whether the broker does not let the gateway publish batches, as
-// far as can be seen. Then events go one by one.
-func (u *Uplink) BatchesDenied() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.batchesDenied
-}
-
-func (u *Uplink) setBatchesDenied(denied bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.batchesDenied = denied
 }
 
 // gather takes new events, and sends them unless they may wait for company.
@@ -217,6 +114,7 @@ func (s *sender) publishTogether(ctx context.Context, entries []presence.Entry, 
 	if err := s.takeRoom(ctx, &as); err != nil {
 		return 0, err
 	}
+	s.sentBatches = true
 	_, err = s.publishNow(ctx, BatchTopic, frame, as)
 	return n, err
 }

@@ -137,7 +137,7 @@ func completed(t mqtt.Token) bool {
 }
 
 // subscribe subscribes to some filters. It is called once the answer to the one before
-// has come.
+// has come, or with as many filters.
 func (s *session) subscribe(filters map[string]byte) mqtt.Token {
 	s.subscribing.Store(int64(len(filters)))
 	return s.client.SubscribeMultiple(maps.Clone(filters), nil)

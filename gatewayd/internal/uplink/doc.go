@@ -14,6 +14,8 @@
 //	                out those that the city has already
 //	revisions.go    decides with which timing each is published, and saves it
 //	sender.go       waits for a place in the window and publishes the event
+//	batches.go      packs events that wait anyway together, if the broker lets batches
+//	                through (batchtrial.go)
 //	pace.go         bounds what is on its way on a slow line; ahead.go sends new taps
 //	                ahead of what waits there
 //	pubacks.go      waits for its PUBACK, and accounts for it: without receipts the

@@ -47,7 +47,10 @@ type Probe struct {
 	Failed Step // the step that failed, "" if none did
 	Err    error
 	Denied []string // topics that the broker does not let the gateway read
-	Took   time.Duration
+	// Batches is why the broker does not pass on batches, nil if it does, or if the
+	// gateway sends none. Events go one by one then, so that no step has failed.
+	Batches error
+	Took    time.Duration
 	// Certificate is the one of the broker's chain that ends first, nil without
 	// TLS or where the handshake failed.
 	Certificate *x509.Certificate
@@ -65,7 +68,7 @@ func Try(ctx context.Context, opt Options, reach bool) Probe {
 	began := time.Now()
 	p.Failed, p.Err = u.reach(ctx)
 	if p.Err == nil && !reach {
-		p.Failed, p.Denied, p.Err = u.roundTrip(ctx)
+		p.Failed, p.Err = u.roundTrip(ctx, &p)
 	}
 	p.Took = time.Since(began)
 	return p
@@ -129,19 +132,47 @@ func awaitRefusal(conn net.Conn) error {
 // refusalWait is how long a broker has to refuse a certificate.
 const refusalWait = time.Second
 
-// roundTrip connects, subscribes, publishes and waits for what it published.
-func (u *Uplink) roundTrip(ctx context.Context) (Step, []string, error) {
+// echoes are what comes back of what a probe publishes, and why the connection is lost.
+// Each has room for one.
+type echoes struct {
+	probe, batch chan struct{}
+	lost         chan error
+}
+
+func newEchoes() *echoes {
+	return &echoes{make(chan struct{}, 1), make(chan struct{}, 1), make(chan error, 1)}
+}
+
+// note notes a message of a topic, which is named without the gateway's prefix.
+func (e *echoes) note(topic string, retained bool) {
+	var to chan<- struct{}
+	switch {
+	case topic == probeTopic && !retained:
+		to = e.probe
+	case topic == BatchTopic:
+		to = e.batch
+	default:
+		return
+	}
+	select {
+	case to <- struct{}{}:
+	default:
+	}
+}
+
+// roundTrip connects, subscribes, publishes and waits for what it published. It notes in
+// the probe which topics are denied.
+func (u *Uplink) roundTrip(ctx context.Context, p *Probe) (Step, error) {
 	s := &session{u: u}
+	back := newEchoes()
 	dial, err := u.dialer(ctx, s)
 	if err != nil {
-		return StepFiles, nil, err
+		return StepFiles, err
 	}
 	password, err := u.password()
 	if err != nil {
-		return StepFiles, nil, err
+		return StepFiles, err
 	}
-	lost := make(chan error, 1)
-	heard := make(chan struct{}, 1)
 	o := mqtt.NewClientOptions().
 		AddBroker("tcp://" + u.opt.Address).
 		SetClientID(u.opt.Origin.Gateway).
@@ -151,17 +182,12 @@ func (u *Uplink) roundTrip(ctx context.Context) (Step, []string, error) {
 		SetCustomOpenConnectionFn(dial).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) {
 			select {
-			case lost <- err:
+			case back.lost <- err:
 			default:
 			}
 		}).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
-			if m.Topic() == u.prefix+probeTopic && !m.Retained() {
-				select {
-				case heard <- struct{}{}:
-				default:
-				}
-			}
+			back.note(strings.TrimPrefix(m.Topic(), u.prefix), m.Retained())
 		})
 	if u.opt.Username != "" {
 		o.SetUsername(u.opt.Username).SetPassword(password)
@@ -170,30 +196,50 @@ func (u *Uplink) roundTrip(ctx context.Context) (Step, []string, error) {
 	connect := s.client.Connect()
 	defer s.hangUp(connect)
 	if err := s.wait(ctx, connect, u.limits.Connect+time.Second); err != nil {
-		return StepConnect, nil, plain(err)
+		return StepConnect, plain(err)
 	}
 	subscribe := s.subscribe(u.filters)
 	if err := s.wait(ctx, subscribe, u.limits.PubAck); err != nil {
-		return StepSubscribe, nil, lossReason(err, lost)
+		return StepSubscribe, lossReason(err, back.lost)
 	}
-	denied := refusedFilters(subscribe, u.prefix)
+	p.Denied = refusedFilters(subscribe, u.prefix)
 	published := s.client.Publish(u.prefix+probeTopic, 1, true, []byte{})
 	if err := s.wait(ctx, published, u.limits.PubAck); err != nil {
-		return StepPublish, denied, lossReason(err, lost)
+		return StepPublish, lossReason(err, back.lost)
 	}
-	if slices.Contains(denied, "alert/+") {
-		return "", denied, nil // the message cannot come back
+	if slices.Contains(p.Denied, "alert/+") {
+		return "", nil // the message cannot come back
 	}
-	if step, err := u.echo(ctx, heard, lost); err != nil {
-		return step, denied, err
+	if step, err := u.echo(ctx, back.probe, back.lost); err != nil {
+		return step, err
 	}
 	// A large packet without any effect: an UNSUBSCRIBE from a topic to which nobody
 	// subscribed.
 	never := u.prefix + probeTopic + "/" + strings.Repeat("x", probeSize)
 	if err := s.wait(ctx, s.client.Unsubscribe(never), u.limits.PubAck); err != nil {
-		return StepSize, denied, fmt.Errorf("over a packet of %d bytes: %w", probeSize, lossReason(err, lost))
+		return StepSize, fmt.Errorf("over a packet of %d bytes: %w", probeSize, lossReason(err, back.lost))
 	}
-	return "", denied, nil
+	// Last, as some brokers close the connection over it.
+	p.Batches = u.probeBatches(ctx, s, p, back)
+	return "", nil
+}
+
+// probeBatches publishes a batch of no events, as an uplink does at the start of each
+// connection, and returns why it does not come back; nil where the gateway sends none.
+func (u *Uplink) probeBatches(ctx context.Context, s *session, p *Probe, back *echoes) error {
+	if u.packer == nil {
+		return nil
+	}
+	if i := slices.Index(p.Denied, BatchTopic); i >= 0 {
+		p.Denied = slices.Delete(p.Denied, i, i+1)
+		return errors.New("the broker does not let the gateway subscribe to it")
+	}
+	published := s.client.Publish(u.prefix+BatchTopic, 1, false, u.packer.Empty())
+	if err := s.wait(ctx, published, u.limits.PubAck); err != nil {
+		return lossReason(err, back.lost)
+	}
+	_, err := u.echo(ctx, back.batch, back.lost)
+	return err
 }
 
 // echo waits until the broker sends back what was published.

@@ -114,3 +114,40 @@ func TestTryTakesPartAsNobody(t *testing.T) {
 		t.Errorf("the gateway that ran was disturbed: %+v", s)
 	}
 }
+
+// TestTryFindsOutWhetherBatchesGetThrough: no step fails where they do not, for events go
+// one by one then.
+func TestTryFindsOutWhetherBatchesGetThrough(t *testing.T) {
+	t.Parallel()
+	const own = "presence/v1/dinkes/dinkes-01/"
+	for name, tc := range map[string]struct {
+		rules   string // of the ACL; "": there is none
+		batches bool
+		denied  bool
+	}{
+		"allowed":            {"", true, false},
+		"none are sent":      {"topic readwrite " + own + "alert/#\n", false, false},
+		"neither":            {"topic readwrite " + own + "alert/#\n", true, true},
+		"written only":       {"topic readwrite " + own + "alert/#\ntopic write " + own + "event/+\n", true, true},
+		"read only":          {"topic readwrite " + own + "alert/#\ntopic read " + own + "event/batch\n", true, true},
+		"written and read":   {"topic readwrite " + own + "alert/#\ntopic readwrite " + own + "event/batch\n", true, false},
+		"not even its alert": {"topic readwrite " + own + "event/batch\n", true, false}, // which fails another step
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			extra := []string{"allow_anonymous true"}
+			if tc.rules != "" {
+				extra = append(extra, acl(t, tc.rules))
+			}
+			o := options(brokertest.Start(t, extra...).Address(), newMemory(0))
+			o.Batch, o.BatchMax = tc.batches, 256
+			p := uplink.Try(t.Context(), o, false)
+			if (p.Batches != nil) != tc.denied {
+				t.Errorf("batches: %v", p.Batches)
+			}
+			if (p.Failed != "") != (name == "not even its alert") || slices.Contains(p.Denied, uplink.BatchTopic) {
+				t.Errorf("failed at %q: %v, denied %v", p.Failed, p.Err, p.Denied)
+			}
+		})
+	}
+}

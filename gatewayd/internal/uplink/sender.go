@@ -30,6 +30,9 @@ type sender struct {
 	heldUntil time.Time
 
 	batches      bool             // the broker lets batches through
+	sentBatches  bool             // some were sent since that was found out
+	tried        time.Time        // when it was last tried
+	echoDue      time.Time        // until when the batch of no events has to come back; zero: none is under way
 	waiting      []presence.Entry // new events that wait for company
 	waitingUntil time.Time        // until then
 	fit          int              // how many events fit into a batch, as far as is known
@@ -132,6 +135,14 @@ func (s *sender) round(ctx context.Context, fresh <-chan []presence.Entry, chang
 		}
 	}
 	overdue, next := s.u.ledger.due(time.Now(), repeatAtOnce)
+	bound := batchesAgain
+	if !overdue.Empty() {
+		bound = batchesDoubted
+	}
+	trial, err := s.retryBatches(ctx, bound)
+	if err != nil {
+		return false, time.Time{}, err
+	}
 	if err := s.resend(ctx, overdue, forDelivery, 0); err != nil {
 		return false, time.Time{}, err
 	}
@@ -143,13 +154,22 @@ func (s *sender) round(ctx context.Context, fresh <-chan []presence.Entry, chang
 	if err != nil {
 		return false, time.Time{}, err
 	}
-	if s.heldPos != 0 && (next.IsZero() || s.heldUntil.Before(next)) {
-		next = s.heldUntil
+	if s.heldPos != 0 {
+		next = earlierOf(next, s.heldUntil)
 	}
-	if len(s.waiting) > 0 && (next.IsZero() || s.waitingUntil.Before(next)) {
-		next = s.waitingUntil
+	if len(s.waiting) > 0 {
+		next = earlierOf(next, s.waitingUntil)
 	}
+	next = earlierOf(next, trial)
 	return worked || !overdue.Empty() || !asked.Empty() || corrected, next, nil
+}
+
+// earlierOf returns the earlier of two instants; one that is zero never comes.
+func earlierOf(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // sendNew sends events that this connection did not send yet, but for those that
