@@ -279,6 +279,13 @@ func TestEachBrokenThingIsNamedAndNothingElse(t *testing.T) { //nolint:funlen //
 			},
 			doctor.Warn, "receipts", "gatewayd-recorder",
 		},
+		"batches denied while it runs": {
+			func(o *office) {
+				o.opt.Health = running("ok", true)
+				o.opt.Health.AlertTexts = []presence.Alert{{Code: "topics-denied", About: []string{uplink.BatchTopic}, ID: "ditolak", EN: "denied"}}
+			},
+			doctor.Warn, "topics", "systemctl reload mosquitto",
+		},
 		"all well while it runs": {func(o *office) { o.opt.Health = running("ok", true) }, "", "", ""},
 		"power was weak while it runs": {
 			func(o *office) {

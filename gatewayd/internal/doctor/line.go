@@ -327,6 +327,23 @@ func (e *exam) topics(p uplink.Probe, prefix string) {
 			"the gateway may write and read below %s (tried with alert/doctor; events cannot be tried without sending one)",
 			"gateway boleh menulis dan membaca di bawah %s (dicoba dengan alert/doctor; data tidak dapat dicoba tanpa mengirimnya)", prefix))
 	}
+	e.batches(p, prefix)
+}
+
+// batches says whether the broker passes on batches, where the gateway sends some. Where it
+// does not, nothing is lost.
+func (e *exam) batches(p uplink.Probe, prefix string) {
+	switch {
+	case e.Config.MQTT.Batch != "zstd", slices.Contains(p.Denied, "alert/+"):
+	case p.Batches != nil:
+		e.warn("topics", uplink.BatchTopic, mendACL, say(
+			"the broker does not pass on %s%s (%v): events go one by one and take far more of the line; on the broker (scripts/city/gatewayd.acl)",
+			"broker tidak meneruskan %s%s (%v): data dikirim satu per satu dan memakai kuota jauh lebih banyak; di broker (scripts/city/gatewayd.acl)", prefix, uplink.BatchTopic, p.Batches))
+	default:
+		e.ok("topics", uplink.BatchTopic, say(
+			"the broker passes on %s%s (tried with a batch of no events)",
+			"broker meneruskan %s%s (dicoba dengan kiriman gabungan tanpa data)", prefix, uplink.BatchTopic))
+	}
 }
 
 // runningTopics says what the running gateway found out of the topics.
@@ -335,6 +352,10 @@ func (e *exam) runningTopics(h *presence.Health) {
 	for _, a := range h.AlertTexts {
 		switch a.Code {
 		case "topics-denied":
+			if slices.Contains(a.About, uplink.BatchTopic) { // without it events go one by one
+				e.warn("topics", uplink.BatchTopic, mendACL, language.Text{EN: a.EN, ID: a.ID})
+				return
+			}
 			e.fail("topics", "", mendACL, language.Text{EN: a.EN, ID: a.ID})
 			return
 		case "document-refused", "event-refused":
