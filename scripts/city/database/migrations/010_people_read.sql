@@ -149,3 +149,29 @@ begin
   line := format('  %s holes%s', n, case when n = 0 then ': every event that a gateway has spoken of is here' else '' end); return next;
   drop table pg_temp.of_today;
 end $$;
+
+-- Erases a person: name, badges, tags and notes here, and each event of these badges and
+-- tags in schema presence, whose numbers stay as erased. Returns how many events went.
+-- Only who owns the schemas may. What the log says of who read this person's name stays,
+-- without the number.
+create function people.erase(erased_nip text, why text) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare n bigint := 0; a record;
+begin
+  if not exists (select from people.person p where p.nip = erased_nip) then
+    raise exception 'nobody has the personnel number %', erased_nip using errcode = 'no_data_found';
+  end if;
+  if coalesce(btrim(why), '') = '' then
+    raise exception 'an erasure needs a reason' using errcode = 'invalid_parameter_value';
+  end if;
+  select array_agg(gateway) as gateways, array_agg(badge) as badges, array_agg(tag) as tags, array_agg(lower(during)) as since, array_agg(upper(during)) as until into a
+  from (select b.gateway, b.badge, null::text as tag, b.during from people.badge b where b.nip = erased_nip
+    union all select null, null, t.tag, t.during from people.tag t where t.nip = erased_nip) x;
+  if a.gateways is not null then
+    n := presence.erase(a.gateways, a.badges, a.tags, a.since, a.until);
+  end if;
+  delete from people.person p where p.nip = erased_nip;
+  update people.access x set nip = 'erased' where x.nip = erased_nip;
+  perform people.log_access('erase', null, 'erased', null, null, why);
+  return n;
+end $$;

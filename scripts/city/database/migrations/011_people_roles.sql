@@ -19,7 +19,7 @@ alter schema people owner to people_owner;
 grant usage on schema presence to people_owner;
 grant select on presence.latest, presence.stream, presence.hole, presence.office to people_owner;
 grant insert, update on presence.office to people_owner;
-grant execute on function presence.last_known to people_owner; -- that the view hole calls
+grant execute on function presence.last_known, presence.erase to people_owner;
 
 grant insert on people.staging to presence_personnel;
 grant execute on function people.load_offices, people.load_persons, people.load_badges, people.load_tags, people.load_notes, people.load_rules,
