@@ -73,7 +73,7 @@ city-test: test-deps ## the city's programs, with a real PostgreSQL (installed w
 # the morning's peak of 2,000, and what 400 real gateways take. Some minutes.
 city-bench: test-deps ## the city's broker, recorder and database under the load of a whole city, in one table
 	./scripts/install-test-deps.sh postgresql
-	CITY_BENCH=1 CGO_ENABLED=0 $(GO) test -trimpath -run '^TestBench' -count=1 -timeout 1h -v ./scripts/city/simfleet | grep -E '^(\||city-bench:|---|FAIL|ok|panic)|_test.go'
+	CITY_BENCH=1 CGO_ENABLED=0 $(GO) test -trimpath -run '^TestBench' -count=1 -p 1 -timeout 1h -v ./scripts/city/simfleet ./scripts/city/internal/month | grep -E '^(\||city-bench:|---|FAIL|ok|panic)|_test.go'
 
 # Kills recorder, PostgreSQL, brokers and gateways again and again while people tap, and
 # says what is missing then: make city-torture CITY_KILLS=100 CITY_SEED=1
@@ -154,7 +154,7 @@ deb: $(DEB_ARCHES:%=$(DEB_BUILD)/%/gatewayd) ## Debian packages for every Pi and
 	done
 
 # What the city needs on its own machine: gatewayd-city, and what that calls.
-CITY_PROGRAMS := ./gatewayd ./scripts/city/ask ./scripts/city/badges ./scripts/city/cityclock ./scripts/city/fleet ./scripts/city/recorder
+CITY_PROGRAMS := ./gatewayd ./scripts/city/ask ./scripts/city/badges ./scripts/city/cityclock ./scripts/city/fleet ./scripts/city/recap ./scripts/city/recorder
 CITY_SCRIPTS  := scripts/city/gatewayd-city scripts/city/ca.sh scripts/city/sign.sh scripts/city/offices.sh scripts/provision.sh scripts/install.sh
 CITY_ARCHES   ?= amd64 arm64
 city: ## the city's programs, in bin/city/: scripts/city/gatewayd-city calls them

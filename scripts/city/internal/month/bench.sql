@@ -1,6 +1,6 @@
 -- A month of 30,000 people in 200 offices, with a restart of each gateway a week, one tap
 -- in 200 known only within an hour, and one in 500 corrected later; and as many reports of
--- tags. What it is made for is TestBench.
+-- tags. What it is made for is TestBenchRecapOfAWholeCity.
 insert into presence.office (dinas, gateway, zone)
   select format('d%s', i % 20), format('o%s', i), (array['Asia/Jakarta', 'Asia/Makassar'])[1 + i % 2] from generate_series(0, 199) i;
 do $$ begin

@@ -1,5 +1,3 @@
-//go:build bench
-
 package month_test
 
 import (
@@ -11,9 +9,12 @@ import (
 	"presence/scripts/postgrestest"
 )
 
-// TestRecapOfAWholeCity prints how long a month's recap takes with 30,000 people and 1.2
+// TestBenchRecapOfAWholeCity prints how long a month's recap takes with 30,000 people and 1.2
 // million taps: of the city, of one department, and of one person.
-func TestRecapOfAWholeCity(t *testing.T) {
+func TestBenchRecapOfAWholeCity(t *testing.T) {
+	if os.Getenv("CITY_BENCH") == "" {
+		t.Skip("it measures: make city-bench")
+	}
 	server := postgrestest.Start(t)
 	conn := connect(t, server.Create("city"))
 	if _, _, err := database.Migrate(t.Context(), conn); err != nil {
