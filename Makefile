@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X $(BUILD_VARIABLES).version=$(VERSION) -X $(BUILD_VARIABLES).
 BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := $(GO) tool -modfile=scripts/tools.mod
 
-.PHONY: all help deps build demo test test-inside test-outside city-test city-bench city-torture cover test-arm test-deps lint cross qemu-demo deb city city-deb city-kit-test vm-test image image-test telegraf-test bench bench-peers bench-presence torture torture-batches year fuzz clean
+.PHONY: all help deps build demo test test-inside test-outside city-test city-demo city-bench city-torture cover test-arm test-deps lint cross qemu-demo deb city city-deb city-kit-test vm-test image image-test telegraf-test bench bench-peers bench-presence torture torture-batches year fuzz clean
 
 all: build
 
@@ -68,6 +68,13 @@ city-test: test-deps ## the city's programs, with a real PostgreSQL (installed w
 	./scripts/install-test-deps.sh postgresql
 	GORACE=atexit_sleep_ms=0 $(TEST) -p 3 -race $(CITY_TEST)
 	$(call COMPUTATIONS,scripts/city)
+
+# Needs nothing that it does not install, and leaves nothing running.
+city-demo: ## a morning in a city: PostgreSQL, mosquitto, the recorder and twenty real gateways, and what the city can ask then
+	./scripts/install-test-deps.sh city-demo
+	mkdir -p bin/city-demo
+	$(BUILD) -o bin/city-demo/ ./gatewayd ./scripts/city/recorder ./scripts/city/citydemo
+	./bin/city-demo/citydemo -programs bin/city-demo
 
 # How fast what waited at 500 gateways gets into the database, how soon receipts come on
 # the morning's peak of 2,000, and what 400 real gateways take. Some minutes.

@@ -16,6 +16,8 @@
 #
 #   postgresql         the city's database
 #
+# With the argument `city-demo` only what that runs beside Go: mosquitto and postgresql.
+#
 # Does nothing where all are there. It takes apt-get, and asks for sudo only where it
 # has to install something and is not root.
 set -eu
@@ -34,6 +36,11 @@ command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
 command -v openssl >/dev/null || missing="$missing openssl"
 command -v shellcheck >/dev/null || missing="$missing shellcheck"
 command -v qemu-arm-static >/dev/null || missing="$missing qemu-user-static"
+if [ "${1:-}" = city-demo ]; then
+	missing=
+	command -v mosquitto >/dev/null || missing=" mosquitto"
+	set -- postgresql
+fi
 if [ "${1:-}" = postgresql ]; then
 	set -- "${POSTGRESQL:-/usr/lib/postgresql}"/*/bin/postgres
 	[ -x "$1" ] || missing="$missing postgresql"

@@ -34,6 +34,8 @@ type Options struct {
 	MQTT string
 	// Clock is clock.source; "" is trust.
 	Clock string
+	// Zone is the gateway's time zone; "" is the gateway's default.
+	Zone string
 }
 
 // Gateway is a real gateway. Its methods belong to one goroutine at a time, but for Tap.
@@ -75,7 +77,10 @@ func New(opt Options) (*Gateway, error) {
 		}
 		tables += fmt.Sprintf("[[receiver]]\nname = \"yard\"\nprotocol = \"kenwood\"\nport = %q\n", g.radio.port)
 	}
-	poll, clock := "", opt.Clock
+	poll, clock, zone := "", opt.Clock, ""
+	if opt.Zone != "" {
+		zone = fmt.Sprintf("timezone = %q\n", opt.Zone)
+	}
 	if opt.Poll != "" {
 		poll = fmt.Sprintf("poll = %q\n", opt.Poll)
 	}
@@ -86,7 +91,7 @@ func New(opt Options) (*Gateway, error) {
 id = %q
 dinas = %q
 state_dir = %q
-[[reader]]
+%s[[reader]]
 name = "door"
 bus = "sim"
 %s[badges]
@@ -98,7 +103,7 @@ source = %q
 broker = %q
 receipts = %t
 %s
-%s`, opt.Gateway, opt.Dinas, g.stateDir(), poll, opt.Badges, clock, opt.Broker, opt.Receipts, opt.MQTT, tables)
+%s`, opt.Gateway, opt.Dinas, g.stateDir(), zone, poll, opt.Badges, clock, opt.Broker, opt.Receipts, opt.MQTT, tables)
 	return g, os.WriteFile(g.config, []byte(text), 0o600)
 }
 
