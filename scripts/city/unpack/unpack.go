@@ -32,7 +32,7 @@ var (
 	errText   = fmt.Errorf("a batch that unpacks to more than %d bytes", MaxText)
 	errLine   = fmt.Errorf("an event of more than %d bytes", MaxLine)
 	errEvents = fmt.Errorf("a batch of more than %d events", MaxEvents)
-	errFrames = errors.New("not one zstd frame")
+	errFrames = errors.New("a batch that is not one zstd frame")
 	errObject = errors.New("a line that is not a JSON object")
 	errCut    = errors.New("a batch whose last line has no end")
 )
@@ -66,7 +66,7 @@ func (r *Reader) Text(frame []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %w", errFrames, err)
 	}
 	switch {
-	case head.Skippable, !head.HasFCS:
+	case head.Skippable, !head.HasFCS, !endsWith(frame, &head):
 		return nil, errFrames // gatewayd's frames declare their size
 	case head.FrameContentSize > MaxText:
 		return nil, errText
@@ -78,9 +78,40 @@ func (r *Reader) Text(frame []byte) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("unpack batch: %w", err)
 	case uint64(len(text)) != head.FrameContentSize:
-		return nil, errFrames // another one follows it
+		return nil, errFrames
 	}
 	return text, nil
+}
+
+// endsWith reports whether a frame ends where the bytes end, by the sizes that its blocks
+// have in their headers of 3 bytes (RFC 8878, 3.1.1.2). Unless that is so nothing is
+// unpacked: a message may hold a thousand frames, and each would take memory of its own.
+func endsWith(frame []byte, head *zstd.Header) bool {
+	const (
+		lastBlock  = 1
+		repetition = 1 // of one byte, as often as the size says
+		checksum   = 4 // bytes behind the last block
+	)
+	rest := frame[min(head.HeaderSize, len(frame)):]
+	for last := false; !last; {
+		if len(rest) < 3 {
+			return false
+		}
+		header := int(rest[0]) | int(rest[1])<<8 | int(rest[2])<<16
+		last = header&lastBlock != 0
+		size := header >> 3
+		if kind := header >> 1 & 3; kind == repetition {
+			size = 1
+		}
+		if len(rest) < 3+size {
+			return false
+		}
+		rest = rest[3+size:]
+	}
+	if head.HasCheckSum {
+		return len(rest) == checksum
+	}
+	return len(rest) == 0
 }
 
 // Events returns the events of a batch, in order, each byte for byte what its own topic

@@ -80,9 +80,9 @@ func TestRefused(t *testing.T) {
 	}{
 		{"nothing", nil, "not one zstd frame"},
 		{"no frame", []byte(line), "not one zstd frame"},
-		{"half a frame", good[:len(good)-6], "unpack batch"},
+		{"half a frame", good[:len(good)-6], "not one zstd frame"},
 		{"two frames", append(bytes.Clone(good), good...), "not one zstd frame"},
-		{"something behind the frame", append(bytes.Clone(good), "xxxx"...), "unpack batch"},
+		{"something behind the frame", append(bytes.Clone(good), "xxxx"...), "not one zstd frame"},
 		{"a skippable frame", skippable, "not one zstd frame"},
 		{"no declared size", stream(t, strings.Repeat(line, 9)), "not one zstd frame"},
 		{"a wrong declared size", lied, "unpack batch"},
