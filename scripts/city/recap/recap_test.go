@@ -329,6 +329,21 @@ func TestABadgeIsReplaced(t *testing.T) {
 	}
 }
 
+// TestMockedReadersDoNotCount, unless somebody says that they do.
+func TestMockedReadersDoNotCount(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.settle("Sari")
+	o.event(5, "badge", "2024-03-05T07:20:00+07:00", card, `{"reader":"door","simulated":true}`)
+	o.event(6, "tag", "2024-04-01T04:00:00+07:00", "", `{}`)
+	for _, want := range []string{";absent;", ";early;"} {
+		if out := o.must("days", "2024-03-05", "2024-03-05"); !strings.Contains(out, want) {
+			t.Errorf("%q is not in %q", want, out)
+		}
+		o.execute("update people.setting set simulated = true")
+	}
+}
+
 // TestWrongUsage: what cannot be meant is refused with exit status 2, before anybody is
 // asked.
 func TestWrongUsage(t *testing.T) {

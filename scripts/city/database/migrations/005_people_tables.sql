@@ -113,8 +113,8 @@ create table people.rule (
 create table people.setting (
   during        daterange not null check (not isempty(during)),
   day_starts    interval not null default '0:00' check (day_starts >= '0' and day_starts < '12:00'), -- a tap before that is of the day before
-  counts_before interval not null default '3:00', -- an outage so long before the hours can hide an arrival
-  counts_after  interval not null default '6:00', -- and so long after them somebody's leaving
+  counts_before interval not null default '1:00', -- an outage so long before the hours can hide an arrival
+  counts_after  interval not null default '3:00', -- and so long after them somebody's leaving
   simulated     boolean not null default false,         -- whether taps of mocked readers count
   exclude using gist (during with &&)
 );

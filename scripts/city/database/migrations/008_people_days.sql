@@ -105,8 +105,8 @@ begin
     left join noted n on (n.nip, n.day) = (p.nip, w.day)),
   missed as (
     select h.nip, h.day, min(greatest(h.lo, d.opens - setting.counts_before)) as lo, max(least(h.hi, d.closes + setting.counts_after)) as hi,
-      array_agg(distinct h.reason) filter (where (d.first_lo is null or h.lo < d.first_lo) and d.came is null
-        or (d.last_hi is null or h.hi > d.last_hi) and d.left is null) as why
+      array_agg(distinct h.reason) filter (where d.came is null and (d.first_lo is null or h.lo < d.first_lo)) as why_came,
+      array_agg(distinct h.reason) filter (where d.left is null and (d.last_hi is null or h.hi > d.last_hi)) as why_left
     from hit h join person_day d on (d.nip, d.day) = (h.nip, h.day)
     where d.excuse is null and h.lo < d.closes + setting.counts_after and h.hi >= d.opens - setting.counts_before group by 1, 2),
   accused as (
@@ -115,7 +115,7 @@ begin
   -- Both ends. A single tap is an arrival and a leaving. What a human has accepted is
   -- as good as its better end.
   ends as (
-    select d.*, m.why as missed,
+    select d.*, m.why_came, m.why_left,
       coalesce(d.came, least(d.first_lo, m.lo), d.left) as in_best, coalesce(d.came, d.first_hi, d.left) as in_worst,
       coalesce(d.left, greatest(d.last_hi, m.hi), d.came) as out_best, coalesce(d.left, d.last_lo, d.came) as out_worst,
       case when d.accepted or a.during is null then 0 else coalesce((select floor(sum(extract(epoch from upper(r) - lower(r))) / 60)::int from unnest(a.during * d.spans) r), 0) end as accused
@@ -155,7 +155,8 @@ begin
     coalesce(d.late_b, 0), coalesce(d.late_w, 0), coalesce(d.early_b, 0), coalesce(d.early_w, 0), d.accused, d.excuse,
     case when d.excuse is not null then d.excuse when d.open then 'check' when d.ab then 'absent'
       when d.lb > 0 and d.eb > 0 then 'late-early' when d.lb > 0 then 'late' when d.eb > 0 then 'early' else 'ok' end,
-    case when d.open then array(select distinct x from unnest(coalesce(r.why, '{}') || case when d.ab <> d.aw or d.lb <> d.lw or d.eb <> d.ew then coalesce(d.missed, '{}') else '{}' end
+    case when d.open then array(select distinct x from unnest(coalesce(r.why, '{}') || case when d.aw or d.lb <> d.lw then coalesce(d.why_came, '{}') else '{}' end
+      || case when d.aw or d.eb <> d.ew then coalesce(d.why_left, '{}') else '{}' end
       || case when d.accused > 0 then array['contradiction'] else '{}' end) x order by x) else '{}' end,
     d.lb, d.lw, d.eb, d.ew,
     case when d.excuse is not null then 0 when d.ab then d.absent_p else coalesce(d.late_p[nullif(d.lb, 0)], 0) + coalesce(d.early_p[nullif(d.eb, 0)], 0) end,

@@ -30,6 +30,7 @@ type Person struct {
 	NIP, Name     string
 	Office        *Office
 	Second        *Office // a further place of work; nil: none
+	Anywhere      bool    // the department knows of no usual office
 	Joined, Left  time.Time
 	Badges        []Badge
 	Notes         []Note
@@ -110,7 +111,7 @@ func New(seed uint64, offices, people int) *City {
 	}
 	for _, p := range c.People {
 		for _, d := range c.Days() {
-			if h := HoursOf(p.Office, d); h.Works() && p.Employed(d) {
+			if h := p.Hours(d); h.Works() && p.Employed(d) {
 				c.live(p, d, h)
 			}
 		}
@@ -141,6 +142,8 @@ func (c *City) hire(o *Office) {
 		p.Left = date(14)
 	case 7:
 		p.Joined = date(13)
+	case 15:
+		p.Anywhere = true
 	case 11:
 		p.Second = c.Offices[c.random.IntN(len(c.Offices))]
 	}

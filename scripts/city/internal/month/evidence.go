@@ -174,10 +174,17 @@ func (p *Person) owns(e *Event, lo, hi time.Time) (can, surely bool) {
 	return can, surely
 }
 
-// places are the gateways whose failures excuse a person: where he or she works, and
-// where a tap was on that day.
-func (p *Person) places(seen []sight) (all []*Office) {
-	all = append(all, p.Office)
+// places are the gateways whose failures excuse a person: where he or she works, which for
+// those without an office is anywhere in the department, and where a tap was on that day.
+func (c *City) places(p *Person, seen []sight) (all []*Office) {
+	for _, o := range c.Offices {
+		if o == p.Office || p.Anywhere && p.Second == nil && o.Dinas == p.Office.Dinas {
+			all = append(all, o)
+		}
+	}
+	if p.Anywhere && p.Second != nil {
+		all = nil
+	}
 	if p.Second != nil {
 		all = append(all, p.Second)
 	}
@@ -238,7 +245,7 @@ func (o *Office) accuse(people []*Person) {
 func (p *Person) accused(from, to time.Time) {
 	d := from.Truncate(24 * time.Hour)
 	var sum time.Duration
-	for _, span := range HoursOf(p.Office, d) {
+	for _, span := range p.Hours(d) {
 		if during := earliest(to, span.To).Sub(latest(from, span.From)); during > 0 {
 			sum += during
 		}

@@ -102,3 +102,11 @@ func HoursOf(o *Office, d time.Time) Hours {
 	}
 	return spans("07:30", "12:00", "13:00", "16:00")
 }
+
+// Hours are a person's: those of the usual office, or of the department.
+func (p *Person) Hours(d time.Time) Hours {
+	if p.Anywhere {
+		return HoursOf(&Office{Dinas: p.Office.Dinas}, d)
+	}
+	return HoursOf(p.Office, d)
+}

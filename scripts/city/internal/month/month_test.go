@@ -92,6 +92,9 @@ func files(c *month.City) []table {
 	}
 	for _, p := range c.People {
 		line := map[string]string{"nip": p.NIP, "name": p.Name, "dinas": p.Office.Dinas, "office": p.Office.ID, "joined_on": day(p.Joined), "left_on": day(p.Left)}
+		if p.Anywhere {
+			line["office"] = ""
+		}
 		if p.Second != nil {
 			line["posts"] = p.Second.ID
 		}

@@ -36,6 +36,7 @@ func mutations() []struct{ name, function, old, new string } {
 		{"what the sheet says excuses nobody", "people.outages", "from people.outage x", "from (select * from people.outage where false) x"},
 		{"an outage at any time of the day excuses", "people.days", "greatest(h.lo, d.opens - setting.counts_before)", "d.opens - setting.counts_before"},
 		{"outages at the second office excuse nobody", "people.days", "union select o.nip, o.gateway from people.post o where o.nip in (select p.nip from persons p)", ""},
+		{"outages excuse nobody without an office", "people.days", "where p.office = '' and not exists", "where false and not exists"},
 		{"the last tap is as late as the first", "people.days", "max(p.lo) filter (where p.sure) as last_lo", "min(p.lo) filter (where p.sure) as last_lo"},
 		{"the worse end counts", "people.days", "coalesce(d.came, least(d.first_lo, m.lo), d.left) as in_best", "coalesce(d.came, d.first_hi, d.left) as in_best"},
 		{"notes are not read", "people.days", "where n.day between first_day and last_day", "where false"},

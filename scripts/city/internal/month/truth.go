@@ -49,7 +49,7 @@ type world []time.Time
 // Truth is what a just judge says of a day: the verdict if it is the same in each way in
 // which the day can have been, and else check.
 func (e *Evidence) Truth(p *Person, d time.Time) Verdict {
-	h := HoursOf(p.Office, d)
+	h := p.Hours(d)
 	excuse, accepted, came, left := p.noted(d)
 	if excuse != "" {
 		return Verdict{Name: excuse}
@@ -76,9 +76,9 @@ func (e *Evidence) Truth(p *Person, d time.Time) Verdict {
 		multiply(choices...)
 		worlds = ends(worlds)
 	}
-	for _, o := range p.places(seen) {
+	for _, o := range e.c.places(p, seen) {
 		for _, out := range e.outages[o] {
-			lo, hi := latest(out.lo, h.Opens().Add(-3*time.Hour)), earliest(out.hi, h.Closes().Add(6*time.Hour))
+			lo, hi := latest(out.lo, h.Opens().Add(-time.Hour)), earliest(out.hi, h.Closes().Add(3*time.Hour))
 			lo, hi = latest(lo, d.Add(e.dayStarts)), earliest(hi, d.Add(e.dayStarts).AddDate(0, 0, 1))
 			if !hi.Before(lo) {
 				multiply(nil, world{lo}, world{hi}, world{lo, hi})
@@ -199,5 +199,5 @@ func (c *City) Actual(p *Person, d time.Time, dayStarts time.Duration) Verdict {
 		}
 	}
 	_, _, came, left := p.noted(d)
-	return c.judge(HoursOf(p.Office, d), shown, came, left)
+	return c.judge(p.Hours(d), shown, came, left)
 }

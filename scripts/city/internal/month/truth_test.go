@@ -2,6 +2,7 @@ package month_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ func compared(c *month.City, dayStarts time.Duration) (all truth) {
 	evidence := c.Evidence(dayStarts)
 	for _, p := range c.People {
 		for _, d := range c.Days() {
-			if month.HoursOf(p.Office, d).Works() && p.Employed(d) {
+			if p.Hours(d).Works() && p.Employed(d) {
 				all = append(all, expected{p, d, evidence.Truth(p, d), c.Actual(p, d, dayStarts)})
 			}
 		}
@@ -128,5 +129,60 @@ func TestAMonthOfFiftyOffices(t *testing.T) {
 	if t.Failed() {
 		return
 	}
+	t.Run("reasons", func(t *testing.T) { checkReasons(t, c, days(t, conn, c)) })
 	t.Run("broken", func(t *testing.T) { breakQueries(t, conn, c, want) })
+}
+
+// checkReasons: each reason comes up, and where a gateway failed at an hour that decides, the
+// failure is the reason that is given. What failed where and when, month.City says.
+func checkReasons(t *testing.T, c *month.City, got map[string]row) {
+	t.Helper()
+	counts := make(map[string]int)
+	for _, r := range got {
+		for _, why := range r.Why {
+			counts[why]++
+		}
+	}
+	t.Log(counts)
+	for _, why := range []string{
+		"time-error", "bounded", "unsynced", "day-boundary", "corrected-later", "swapped-badge", "tag-far", "tag-conflict", "contradiction", "restart", "crash", "silent",
+		"no-record", "hole", "gap-write-failed", "gap-journal-damaged", "gap-forgotten", "reported",
+	} {
+		if counts[why] == 0 {
+			t.Errorf("no day is to be checked because of %s", why)
+		}
+		delete(counts, why)
+	}
+	if len(counts) > 0 {
+		t.Errorf("reasons that nobody knows: %v", counts)
+	}
+	for _, tc := range []struct {
+		office, day int // of thirteen offices
+		why         string
+	}{
+		{0, 6, "crash"},
+		{1, 7, "crash"},
+		{3, 7, "gap-write-failed"},
+		{5, 14, "gap-journal-damaged"},
+		{6, 14, "hole"},
+		{7, 26, "silent"},
+		{8, 19, "gap-forgotten"},
+		{9, 21, "hole"},
+		{10, 21, "reported"},
+		{11, 4, "no-record"},
+	} {
+		found := 0
+		for _, p := range c.People {
+			r := got[key(p.NIP, time.Date(2024, time.March, tc.day, 0, 0, 0, 0, time.UTC))]
+			if i := slices.Index(c.Offices, p.Office); i%13 != tc.office || i == len(c.Offices)-1 || r.Verdict != "check" {
+				continue
+			}
+			if slices.Contains(r.Why, tc.why) {
+				found++
+			}
+		}
+		if found == 0 {
+			t.Errorf("nobody of office %d is to be checked on the %dth because of %s", tc.office, tc.day, tc.why)
+		}
+	}
 }
