@@ -17,14 +17,15 @@ $$;
 -- The last event of a stream before a number, and the first after one, of which it is
 -- known when they were. Reports of tags wait for the disk up to a second or two, and are
 -- numbered behind a tap that came after them: so what is numbered before an event was
--- before it, but for so long.
+-- before it, but for so long. They read one row by an index, whatever who calls them has
+-- set for the rest.
 create function people.known_before(stream uuid, seq bigint) returns table (lo timestamptz, hi timestamptz)
-language sql stable as $$
+language sql stable rows 1 set enable_nestloop = on as $$
   select people.earliest(l.at, l.quality, l.error_ms, l.at_min), people.latest(l.at, l.quality, l.error_ms, l.at_max)
   from presence.latest l where l.stream = $1 and l.seq < $2 and l.at is not null order by l.seq desc limit 1
 $$;
 create function people.known_after(stream uuid, seq bigint) returns table (lo timestamptz, hi timestamptz)
-language sql stable as $$
+language sql stable rows 1 set enable_nestloop = on as $$
   select people.earliest(l.at, l.quality, l.error_ms, l.at_min),
     people.latest(l.at, l.quality, l.error_ms, l.at_max) + case when l.kind = 'tag' then interval '2 s' else '0' end
   from presence.latest l where l.stream = $1 and l.seq > $2 and l.at is not null order by l.seq limit 1
@@ -78,14 +79,14 @@ $$;
 -- Streams of gateways in order, each with the bounds of its first and last event whose
 -- time is known, and the last instant before it at which its gateway is known to have
 -- worked. Of streams that ended before the day only the last of each gateway.
-create function people.runs(first_day date)
+create function people.runs(first_day date, only_gateways text[])
 returns table (dinas text, gateway text, stream uuid, clean_before boolean, started boolean,
   before timestamptz, first_lo timestamptz, first_hi timestamptz, last_lo timestamptz, next_hi timestamptz)
 language sql stable as $$
   with relevant as (
-    select * from presence.stream s where s.begun and s.last_seen >= first_day - 1
+    select * from presence.stream s where s.begun and s.last_seen >= first_day - 1 and (only_gateways is null or s.gateway = any (only_gateways))
     union all
-    (select distinct on (s.dinas, s.gateway) * from presence.stream s where s.begun and s.last_seen < first_day - 1
+    (select distinct on (s.dinas, s.gateway) * from presence.stream s where s.begun and s.last_seen < first_day - 1 and (only_gateways is null or s.gateway = any (only_gateways))
      order by s.dinas, s.gateway, s.last_seen desc)),
   known as (
     select s.dinas, s.gateway, s.stream, s.have @> 1::bigint as started,
@@ -108,10 +109,10 @@ $$;
 --   hole       numbers are missing that no gap names: they may still come
 --   gap-...    the gateway says itself that it lost something, with its reason
 --   reported   people.outage
-create function people.outages(first_day date, last_day date)
+create function people.outages(first_day date, last_day date, only_gateways text[] default null)
 returns table (dinas text, gateway text, reason text, lo timestamptz, hi timestamptz)
 language sql stable as $$
-  with runs as materialized (select * from people.runs(first_day)),
+  with runs as materialized (select * from people.runs(first_day, only_gateways)),
   gap as (
     select l.dinas, l.gateway, 'gap-' || (l.more->>'reason') as reason,
       coalesce(r.lo, (l.more->>'first')::timestamptz - e.rror, p.lo, '-infinity') as lo,
@@ -156,7 +157,7 @@ language sql stable as $$
     union all
     select o.dinas, o.gateway, 'reported', coalesce(lower(x.during), '-infinity'), coalesce(upper(x.during), 'infinity')
     from people.outage x join presence.office o using (gateway)) every (dinas, gateway, reason, lo, hi)
-  where lo < last_day + 3 and hi >= first_day - 1
+  where lo < last_day + 3 and hi >= first_day - 1 and (only_gateways is null or gateway = any (only_gateways))
 $$;
 
 -- Stretches in which a person's tag was outside although the badge had been shown, by

@@ -81,19 +81,20 @@ begin
       min(n.day + n.at) filter (where n.kind = 'manual-in') as came, min(n.day + n.at) filter (where n.kind = 'manual-out') as left
     from people.note n where n.day between first_day and last_day group by 1, 2),
   -- Outages, cut into days, and whom they can have hit: who works there, and who was there.
-  out as materialized (
-    select o.dinas, o.gateway, d as day, o.reason,
-      greatest(o.lo at time zone f.zone, d + setting.day_starts) as lo,
-      least(o.hi at time zone f.zone, d + setting.day_starts + interval '1 day') as hi
-    from people.outages(first_day, last_day) o
-    join presence.office f on (f.dinas, f.gateway) = (o.dinas, o.gateway)
-    join people.dates(first_day, last_day) d
-      on o.lo at time zone f.zone < d + setting.day_starts + interval '1 day' and o.hi at time zone f.zone >= d + setting.day_starts),
-  works as (
+  works as materialized (
     select p.nip, p.office as gateway from persons p where p.office <> ''
     union select o.nip, o.gateway from people.post o where o.nip in (select p.nip from persons p)
     union select p.nip, f.gateway from persons p join presence.office f on f.dinas = p.dinas
       where p.office = '' and not exists (select from people.post o where o.nip = p.nip)),
+  out as materialized (
+    select o.dinas, o.gateway, d as day, o.reason,
+      greatest(o.lo at time zone f.zone, d + setting.day_starts) as lo,
+      least(o.hi at time zone f.zone, d + setting.day_starts + interval '1 day') as hi
+    from people.outages(first_day, last_day, case when only_dinas is not null or only_nip is not null then
+      array(select w.gateway from works w union select p.elsewhere from placed p where p.elsewhere is not null) end) o
+    join presence.office f on (f.dinas, f.gateway) = (o.dinas, o.gateway)
+    join people.dates(first_day, last_day) d
+      on o.lo at time zone f.zone < d + setting.day_starts + interval '1 day' and o.hi at time zone f.zone >= d + setting.day_starts),
   hit as (
     select w.nip, o.day, o.reason, o.lo, o.hi from works w join out o on o.gateway = w.gateway
     union all

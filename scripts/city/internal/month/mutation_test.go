@@ -72,7 +72,7 @@ func breakQueries(t *testing.T, conn *pgx.Conn, c *month.City, want truth) {
 		}
 		execute(t, conn, "begin")
 		execute(t, conn, broken)
-		if wrong := want.against(days(t, conn, c)); len(wrong) == 0 {
+		if wrong := want.against(days(t, conn, c, nil, nil)); len(wrong) == 0 {
 			t.Errorf("nobody notices when %s", m.name)
 		} else {
 			t.Logf("%s: %d days, such as %s", m.name, len(wrong), wrong[0])

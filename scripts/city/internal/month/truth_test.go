@@ -23,10 +23,10 @@ type row struct {
 	Minutes int
 }
 
-// days asks the database for all days.
-func days(t testing.TB, conn *pgx.Conn, c *month.City) map[string]row {
+// days asks the database for all days, or for those of a department or a person.
+func days(t testing.TB, conn *pgx.Conn, c *month.City, dinas, nip *string) map[string]row {
 	t.Helper()
-	rows, err := conn.Query(t.Context(), `select nip, day, verdict, why, late_rule, early_rule, percent::float8, contradiction_min from people.days($1, $2)`, c.First, c.Last)
+	rows, err := conn.Query(t.Context(), `select nip, day, verdict, why, late_rule, early_rule, percent::float8, contradiction_min from people.days($1, $2, $3, $4)`, c.First, c.Last, dinas, nip)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestAMonthOfFiftyOffices(t *testing.T) {
 		execute(t, conn, "update people.setting set day_starts = $1", dayStarts)
 		want = compared(c, dayStarts)
 		t.Logf("days that begin at %v: %v", dayStarts, want.verdicts())
-		wrong := want.against(days(t, conn, c))
+		wrong := want.against(days(t, conn, c, nil, nil))
 		for i, w := range wrong {
 			if i == 20 {
 				t.Errorf("and %d more", len(wrong)-i)
@@ -129,7 +129,8 @@ func TestAMonthOfFiftyOffices(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	t.Run("reasons", func(t *testing.T) { checkReasons(t, c, days(t, conn, c)) })
+	t.Run("reasons", func(t *testing.T) { checkReasons(t, c, days(t, conn, c, nil, nil)) })
+	t.Run("of some", func(t *testing.T) { askSome(t, conn, c) })
 	t.Run("broken", func(t *testing.T) { breakQueries(t, conn, c, want) })
 }
 
@@ -184,5 +185,34 @@ func checkReasons(t *testing.T, c *month.City, got map[string]row) {
 		if found == 0 {
 			t.Errorf("nobody of office %d is to be checked on the %dth because of %s", tc.office, tc.day, tc.why)
 		}
+	}
+}
+
+// askSome: who asks about a department or a person is told the same as who asks about all.
+func askSome(t *testing.T, conn *pgx.Conn, c *month.City) {
+	t.Helper()
+	all := days(t, conn, c, nil, nil)
+	n := 0
+	compare := func(some map[string]row) {
+		t.Helper()
+		for at, r := range some {
+			if fmt.Sprint(r) != fmt.Sprint(all[at]) {
+				t.Errorf("%v, want %v", r, all[at])
+			}
+		}
+		n += len(some)
+	}
+	departments := make(map[string]bool)
+	for _, o := range c.Offices {
+		departments[o.Dinas] = true
+	}
+	for dinas := range departments {
+		compare(days(t, conn, c, &dinas, nil))
+	}
+	if n != len(all) {
+		t.Errorf("the departments have %d days, all of them %d", n, len(all))
+	}
+	for i := 0; i < len(c.People); i += 11 {
+		compare(days(t, conn, c, nil, &c.People[i].NIP))
 	}
 }
