@@ -72,7 +72,7 @@ func BenchmarkIngest(b *testing.B) {
 		from pg_class c join pg_inherits i on i.inhrelid = c.oid where i.inhparent = 'presence.event'::regclass`).Scan(&table, &indexes, &rows); err != nil {
 		b.Fatal(err)
 	}
-	b.Logf("%d rows: %d bytes a row in tables, %d in indexes", rows, table/rows, indexes/rows)
+	b.Logf("%d rows: %d bytes a row in tables, %d in indexes", rows, table/rows, indexes/rows) // with -v
 	if rows != int64(m.n) {
 		b.Fatalf("%d rows of %d events", rows, m.n)
 	}

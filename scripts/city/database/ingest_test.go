@@ -96,10 +96,10 @@ func TestIngest(t *testing.T) {
 		"numbers out of range":                testOutOfRange,
 		"ranges that cannot be":               testStrangeRanges,
 		"holes to ask for":                    testHolesToAsk,
-		"a recorder that another took over":   testLead,
 		"what cannot be read":                 testRefuse,
 		"audit finds what is not there":       testAudit,
 		"ten thousand streams":                testManyStreams,
+		"years of streams are not read":       testYearsOfStreams,
 		"times and text at their limits":      testExtremes,
 		"two connections at the same streams": testTwoConnections,
 	} {
@@ -350,19 +350,6 @@ func testHolesToAsk(t *testing.T, conn *pgx.Conn) {
 	same(t, conn, "select count(*) from presence.stream where hole_since is not null", "(1)")
 }
 
-func testLead(t *testing.T, conn *pgx.Conn) {
-	first := number(t, conn, "select presence.take_over('one')")
-	execute(t, conn, "select presence.lead($1)", first)
-	second := number(t, conn, "select presence.take_over('two')")
-	if second != first+1 {
-		t.Fatalf("epochs %d and %d", first, second)
-	}
-	if _, err := conn.Exec(t.Context(), "select presence.lead($1)", first); code(err) != "PG002" {
-		t.Fatalf("the first one still leads: %v", err)
-	}
-	execute(t, conn, "select presence.lead($1)", second)
-}
-
 func testRefuse(t *testing.T, conn *pgx.Conn) {
 	long := make([]byte, 10_000)
 	execute(t, conn, "select presence.refuse($1, $2, $3)", []string{"a", "b"}, []string{"no JSON", "bad text"}, [][]byte{long, {0xff, 0}})
@@ -392,6 +379,24 @@ func testManyStreams(t *testing.T, conn *pgx.Conn) {
 	m.seq++
 	store(t, conn, m.batch(1)...)
 	same(t, conn, "select count(*), min(\"from\"), max(\"to\") from presence.hole", "(5000,3,3)")
+}
+
+// A batch looks up its own streams and reads no others, also with a plan that was made
+// when there were few, and before the first ANALYZE.
+func testYearsOfStreams(t *testing.T, conn *pgx.Conn) {
+	m := newMorning(100)
+	store(t, conn, m.batch(2)...)
+	execute(t, conn, `insert into presence.stream (stream, dinas, gateway, begun, have, upto)
+		select gen_random_uuid(), 'dinkes', 'dinkes-' || g % 500, true, '{[1,1000)}', 999 from generate_series(1, 20000) g`)
+	execute(t, conn, "begin")
+	m.streams[0], m.seq = streamA, 2 // one that is new
+	drawn := m.batch(2)
+	drawn[100].rev = 1
+	drawn[101] = gap(m.streams[1], 4, lost(m.streams[2], "1", "2")).of(drawn[101].gateway)
+	store(t, conn, drawn...)
+	same(t, conn, "select seq_tup_read < 20000 as few from pg_stat_xact_user_tables where relid = 'presence.stream'::regclass", "(t)")
+	execute(t, conn, "commit")
+	execute(t, conn, "truncate presence.stream")
 }
 
 // Whatever fits into the columns comes out as it went in.

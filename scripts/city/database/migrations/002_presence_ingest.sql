@@ -180,7 +180,10 @@ create function presence.ingest(
   badges text[], tags text[], zones text[], lats double precision[], lons double precision[], links bytea[],
   mores jsonb[])
 returns table (dinas text, gateway text, stream uuid, upto bigint, link bytea, stored bigint, doubled bigint, refused bigint)
-language plpgsql security definer set search_path = presence, pg_temp as $$
+language plpgsql security definer set search_path = presence, pg_temp
+-- A plan that was made while there were few streams, or before the first ANALYZE, would
+-- read all of them for each batch.
+set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
   n int := cardinality(streams);

@@ -67,8 +67,9 @@ create view presence.gateway_state as
   from (select dinas, gateway from presence.office where current_date between since and coalesce(until, 'infinity')
     union select dinas, gateway from presence.stream where begun) g
   left join presence.office o on (o.dinas, o.gateway) = (g.dinas, g.gateway) and current_date between o.since and coalesce(o.until, 'infinity')
-  left join lateral (select * from presence.stream s where (s.dinas, s.gateway) = (g.dinas, g.gateway) and s.begun
-    order by s.last_seen desc, s.stream desc limit 1) t on true
+  -- After a start the backlog of the streams before may still come.
+  left join lateral (select * from (select * from presence.stream s where (s.dinas, s.gateway) = (g.dinas, g.gateway) and s.begun
+    order by s.first_seen desc limit 8) x order by x.last_seen desc, x.stream desc limit 1) t on true
   left join (select dinas, gateway, sum(n) as n, min(since) as since from presence.hole group by 1, 2) h on (h.dinas, h.gateway) = (g.dinas, g.gateway)
   left join (select dinas, gateway, sum(n) as n from presence.loss where reason <> 'erased' group by 1, 2) l on (l.dinas, l.gateway) = (g.dinas, g.gateway);
 
