@@ -67,7 +67,7 @@ func (s *sender) pack(entries []presence.Entry, all []presence.Revision, why pur
 	u := s.u
 	now := time.Now()
 	limit := min(u.suspects.largestBatch(now), s.pace.bound()) // a tap must not wait long behind it
-	most := min(len(entries), u.opt.BatchMax, max(s.fit, 2))
+	most := min(len(entries), u.opt.BatchMax, s.fit)
 	if !s.batches || most < 2 || limit < leastBatch {
 		return nil, 0, nil
 	}
@@ -88,7 +88,7 @@ func (s *sender) pack(entries []presence.Entry, all []presence.Revision, why pur
 		return nil, 0, nil
 	}
 	if frame, events = u.packer.Frame(); events < added {
-		s.fit = events // so that what does not fit is not made again and again
+		s.fit = max(events, 2) // so that what does not fit is not made again and again
 	} else if added == s.fit {
 		s.fit = min(2*s.fit, batch.MaxEvents)
 	}
