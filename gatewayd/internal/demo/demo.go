@@ -185,6 +185,7 @@ source = "trust"
 
 [mqtt]
 broker = "tcp://%s"
+batch = "off"  # the demo's city reads events one by one
 `, filepath.Join(d.dir, "state"), d.chip, port, meshPort, officeLat, officeLon, d.city.address)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)

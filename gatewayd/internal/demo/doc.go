@@ -4,4 +4,8 @@
 //
 // It exists to show the main job in half a minute, and to prove it: at the end it
 // compares what the lamp called accepted with what the city got.
+//
+// Its gateway sends events one by one: what unpacks batches is the city's
+// (scripts/city/unpack) and no part of gatewayd, and on a line within one machine there
+// is nothing to be saved.
 package demo
