@@ -186,11 +186,20 @@ func (c *City) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(c.random.Int64N(int64((to-from)/time.Millisecond)+1))*time.Millisecond
 }
 
+// Message is what a gateway publishes.
+type Message struct {
+	Topic   string
+	Payload []byte
+}
+
 // Messages are what the gateway sends, in order.
-func (o *Office) Messages() (all [][]byte) {
+func (o *Office) Messages() (all []Message) {
 	for _, e := range o.events {
-		if !e.Lost {
-			all = append(all, e.JSON()...)
+		if e.Lost {
+			continue
+		}
+		for _, payload := range e.JSON() {
+			all = append(all, Message{"presence/v1/" + o.Dinas + "/" + o.ID + "/event/" + e.Kind, payload})
 		}
 	}
 	return all

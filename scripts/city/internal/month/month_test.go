@@ -2,7 +2,6 @@ package month_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"presence/scripts/city/database"
+	"presence/scripts/city/internal/event"
 	"presence/scripts/city/internal/month"
+	storage "presence/scripts/city/internal/store"
 	"presence/scripts/postgrestest"
 )
 
@@ -34,11 +35,12 @@ func connect(t testing.TB, connection string) *pgx.Conn {
 // loaded is a database with everything of a simulated month.
 func loaded(t testing.TB, c *month.City) *pgx.Conn {
 	t.Helper()
-	conn := connect(t, postgrestest.Start(t).Create("city"))
+	connection := postgrestest.Start(t).Create("city")
+	conn := connect(t, connection)
 	if _, _, err := database.Migrate(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	store(t, conn, c)
+	store(t, connection, c)
 	for _, f := range c.HoursFiles() {
 		var problem *string
 		if err := conn.QueryRow(t.Context(), "select people.load_hours($1, $2, $3, $4)", f.Dinas, f.Gateway, f.Since, f.Body).Scan(&problem); err != nil || problem != nil {
@@ -155,50 +157,37 @@ func load(t testing.TB, conn *pgx.Conn, file table) {
 	}
 }
 
-// message is an event of a gateway.
-type message struct {
-	Stream, Kind, Dinas, Gateway string
-	Seq                          int64
-	Rev                          int32
-	Time                         *time.Time
-	TimeQuality                  string     `json:"time_quality"`
-	TimeErrorMS                  *float32   `json:"time_error_ms"`
-	TimeMin                      *time.Time `json:"time_min"`
-	TimeMax                      *time.Time `json:"time_max"`
-	Badge, Tag, Zone             *string
-}
-
-// store puts all that gateways send into the database, a stream after the other and
-// five hundred messages at once.
-func store(t testing.TB, conn *pgx.Conn, c *month.City) {
+// store puts all that gateways send into the database, as the recorder does.
+func store(t testing.TB, connection string, c *month.City) {
 	t.Helper()
-	var all [][]byte
+	where := &storage.Config{Connection: connection}
+	lease, err := storage.Lead(t.Context(), where, "simulated month", func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lease.Release(t.Context())
+	into, err := storage.Open(t.Context(), where, lease.Epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer into.Close(t.Context())
+	decoder, err := event.NewDecoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []event.Event
 	for _, o := range c.Offices {
-		all = append(all, o.Messages()...)
+		for _, m := range o.Messages() {
+			events, refused := decoder.Decode(event.Message{Topic: m.Topic, Payload: m.Payload})
+			if len(refused) > 0 {
+				t.Fatalf("the recorder refuses %s: %s", m.Payload, refused[0].Reason)
+			}
+			all = append(all, events...)
+		}
 	}
 	for batch := range slices.Chunk(all, 500) {
-		var (
-			streams, kinds, dinas, gateways, qualities []string
-			seqs                                       []int64
-			revs                                       []int32
-			at, lower, upper                           []*time.Time
-			errorsMS                                   []*float32
-			badges, tags, zones                        []*string
-			more                                       []string
-		)
-		for _, text := range batch {
-			var m message
-			if err := json.Unmarshal(text, &m); err != nil {
-				t.Fatal(err)
-			}
-			streams, seqs, revs, kinds = append(streams, m.Stream), append(seqs, m.Seq), append(revs, m.Rev), append(kinds, m.Kind)
-			dinas, gateways = append(dinas, m.Dinas), append(gateways, m.Gateway)
-			at, qualities, errorsMS = append(at, m.Time), append(qualities, m.TimeQuality), append(errorsMS, m.TimeErrorMS)
-			lower, upper = append(lower, m.TimeMin), append(upper, m.TimeMax)
-			badges, tags, zones, more = append(badges, m.Badge), append(tags, m.Tag), append(zones, m.Zone), append(more, string(text))
+		if r, err := into.Commit(t.Context(), batch, nil); err != nil || len(r.Refused) > 0 {
+			t.Fatal(err, r.Refused)
 		}
-		none := make([]*float64, len(batch))
-		execute(t, conn, "select presence.ingest($1::uuid[], $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18::jsonb[])",
-			streams, seqs, revs, kinds, dinas, gateways, at, qualities, errorsMS, lower, upper, badges, tags, zones, none, none, make([][]byte, len(batch)), more)
 	}
 }
