@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,7 +37,14 @@ func onlyInBench(t *testing.T) {
 }
 
 // processors is the processor time that the city's programs have taken.
-type processors struct{ recorder, broker, simulator time.Duration }
+type processors struct{ recorder, database, broker, simulator time.Duration }
+
+// since is what they have taken since an earlier time.
+func (p processors) since(before processors) processors {
+	return processors{p.recorder - before.recorder, p.database - before.database, p.broker - before.broker, p.simulator - before.simulator}
+}
+
+func (p processors) sum() time.Duration { return p.recorder + p.database + p.broker + p.simulator }
 
 func (c *theCity) processors() (p processors) {
 	c.t.Helper()
@@ -46,7 +55,22 @@ func (c *theCity) processors() (p processors) {
 		}
 		return d
 	}
-	return processors{read(c.recorder.Process.Pid), read(c.brokers[0].PID()), read(os.Getpid())}
+	// Those of PostgreSQL's processes that still run: the recorder's sessions do.
+	database := read(c.db.PID())
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", c.db.PID()))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for child := range strings.FieldsSeq(string(children)) {
+		pid, err := strconv.Atoi(child)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if d, err := realfleet.ProcessorTime(pid); err == nil { // it may just have ended
+			database += d
+		}
+	}
+	return processors{read(c.recorder.Process.Pid), database, read(c.brokers[0].PID()), read(os.Getpid())}
 }
 
 // TestBenchBacklog measures how fast what waited at gateways gets into the table, receipts
@@ -62,15 +86,16 @@ func TestBenchBacklog(t *testing.T) {
 	fleet.Start(t.Context(), 0)
 	c.awaitConfirmed(fleet, 5*time.Minute)
 	took := time.Since(began)
-	after := c.processors()
+	spent := c.processors().since(before)
 	has := c.prove(fleet)
 	memory, err := realfleet.Memory(c.recorder.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Printf("| %d gateways, %d events waiting at each | %d events in %.1f s: %.0f/s; %d rows, %d missing; processor time: recorder %.1f s, mosquitto %.1f s, simulator %.1f s; recorder %d MB |\n",
+	fmt.Printf("| %d gateways, %d events waiting at each | %d events in %.1f s: %.0f/s; %d rows, %d missing; processor time: recorder %.1f s, PostgreSQL %.1f s, mosquitto %.1f s, simulator %.1f s, so %.0f/s at most on %d processors; recorder %d MB |\n",
 		gateways, events, has.events, took.Seconds(), float64(has.events)/took.Seconds(), has.distinct, has.holes,
-		(after.recorder - before.recorder).Seconds(), (after.broker - before.broker).Seconds(), (after.simulator - before.simulator).Seconds(), memory>>20)
+		spent.recorder.Seconds(), spent.database.Seconds(), spent.broker.Seconds(), spent.simulator.Seconds(),
+		float64(has.events)*float64(runtime.NumCPU())/spent.sum().Seconds(), runtime.NumCPU(), memory>>20)
 }
 
 // TestBenchMorning measures how long after an event its receipt comes on a morning's peak
@@ -86,15 +111,15 @@ func TestBenchMorning(t *testing.T) {
 	defer cancel()
 	before := c.processors()
 	fleet.Live(ctx, lightfleet.Peak())
-	after := c.processors()
+	spent := c.processors().since(before)
 	c.awaitConfirmed(fleet, 2*time.Minute)
 	made := fleet.Totals()
 	has := c.prove(fleet)
 	p99 := made.Latencies.Quantile(0.99)
-	fmt.Printf("| morning of %d gateways, %v at life speed | %.0f events/s; receipt after the event p50 %v, p99 %v, most %v; %d rows, %d missing; processors: recorder %.0f %%, mosquitto %.0f %%, simulator %.0f %% |\n",
+	fmt.Printf("| morning of %d gateways, %v at life speed | %.0f events/s; receipt after the event p50 %v, p99 %v, most %v; %d rows, %d missing; processors: recorder %.0f %%, PostgreSQL %.0f %%, mosquitto %.0f %%, simulator %.0f %% |\n",
 		gateways, length, float64(made.Latencies.Count())/length.Seconds(),
 		made.Latencies.Quantile(0.5).Round(time.Millisecond), p99.Round(time.Millisecond), made.Latencies.Max().Round(time.Millisecond), has.distinct, has.holes,
-		share(after.recorder-before.recorder, length), share(after.broker-before.broker, length), share(after.simulator-before.simulator, length))
+		share(spent.recorder, length), share(spent.database, length), share(spent.broker, length), share(spent.simulator, length))
 	if p99 > time.Second {
 		t.Errorf("receipts come %v after the event (p99), want 1 s", p99)
 	}

@@ -68,6 +68,9 @@ type options struct {
 	seed      uint64
 	ca, certs string
 	cityKey   string
+	daemons   int
+	gatewayd  string
+	idle      time.Duration
 }
 
 func parse(args []string, out io.Writer) (options, error) {
@@ -91,6 +94,9 @@ func parse(args []string, out io.Writer) (options, error) {
 	fs.StringVar(&o.ca, "ca", "", "the authority's certificate, for tls://")
 	fs.StringVar(&o.certs, "certs", "", "folder with GATEWAY.pem and GATEWAY.key of each gateway (sim-0001 and so on), for tls://")
 	fs.StringVar(&o.cityKey, "city-key", "", "the city's public key (PEM): receipts count only signed")
+	fs.IntVar(&o.daemons, "real", 0, "start so many real gateways with simulated readers in place of light ones; -waiting is how many taps each records")
+	fs.StringVar(&o.gatewayd, "gatewayd", "bin/gatewayd", "the program of real gateways")
+	fs.DurationVar(&o.idle, "idle", 20*time.Second, "for how long real gateways are watched while nothing happens")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, err
@@ -164,6 +170,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	o, err := parse(args, out)
 	if err != nil {
 		return err
+	}
+	if o.daemons > 0 {
+		return o.runReal(ctx, out)
 	}
 	fleet, err := o.fleet()
 	if err != nil {

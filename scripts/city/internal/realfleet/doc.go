@@ -6,6 +6,7 @@
 // processor time, and whether what it records reaches the city when it is killed.
 //
 //	gateway.go   one gateway: its configuration and process
+//	fleet.go     many of them
 //	control.go   what is asked of it over its control socket
 //	radio.go     the pseudo terminal on which tags are heard
 //	cost.go      memory and processor time of a process
