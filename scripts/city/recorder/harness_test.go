@@ -23,7 +23,7 @@ import (
 	"presence/scripts/brokertest"
 	"presence/scripts/childtest"
 	"presence/scripts/city/internal/recorder"
-	"presence/scripts/city/internal/settings"
+	"presence/scripts/city/internal/store"
 	"presence/scripts/postgrestest"
 )
 
@@ -42,12 +42,13 @@ func TestMain(m *testing.M) {
 
 // city is brokers, a database with the schema and the city's key.
 type city struct {
-	t       testing.TB
-	db      *postgrestest.Database
-	brokers []*brokertest.Broker
-	key     ed25519.PrivateKey // with which receipts are signed
-	keyFile string
-	more    string // lines that are added to each configuration
+	t           testing.TB
+	db          *postgrestest.Database
+	brokers     []*brokertest.Broker
+	key         ed25519.PrivateKey // with which receipts are signed
+	keyFile     string
+	brokerLines func(*brokertest.Broker) string // of each [[broker]]
+	more        string                          // lines that are added to each configuration
 }
 
 // newCity starts PostgreSQL and a broker, or takes the brokers that there are.
@@ -65,13 +66,13 @@ func newCity(t testing.TB, brokers ...*brokertest.Broker) *city {
 	}
 	c.keyFile = filepath.Join(t.TempDir(), "city.key")
 	c.write(c.keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
-	set, err := settings.Load(c.configure(""))
-	if err != nil {
+	c.brokerLines = func(b *brokertest.Broker) string { return fmt.Sprintf("url = %q\n", b.URL()) }
+	owner := store.Config{Connection: c.db.Connection("postgres", "city")}
+	if _, _, err := owner.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := recorder.Database(set).Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	// As RECORDER.md has it made: the recorder may do no more than it needs.
+	c.query(`create user "gatewayd-recorder" in role presence_recorder`)
 	return c
 }
 
@@ -85,9 +86,9 @@ func (c *city) write(file, text string) {
 // configure writes a configuration, and returns its file.
 func (c *city) configure(listen string) (file string) {
 	c.t.Helper()
-	text := fmt.Sprintf("[database]\nconnection = %q\n[receipts]\nkey_file = %q\n[watch]\nlisten = %q\n", c.db.Connection("postgres", "city"), c.keyFile, listen)
+	text := fmt.Sprintf("[database]\nconnection = %q\n[receipts]\nkey_file = %q\n[watch]\nlisten = %q\n", c.db.Connection("gatewayd-recorder", "city"), c.keyFile, listen)
 	for _, b := range c.brokers {
-		text += fmt.Sprintf("[[broker]]\nurl = %q\n", b.URL())
+		text += "[[broker]]\n" + c.brokerLines(b)
 	}
 	file = filepath.Join(c.t.TempDir(), "recorder.toml")
 	c.write(file, text+c.more)
@@ -154,7 +155,14 @@ func (c *city) start() *program {
 func (c *city) record() *program {
 	c.t.Helper()
 	p := c.start()
-	c.await("the recorder to work", p.works)
+	c.await("the recorder to work", func() (string, bool) {
+		select {
+		case <-p.done:
+			c.t.Fatalf("the recorder has ended:\n%s", p.text())
+		default:
+		}
+		return p.works()
+	})
 	return p
 }
 

@@ -110,3 +110,30 @@ func TestDatabaseFull(t *testing.T) {
 	c.whole(50)
 	c.await("the recorder to work", p.works)
 }
+
+// TestOneEventThatTheSchemaDidNotForesee has a function of the schema fail for one event,
+// in a way that says nothing of whose fault it is. Alone it is taken for a database that
+// does not work, and is kept. Beside others that are stored it is the guilty one.
+func TestOneEventThatTheSchemaDidNotForesee(t *testing.T) {
+	c := newCity(t)
+	p := c.record()
+	c.query(`create function presence.evil() returns trigger language plpgsql as $$
+		begin if new.badge = 'evil' then raise exception 'unexpected' using errcode = 'XX000'; end if; return new; end $$;
+		create trigger evil before insert on presence.event for each row execute function presence.evil()`)
+	sender := c.brokers[0].Subscribe("presence/v1/+/+/receipt")
+	s, good := newStream("dinkes-01"), newStream("dinkes-02")
+	sender.Publish(s.topic("badge"), false, []byte(s.event("badge", 1, `,"badge":"evil"`)))
+	c.await("the recorder to say that it does not store", func() (string, bool) {
+		n := p.metric(`recorder_commit_failures_total{why="broken"}`)
+		return n, n != "" && n != "0"
+	})
+	if n := c.query(`select count(*) from presence.refused`); n != "0" {
+		t.Errorf("%s messages were refused while nothing was stored", n)
+	}
+	for seq := 1; seq <= 20; seq++ {
+		sender.Publish(good.topic("badge"), false, []byte(good.badge(seq)))
+	}
+	sender.Await("a receipt for all of the others", c.upto(good, 20))
+	c.awaitRow("the one in refused", `select topic, position('evil' in convert_from(payload, 'UTF8')) > 0, position('XX000' in reason) > 0 from presence.refused`, s.topic("badge")+"\tt\tt")
+	c.await("the recorder to work", p.works)
+}

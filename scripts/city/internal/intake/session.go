@@ -51,7 +51,7 @@ type Options struct {
 // The bounds of a connection.
 const (
 	connectWait   = 10 * time.Second
-	writeWait     = 10 * time.Second
+	writeWait     = 4 * time.Second // also how long who publishes waits for a broker that does not read
 	subscribeWait = 30 * time.Second
 	keepAlive     = 15 * time.Second
 	// roomWait is how long a message waits for room in the queue. While it waits nothing

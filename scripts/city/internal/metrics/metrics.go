@@ -37,6 +37,8 @@ type Metrics struct {
 type Now interface {
 	// Leads reports whether the recorder leads.
 	Leads() bool
+	// DatabaseConnected reports whether it has a session at the database.
+	DatabaseConnected() bool
 	// BrokerConnected reports whether it has a session at a broker.
 	BrokerConnected(broker int) bool
 	// Queue is what waits to be stored, and since when; zero: nothing does.
@@ -104,6 +106,7 @@ func (m *Metrics) ask(now Now, brokers []string) {
 		return 0
 	}
 	gauge("recorder_leader", "1 while this recorder leads; one of several does.", nil, func() float64 { return one(now.Leads()) })
+	gauge("recorder_database_connected", "1 while there is a session at the database, also of one that stands by.", nil, func() float64 { return one(now.DatabaseConnected()) })
 	for i, url := range brokers {
 		gauge("recorder_broker_connected", "1 while there is a session at the broker. One that does not lead has none.",
 			prometheus.Labels{"broker": url}, func() float64 { return one(now.BrokerConnected(i)) })

@@ -46,8 +46,12 @@ func (c *committer) batch(ctx context.Context, taken []intake.Delivery) error {
 	for i := range taken {
 		taken[i].Ack()
 	}
+	gateways := spoke(taken)
 	if c.set.Receipts.Send {
-		c.receipt(taken, result.Uptos)
+		c.tell(gateways, result.Uptos)
+	}
+	for g, s := range gateways {
+		c.backlog.Stored(g.dinas, g.id, s.events)
 	}
 	c.metrics.Committed(metrics.Commit{
 		Stored: result.Stored, Doubled: result.Doubled, Foreign: result.Foreign, Refused: result.Refused,
@@ -109,19 +113,34 @@ func (c *committer) commit(ctx context.Context, events []event.Event, refused []
 // gateway is who is told.
 type gateway struct{ dinas, id string }
 
-// receipt tells gateways what is stored of their streams, over the brokers through which
-// they have just spoken.
-func (c *committer) receipt(taken []intake.Delivery, uptos []store.Upto) {
-	spoke := make(map[gateway]uint64) // a bit for each broker
+// spoken is what a gateway sent in a batch.
+type spoken struct {
+	events  int
+	brokers uint64 // a bit for each through which it came
+}
+
+// spoke is who sent the events of some deliveries.
+func spoke(taken []intake.Delivery) map[gateway]spoken {
+	all := make(map[gateway]spoken)
 	for i := range taken {
 		for j := range taken[i].Events {
 			e := &taken[i].Events[j]
-			spoke[gateway{e.Dinas, e.Gateway}] |= 1 << taken[i].Broker()
+			g := gateway{e.Dinas, e.Gateway}
+			s := all[g]
+			s.events++
+			s.brokers |= 1 << taken[i].Broker()
+			all[g] = s
 		}
 	}
+	return all
+}
+
+// tell tells gateways what is stored of their streams, over the brokers through which
+// they have just spoken.
+func (c *committer) tell(gateways map[gateway]spoken, uptos []store.Upto) {
 	for i := range uptos {
 		u := &uptos[i]
-		over := spoke[gateway{u.Dinas, u.Gateway}]
+		over := gateways[gateway{u.Dinas, u.Gateway}].brokers
 		for broker, desk := range c.desks {
 			if over&(1<<broker) != 0 {
 				desk.Add(receipts.Receipt{Dinas: u.Dinas, Gateway: u.Gateway, Stream: u.Stream, Upto: u.Upto, Link: u.Link})

@@ -101,6 +101,12 @@ func (r *Recorder) State() State {
 // Leads reports whether the recorder leads.
 func (r *Recorder) Leads() bool { return r.State().Leading }
 
+// DatabaseConnected reports whether the recorder has a session at the database.
+func (r *Recorder) DatabaseConnected() bool {
+	s := r.State()
+	return s.Leading || s.StandingBy
+}
+
 // BrokerConnected reports whether the recorder has a session at a broker.
 func (r *Recorder) BrokerConnected(broker int) bool { return r.State().Connected[broker] }
 

@@ -17,6 +17,9 @@ const (
 	Broken Problem = iota
 	// BadData is the fault of an event in the batch.
 	BadData
+	// Odd is an error that an event may be to blame for, or the database: it is the event
+	// if others of its batch are stored.
+	Odd
 	// Again is a transaction that came into the way of another one: try it again.
 	Again
 	// NoRoom is a database that cannot store anything now, for want of disk, memory or
@@ -42,8 +45,10 @@ func Classify(err error) Problem {
 	switch pg.Code[:2] {
 	case "22", "23", "54": // data, constraints, and what is larger than an index can hold
 		return BadData
-	case "40": // serialization, deadlock
+	case "40", "55": // serialization, deadlock; what is locked or in use
 		return Again
+	case "0A", "21", "42", "P0", "XX": // what the functions of the schema did not foresee
+		return Odd
 	case "53", "58": // disk full, out of memory, too many connections; errors of files
 		return NoRoom
 	}

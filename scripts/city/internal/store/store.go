@@ -70,32 +70,55 @@ func (s *Store) Close(ctx context.Context) { closeConn(ctx, s.conn) }
 // harm: the same batch can be committed again.
 func (s *Store) Commit(ctx context.Context, events []event.Event, refused []event.Refusal) (Result, error) {
 	var r Result
-	err := s.halve(ctx, &r, events, refused)
+	var odd suspects
+	if err := s.halve(ctx, &r, &odd, events, refused); err != nil || len(odd.refused) == 0 {
+		return r, err
+	}
+	if r.Stored+r.Doubled+r.Foreign == 0 {
+		return r, odd.why // there is no sign that the database stores anything
+	}
+	err := s.halve(ctx, &r, &odd, nil, odd.refused)
 	return r, err
 }
 
-func (s *Store) halve(ctx context.Context, r *Result, events []event.Event, refused []event.Refusal) error {
+// suspects are events that may be to blame for an Odd error, as refusals.
+type suspects struct {
+	refused []event.Refusal
+	why     error
+}
+
+func (s *Store) halve(ctx context.Context, r *Result, odd *suspects, events []event.Event, refused []event.Refusal) error {
 	err := s.once(ctx, r, events, refused)
-	switch {
-	case err == nil:
+	if err == nil {
 		r.Refused = append(r.Refused, refused...)
 		return nil
-	case Classify(err) != BadData || len(events) == 0:
+	}
+	problem := Classify(err)
+	if len(events) == 0 || problem != BadData && problem != Odd {
 		return err
-	case len(events) == 1:
+	}
+	if len(events) == 1 {
 		e := &events[0]
-		refused = append(refused, event.NewRefusal(e.Topic, e.Raw, fmt.Errorf("PostgreSQL does not store it: %s", message(err))))
-		return s.halve(ctx, r, nil, refused)
+		refusal := event.NewRefusal(e.Topic, e.Raw, fmt.Errorf("PostgreSQL does not store it: %s", message(err)))
+		if problem == Odd {
+			odd.refused, odd.why = append(odd.refused, refusal), err
+		} else {
+			refused = append(refused, refusal)
+		}
+		return s.halve(ctx, r, odd, nil, refused)
 	}
 	half := len(events) / 2
-	if err := s.halve(ctx, r, events[:half], refused); err != nil {
+	if err := s.halve(ctx, r, odd, events[:half], refused); err != nil {
 		return err
 	}
-	return s.halve(ctx, r, events[half:], nil)
+	return s.halve(ctx, r, odd, events[half:], nil)
 }
 
 // once is one transaction.
 func (s *Store) once(ctx context.Context, r *Result, events []event.Event, refused []event.Refusal) error {
+	if len(events)+len(refused) == 0 {
+		return nil
+	}
 	tx, err := s.conn.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
