@@ -128,18 +128,28 @@ create function presence.enter_revisions(
 returns table (stream uuid, n bigint)
 language plpgsql set search_path = presence, pg_temp as $$
 #variable_conflict use_column
+declare
+  late_streams uuid[] := '{}'; -- events whose rev 0 comes now
+  late_seqs bigint[] := '{}';
 begin
+  if exists (select from stream s where s.stream = any(streams) and s.begun and s.swapped <> '{}') then
+    with late as (
+      update event e set at = b.at, at_min = b.at_min, at_max = b.at_max, error_ms = b.error_ms, quality = b.quality, rev = 0
+      from unnest(streams, seqs, revs, departments, gateways, ats, qualities, errors_ms, at_mins, at_maxs)
+        b(stream, seq, rev, dinas, gateway, at, quality, error_ms, at_min, at_max)
+      join stream s on s.stream = b.stream and s.begun and (s.dinas, s.gateway) = (b.dinas, b.gateway)
+      where b.rev = 0 and b.seq <@ s.swapped and (e.stream, e.seq) = (b.stream, b.seq) and e.rev > 0 and e.received >= s.first_seen
+      returning e.stream, e.seq)
+    select coalesce(array_agg(l.stream), '{}'), coalesce(array_agg(l.seq), '{}') into late_streams, late_seqs from late l;
+  end if;
+
   return query
   with batch as materialized (
-    select b.*, s.have, s.erased, s.swapped, s.first_seen, row_number() over (partition by b.stream, b.seq order by b.rev) as k
+    select b.*, s.have, s.erased, row_number() over (partition by b.stream, b.seq order by b.rev) as k
     from unnest(streams, seqs, revs, departments, gateways, ats, qualities, errors_ms, at_mins, at_maxs)
       b(stream, seq, rev, dinas, gateway, at, quality, error_ms, at_min, at_max)
     join stream s on s.stream = b.stream and s.begun and (s.dinas, s.gateway) = (b.dinas, b.gateway)),
-  late_first as (
-    update event e set at = b.at, at_min = b.at_min, at_max = b.at_max, error_ms = b.error_ms, quality = b.quality, rev = 0
-    from batch b
-    where b.rev = 0 and b.seq <@ b.swapped and (e.stream, e.seq) = (b.stream, b.seq) and e.rev > 0 and e.received >= b.first_seen
-    returning e.stream, e.seq),
+  late as (select l.stream, l.seq from unnest(late_streams, late_seqs) l(stream, seq)),
   new_correction as (
     insert into correction (stream, seq, rev, newest, at, at_min, at_max, error_ms, quality, received)
     select distinct on (stream, seq, rev) stream, seq, rev, false, at, at_min, at_max, error_ms, quality, now()
@@ -150,9 +160,9 @@ begin
     update stream s set swapped = s.swapped + coalesce(x.awaited, '{}') - coalesce(x.came, '{}')
     from (select stream, range_agg(int8range(seq, seq + 1)) filter (where awaited) as awaited, range_agg(int8range(seq, seq + 1)) filter (where not awaited) as came
       from (select stream, seq, true as awaited from batch where k = 1 and rev > 0 and not seq <@ have
-        union all select stream, seq, false from late_first) y group by 1) x
+        union all select stream, seq, false from late) y group by 1) x
     where s.stream = x.stream and s.begun)
-  select x.stream, count(*) from (select stream from late_first union all select stream from new_correction) x group by 1;
+  select x.stream, count(*) from (select stream from late union all select stream from new_correction) x group by 1;
 
   update correction c set newest = false
     from (select c.stream, c.seq, max(c.rev) as rev from correction c
@@ -164,6 +174,14 @@ begin
       where (c.stream, c.seq) in (select b.stream, b.seq from unnest(streams, seqs, revs) b(stream, seq, rev) where b.rev > 0)
       group by 1, 2) t
     where (c.stream, c.seq, c.rev) = (t.stream, t.seq, t.rev) and not c.newest;
+end $$;
+
+-- The link of an event that came in an earlier batch. A statement that names all days
+-- takes time for each of them, also where it looks at none: so it is apart.
+create function presence.link_of(id uuid, n bigint, since timestamptz) returns bytea
+language plpgsql stable set search_path = presence, pg_temp as $$
+begin
+  return (select e.link from event e where e.stream = id and e.seq = n and e.received >= since limit 1);
 end $$;
 
 -- Stores a batch: each (id, rev) once, and says for each stream what may be receipted.
@@ -242,7 +260,7 @@ begin
   select m.dinas, m.gateway, m.stream, m.upto,
     case when m.linked then coalesce(
       (select b.link from batch b where (b.stream, b.seq) = (m.stream, m.upto) limit 1),
-      (select e.link from event e where (e.stream, e.seq) = (m.stream, m.upto) and e.received >= m.first_seen limit 1)) end,
+      link_of(m.stream, m.upto, m.first_seen)) end,
     m.stored, m.sent - m.stored, 0::bigint
   from moved m;
 

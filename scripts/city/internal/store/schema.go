@@ -51,7 +51,8 @@ func (c *Config) Holes(ctx context.Context, since time.Duration) ([]resync.Hole,
 	return holes, nil
 }
 
-// MakeDays makes the partitions for the days to come.
+// MakeDays makes the partitions for the days to come, and drops those that are older than
+// the database's owner wants them kept.
 func (c *Config) MakeDays(ctx context.Context) error {
 	conn, err := c.connect(ctx, map[string]string{"application_name": "recorder days"})
 	if err != nil {
@@ -60,6 +61,9 @@ func (c *Config) MakeDays(ctx context.Context) error {
 	defer closeConn(context.WithoutCancel(ctx), conn)
 	if _, err := conn.Exec(ctx, `select presence.make_days()`); err != nil {
 		return fmt.Errorf("make partitions: %w", err)
+	}
+	if _, err := conn.Exec(ctx, `select presence.drop_old_days()`); err != nil {
+		return fmt.Errorf("drop old partitions: %w", err)
 	}
 	return nil
 }
