@@ -37,7 +37,7 @@ var gatewayd = sync.OnceValues(func() ([]byte, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-o", dir, "../gatewayd")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", dir, "../gatewayd") // as other tests build it, so that it is compiled once
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build gatewayd: %w %s", err, out)
