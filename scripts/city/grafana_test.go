@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,13 +18,19 @@ import (
 // says more is imported as it is, without the changes that its version would need.
 const grafanaSchema = 39
 
+// postgresSource is the kind of data source that asks PostgreSQL.
+const postgresSource = "grafana-postgresql-datasource"
+
 // classic is the form of dashboards that Grafana 10 has, and every later one imports.
 type classic = dashboard.Dashboard //nolint:staticcheck // its successor is for Grafana 12 and later
 
 // importFaults are the reasons why Grafana would not import a dashboard, or show it
 // otherwise than its file says: first what its own schema says, then what only the
 // import finds out.
-func importFaults(text []byte) error {
+//
+// Provisioned are the data sources of its Grafana that it names by their uid; others it
+// has to ask for at the import.
+func importFaults(text []byte, provisioned ...string) error {
 	plugins.RegisterDefaultPlugins() // the options of each kind of panel
 	// The strict reading returns an empty list where all is well, and then keeps no panels.
 	if err := new(classic).UnmarshalJSONStrict(text); err != nil && err.Error() != "" {
@@ -61,6 +68,9 @@ func importFaults(text []byte) error {
 	source := func(where string, ref *dashboard.DataSourceRef) {
 		if ref == nil || ref.Type == nil || ref.Uid == nil {
 			fault("%s: no data source with type and uid", where)
+			return
+		}
+		if slices.Contains(provisioned, *ref.Uid) && *ref.Type == postgresSource {
 			return
 		}
 		name := strings.TrimSuffix(strings.TrimPrefix(*ref.Uid, "${"), "}")
@@ -184,6 +194,44 @@ func TestGrafanaImportsTheDashboard(t *testing.T) {
 	if err := importFaults([]byte(read(t, "grafana.json"))); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestGrafanaTakesTheProvisionedDashboards: each names data sources that its own Grafana
+// is provisioned with: the one for all, or the personnel office's.
+func TestGrafanaTakesTheProvisionedDashboards(t *testing.T) {
+	uids := map[string]string{}
+	for _, folder := range []string{"grafana", "grafana/personnel"} {
+		var sources []string
+		for _, path := range matching(t, folder+"/provisioning/datasources/*.yaml") {
+			for _, m := range regexp.MustCompile(`(?m)^    uid: (\S+)$`).FindAllStringSubmatch(read(t, path), -1) {
+				sources = append(sources, m[1])
+			}
+		}
+		for _, path := range matching(t, folder+"/dashboards/*.json") {
+			text := read(t, path)
+			if err := importFaults([]byte(text), sources...); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+			uid := regexp.MustCompile(`(?m)^  "uid": "(.*)"`).FindString(text)
+			if other, twice := uids[uid]; twice {
+				t.Errorf("%s and %s have one uid", path, other)
+			}
+			uids[uid] = path
+		}
+	}
+	if err := importFaults([]byte(read(t, "grafana/personnel/dashboards/person-day.json")), "presence-fleet", "presence-office", "presence-health"); err == nil {
+		t.Error("the Grafana for all takes the dashboard with names")
+	}
+}
+
+// matching are the files of a pattern, of which there is at least one.
+func matching(t *testing.T, pattern string) []string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) == 0 {
+		t.Fatalf("%s: %v", pattern, err)
+	}
+	return found
 }
 
 // TestImportFaultsAreFound gives the dashboard each of the faults by which imports are

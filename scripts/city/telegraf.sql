@@ -1,4 +1,4 @@
--- The tables that telegraf.conf fills and grafana.json asks, for PostgreSQL 12 or later.
+-- The tables that telegraf.conf fills and grafana.json and grafana/ ask, for PostgreSQL 12 or later.
 -- Telegraf makes tables and columns itself as they come, which is too late for a
 -- dashboard: what no gateway has said yet would be an error there, as "full in so many
 -- days" is while no disk fills up. Telegraf adds what is not here. Once, on the database's
@@ -22,7 +22,11 @@ ALTER TABLE gateway_health
   ADD COLUMN IF NOT EXISTS clock_unsynced_s double precision,
   ADD COLUMN IF NOT EXISTS pi_temp_c double precision,
   ADD COLUMN IF NOT EXISTS pi_undervoltage double precision,
-  ADD COLUMN IF NOT EXISTS pi_disk_days_left double precision;
+  ADD COLUMN IF NOT EXISTS pi_disk_days_left double precision,
+  ADD COLUMN IF NOT EXISTS pi_sd_errors double precision,
+  ADD COLUMN IF NOT EXISTS journal_written_bytes_day double precision,
+  ADD COLUMN IF NOT EXISTS mqtt_bytes_day double precision,
+  ADD COLUMN IF NOT EXISTS mqtt_disconnected_s double precision;
 CREATE INDEX IF NOT EXISTS gateway_health_by_gateway ON gateway_health (dinas, gateway, time);
 
 CREATE TABLE IF NOT EXISTS gateway_status (time timestamp NOT NULL, dinas text, gateway text);
