@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"presence/scripts/city/internal/month"
+	"presence/scripts/skiptest"
 )
 
 // row is a row of people.days.
@@ -109,6 +110,7 @@ func (e expected) against(r row) string {
 // says who tries each way in which it can have been, and never something that it was not.
 // And where the queries are broken on purpose, this test notices it.
 func TestAMonthOfFiftyOffices(t *testing.T) {
+	skiptest.Computation(t)
 	t.Parallel()
 	c := month.New(1, 50, 6)
 	conn := loaded(t, c)
