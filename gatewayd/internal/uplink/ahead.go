@@ -23,7 +23,8 @@ const (
 	aheadAfter = time.Second
 
 	// aheadBegins is how long after the start of a connection the first events are sent
-	// ahead: so much a fast line has delivered by then that few are sent twice.
+	// ahead: so much a fast line has delivered by then that few are sent twice. On a line
+	// that is slow to acknowledge the greeting they do not wait.
 	aheadBegins = 2 * time.Second
 
 	// backlogged is how many events at least, others than those that are sent ahead,
@@ -43,7 +44,7 @@ type aheadReader struct {
 
 // run reads the events behind a position until the context ends.
 func (r *aheadReader) run(ctx context.Context, pos uint64) error {
-	if !pause(ctx, aheadBegins) {
+	if !r.answersSlowly() && !pause(ctx, aheadBegins) {
 		return ctx.Err()
 	}
 	for i := range r.others {
@@ -156,7 +157,7 @@ func (s *sender) awaitRoom(ctx context.Context, bytes int, why purpose) (inFligh
 			continue
 		default:
 		}
-		if inFlight, ok := s.pace.take(bytes); ok {
+		if inFlight, ok := s.pace.take(bytes, why == aheadOfBacklog); ok {
 			return inFlight, nil
 		}
 		s.u.beat(2 * s.u.limits.PubAck) // within that there is a PUBACK, or the connection ends

@@ -66,7 +66,7 @@ func (u *Uplink) hurried() (done func()) {
 func (s *sender) pack(entries []presence.Entry, all []presence.Revision, why purpose) (frame []byte, events int, err error) {
 	u := s.u
 	now := time.Now()
-	limit := min(u.suspects.largestBatch(now), s.pace.bound()) // a tap must not wait long behind it
+	limit := min(u.suspects.largestBatch(now), s.pace.batch())
 	most := min(len(entries), u.opt.BatchMax, s.fit)
 	if !s.batches || most < 2 || limit < leastBatch {
 		return nil, 0, nil

@@ -35,7 +35,7 @@ func (s *session) tryBatches(ctx context.Context) error {
 		return nil
 	}
 	s.trial = s.post(BatchTopic, false, empty)
-	if err := s.wait(ctx, s.trial.token, u.limits.PubAck); err != nil {
+	if err := s.awaitAnswer(ctx, s.trial.token, u.limits.PubAck); err != nil {
 		return fmt.Errorf("publish on %s (does the broker's ACL allow it?): %w", BatchTopic, err)
 	}
 	return nil
@@ -155,7 +155,7 @@ func (s *sender) tryAgain(ctx context.Context) error {
 		s.echoed.Store(false)
 		s.subscribe(map[string]byte{u.prefix + BatchTopic: 0}) // it may be refused: then nothing comes back
 		s.trial = s.postNow(BatchTopic, false, empty)
-		if err := s.wait(ctx, s.trial.token, u.limits.PubAck); err != nil {
+		if err := s.awaitAnswer(ctx, s.trial.token, u.limits.PubAck); err != nil {
 			return s.whyLost(ctx, err)
 		}
 		s.echoDue = time.Now().Add(batchEchoWait)

@@ -163,7 +163,10 @@ func (w *coalescing) shut() error {
 	if most > 0 && err == nil && w.Conn.SetReadDeadline(time.Now().Add(most)) == nil {
 		// Other readers of the connection do not matter: they leave less to read here.
 		// This ends when the other side has closed, or at the deadline.
-		_, _ = io.Copy(io.Discard, w.raw)
+		_, err = io.Copy(io.Discard, w.raw)
 	}
-	return w.Conn.Close()
+	if closed := w.Conn.Close(); err == nil {
+		err = closed
+	}
+	return err
 }

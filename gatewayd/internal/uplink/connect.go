@@ -3,6 +3,7 @@ package uplink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -39,9 +40,9 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 		SetConnectRetry(false).
 		SetOrderMatters(true).
 		SetKeepAlive(u.limits.KeepAlive).
-		// paho checks every 5 s whether an answer to a ping is overdue. With a timeout
-		// just below that, a dead idle line is noticed within 25 s.
-		SetPingTimeout(u.limits.Ping).
+		// Whether the line is dead is for watchSilence to say: paho would give up a slow
+		// one on which a roster is before the answer to a ping.
+		SetPingTimeout(longestAnswer * u.limits.PubAck).
 		SetWriteTimeout(publishWait).
 		SetConnectTimeout(u.limits.Connect).
 		SetCustomOpenConnectionFn(dial).
@@ -122,6 +123,60 @@ func (s *session) wait(ctx context.Context, t mqtt.Token, bound time.Duration) e
 			return t.Error()
 		}
 		return stalled(bound)
+	}
+}
+
+// longestAnswer is for how many times its bound an answer is waited for at most, however
+// much comes meanwhile.
+const longestAnswer = 30
+
+// awaitAnswer waits until a token completes that the broker's answer completes: until
+// nothing has come from the broker for so long.
+func (s *session) awaitAnswer(ctx context.Context, t mqtt.Token, silence time.Duration) error {
+	began := time.Now()
+	for left := silence; ; {
+		err := s.wait(ctx, t, left)
+		if completed(t) || ctx.Err() != nil {
+			return err
+		}
+		left = silence - time.Since(s.u.lastSign(began))
+		if left <= 0 {
+			return stalled(silence)
+		}
+	}
+}
+
+// lastSign is when a broker that owes an answer since then last showed that it is there.
+func (u *Uplink) lastSign(since time.Time) time.Time {
+	if moved := u.traffic.lastMoved(); moved.After(since) && time.Since(since) < longestAnswer*u.limits.PubAck {
+		return moved
+	}
+	return since
+}
+
+// silenceLimit is how long nothing may come over a connection: paho sends a ping after
+// KeepAlive, and looks for that every 5 seconds, or twice in a shorter KeepAlive.
+func (l Limits) silenceLimit() time.Duration {
+	return l.KeepAlive + min(5*time.Second, l.KeepAlive/2) + l.Ping
+}
+
+// watchSilence ends when nothing has come from the broker for so long that an answer to a
+// ping should have: the line is dead.
+func (s *session) watchSilence(ctx context.Context) error {
+	limit := s.u.limits.silenceLimit()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		left := limit - time.Since(time.Unix(0, s.u.traffic.heard.Load()))
+		if left <= 0 {
+			return fmt.Errorf("the broker does not answer: nothing came for %s", limit)
+		}
+		timer.Reset(left)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -35,11 +34,9 @@ func (u *Uplink) dialer(ctx context.Context, s *session) (mqtt.OpenConnectionFun
 		}
 	}
 	return func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, u.limits.Connect)
-		defer cancel()
 		conn, failed, err := u.open(ctx, config)
 		switch {
-		case failed == StepTLS && errors.Is(err, context.DeadlineExceeded):
+		case failed == StepTLS && isTimeout(err):
 			return nil, fmt.Errorf("TLS: no answer within %s", u.limits.Connect)
 		case failed == StepTLS:
 			return nil, fmt.Errorf("TLS: %w", err)
@@ -53,12 +50,15 @@ func (u *Uplink) dialer(ctx context.Context, s *session) (mqtt.OpenConnectionFun
 }
 
 // open takes the way to the broker as far as MQTT: TCP, the proxy, TLS, WebSocket, as
-// far as they are configured. Where it fails it says at which step.
+// far as they are configured. Each of these steps has Limits.Connect. Where it fails it
+// says at which step.
 func (u *Uplink) open(ctx context.Context, config *tls.Config) (net.Conn, Step, error) {
 	conn, failed, err := u.openSecure(ctx, config)
 	if err != nil || u.opt.WebSocket == "" {
 		return conn, failed, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, u.limits.Connect)
+	defer cancel()
 	ws, failed, err := u.upgrade(ctx, conn)
 	if err != nil {
 		_ = conn.Close() // a handshake may have closed it
@@ -75,27 +75,68 @@ func (u *Uplink) openSecure(ctx context.Context, config *tls.Config) (conn net.C
 			conn = nil
 		}
 	}()
-	conn, err = u.dial(ctx)
+	reaching, cancel := context.WithTimeout(ctx, u.limits.Connect)
+	defer cancel()
+	conn, err = u.dial(reaching)
 	switch {
 	case err != nil && u.opt.Proxy != "":
 		return nil, StepProxy, inTheWay("the proxy "+u.opt.Proxy, 0, "cannot be reached: "+dialReason(err).Error(), err)
 	case err != nil:
 		return nil, StepTCP, err
 	}
-	conn = &counting{conn, &u.traffic}
+	u.traffic.move()
+	conn = &counting{Conn: conn, traffic: &u.traffic}
 	if u.opt.Proxy != "" {
-		if err := u.tunnel(ctx, conn); err != nil {
+		asking, cancel := context.WithTimeout(ctx, u.limits.Connect)
+		defer cancel()
+		if err := u.tunnel(asking, conn); err != nil {
 			return conn, StepTunnel, err
 		}
 	}
 	if config != nil {
-		secure := tls.Client(conn, config)
-		if err := secure.HandshakeContext(ctx); err != nil {
+		secure, err := u.handshake(ctx, conn, config)
+		if err != nil {
 			return conn, StepTLS, err
 		}
 		conn = secure
 	}
 	return conn, "", nil
+}
+
+// longestHandshake is for how many times Limits.Connect a handshake may go on, however
+// much of it comes.
+const longestHandshake = 6
+
+// handshake speaks TLS over a connection. Certificates are some kilobytes, which take many
+// seconds over a line of 9,600 bit/s. So it is given up where nothing comes for
+// Limits.Connect, and not where it only takes long.
+func (u *Uplink) handshake(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, longestHandshake*u.limits.Connect)
+	defer cancel()
+	below := &prompted{Conn: conn, silence: u.limits.Connect}
+	secure := tls.Client(below, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	below.silence = 0
+	return secure, conn.SetReadDeadline(time.Time{})
+}
+
+// prompted is a connection over which something has to come before each read has waited
+// for so long; 0: for ever.
+type prompted struct {
+	net.Conn
+	silence time.Duration
+}
+
+// Read implements net.Conn.
+func (p *prompted) Read(b []byte) (int, error) {
+	if p.silence > 0 {
+		if err := p.Conn.SetReadDeadline(time.Now().Add(p.silence)); err != nil {
+			return 0, err
+		}
+	}
+	return p.Conn.Read(b)
 }
 
 // firstHop is host:port of whoever the gateway itself connects to.

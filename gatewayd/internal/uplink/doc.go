@@ -38,7 +38,7 @@
 //	dial.go         TCP and TLS, with the proxy (tunnel.go) and WebSocket (websocket.go)
 //	                where they are configured; bounded.go keeps out packets that paho
 //	                does not survive, coalescing.go joins small writes
-//	traffic.go      counts what goes through the TCP connection
+//	traffic.go      counts what goes through the TCP connection, and knows when something came last
 //	retained.go     publishes status, health, alerts and other retained documents
 //	post.go         publishes documents and replies, alone where that is necessary
 //	suspects.go     finds out over which publication a broker closes the connection

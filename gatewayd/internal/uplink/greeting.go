@@ -56,7 +56,7 @@ func (s *session) hear(ctx context.Context) (denied []string, err error) {
 		return nil, nil
 	}
 	subscribe := s.subscribe(s.u.filters)
-	if err := s.wait(ctx, subscribe, s.u.limits.PubAck); err != nil {
+	if err := s.awaitAnswer(ctx, subscribe, s.u.limits.PubAck); err != nil {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
 	denied = refusedFilters(subscribe, s.u.prefix)
@@ -82,15 +82,33 @@ func (s *session) announce(ctx context.Context) error {
 		return nil
 	}
 	p := s.post("status", true, online)
-	if err := s.wait(ctx, p.token, u.limits.PubAck); err != nil {
+	if err := s.awaitAnswer(ctx, p.token, u.limits.PubAck); err != nil {
 		return fmt.Errorf("publish status (does the broker's ACL allow it?): %w", err)
+	}
+	u.mu.Lock()
+	s.roundTrip = time.Since(u.announced)
+	u.mu.Unlock()
+	if s.answersSlowly() {
+		s.pace.cautious()
 	}
 	u.suspects.acknowledgedTopic(p.topic, p.size)
 	return nil
 }
 
+// slowGoodbye is how many times Limits.Goodbye the goodbye may take on a slow line: there
+// it waits behind what is on its way already.
+const slowGoodbye = 3
+
+// answersSlowly reports whether a goodbye would not be acknowledged within Limits.Goodbye.
+func (s *session) answersSlowly() bool {
+	return s.roundTrip > s.u.limits.Goodbye/2 || s.pace.isSlow()
+}
+
 // goodbye publishes that the gateway stops on purpose, and disconnects, so that the
 // broker does not publish the will.
+//
+// On a slow line it does not wait for the PUBACK before it disconnects, which would take a
+// second round trip: that the broker closes the connection shows that it has read both.
 func (s *session) goodbye() {
 	u := s.u
 	if u.opt.EventsOnly {
@@ -101,13 +119,22 @@ func (s *session) goodbye() {
 	why := u.farewell
 	u.mu.Unlock()
 	offline := s.client.Publish(u.prefix+"status", 1, true, u.status("offline", why, true))
+	s.mu.RLock()
+	socket := s.socket
+	s.mu.RUnlock()
+	if socket != nil && s.answersSlowly() {
+		u.beat(slowGoodbye*u.limits.Goodbye + publishWait + lastWords)
+		socket.linger(slowGoodbye * u.limits.Goodbye)
+		s.client.Disconnect(uint(publishWait.Milliseconds()))
+		if err := socket.Close(); err != nil {
+			u.opt.Log.Warn("the city may not have got the goodbye", "error", err)
+		}
+		return
+	}
 	err := s.wait(context.Background(), offline, u.limits.Goodbye)
 	if err != nil {
 		u.opt.Log.Warn("could not tell the city goodbye", "error", err)
 	}
-	s.mu.RLock()
-	socket := s.socket
-	s.mu.RUnlock()
 	if socket != nil && err == nil {
 		socket.linger(u.limits.Goodbye / 2)
 	}

@@ -204,9 +204,7 @@ func (m *model) check() {
 // PUBACKs, an idle one by its pings, for which paho looks every 5 s.
 func TestDefaultLimitsReplaceADeadLineWithin30Seconds(t *testing.T) {
 	l := Limits{}.withDefaults()
-	const look = 5 * time.Second
-	busy := l.PubAck
-	idle := l.KeepAlive + look + max(l.Ping, look)
+	busy, idle := l.PubAck, l.silenceLimit()
 	for name, noticed := range map[string]time.Duration{"busy": busy, "idle": idle} {
 		if again := noticed + l.RetryMin; again > 30*time.Second {
 			t.Errorf("a dead line that is %s is replaced after %v", name, again)

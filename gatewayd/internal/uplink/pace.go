@@ -17,8 +17,10 @@ type pace struct {
 	freed chan struct{} // has room for one: there is less on its way, or the bound is another
 
 	mu       sync.Mutex
-	inFlight int // bytes
-	most     int // bytes that may be on their way; one event always may
+	inFlight int  // bytes
+	most     int  // bytes that may be on their way; one event always may
+	known    bool // most follows from a PUBACK
+	lagging  bool // the greeting, or a PUBACK, has shown that the line is slow
 }
 
 const (
@@ -46,17 +48,46 @@ const (
 	aroundEvent = 120
 )
 
+// cautious lowers the bound where the greeting has shown that the line is slow, until a
+// PUBACK shows how slow it is.
+func (p *pace) cautious() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.known {
+		p.most, p.lagging = leastInBatch, true
+	}
+}
+
+// isSlow reports whether a PUBACK has shown that the line is slow.
+func (p *pace) isSlow() bool {
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.known && p.lagging
+}
+
 func newPace() *pace { return &pace{freed: make(chan struct{}, 1), most: firstInFlight} }
 
-// take takes room for so many bytes if there is some, and returns how many bytes are on
-// their way with them. Without a pace there is always room.
-func (p *pace) take(bytes int) (inFlight int, ok bool) {
+// forTaps is how many bytes more may be on their way with events that do not wait for a
+// backlog: some taps go before any of it has been acknowledged.
+const forTaps = 2 << 10
+
+// take takes room for so many bytes if there is some, for an urgent event also beyond the
+// bound, and returns how many bytes are on their way with them. Without a pace there is
+// always room.
+func (p *pace) take(bytes int, urgent bool) (inFlight int, ok bool) {
 	if p == nil {
 		return 0, true
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.inFlight > 0 && p.inFlight+bytes > p.most {
+	most := p.most
+	if urgent {
+		most += forTaps
+	}
+	if p.inFlight > 0 && p.inFlight+bytes > most {
 		return 0, false
 	}
 	p.inFlight += bytes
@@ -73,7 +104,8 @@ func (p *pace) give(bytes, inFlight int, took time.Duration) {
 	defer p.mu.Unlock()
 	p.inFlight -= bytes
 	most := float64(inFlight) * float64(aimedDelay) / float64(max(took, time.Microsecond))
-	p.most = int(min(max(most, leastInFlight), mostInFlight))
+	p.most, p.known = int(min(max(most, leastInFlight), mostInFlight)), true
+	p.lagging = p.most < slowInFlight
 	select {
 	case p.freed <- struct{}{}:
 	default:
@@ -90,5 +122,38 @@ func (p *pace) bound() int {
 	return p.most
 }
 
-// slow reports whether the line is slow, as far as is known.
+// inParts is in how many batches at least what is on its way travels: with one only, a slow
+// line would be idle while that is acknowledged, and a tap would wait for all of it.
+const inParts = 3
+
+// batch is the most bytes of a batch.
+func (p *pace) batch() int {
+	if p == nil {
+		return mostInFlight
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.lagging {
+		return p.most
+	}
+	return max(p.most/inParts, leastInBatch)
+}
+
+// leastInBatch lets a batch have some ten events however slow the line is.
+const leastInBatch = 400
+
+// carries is how many bytes the line carries in so long, as far as is known.
+func (p *pace) carries(long time.Duration) float64 {
+	if p == nil {
+		return mostInFlight
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.known {
+		return mostInFlight
+	}
+	return float64(p.most) * long.Seconds() / aimedDelay.Seconds()
+}
+
+// slow reports whether the line is slow, or nothing is known of it yet.
 func (p *pace) slow() bool { return p.bound() < slowInFlight }

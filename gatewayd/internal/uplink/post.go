@@ -78,7 +78,7 @@ func (s *session) awaitPost(ctx context.Context, p *post) error {
 		if began.After(since) {
 			since = began
 		}
-		left := s.u.limits.PubAck - time.Since(since)
+		left := s.u.limits.PubAck - time.Since(s.u.lastSign(since))
 		if left <= 0 && !completed(p.token) {
 			return stalled(s.u.limits.PubAck)
 		}

@@ -76,8 +76,6 @@ func Try(ctx context.Context, opt Options, reach bool) Probe {
 
 // reach takes the way to the broker as far as MQTT.
 func (u *Uplink) reach(ctx context.Context) (Step, error) {
-	ctx, cancel := context.WithTimeout(ctx, u.limits.Connect)
-	defer cancel()
 	var config *tls.Config
 	if u.opt.TLS {
 		var err error
@@ -96,7 +94,9 @@ func (u *Uplink) reach(ctx context.Context) (Step, error) {
 	if err != nil {
 		return lookUp, fmt.Errorf("read broker address: %w", err)
 	}
-	if _, err := net.DefaultResolver.LookupHost(ctx, host); err != nil {
+	looking, cancel := context.WithTimeout(ctx, u.limits.Connect)
+	defer cancel()
+	if _, err := net.DefaultResolver.LookupHost(looking, host); err != nil {
 		return lookUp, err
 	}
 	conn, failed, err := u.openSecure(ctx, config)
@@ -110,7 +110,9 @@ func (u *Uplink) reach(ctx context.Context) (Step, error) {
 		}
 	}
 	if u.opt.WebSocket != "" {
-		_, failed, err := u.upgrade(ctx, conn)
+		upgrading, cancel := context.WithTimeout(ctx, u.limits.Connect)
+		defer cancel()
+		_, failed, err := u.upgrade(upgrading, conn)
 		return failed, err
 	}
 	return "", nil
@@ -195,16 +197,16 @@ func (u *Uplink) roundTrip(ctx context.Context, p *Probe) (Step, error) {
 	s.client = mqtt.NewClient(o)
 	connect := s.client.Connect()
 	defer s.hangUp(connect)
-	if err := s.wait(ctx, connect, u.limits.Connect+time.Second); err != nil {
+	if err := s.awaitAnswer(ctx, connect, u.limits.Connect+time.Second); err != nil {
 		return StepConnect, plain(err)
 	}
 	subscribe := s.subscribe(u.filters)
-	if err := s.wait(ctx, subscribe, u.limits.PubAck); err != nil {
+	if err := s.awaitAnswer(ctx, subscribe, u.limits.PubAck); err != nil {
 		return StepSubscribe, lossReason(err, back.lost)
 	}
 	p.Denied = refusedFilters(subscribe, u.prefix)
 	published := s.client.Publish(u.prefix+probeTopic, 1, true, []byte{})
-	if err := s.wait(ctx, published, u.limits.PubAck); err != nil {
+	if err := s.awaitAnswer(ctx, published, u.limits.PubAck); err != nil {
 		return StepPublish, lossReason(err, back.lost)
 	}
 	if slices.Contains(p.Denied, "alert/+") {
@@ -235,7 +237,7 @@ func (u *Uplink) probeBatches(ctx context.Context, s *session, p *Probe, back *e
 		return errors.New("the broker does not let the gateway subscribe to it")
 	}
 	published := s.client.Publish(u.prefix+BatchTopic, 1, false, u.packer.Empty())
-	if err := s.wait(ctx, published, u.limits.PubAck); err != nil {
+	if err := s.awaitAnswer(ctx, published, u.limits.PubAck); err != nil {
 		return lossReason(err, back.lost)
 	}
 	_, err := u.echo(ctx, back.batch, back.lost)

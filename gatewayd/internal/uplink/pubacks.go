@@ -131,23 +131,29 @@ func (s *session) collect(ctx context.Context, inFlight <-chan sent) error {
 }
 
 // awaitPUBACK waits until a token completes. On a slow line a window of events takes
-// long; the line counts as stalled only if no PUBACK comes at all for so long.
+// long; the line counts as stalled only if no PUBACK comes at all for so long, nor anything
+// else that may be before one.
 func (s *session) awaitPUBACK(ctx context.Context, e sent, late *time.Timer) error {
-	progress := time.Unix(0, s.lastPUBACK.Load())
-	if e.at.After(progress) {
-		progress = e.at
+	owed := time.Unix(0, s.lastPUBACK.Load())
+	if e.at.After(owed) {
+		owed = e.at
 	}
-	late.Reset(s.u.limits.PubAck - time.Since(progress))
-	select {
-	case <-e.token.Done():
-		return nil
-	case <-late.C:
+	left := s.u.limits.PubAck - time.Since(s.u.lastSign(owed))
+	for {
+		late.Reset(left)
+		select {
+		case <-e.token.Done():
+			return nil
+		case <-late.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		if completed(e.token) {
 			return nil
 		}
-		return stalled(s.u.limits.PubAck)
-	case <-ctx.Done():
-		return ctx.Err()
+		if left = s.u.limits.PubAck - time.Since(s.u.lastSign(owed)); left <= 0 {
+			return stalled(s.u.limits.PubAck)
+		}
 	}
 }
 

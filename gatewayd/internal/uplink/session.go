@@ -31,6 +31,7 @@ type session struct {
 	trial      *post         // the batch of no events; nil: there is none
 	echo       chan struct{} // has room for one: a batch came back from the broker
 	echoed     atomic.Bool   // one did
+	roundTrip  time.Duration // that the greeting took to be acknowledged
 	pace       *pace         // bounds what is on its way by how fast the line is
 	turn       atomic.Uint64 // position up to which this connection has sent everything in order
 	lastPUBACK atomic.Int64  // when the broker last acknowledged anything, in ns since 1970
@@ -92,10 +93,12 @@ func (u *Uplink) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	u.setPace(s.pace)
+	defer u.setPace(nil)
 	s.client = mqtt.NewClient(options)
 	connect := s.client.Connect()
 	defer s.hangUp(connect)
-	err = s.wait(ctx, connect, u.limits.Connect+time.Second)
+	err = s.awaitAnswer(ctx, connect, u.limits.Connect+time.Second)
 	if ctx.Err() != nil && connect.WaitTimeout(u.limits.Goodbye/2) && connect.Error() == nil {
 		err = nil // the broker has accepted the connection and holds its will: a goodbye is due
 	}
@@ -135,6 +138,7 @@ func (s *session) work(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.drain(gctx, cursor) })
 	g.Go(func() error { return s.publishDocumentsAndLog(gctx) })
+	g.Go(func() error { return s.watchSilence(gctx) })
 	g.Go(func() error { return s.keepTime(gctx) })
 	g.Go(func() error { return s.listen(gctx, s.commands, s.handleCommand) })
 	g.Go(func() error { return s.listen(gctx, s.own, s.handleOwn) })

@@ -197,20 +197,30 @@ func confirm(ctx context.Context, t *testing.T, b *scriptedBroker) {
 // whenever it comes; also what follows from it. It is sent ahead once a connection.
 func TestATapUnderABacklogOnASlowLineIsSeenAtOnce(t *testing.T) {
 	t.Parallel()
-	for name, receipts := range map[string]bool{"with receipts": true, "without receipts": false} {
+	for name, tc := range map[string]struct {
+		receipts, batch bool
+		taps            int // within which the backlog is not over
+	}{
+		"with receipts":             {true, false, 100},
+		"without receipts":          {false, false, 100},
+		"with receipts, batches":    {true, true, 25},
+		"without receipts, batches": {false, true, 25},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			runSlow(t, 100_000, func(o *uplink.Options) { o.Receipts = receipts }, func(t *testing.T, line *slowLine, b *scriptedBroker, u *uplink.Uplink, j *memory) {
+			runSlow(t, 100_000, func(o *uplink.Options) {
+				o.Receipts, o.Batch, o.BatchMax = tc.receipts, tc.batch, 256
+			}, func(t *testing.T, line *slowLine, b *scriptedBroker, u *uplink.Uplink, j *memory) {
 				ctx, cancel := context.WithCancel(context.Background())
 				var city sync.WaitGroup
 				defer city.Wait()
 				defer cancel()
-				if receipts {
+				if tc.receipts {
 					city.Go(func() { confirm(ctx, t, b) })
 				}
 				worst := time.Duration(0)
 				document := []byte(`"` + strings.Repeat("x", 3000) + `"`)
-				for i := range 100 {
+				for i := range tc.taps {
 					j.add(1)
 					if i%3 == 0 {
 						u.Retain("health", document)
@@ -239,7 +249,7 @@ func TestATapUnderABacklogOnASlowLineIsSeenAtOnce(t *testing.T) {
 				if c := j.Cursor(); c == 0 || c > 100_000 {
 					t.Errorf("the cursor is at %d", c)
 				}
-				t.Logf("the slowest of 100 taps took %v; %d events of the backlog came in %v", worst, j.Cursor(), time.Duration(line.carried.Load())*time.Second/time.Duration(line.rate))
+				t.Logf("the slowest of %d taps took %v; %d events of the backlog came in %v", tc.taps, worst, j.Cursor(), time.Duration(line.carried.Load())*time.Second/time.Duration(line.rate))
 			})
 		})
 	}
@@ -340,5 +350,68 @@ func TestASlowLineThatDiesIsFoundOut(t *testing.T) {
 			<-time.After(time.Second)
 		}
 		synctest.Wait()
+	})
+}
+
+// TestAStopDoesNotWaitForABacklogThatCannotBeDelivered: the goodbye would only come later,
+// behind what is sent meanwhile. The city has it before the process has to be gone, which
+// is 5 seconds after the stop began, and no will follows it.
+func TestAStopDoesNotWaitForABacklogThatCannotBeDelivered(t *testing.T) {
+	t.Parallel()
+	for name, batch := range map[string]bool{"plain": false, "zstd": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var broker *scriptedBroker
+			stopped := time.Time{}
+			runSlow(t, 60_000, func(o *uplink.Options) {
+				o.Batch, o.BatchMax = batch, 256
+			}, func(t *testing.T, line *slowLine, b *scriptedBroker, u *uplink.Uplink, j *memory) {
+				<-time.After(2 * time.Minute)
+				broker, stopped = b, time.Now()
+				within, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+				defer cancel()
+				u.Drained(within)
+				if waited := time.Since(stopped); waited > 10*time.Millisecond {
+					t.Errorf("it waited %v for a backlog of hours", waited)
+				}
+				t.Cleanup(func() { // runs when the uplink has stopped
+					took := time.Since(stopped)
+					last := broker.received()[len(broker.received())-1]
+					if !strings.HasSuffix(last.Topic, "/status") || !strings.Contains(string(last.Payload), `"reason":"stop"`) {
+						t.Errorf("the last that the city got is %s %.100s", last.Topic, last.Payload)
+					}
+					if kinds := broker.kinds(); kinds[len(kinds)-1] != "DISCONNECT" {
+						t.Errorf("the last packet is %s", kinds[len(kinds)-1])
+					}
+					if took > 3700*time.Millisecond {
+						t.Errorf("the stop took %v", took)
+					}
+				})
+			})
+		})
+	}
+}
+
+// TestWhatComesBeforeAnAnswerIsNoStall: a roster of the city takes minutes over a slow
+// line, and acknowledgements wait behind it.
+func TestWhatComesBeforeAnAnswerIsNoStall(t *testing.T) {
+	t.Parallel()
+	runSlow(t, 20, func(o *uplink.Options) {
+		o.Documents = map[string]uplink.Document{"roster": &inbox{}}
+	}, func(t *testing.T, line *slowLine, b *scriptedBroker, u *uplink.Uplink, j *memory) {
+		<-time.After(time.Minute)
+		for range 3 {
+			b.mu.Lock()
+			conn := b.conn
+			b.mu.Unlock()
+			if _, err := conn.Write(publication(0, true, prefix+"roster", 0, make([]byte, 14_000))); err != nil {
+				t.Fatal(err)
+			}
+			j.add(1)
+		}
+		<-time.After(2 * time.Minute)
+		if n := line.dialled.Load(); n != 1 || j.Cursor() != 23 {
+			t.Errorf("%d connections, and the cursor is at %d", n, j.Cursor())
+		}
 	})
 }

@@ -65,6 +65,7 @@ type Uplink struct {
 	farewell           string        // the reason that the goodbye gives
 	daily              lastday.Count // of bytes sent and received
 	batchesDenied      bool          // see BatchesDenied
+	pace               *pace         // of the connection; nil: there is none
 }
 
 // logRoom is how many lines of the log may wait to be published.
@@ -243,9 +244,43 @@ func (u *Uplink) Unheard() bool {
 	return u.connected && !u.heard && !u.announced.IsZero() && time.Since(u.announced) > u.limits.PubAck
 }
 
+// leastPlain and leastPacked are fewer bytes than an event needs on the line, alone or in a
+// batch.
+const (
+	leastPlain  = 400
+	leastPacked = 12
+)
+
+// hopeless reports whether the line is too slow for what waits to be delivered until the
+// context ends. While nothing is known of the line it is not.
+func (u *Uplink) hopeless(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return false
+	}
+	least := leastPlain
+	if u.packer != nil {
+		least = leastPacked
+	}
+	waits := float64(u.opt.Journal.End() - min(u.opt.Journal.End(), u.opt.Journal.Cursor()))
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return waits*float64(least) > u.pace.carries(time.Until(deadline))
+}
+
+func (u *Uplink) setPace(p *pace) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.pace = p
+}
+
 // Drained waits until everything in the journal is delivered, or the context
-// ends.
+// ends. It does not wait where the line is too slow for that: a goodbye would only have to
+// wait behind what is sent meanwhile.
 func (u *Uplink) Drained(ctx context.Context) {
+	if u.hopeless(ctx) {
+		return
+	}
 	defer u.hurried()()
 	for {
 		u.mu.Lock()
