@@ -10,11 +10,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -166,24 +168,30 @@ func (s *Server) ask(what string, into any) error {
 	return json.NewDecoder(answer.Body).Decode(into)
 }
 
-// freePorts are ports of 127.0.0.1 that nobody uses.
+// freePorts are ports of 127.0.0.1 that nobody uses. They are below those that Linux gives
+// to outgoing connections (ip_local_port_range), and left to chance: a server is started
+// again after a while, and nobody must have taken its port meanwhile.
 func freePorts(t testing.TB, n int) (ports []int) {
 	t.Helper()
-	var held []net.Listener // all at once, so that no two are the same
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	const first, last = 12_000, 32_000
+	for range 1000 {
+		port := first + rand.IntN(last-first)
+		if slices.Contains(ports, port) {
+			continue
 		}
-		held = append(held, l)
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	for _, l := range held {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
+		if ports = append(ports, port); len(ports) == n {
+			return ports
+		}
 	}
-	return ports
+	t.Fatal("no port is free")
+	return nil
 }
 
 // lockedLog is what a server writes. It may be read while the server runs.

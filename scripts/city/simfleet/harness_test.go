@@ -75,13 +75,21 @@ func newCity(t testing.TB, brokers ...*brokertest.Broker) *theCity {
 	if len(brokers) == 0 {
 		brokers = append(brokers, brokertest.Start(t))
 	}
+	var sessions []string
+	for _, b := range brokers {
+		sessions = append(sessions, fmt.Sprintf("[[broker]]\nurl = %q\n", b.URL()))
+	}
+	return newCityWith(t, brokers, sessions...)
+}
+
+// newCityWith is newCity with the tables [[broker]] of the recorder's configuration.
+func newCityWith(t testing.TB, brokers []*brokertest.Broker, sessions ...string) *theCity {
+	t.Helper()
 	c := &theCity{t: t, db: postgrestest.Start(t, postgrestest.WithFsync()), brokers: brokers}
 	c.db.Create("city")
 	dir := t.TempDir()
 	text := fmt.Sprintf("[database]\nconnection = %q\n[watch]\nlisten = \"\"\n[resync]\nafter = \"10s\"\n", c.db.Connection("postgres", "city"))
-	for _, b := range brokers {
-		text += fmt.Sprintf("[[broker]]\nurl = %q\n", b.URL())
-	}
+	text += strings.Join(sessions, "")
 	c.config = filepath.Join(dir, "recorder.toml")
 	if err := os.WriteFile(c.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -102,7 +110,7 @@ func newCity(t testing.TB, brokers ...*brokertest.Broker) *theCity {
 		}
 	})
 	c.startRecorder()
-	c.awaitSessions(len(brokers))
+	c.awaitSessions(len(sessions))
 	return c
 }
 

@@ -58,9 +58,9 @@ func impatient(o *lightfleet.Options) {
 
 // tormented has a fleet live while something is killed again and again, and proves at the
 // end that each event is in the table once. It returns the line that says so.
-func (w *torture) tormented(t *testing.T, c *theCity, victim string, kill func(fleet *lightfleet.Fleet)) {
+func (w *torture) tormented(t *testing.T, c *theCity, victim string, kill func(fleet *lightfleet.Fleet), change ...func(*lightfleet.Options)) {
 	t.Helper()
-	fleet := c.newFleet(20, impatient)
+	fleet := c.newFleet(20, append(change, impatient)...)
 	fleet.Record(100)
 	fleet.Start(t.Context(), 0)
 	ctx, stop := context.WithCancel(t.Context())
