@@ -76,12 +76,13 @@ func (d *Desk) Taken(folder string, k Kind, o Office, indonesian bool) (Taken, e
 	if err != nil {
 		return Taken{}, err
 	}
-	c, h := d.Condition(o, time.Now()), d.health(o)
+	s, c := d.where(o, time.Now())
+	h := s.health(o)
 	t := Taken{Office: o, Serial: serial, Line: c.Line, InForce: h.Hours.Serial}
 	if k == Roster {
 		t.InForce = h.Roster.Serial
 	}
-	if alert, ok := ParseAlert(d.Last(o.Dinas + "/" + o.ID + "/alert/" + string(k) + "-refused")); ok && !t.Done() {
+	if alert, ok := ParseAlert(s.of(o, "alert/"+string(k)+"-refused")); ok && !t.Done() {
 		t.Refused = alert.Text(indonesian)
 	}
 	return t, nil

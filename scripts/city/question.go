@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -14,7 +15,7 @@ import (
 
 // Question is a command for one gateway (`cmd/<name>`), and what its reply needs.
 type Question struct {
-	Broker         string // tls://host:port
+	Broker         string // tls://host:port; several with commas between are all asked
 	TLS            *tls.Config
 	Dinas, Gateway string
 	Name           string          // ping, report, identify, resync
@@ -43,6 +44,31 @@ func (r Refused) Error() string { return "the gateway refuses: " + string(r) }
 func (q Question) Ask(ctx context.Context) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, q.Wait)
 	defer cancel()
+	type answer struct {
+		result json.RawMessage
+		err    error
+	}
+	brokers := strings.Split(q.Broker, ",")
+	answers := make(chan answer, len(brokers))
+	for _, broker := range brokers {
+		go func() { // ends with the context
+			result, err := q.ask(ctx, broker)
+			answers <- answer{result, err}
+		}()
+	}
+	var all []error
+	for range brokers {
+		a := <-answers
+		if a.err == nil || errors.As(a.err, new(Refused)) {
+			return a.result, a.err
+		}
+		all = append(all, a.err)
+	}
+	return nil, errors.Join(all...)
+}
+
+// ask is Ask at one broker.
+func (q Question) ask(ctx context.Context, broker string) (json.RawMessage, error) {
 	if q.Args == nil {
 		q.Args = json.RawMessage("{}")
 	}
@@ -57,7 +83,7 @@ func (q Question) Ask(ctx context.Context) (json.RawMessage, error) {
 	}
 	below := fmt.Sprintf("presence/v1/%s/%s/", q.Dinas, q.Gateway)
 	replies, states := make(chan Reply, 1), make(chan string, 1)
-	client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(q.Broker).SetTLSConfig(q.TLS).
+	client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(broker).SetTLSConfig(q.TLS).
 		SetClientID("ask-" + tx).SetCleanSession(true).SetAutoReconnect(false).SetConnectTimeout(q.Wait).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
 			var r Reply
@@ -70,7 +96,7 @@ func (q Question) Ask(ctx context.Context) (json.RawMessage, error) {
 		}))
 	defer client.Disconnect(100) // milliseconds
 	if err := done(ctx, client.Connect()); err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", q.Broker, err)
+		return nil, fmt.Errorf("connect to %s: %w", broker, err)
 	}
 	filters := map[string]byte{below + "reply/" + q.Name: 1, below + "status": 1}
 	subscribed := client.SubscribeMultiple(filters, nil)

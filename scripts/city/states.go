@@ -24,6 +24,8 @@ type Condition struct {
 	Reason string    // why it is offline: stop, reload or lost
 	Since  time.Time // zero where nobody knows: a gateway that is lost cannot say when
 	Level  string    // ok, warn or fault, as it said last; may be empty
+
+	spoke time.Time // when it said how it is, or that it is there
 }
 
 // health is as much of the health document as the city's programs read.
@@ -45,20 +47,42 @@ type documentHealth struct {
 const usualInterval = 60 // seconds
 
 // Condition tells whether a gateway is there. The desk has to listen to status and health.
+// Where there are several brokers, it is there if it is at one of them.
 //
 // One that has said neither for three intervals is silent, although the broker has it as
 // online: nobody publishes the will of a gateway that dies together with its broker, or
 // with its node of a cluster.
 func (d *Desk) Condition(o Office, now time.Time) Condition {
+	_, c := d.where(o, now)
+	return c
+}
+
+// newer reports whether a condition tells more of how a gateway is now than that at
+// another broker.
+func (c Condition) newer(than Condition) bool {
+	if there := c.Line == Online; there != (than.Line == Online) {
+		return there
+	}
+	if never := c.Line == Never; never != (than.Line == Never) {
+		return !never
+	}
+	return c.spoke.After(than.spoke)
+}
+
+// condition is Condition at one broker.
+func (s *seat) condition(o Office, now time.Time) Condition {
 	c := Condition{Office: o, Line: Never}
 	var status struct{ State, Reason, Time string }
-	if json.Unmarshal(d.Last(o.Dinas+"/"+o.ID+"/status"), &status) != nil {
+	if json.Unmarshal(s.of(o, "status"), &status) != nil {
 		return c
 	}
-	h := d.health(o)
+	h := s.health(o)
 	c.Level = h.Level
 	said, _ := time.Parse(time.RFC3339, h.Time)
 	stated, _ := time.Parse(time.RFC3339, status.Time)
+	if c.spoke = said; stated.After(said) { // it is stated again as often as health
+		c.spoke = stated
+	}
 	if status.State != "online" {
 		c.Line, c.Reason = Offline, status.Reason
 		c.Since = stated
@@ -68,20 +92,17 @@ func (d *Desk) Condition(o Office, now time.Time) Condition {
 		return c
 	}
 	c.Line = Online
-	if stated.After(said) { // it is stated again as often as health
-		said = stated
-	}
-	if allowed := time.Duration(3 * cmp.Or(h.IntervalS, usualInterval) * float64(time.Second)); !said.IsZero() && now.Sub(said) > allowed {
-		c.Line, c.Since = Silent, said
+	if allowed := time.Duration(3 * cmp.Or(h.IntervalS, usualInterval) * float64(time.Second)); !c.spoke.IsZero() && now.Sub(c.spoke) > allowed {
+		c.Line, c.Since = Silent, c.spoke
 	}
 	return c
 }
 
 // health is what a gateway said last of how it is: by itself or because it was asked.
-func (d *Desk) health(o Office) (h health) {
-	_ = json.Unmarshal(d.Last(o.Dinas+"/"+o.ID+"/health"), &h) // nothing is known then
+func (s *seat) health(o Office) (h health) {
+	_ = json.Unmarshal(s.of(o, "health"), &h) // nothing is known then
 	var reply struct{ Result health }
-	if json.Unmarshal(d.Last(o.Dinas+"/"+o.ID+"/reply/report"), &reply) == nil && reply.Result.Time >= h.Time {
+	if json.Unmarshal(s.of(o, "reply/report"), &reply) == nil && reply.Result.Time >= h.Time {
 		h = reply.Result
 	}
 	return h

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -18,51 +19,84 @@ import (
 // once behind its answer to a subscription.
 const quiet = time.Second
 
-// Desk is somebody of the city at the broker who looks after all gateways at once.
+// Desk is somebody of the city who looks after all gateways at once: at its broker, or at
+// each of its brokers where it has several that know nothing of each other.
 type Desk struct {
+	seats []*seat
+	away  []error       // why a broker could not be reached
+	came  chan struct{} // something was heard; one place
+}
+
+// seat is the desk's place at one broker.
+type seat struct {
 	client mqtt.Client
 	broker string
+	came   chan<- struct{}
 
 	mu    sync.Mutex
 	heard map[string][]byte // the last message on each topic that was not empty
 	last  time.Time         // when something came
-	came  chan struct{}     // something did; one place
 }
 
-// Sit connects to the broker, tls://host:port, with the certificate of "admin".
-func Sit(ctx context.Context, broker string, config *tls.Config) (*Desk, error) {
-	d := &Desk{broker: broker, heard: make(map[string][]byte), last: time.Now(), came: make(chan struct{}, 1)}
-	d.client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker(broker).SetTLSConfig(config).
-		SetClientID("city-" + uuid.NewString()).SetCleanSession(true).SetAutoReconnect(false).SetConnectTimeout(15 * time.Second).
-		SetOrderMatters(true).SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { d.hear(m.Topic(), m.Payload()) }))
-	if err := done(ctx, d.client.Connect()); err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", broker, err)
+// Sit connects to the brokers, tls://host:port with a comma between several, with the
+// certificate of "admin". It takes one that answers; see Away for the others.
+func Sit(ctx context.Context, brokers string, config *tls.Config) (*Desk, error) {
+	d := &Desk{came: make(chan struct{}, 1)}
+	for broker := range strings.SplitSeq(brokers, ",") {
+		s := &seat{broker: broker, came: d.came, heard: make(map[string][]byte), last: time.Now()}
+		s.client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker(broker).SetTLSConfig(config).
+			SetClientID("city-" + uuid.NewString()).SetCleanSession(true).SetAutoReconnect(false).SetConnectTimeout(15 * time.Second).
+			SetOrderMatters(true).SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.hear(m.Topic(), m.Payload()) }))
+		if err := done(ctx, s.client.Connect()); err != nil {
+			d.away = append(d.away, fmt.Errorf("connect to %s: %w", broker, err))
+			continue
+		}
+		d.seats = append(d.seats, s)
+	}
+	if len(d.seats) == 0 {
+		return nil, errors.Join(d.away...)
 	}
 	return d, nil
 }
 
-// Leave ends the connection.
-func (d *Desk) Leave() { d.client.Disconnect(100) } // milliseconds
+// Away says why brokers could not be reached: what is published now does not get there.
+func (d *Desk) Away() []error { return d.away }
 
-func (d *Desk) hear(topic string, payload []byte) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.last = time.Now(); len(payload) == 0 {
-		delete(d.heard, topic)
-	} else {
-		d.heard[topic] = payload
+// Leave ends the connections.
+func (d *Desk) Leave() {
+	for _, s := range d.seats {
+		s.client.Disconnect(100) // milliseconds
 	}
-	offer(d.came, struct{}{})
+}
+
+func (s *seat) hear(topic string, payload []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last = time.Now(); len(payload) == 0 {
+		delete(s.heard, topic)
+	} else {
+		s.heard[topic] = payload
+	}
+	offer(s.came, struct{}{})
 }
 
 // Listen subscribes to topics below presence/v1/ and returns once all has come that the
-// broker keeps of them. With what it returns the last messages can be looked at.
+// brokers keep of them.
 func (d *Desk) Listen(ctx context.Context, topics ...string) error {
 	filters := make(map[string]byte)
 	for _, topic := range topics {
 		filters["presence/v1/"+topic] = 1
 	}
-	subscribed := d.client.SubscribeMultiple(filters, nil)
+	for _, s := range d.seats {
+		if err := s.listen(ctx, filters); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *seat) listen(ctx context.Context, filters map[string]byte) error {
+	subscribed := s.client.SubscribeMultiple(maps.Clone(filters), nil)
 	if err := done(ctx, subscribed); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
@@ -83,29 +117,29 @@ func (d *Desk) Listen(ctx context.Context, topics ...string) error {
 		case <-ctx.Done():
 			return errors.New("the broker does not stop sending")
 		}
-		d.mu.Lock()
-		if d.last.After(since) {
-			since = d.last
+		s.mu.Lock()
+		if s.last.After(since) {
+			since = s.last
 		}
-		d.mu.Unlock()
+		s.mu.Unlock()
 	}
 }
 
-// Last is the last message on a topic below presence/v1/, nil if there is none.
-func (d *Desk) Last(topic string) []byte {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.heard["presence/v1/"+topic]
+// of is the last message of a gateway on a topic, nil if there is none.
+func (s *seat) of(o Office, topic string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heard["presence/v1/"+o.Dinas+"/"+o.ID+"/"+topic]
 }
 
-// Below are the last messages of a gateway by the end of their topic, such as
+// below are the last messages of a gateway by the end of their topic, such as
 // "alert/no-rtc", if they begin as asked.
-func (d *Desk) Below(o Office, begin string) map[string][]byte {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (s *seat) below(o Office, begin string) map[string][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	found := make(map[string][]byte)
 	prefix := "presence/v1/" + o.Dinas + "/" + o.ID + "/"
-	for topic, payload := range d.heard {
+	for topic, payload := range s.heard {
 		if rest, ok := strings.CutPrefix(topic, prefix); ok && strings.HasPrefix(rest, begin) {
 			found[rest] = payload
 		}
@@ -113,15 +147,33 @@ func (d *Desk) Below(o Office, begin string) map[string][]byte {
 	return found
 }
 
-// Gateways are all that the broker knows of, whether in a list of offices or not.
-func (d *Desk) Gateways() (offices []Office) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	seen := make(map[Office]bool)
-	for topic := range d.heard {
-		if part := strings.Split(topic, "/"); len(part) > 4 {
-			seen[Office{ID: part[3], Dinas: part[2]}] = true
+// where is the place at the broker at which a gateway is, or was last.
+func (d *Desk) where(o Office, now time.Time) (best *seat, c Condition) {
+	for _, s := range d.seats {
+		if other := s.condition(o, now); best == nil || other.newer(c) {
+			best, c = s, other
 		}
+	}
+	return best, c
+}
+
+// Alerts are the alerts that stand at a gateway, by the end of their topic.
+func (d *Desk) Alerts(o Office) map[string][]byte {
+	s, _ := d.where(o, time.Now())
+	return s.below(o, "alert/")
+}
+
+// Gateways are all that the brokers know of, whether in a list of offices or not.
+func (d *Desk) Gateways() (offices []Office) {
+	seen := make(map[Office]bool)
+	for _, s := range d.seats {
+		s.mu.Lock()
+		for topic := range s.heard {
+			if part := strings.Split(topic, "/"); len(part) > 4 {
+				seen[Office{ID: part[3], Dinas: part[2]}] = true
+			}
+		}
+		s.mu.Unlock()
 	}
 	for o := range seen {
 		offices = append(offices, o)
@@ -129,29 +181,40 @@ func (d *Desk) Gateways() (offices []Office) {
 	return offices
 }
 
-// Publish publishes a message, retained or not, and waits until the broker has it.
+// Publish publishes a message, retained or not, and waits until each broker has it.
 func (d *Desk) Publish(ctx context.Context, topic string, retained bool, payload []byte) error {
-	if err := done(ctx, d.client.Publish("presence/v1/"+topic, 1, retained, payload)); err != nil {
-		return fmt.Errorf("publish %s: %w", topic, err)
+	for _, s := range d.seats {
+		if err := s.publish(ctx, topic, retained, payload); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// Clear clears what the broker keeps of a gateway: what it said last, as far as the desk
+func (s *seat) publish(ctx context.Context, topic string, retained bool, payload []byte) error {
+	if err := done(ctx, s.client.Publish("presence/v1/"+topic, 1, retained, payload)); err != nil {
+		return fmt.Errorf("publish %s at %s: %w", topic, s.broker, err)
+	}
+	return nil
+}
+
+// Clear clears what the brokers keep of a gateway: what it said last, as far as the desk
 // listens to it, and what the city said to it. It returns how many topics those were.
 func (d *Desk) Clear(ctx context.Context, o Office) (n int, err error) {
-	topics := []string{"roster", "policy/hours", "receipt"} // not for admin to read
-	for topic := range d.Below(o, "") {
-		topics = append(topics, topic)
-	}
-	for _, topic := range topics {
-		if strings.HasPrefix(topic, "reply/") {
-			continue // never kept
+	for _, s := range d.seats {
+		topics := []string{"roster", "policy/hours", "receipt"} // not for admin to read
+		for topic := range s.below(o, "") {
+			topics = append(topics, topic)
 		}
-		if err := d.Publish(ctx, o.Dinas+"/"+o.ID+"/"+topic, true, nil); err != nil {
-			return n, err
+		for _, topic := range topics {
+			if strings.HasPrefix(topic, "reply/") {
+				continue // never kept
+			}
+			if err := s.publish(ctx, o.Dinas+"/"+o.ID+"/"+topic, true, nil); err != nil {
+				return n, err
+			}
+			n++
 		}
-		n++
 	}
 	return n, nil
 }

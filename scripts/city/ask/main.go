@@ -41,7 +41,7 @@ func main() {
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	flags := flag.NewFlagSet("ask", flag.ContinueOnError)
 	flags.SetOutput(errs)
-	broker := flags.String("broker", "", "the broker, tls://host:8883")
+	broker := flags.String("broker", "", "the broker, tls://host:8883, or all of them with commas between")
 	ca := flags.String("ca", "", "file with the broker's CA certificate; the system's if empty")
 	cert := flags.String("cert", "", "file with the certificate that may send commands, that of admin")
 	key := flags.String("key", "", "file with the key of it")

@@ -90,7 +90,7 @@ func (f *fleet) unlisted(desk *city.Desk, offices []city.Office) error {
 func (f *fleet) wrong(_ context.Context, desk *city.Desk, offices []city.Office) error {
 	standing, concerned := 0, 0
 	for _, o := range offices {
-		alerts := desk.Below(o, "alert/")
+		alerts := desk.Alerts(o)
 		if len(alerts) == 0 {
 			continue
 		}

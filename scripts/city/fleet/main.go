@@ -92,7 +92,7 @@ func (f *fleet) say(en, id string, args ...any) string {
 // run runs a command.
 func (f *fleet) run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("fleet", flag.ContinueOnError)
-	flags.StringVar(&f.broker, "broker", "", "the broker, tls://host:8883")
+	flags.StringVar(&f.broker, "broker", "", "the broker, tls://host:8883, or all of them with commas between")
 	flags.StringVar(&f.ca, "ca", "", "file with the certificate of the city's authority")
 	flags.StringVar(&f.cert, "cert", "", "file with the certificate of admin")
 	flags.StringVar(&f.key, "key", "", "file with the key of it")
@@ -155,8 +155,25 @@ func (f *fleet) atTheBroker(do func(context.Context, *city.Desk, []city.Office) 
 		if err := desk.Listen(ctx, "+/+/status", "+/+/info", "+/+/health", "+/+/alert/+", "+/+/reply/report"); err != nil {
 			return err
 		}
-		return do(ctx, desk, offices)
+		if err := f.sayAway(desk); err != nil {
+			return err
+		}
+		if err := do(ctx, desk, offices); err != nil || len(desk.Away()) == 0 {
+			return err
+		}
+		return errNotWell
 	}
+}
+
+// sayAway says which of several brokers could not be reached: what is published does not
+// get there.
+func (f *fleet) sayAway(desk *city.Desk) error {
+	for _, why := range desk.Away() {
+		if err := f.print(f.say("%v: do this again once it is back", "%v: ulangi perintah ini setelah broker itu hidup lagi", why)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // print prints a line.
