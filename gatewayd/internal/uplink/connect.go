@@ -54,6 +54,7 @@ func (s *session) options(ctx context.Context) (*mqtt.ClientOptions, error) {
 		}).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.dispatch(m) })
 	if !u.opt.EventsOnly {
+		// At QoS 1, so that it waits at the broker for the city's programs that are away.
 		o.SetBinaryWill(u.prefix+"status", u.status("offline", "lost", false), 1, true)
 	}
 	if u.opt.Username != "" {

@@ -102,6 +102,15 @@ func TestDocumentThatNATSDroppedIsReadAgain(t *testing.T) {
 	}
 }
 
+// TestProbeOverNATS: what gatewayd doctor tries works there too.
+func TestProbeOverNATS(t *testing.T) {
+	t.Parallel()
+	o := options(natstest.StartOne(t).Address(), nil)
+	if p := uplink.Try(t.Context(), o, false); p.Failed != "" || len(p.Denied) > 0 {
+		t.Errorf("%s: %v, denied %q", p.Failed, p.Err, p.Denied)
+	}
+}
+
 // documentsAreReadAgain is the test above with any broker.
 func documentsAreReadAgain(t *testing.T, address string, city *brokertest.City) {
 	t.Helper()

@@ -79,3 +79,21 @@ func TestKilledNATSAltogether(t *testing.T) {
 		back(w, cluster)
 	}, certificates)
 }
+
+// TestBenchNATS measures how fast what waited at 20 gateways gets into the table over NATS:
+// NATS_EVENTS (5,000) at each. With GATEWAYS=20 EVENTS=5000, TestBenchBacklog does the same
+// over mosquitto.
+func TestBenchNATS(t *testing.T) {
+	onlyInBench(t)
+	events := setting(t, "NATS_EVENTS", 5000)
+	c, _, certificates := onNATS(t)
+	fleet := c.newFleet(20, certificates)
+	fleet.Record(events - 1) // and the start event
+	began := time.Now()
+	fleet.Start(t.Context(), 0)
+	c.awaitConfirmed(fleet, 5*time.Minute)
+	took := time.Since(began)
+	has := c.prove(fleet)
+	fmt.Printf("| %d gateways, %d events waiting at each, three nats-servers | %d events in %.1f s: %.0f/s; %d rows, %d missing |\n",
+		fleet.Len(), events, has.events, took.Seconds(), float64(has.events)/took.Seconds(), has.distinct, has.holes)
+}
