@@ -51,25 +51,33 @@ func (n *oneName) pass(conn net.Conn, first int) {
 	if !n.keep(conn) {
 		return
 	}
-	for i := range n.brokers {
-		broker, err := net.Dial("tcp", n.brokers[(first+i)%len(n.brokers)])
-		if err != nil {
-			continue
-		}
-		defer n.forget(broker)
-		if !n.keep(broker) {
-			return
-		}
-		var back sync.WaitGroup
-		back.Go(func() {
-			_, _ = io.Copy(conn, broker) // it ends with either connection
-			n.forget(conn)
-		})
-		_, _ = io.Copy(broker, conn)
-		n.forget(broker)
-		back.Wait()
+	broker := n.dial(first)
+	if broker == nil {
 		return
 	}
+	defer n.forget(broker)
+	if !n.keep(broker) {
+		return
+	}
+	var back sync.WaitGroup
+	back.Go(func() {
+		_, _ = io.Copy(conn, broker) // it ends with either connection
+		n.forget(conn)
+	})
+	_, _ = io.Copy(broker, conn)
+	n.forget(broker)
+	back.Wait()
+}
+
+// dial connects to the first broker that takes the connection, nil if none does.
+func (n *oneName) dial(first int) net.Conn {
+	for i := range n.brokers {
+		broker, err := net.Dial("tcp", n.brokers[(first+i)%len(n.brokers)])
+		if err == nil {
+			return broker
+		}
+	}
+	return nil
 }
 
 func (n *oneName) keep(conn net.Conn) bool {
