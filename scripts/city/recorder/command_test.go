@@ -60,6 +60,7 @@ func TestCommandLine(t *testing.T) {
 // A database without the schema, or with another version of it, is refused with the
 // command that mends it.
 func TestSchemaOfAnotherVersionIsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCity(t)
 	c.db.Create("empty")
 	for _, change := range []struct{ name, sql, says string }{

@@ -143,7 +143,7 @@ func (c *city) start() *program {
 	c.t.Cleanup(func() {
 		p.signal(syscall.SIGKILL)
 		<-p.done
-		if c.t.Failed() || os.Getenv("VERBOSE") != "" {
+		if c.t.Failed() {
 			text := p.text()
 			c.t.Logf("the recorder said:\n%s", text[max(0, len(text)-6000):])
 		}

@@ -35,6 +35,7 @@ func (c *city) killing(kill func()) {
 
 // TestRecorderKilled kills the recorder under load.
 func TestRecorderKilled(t *testing.T) {
+	t.Parallel()
 	c := newCity(t)
 	p := c.record()
 	c.killing(func() {
@@ -46,6 +47,7 @@ func TestRecorderKilled(t *testing.T) {
 // TestDatabaseKilled kills all of PostgreSQL under load. The recorder comes back by
 // itself, and nobody was told of what was not stored.
 func TestDatabaseKilled(t *testing.T) {
+	t.Parallel()
 	c := newCity(t)
 	p := c.record()
 	c.killing(func() {
@@ -57,6 +59,7 @@ func TestDatabaseKilled(t *testing.T) {
 
 // TestBrokerKilled kills a broker that forgets everything when it is killed.
 func TestBrokerKilled(t *testing.T) {
+	t.Parallel()
 	c := newCity(t)
 	p := c.record()
 	c.killing(func() {
@@ -69,6 +72,7 @@ func TestBrokerKilled(t *testing.T) {
 // TestOneOfTwoBrokersKilledForGood is the recommended form: gateways go to the other
 // broker, and nothing is lost or doubled.
 func TestOneOfTwoBrokersKilledForGood(t *testing.T) {
+	t.Parallel()
 	c := newCity(t, brokertest.Start(t), brokertest.Start(t))
 	p := c.record()
 	var load sync.WaitGroup
@@ -85,6 +89,7 @@ func TestOneOfTwoBrokersKilledForGood(t *testing.T) {
 // TestDatabaseFull has PostgreSQL refuse everything for want of room. Meanwhile nothing
 // is receipted or acknowledged and the metrics say so; then all of it is stored.
 func TestDatabaseFull(t *testing.T) {
+	t.Parallel()
 	c := newCity(t)
 	p := c.record()
 	sender := c.brokers[0].Subscribe("presence/v1/+/+/receipt")
@@ -115,6 +120,7 @@ func TestDatabaseFull(t *testing.T) {
 // in a way that says nothing of whose fault it is. Alone it is taken for a database that
 // does not work, and is kept. Beside others that are stored it is the guilty one.
 func TestOneEventThatTheSchemaDidNotForesee(t *testing.T) {
+	t.Parallel()
 	c := newCity(t)
 	p := c.record()
 	c.query(`create function presence.evil() returns trigger language plpgsql as $$

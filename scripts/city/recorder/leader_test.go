@@ -9,9 +9,13 @@ import (
 	"time"
 )
 
-// takeover is within what time another recorder works when the one that led is gone. On
-// a machine that does nothing else it is 5 s.
-const takeover = 5 * time.Second
+// takeover is within what time another recorder works when the one that led is gone: 5 s,
+// and more on a machine that has so much else to do that a query takes seconds.
+func (c *city) takeover() time.Duration {
+	begun := time.Now()
+	c.query(`select 1`) // 20 ms where nothing else runs
+	return 5*time.Second + 20*time.Since(begun)
+}
 
 // TestTwoRecorders runs two recorders: one works, and when it is killed the other one
 // takes over, under load.
@@ -29,7 +33,9 @@ func TestTwoRecorders(t *testing.T) {
 	first.kill()
 	killed := time.Now()
 	c.await("the second to work", second.works)
-	if took := time.Since(killed); took > takeover {
+	took := time.Since(killed)
+	t.Logf("the second recorder took over after %s", took)
+	if took > c.takeover() {
 		t.Errorf("the second recorder took over after %s", took)
 	}
 	load.Wait()
@@ -39,7 +45,7 @@ func TestTwoRecorders(t *testing.T) {
 	second.signal(syscall.SIGTERM)
 	stopped := time.Now()
 	<-second.done
-	if took := time.Since(stopped); took > 5*time.Second || second.cmd.ProcessState.ExitCode() != 0 {
+	if took := time.Since(stopped); took > c.takeover() || second.cmd.ProcessState.ExitCode() != 0 {
 		t.Errorf("SIGTERM: it ended after %s with %s", took, second.cmd.ProcessState)
 	}
 	c.await("the third to work", third.works)
@@ -71,7 +77,9 @@ func TestFrozenRecorder(t *testing.T) {
 	first.signal(syscall.SIGSTOP)
 	frozen := time.Now()
 	c.await("the second to work", second.works)
-	if took := time.Since(frozen); took > takeover {
+	took := time.Since(frozen)
+	t.Logf("the second recorder took over after %s", took)
+	if took > c.takeover() {
 		t.Errorf("the second recorder took over after %s", took)
 	}
 	c.awaitStored(3000)

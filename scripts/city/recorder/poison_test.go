@@ -89,6 +89,7 @@ func pack(t *testing.T, text string) []byte {
 // first is in refused, with topic, reason and its first 4 KiB, and all of the others are
 // stored: a poison message stops nothing, and takes no memory.
 func TestPoison(t *testing.T) {
+	t.Parallel()
 	c := newCity(t)
 	sender := c.brokers[0].Subscribe("presence/v1/+/+/receipt")
 	p := c.record()

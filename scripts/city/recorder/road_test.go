@@ -9,6 +9,7 @@ import (
 // TestRoadOfAnEvent follows events from the broker into the database, and their receipt
 // back: once each, whatever order they come in and how often.
 func TestRoadOfAnEvent(t *testing.T) {
+	t.Parallel()
 	c := newCity(t)
 	gateway := c.brokers[0].Subscribe("presence/v1/+/+/receipt")
 	p := c.record()

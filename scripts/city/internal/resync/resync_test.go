@@ -80,8 +80,11 @@ func TestAsksAndBacksOff(t *testing.T) {
 		go c.asker(2*time.Minute, 30).Run(ctx)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if len(c.said) != 1 || c.said[0] != "a 1 7 true" {
-			t.Fatalf("asked %q", c.said)
+		c.mu.Lock()
+		said := c.said[:len(c.said):len(c.said)]
+		c.mu.Unlock()
+		if len(said) != 1 || said[0] != "a 1 7 true" {
+			t.Fatalf("asked %q", said)
 		}
 		time.Sleep(24 * time.Hour)
 		// After 4, 8, 16, ... minutes, of each at least half: about ten times in a day.
