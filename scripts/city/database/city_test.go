@@ -189,6 +189,14 @@ func number(t testing.TB, conn *pgx.Conn, sql string, args ...any) int64 {
 	return n
 }
 
+// awaitLock returns when another connection waits for a lock.
+func awaitLock(t testing.TB, conn, other *pgx.Conn) {
+	t.Helper()
+	for number(t, conn, "select count(*) from pg_stat_activity where pid = $1 and wait_event_type = 'Lock'", other.PgConn().PID()) == 0 {
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
 // lines is a query's rows as PostgreSQL writes a row: (a,b,c).
 func lines(t testing.TB, conn *pgx.Conn, sql string, args ...any) []string {
 	t.Helper()

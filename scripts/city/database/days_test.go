@@ -27,6 +27,7 @@ func TestDays(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *pgx.Conn){
 		"made ahead, in UTC wherever the caller is":                  testMakeDays,
 		"what came on a day without a partition":                     testNoPartition,
+		"what comes while a partition is made":                       testMakeDaysWhileEventsCome,
 		"dropped days are no holes, and do not come again":           testDropDays,
 		"each once over days":                                        testOnceOverDays,
 		"who reads for long holds up ingest for two seconds at most": testReaderHoldsUp,
@@ -87,6 +88,27 @@ func testNoPartition(t *testing.T, conn *pgx.Conn) {
 	if got := store(t, conn, tap(streamA, 2, 0)); got[0].Stored != 1 {
 		t.Fatalf("receipts %+v", got)
 	}
+}
+
+// An event that a recorder is storing into the default partition at this moment is moved
+// too.
+func testMakeDaysWhileEventsCome(t *testing.T, conn *pgx.Conn) {
+	execute(t, conn, "drop table presence.event_"+time.Now().UTC().Format("20060102"))
+	recorder, keeper := connect(t, conn.Config().ConnString()), connect(t, conn.Config().ConnString())
+	execute(t, recorder, "begin")
+	store(t, recorder, tap(streamA, 1, 0))
+	made := make(chan error, 1)
+	go func() {
+		_, err := keeper.Exec(t.Context(), "select presence.make_days()")
+		made <- err
+	}()
+	awaitLock(t, conn, keeper)
+	execute(t, recorder, "commit")
+	if err := <-made; err != nil {
+		t.Fatal(err)
+	}
+	same(t, conn, "select count(*) from presence.event_default", "(0)")
+	same(t, conn, "select seq from presence.latest", "(1)")
 }
 
 // age moves all that is stored so many days into the past.

@@ -24,6 +24,8 @@ func TestErase(t *testing.T) {
 		"from an instant up to another":                 testErasePeriod,
 		"refused messages":                              testEraseRefused,
 		"nonsense is an error":                          testEraseNonsense,
+		"while events come":                             testEraseWhileEventsCome,
+		"while the event's rev 0 comes late":            testEraseBesideLateRevision,
 	} {
 		t.Run(name, func(t *testing.T) {
 			empty(t, conn)
@@ -155,4 +157,75 @@ func testEraseNonsense(t *testing.T, conn *pgx.Conn) {
 		}
 	}
 	same(t, conn, "select count(*) from presence.event", "(1)")
+}
+
+// Who is erased while a recorder stores the same events, in all revisions and all orders,
+// is gone when both are through, and nothing is stored twice or missing.
+func testEraseWhileEventsCome(t *testing.T, conn *pgx.Conn) {
+	recorder := connect(t, conn.Config().ConnString())
+	const events, rounds = 60, 40
+	done := make(chan error)
+	go func() {
+		defer close(done)
+		for round := range rounds {
+			var batch []event
+			for seq := int64(1); seq <= events; seq++ {
+				e := tap(streamA, seq, int32((round+int(seq))%3))
+				if seq%3 == 0 {
+					e.badge = to(mine)
+				}
+				batch = append(batch, e)
+			}
+			_, err := recorder.Exec(t.Context(), ingest, columns(batch[:(round+2)%events])...)
+			if err != nil && code(err) != "40P01" { // a deadlock: the recorder tries again
+				done <- err
+				return
+			}
+		}
+	}()
+	erase := func() {
+		_, err := conn.Exec(t.Context(), "select presence.erase($1, $2, $3, $4, $5)", []any{nil}, []any{mine}, []any{nil}, []any{nil}, []any{nil})
+		if err != nil && code(err) != "40P01" {
+			t.Error(err)
+		}
+	}
+	for open := true; open; {
+		select {
+		case err, more := <-done:
+			if open = more; err != nil {
+				t.Error(err)
+			}
+		default:
+			erase()
+		}
+	}
+	erase()
+	same(t, conn, "select count(*) from presence.event where badge = '"+mine+"'", "(0)")
+	same(t, conn, "select * from presence.correction c where not exists (select from presence.event e where (e.stream, e.seq) = (c.stream, c.seq))")
+	same(t, conn, "select * from presence.audit()")
+	same(t, conn, holes)
+	same(t, conn, "select sum(n) from presence.loss where reason = 'erased'", "(13)")
+}
+
+// An event whose time a recorder is changing at this moment is erased too.
+func testEraseBesideLateRevision(t *testing.T, conn *pgx.Conn) {
+	store(t, conn, tap(streamA, 1, 1))
+	recorder, eraser := connect(t, conn.Config().ConnString()), connect(t, conn.Config().ConnString())
+	execute(t, recorder, "begin")
+	store(t, recorder, tap(streamA, 1, 0))
+	erased := make(chan int64, 1)
+	go func() {
+		var n int64
+		if err := eraser.QueryRow(t.Context(), "select presence.erase('{null}', $1, '{null}', '{null}', '{null}')", []string{badge}).Scan(&n); err != nil {
+			t.Error(err)
+		}
+		erased <- n
+	}()
+	awaitLock(t, conn, eraser)
+	execute(t, recorder, "commit")
+	if n := <-erased; n != 1 {
+		t.Errorf("%d events erased, want 1", n)
+	}
+	same(t, conn, "select count(*) from presence.latest", "(0)")
+	same(t, conn, losses, "(a,erased,1,1,1)")
 }

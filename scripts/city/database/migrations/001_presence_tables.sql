@@ -137,6 +137,7 @@ begin
     union select distinct received::date from event_default order by 1
   loop
     continue when to_regclass('presence.event_' || to_char(d, 'YYYYMMDD')) is not null;
+    lock table event_default in access exclusive mode; -- else more could come after what is there was moved
     execute format('create table presence.%I (like presence.event including defaults including constraints)', 'event_' || to_char(d, 'YYYYMMDD'));
     execute format('with late as (delete from presence.event_default where received >= %L and received < %L returning *)
       insert into presence.%I select * from late', d, d + 1, 'event_' || to_char(d, 'YYYYMMDD'));

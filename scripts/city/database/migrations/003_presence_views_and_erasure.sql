@@ -116,13 +116,14 @@ begin
   select array_agg(distinct coalesce(x.badge, x.tag)) into ids from unnest(badges, tags) x(badge, tag);
 
   with mentioned as materialized (
-    select e.tableoid as part, e.ctid as place, e.stream, e.seq, s.gateway, e.badge, e.tag, e.more, coalesce(c.at, c.at_min, e.at, e.at_min, e.received) as at
+    select e.received, e.stream, e.seq, s.gateway, e.badge, e.tag, e.more, coalesce(c.at, c.at_min, e.at, e.at_min, e.received) as at
     from event e join stream s on s.stream = e.stream and s.begun
     left join correction c on (c.stream, c.seq) = (e.stream, e.seq) and c.newest
     where e.badge = any(ids) or e.tag = any(ids) or (e.more is not null and mentions(e.more, ids))),
   gone as (
     delete from event e using mentioned m
-    where e.tableoid = m.part and e.ctid = m.place and (e.stream, e.seq) = (m.stream, m.seq)
+    -- Not by its place (ctid), which changes when rev 0 comes late at this moment.
+    where (e.received, e.stream, e.seq) = (m.received, m.stream, m.seq)
       and exists (select from unnest(gateways, badges, tags, since, until) a(gateway, badge, tag, since, until)
         where (a.gateway is null or a.gateway = m.gateway) and m.at >= coalesce(a.since, '-infinity') and m.at < coalesce(a.until, 'infinity')
           and (coalesce(m.badge = a.badge, false) or coalesce(m.tag = a.tag, false) or (m.more is not null and mentions(m.more, array[coalesce(a.badge, a.tag)]))))
