@@ -78,6 +78,8 @@ city-demo: ## a morning in a city: PostgreSQL, mosquitto, the recorder and twent
 
 # How fast what waited at 500 gateways gets into the database, how soon receipts come on
 # the morning's peak of 2,000, and what 400 real gateways take. Some minutes.
+city-bench city-torture: SHELL := /bin/bash
+city-bench city-torture: .SHELLFLAGS := -o pipefail -c
 city-bench: test-deps ## the city's broker, recorder and database under the load of a whole city, in one table
 	./scripts/install-test-deps.sh postgresql
 	CITY_BENCH=1 CGO_ENABLED=0 $(GO) test -trimpath -run '^TestBench' -count=1 -p 1 -timeout 1h -v ./scripts/city/simfleet ./scripts/city/internal/month | grep -E '^(\||city-bench:|---|FAIL|ok|panic)|_test.go'

@@ -45,6 +45,9 @@ func programs() string {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	_ = os.RemoveAll(programs()) // not there if no test needed it
+	if kills := os.Getenv("CITY_KILLS"); kills != "" {
+		fmt.Printf("city-torture: kills of each=%s failed=%t\n", kills, code != 0)
+	}
 	os.Exit(code)
 }
 
