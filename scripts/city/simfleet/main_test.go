@@ -16,8 +16,13 @@ import (
 // Who calls it wrongly is told so before anything starts.
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"-gateways", "0"}, {"-waiting", "-1"}, {"-speed", "0"}, {"-nothing"}, {"more"},
-		{"-broker", "mqtt://127.0.0.1"}, {"-broker", "tls://127.0.0.1:8883"},
+		{"-gateways", "0"},
+		{"-waiting", "-1"},
+		{"-speed", "0"},
+		{"-nothing"},
+		{"more"},
+		{"-broker", "mqtt://127.0.0.1"},
+		{"-broker", "tls://127.0.0.1:8883"},
 		{"-real", "1", "-broker", "tls://127.0.0.1:8883"},
 	} {
 		if err := run(t.Context(), args, &bytes.Buffer{}); !errors.As(err, new(usageError)) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"presence/scripts/brokertest"
 	"presence/scripts/city/internal/realfleet"
 )
 
@@ -19,7 +20,7 @@ const realPoll = "200ms"
 func TestBenchRealGateways(t *testing.T) {
 	onlyInBench(t)
 	n, events := setting(t, "REAL_GATEWAYS", 400), setting(t, "REAL_EVENTS", 100)
-	c := newCity(t)
+	c := newCity(t, brokertest.Start(t, asTheKit(t)...)) // which keeps the recorder's session over a restart
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	fleet := c.realFleet(n)
