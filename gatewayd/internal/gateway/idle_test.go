@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"presence/config"
+	"presence/scripts/skiptest"
 )
 
 // TestAQuietDayCostsLittle has a gateway live some hours in which nobody comes and no
@@ -23,6 +24,8 @@ import (
 // that is paid for by the byte a gateway with nothing to tell sends at most 100 KB a day,
 // with the settings that the reference configuration names for it.
 func TestAQuietDayCostsLittle(t *testing.T) {
+	t.Parallel()
+	skiptest.Computation(t)
 	const most = 100_000
 	slow := config.Health{Interval: 5 * time.Minute}
 	quiet := config.Health{Interval: 5 * time.Minute, QuietInterval: time.Hour}

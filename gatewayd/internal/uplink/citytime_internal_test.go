@@ -23,8 +23,8 @@ func TestWhereNobodyAnswersNobodyIsAskedOften(t *testing.T) {
 		{5, false, 10 * time.Minute},
 		{5, true, 16 * time.Minute},
 		{7, true, time.Hour},
-		{1 << 40, true, time.Hour},
-		{1 << 40, false, 10 * time.Minute},
+		{100_000, true, time.Hour},
+		{100_000, false, 10 * time.Minute},
 	} {
 		if got := l.untilNextRound(tc.unanswered, tc.disciplined); got != tc.want {
 			t.Errorf("after %d rounds without an answer, disciplined %v: %v, want %v", tc.unanswered, tc.disciplined, got, tc.want)
