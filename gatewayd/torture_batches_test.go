@@ -113,9 +113,15 @@ func newBatchTorture(t *testing.T, receipts bool, events int, seed uint64) *batc
 	return w
 }
 
+// openLine lets the gateway reach the broker. While the line was cut, somebody else's
+// connection may have been given its port: then it is tried again for a while.
 func (w *batchTorture) openLine() {
 	w.t.Helper()
-	if err := w.line.Start(); err != nil {
+	err := w.line.Start()
+	for deadline := time.Now().Add(brokertest.Wait); err != nil && time.Now().Before(deadline); err = w.line.Start() {
+		<-time.After(100 * time.Millisecond)
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -119,10 +119,15 @@ func (b *Broker) Reconfigure(extra ...string) {
 	b.configure(extra)
 }
 
-// Restart runs the broker again on the same port, after Stop or Kill.
+// Restart runs the broker again on the same port, after Stop or Kill. Meanwhile somebody
+// else's connection may have been given that port: then it is tried again for a while.
 func (b *Broker) Restart() {
 	b.t.Helper()
-	if err := b.run(); err != nil {
+	err := b.run()
+	for deadline := time.Now().Add(Wait); err != nil && time.Now().Before(deadline); err = b.run() {
+		<-time.After(100 * time.Millisecond)
+	}
+	if err != nil {
 		b.t.Fatal(err)
 	}
 }
