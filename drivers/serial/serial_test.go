@@ -196,7 +196,8 @@ func TestCloseEndsRead(t *testing.T) {
 	if r := await(t, done); r.n != 0 || !errors.Is(r.err, os.ErrClosed) || errors.Is(r.err, ErrGone) {
 		t.Errorf("got %d bytes, error %v; want os.ErrClosed", r.n, r.err)
 	}
-	if took := time.Since(begin); took > 250*time.Millisecond {
+	// Nothing comes to read: without Close it would go on for ever.
+	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("took %v", took)
 	}
 

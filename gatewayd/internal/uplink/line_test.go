@@ -30,7 +30,8 @@ func TestStalledLineKeepsNobodyWaiting(t *testing.T) {
 		u.Retain(fmt.Sprintf("alert/%d", i), large)
 		u.Log(large)
 	}
-	if took := time.Since(begin); took > time.Second {
+	// Waiting for this line would have no end. A busy machine may take its time for 40 MB.
+	if took := time.Since(begin); took > brokertest.Wait/3 {
 		t.Errorf("it took %v", took)
 	}
 }

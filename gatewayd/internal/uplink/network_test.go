@@ -240,7 +240,9 @@ func slowLineThatStalls(t *testing.T, secured bool) {
 		began := time.Now()
 		j.add(each)
 		u.Retain("health", []byte(`{}`))
-		if took := time.Since(began); took > 500*time.Millisecond {
+		// On a busy machine it may take a moment; that it waits for no line at all, a line
+		// without an end shows (TestStalledLineKeepsNobodyWaiting).
+		if took := time.Since(began); took > brokertest.Wait/3 {
 			t.Errorf("who records waited %v for the line", took)
 		}
 		<-time.After(350 * time.Millisecond) // people come one after the other
