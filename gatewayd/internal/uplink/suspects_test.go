@@ -147,6 +147,9 @@ func TestEventOverWhichTheBrokerHangsUpIsHeld(t *testing.T) {
 	b.Restart()
 	await(t, "everything", func() bool { return j.Cursor() == 301 })
 	await(t, "nothing refused", func() bool { _, e := u.Refused(); return len(e) == 0 })
+	// The gateway may have been back before the city was.
+	city = b.Subscribe(prefix + "event/#")
+	city.Publish(prefix+"cmd/resync", false, fmt.Appendf(nil, `{"tx":"r","expires":%q,"args":{"stream":"%s","seq":100}}`, inAnHour(), stream))
 	city.Await("the gap and the start", func(m []brokertest.Message) bool {
 		return lastOn(m, "event/gap") != "" && lastOn(m, "event/start") != ""
 	})

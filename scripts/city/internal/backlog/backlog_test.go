@@ -42,8 +42,9 @@ func TestShowsABacklogAndItsEnd(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); b.Show(ctx, s, func() int { return 0 }) }()
 		for range 3 {
+			time.Sleep(time.Second / 2) // not at the instant at which it is shown
 			b.Stored("dinkes", "a", 1000)
-			time.Sleep(time.Second)
+			time.Sleep(time.Second / 2)
 		}
 		synctest.Wait()
 		shown := out.String()
