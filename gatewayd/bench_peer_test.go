@@ -111,7 +111,7 @@ type telegrafPeer struct {
 	program string
 	config  string
 	socket  string
-	log     *logBuffer
+	log     *childtest.Log
 	cmd     *exec.Cmd // nil while it does not run
 }
 
@@ -120,7 +120,7 @@ var telegrafPlugins = []string{"inputs.socket_listener", "parsers.value", "outpu
 func newTelegrafPeer(t testing.TB, city, program string) peer {
 	dir := t.TempDir()
 	p := &telegrafPeer{
-		t: t, program: program, log: new(logBuffer),
+		t: t, program: program, log: new(childtest.Log),
 		config: filepath.Join(dir, "telegraf.conf"), socket: filepath.Join(dir, "events.sock"),
 	}
 	text := fmt.Sprintf(`

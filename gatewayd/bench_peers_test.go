@@ -7,7 +7,6 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -69,18 +68,6 @@ func TestPeers(t *testing.T) {
 		return
 	}
 	printPeers(append([]*contender{reference}, contenders...), n, rounds)
-}
-
-func number(t *testing.T, name string, without int) int {
-	text := os.Getenv(name)
-	if text == "" {
-		return without
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("%s=%s is not a number of 1 or more", name, text)
-	}
-	return n
 }
 
 // bridgeName is the contender whom the others are compared with.

@@ -81,39 +81,16 @@ type gateway struct {
 	user   *syscall.Credential // that the daemon runs as; nil: whoever tests
 
 	cmd  *exec.Cmd
-	log  *logBuffer
+	log  *childtest.Log
 	done chan error
 }
-
-// logBuffer holds what a daemon logs; it may be read while the daemon writes.
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-// String is the log so far.
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-// Bytes is a copy of the log so far.
-func (l *logBuffer) Bytes() []byte { return []byte(l.String()) }
 
 // newGateway writes a configuration for a simulated reader and the given
 // further tables. The broker's address may be one where nobody listens.
 func newGateway(t testing.TB, broker string, more string) *gateway {
 	t.Helper()
 	dir := t.TempDir()
-	g := &gateway{t: t, dir: dir, config: filepath.Join(dir, "gatewayd.toml"), log: new(logBuffer)}
+	g := &gateway{t: t, dir: dir, config: filepath.Join(dir, "gatewayd.toml"), log: new(childtest.Log)}
 	t.Cleanup(func() {
 		g.kill()
 		if t.Failed() {
@@ -183,7 +160,7 @@ func (g *gateway) launch() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	g.log = new(logBuffer)
+	g.log = new(childtest.Log)
 	g.cmd = exec.Command(path, "--config", g.config, "run")
 	g.cmd.Stderr = g.log
 	g.cmd.Env = append(os.Environ(), g.env...)
@@ -343,4 +320,17 @@ min_move_m = 0
 
 func receiver(port string) string {
 	return fmt.Sprintf("[[receiver]]\nname = \"yard\"\nprotocol = \"kenwood\"\nport = %q\n", port)
+}
+
+// number is a number from the environment, or what it is without.
+func number(t *testing.T, name string, without int) int {
+	text := os.Getenv(name)
+	if text == "" {
+		return without
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s=%s is not a number of 1 or more", name, text)
+	}
+	return n
 }

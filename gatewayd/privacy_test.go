@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -75,32 +74,14 @@ func (g *gateway) onDisk() map[string][]byte {
 	return files
 }
 
-// lines are what a command prints, while it does.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lines) bytes() []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Clone(l.buf.Bytes())
-}
-
 // watch runs `gatewayd watch` for the rest of the test.
-func (g *gateway) watch() *lines {
+func (g *gateway) watch() *childtest.Log {
 	g.t.Helper()
 	path, err := binary()
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	out := &lines{}
+	out := &childtest.Log{}
 	cmd := exec.Command(path, "--config", g.config, "watch")
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := childtest.Start(cmd); err != nil {
@@ -110,7 +91,7 @@ func (g *gateway) watch() *lines {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	g.await("watch to say something", func() bool { return len(out.bytes()) > 0 })
+	g.await("watch to say something", func() bool { return len(out.Bytes()) > 0 })
 	return out
 }
 
@@ -166,12 +147,12 @@ func TestCoordinatesAreNoFinerThanAllowed(t *testing.T) {
 				"coarse": "far 8000 to 8000, none, silent null",
 				"none":   "far null, none, silent null",
 			}[coordinates])
-			g.await("the watcher to see the last", func() bool { return bytes.Contains(watched.bytes(), []byte("kenwood:100-1002")) })
+			g.await("the watcher to see the last", func() bool { return bytes.Contains(watched.Bytes(), []byte("kenwood:100-1002")) })
 
 			places := map[string][]byte{
 				"status": []byte(g.must("status")), "status --json": []byte(g.must("status", "--json")),
 				"export": []byte(g.must("export")), "export csv": []byte(g.must("export", "--format", "csv")),
-				"watch": watched.bytes(),
+				"watch": watched.Bytes(),
 			}
 			g.stop()
 			places["log"] = g.log.Bytes()

@@ -230,7 +230,7 @@ func TestWatchGoesOnOverAReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(path, "--config", g.config, "watch")
-	var seen logBuffer
+	var seen childtest.Log
 	cmd.Stdout, cmd.Stderr = &seen, &seen
 	if err := childtest.Start(cmd); err != nil {
 		t.Fatal(err)

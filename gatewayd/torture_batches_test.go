@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,19 +38,8 @@ func TestTortureBatches(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes ten seconds")
 	}
-	number := func(name string, without int) int {
-		text := os.Getenv(name)
-		if text == "" {
-			return without
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			t.Fatalf("%s=%s is not a number of 1 or more", name, text)
-		}
-		return n
-	}
-	events, kills := number("BATCH_EVENTS", 10_000), number("BATCH_KILLS", 2)
-	seed := number("TORTURE_SEED", int(time.Now().UnixNano()>>10))
+	events, kills := number(t, "BATCH_EVENTS", 10_000), number(t, "BATCH_KILLS", 2)
+	seed := number(t, "TORTURE_SEED", int(time.Now().UnixNano()>>10))
 	for _, receipts := range []bool{false, true} {
 		t.Run(fmt.Sprintf("receipts=%t", receipts), func(t *testing.T) {
 			t.Parallel()

@@ -61,7 +61,7 @@ func Start(t testing.TB, extra ...string) *Broker {
 	// Between finding a free port and using it somebody else may take it.
 	var problem error
 	for range 5 {
-		b.Port = freePort(t)
+		b.Port = FreePort(t)
 		b.configure(extra)
 		if problem = b.run(); problem == nil {
 			return b
@@ -74,7 +74,8 @@ func Start(t testing.TB, extra ...string) *Broker {
 // At is a broker that somebody else runs, for its subscribers.
 func At(t testing.TB, port int) *Broker { return &Broker{Port: port, t: t} }
 
-func freePort(t testing.TB) int {
+// FreePort is a port of 127.0.0.1 that nobody uses as yet.
+func FreePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -62,7 +62,7 @@ func NewCAFor(t testing.TB, name string, until time.Time) *CA {
 func StartTLS(t testing.TB, ca *CA, until time.Time, extra ...string) (b *Broker, address string) {
 	t.Helper()
 	cert, key := ca.Issue("broker", until)
-	port := freePort(t)
+	port := FreePort(t)
 	lines := append([]string{"allow_anonymous true"}, extra...)
 	b = Start(t, append(lines, fmt.Sprintf("listener %d 127.0.0.1", port),
 		"cafile "+ca.File, "certfile "+cert, "keyfile "+key, "require_certificate true")...)
@@ -74,7 +74,7 @@ func StartTLS(t testing.TB, ca *CA, until time.Time, extra ...string) (b *Broker
 // StartTLS does. The lines added are for both.
 func StartWebSocket(t testing.TB, ca *CA, extra ...string) (b *Broker, address string) {
 	t.Helper()
-	port := freePort(t)
+	port := FreePort(t)
 	// mosquitto 2.0 does not start with listeners for WebSocket alone.
 	lines := append([]string{"allow_anonymous true"}, extra...)
 	lines = append(lines, fmt.Sprintf("listener %d 127.0.0.1", port), "protocol websockets")

@@ -5,8 +5,8 @@
 package postgrestest
 
 import (
-	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,10 +18,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"presence/scripts/childtest"
 	"presence/scripts/skiptest"
@@ -43,7 +44,7 @@ type Database struct {
 	fsync      bool
 	credential *syscall.Credential
 	server     *exec.Cmd // nil: it does not run
-	log        lockedLog
+	log        childtest.Log
 }
 
 // Option changes how a PostgreSQL runs.
@@ -275,6 +276,21 @@ func (d *Database) Load(database string, sql io.Reader) {
 	}
 }
 
+// Connect opens a connection that the test's end closes.
+func Connect(t testing.TB, connection string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), connection)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = conn.Close(ctx)
+	})
+	return conn
+}
+
 // Tool is one of the programs that come with the server, pg_dump for example, which will
 // connect to it.
 func (d *Database) Tool(name string, args ...string) *exec.Cmd {
@@ -292,22 +308,4 @@ func (d *Database) psql(database string, sql io.Reader) (rows string, err error)
 		return "", fmt.Errorf("psql: %w: %s", err, strings.TrimSpace(problems.String()))
 	}
 	return out.String(), nil
-}
-
-// lockedLog collects what several runs of a server say, while the test may read it.
-type lockedLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

@@ -1,7 +1,6 @@
 package database_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -19,21 +18,6 @@ func newCity(t testing.TB) (server *postgrestest.Database, connection string) {
 	server = postgrestest.Start(t)
 	connection = server.Create("city")
 	return server, connection
-}
-
-// connect opens a connection that the test's end closes.
-func connect(t testing.TB, connection string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), connection)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_ = conn.Close(ctx)
-	})
-	return conn
 }
 
 // city is a PostgreSQL with a database that has the schema, of which each test gets a
@@ -55,7 +39,7 @@ func newSchema(t testing.TB) *city {
 	if err := conn.Close(t.Context()); err != nil { // nobody may be in what is copied
 		t.Fatal(err)
 	}
-	return &city{server: server, admin: connect(t, server.Connection("postgres", "postgres"))}
+	return &city{server: server, admin: postgrestest.Connect(t, server.Connection("postgres", "postgres"))}
 }
 
 // fresh is a connection, as the schema's owner, to an empty database with the schema. No
@@ -65,7 +49,7 @@ func (c *city) fresh(t testing.TB) *pgx.Conn {
 	c.copies++
 	name := fmt.Sprintf("city%d", c.copies)
 	execute(t, c.admin, "create database "+name+" template city")
-	return connect(t, c.server.Connection("postgres", name))
+	return postgrestest.Connect(t, c.server.Connection("postgres", name))
 }
 
 // empty removes all that was stored.
@@ -96,7 +80,7 @@ func same(t testing.TB, conn *pgx.Conn, sql string, want ...string) {
 func migrated(t testing.TB) *pgx.Conn {
 	t.Helper()
 	_, connection := newCity(t)
-	conn := connect(t, connection)
+	conn := postgrestest.Connect(t, connection)
 	migrate(t, conn)
 	return conn
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"presence/scripts/postgrestest"
 )
 
 // days is the partitions of presence.event, as days from today in UTC, with their bounds.
@@ -94,7 +96,7 @@ func testNoPartition(t *testing.T, conn *pgx.Conn) {
 // too.
 func testMakeDaysWhileEventsCome(t *testing.T, conn *pgx.Conn) {
 	execute(t, conn, "drop table presence.event_"+time.Now().UTC().Format("20060102"))
-	recorder, keeper := connect(t, conn.Config().ConnString()), connect(t, conn.Config().ConnString())
+	recorder, keeper := postgrestest.Connect(t, conn.Config().ConnString()), postgrestest.Connect(t, conn.Config().ConnString())
 	execute(t, recorder, "begin")
 	store(t, recorder, tap(streamA, 1, 0))
 	made := make(chan error, 1)
@@ -179,7 +181,7 @@ func testOnceOverDays(t *testing.T, conn *pgx.Conn) {
 // A partition cannot be made or dropped while somebody reads the table, and whoever comes
 // after waits behind. So make_days gives up, and events go to the default partition.
 func testReaderHoldsUp(t *testing.T, conn *pgx.Conn) {
-	reader := connect(t, conn.Config().ConnString())
+	reader := postgrestest.Connect(t, conn.Config().ConnString())
 	execute(t, reader, "begin")
 	execute(t, reader, "select count(*) from presence.event")
 	began := time.Now()

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"presence/scripts/postgrestest"
 )
 
 const (
@@ -162,7 +164,7 @@ func testEraseNonsense(t *testing.T, conn *pgx.Conn) {
 // Who is erased while a recorder stores the same events, in all revisions and all orders,
 // is gone when both are through, and nothing is stored twice or missing.
 func testEraseWhileEventsCome(t *testing.T, conn *pgx.Conn) {
-	recorder := connect(t, conn.Config().ConnString())
+	recorder := postgrestest.Connect(t, conn.Config().ConnString())
 	const events, rounds = 60, 40
 	done := make(chan error)
 	go func() {
@@ -210,7 +212,7 @@ func testEraseWhileEventsCome(t *testing.T, conn *pgx.Conn) {
 // An event whose time a recorder is changing at this moment is erased too.
 func testEraseBesideLateRevision(t *testing.T, conn *pgx.Conn) {
 	store(t, conn, tap(streamA, 1, 1))
-	recorder, eraser := connect(t, conn.Config().ConnString()), connect(t, conn.Config().ConnString())
+	recorder, eraser := postgrestest.Connect(t, conn.Config().ConnString()), postgrestest.Connect(t, conn.Config().ConnString())
 	execute(t, recorder, "begin")
 	store(t, recorder, tap(streamA, 1, 0))
 	erased := make(chan int64, 1)

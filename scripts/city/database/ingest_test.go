@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"presence/scripts/postgrestest"
 )
 
 const (
@@ -422,7 +424,7 @@ func testExtremes(t *testing.T, conn *pgx.Conn) {
 // Two that store the same batches at once, as two recorders might in the instant of a
 // takeover: each event is there once.
 func testTwoConnections(t *testing.T, one *pgx.Conn) {
-	two := connect(t, one.Config().ConnString())
+	two := postgrestest.Connect(t, one.Config().ConnString())
 	done := make(chan error)
 	const batches = 30
 	run := func(conn *pgx.Conn) {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"presence/scripts/postgrestest"
 )
 
 // Of two recorders only the one that took over last can commit.
@@ -32,7 +34,7 @@ func testLead(t *testing.T, conn *pgx.Conn) {
 // up the next one until PostgreSQL ends its transaction. When it wakes nothing of that is
 // there.
 func testFrozen(t *testing.T, conn *pgx.Conn) {
-	frozen := connect(t, conn.Config().ConnString())
+	frozen := postgrestest.Connect(t, conn.Config().ConnString())
 	epoch := number(t, frozen, "select presence.take_over('frozen')")
 	execute(t, frozen, "begin")
 	execute(t, frozen, "select presence.lead($1)", epoch)

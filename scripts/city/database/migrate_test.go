@@ -44,7 +44,7 @@ func TestMigrate(t *testing.T) {
 }
 
 func testMigrateTwice(t *testing.T, connection string) {
-	conn := connect(t, connection)
+	conn := postgrestest.Connect(t, connection)
 	var problem database.VersionError
 	if err := database.Check(t.Context(), conn); !errors.As(err, &problem) || problem.Is != 0 || !strings.Contains(err.Error(), "recorder migrate --config") {
 		t.Fatalf("check of an empty database: %v", err)
@@ -68,7 +68,7 @@ func testMigrateTwoAtOnce(t *testing.T, connection string) {
 	results := make(chan result)
 	const programs = 3
 	for range programs {
-		conn := connect(t, connection)
+		conn := postgrestest.Connect(t, connection)
 		go func() {
 			before, after, err := database.Migrate(t.Context(), conn)
 			results <- result{before, after, err}
@@ -91,7 +91,7 @@ func testMigrateTwoAtOnce(t *testing.T, connection string) {
 
 // What a city has stored with an earlier version is there after.
 func testMigrateFromEach(t *testing.T, connection string) {
-	conn := connect(t, connection)
+	conn := postgrestest.Connect(t, connection)
 	for v := int32(1); v < version(t); v++ {
 		execute(t, conn, "drop schema if exists presence, people cascade")
 		if _, _, err := database.MigrateTo(t.Context(), conn, v); err != nil {
@@ -116,7 +116,7 @@ func testMigrateFromEach(t *testing.T, connection string) {
 
 // A migration whose connection breaks has not happened.
 func testMigrateBroken(t *testing.T, connection string) {
-	conn, other := connect(t, connection), connect(t, connection)
+	conn, other := postgrestest.Connect(t, connection), postgrestest.Connect(t, connection)
 	if _, _, err := database.MigrateTo(t.Context(), conn, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func testMigrateBroken(t *testing.T, connection string) {
 		_, _, err := database.Migrate(t.Context(), conn)
 		done <- err
 	}()
-	watcher := connect(t, connection)
+	watcher := postgrestest.Connect(t, connection)
 	for number(t, watcher, "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'") == 0 {
 		select {
 		case err := <-done:
@@ -150,7 +150,7 @@ func testMigrateBroken(t *testing.T, connection string) {
 }
 
 func testMigrateNewer(t *testing.T, connection string) {
-	conn := connect(t, connection)
+	conn := postgrestest.Connect(t, connection)
 	migrate(t, conn)
 	execute(t, conn, "update presence.schema_version set version = version + 1")
 	_, _, migrated := database.Migrate(t.Context(), conn)
@@ -163,7 +163,7 @@ func testMigrateNewer(t *testing.T, connection string) {
 }
 
 func testNoVersion(t *testing.T, connection string) {
-	conn := connect(t, connection)
+	conn := postgrestest.Connect(t, connection)
 	migrate(t, conn)
 	execute(t, conn, "delete from presence.schema_version")
 	var problem database.VersionError
@@ -173,9 +173,9 @@ func testNoVersion(t *testing.T, connection string) {
 }
 
 func testMigrateNotAllowed(t *testing.T, visitor, connection string) {
-	admin := connect(t, connection)
+	admin := postgrestest.Connect(t, connection)
 	execute(t, admin, "create role visitor login")
-	conn := connect(t, visitor)
+	conn := postgrestest.Connect(t, visitor)
 	if _, _, err := database.Migrate(t.Context(), conn); code(err) != "42501" {
 		t.Errorf("a visitor migrates: %v", err)
 	}
@@ -186,7 +186,7 @@ func testMigrateNotAllowed(t *testing.T, visitor, connection string) {
 
 // A restored dump works: nothing in it depends on how the connection was set up.
 func testDumpRestore(t *testing.T, server *postgrestest.Database, connection string) {
-	conn := connect(t, connection)
+	conn := postgrestest.Connect(t, connection)
 	migrate(t, conn)
 	store(t, conn, begin(streamA, "null"), tap(streamA, 3, 0), tap(streamA, 3, 1))
 	copied := server.Create("restored")
@@ -197,7 +197,7 @@ func testDumpRestore(t *testing.T, server *postgrestest.Database, connection str
 		t.Fatal(err)
 	}
 	server.Load("restored", &dump)
-	restored := connect(t, copied)
+	restored := postgrestest.Connect(t, copied)
 	if err := database.Check(t.Context(), restored); err != nil {
 		t.Fatal(err)
 	}

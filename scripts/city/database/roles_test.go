@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"presence/scripts/postgrestest"
 )
 
 // as is a connection of a login that has one of the schema's roles.
@@ -15,7 +17,7 @@ func (c *city) as(t *testing.T, owner *pgx.Conn, role string) *pgx.Conn {
 	if role != "nobody" {
 		execute(t, owner, "grant "+role+" to "+login)
 	}
-	return connect(t, c.server.Connection(login, owner.Config().Database))
+	return postgrestest.Connect(t, c.server.Connection(login, owner.Config().Database))
 }
 
 // Each role can do its work, and nothing of what the others do.

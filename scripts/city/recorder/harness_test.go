@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/x509"
@@ -15,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -101,22 +99,7 @@ type program struct {
 	cmd    *exec.Cmd
 	listen string
 	done   chan struct{}
-
-	mu  sync.Mutex
-	log bytes.Buffer
-}
-
-// Write implements io.Writer for its log.
-func (p *program) Write(text []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(text)
-}
-
-func (p *program) text() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
+	log    childtest.Log
 }
 
 // start runs a recorder, which the end of the test kills.
@@ -132,7 +115,7 @@ func (c *city) start() *program {
 	}
 	p.cmd = exec.Command(os.Args[0], "run", "--config", c.configure(p.listen))
 	p.cmd.Env = append(os.Environ(), asProgram+"=1")
-	p.cmd.Stdout, p.cmd.Stderr = p, p
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	if err := childtest.Start(p.cmd); err != nil {
 		c.t.Fatal(err)
 	}
@@ -144,7 +127,7 @@ func (c *city) start() *program {
 		p.signal(syscall.SIGKILL)
 		<-p.done
 		if c.t.Failed() {
-			text := p.text()
+			text := p.log.String()
 			c.t.Logf("the recorder said:\n%s", text[max(0, len(text)-6000):])
 		}
 	})
@@ -158,7 +141,7 @@ func (c *city) record() *program {
 	c.await("the recorder to work", func() (string, bool) {
 		select {
 		case <-p.done:
-			c.t.Fatalf("the recorder has ended:\n%s", p.text())
+			c.t.Fatalf("the recorder has ended:\n%s", p.log.String())
 		default:
 		}
 		return p.works()

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -39,7 +38,7 @@ func TestKitsBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	brokerCert, brokerKey := ca.Issue("broker", until)
-	port := freePort(t)
+	port := brokertest.FreePort(t)
 	b := brokertest.Start(t, "allow_anonymous false", "acl_file "+copied, "max_inflight_messages 10000",
 		fmt.Sprintf("listener %d 127.0.0.1", port), "cafile "+ca.File, "certfile "+brokerCert, "keyfile "+brokerKey,
 		"require_certificate true", "use_identity_as_username true", "use_username_as_clientid true")
@@ -84,19 +83,6 @@ func TestKitsBroker(t *testing.T) {
 			break
 		}
 	}
-}
-
-// freePort is a port that nobody uses.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // tlsLine is a gateway's line to a broker that wants certificates.

@@ -26,10 +26,7 @@ func TestTwoRecorders(t *testing.T) {
 	c := newCity(t)
 	first := c.record()
 	second := c.start()
-	c.await("the second to stand by", func() (string, bool) {
-		s, status := second.state()
-		return fmt.Sprintf("%d %+v", status, s), s.StandingBy && status == 200
-	})
+	c.await("the second to stand by", second.standsBy)
 	var load sync.WaitGroup
 	load.Go(func() { c.load(10, 1000, 2*time.Minute) })
 	c.awaitStored(1000)
@@ -44,7 +41,7 @@ func TestTwoRecorders(t *testing.T) {
 	load.Wait()
 	// One that is stopped gives the lead up at once.
 	third := c.start()
-	c.await("the third to stand by", func() (string, bool) { s, _ := third.state(); return fmt.Sprintf("%+v", s), s.StandingBy })
+	c.await("the third to stand by", third.standsBy)
 	second.signal(syscall.SIGTERM)
 	stopped := time.Now()
 	<-second.done
@@ -52,6 +49,12 @@ func TestTwoRecorders(t *testing.T) {
 		t.Errorf("SIGTERM: it ended after %s with %s", took, second.cmd.ProcessState)
 	}
 	c.await("the third to work", third.works)
+}
+
+// standsBy reports whether another recorder leads, and this one says that all is well.
+func (p *program) standsBy() (string, bool) {
+	s, status := p.state()
+	return fmt.Sprintf("%d %+v", status, s), s.StandingBy && status == 200
 }
 
 // awaitStored waits until more than so many events are stored.
@@ -71,7 +74,7 @@ func TestFrozenRecorder(t *testing.T) {
 	c := newCity(t)
 	first := c.record()
 	second := c.start()
-	c.await("the second to stand by", func() (string, bool) { s, _ := second.state(); return fmt.Sprintf("%+v", s), s.StandingBy })
+	c.await("the second to stand by", second.standsBy)
 	watch := c.brokers[0].Subscribe("presence/v1/+/+/receipt")
 	var load sync.WaitGroup
 	load.Go(func() { c.load(10, 1500, 2*time.Minute) })
@@ -87,7 +90,7 @@ func TestFrozenRecorder(t *testing.T) {
 	}
 	c.awaitStored(3000)
 	first.signal(syscall.SIGCONT)
-	c.await("the first to stand by", func() (string, bool) { s, _ := first.state(); return fmt.Sprintf("%+v", s), s.StandingBy })
+	c.await("the first to stand by", first.standsBy)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -110,7 +113,7 @@ func TestFrozenRecorder(t *testing.T) {
 	if _, works := second.works(); !works {
 		t.Error("the second recorder lost the lead to the one that woke")
 	}
-	if n := strings.Count(second.text(), "the session is up"); n != 1 {
+	if n := strings.Count(second.log.String(), "the session is up"); n != 1 {
 		t.Errorf("the second recorder connected %d times: somebody threw it off", n)
 	}
 }

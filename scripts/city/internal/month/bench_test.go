@@ -16,7 +16,7 @@ func TestBenchRecapOfAWholeCity(t *testing.T) {
 		t.Skip("it measures: make city-bench")
 	}
 	server := postgrestest.Start(t)
-	conn := connect(t, server.Create("city"))
+	conn := postgrestest.Connect(t, server.Create("city"))
 	if _, _, err := database.Migrate(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}

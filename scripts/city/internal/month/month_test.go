@@ -1,7 +1,6 @@
 package month_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,26 +16,11 @@ import (
 	"presence/scripts/postgrestest"
 )
 
-// connect opens a connection that the test's end closes.
-func connect(t testing.TB, connection string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), connection)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_ = conn.Close(ctx)
-	})
-	return conn
-}
-
 // loaded is a database with everything of a simulated month.
 func loaded(t testing.TB, c *month.City) *pgx.Conn {
 	t.Helper()
 	connection := postgrestest.Start(t).Create("city")
-	conn := connect(t, connection)
+	conn := postgrestest.Connect(t, connection)
 	if _, _, err := database.Migrate(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}

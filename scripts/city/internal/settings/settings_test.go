@@ -71,10 +71,12 @@ func TestWhatIsWrongIsSaidWhere(t *testing.T) {
 		least + "[[broker]]\n":                                          "recorder.toml:5: broker.url: is missing",
 		"[database]\n[[broker]]\nurl = \"tls://a:1\"\n":                 "recorder.toml:1: database.connection: is missing",
 		"[database]\nconnection = \"host=x\"\n":                         "broker: is there 0 times",
+
 		"[database]\nconnection = \"host=x\"\n[[broker]]\nurl = \"tcp://mqtt.go.id:1\"\n": "recorder.toml:4: broker.url: goes over the network without encryption",
 		"[database]\nconnection = \"host=x\"\n[[broker]]\nurl = \"https://x\"\n":          "recorder.toml:4: broker.url: has the scheme",
 		"[database]\nconnection = \"host=x\"\n[[broker]]\nurl = \"tls://u:p@x:1\"\n":      "recorder.toml:4: broker.url: is no address",
 		"[database]\nconnection = \"host=x\"\n[[broker]]\nurl = \"tls://x\"\n":            "recorder.toml:4: broker.url: ",
+
 		"[database\n": "recorder.toml:1: ",
 	} {
 		_, err := settings.Parse("recorder.toml", []byte(text))

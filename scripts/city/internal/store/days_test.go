@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"presence/scripts/city/internal/store"
 	"presence/scripts/postgrestest"
 )
@@ -19,11 +17,7 @@ func TestMakeDaysDropsOldOnes(t *testing.T) {
 	if _, _, err := owner.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pgx.Connect(t.Context(), owner.Connection)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(t.Context()) }()
+	conn := postgrestest.Connect(t, owner.Connection)
 	old, kept := time.Now().AddDate(0, 0, -12), time.Now().AddDate(0, 0, -8)
 	for _, at := range []time.Time{old, kept} {
 		if _, err := conn.Exec(t.Context(), `insert into presence.event (received, seq, stream, rev, kind, quality)
