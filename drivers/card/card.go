@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -75,9 +76,23 @@ type Assurance string
 
 // What a read is worth, weakest first.
 const (
-	AssuranceRandom Assurance = "random-uid" // no identity at all
-	AssuranceUID    Assurance = "uid"        // an identifier that anyone can copy
+	AssuranceRandom  Assurance = "random-uid"            // no identity at all
+	AssuranceUID     Assurance = "uid"                   // an identifier that anyone can copy
+	AssuranceDESFire Assurance = "authenticated-desfire" // the card's symmetric key has answered, which the gateway knows too
+	AssurancePIV     Assurance = "authenticated-piv"     // the card's private key has answered, which only the card knows
 )
+
+// rank orders assurances; 0 is none of them.
+func (a Assurance) rank() int {
+	return 1 + slices.Index([]Assurance{AssuranceRandom, AssuranceUID, AssuranceDESFire, AssurancePIV}, a)
+}
+
+// AtLeast reports whether a is worth as much as least, or more. What is no assurance is
+// worth nothing.
+func (a Assurance) AtLeast(least Assurance) bool { return a.rank() >= least.rank() }
+
+// Authenticated reports whether the card has proven who it is by a key.
+func (a Assurance) Authenticated() bool { return a.AtLeast(AssuranceDESFire) }
 
 // Assurance says what this card's identifier is worth.
 func (c Card) Assurance() Assurance {
