@@ -86,10 +86,20 @@ type Badges struct {
 	RepeatWindow time.Duration `toml:"repeat_window"`
 	KeyFile      string        `toml:"key_file"`
 	PlainUID     bool          `toml:"plain_uid"`
+	Require      string        `toml:"require"` // RequireUID or RequireAuthenticated
+	// CAFile holds the authority of PIV badges. A gateway that starts does not need it:
+	// ReadCA reads it.
+	CAFile string `toml:"ca_file"`
 	// Key is the content of KeyFile. Only Load sets it; nil with PlainUID or
 	// without a KeyFile.
 	Key *[32]byte
 }
+
+// What badges.require asks of every badge.
+const (
+	RequireUID           = "uid"           // its number, unless the roster asks for more
+	RequireAuthenticated = "authenticated" // that it proves who it is by a key
+)
 
 // Tags says how often a tag is recorded and how much of its position.
 type Tags struct {

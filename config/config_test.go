@@ -145,7 +145,7 @@ func TestParseContract(t *testing.T) {
 		}},
 		Receivers: []Receiver{{Name: "yard", Protocol: "kenwood", Port: "/dev/serial/by-id/usb-1", Baud: 9600}},
 		Feedback:  Feedback{Green: "GPIO17", Red: "GPIO27", Buzzer: "GPIO22"},
-		Badges:    Badges{RepeatWindow: 30 * time.Second, KeyFile: "/etc/gatewayd/badge.key"},
+		Badges:    Badges{RepeatWindow: 30 * time.Second, KeyFile: "/etc/gatewayd/badge.key", Require: "uid"},
 		Tags:      Tags{MinInterval: 30 * time.Second, MinMoveM: 25, Heartbeat: 10 * time.Minute, Coordinates: "full"},
 		Hours: Hours{
 			Week: Week{

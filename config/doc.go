@@ -10,6 +10,6 @@
 // The way through the package: document.go reads TOML into tables that know
 // their lines, values.go takes single values out of them and reports what is
 // wrong with each, read.go and hours.go know the tables and the rules between
-// keys, hardware.go the kinds of readers and receivers, files.go looks at the
+// keys, hardware.go the kinds of readers and receivers, files.go and badgeca.go look at the
 // files that the configuration names, machine.go at the machine it is checked on.
 package config

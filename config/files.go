@@ -27,6 +27,9 @@ const maxFile = 8 << 20
 func (d *document) checkFiles(c *Config) {
 	d.checkKeys(c)
 	d.checkOwnCertificate(c)
+	if _, err := c.Badges.ReadCA(); err != nil {
+		d.root.table("badges").problem("ca_file", "%v", err)
+	}
 }
 
 // checkKeys looks at the files that no gateway runs without, and reads the keys.

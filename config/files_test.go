@@ -298,6 +298,13 @@ func TestEveryNamedFileCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, path, string(text)+"[tags]\nroster_file = \"roster.csv\"\n[city]\nkey_file = \"city.pem\"\n")
+	badges, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, strings.Replace(string(badges), "[office]", "ca_file = \"badge-ca.pem\"\n[office]", 1))
+	authority, _ := certificate(t)
+	write(t, filepath.Join(dir, "badge-ca.pem"), authority)
 	write(t, filepath.Join(dir, "city.pem"), cityKey)
 	write(t, filepath.Join(dir, "roster.csv"), "badge,tag\n")
 	digest := func() string {
@@ -316,7 +323,7 @@ func TestEveryNamedFileCounts(t *testing.T) {
 	if digest() != before {
 		t.Error("a file that nobody names counts")
 	}
-	names := []string{"badge.key", "office.geojson", "ca.pem", "cert.pem", "key.pem", "password", "roster.csv", "city.pem"}
+	names := []string{"badge.key", "office.geojson", "ca.pem", "cert.pem", "key.pem", "password", "roster.csv", "city.pem", "badge-ca.pem"}
 	for _, name := range names {
 		old, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {

@@ -22,13 +22,15 @@ func (d *document) config() *Config {
 	c.Readers = readReaders(root.tables("reader"), used)
 	c.Receivers = readReceivers(root.tables("receiver"))
 	c.Feedback = readFeedback(root.table("feedback"), used)
-	c.Badges = readBadges(root.table("badges"), root.has("reader"))
+	badges := root.table("badges")
+	c.Badges = readBadges(badges, root.has("reader"))
 	c.Tags = readTags(root.table("tags"), c.Badges)
 	c.Hours = readHours(root.table("hours"), root.has("hours"), root.has("receiver"))
 	if office := root.table("office"); root.has("office") {
 		c.Office = readOffice(office)
 	}
 	c.City = readCity(root.table("city"))
+	badges.canRequire(c)
 	c.Clock = readClock(root.table("clock"), c.Simulated())
 	c.Journal = readJournal(root.table("journal"))
 	c.MQTT = readMQTT(root.table("mqtt"))
@@ -164,6 +166,8 @@ func readBadges(t *table, readers bool) Badges {
 		RepeatWindow: t.duration("repeat_window", 30*time.Second, 0, day),
 		KeyFile:      t.file("key_file", ""),
 		PlainUID:     t.flag("plain_uid"),
+		Require:      t.choice("require", RequireUID, RequireUID, RequireAuthenticated),
+		CAFile:       t.file("ca_file", ""),
 	}
 	switch {
 	case b.KeyFile != "" && b.PlainUID:
@@ -172,6 +176,14 @@ func readBadges(t *table, readers bool) Badges {
 		t.problem("key_file", "is missing: write the file of this gateway's badge key, or plain_uid = true to send UIDs as they are")
 	}
 	return b
+}
+
+// canRequire reports a gateway that would refuse every badge, since none could ever be
+// authenticated. A simulated one knows the keys of simulated cards.
+func (t *table) canRequire(c *Config) {
+	if c.Badges.Require == RequireAuthenticated && !c.Simulated() && c.Badges.CAFile == "" && c.City.KeyFile == "" && !t.broken("ca_file") {
+		t.problem("require", "would refuse every badge: write ca_file for PIV badges, or key_file below [city], whose signed badge-keys are for the others")
+	}
 }
 
 // broken reports whether one of the keys is there with a value that could not

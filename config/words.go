@@ -224,6 +224,8 @@ func indonesian(format string) string { //nolint:funlen // a table of texts
 		return "bernilai true padahal key_file ditulis: pertahankan salah satu"
 	case "is missing: write the file of this gateway's badge key, or plain_uid = true to send UIDs as they are":
 		return "tidak ada: tulis berkas kunci kartu gateway ini, atau plain_uid = true untuk mengirim UID apa adanya"
+	case "would refuse every badge: write ca_file for PIV badges, or key_file below [city], whose signed badge-keys are for the others":
+		return "akan menolak setiap kartu: tulis ca_file untuk kartu PIV, atau key_file di bawah [city], yang badge-keys-nya bertanda tangan dipakai untuk kartu lain"
 	case "needs to know what badges are called: write badges.key_file, or badges.plain_uid = true":
 		return "perlu mengetahui nama kartu: tulis badges.key_file, atau badges.plain_uid = true"
 	case "has moved: write it as key_file below [city]; receipts and the time have to be signed with that key too":
@@ -346,6 +348,12 @@ func indonesian(format string) string { //nolint:funlen // a table of texts
 		return "mempunyai %d karakter: kunci kartu adalah 64 digit heksadesimal dalam satu baris"
 	case "has characters that are no hex digits: the badge key is 64 hex digits on one line":
 		return "memuat karakter yang bukan digit heksadesimal: kunci kartu adalah 64 digit heksadesimal dalam satu baris"
+	case "holds a PRIVATE key, which must not leave the city: put the certificate alone there":
+		return "berisi kunci PRIVAT, yang tidak boleh keluar dari kota: letakkan sertifikatnya saja di sana"
+	case "holds a certificate that cannot be read: %s":
+		return "berisi sertifikat yang tidak dapat dibaca: %s"
+	case "holds no certificate%s: put the certificate of the badges' CA there, in PEM form":
+		return "tidak berisi sertifikat%s: letakkan sertifikat CA kartu di sana, dalam bentuk PEM"
 	case "is no public key: %s":
 		return "bukan kunci publik: %s"
 	case "is the PRIVATE key, which must not leave the city: delete it here and %s":

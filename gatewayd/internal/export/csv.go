@@ -1,6 +1,8 @@
 package export
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,6 +27,7 @@ var csvHeader = []string{
 	"state", "events", "version", "previous", "reason", "kinds", "first", "last", "ranges", "comment",
 	"v", "gateway", "dinas", "stream", "seq",
 	"conflict", "status", "signed",
+	"boot_ms", "proof",
 }
 
 // csvKinds are what the columns hold that do not hold text.
@@ -34,7 +37,7 @@ func csvKinds() map[string]spreadsheet.Kind {
 		kinds[column] = spreadsheet.Instant
 	}
 	for _, column := range []string{
-		"time_error_ms", "lat", "lon", "accuracy_m", "rssi", "snr", "rev", "tag_check_age_s", "distance_m", "v", "seq",
+		"time_error_ms", "lat", "lon", "accuracy_m", "rssi", "snr", "rev", "tag_check_age_s", "distance_m", "v", "seq", "boot_ms",
 	} {
 		kinds[column] = spreadsheet.Number
 	}
@@ -42,7 +45,7 @@ func csvKinds() map[string]spreadsheet.Kind {
 }
 
 // csvRow is one event by the columns of csvHeader. The distance of a badge event
-// is that of its tag_check; lists are separated by spaces.
+// is that of its tag_check; proof is its three parts, lists are separated by spaces.
 func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) map[string]string {
 	c := cells{byColumn: make(map[string]string, len(csvHeader)), location: o.Location}
 	c.text("v", "1")
@@ -53,6 +56,7 @@ func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) map[string
 	c.text("seq", strconv.FormatUint(r.Seq, 10))
 	c.text("kind", r.Kind.String())
 	c.text("boot", r.At.Boot.String())
+	c.text("boot_ms", strconv.FormatInt(r.At.BootMS(), 10))
 	c.flag("simulated", r.Simulated)
 	c.timing(t)
 	switch {
@@ -132,6 +136,11 @@ func (c cells) badge(b *presence.Badge) {
 	c.text("badge", b.Badge)
 	c.text("card", b.Card)
 	c.text("assurance", b.Assurance)
+	if p := b.Proof; p != nil {
+		c.text("proof", strings.Join([]string{
+			hex.EncodeToString(p.Random[:]), base64.StdEncoding.EncodeToString(p.Signature), hex.EncodeToString(p.Certificate[:]),
+		}, " "))
+	}
 	if b.Check == nil {
 		return
 	}

@@ -23,7 +23,8 @@ func TestCSVHasEveryFieldOfAnEvent(t *testing.T) {
 		"tag_check.state": "tag_check", "tag_check.distance_m": "distance_m",
 		"previous.stream": "previous", "previous.seq": "previous", "previous.clean": "previous",
 		"ranges[].stream": "ranges", "ranges[].from": "ranges", "ranges[].to": "ranges",
-		"kinds.x": "kinds",
+		"kinds.x":      "kinds",
+		"proof.random": "proof", "proof.signature": "proof", "proof.certificate": "proof",
 	}
 	for _, r := range presencetest.Records() {
 		raw, err := csvOrigin.Event(&r, presencetest.Timing())

@@ -67,7 +67,17 @@ func oldJournals() []oldJournal {
 			Events: []presence.EventID{{Stream: presence.ID{7}, Seq: 3}},
 		}},
 	)
-	return []oldJournal{{"v1", v1}, {"v1b", v1b}}
+	// Cards that prove who they are.
+	v1c := append(slices.Clone(v1b),
+		presence.Draft{Kind: presence.KindBadge, At: at(22), Badge: &presence.Badge{
+			Reader: "door", Badge: "h:0123456789abcdef0123456789abcdef", Card: "iso14443-4", Assurance: "authenticated-piv",
+			Proof: &presence.Proof{Random: [16]byte{1, 15: 16}, Signature: []byte{0x30, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01, 0x02}, Certificate: [32]byte{0xCE, 31: 0x27}},
+		}},
+		presence.Draft{Kind: presence.KindBadge, At: at(23), Badge: &presence.Badge{
+			Reader: "door", Badge: "h:ffeeddccbbaa99887766554433221100", Card: "iso14443-4", Assurance: "authenticated-desfire",
+		}},
+	)
+	return []oldJournal{{"v1", v1}, {"v1b", v1b}, {"v1c", v1c}}
 }
 
 func (o oldJournal) file() string { return filepath.Join("testdata", "versions", o.name+".db.gz") }

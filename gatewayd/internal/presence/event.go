@@ -1,6 +1,8 @@
 package presence
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -71,6 +73,7 @@ func (o Origin) head(b *object, r *Record, t Timing) {
 	b.integer("rev", t.Rev)
 	b.words("kind", r.Kind.String())
 	b.id("boot", r.At.Boot)
+	b.whole("boot_ms", r.At.BootMS())
 	b.instant("time", t.Time, o.Location)
 	b.words("time_quality", string(t.Quality))
 	if t.Time.IsZero() {
@@ -90,6 +93,15 @@ func (o Origin) badge(b *object, g *Badge) {
 	b.words("badge", g.Badge)
 	b.words("card", g.Card)
 	b.words("assurance", g.Assurance)
+	if p := g.Proof; p != nil {
+		b.key("proof")
+		proof := beginObject(*b)
+		proof.words("random", hex.EncodeToString(p.Random[:]))
+		proof.words("signature", base64.StdEncoding.EncodeToString(p.Signature))
+		proof.words("certificate", hex.EncodeToString(p.Certificate[:]))
+		proof.end()
+		*b = proof
+	}
 	c := g.Check
 	if c == nil {
 		return

@@ -36,9 +36,11 @@ func (b *object) null(name string) {
 	*b = append(*b, "null"...)
 }
 
-func (b *object) integer(name string, n int) {
+func (b *object) integer(name string, n int) { b.whole(name, int64(n)) }
+
+func (b *object) whole(name string, n int64) {
 	b.key(name)
-	*b = strconv.AppendInt(*b, int64(n), 10)
+	*b = strconv.AppendInt(*b, n, 10)
 }
 
 // count is a number under a name that is not one of ours.

@@ -38,6 +38,13 @@ func bodies() map[string]presence.Draft {
 		"badge": {Kind: presence.KindBadge, At: at, Simulated: true, Badge: &presence.Badge{
 			Reader: "door", Badge: "h:00112233445566778899aabbccddeeff", Card: "mifare-classic-1k", Assurance: "uid",
 		}},
+		"proven badge": {Kind: presence.KindBadge, At: at, Badge: &presence.Badge{
+			Reader: "door", Badge: "h:00112233445566778899aabbccddeeff", Card: "iso14443-4", Assurance: "authenticated-piv",
+			Proof: &presence.Proof{Random: [16]byte{0: 0x0A, 15: 0xFF}, Signature: []byte{0x30, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01, 0x02}, Certificate: [32]byte{0: 0xCE, 31: 0x27}},
+		}},
+		"badge with a key of the city": {Kind: presence.KindBadge, At: at, Badge: &presence.Badge{
+			Reader: "door", Badge: "04A1B2C3D4E5F6", Card: "iso14443-4", Assurance: "authenticated-desfire",
+		}},
 		"checked badge": {Kind: presence.KindBadge, At: at, Badge: &presence.Badge{
 			Reader: "door", Badge: "04A1B2C3", Card: "iso14443-4", Assurance: "uid",
 			Check: &presence.TagCheck{Tag: "reyax:50", State: presence.TagFar, Distance: ptr(1234.5), Age: ptr(12300 * time.Millisecond)},

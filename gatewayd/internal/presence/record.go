@@ -39,6 +39,10 @@ type Reading struct {
 // Known reports whether the wall clock of this reading can be believed.
 func (r Reading) Known() bool { return r.State != ClockUnsynced }
 
+// BootMS is the event's field "boot_ms": the milliseconds since the boot, the part of one
+// left out.
+func (r Reading) BootMS() int64 { return r.Boottime.Milliseconds() }
+
 // WallTime is the wall clock as a time, right or wrong.
 func (r Reading) WallTime() time.Time { return time.Unix(0, r.Wall) }
 
@@ -122,6 +126,7 @@ type Badge struct {
 	// Check says where the person's tag was; nil for a badge that is not in
 	// the roster.
 	Check *TagCheck `cbor:"5,keyasint,omitempty"`
+	Proof *Proof    `cbor:"6,keyasint,omitempty"` // nil unless the card has signed
 }
 
 // TagCheck says where a person's tag was when the badge was shown.

@@ -12,15 +12,27 @@ const (
 	Refused  Outcome = "refused"  // not recorded: Answer.Reason says why
 )
 
+// Why a card is refused, in Answer.Reason; the reasons of a journal that takes no tap are
+// the journal's. They are the contract's.
+const (
+	ReasonDowngrade        = "downgrade"         // it is enrolled as one that proves who it is, and shows its number only
+	ReasonNotAuthenticated = "not-authenticated" // it tried to prove who it is and failed, or offers nothing where every badge must
+	ReasonHoldLonger       = "hold-longer"       // it was taken away before it could answer
+	ReasonRevoked          = "revoked"           // the city has revoked it
+)
+
 // Answer is what became of one tap.
 type Answer struct {
-	Reader  string        `json:"reader"`
-	Badge   string        `json:"badge"`
-	UID     string        `json:"-"` // upper-case hex; never leaves the process but towards a simulated tap
-	Card    string        `json:"card"`
-	Outcome Outcome       `json:"outcome"`
-	Stream  ID            `json:"stream"` // of the event; for a repeat, of the event that it repeats
-	Seq     uint64        `json:"seq"`
-	Reason  string        `json:"reason,omitempty"`
-	Took    time.Duration `json:"-"` // from the arrival of the card in the field to the answer
+	Reader  string  `json:"reader"`
+	Badge   string  `json:"badge"`
+	UID     string  `json:"-"` // upper-case hex; never leaves the process but towards a simulated tap
+	Card    string  `json:"card"`
+	Outcome Outcome `json:"outcome"`
+	Stream  ID      `json:"stream"` // of the event; for a repeat, of the event that it repeats
+	Seq     uint64  `json:"seq"`
+	Reason  string  `json:"reason,omitempty"`
+	// Detail says in one word what was wrong with a card that could not prove who it is
+	// (Identity.Detail); "" where nothing was.
+	Detail string        `json:"detail,omitempty"`
+	Took   time.Duration `json:"-"` // from the arrival of the card in the field to the answer
 }

@@ -18,7 +18,7 @@ import (
 // rowsOf is what the database holds of a gateway: all that does not name the gateway, its
 // stream or its program.
 const rowsOf = `select e.seq, e.rev, e.kind, e.quality, e.error_ms, e.at, e.badge, e.tag, e.zone, e.lat, e.lon,
-	e.more - 'version' - 'boot'
+	e.more - 'version' - 'boot' - 'boot_ms'
 	from presence.event e join presence.stream s using (stream) where s.gateway = '%s' order by e.seq`
 
 // The same taps and tags through a real gateway and a light one give the same rows in the

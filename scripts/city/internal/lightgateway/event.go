@@ -65,8 +65,9 @@ var timingNames = [...]string{"trusted", "unsynced", "corrected"}
 
 // origin is what all events of a gateway have in common, already as JSON.
 type origin struct {
-	names string // `,"gateway":"...","dinas":"...","stream":"`
-	boot  string // id of the boot
+	names string    // `,"gateway":"...","dinas":"...","stream":"`
+	boot  string    // id of the boot
+	since time.Time // when it booted
 	zone  *time.Location
 }
 
@@ -88,7 +89,9 @@ func (e *event) appendTo(b []byte, o *origin) []byte {
 	b = append(b, e.kind.String()...)
 	b = append(b, `","boot":"`...)
 	b = append(b, o.boot...)
-	b = append(b, `","time":`...)
+	b = append(b, `","boot_ms":`...)
+	b = strconv.AppendInt(b, max(e.at.Sub(o.since).Milliseconds(), 0), 10)
+	b = append(b, `,"time":`...)
 	if e.timing == unsynced {
 		b = append(b, `null,"time_quality":"unsynced","time_error_ms":null`...)
 	} else {

@@ -109,6 +109,10 @@ type Stats struct {
 // Waiting is how many recorded events nobody has confirmed.
 func (s Stats) Waiting() int64 { return s.Events - s.Confirmed }
 
+// uptime is for how long a gateway has run when it is made: a month, so that the digits of
+// its events' boot_ms are as many as those of most gateways.
+const uptime = 30 * 24 * time.Hour
+
 // New makes a gateway with its first stream.
 func New(opt Options) (*Gateway, error) {
 	opt = opt.withDefaults()
@@ -124,7 +128,7 @@ func New(opt Options) (*Gateway, error) {
 		prefix: "presence/v1/" + opt.Dinas + "/" + opt.Gateway + "/",
 		origin: origin{
 			names: `,"gateway":"` + opt.Gateway + `","dinas":"` + opt.Dinas + `","stream":"`,
-			boot:  boot.String(), zone: opt.Zone,
+			boot:  boot.String(), since: time.Now().Add(-uptime), zone: opt.Zone,
 		},
 		wake:     make(chan struct{}, 1),
 		ledger:   ledger{receipts: opt.Receipts, patience: opt.Receipt, longest: opt.ReceiptMax, received: make(map[string]uint64), replay: replay{span: noSpan()}},
