@@ -71,8 +71,8 @@ func (g *Gateway) openRoster() {
 	if g.cfg.Badges.Key == nil && !g.cfg.Badges.PlainUID {
 		return // a badge has no name here, so no roster can mean it
 	}
-	g.documents.rosterKeeper = g.keeper("roster", "entries", func(body []byte) (keep []byte, use func(), err error) {
-		pairs, err := roster.ParseEntries(body, badges)
+	g.documents.rosterKeeper = g.keeper("roster", "entries", func(d signed.Document) (keep []byte, use func(), err error) {
+		pairs, err := roster.ParseEntries(d.Body, badges)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -86,8 +86,8 @@ func (g *Gateway) openRoster() {
 func (g *Gateway) openHours() {
 	zone := g.cfg.Gateway.Timezone
 	g.documents.hours = hours.NewPolicy(configured.Calendar(zone, g.cfg.Hours))
-	g.documents.hoursKeeper = g.keeper("hours", "hours", func(body []byte) (keep []byte, use func(), err error) {
-		h, err := config.ParseHours("policy", body)
+	g.documents.hoursKeeper = g.keeper("hours", "hours", func(d signed.Document) (keep []byte, use func(), err error) {
+		h, err := config.ParseHours("policy", d.Body)
 		var wrong config.Problems
 		if errors.As(err, &wrong) {
 			return nil, nil, fmt.Errorf("%s: %s (%d problems in all)", wrong[0].Key, wrong[0].Text, len(wrong))
@@ -95,7 +95,7 @@ func (g *Gateway) openHours() {
 		if err != nil {
 			return nil, nil, err
 		}
-		keep, err = json.Marshal(json.RawMessage(body)) // without spaces
+		keep, err = json.Marshal(json.RawMessage(d.Body)) // without spaces
 		return keep, func() { g.documents.hours.Set(configured.Calendar(zone, h)) }, err
 	})
 }
@@ -103,7 +103,7 @@ func (g *Gateway) openHours() {
 // keeper checks and keeps the city's documents of a kind. It is nil where the city has
 // no key here to sign them with. The body lies in the field of that name; parse says
 // what of it two documents are compared by, and how to put it in force.
-func (g *Gateway) keeper(kind, body string, parse func([]byte) ([]byte, func(), error)) *signed.Keeper {
+func (g *Gateway) keeper(kind, body string, parse func(signed.Document) ([]byte, func(), error)) *signed.Keeper {
 	if g.cfg.City.Key == nil {
 		return nil
 	}

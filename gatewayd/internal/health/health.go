@@ -24,6 +24,7 @@ type Sources struct {
 	Batteries func() map[string]int
 	Roster    func() presence.RosterHealth
 	Hours     func() presence.HoursHealth
+	Badges    func() *presence.BadgesHealth // which may return nil
 	Pi        func() presence.PiHealth
 	// Conditions are the alerts that do not follow from the document itself, such
 	// as that of a journal which was found damaged at the start.
@@ -140,6 +141,9 @@ func (m *Monitor) snapshot() (presence.Health, []alerts.Alert) {
 	}
 	if s.Hours != nil {
 		doc.Hours = s.Hours()
+	}
+	if s.Badges != nil {
+		doc.Badges = s.Badges()
 	}
 	if s.Pi != nil {
 		doc.Pi = s.Pi()

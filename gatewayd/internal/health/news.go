@@ -56,6 +56,7 @@ func saysNothingNew(doc, last presence.Health) bool {
 		r.OutsideHours, r.LastS = before.OutsideHours, before.LastS
 	}
 	doc.Batteries = sameBatteries(doc.Batteries, last.Batteries)
+	doc.Badges = sameAges(doc.Badges, last.Badges)
 
 	p, lastPi := &doc.Pi, &last.Pi
 	if a, b := p.TempC, lastPi.TempC; a != nil && b != nil && near(*a, *b, sameTempC) {
@@ -83,4 +84,22 @@ func sameBatteries(now, before map[string]int) map[string]int {
 		}
 	}
 	return before
+}
+
+// sameAges is what a document says of badges, with the documents' ages of before.
+func sameAges(now, before *presence.BadgesHealth) *presence.BadgesHealth {
+	if now == nil || before == nil {
+		return now
+	}
+	same := *now
+	age := func(d, was *presence.BadgeDocumentHealth) *presence.BadgeDocumentHealth {
+		if d == nil || was == nil {
+			return d
+		}
+		copied := *d
+		copied.AgeS = was.AgeS
+		return &copied
+	}
+	same.Revoked, same.Keys = age(now.Revoked, before.Revoked), age(now.Keys, before.Keys)
+	return &same
 }

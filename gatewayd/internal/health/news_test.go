@@ -42,6 +42,7 @@ func (l *lively) sources() health.Sources {
 		Batteries: func() map[string]int { return l.get().Batteries },
 		Roster:    func() presence.RosterHealth { return l.get().Roster },
 		Hours:     func() presence.HoursHealth { return l.get().Hours },
+		Badges:    func() *presence.BadgesHealth { return l.get().Badges },
 		Pi:        func() presence.PiHealth { return l.get().Pi },
 	}
 }
@@ -60,6 +61,9 @@ func moveByItself(h *presence.Health) {
 	v := append([]presence.ReceiverHealth(nil), h.Receivers...)
 	v[0].Frames, v[0].OutsideHours, v[0].Bad, v[0].LastS = v[0].Frames+1, v[0].OutsideHours+1, map[string]int64{"checksum": v[0].Frames}, to(v[0].Frames)
 	h.Readers, h.Receivers = r, v
+	older := *h.Badges
+	older.Revoked = &presence.BadgeDocumentHealth{Serial: h.Badges.Revoked.Serial, AgeS: to(*h.Badges.Revoked.AgeS + 1)}
+	h.Badges = &older
 	h.Pi.TempC = to(96 - *h.Pi.TempC + 0.01) // up and down by less than a degree
 	h.Pi.DiskFreeBytes = to(*h.Pi.DiskFreeBytes - 1<<20)
 }
@@ -67,19 +71,24 @@ func moveByItself(h *presence.Health) {
 // news are changes that somebody would act on.
 func news() map[string]func(*presence.Health) {
 	return map[string]func(*presence.Health){
-		"a tap":              func(h *presence.Health) { h.Readers[0].Taps++ },
-		"an error":           func(h *presence.Health) { h.Readers[0].Errors++ },
-		"an event":           func(h *presence.Health) { h.Journal.Events++ },
-		"a delivery":         func(h *presence.Health) { h.MQTT.Acked++ },
-		"a clock":            func(h *presence.Health) { h.Clock.State = "holdover" },
-		"a warmer board":     func(h *presence.Health) { h.Pi.TempC = to(*h.Pi.TempC + 6) },
-		"an empty battery":   func(h *presence.Health) { h.Batteries = map[string]int{"mesh:1c2f13fc": 60} },
-		"another tag":        func(h *presence.Health) { h.Batteries = map[string]int{"mesh:00000001": 71} },
-		"a roster":           func(h *presence.Health) { h.Roster.Serial++ },
-		"the end of a day":   func(h *presence.Health) { h.Hours.Open = to(false) },
-		"a third of a disk":  func(h *presence.Health) { h.Pi.DiskFreeBytes = to(*h.Pi.DiskFreeBytes * 2 / 3) },
-		"an undervoltage":    func(h *presence.Health) { h.Pi.Undervoltage = to(int64(1)) },
-		"a smaller journal":  func(h *presence.Health) { h.Journal.FreeBytes /= 2 },
+		"a tap":             func(h *presence.Health) { h.Readers[0].Taps++ },
+		"an error":          func(h *presence.Health) { h.Readers[0].Errors++ },
+		"an event":          func(h *presence.Health) { h.Journal.Events++ },
+		"a delivery":        func(h *presence.Health) { h.MQTT.Acked++ },
+		"a clock":           func(h *presence.Health) { h.Clock.State = "holdover" },
+		"a warmer board":    func(h *presence.Health) { h.Pi.TempC = to(*h.Pi.TempC + 6) },
+		"an empty battery":  func(h *presence.Health) { h.Batteries = map[string]int{"mesh:1c2f13fc": 60} },
+		"another tag":       func(h *presence.Health) { h.Batteries = map[string]int{"mesh:00000001": 71} },
+		"a roster":          func(h *presence.Health) { h.Roster.Serial++ },
+		"the end of a day":  func(h *presence.Health) { h.Hours.Open = to(false) },
+		"a third of a disk": func(h *presence.Health) { h.Pi.DiskFreeBytes = to(*h.Pi.DiskFreeBytes * 2 / 3) },
+		"an undervoltage":   func(h *presence.Health) { h.Pi.Undervoltage = to(int64(1)) },
+		"a smaller journal": func(h *presence.Health) { h.Journal.FreeBytes /= 2 },
+		"a list of losses": func(h *presence.Health) {
+			b := *h.Badges
+			b.Revoked = &presence.BadgeDocumentHealth{Serial: 9, AgeS: b.Revoked.AgeS}
+			h.Badges = &b
+		},
 		"a refused document": func(h *presence.Health) { h.Roster.Refused++ },
 	}
 }
@@ -95,6 +104,7 @@ func TestADocumentThatSaysNothingNewWaits(t *testing.T) {
 			Readers:   []presence.ReaderHealth{{Name: "door", State: "ok", Taps: 3}},
 			Receivers: []presence.ReceiverHealth{{Name: "yard", State: "ok", Frames: 9, LastS: to(int64(3))}},
 			Batteries: map[string]int{"mesh:1c2f13fc": 71},
+			Badges:    &presence.BadgesHealth{Revoked: &presence.BadgeDocumentHealth{Serial: 8, AgeS: to(int64(1))}},
 			Pi:        presence.PiHealth{TempC: to(48.0), DiskFreeBytes: to(int64(20 << 30))},
 		}}
 		d := &desk{got: make(map[string][]string)}

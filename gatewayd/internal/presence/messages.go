@@ -105,8 +105,11 @@ type Health struct {
 	Batteries map[string]int `json:"tag_batteries,omitempty"`
 	Roster    RosterHealth   `json:"roster"`
 	Hours     HoursHealth    `json:"hours"`
-	Pi        PiHealth       `json:"pi"`
-	Alerts    []string       `json:"alerts"` // codes that stand
+	// Badges is nil where no badge can prove anything: neither require nor ca_file is
+	// set, and no document of the city about badges is in force.
+	Badges *BadgesHealth `json:"badges,omitempty"`
+	Pi     PiHealth      `json:"pi"`
+	Alerts []string      `json:"alerts"` // codes that stand
 	// AlertTexts are the alerts in words, only for whoever asks the gateway itself.
 	AlertTexts []Alert `json:"alert_texts,omitempty"`
 	Simulated  bool    `json:"simulated,omitempty"`

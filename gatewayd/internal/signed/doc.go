@@ -1,5 +1,6 @@
-// Package signed checks what the city has signed: documents, which are the roster and
-// the working hours, and statements, which are receipts and the time (City).
+// Package signed checks what the city has signed: documents, which are the roster, the
+// working hours, and the keys and losses of badges, and statements, which are receipts
+// and the time (City).
 //
 // It exists because the broker is not the city. Whoever may publish below a
 // gateway's prefix could otherwise open the hours of tag recording or exchange

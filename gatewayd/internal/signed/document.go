@@ -25,7 +25,7 @@ const (
 
 // Form is what a document must be to count here.
 type Form struct {
-	Kind    string // "roster" or "hours"
+	Kind    string // "roster", "hours", "badge-revoked" or "badge-keys"
 	Body    string // what the payload calls its body
 	Dinas   string
 	Gateway string

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"presence/gatewayd/internal/durable"
 )
@@ -31,14 +32,15 @@ type Options struct {
 
 	// Parse reads the body of a document. It returns what two documents are compared
 	// by, and a function that puts the document in force.
-	Parse func(body []byte) (content []byte, use func(), err error)
+	Parse func(d Document) (content []byte, use func(), err error)
 	Log   *slog.Logger
 }
 
 // State is the state of a keeper.
 type State struct {
-	Serial  uint64 // of the document in force; 0: there is none
-	Refused int64  // documents since the start
+	Serial  uint64    // of the document in force; 0: there is none
+	Issued  time.Time // when the city signed it, as it says; zero: there is none
+	Refused int64     // documents since the start
 	// Problem is why the last document was refused, or what is wrong with the
 	// kept one; nil once a valid one came.
 	Problem error
@@ -136,7 +138,7 @@ func (k *Keeper) open(message []byte) (*accepted, error) {
 	if err != nil {
 		return nil, err
 	}
-	content, use, err := k.opt.Parse(d.Body)
+	content, use, err := k.opt.Parse(d)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +152,7 @@ func (k *Keeper) State() State {
 	defer k.mu.Unlock()
 	s := State{Refused: k.refused, Problem: k.problem}
 	if k.current != nil {
-		s.Serial = k.current.Serial
+		s.Serial, s.Issued = k.current.Serial, k.current.Issued
 	}
 	return s
 }

@@ -63,9 +63,9 @@ func (o *office) restart() {
 	o.force = ""
 	o.Keeper = New(Options{
 		Form: here, Key: o.key, Path: o.path, Secret: o.secret,
-		Parse: func(body []byte) ([]byte, func(), error) {
+		Parse: func(d Document) ([]byte, func(), error) {
 			var b bytes.Buffer
-			if err := json.Compact(&b, body); err != nil {
+			if err := json.Compact(&b, d.Body); err != nil {
 				return nil, nil, err
 			}
 			if b.Bytes()[0] != '[' {
