@@ -226,6 +226,7 @@ func TestOnlyASignedReceiptCounts(t *testing.T) {
 		"for another gateway": receipt(cityKey, "dinkes-02"),
 		"changed":             v(fmt.Sprintf(`"upto":%d`, tap.Seq), `"upto":1`),
 		"given a link":        v(`"sig"`, `"link":"00112233445566778899aabbccddeeff","sig"`),
+		"given a correction":  v(`"sig"`, `"revised":[{"seq":1,"rev":1}],"sig"`),
 	} {
 		refused := g.health().MQTT.Refused
 		seen.Publish(prefix+"receipt", false, message)

@@ -258,7 +258,17 @@ type Receipt struct {
 	Link   string `json:"link,omitempty"` // 32 hex digits; signed with the rest where it is there, and compared with nothing
 	Sig    string `json:"sig,omitempty"`  // base64 of an Ed25519 signature
 
+	// Revised are corrections of the stream's events that the city has stored: signed with
+	// the rest where there are any.
+	Revised []Revised `json:"revised,omitempty"`
+
 	Documents map[string]uint64 `json:"documents,omitempty"` // as in Command, and not signed
+}
+
+// Revised names a correction: an event of a receipt's stream and its rev, from 1.
+type Revised struct {
+	Seq uint64 `json:"seq"`
+	Rev int    `json:"rev"`
 }
 
 // TimeRequest is the payload of `time/request`.

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -22,11 +23,19 @@ type City struct {
 }
 
 // Receipt tells why a receipt does not count, nil if the city signed it. Its
-// fields are the stream, upto in decimal and, if there is one, the link.
+// fields are the stream, upto in decimal, the link if there is one, and if there are
+// corrections the word "revised" and each as seq:rev in decimal, with spaces between them.
 func (c City) Receipt(r presence.Receipt) error {
 	said := []string{r.Stream.String(), strconv.FormatUint(r.Upto, 10)}
 	if r.Link != "" {
 		said = append(said, r.Link)
+	}
+	if len(r.Revised) > 0 {
+		all := "revised"
+		for _, c := range r.Revised {
+			all += fmt.Sprintf(" %d:%d", c.Seq, c.Rev)
+		}
+		said = append(said, all)
 	}
 	return c.verify(r.Sig, "gatewayd receipt v1", said...)
 }

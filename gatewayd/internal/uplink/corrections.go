@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"time"
 
 	"presence/gatewayd/internal/presence"
 )
@@ -41,11 +42,14 @@ func (s *sender) correct(ctx context.Context, changed <-chan struct{}) (bool, er
 
 // findCorrections takes one step in looking for corrections to send, and reports
 // whether there was anything to look at: first the corrections that earlier
-// connections sent without a PUBACK, then the events of the present review up to a
-// position.
+// connections sent without a PUBACK and those that the city has not confirmed in time,
+// then the events of the present review up to a position.
 func (s *sender) findCorrections(ctx context.Context, upto uint64) (worked bool, err error) {
 	if len(s.stillOpen) > 0 {
 		return true, s.collectOpen(ctx)
+	}
+	if again, _ := s.u.unconfirmed.due(time.Now()); again {
+		s.unsearched = spanOf(1, upto)
 	}
 	if !s.unsearched.Empty() {
 		open, looked, err := s.u.revisions.openCorrections(s.unsearched.From-1, s.unsearched.To)
@@ -53,7 +57,9 @@ func (s *sender) findCorrections(ctx context.Context, upto uint64) (worked bool,
 			return false, err
 		}
 		for _, revision := range open {
-			s.stillOpen = append(s.stillOpen, revision.Pos)
+			if !s.u.unconfirmed.has(revision.Pos) {
+				s.stillOpen = append(s.stillOpen, revision.Pos)
+			}
 		}
 		s.unsearched.From = looked + 1
 		return true, nil
@@ -96,8 +102,8 @@ func (s *sender) reviewPart(ctx context.Context, part span) error {
 	return nil
 }
 
-// collectOpen takes the next correction that an earlier connection sent without a
-// PUBACK among those to be sent now.
+// collectOpen takes the next correction that was sent before and is still open among
+// those to be sent now.
 func (s *sender) collectOpen(ctx context.Context) error {
 	pos := s.stillOpen[0]
 	s.stillOpen = s.stillOpen[1:]

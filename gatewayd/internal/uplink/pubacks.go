@@ -65,7 +65,7 @@ func (c *collector) account() {
 	if c.count == 0 {
 		return
 	}
-	c.u.revisions.acknowledge(c.open)
+	c.u.corrected(c.open)
 	c.u.mu.Lock()
 	c.u.stats.Acked += c.count
 	c.u.wakeWaiting() // for corrections
@@ -79,6 +79,15 @@ func (c *collector) account() {
 		c.u.delivered(c.to)
 	}
 	*c = collector{u: c.u}
+}
+
+// corrected notes that the broker has acknowledged corrections. With receipts they are
+// delivered only when the city confirms them too.
+func (u *Uplink) corrected(open []presence.Revision) {
+	if len(open) == 0 || u.opt.Receipts && u.unconfirmed.await(open, time.Now()) {
+		return
+	}
+	u.revisions.acknowledge(open)
 }
 
 // collect waits for the PUBACKs of events, in the order of sending. The first that

@@ -21,6 +21,11 @@ func parseReceipt(payload []byte) (presence.Receipt, error) {
 	if r.Stream.IsZero() || r.Upto == 0 {
 		return presence.Receipt{}, errors.New("receipt without stream or upto")
 	}
+	for _, c := range r.Revised {
+		if c.Seq == 0 || c.Rev < 1 {
+			return presence.Receipt{}, fmt.Errorf("receipt for rev %d of event %d: no correction has these", c.Rev, c.Seq)
+		}
+	}
 	return r, nil
 }
 
@@ -44,6 +49,7 @@ func (s *session) receipt(payload []byte, retained bool) error {
 		}
 	}
 	u.rereading.named(r.Documents, u.opt.Documents, time.Now())
+	u.corrections(r)
 	pos, found := u.opt.Journal.PositionOf(r.Stream, r.Upto)
 	if !found {
 		return fmt.Errorf("receipt for %s-%d, which is not in the journal", r.Stream, r.Upto)
@@ -58,6 +64,20 @@ func (s *session) receipt(payload []byte, retained bool) error {
 		return fmt.Errorf("receipt for %s-%d, which is not known to have been sent: it counts only up to what was", r.Stream, r.Upto)
 	}
 	return nil
+}
+
+// corrections closes the corrections that a receipt names: the city has them.
+func (u *Uplink) corrections(r presence.Receipt) {
+	var all []presence.Revision
+	for _, c := range r.Revised {
+		if pos, found := u.opt.Journal.PositionOf(r.Stream, c.Seq); found {
+			all = append(all, presence.Revision{Pos: pos, Timing: presence.Timing{Rev: c.Rev}})
+		}
+	}
+	if len(r.Revised) > 0 {
+		u.unconfirmed.confirmed(all, time.Now())
+		u.revisions.acknowledge(all)
+	}
 }
 
 // sentUpto is the newest position that was certainly sent when the city published a

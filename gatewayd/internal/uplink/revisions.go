@@ -145,8 +145,8 @@ func (r *revisions) noteOpen(all []presence.Revision) {
 	}
 }
 
-// acknowledge closes corrections that the broker has acknowledged. Where the saved
-// revisions cannot be read they stay open, and are sent once more.
+// acknowledge closes corrections that are delivered: of each, the position and the rev
+// count. Where the saved revisions cannot be read they stay open, and are sent once more.
 func (r *revisions) acknowledge(all []presence.Revision) {
 	if len(all) == 0 {
 		return
@@ -157,11 +157,12 @@ func (r *revisions) acknowledge(all []presence.Revision) {
 	closed := make([]presence.Revision, 0, len(all))
 	for _, revision := range all {
 		saved, err := r.journal.Revisions(revision.Pos, revision.Pos)
-		if newest, ok := saved[revision.Pos]; err != nil || !ok || !newest.Open || newest.Timing.Rev != revision.Timing.Rev {
+		newest, ok := saved[revision.Pos]
+		if err != nil || !ok || !newest.Open || newest.Timing.Rev != revision.Timing.Rev {
 			continue // a better one is on its way
 		}
-		revision.Open = false
-		closed = append(closed, revision)
+		newest.Open = false
+		closed = append(closed, newest)
 	}
 	if len(closed) > 0 {
 		r.journal.QueueRevisions(closed)

@@ -161,6 +161,8 @@ func (s *sender) round(ctx context.Context, fresh <-chan []presence.Entry, chang
 		next = earlierOf(next, s.waitingUntil)
 	}
 	next = earlierOf(next, trial)
+	_, confirmations := s.u.unconfirmed.due(time.Now())
+	next = earlierOf(next, confirmations)
 	return worked || !overdue.Empty() || !asked.Empty() || corrected, next, nil
 }
 

@@ -28,6 +28,7 @@ type Uplink struct {
 	replies          replies
 	executed         *executed
 	revisions        *revisions
+	unconfirmed      *unconfirmed
 	review           review
 	suspects         *suspects
 	rereading        *rereading
@@ -96,6 +97,7 @@ func New(opt Options) *Uplink {
 	patient := patience{u.limits.Receipt, u.limits.ReceiptMax}
 	if j := opt.Journal; j != nil { // a probe has none
 		u.ledger = newLedger(patient, earlier{j.Cursor(), j.Sent(), j.Unanswered()})
+		u.unconfirmed = newUnconfirmed(patient, u.ledger.wake)
 		var err error
 		if u.executed, err = newExecuted(j); err != nil {
 			opt.Log.Error("a command may be carried out once more", "error", err)

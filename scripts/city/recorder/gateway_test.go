@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"presence/scripts/brokertest"
+	"presence/scripts/city/internal/receipts"
 )
 
 // stream is a stream of a gateway.
@@ -51,6 +52,7 @@ func (s stream) badge(seq int) string {
 type receipt struct {
 	Stream, Link, Sig string
 	Upto              int64
+	Revised           []receipts.Revised
 }
 
 // receipts are those of a stream that came so far, checked as a gateway checks them.
@@ -70,6 +72,13 @@ func (c *city) receipts(s stream, messages []brokertest.Message) (all []receipt)
 		said := []string{"gatewayd receipt v1", s.dinas, s.gateway, r.Stream, strconv.FormatInt(r.Upto, 10)}
 		if r.Link != "" {
 			said = append(said, r.Link)
+		}
+		if len(r.Revised) > 0 {
+			revised := "revised"
+			for _, c := range r.Revised {
+				revised += fmt.Sprintf(" %d:%d", c.Seq, c.Rev)
+			}
+			said = append(said, revised)
 		}
 		sig, err := base64.StdEncoding.DecodeString(r.Sig)
 		if err != nil || !ed25519.Verify(c.key.Public().(ed25519.PublicKey), []byte(strings.Join(said, "\n")), sig) {

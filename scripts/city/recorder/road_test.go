@@ -1,9 +1,11 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"presence/scripts/brokertest"
+	"presence/scripts/city/internal/receipts"
 )
 
 // TestRoadOfAnEvent follows events from the broker into the database, and their receipt
@@ -33,11 +35,24 @@ func TestRoadOfAnEvent(t *testing.T) {
 		t.Errorf("the receipt for the fifth has the link %q", link)
 	}
 	c.whole(5)
+	// A correction is confirmed by its rev, and again where it comes again.
+	for n := range 2 {
+		gateway.Publish(s.topic("badge"), false, []byte(strings.Replace(s.badge(2), `"rev":0`, `"rev":3`, 1)))
+		gateway.Await("the confirmation of the correction", func(m []brokertest.Message) bool {
+			confirmed := 0
+			for _, r := range c.receipts(s, m) {
+				if len(r.Revised) == 1 && r.Revised[0] == (receipts.Revised{Seq: 2, Rev: 3}) && r.Upto == 5 {
+					confirmed++
+				}
+			}
+			return confirmed == n+1
+		})
+	}
 	if got := c.query(`select count(*) from presence.refused`); got != "0" {
 		t.Errorf("%s messages were refused", got)
 	}
 	for name, want := range map[string]string{
-		`recorder_events_total{result="stored"}`: "5", `recorder_events_total{result="doubled"}`: "1",
+		`recorder_events_total{result="stored"}`: "6", `recorder_events_total{result="doubled"}`: "2",
 		`recorder_leader`: "1", `recorder_storing`: "1", `recorder_queue_events`: "0",
 	} {
 		if got := p.metric(name); got != want {

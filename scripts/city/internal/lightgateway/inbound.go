@@ -155,6 +155,13 @@ type receipt struct {
 	Upto   uint64 `json:"upto"`
 	Link   string `json:"link"`
 	Sig    string `json:"sig"`
+
+	// Revised are corrections that the city has. This gateway sends each only once, and
+	// needs them for the signature alone.
+	Revised []struct {
+		Seq uint64 `json:"seq"`
+		Rev int    `json:"rev"`
+	} `json:"revised"`
 }
 
 // receipt enters that the city has a stream's events up to one of them.
@@ -191,6 +198,13 @@ func (r receipt) signedBy(key ed25519.PublicKey, dinas, gateway string) bool {
 	parts := []string{"gatewayd receipt v1", dinas, gateway, r.Stream, strconv.FormatUint(r.Upto, 10)}
 	if r.Link != "" {
 		parts = append(parts, r.Link)
+	}
+	if len(r.Revised) > 0 {
+		all := "revised"
+		for _, c := range r.Revised {
+			all += fmt.Sprintf(" %d:%d", c.Seq, c.Rev)
+		}
+		parts = append(parts, all)
 	}
 	sig, err := base64.StdEncoding.DecodeString(r.Sig)
 	return err == nil && ed25519.Verify(key, []byte(strings.Join(parts, "\n")), sig)

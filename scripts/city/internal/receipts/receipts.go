@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,7 +27,19 @@ type Receipt struct {
 	Stream         uuid.UUID
 	Upto           int64  // from 1
 	Link           []byte // of that event; nil: it has none
+	// Revised are corrections of the stream's events that were stored.
+	Revised []Revised
 }
+
+// Revised names a correction.
+type Revised struct {
+	Seq int64 `json:"seq"`
+	Rev int32 `json:"rev"` // from 1
+}
+
+// maxRevised is how many corrections one receipt names: gateways refuse one of more than
+// 16 KiB.
+const maxRevised = 200
 
 // Topic is where the receipt is published.
 func (r *Receipt) Topic() string {
@@ -35,18 +48,26 @@ func (r *Receipt) Topic() string {
 
 // Payload is the receipt as gateways read it, signed if there is a key. What is signed is
 // the text "gatewayd receipt v1", department, gateway, stream, upto and, only where there
-// is one, link, joined by line feeds (MESSAGES.md).
+// are any, link and corrections, joined by line feeds (MESSAGES.md).
 func (r *Receipt) Payload(key ed25519.PrivateKey) ([]byte, error) {
 	said := struct {
-		Stream string `json:"stream"`
-		Upto   int64  `json:"upto"`
-		Link   string `json:"link,omitempty"`
-		Sig    string `json:"sig,omitempty"`
-	}{Stream: r.Stream.String(), Upto: r.Upto, Link: hex.EncodeToString(r.Link)}
+		Stream  string    `json:"stream"`
+		Upto    int64     `json:"upto"`
+		Link    string    `json:"link,omitempty"`
+		Revised []Revised `json:"revised,omitempty"`
+		Sig     string    `json:"sig,omitempty"`
+	}{Stream: r.Stream.String(), Upto: r.Upto, Link: hex.EncodeToString(r.Link), Revised: r.Revised}
 	if key != nil {
 		parts := []string{"gatewayd receipt v1", r.Dinas, r.Gateway, said.Stream, strconv.FormatInt(r.Upto, 10)}
 		if said.Link != "" {
 			parts = append(parts, said.Link)
+		}
+		if len(r.Revised) > 0 {
+			all := "revised"
+			for _, c := range r.Revised {
+				all += fmt.Sprintf(" %d:%d", c.Seq, c.Rev)
+			}
+			parts = append(parts, all)
 		}
 		said.Sig = base64.StdEncoding.EncodeToString(ed25519.Sign(key, []byte(strings.Join(parts, "\n"))))
 	}
@@ -61,7 +82,7 @@ func (r *Receipt) Payload(key ed25519.PrivateKey) ([]byte, error) {
 const window = 1000
 
 // Desk sends receipts to one broker. Of a stream only the newest waits: it says all that
-// those before it say.
+// those before it say, of corrections too until it names as many as one can.
 type Desk struct {
 	// Key is the city's key; nil: receipts are not signed.
 	Key ed25519.PrivateKey
@@ -96,13 +117,26 @@ func (d *Desk) Add(r Receipt) {
 	}
 	key := stream{r.Dinas, r.Gateway, r.Stream}
 	if at, waits := d.waiting[key]; waits {
-		if r.Upto > d.order[at].Upto {
-			d.order[at] = r
+		before := &d.order[at]
+		if r.Upto > before.Upto {
+			before.Upto, before.Link = r.Upto, r.Link
 		}
-		return
+		room := min(maxRevised-len(before.Revised), len(r.Revised))
+		before.Revised = append(before.Revised, r.Revised[:room]...)
+		if r.Revised = r.Revised[room:]; len(r.Revised) == 0 {
+			return
+		}
 	}
-	d.waiting[key] = len(d.order)
-	d.order = append(d.order, r)
+	for {
+		part := r
+		n := min(maxRevised, len(r.Revised))
+		part.Revised = slices.Clone(r.Revised[:n])
+		d.waiting[key] = len(d.order)
+		d.order = append(d.order, part)
+		if r.Revised = r.Revised[n:]; len(r.Revised) == 0 {
+			break
+		}
+	}
 	select {
 	case d.there <- struct{}{}:
 	default:

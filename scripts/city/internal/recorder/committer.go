@@ -48,7 +48,7 @@ func (c *committer) batch(ctx context.Context, taken []intake.Delivery) error {
 	}
 	gateways := spoke(taken)
 	if c.set.Receipts.Send {
-		c.tell(gateways, result.Uptos)
+		c.tell(gateways, &result)
 	}
 	for g, s := range gateways {
 		c.backlog.Stored(g.dinas, g.id, s.events)
@@ -137,13 +137,22 @@ func spoke(taken []intake.Delivery) map[gateway]spoken {
 
 // tell tells gateways what is stored of their streams, over the brokers through which
 // they have just spoken.
-func (c *committer) tell(gateways map[gateway]spoken, uptos []store.Upto) {
-	for i := range uptos {
-		u := &uptos[i]
+func (c *committer) tell(gateways map[gateway]spoken, result *store.Result) {
+	for i := range result.Uptos {
+		u := &result.Uptos[i]
+		if u.Upto == 0 {
+			continue
+		}
+		from := store.Sender{Dinas: u.Dinas, Gateway: u.Gateway, Stream: u.Stream}
+		var revised []receipts.Revised
+		for _, r := range result.Revised[from] {
+			revised = append(revised, receipts.Revised(r))
+		}
+		delete(result.Revised, from) // a batch that was committed in parts has several rows
 		over := gateways[gateway{u.Dinas, u.Gateway}].brokers
 		for broker, desk := range c.desks {
 			if over&(1<<broker) != 0 {
-				desk.Add(receipts.Receipt{Dinas: u.Dinas, Gateway: u.Gateway, Stream: u.Stream, Upto: u.Upto, Link: u.Link})
+				desk.Add(receipts.Receipt{Dinas: u.Dinas, Gateway: u.Gateway, Stream: u.Stream, Upto: u.Upto, Link: u.Link, Revised: revised})
 			}
 		}
 	}

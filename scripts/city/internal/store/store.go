@@ -27,12 +27,25 @@ type Upto struct {
 	Link []byte // of that event; nil: it has none
 }
 
+// Sender is a stream under the gateway that sent events of it.
+type Sender struct {
+	Dinas, Gateway string
+	Stream         uuid.UUID
+}
+
+// Revised is a correction that is stored.
+type Revised struct {
+	Seq int64
+	Rev int32 // from 1
+}
+
 // Result is what a commit did.
 type Result struct {
-	Uptos   []Upto // one for each stream that was touched
-	Stored  int64  // revisions of events that are new
-	Doubled int64  // those that were there before
-	Foreign int64  // events of a stream that belongs to another gateway, which are refused
+	Uptos   []Upto               // one for each stream that was touched
+	Revised map[Sender][]Revised // corrections that are stored, unless the stream is another gateway's
+	Stored  int64                // revisions of events that are new
+	Doubled int64                // those that were there before
+	Foreign int64                // events of a stream that belongs to another gateway, which are refused
 	Refused []event.Refusal
 	Commits int
 }
@@ -146,6 +159,15 @@ func (s *Store) once(ctx context.Context, r *Result, events []event.Event, refus
 		return fmt.Errorf("commit: %w", err)
 	}
 	r.add(done)
+	for i := range events {
+		if e := &events[i]; e.Rev > 0 {
+			if r.Revised == nil {
+				r.Revised = make(map[Sender][]Revised)
+			}
+			from := Sender{e.Dinas, e.Gateway, e.Stream}
+			r.Revised[from] = append(r.Revised[from], Revised{e.Seq, e.Rev})
+		}
+	}
 	return nil
 }
 
