@@ -32,9 +32,10 @@ const (
 	// speaks ISO/IEC 14443-4 only and does not answer a request.
 	paramAutoATR = 0x04
 
-	rfField   = 0x01 // items of RFConfiguration (7.3.1)
-	rfTiming  = 0x02
-	rfRetries = 0x05
+	rfField     = 0x01 // items of RFConfiguration (7.3.1)
+	rfTiming    = 0x02
+	rfExchanges = 0x04
+	rfRetries   = 0x05
 
 	allTargets = 0x00 // InRelease (7.3.11)
 
@@ -51,6 +52,10 @@ const (
 	// answer WUPA and SELECT after 91 µs, and HLTA is refused within 1 ms if at all.
 	timeoutRaw = 0x05
 )
+
+// exchangeRetries is how often the chip by itself repeats a frame that a card does not
+// answer. It must not: the card could carry a command out twice.
+const exchangeRetries = 0
 
 // requests is how often InListPassiveTarget repeats its request after the first one,
 // which may only make a card IDLE that was ACTIVE. Each takes some 16 ms while no card
@@ -83,14 +88,35 @@ type status byte
 
 const (
 	statusMask = 0x3F
+	statusMore = 0x40 // there was more to tell than a reply can hold
 
 	statusOK          status = 0x00
 	statusTimeout     status = 0x01 // no card answered
+	statusCRC         status = 0x02
+	statusParity      status = 0x03
+	statusBitCount    status = 0x04
+	statusFraming     status = 0x05
+	statusCollision   status = 0x06
+	statusBufferSize  status = 0x07
+	statusRFOverflow  status = 0x09
+	statusNoField     status = 0x0A
+	statusProtocol    status = 0x0B
 	statusOverheated  status = 0x0D
+	statusOverflow    status = 0x0E
+	statusFormat      status = 0x13
 	statusOverCurrent status = 0x2D
 )
 
 func (s status) code() status { return s & statusMask }
+
+// fault is an error where the chip, not a card, is the reason.
+func (s status) fault() error {
+	switch s.code() {
+	case statusOverheated, statusOverCurrent:
+		return fmt.Errorf("%w: it is overheated or draws too much current (status %02X)", errStuck, byte(s.code()))
+	}
+	return nil
+}
 
 // do carries out a command whose reply says nothing but that it was done.
 func (r *Reader) do(ctx context.Context, code byte, params ...byte) error {
@@ -201,19 +227,18 @@ func (r *Reader) setFraming(ctx context.Context, f framing) error {
 	return err
 }
 
-// raw sends a frame to the cards as it is and returns the answer.
+// raw sends a frame to the cards as it is and returns the answer. It may be sent twice.
 func (r *Reader) raw(ctx context.Context, bytes ...byte) (status, []byte, error) {
-	data, err := r.link.exchange(ctx, request{code: cmdCommunicateThru, params: bytes, want: 1 + maxAnswer, wait: rawWait})
+	if err := r.setTimer(ctx, timeoutRaw); err != nil {
+		return 0, nil, err
+	}
+	data, err := r.thru(ctx, request{params: bytes, want: 1 + maxAnswer, wait: rawWait})
 	if err != nil {
 		return 0, nil, err
 	}
-	if len(data) == 0 {
-		return 0, nil, fmt.Errorf("%w: no status", errFrame)
-	}
-	r.refusals = 0
 	s := status(data[0]).code()
-	if s == statusOverheated || s == statusOverCurrent {
-		return s, nil, fmt.Errorf("%w: it is overheated or draws too much current (status %02X)", errStuck, byte(s))
+	if err := s.fault(); err != nil {
+		return s, nil, err
 	}
 	return s, data[1:], nil
 }

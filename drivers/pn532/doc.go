@@ -38,6 +38,12 @@
 // counted as unreadable. Every other scan looks for type B, and every scan while a card
 // of type B is there; a phone beside it then shows another random UID each time.
 //
+// Select holds one card for as long as its user talks to it. Its frames go to the card
+// as they are (InCommunicateThru, with auto RATS off, and CRC_A by the chip), so that
+// package isodep speaks ISO/IEC 14443-4 over this chip as it does over the other one. A
+// frame is sent once: what is lost between host and chip looks like a block that was lost
+// on the air, which ISO/IEC 14443-4 mends without a command being carried out twice.
+//
 // Section numbers are those of the user manual UM0701-02, those with "ISO" of
 // ISO/IEC 14443-3.
 package pn532

@@ -46,12 +46,17 @@ type request struct {
 	params []byte
 	want   int           // bytes of the longest reply, beside its code
 	wait   time.Duration // how long the chip may take to carry it out
+
+	// once says that the command must not be carried out twice, so that it is sent once,
+	// whatever becomes of it.
+	once bool
 }
 
 // exchange has the chip carry out a command and returns what its reply says, valid
-// until the next one. All commands of this driver may be carried out twice.
+// until the next one. A command may be carried out twice, unless it says once.
 func (l *link) exchange(ctx context.Context, q request) ([]byte, error) {
 	var failed error
+	l.doubt = false
 	for n := range sends {
 		if err := l.prepare(ctx, errors.Is(failed, errSilent)); err != nil {
 			return nil, err
@@ -64,7 +69,7 @@ func (l *link) exchange(ctx context.Context, q request) ([]byte, error) {
 			return data, err
 		}
 		failed, l.dirty = err, true
-		if !errors.Is(err, errSilent) && !errors.Is(err, errFrame) {
+		if q.once || !errors.Is(err, errSilent) && !errors.Is(err, errFrame) {
 			break
 		}
 	}
@@ -97,7 +102,12 @@ func (l *link) attempt(ctx context.Context, q request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !ready {
+	switch {
+	case !ready && q.once:
+		// It may be at work all the same, and only its acknowledgement was lost.
+		l.doubt = true
+		return l.reply(ctx, q, false)
+	case !ready:
 		return nil, errSilent
 	}
 	b, err := l.read(ackSize)
@@ -111,7 +121,8 @@ func (l *link) attempt(ctx context.Context, q request) ([]byte, error) {
 	// Where the acknowledgement was lost, the reply stands in its place, and only its
 	// beginning was read. It is asked for again, as any reply that is damaged. An
 	// acknowledgement that is damaged is as good as a sound one: the reply will tell.
-	lost := f.kind != frameACK && err == nil || err != nil && replyBegins(b)
+	l.doubt = f.kind != frameACK
+	lost := l.doubt && err == nil || err != nil && replyBegins(b)
 	return l.reply(ctx, q, lost)
 }
 
@@ -129,7 +140,7 @@ func (l *link) reply(ctx context.Context, q request, again bool) ([]byte, error)
 	damaged := error(nil)
 	for {
 		if again {
-			again = false
+			again, l.doubt = false, true
 			if asked++; asked > repeats {
 				return nil, damaged
 			}

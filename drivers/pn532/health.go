@@ -69,7 +69,7 @@ func (r *Reader) reset(ctx context.Context) error {
 
 // setUp wakes the chip and configures it.
 func (r *Reader) setUp(ctx context.Context) error {
-	r.link.dirty, r.framing = true, framingUnknown
+	r.link.dirty, r.framing, r.timer = true, framingUnknown, 0
 	if err := r.link.rouse(); err != nil {
 		return err
 	}
@@ -89,12 +89,15 @@ func (r *Reader) setUp(ctx context.Context) error {
 	r.noteVersion(version)
 	for _, params := range [][]byte{
 		{cmdSetParameters, paramAutoATR},
+		{cmdRFConfiguration, rfExchanges, exchangeRetries},
 		{cmdRFConfiguration, rfRetries, 0xFF, 0x01, requests},
-		{cmdRFConfiguration, rfTiming, 0x00, timeoutATR, timeoutRaw},
 	} {
 		if err := r.do(ctx, params[0], params[1:]...); err != nil {
 			return err
 		}
+	}
+	if err := r.setTimer(ctx, timeoutRaw); err != nil {
+		return err
 	}
 	// Cards that a reader before this one has left in some state start anew.
 	if err := r.cycle(ctx); err != nil {

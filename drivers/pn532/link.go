@@ -60,6 +60,10 @@ type link struct {
 	dirty bool  // a command may be under way, or its reply waiting, that nobody waits for
 	noise int64 // frames that came damaged or not at all, and right at another attempt
 
+	// doubt says that no acknowledgement came before the last reply, or that the reply
+	// was asked for again: it may be one that was sent before.
+	doubt bool
+
 	w, r  [1 + overhead + maxData + 1]byte
 	frame [overhead + maxData + 1]byte // the command that is sent
 	wake  [maxWake]byte

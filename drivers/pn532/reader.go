@@ -43,7 +43,8 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Reader is a PN532 and the cards in its field. It implements card.Reader. One
+// Reader is a PN532 and the cards in its field. It implements card.Reader and
+// card.Selector. One
 // goroutine uses it at a time.
 type Reader struct {
 	link link
@@ -55,6 +56,8 @@ type Reader struct {
 	closed     bool
 	version    [4]byte
 	framing    framing // of raw frames
+	timer      byte    // of raw frames, as a code of RFConfiguration; 0 where it may be any
+	previous   []byte  // the last reply to a raw frame
 	noRaw      bool    // the chip does not allow raw frames
 	refusals   int     // of raw frames, in a row
 	mendStreak int     // repairs since the last scan that needed none
@@ -77,11 +80,16 @@ type lastSeen struct {
 	card.Card
 	misses int  // scans in a row that did not see it
 	halted bool // it answers no REQA
+
+	// selected says that Select had it since the last scan: where it does not answer
+	// any more, only the loss of power may make it answer again.
+	selected bool
 }
 
 var (
-	_ card.Reader  = (*Reader)(nil)
-	_ card.Counter = (*Reader)(nil)
+	_ card.Reader   = (*Reader)(nil)
+	_ card.Counter  = (*Reader)(nil)
+	_ card.Selector = (*Reader)(nil)
 )
 
 // New connects to the chip, sets it up and switches its field on. An error wraps

@@ -24,7 +24,7 @@ func TestSetUp(t *testing.T) {
 		s := newScript(t, sound(nil))
 		s.asleep = true
 		r := open(t, s)
-		want := []string{"14011400", "02", "1204", "3205FF0101", "3202000B05", "320100", "320101", "066304"}
+		want := []string{"14011400", "02", "1204", "320400", "3205FF0101", "3202000B05", "320100", "320101", "066304"}
 		if !slices.Equal(s.commands, want) {
 			t.Errorf("told %v, want %v", s.commands, want)
 		}

@@ -180,7 +180,7 @@ func (r *Reader) believe(ctx context.Context, s *scan, c card.Card, target []byt
 // callMissing looks for cards of type A that were there before and did not answer:
 // they are in HALT, or their answer got lost, or another card's covered it.
 func (r *Reader) callMissing(ctx context.Context, s *scan) error {
-	missing, random, first := false, false, false
+	missing, random, first, stuck := false, false, false, false
 	for _, c := range r.last {
 		if c.TypeB {
 			continue
@@ -197,11 +197,12 @@ func (r *Reader) callMissing(ctx context.Context, s *scan) error {
 		gone := !has(s.seen, c.UID)
 		missing = missing || gone
 		first = first || gone && c.misses == 0
+		stuck = stuck || gone && c.selected
 		random = random || c.UID.Random()
 	}
-	// Without raw frames nothing else wakes a card; and where nothing is seen any more
-	// it is made sure of once.
-	if missing && (r.noRaw || len(s.seen) == 0 && first && !random) && s.more(ctx) {
+	// Without raw frames nothing else wakes a card, nor one that still speaks ISO/IEC
+	// 14443-4; and where nothing is seen any more it is made sure of once.
+	if missing && (r.noRaw || stuck || len(s.seen) == 0 && first && !random) && s.more(ctx) {
 		if err := r.cycle(ctx); err != nil {
 			return err
 		}
@@ -241,28 +242,38 @@ func (r *Reader) cycle(ctx context.Context) error {
 		return err
 	}
 	r.stray = false
+	for i := range r.last {
+		r.last[i].selected = false
+	}
 	return r.setField(ctx, 1)
 }
 
 // call wakes all cards, selects the one with this UID, and puts it to sleep. It
 // reports whether that card is there.
 func (r *Reader) call(ctx context.Context, c card.Card) (bool, error) {
-	if err := r.setFraming(ctx, framingShort); err != nil {
+	heard, there, err := r.wake(ctx, c)
+	if err != nil || !heard {
 		return false, err
+	}
+	return there, r.halt(ctx)
+}
+
+// wake wakes all cards and selects the one with this UID. It reports whether any was
+// heard, and whether that one was selected. The others sleep again afterwards.
+func (r *Reader) wake(ctx context.Context, c card.Card) (heard, there bool, err error) {
+	if err := r.setFraming(ctx, framingShort); err != nil {
+		return false, false, err
 	}
 	// Whatever is heard but silence is an ATQA, or several at once.
 	s, _, err := r.raw(ctx, cmdWUPA)
 	if err != nil || s == statusTimeout {
-		return false, err
+		return false, false, err
 	}
 	if err := r.setFraming(ctx, framingWhole); err != nil {
-		return false, err
+		return true, false, err
 	}
-	there, err := r.selectCard(ctx, c.UID)
-	if err != nil {
-		return false, err
-	}
-	return there, r.halt(ctx)
+	there, err = r.selectCard(ctx, c.UID)
+	return true, there, err
 }
 
 // selectCard sends the SELECT of each cascade level with the UID's bytes in it, and

@@ -37,11 +37,12 @@ type script struct {
 	nacks     int
 	rouses    int // transfers that begin with no direction
 	transfers int
-	fail      error // of every transfer
-	asleep    bool  // nothing is heard until chip select was low for long
-	slow      bool  // data within a millisecond of chip select are not heard
-	deaf      bool  // the chip is not there: miso is idle
-	idle      byte  // what MISO shows where no chip drives it
+	fail      error         // of every transfer
+	ackAfter  time.Duration // a command, 0 means at once
+	asleep    bool          // nothing is heard until chip select was low for long
+	slow      bool          // data within a millisecond of chip select are not heard
+	deaf      bool          // the chip is not there: miso is idle
+	idle      byte          // what MISO shows where no chip drives it
 	speed     physic.Frequency
 	closed    int
 
@@ -168,7 +169,7 @@ func (s *script) receive(b []byte) {
 	}
 	s.commands = append(s.commands, strings.ToUpper(hex.EncodeToString(append([]byte{code}, params...))))
 	s.pending = nil
-	s.push(ackFrame(), 200*time.Microsecond)
+	s.push(ackFrame(), max(s.ackAfter, 200*time.Microsecond))
 	data, after, ok := s.answer(code, params)
 	if after == never {
 		return
