@@ -70,6 +70,10 @@ func TestBadgePrintsWhatIsSent(t *testing.T) {
 			}
 		}
 	}
+	plain, guid := g.must("badge", "3D2A7C5E90B14F8E8A61F0B2C4D6E8FA"), g.must("badge", "3d2a7c5e-90b1-4f8e-8a61-f0b2c4d6e8fa")
+	if plain != guid || len(strings.TrimSpace(guid)) != 34 {
+		t.Errorf("the GUID of a PIV card is %q and %q", plain, guid)
+	}
 	for _, wrong := range []string{"", "04A1B2C3D4", "h:00112233445566778899aabbccddeeff", "Sari"} {
 		if out, code := g.try("badge", wrong); code != 2 || !strings.Contains(out, "is no UID") {
 			t.Errorf("badge %q: exit %d, %s", wrong, code, out)

@@ -61,7 +61,7 @@ var (
 // Why a cell is no card number, each with a verb to follow the number of its line. None
 // repeats the number: it must not reach a log.
 var (
-	ErrNoUID      = errors.New(`has no badge: write "h:" and 32 hex digits, or the UID as 8, 14 or 20 hex digits (a spreadsheet drops leading zeros unless the column is text)`)
+	ErrNoUID      = errors.New(`has no badge: write "h:" and 32 hex digits, the UID as 8, 14 or 20 hex digits, or the GUID of a PIV card as 32 (a spreadsheet drops leading zeros unless the column is text)`)
 	ErrNoDecimal  = errors.New("has no badge: the heading says that UIDs are decimal numbers, of 4, 7 or 10 bytes")
 	ErrShortened  = errors.New("has a number as a spreadsheet shortens it, such as 1,23E+11: the UID is lost; set the column to text and enter it again")
 	ErrMultiplied = errors.New(`has a number that a spreadsheet may have made of another UID, as 12345600 of 123456E2: set the column to text and enter the UID again; if it is right, write it in quotes, "12345600", or as 12:34:56:00`)
@@ -102,7 +102,7 @@ func ParseHex(s string) (card.UID, error) {
 }
 
 func parseHex(s string, reversed bool) (card.UID, error) {
-	uid, err := card.ParseUID(strings.NewReplacer(":", "", " ", "", "-", "").Replace(s))
+	uid, err := card.ParseUID(plainHex(s))
 	if err != nil {
 		return card.UID{}, ErrNoUID
 	}

@@ -15,7 +15,7 @@
 # And that the city's database has all events of a stream up to one:
 #   sign.sh -k city.key -d dinkes -g dinkes-01 receipt 019ab2c3-... 123 >receipt.json
 #
-# roster.csv has lines "badge,tag" as for tags.roster_file, under the same rules
+# roster.csv has lines "badge,tag" or "badge,tag,assurance" as for tags.roster_file, under the same rules
 # (uid_format in the heading too): gatewayd reads it, and what a gateway would refuse
 # is not signed. With -b, the file with the city's badge key, card numbers in it become
 # the identities that this gateway gives them, so that nobody reads them on the topic.

@@ -105,6 +105,12 @@ func TestSign(t *testing.T) {
 		args []string
 		want string // the end of the payload
 	}{
+		"what badges must show": {
+			"badge,tag,assurance\n04:a1:b2:c3,,authenticated-desfire\n3d2a7c5e-90b1-4f8e-8a61-f0b2c4d6e8fa,reyax:1,authenticated-piv\n",
+			[]string{"-k", "city.key", "-b", "badge.key", "-d", "dinkes", "-g", "dinkes-01", "roster", "in"},
+			`,"entries":[{"badge":"` + city.BadgeIdentity(ownKey, []byte{0x04, 0xA1, 0xB2, 0xC3}) + `","tag":"","assurance":"authenticated-desfire"},` +
+				`{"badge":"` + city.BadgeIdentity(ownKey, []byte{0x3D, 0x2A, 0x7C, 0x5E, 0x90, 0xB1, 0x4F, 0x8E, 0x8A, 0x61, 0xF0, 0xB2, 0xC4, 0xD6, 0xE8, 0xFA}) + `","tag":"reyax:1","assurance":"authenticated-piv"}]}`,
+		},
 		"card numbers for one gateway": {
 			"badge,tag\n04:a1:b2:c3:d4:e5:f6,kenwood:100-1001\n04A1B2C3,reyax:1\nh:00112233445566778899aabbccddeeff,reyax:2\n",
 			[]string{"-k", "city.key", "-b", "badge.key", "-d", "dinkes", "-g", "dinkes-01", "roster", "in"},
@@ -174,7 +180,7 @@ func TestSignRefuses(t *testing.T) {
 		text, want string
 		args       []string
 	}{
-		"names":                       {"04A1B2C3,reyax:1,Sari\n", "in:1: has 3 columns", append(to, "roster", "in")},
+		"names":                       {"04A1B2C3,reyax:1,Sari\n", "in:1: has an assurance that there is not", append(to, "roster", "in")},
 		"hashed for all":              {"04A1B2C3,reyax:1\n", "is for one gateway", []string{"-k", "city.key", "-b", "badge.key", "-d", "dinkes", "-g", "*", "roster", "in"}},
 		"hours with a dot":            {`{"mon":"07.30-16:00"}`, `hours.mon: "07.30-16:00" is no span of hours`, append(to, "hours", "in")},
 		"hours with an unknown day":   {`{"senin":"07:30-16:00"}`, "senin", append(to, "hours", "in")},

@@ -31,7 +31,7 @@ type documents struct {
 	fence      *tags.Fence // nil: none is configured, or its file is wrong
 	fenceFault error
 
-	roster       *roster.Roster   // who carries which tag
+	roster       *roster.Roster   // who carries which tag, and what each badge must show
 	rosterFile   *roster.Follower // nil: none is configured
 	rosterKeeper *signed.Keeper   // nil: the city has no key here to sign one with
 
@@ -128,8 +128,7 @@ func (g *Gateway) documentSecret(kind string) *[32]byte {
 
 // rosterHealth says which roster is in force.
 func (g *Gateway) rosterHealth() presence.RosterHealth {
-	pairs, _ := g.documents.roster.Pairs()
-	h := presence.RosterHealth{Source: string(g.documents.roster.Source()), Entries: len(pairs)}
+	h := presence.RosterHealth{Source: string(g.documents.roster.Source()), Entries: g.documents.roster.Entries()}
 	if k := g.documents.rosterKeeper; k != nil {
 		s := k.State()
 		h.Serial, h.Refused = s.Serial, s.Refused

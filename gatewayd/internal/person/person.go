@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"presence/drivers/beacon"
-	"presence/drivers/card"
 	"presence/drivers/cardlist"
 	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
@@ -56,29 +55,34 @@ func Badges(badge []string, names presence.Badges) ([]string, error) {
 			all = append(all, strings.ToLower(b))
 			continue
 		}
-		uid, err := ParseUID(b)
+		number, _, err := ParseCard(b)
 		if err != nil {
 			return nil, language.Errorf(
-				"--badge %.60q: want h: and 32 hex digits, or a UID of 4, 7 or 10 bytes in hex",
-				"--badge %.60q: tulis h: dan 32 digit heksadesimal, atau UID 4, 7 atau 10 bita dalam heksadesimal", b)
+				"--badge %.60q: want h: and 32 hex digits, a UID of 4, 7 or 10 bytes in hex, or the GUID of a PIV card",
+				"--badge %.60q: tulis h: dan 32 digit heksadesimal, UID 4, 7 atau 10 bita dalam heksadesimal, atau GUID kartu PIV", b)
 		}
-		all = append(all, names.Identity(uid.Bytes()))
+		all = append(all, names.Identity(number))
 		if !names.Plain() {
-			all = append(all, presence.PlainBadges().Identity(uid.Bytes()))
+			all = append(all, presence.PlainBadges().Identity(number))
 		}
 	}
 	return all, nil
 }
 
-// ParseUID reads a UID as people copy it, also a random one.
-func ParseUID(s string) (card.UID, error) {
+// ParseCard reads the UID of a card as people copy it, also a random one, or the GUID of a
+// PIV card, and returns its bytes. random is true where the card makes its UID up anew each
+// time.
+func ParseCard(s string) (number []byte, random bool, err error) {
+	if guid, ok := cardlist.ParseGUID(s); ok {
+		return guid[:], false, nil
+	}
 	uid, err := cardlist.ParseHex(s)
 	if err != nil && !errors.Is(err, cardlist.ErrRandom) {
-		return card.UID{}, language.Errorf(
-			"%.40q is no UID: write 4, 7 or 10 bytes in hex, such as 04:A1:B2:C3:D4:E5:F6",
-			"%.40q bukan UID: tulis 4, 7 atau 10 bita dalam heksadesimal, misalnya 04:A1:B2:C3:D4:E5:F6", s)
+		return nil, false, language.Errorf(
+			"%.40q is no UID and no GUID: write 4, 7 or 10 bytes in hex, such as 04:A1:B2:C3:D4:E5:F6, or 16 for a PIV card",
+			"%.40q bukan UID dan bukan GUID: tulis 4, 7 atau 10 bita dalam heksadesimal, misalnya 04:A1:B2:C3:D4:E5:F6, atau 16 untuk kartu PIV", s)
 	}
-	return uid, nil
+	return uid.Bytes(), uid.Random(), nil
 }
 
 // Names reports whether a record names the person.

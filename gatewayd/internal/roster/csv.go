@@ -43,10 +43,10 @@ func (ps Problems) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-// ParseCSV reads a roster: lines "badge,tag" (RFC 4180), or with ";" or a tab
-// between the two as spreadsheets write them. The first line may say which (sep=;), the
-// next be a heading, which may declare how card numbers are written
-// (badge,tag,uid_format=dec); empty lines and lines with "#" at their begin are skipped.
+// ParseCSV reads a roster: lines "badge,tag" or "badge,tag,assurance" (RFC 4180), or with
+// ";" or a tab between them as spreadsheets write them. The first line may say which
+// (sep=;), the next be a heading, which may declare how card numbers are written
+// (badge,tag,assurance,uid_format=dec); empty lines and lines with "#" at their begin are skipped.
 // One wrong line and the whole file is refused, as is one without any pair, with an
 // error of type Problems.
 func ParseCSV(data []byte, badges presence.Badges) ([]Pair, error) {
@@ -65,7 +65,7 @@ func parseCSV(data []byte, badges namer) ([]Pair, error) {
 	if problem != nil {
 		return nil, Problems{Problem(*problem)}
 	}
-	f := csvFile{badges: badges, lines: slices.Collect(bytes.Lines(data)), notation: cardlist.Hex, seen: make(map[string]int)}
+	f := csvFile{badges: badges, lines: slices.Collect(bytes.Lines(data)), heading: noHeading(), seen: make(map[string]int)}
 	r := csv.NewReader(bytes.NewReader(data))
 	r.Comma = comma
 	r.Comment = '#'
@@ -88,7 +88,7 @@ func parseCSV(data []byte, badges namer) ([]Pair, error) {
 				break
 			}
 			if h.is {
-				f.notation = h.notation
+				f.heading = h
 				continue
 			}
 		}
@@ -103,7 +103,7 @@ func parseCSV(data []byte, badges namer) ([]Pair, error) {
 type csvFile struct {
 	badges   namer
 	lines    [][]byte
-	notation cardlist.Notation
+	heading  heading
 	pairs    []Pair
 	problems Problems
 	seen     map[string]int // badge: its line
@@ -147,14 +147,15 @@ func withoutEmpty(fields []string) []string {
 }
 
 func (f *csvFile) pairOf(fields []string, quoted bool) (Pair, error) {
-	if len(fields) != 2 {
-		return Pair{}, fmt.Errorf("has %d columns: write badge,tag and nothing else, no names", len(fields))
+	badge, tag, assurance, ok := f.heading.columns(fields)
+	if !ok {
+		return Pair{}, fmt.Errorf("has %d columns: write badge,tag or badge,tag,assurance and nothing else, no names", len(fields))
 	}
-	identity, err := identifyCell(f.notation, cardlist.NewCell(fields[0], quoted), f.badges)
+	identity, err := identifyCell(f.heading.notation, cardlist.NewCell(badge, quoted), f.badges)
 	if err != nil {
 		return Pair{}, err
 	}
-	return withTag(identity, fields[1])
+	return withTag(identity, tag, assurance)
 }
 
 // csvProblem puts an error of the library into our form.

@@ -1,4 +1,5 @@
-// Package roster knows which tag belongs to which badge, and no names.
+// Package roster knows which tag belongs to which badge, and how far a badge must prove
+// who it is, and no names.
 //
 // It exists because the two come from different radios and only the city knows
 // that they are carried by one person. The city says so in a CSV file that is

@@ -11,14 +11,14 @@ import (
 )
 
 // ParseEntries reads the body of a signed roster: a list of
-// {"badge":...,"tag":...} under the rules of the file. An empty list is a valid roster
+// {"badge":...,"tag":...,"assurance":...} under the rules of the file. An empty list is a valid roster
 // without pairs. Errors repeat none of the content.
 func ParseEntries(body []byte, badges presence.Badges) ([]Pair, error) {
 	var entries []Pair
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&entries); err != nil || entries == nil {
-		return nil, errors.New(`has wrong entries: write a list of {"badge":...,"tag":...} and nothing else, no names`)
+		return nil, errors.New(`has wrong entries: write a list of {"badge":...,"tag":...,"assurance":...} and nothing else, no names`)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("has more than one list of entries")
@@ -29,7 +29,7 @@ func ParseEntries(body []byte, badges presence.Badges) ([]Pair, error) {
 	pairs := make([]Pair, 0, len(entries))
 	seen := make(map[string]int) // badge: its entry
 	for i, e := range entries {
-		p, err := pair(e.Badge, e.Tag, badges)
+		p, err := pair(e.Badge, e.Tag, string(e.Assurance), badges)
 		if err != nil {
 			return nil, fmt.Errorf("entry %d %w", i+1, err)
 		}

@@ -16,6 +16,8 @@ func FuzzParseCSV(f *testing.F) {
 		other + `,"waypoint:a,""b"""` + "\n",
 		other + ",reyax:1\n" + other + ",reyax:2\n",
 		"sep=;\r\nkartu;tag;uid_format=dec-reversed\r\n3283263748;reyax:1\r\n", "badge,tag,uid_format = \"hex-reversed\"\n\"12345600\",reyax:1\n",
+		"badge,tag,assurance\n" + uid + ",,authenticated-desfire\n00112233445566778899aabbccddeeff,reyax:1,Authenticated-PIV\n",
+		"kartu;tag;uid_format=dec;jaminan\n77705923;reyax:1;;uid\n",
 		`"` + uid, "\xff\xfe", "",
 	} {
 		f.Add([]byte(text))
@@ -30,12 +32,12 @@ func FuzzParseCSV(f *testing.F) {
 		}
 		seen := make(map[string]bool)
 		for _, p := range pairs {
-			if name, ok := beacon.TagName(p.Tag); !ok || name != p.Tag || !presence.IsHashedBadge(p.Badge) || seen[p.Badge] {
+			if name, ok := beacon.TagName(p.Tag); (!ok && (p.Tag != "" || p.Assurance == "")) || name != p.Tag || !presence.IsHashedBadge(p.Badge) || seen[p.Badge] {
 				t.Fatalf("accepted: %+v", p)
 			}
 			seen[p.Badge] = true
 			// What was accepted is accepted again, and stays what it is.
-			again, err := pair(p.Badge, p.Tag, hashes())
+			again, err := pair(p.Badge, p.Tag, string(p.Assurance), hashes())
 			if err != nil || again != p {
 				t.Fatalf("%+v became %+v: %v", p, again, err)
 			}

@@ -6,11 +6,12 @@ import (
 	"strings"
 
 	"presence/drivers/beacon"
+	"presence/drivers/card"
 	"presence/drivers/cardlist"
 	"presence/gatewayd/internal/presence"
 )
 
-// namer makes the identity of a card from the bytes of its UID, as presence.Badges does.
+// namer makes the identity of a card from the bytes of its UID or GUID, as presence.Badges does.
 type namer interface {
 	Identity(uid []byte) string
 	Plain() bool // identities are the UIDs themselves, and no hash can be one
@@ -25,21 +26,39 @@ func (asWritten) Plain() bool                { return false }
 
 // pair makes a pair of a badge and a tag as somebody wrote them. Its errors repeat
 // neither: a raw card number must not reach a log.
-func pair(badge, tag string, badges namer) (Pair, error) {
+func pair(badge, tag, assurance string, badges namer) (Pair, error) {
 	identity, err := identify(strings.TrimSpace(badge), badges)
 	if err != nil {
 		return Pair{}, err
 	}
-	return withTag(identity, tag)
+	return withTag(identity, tag, assurance)
 }
 
-// withTag makes a pair of a badge's identity and a tag as somebody wrote it.
-func withTag(identity, tag string) (Pair, error) {
-	name, ok := beacon.TagName(strings.TrimSpace(tag))
+// errAssurance is what is wrong with an assurance, with a verb to follow the number of its
+// line.
+var errAssurance = errors.New("has an assurance that there is not: write uid, authenticated-piv or authenticated-desfire, and no names")
+
+// withTag makes a pair of a badge's identity, and a tag and an assurance as somebody wrote
+// them. Only one that asks for an assurance may go without a tag.
+func withTag(identity, tag, assurance string) (Pair, error) {
+	p := Pair{Badge: identity, Assurance: card.Assurance(strings.ToLower(strings.TrimSpace(assurance)))}
+	switch p.Assurance {
+	case card.AssuranceUID:
+		p.Assurance = "" // the same as none
+	case "", card.AssurancePIV, card.AssuranceDESFire:
+	default:
+		return Pair{}, errAssurance
+	}
+	tag = strings.TrimSpace(tag)
+	if tag == "" && p.Assurance != "" {
+		return p, nil
+	}
+	name, ok := beacon.TagName(tag)
 	if !ok {
 		return Pair{}, errors.New(wrongTag())
 	}
-	return Pair{Badge: identity, Tag: name}, nil
+	p.Tag = name
+	return p, nil
 }
 
 // identify makes the identity of a badge: an identity stays, a raw number becomes one.
@@ -49,6 +68,9 @@ func identify(s string, badges namer) (string, error) {
 			return "", errors.New("has a hashed badge, but this gateway uses plain UIDs (plain_uid): write the UID")
 		}
 		return strings.ToLower(s), nil
+	}
+	if guid, ok := cardlist.ParseGUID(s); ok {
+		return badges.Identity(guid[:]), nil
 	}
 	uid, err := cardlist.ParseHex(s)
 	if err != nil {
@@ -62,6 +84,9 @@ func identify(s string, badges namer) (string, error) {
 func identifyCell(n cardlist.Notation, c cardlist.Cell, badges namer) (string, error) {
 	if presence.IsHashedBadge(c.Text) {
 		return identify(c.Text, badges)
+	}
+	if guid, ok := c.GUID(); ok {
+		return badges.Identity(guid[:]), nil
 	}
 	uid, err := n.Parse(c)
 	if err != nil {

@@ -5,12 +5,18 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"presence/drivers/card"
 )
 
-// Pair says that who shows the badge carries the tag.
+// Pair says that who shows the badge carries the tag, and what the badge must show.
 type Pair struct {
 	Badge string `json:"badge"` // the identity, as in events
-	Tag   string `json:"tag"`   // as in events, such as "mesh:1c2f13fc"
+	Tag   string `json:"tag"`   // as in events, such as "mesh:1c2f13fc"; "" for somebody without one
+
+	// Assurance is the least that the badge must show at the door:
+	// card.AssuranceDESFire or card.AssurancePIV; "" where its number will do.
+	Assurance card.Assurance `json:"assurance,omitempty"`
 }
 
 // Source is where the roster in force comes from.
@@ -37,7 +43,8 @@ type Roster struct {
 type edition struct {
 	source   Source
 	pairs    []Pair // by badge
-	tags     map[string]string
+	tagged   []Pair // those of them that have a tag
+	badges   map[string]Pair
 	replaced chan struct{} // closed when another edition is in force
 }
 
@@ -49,25 +56,40 @@ func New() *Roster {
 }
 
 func newEdition(source Source, pairs []Pair) *edition {
-	e := &edition{source: source, pairs: pairs, tags: make(map[string]string, len(pairs)), replaced: make(chan struct{})}
+	e := &edition{source: source, pairs: pairs, badges: make(map[string]Pair, len(pairs)), replaced: make(chan struct{})}
 	for _, p := range pairs {
-		e.tags[p.Badge] = p.Tag
+		e.badges[p.Badge] = p
+		if p.Tag != "" {
+			e.tagged = append(e.tagged, p)
+		}
 	}
 	return e
 }
 
 // TagOf is the tag of a badge's owner, false where the roster has none.
 func (r *Roster) TagOf(badge string) (tag string, ok bool) {
-	tag, ok = r.current.Load().tags[badge]
-	return tag, ok
+	tag = r.current.Load().badges[badge].Tag
+	return tag, tag != ""
 }
 
-// Pairs is the roster in force, by badge, and a channel that is closed as soon
-// as another one is. The pairs must not be changed. A badge is in one pair, a
-// tag may be in several: spare cards.
+// Least is the least that a badge must show: card.AssuranceDESFire or card.AssurancePIV,
+// "" where its number will do.
+func (r *Roster) Least(badge string) card.Assurance { return r.current.Load().badges[badge].Assurance }
+
+// Asks reports whether any badge must show just that.
+func (r *Roster) Asks(a card.Assurance) bool {
+	return slices.ContainsFunc(r.current.Load().pairs, func(p Pair) bool { return p.Assurance == a })
+}
+
+// Entries is how many badges the roster in force has.
+func (r *Roster) Entries() int { return len(r.current.Load().pairs) }
+
+// Pairs are those of the roster in force that have a tag, by badge, and a channel that is
+// closed as soon as another roster is in force. The pairs must not be changed. A badge is
+// in one pair, a tag may be in several: spare cards.
 func (r *Roster) Pairs() (pairs []Pair, replaced <-chan struct{}) {
 	e := r.current.Load()
-	return e.pairs, e.replaced
+	return e.tagged, e.replaced
 }
 
 // Source is where the roster in force comes from.

@@ -29,7 +29,7 @@ func known() string {
 const other = "h:00112233445566778899aabbccddeeff"
 
 func TestParseCSV(t *testing.T) {
-	want := []Pair{{known(), "mesh:1c2f13fc"}, {other, "kenwood:100-1001"}}
+	want := []Pair{{Badge: known(), Tag: "mesh:1c2f13fc"}, {Badge: other, Tag: "kenwood:100-1001"}}
 	for name, text := range map[string]string{
 		"plain":            uid + ",mesh:1c2f13fc\n" + other + ",kenwood:100-1001\n",
 		"no last break":    uid + ",mesh:1c2f13fc\n" + other + ",kenwood:100-1001",
@@ -64,7 +64,7 @@ func TestTagNames(t *testing.T) {
 		"waypoint:" + strings.Repeat("x", 200): false,
 		"lora:1":                               false, "": false, "1c2f13fc": false,
 	} {
-		_, err := pair(uid, name, hashes())
+		_, err := pair(uid, name, "", hashes())
 		if (err == nil) != ok {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -96,7 +96,7 @@ func TestWrongFiles(t *testing.T) {
 	}{
 		"a badge twice":             {"# x\n" + good + uid + ",reyax:2\n" + good, Problems{{4, "line 2 again"}}},
 		"raw and hashed":            {uid + ",reyax:1\n" + known() + ",reyax:2\n", Problems{{2, "line 1 again"}}},
-		"names":                     {good + uid + ",reyax:2,Sari\n", Problems{{2, "3 columns"}}},
+		"names":                     {good + uid + ",reyax:2,Sari\n", Problems{{2, "no names"}}},
 		"one column":                {good + uid + "\n", Problems{{2, "1 columns"}}},
 		"a lost zero":               {good + "4112233,reyax:1\n", Problems{{2, "no badge"}}},
 		"a short hash":              {"h:001122,reyax:1\n", Problems{{1, "no badge"}}},
@@ -131,20 +131,20 @@ func TestRoster(t *testing.T) {
 	if len(pairs) != 0 || r.Source() != None {
 		t.Fatalf("a new roster has %v from %s", pairs, r.Source())
 	}
-	r.SetFile([]Pair{{"b", "reyax:2"}, {"a", "reyax:1"}})
+	r.SetFile([]Pair{{Badge: "b", Tag: "reyax:2"}, {Badge: "a", Tag: "reyax:1"}})
 	select {
 	case <-replaced:
 	default:
 		t.Error("nobody is told of a new roster")
 	}
 	pairs, replaced = r.Pairs()
-	if diff := cmp.Diff([]Pair{{"a", "reyax:1"}, {"b", "reyax:2"}}, pairs); diff != "" {
+	if diff := cmp.Diff([]Pair{{Badge: "a", Tag: "reyax:1"}, {Badge: "b", Tag: "reyax:2"}}, pairs); diff != "" {
 		t.Error(diff)
 	}
 	if tag, ok := r.TagOf("b"); !ok || tag != "reyax:2" {
 		t.Errorf("TagOf: %q, %v", tag, ok)
 	}
-	r.SetFile([]Pair{{"a", "reyax:1"}, {"b", "reyax:2"}})
+	r.SetFile([]Pair{{Badge: "a", Tag: "reyax:1"}, {Badge: "b", Tag: "reyax:2"}})
 	select {
 	case <-replaced:
 		t.Error("the same roster counts as a new one")
@@ -154,7 +154,7 @@ func TestRoster(t *testing.T) {
 	if _, ok := r.TagOf("a"); ok || r.Source() != Document {
 		t.Errorf("the document does not win over the file: source %s", r.Source())
 	}
-	r.SetFile([]Pair{{"c", "reyax:3"}})
+	r.SetFile([]Pair{{Badge: "c", Tag: "reyax:3"}})
 	if _, ok := r.TagOf("c"); ok {
 		t.Error("the file wins over the document")
 	}
