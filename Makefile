@@ -25,8 +25,10 @@ demo: build ## the main job, with nothing installed and no hardware
 	./bin/gatewayd demo --for 20s
 
 # Side by side, as one of them mostly computes and the other mostly waits. A line for
-# each package as soon as it is through; of a test that fails, all that it said.
-TEST := $(TOOL) gotestsum --format standard-quiet --hide-summary skipped --
+# each package as soon as it is through; of a test that fails, all that it said. A
+# hundred programs are linked for it: without what only debuggers read, and without vet,
+# which `make lint` does.
+TEST := $(TOOL) gotestsum --format standard-quiet --hide-summary skipped -- -vet=off -ldflags=-w
 test: test-deps ## the tests, after test-deps; at the end what is left out, and who runs it (under CI=true nothing is)
 	$(TOOL) gotestsum --version
 	@LEFT_OUT=$$(mktemp) && export LEFT_OUT && trap 'rm -f "$$LEFT_OUT"' EXIT && \
