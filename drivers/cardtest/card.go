@@ -1,6 +1,7 @@
 package cardtest
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -20,14 +21,12 @@ const (
 // 6.5.4).
 const cascadeTag = 0x88
 
-// Commands of ISO/IEC 14443-3, and the two of 14443-4 that the states
-// need.
+// Commands of ISO/IEC 14443-3, and RATS of 14443-4.
 const (
-	cmdREQA     = 0x26
-	cmdWUPA     = 0x52
-	cmdHLTA     = 0x50
-	cmdRATS     = 0xE0
-	cmdDeselect = 0xC2
+	cmdREQA = 0x26
+	cmdWUPA = 0x52
+	cmdHLTA = 0x50
+	cmdRATS = 0xE0
 )
 
 // State is where a card stands in ISO/IEC 14443-3, figure "PICC type A state
@@ -58,6 +57,8 @@ const (
 	ShortSAK          // SAK comes without its checksum
 	ShortATQA         // ATQA has 8 bits instead of 16
 	RefusesHalt       // HLTA is answered, with a NAK, and not obeyed
+	RefusesRATS       // RATS is met with silence
+	NAKsRATS          // RATS is answered with a NAK of four bits, as some cards do
 )
 
 // Step is a part of the selection.
@@ -79,7 +80,7 @@ type Card struct {
 	uid     card.UID
 	atqa    [2]byte
 	sak     byte
-	ats     []byte     // without CRC_A; empty where the card speaks no ISO 14443-4
+	l4      *layer4    // nil where the card speaks no ISO 14443-4
 	random  *rand.Rand // draws a new UID at each power-up, where not nil
 	b       *typeB     // what a card of type B has instead; nil for type A
 	silent  bool
@@ -93,8 +94,10 @@ type Card struct {
 	readyAt time.Time // when it has started up
 	level   int       // cascade level of READY, 0 to 2
 
-	answer     [maxAnswer]byte
+	answer     [MaxAnswer]byte
 	answerBits int
+	delay      time.Duration // from the frame's end to the answer's beginning
+	gone       bool          // it is taken away with this frame
 }
 
 // New makes a card with an identifier and of a kind, as the names of package
@@ -123,7 +126,7 @@ func New(uid card.UID, technology card.Technology) (*Card, error) {
 		c.atqa, c.sak = [2]byte{0x02, 0x00}, 0x11
 	case card.ISO14443_4:
 		c.atqa, c.sak = [2]byte{0x04, 0x03}, 0x20
-		c.ats = []byte{0x06, 0x75, 0x77, 0x81, 0x02, 0x80}
+		c.l4 = &layer4{Layer4: DESFire(), applet: noApplet{}}
 		c.startup = processorStartup
 	case card.ISO18092:
 		c.atqa, c.sak = [2]byte{0x04, 0x00}, 0x40
@@ -179,7 +182,14 @@ func (c *Card) Info() card.Card {
 
 // ATS is the card's answer to RATS without its checksum, as 06 75 77 81 02 80;
 // empty where the card speaks no ISO 14443-4.
-func (c *Card) ATS() []byte { return append([]byte(nil), c.ats...) }
+func (c *Card) ATS() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.l4 == nil {
+		return nil
+	}
+	return bytes.Clone(c.l4.ATS())
+}
 
 // State tells where the card stands.
 func (c *Card) State() State {
@@ -245,6 +255,9 @@ func (c *Card) powerOn(now time.Time) {
 func (c *Card) powerOff() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.state != Off && c.l4 != nil {
+		c.l4.end()
+	}
 	c.state = Off
 }
 
@@ -267,11 +280,11 @@ func (c *Card) levelBytes(level int) (b [5]byte) {
 	return b
 }
 
-// receive takes a frame and leaves the answer in c.answer and c.answerBits;
+// receive takes a frame and leaves the answer in c.answer, c.answerBits and c.delay;
 // zero bits are silence. badParity tells that the answer's parity is wrong.
 // The caller holds c.mu.
 func (c *Card) receive(now time.Time, f Frame) (badParity bool) {
-	c.answerBits = 0
+	c.answerBits, c.delay, c.gone = 0, 0, false
 	if c.silent || c.state == Off || now.Before(c.readyAt) || f.TypeB != (c.b != nil) {
 		return false
 	}
@@ -281,8 +294,8 @@ func (c *Card) receive(now time.Time, f Frame) (badParity bool) {
 	}
 	step := NoStep
 	switch {
-	case c.state == Protocol:
-		c.inProtocol(f)
+	case c.state == Protocol || c.l4 != nil && c.awaitsRATS() && f.Bits == 4*8 && f.Bytes[0] == cmdRATS:
+		badParity, c.gone = c.layer4Frame(now, f)
 	case f.Bits == 7:
 		step = StepRequest
 		c.request(f.Bytes[0] & 0x7F)
@@ -296,8 +309,12 @@ func (c *Card) receive(now time.Time, f Frame) (badParity bool) {
 	if step != NoStep && step == c.mute {
 		c.answerBits = 0
 	}
-	return c.fault == BadParity && c.answerBits >= 8
+	return badParity || c.fault == BadParity && c.answerBits >= 8
 }
+
+// awaitsRATS reports whether the card has just been selected: any other frame takes it
+// out of that state.
+func (c *Card) awaitsRATS() bool { return c.state == Active || c.state == ActiveStar }
 
 // starred reports whether the card came out of HALT.
 func (c *Card) starred() bool {
@@ -394,28 +411,16 @@ func (c *Card) selected() {
 // standard handles the frames with a checksum that a selected card knows.
 func (c *Card) standard(f Frame) {
 	n := f.Bits / 8
-	active := c.state == Active || c.state == ActiveStar
 	intact := f.Bits%8 == 0 && n >= 3 && crcA(f.Bytes[:n]) == 0
 	switch {
-	case active && intact && n == 4 && f.Bytes[0] == cmdHLTA && f.Bytes[1] == 0:
+	case c.awaitsRATS() && intact && n == 4 && f.Bytes[0] == cmdHLTA && f.Bytes[1] == 0:
 		if c.fault == RefusesHalt {
 			c.answer[0], c.answerBits = 0x00, 4
 			return
 		}
 		c.state = Halt
-	case active && intact && n == 4 && f.Bytes[0] == cmdRATS && len(c.ats) > 0:
-		c.state = Protocol
-		c.reply(AppendCRC(append(c.answer[:0], c.ats...)))
 	default:
 		c.fallBack()
-	}
-}
-
-// inProtocol knows S(DESELECT) only, which ends in HALT.
-func (c *Card) inProtocol(f Frame) {
-	if f.Bits == 3*8 && f.Bytes[0] == cmdDeselect && crcA(f.Bytes[:3]) == 0 {
-		c.state = Halt
-		c.reply(AppendCRC(append(c.answer[:0], cmdDeselect)))
 	}
 }
 

@@ -13,4 +13,10 @@
 // once. Cards of type B (NewTypeB) have the states and slots of that type; where
 // two of them answer at once the frame is spoilt. Parity bits are not simulated
 // one by one: a frame is marked as having wrong ones.
+//
+// Behind RATS a card of type A is the card's side of ISO/IEC 14443-4: Layer4 says what
+// it announces and how it goes about its answers, an Applet (SetApplet) answers the
+// commands. StrikeAt lets single frames go wrong. The card keeps account of what a
+// reader does: Executed counts the commands that were carried out, Violations lists
+// what the standard forbids.
 package cardtest

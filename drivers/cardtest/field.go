@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// maxAnswer is the longest answer in bytes that a field carries.
-const maxAnswer = 16
+// MaxAnswer is the longest answer in bytes that a field carries: the largest frame that
+// cards have today (ISO/IEC 14443-4, 5.1: FSD 256).
+const MaxAnswer = 256
 
 // Frame is what a reader sends: bits without parity, least significant first
 // in each byte. 7 bits are a short frame, whole bytes a standard frame, and
@@ -35,6 +36,10 @@ type Answer struct {
 	Collision int
 	// BadParity tells that a parity bit was wrong.
 	BadParity bool
+	// Delay is the time from the end of the frame to the beginning of the answer, as far
+	// as the cards need it; below the frame delay time of ISO/IEC 14443-3 (86 or 91 µs),
+	// and so in all of the selection, the answer begins after that.
+	Delay time.Duration
 }
 
 // Field is the radio field in front of one reader. Cards may be put and removed
@@ -49,8 +54,11 @@ type Field struct {
 	ups   int           // times that the field came on
 	ahead time.Duration // of the reader's clock, as far as seen
 
-	// ones and zeros say which bits some card sent as 1 and as 0.
-	ones, zeros [maxAnswer]byte
+	// ones and zeros say which bits some card sent as 1 and as 0, as far as the answer
+	// goes.
+	ones, zeros [MaxAnswer]byte
+	answering   []*Card // to the last frame
+	leaving     []*Card // with this frame
 }
 
 // NewField makes a field that is off and has no card in it.
@@ -144,31 +152,76 @@ func (f *Field) Exchange(now time.Time, frame Frame) Answer {
 		return true
 	})
 
-	clear(f.ones[:])
-	clear(f.zeros[:])
+	f.answering = f.answering[:0]
 	for _, c := range f.cards {
 		c.mu.Lock()
 		if c.receive(now, frame) {
 			answer.BadParity = true
 		}
-		answer.Bits = max(answer.Bits, c.answerBits)
-		for i := range c.answerBits {
-			if bit(c.answer[:], i) == 1 {
-				f.ones[i/8] |= 1 << (i % 8)
-			} else {
-				f.zeros[i/8] |= 1 << (i % 8)
-			}
+		if c.answerBits > 0 {
+			f.answering = append(f.answering, c)
+			f.mix(&answer, c)
+		}
+		if c.gone {
+			f.leaving = append(f.leaving, c)
 		}
 		c.mu.Unlock()
 	}
+	if len(f.leaving) > 0 {
+		f.letGo()
+	}
 	for i := range answer.Bits {
-		if bit(f.ones[:], i)&bit(f.zeros[:], i) == 1 {
+		if len(f.answering) > 1 && bit(f.ones[:], i)&bit(f.zeros[:], i) == 1 {
 			answer.Collision = i
 			break
 		}
 	}
 	answer.Bytes = f.ones[:(answer.Bits+7)/8]
 	return answer
+}
+
+// mix adds what a card sends to what is on the air. Cards that begin at different times
+// spoil each other's answer.
+func (f *Field) mix(answer *Answer, c *Card) {
+	if len(f.answering) == 1 {
+		answer.Bits, answer.Delay = c.answerBits, c.delay
+		n := (c.answerBits + 7) / 8
+		copy(f.ones[:], c.answer[:n])
+		for i := range n {
+			f.zeros[i] = ^c.answer[i]
+		}
+		if cut := c.answerBits % 8; cut != 0 {
+			f.ones[n-1] &= 1<<cut - 1
+			f.zeros[n-1] &= 1<<cut - 1
+		}
+		return
+	}
+	if c.delay != answer.Delay {
+		answer.BadParity = true
+		answer.Delay = min(answer.Delay, c.delay)
+	}
+	old := (answer.Bits + 7) / 8
+	answer.Bits = max(answer.Bits, c.answerBits)
+	if n := (answer.Bits + 7) / 8; n > old {
+		clear(f.ones[old:n])
+		clear(f.zeros[old:n])
+	}
+	for i := range c.answerBits {
+		if bit(c.answer[:], i) == 1 {
+			f.ones[i/8] |= 1 << (i % 8)
+		} else {
+			f.zeros[i/8] |= 1 << (i % 8)
+		}
+	}
+}
+
+// letGo takes away the cards that leave with the frame that was just sent.
+func (f *Field) letGo() {
+	for _, c := range f.leaving {
+		f.cards = slices.DeleteFunc(f.cards, func(other *Card) bool { return other == c })
+		c.powerOff()
+	}
+	f.leaving = f.leaving[:0]
 }
 
 // sawClock learns how far the reader's clock runs ahead. A reader may tell of a

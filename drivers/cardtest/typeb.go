@@ -79,9 +79,9 @@ func (c *Card) receiveB(f Frame) {
 	step := NoStep
 	switch b := f.Bytes[:n-2]; {
 	case c.state == Protocol:
-		if n == 3 && b[0] == cmdDeselect {
+		if n == 3 && b[0] == blkDeselect {
 			c.state = Halt
-			c.replyB(cmdDeselect)
+			c.replyB(blkDeselect)
 		}
 	case len(b) == 3 && b[0] == cmdREQB:
 		step = StepRequest

@@ -65,8 +65,8 @@ type Chip struct {
 	crcSum     uint16 // of CalcCRC, before MSBFirst turns it around
 	sent       int    // bits of the frame on air
 	sentBuffer [fifoSize + 2]byte
-	heard      [fifoSize]byte
-	answer     cardtest.Answer // Bytes point into heard
+	heard      [cardtest.MaxAnswer*9/8 + 1]byte // with parity bits where ParityDisable keeps them
+	answer     cardtest.Answer                  // Bytes point into heard
 	rxAlign    int
 }
 

@@ -235,6 +235,7 @@ func (c *Chip) endSend(at instant) {
 	if c.sentBuffer[(c.sent-1)/8]>>((c.sent-1)%8)&1 == 0 {
 		delay = cycles(frameDelayAfter0)
 	}
+	delay = max(delay, c.answer.Delay)
 	c.due[evRxBegin] = at + delay
 	if c.answer.Bits >= 4 {
 		c.due[evRxFifth] = at + delay + cycles(5*etu)
@@ -346,7 +347,7 @@ func (c *Chip) endReceive() {
 // keepParity has the parity bits of an answer stand between its bytes, as the
 // receiver takes them for data when ParityDisable is set.
 func (c *Chip) keepParity() {
-	var with [fifoSize]byte
+	var with [cardtest.MaxAnswer*9/8 + 1]byte
 	n := 0
 	add := func(bit byte) {
 		with[n/8] |= bit << (n % 8)

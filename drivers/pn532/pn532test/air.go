@@ -2,6 +2,7 @@ package pn532test
 
 import (
 	"bytes"
+	"time"
 
 	"presence/drivers/cardtest"
 )
@@ -77,7 +78,7 @@ func (c *Chip) send(at instant, frame []byte, bits int, typeB bool) (cardtest.An
 		answer = cardtest.Answer{Collision: -1}
 	}
 	if answer.Bits > 0 {
-		end += cardFrame(answer.Bits)
+		end += max(answer.Delay, cycles(frameDelay)) + cardFrame(answer.Bits)
 	}
 	return answer, end
 }
@@ -223,7 +224,31 @@ func (c *Chip) rats(t *target, at instant) (*target, byte, instant) {
 		return nil, status, end
 	}
 	t.ats = ats
-	return t, statusOK, end
+	return t, statusOK, end + t.guard()
+}
+
+// guard is how long the target needs after its ATS (ISO/IEC 14443-4, 5.2.5: SFGT).
+func (t *target) guard() time.Duration {
+	if sfgi := t.interfaceB() & 0x0F; sfgi > 0 && sfgi < 15 {
+		return cycles((4096 + 384) << sfgi)
+	}
+	return 0
+}
+
+// interfaceB is TB of the target's ATS, or its default.
+func (t *target) interfaceB() byte {
+	const hasTA, hasTB, usual = 0x10, 0x20, 0x40
+	if len(t.ats) < 2 || t.ats[1]&hasTB == 0 {
+		return usual
+	}
+	at := 2
+	if t.ats[1]&hasTA != 0 {
+		at++
+	}
+	if at >= len(t.ats) {
+		return usual
+	}
+	return t.ats[at]
 }
 
 // activateB requests cards of type B and activates one of them: first all in one

@@ -109,7 +109,7 @@ type Chip struct {
 	targets    [2]*target
 	lastError  byte
 
-	heard [16]byte // the last answer from the air
+	heard [cardtest.MaxAnswer]byte // the last answer from the air
 }
 
 // New makes a chip before a field. It has just been powered, and sleeps.

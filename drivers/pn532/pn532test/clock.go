@@ -27,9 +27,9 @@ func readerFrame(bits int) time.Duration {
 	return cycles(int64(1+bits+bits/8+2) * etu)
 }
 
-// cardFrame is how long the answer of a card lasts, with the pause before it.
+// cardFrame is how long the answer of a card lasts.
 func cardFrame(bits int) time.Duration {
-	return cycles(frameDelay + int64(1+bits+bits/8+1)*etu)
+	return cycles(int64(1+bits+bits/8+1) * etu)
 }
 
 // byteTime is how long a byte takes on the bus.

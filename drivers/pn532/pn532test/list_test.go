@@ -299,7 +299,7 @@ func TestRawFrames(t *testing.T) {
 		r.ask("00 06", "27")
 		r.put("0582C7204CA100", card.ISO14443_4)
 		r.ask("4A 01 00", "01 01 0344 20 07 0582C7204CA100 067577810280")
-		r.ask("00 06", "01") // the cards here do not know R(NAK)
+		r.ask("00 06", "00")
 	})
 	in(t, "self tests", func(t *testing.T) {
 		r := ready(t)
