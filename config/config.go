@@ -79,6 +79,8 @@ type Feedback struct {
 	Green  string `toml:"green"`
 	Red    string `toml:"red"`
 	Buzzer string `toml:"buzzer"`
+	// Invert holds the keys above whose part is on while its pin is low.
+	Invert []string `toml:"invert"`
 }
 
 // Badges says how taps and badge identities are made.

@@ -155,6 +155,12 @@ func (t *table) payload(p hardware) string {
 
 func readFeedback(t *table, pins claims) Feedback {
 	f := Feedback{Green: t.pin("green"), Red: t.pin("red"), Buzzer: t.pin("buzzer")}
+	f.Invert = t.choices("invert", "green", "red", "buzzer")
+	for _, key := range f.Invert {
+		if !t.has(key) && !t.broken(key) {
+			t.problem("invert", "names %s, for which no pin is set: set %s, or take it out", key, key)
+		}
+	}
 	pins.claim(t, "green", f.Green, say("each pin has one use"))
 	pins.claim(t, "red", f.Red, say("each pin has one use"))
 	pins.claim(t, "buzzer", f.Buzzer, say("each pin has one use"))

@@ -147,6 +147,29 @@ func (t *table) choice(key, byDefault string, words ...string) string {
 	return byDefault
 }
 
+// choices is a list of some of a few words.
+func (t *table) choices(key string, words ...string) []string {
+	want := say("a list of some of %s, such as [%q]", strings.Join(words, ", "), words[0])
+	v := t.get(key, want, unstable.Array)
+	if v == nil {
+		return nil
+	}
+	var list []string
+	for _, item := range v.items {
+		switch {
+		case item.kind != unstable.String:
+			t.doc.report(item.line, join(t.path, key), "holds %s: write %s", item.describe(), want)
+		case !slices.Contains(words, item.text):
+			t.doc.report(item.line, join(t.path, key), "holds %s: write %s", show(item.text), want)
+		case slices.Contains(list, item.text):
+			t.doc.report(item.line, join(t.path, key), "holds %s twice: once will do", show(item.text))
+		default:
+			list = append(list, item.text)
+		}
+	}
+	return list
+}
+
 // file is a path, made absolute by the folder of the configuration.
 func (t *table) file(key, byDefault string) string {
 	s := t.text(key, byDefault)

@@ -80,6 +80,12 @@ func indonesian(format string) string { //nolint:funlen // a table of texts
 		return "adalah %s: tulis %s"
 	case "holds %s: write %s":
 		return "memuat %s: tulis %s"
+	case "holds %s twice: once will do":
+		return "memuat %s dua kali: sekali cukup"
+	case "a list of some of %s, such as [%q]":
+		return "daftar berisi sebagian dari %s, misalnya [%q]"
+	case "names %s, for which no pin is set: set %s, or take it out":
+		return "menyebut %s, padahal pinnya tidak ditulis: tulis %s, atau hapus dari daftar"
 	case "text":
 		return "teks"
 	case "the whole number %s":

@@ -24,10 +24,19 @@ const (
 )
 
 // Pins are where the lamp is wired. A nil pin is not there. LEDs and the
-// (active) buzzer are on while their pin is high.
+// (active) buzzer are on while their pin is high; see Inverted.
 type Pins struct {
 	Green, Red, Buzzer gpio.PinOut
 }
+
+// Inverted is a pin for a part that is on while the pin is low, as many boards with a
+// buzzer or a relay are.
+func Inverted(p gpio.PinOut) gpio.PinOut { return inverted{p} }
+
+type inverted struct{ gpio.PinOut }
+
+// Out implements gpio.PinOut.
+func (p inverted) Out(l gpio.Level) error { return p.PinOut.Out(!l) }
 
 // step is a state of the pins for a time.
 type step struct {

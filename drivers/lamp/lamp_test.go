@@ -44,6 +44,26 @@ func (s *scope) wave() string {
 	return strings.Join(s.edges, " ")
 }
 
+// A part that is on while its pin is low is off before, between and after the signals.
+func TestInvertedPinIsLowWhileItsPartIsOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		plain, turned := &scope{started: time.Now()}, &scope{started: time.Now()}
+		l := lamp.New(lamp.Pins{Green: plain, Buzzer: lamp.Inverted(turned)}, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- l.Run(ctx) }()
+		time.Sleep(time.Second)
+		l.Show(lamp.Repeat)
+		time.Sleep(time.Second)
+		cancel()
+		<-done
+		if g, b := plain.wave(), turned.wave(); g != "+1000 -1150 +1300 -1450" || b != "+0 -1000 +1080 -1300 +1380" || turned.level != gpio.High {
+			t.Errorf("green %s, buzzer %s, and %s at the end", g, b, turned.level)
+		}
+	})
+}
+
 // watch runs a lamp with scopes on all pins.
 func watch(t *testing.T, play func(l *lamp.Lamp)) (green, red, buzzer string) {
 	synctest.Test(t, func(t *testing.T) {

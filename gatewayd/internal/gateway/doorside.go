@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"presence/config"
+	"presence/drivers/bus"
 	"presence/drivers/lamp"
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/configured"
@@ -25,7 +26,7 @@ type doorSide struct {
 // cannot be lit does not keep the gateway from recording: it becomes an alert.
 func (g *Gateway) openDoor(observe func(presence.Answer)) {
 	d := &g.door
-	if d.lamp, d.lampFault = openLamp(g.cfg.Feedback, g.log); d.lampFault != nil {
+	if d.lamp, d.lampFault = openLamp(g.cfg.Feedback, bus.Pin, g.log); d.lampFault != nil {
 		g.log.Error("the lamp is not complete", "error", d.lampFault)
 	}
 	d.silence = health.NewSilence(health.SilenceOptions{

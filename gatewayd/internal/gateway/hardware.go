@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 
 	"periph.io/x/conn/v3/gpio"
 
 	"presence/config"
-	"presence/drivers/bus"
 	"presence/drivers/card"
 	"presence/drivers/lamp"
 	"presence/drivers/serial"
@@ -40,20 +40,23 @@ func clockSource(name string, given clock.Source) (source clock.Source, mock *cl
 
 // openLamp opens those of the lamp's pins that it can. An error tells which pins
 // cannot be opened; the lamp does without them.
-func openLamp(f config.Feedback, log *slog.Logger) (*lamp.Lamp, error) {
+func openLamp(f config.Feedback, open func(name string) (gpio.PinIO, error), log *slog.Logger) (*lamp.Lamp, error) {
 	var faults []error
-	pin := func(name string) gpio.PinOut {
+	pin := func(key, name string) gpio.PinOut {
 		if name == "" {
 			return nil
 		}
-		p, err := bus.Pin(name)
+		p, err := open(name)
 		if err != nil {
 			faults = append(faults, err)
 			return nil
 		}
+		if slices.Contains(f.Invert, key) {
+			return lamp.Inverted(p)
+		}
 		return p
 	}
-	l := lamp.New(lamp.Pins{Green: pin(f.Green), Red: pin(f.Red), Buzzer: pin(f.Buzzer)}, log)
+	l := lamp.New(lamp.Pins{Green: pin("green", f.Green), Red: pin("red", f.Red), Buzzer: pin("buzzer", f.Buzzer)}, log)
 	return l, errors.Join(faults...)
 }
 
