@@ -174,8 +174,8 @@ func (c *Card) data(ctx context.Context, object byte) ([]byte, error) {
 func (c *Card) command(ctx context.Context, name string, refused func(uint16) error, apdu ...byte) ([]byte, error) {
 	var answer []byte
 	for {
-		if c.exchanges == maxExchanges {
-			return nil, fmt.Errorf("%s: %w: more than %d exchanges", name, ErrMalformed, maxExchanges)
+		if c.exchanges == maxExchanges || c.received >= maxReceived {
+			return nil, fmt.Errorf("%s: %w: more than %d exchanges, or %d bytes in all", name, ErrMalformed, maxExchanges, maxReceived)
 		}
 		c.exchanges++
 		part, err := c.link.Exchange(ctx, apdu)
@@ -187,8 +187,8 @@ func (c *Card) command(ctx context.Context, name string, refused func(uint16) er
 			return nil, fmt.Errorf("%s: %w: %d bytes at once", name, ErrMalformed, len(part))
 		}
 		data, sw1, sw2 := part[:len(part)-2], part[len(part)-2], part[len(part)-1]
-		if len(answer)+len(data) > maxObject || c.received > maxReceived {
-			return nil, fmt.Errorf("%s: %w: more than %d bytes, or %d in all", name, ErrMalformed, maxObject, maxReceived)
+		if len(answer)+len(data) > maxObject {
+			return nil, fmt.Errorf("%s: %w: more than %d bytes", name, ErrMalformed, maxObject)
 		}
 		answer = append(answer, data...)
 		switch {
