@@ -38,8 +38,8 @@ func (c *Certificate) Verify(hash, signature []byte) error {
 // ParseCertificate reads the certificate of a badge in DER, and checks its form: a key
 // over P-256 or P-384; the GUID, as a UUID in lower case, as the only name (CN) and as the
 // only alternative name (urn:uuid:...); key usage digitalSignature and nothing else, and the
-// extended key usage id-PIV-cardAuth and nothing else; no authority; valid for three years
-// at most. The error wraps ErrBadCertificate.
+// extended key usage id-PIV-cardAuth and nothing else; no critical extension beside; no
+// authority; valid for three years at most. The error wraps ErrBadCertificate.
 func ParseCertificate(der []byte) (*Certificate, error) {
 	if len(der) > maxObject {
 		return nil, fmt.Errorf("%w: %d bytes", ErrBadCertificate, len(der))
@@ -66,6 +66,8 @@ func profile(c *x509.Certificate) (*Certificate, error) {
 		return nil, fmt.Errorf("%w: key usage is not digitalSignature alone", ErrBadCertificate)
 	case len(c.ExtKeyUsage) != 0 || len(c.UnknownExtKeyUsage) != 1 || !c.UnknownExtKeyUsage[0].Equal(cardAuth()):
 		return nil, fmt.Errorf("%w: extended key usage is not id-PIV-cardAuth alone", ErrBadCertificate)
+	case len(c.UnhandledCriticalExtensions) != 0:
+		return nil, fmt.Errorf("%w: unhandled critical extension %v", ErrBadCertificate, c.UnhandledCriticalExtensions[0])
 	case c.IsCA:
 		return nil, fmt.Errorf("%w: it is an authority's", ErrBadCertificate)
 	case c.NotAfter.After(c.NotBefore.AddDate(maxYears, 0, 0)):

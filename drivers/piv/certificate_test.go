@@ -164,10 +164,63 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
-// TestProfile: a certificate of our authority that has not the form of a badge's is none.
-func TestProfile(t *testing.T) {
+// profileCase is a certificate of our authority that has not the form of a badge's.
+type profileCase struct {
+	public crypto.PublicKey // nil: one over P-256
+	change func(*x509.Certificate)
+	want   string // in the error
+}
+
+// refused signs each certificate and checks that it is refused, also by itself.
+func refused(t *testing.T, cases map[string]profileCase) {
+	t.Helper()
 	ca := newAuthority(t, "badge CA", nil)
-	k := key(t, elliptic.P256())
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			public := tc.public
+			if public == nil {
+				public = key(t, elliptic.P256()).Public()
+			}
+			der := ca.sign(t, public, tc.change)
+			if _, err := trusted(t, ca).Verify(der, tap, tap); !errors.Is(err, ErrBadCertificate) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error is %v, want %q", err, tc.want)
+			}
+			if _, err := ParseCertificate(der); !errors.Is(err, ErrBadCertificate) || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("by itself: error is %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestProfileNames: a badge's certificate says its GUID twice, and nothing else of anybody.
+func TestProfileNames(t *testing.T) {
+	uri := func(s string) *url.URL {
+		u, err := url.Parse(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	refused(t, map[string]profileCase{
+		"no URI":           {change: func(c *x509.Certificate) { c.URIs = nil }, want: "0 URIs"},
+		"two URIs":         {change: func(c *x509.Certificate) { c.URIs = append(c.URIs, uri("urn:uuid:"+uuid.NewString())) }, want: "2 URIs"},
+		"other URI":        {change: func(c *x509.Certificate) { c.URIs[0] = uri("https://example/" + testGUID) }, want: "no urn:uuid"},
+		"upper case":       {change: func(c *x509.Certificate) { c.URIs[0] = uri("urn:uuid:" + strings.ToUpper(testGUID)) }, want: "no urn:uuid"},
+		"GUID of zeros":    {change: func(c *x509.Certificate) { c.URIs[0] = uri("urn:uuid:" + uuid.Nil.String()) }, want: "no urn:uuid"},
+		"cut GUID":         {change: func(c *x509.Certificate) { c.URIs[0] = uri("urn:uuid:" + testGUID[:35]) }, want: "no urn:uuid"},
+		"mail beside":      {change: func(c *x509.Certificate) { c.EmailAddresses = []string{"budi@example.org"} }, want: "more than one alternative name"},
+		"name beside":      {change: func(c *x509.Certificate) { c.DNSNames = []string{"budi.example.org"} }, want: "more than one alternative name"},
+		"address beside":   {change: func(c *x509.Certificate) { c.IPAddresses = []net.IP{{10, 0, 0, 1}} }, want: "more than one alternative name"},
+		"a person's name":  {change: func(c *x509.Certificate) { c.Subject.CommonName = "Budi" }, want: "subject"},
+		"another GUID":     {change: func(c *x509.Certificate) { c.Subject.CommonName = uuid.NewString() }, want: "subject"},
+		"no subject":       {change: func(c *x509.Certificate) { c.Subject = pkix.Name{} }, want: "subject"},
+		"subject and more": {change: func(c *x509.Certificate) { c.Subject.Organization = []string{"Dinas"} }, want: "subject"},
+	})
+}
+
+// TestProfileUse: a badge's certificate is for the card authentication key, for nothing else
+// and for three years at most.
+func TestProfileUse(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -176,39 +229,15 @@ func TestProfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parseURI := func(s string) *url.URL {
-		u, err := url.Parse(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return u
-	}
-	for name, tc := range map[string]struct {
-		public crypto.PublicKey
-		change func(*x509.Certificate)
-		want   string
-	}{
-		"RSA":              {public: rsaKey.Public(), want: "neither P-256 nor P-384"},
-		"Ed25519":          {public: edKey, want: "neither P-256 nor P-384"},
-		"P-224":            {public: key(t, elliptic.P224()).Public(), want: "neither P-256 nor P-384"},
-		"P-521":            {public: key(t, elliptic.P521()).Public(), want: "neither P-256 nor P-384"},
-		"no URI":           {change: func(c *x509.Certificate) { c.URIs = nil }, want: "0 URIs"},
-		"two URIs":         {change: func(c *x509.Certificate) { c.URIs = append(c.URIs, parseURI("urn:uuid:"+uuid.NewString())) }, want: "2 URIs"},
-		"other URI":        {change: func(c *x509.Certificate) { c.URIs[0] = parseURI("https://example/" + testGUID) }, want: "no urn:uuid"},
-		"upper case":       {change: func(c *x509.Certificate) { c.URIs[0] = parseURI("urn:uuid:" + strings.ToUpper(testGUID)) }, want: "no urn:uuid"},
-		"GUID of zeros":    {change: func(c *x509.Certificate) { c.URIs[0] = parseURI("urn:uuid:" + uuid.Nil.String()) }, want: "no urn:uuid"},
-		"cut GUID":         {change: func(c *x509.Certificate) { c.URIs[0] = parseURI("urn:uuid:" + testGUID[:35]) }, want: "no urn:uuid"},
-		"mail beside":      {change: func(c *x509.Certificate) { c.EmailAddresses = []string{"budi@example.org"} }, want: "more than one alternative name"},
-		"name beside":      {change: func(c *x509.Certificate) { c.DNSNames = []string{"budi.example.org"} }, want: "more than one alternative name"},
-		"address beside":   {change: func(c *x509.Certificate) { c.IPAddresses = []net.IP{{10, 0, 0, 1}} }, want: "more than one alternative name"},
-		"a person's name":  {change: func(c *x509.Certificate) { c.Subject.CommonName = "Budi" }, want: "subject"},
-		"another GUID":     {change: func(c *x509.Certificate) { c.Subject.CommonName = uuid.NewString() }, want: "subject"},
-		"no subject":       {change: func(c *x509.Certificate) { c.Subject = pkix.Name{} }, want: "subject"},
-		"subject and more": {change: func(c *x509.Certificate) { c.Subject.Organization = []string{"Dinas"} }, want: "subject"},
-		"no key usage":     {change: func(c *x509.Certificate) { c.KeyUsage = 0 }, want: "digitalSignature"},
-		"more key usage":   {change: func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageKeyAgreement }, want: "digitalSignature"},
-		"other key usage":  {change: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }, want: "digitalSignature"},
-		"no purpose":       {change: func(c *x509.Certificate) { c.UnknownExtKeyUsage = nil }, want: "id-PIV-cardAuth"},
+	refused(t, map[string]profileCase{
+		"RSA":             {public: rsaKey.Public(), want: "neither P-256 nor P-384"},
+		"Ed25519":         {public: edKey, want: "neither P-256 nor P-384"},
+		"P-224":           {public: key(t, elliptic.P224()).Public(), want: "neither P-256 nor P-384"},
+		"P-521":           {public: key(t, elliptic.P521()).Public(), want: "neither P-256 nor P-384"},
+		"no key usage":    {change: func(c *x509.Certificate) { c.KeyUsage = 0 }, want: "digitalSignature"},
+		"more key usage":  {change: func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageKeyAgreement }, want: "digitalSignature"},
+		"other key usage": {change: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }, want: "digitalSignature"},
+		"no purpose":      {change: func(c *x509.Certificate) { c.UnknownExtKeyUsage = nil }, want: "id-PIV-cardAuth"},
 		"a gateway's": {change: func(c *x509.Certificate) {
 			c.UnknownExtKeyUsage, c.ExtKeyUsage = nil, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 		}, want: "id-PIV-cardAuth"},
@@ -228,25 +257,14 @@ func TestProfile(t *testing.T) {
 		"more than 4 KiB": {change: func(c *x509.Certificate) {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Value: make([]byte, 4096)}}
 		}, want: "bytes"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			public := crypto.PublicKey(k.Public())
-			if tc.public != nil {
-				public = tc.public
-			}
-			der := ca.sign(t, public, tc.change)
-			if _, err := trusted(t, ca).Verify(der, tap, tap); !errors.Is(err, ErrBadCertificate) || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("error is %v, want %q", err, tc.want)
-			}
-			if name == "critical extension" { // for whoever follows the chain
-				return
-			}
-			if _, err := ParseCertificate(der); !errors.Is(err, ErrBadCertificate) || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("by itself: error is %v, want %q", err, tc.want)
-			}
-		})
-	}
-	for _, der := range [][]byte{nil, {0x30, 0x00}, append(ca.sign(t, k.Public(), nil), 0x00)} {
+	})
+}
+
+// TestNotACertificate: what cannot be read at all is no badge's.
+func TestNotACertificate(t *testing.T) {
+	ca := newAuthority(t, "badge CA", nil)
+	good := ca.sign(t, key(t, elliptic.P256()).Public(), nil)
+	for _, der := range [][]byte{nil, {0x30, 0x00}, append(bytes.Clone(good), 0x00), good[:len(good)-1]} {
 		if _, err := trusted(t, ca).Verify(der, tap, tap); !errors.Is(err, ErrBadCertificate) {
 			t.Errorf("% X: error is %v", der, err)
 		}
