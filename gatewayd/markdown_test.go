@@ -24,7 +24,7 @@ import (
 func guides() []string {
 	return []string{
 		"README.md", "scripts/INSTALL.md", "scripts/city/MESSAGES.md", "scripts/city/BROKER.md",
-		"scripts/city/PRIVACY.md", "gatewayd/HOUSE.md",
+		"scripts/city/PRIVACY.md", "scripts/city/BADGES.md", "gatewayd/HOUSE.md",
 	}
 }
 
@@ -105,7 +105,7 @@ func (s *stand) parsed(script string) {
 	s.program("gatewayd-city", fmt.Sprintf(`grep -q "^$1|" %q || { echo "gatewayd-city knows no $1"; exit 1; }`, filepath.Join(s.tree, "scripts/city/gatewayd-city")))
 	// What lies beside the document.
 	debtest.Write(s.t, filepath.Join(s.dir, "mosquitto.conf"), debtest.Read(s.t, filepath.Join(s.tree, "scripts/city/mosquitto.conf")), 0o644)
-	for _, name := range []string{"apt-get", "install", "systemctl", "tar", "rm", "sed", "curl", "scp", "rsync", "openssl", "git", "mosquitto_pub", "mosquitto_sub", "offices.sh", "mount", "umount", "lsblk"} {
+	for _, name := range []string{"apt-get", "install", "systemctl", "tar", "rm", "sed", "curl", "scp", "rsync", "openssl", "git", "mosquitto_pub", "mosquitto_sub", "offices.sh", "psql", "mount", "umount", "lsblk"} {
 		s.program(name, "exit 0")
 	}
 	script = strings.ReplaceAll(script, "sudo bash /media/pi/CITY/install.sh", "sudo install.sh")

@@ -1016,6 +1016,7 @@ say_left() {
 of_city() {
 	[ ! -f "$work/authority" ] || place "$etc/city-ca.pem" root:gatewayd 644 <"$work/authority"
 	[ ! -f "$1/city-key.pem" ] || place "$etc/city-key.pem" root:gatewayd 644 <"$1/city-key.pem"
+	[ ! -f "$1/badge-ca.pem" ] || place "$etc/badge-ca.pem" root:gatewayd 644 <"$1/badge-ca.pem"
 	[ ! -f "$1/renew-url" ] || renew_url "$(cat "$1/renew-url")"
 }
 
@@ -1039,7 +1040,7 @@ retire() {
 	as_gateway rm -f tls/gateway.key tls/gateway.key.next tls/gateway.pem
 	place "$etc/gatewayd.toml.before" root:gatewayd 640 <"$etc/gatewayd.toml"
 	place "$etc/gatewayd.toml" root:gatewayd 644 <"$root/usr/share/doc/gatewayd/gatewayd.toml"
-	rm -f "$etc/badge.key" "$etc/renew.conf" "$etc/city-ca.pem" "$etc/city-key.pem"
+	rm -f "$etc/badge.key" "$etc/renew.conf" "$etc/city-ca.pem" "$etc/city-key.pem" "$etc/badge-ca.pem"
 	say "This Pi is $old no more. In the city: ca.sh retire $old BROKER. Its journal is in /var/lib/gatewayd/$aside until the package is purged." \
 		"Pi ini bukan lagi $old. Di kota: ca.sh retire $old BROKER. Jurnalnya ada di /var/lib/gatewayd/$aside sampai paket di-purge."
 }

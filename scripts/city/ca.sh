@@ -29,8 +29,22 @@
 #                               or from the source tree that ca.sh is in. It says what
 #                               the stick lacks
 #
+# For badges that prove themselves (BADGES.md), under an authority of their own:
+#   ca.sh badge-init [CITY]     makes it: badge-ca.key and badge-ca.pem
+#   ca.sh badge KEY.pem [--uid UID | --guid GUID] [--days N]   a certificate for the public
+#                               key that a card has made, or for its certificate request:
+#                               without a name. The card's GUID is made of its UID, or is
+#                               the one that is given, or a random one. It says what goes
+#                               on the card and into the roster
+#   ca.sh badge-revoke [--since TIME] [--why WORD] WHAT...   a badge that was lost: a GUID,
+#                               the serial number of a certificate, or the UID of any
+#                               card; into badge-revoked.json, which sign.sh signs. What
+#                               the badge showed before TIME (now) stays what it is
+#
 # It asks for the authority's passphrase once. index.txt and certificates/ are the
-# record of all that was ever issued: back them up with the key.
+# record of all that was ever issued, badge-index.txt and badge-certificates/ that of all
+# badges: back them up with the keys. Without a badge's certificate nobody can check later
+# what it has proven.
 #
 # Keep the folder on a machine that is not on the network, or at least not on the
 # broker: who has ca.key can be any gateway. issued/ holds nothing secret: put it
@@ -81,11 +95,15 @@ need_ca() {
 	[ -f "$dir/ca.key" ] || fail "there is no authority in $dir: run: ca.sh init \"NAME OF THE CITY\"" "belum ada otoritas di $dir: jalankan: ca.sh init \"NAMA KOTA\""
 	unlock
 	# Two that write the index at the same time would lose what one of them wrote.
+	lock
+	check_index
+}
+
+lock() {
 	if command -v flock >/dev/null; then
 		exec 9>"$dir/lock"
 		flock 9
 	fi
-	check_index
 }
 
 # check_index: without the record of all certificates none can be taken back, so an
@@ -372,7 +390,7 @@ retire() {
 	topics=$(for topic in $topics; do
 		echo "$topic"
 		topic=${topic#presence/v1/}
-		printf "presence/v1/${topic%%/*}/$id/%s\n" roster policy/hours receipt
+		printf "presence/v1/${topic%%/*}/$id/%s\n" roster policy/hours badge-keys badge-revoked receipt
 	done | sort -u)
 	for topic in $topics; do
 		mosquitto_pub "$@" -q 1 -r -n -t "$topic" || fail "$topic cannot be cleared" "$topic tidak dapat dihapus"
@@ -447,6 +465,7 @@ bundle() {
 	list=${OFFICES_CSV:-$dir/offices.csv} # offices.sh gives each office its own line only
 	[ ! -f "$list" ] || cp "$list" "$to/offices.csv"
 	city_key "$to"
+	[ ! -f "$dir/badge-ca.pem" ] || cp "$dir/badge-ca.pem" "$to/badge-ca.pem"
 	programs_for "$to"
 	lacks "$to"
 	manifest "$to"
@@ -523,6 +542,244 @@ manifest() {
 		fail "openssl cannot sign the manifest: is the passphrase right?" "openssl tidak dapat menandatangani manifes: apakah kata sandinya benar?"
 }
 
+# --- Badges that prove themselves --------------------------------------------
+
+badge_days=1095 # three years: gateways take no longer one
+
+badge_extensions() { # GUID, as UUID text
+	# The last is id-PIV-cardAuth of FIPS 201.
+	printf '%s\n' 'basicConstraints = critical, CA:FALSE' 'keyUsage = critical, digitalSignature' \
+		"subjectAltName = URI:urn:uuid:$1" 'extendedKeyUsage = critical, 2.16.840.1.101.3.6.8'
+}
+
+# need_badge_ca unlocks the authority of badges, and makes it where there is none yet.
+need_badge_ca() {
+	if [ ! -f "$dir/badge-ca.key" ]; then
+		make_badge_authority
+	else
+		unlock
+		lock
+	fi
+	if [ ! -f "$dir/badge-index.txt" ] || [ ! -d "$dir/badge-certificates" ]; then
+		fail "$dir/badge-index.txt or $dir/badge-certificates is lost, the record of all badges: restore it from the backup" "$dir/badge-index.txt atau $dir/badge-certificates hilang, padahal itu catatan semua kartu: pulihkan dari cadangan"
+	fi
+}
+
+# make_badge_authority makes the authority of badges, under the passphrase of the
+# gateways' where there is one in this folder. It is another one: a badge must not be
+# able to be a gateway, nor the other way round.
+make_badge_authority() {
+	local name=${1:-}
+	[ ! -e "$dir/badge-ca.key" ] || fail "$dir/badge-ca.key is there already: an authority is made once" "$dir/badge-ca.key sudah ada: otoritas dibuat sekali saja"
+	[ -n "$name" ] || [ ! -f "$dir/ca.pem" ] || name=$(openssl x509 -in "$dir/ca.pem" -noout -subject -nameopt multiline | sed -n 's/^ *organizationName *= //p')
+	[ -n "$name" ] || fail "there is no authority of badges in $dir: run: ca.sh badge-init \"NAME OF THE CITY\"" "belum ada otoritas kartu di $dir: jalankan: ca.sh badge-init \"NAMA KOTA\""
+	if [ -f "$dir/ca.key" ]; then
+		unlock
+		openssl pkey -in "$dir/ca.key" -passin env:CA_PASSPHRASE -noout 2>/dev/null || fail "the passphrase is wrong; nothing was done" "kata sandi salah; tidak ada yang dilakukan"
+	else
+		unlock again
+		[ -n "$CA_PASSPHRASE" ] || fail "with an empty passphrase, everybody could make badges" "dengan kata sandi kosong, siapa pun dapat membuat kartu"
+	fi
+	mkdir -p "$dir"
+	lock
+	openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes-256-cbc \
+		-pass env:CA_PASSPHRASE -out "$dir/badge-ca.key.new"
+	openssl req -x509 -new -key "$dir/badge-ca.key.new" -passin env:CA_PASSPHRASE -sha256 -days $ca_days \
+		-subj "/O=$name/CN=$name gatewayd badge CA" -addext 'basicConstraints = critical, CA:TRUE, pathlen:0' \
+		-addext 'keyUsage = critical, keyCertSign, cRLSign' -out "$dir/badge-ca.pem"
+	chmod 644 "$dir/badge-ca.pem"
+	mkdir -p "$dir/badge-certificates"
+	chmod 755 "$dir/badge-certificates"
+	: >>"$dir/badge-index.txt"
+	mv "$dir/badge-ca.key.new" "$dir/badge-ca.key"
+	say "the authority of badges is in $dir: badge-ca.pem goes to the gateways (badges.ca_file), badge-ca.key stays here, with a copy in a safe" "otoritas kartu ada di $dir: badge-ca.pem untuk gateway (badges.ca_file), badge-ca.key tetap di sini, dengan salinan di brankas"
+}
+
+# plain_hex TEXT: hex digits without what people write between them, in small letters.
+plain_hex() { tr -d ': -' <<<"$1" | tr A-F a-f; }
+
+is_uid() { [[ $1 =~ ^([0-9a-f]{8}|[0-9a-f]{14}|[0-9a-f]{20})$ ]]; }
+
+# bytes HEX writes the bytes.
+bytes() {
+	local i
+	for ((i = 0; i < ${#1}; i += 2)); do printf '%b' "\\x${1:i:2}"; done
+}
+
+# uuid HEX VERSION makes a UUID of 32 hex digits: the bits by which RFC 9562 knows version
+# and variant are set.
+uuid() {
+	local byte
+	printf -v byte '%02x' $((16#${1:16:2} & 0x3f | 0x80))
+	printf '%s-%s-%s%s-%s%s-%s\n' "${1:0:8}" "${1:8:4}" "$2" "${1:13:3}" "$byte" "${1:18:2}" "${1:20:12}"
+}
+
+# guid_of UID: the GUID of a badge with a fixed UID is made of it. So a gateway that sees
+# the UID alone, of a copy, knows whose badge that claims to be.
+guid_of() { uuid "$({ printf 'gatewayd badge guid v1\0' && bytes "$1"; } | openssl dgst -sha256 -r | cut -c 1-32)" 8; }
+
+# as_uuid HEX: the UUID text of a GUID.
+as_uuid() { printf '%s-%s-%s-%s-%s\n' "${1:0:8}" "${1:8:4}" "${1:12:4}" "${1:16:4}" "${1:20:12}"; }
+
+# badge_key FILE prints the public key that is to be certified.
+badge_key() {
+	local key
+	if grep -q 'CERTIFICATE REQUEST' "$1" 2>/dev/null; then
+		openssl req -in "$1" -noout -verify >/dev/null 2>&1 || fail "$1 is no certificate request, or was changed on its way" "$1 bukan permintaan sertifikat, atau berubah di perjalanan"
+		key=$(openssl req -in "$1" -noout -pubkey)
+	else
+		key=$(openssl pkey -pubin -in "$1" 2>/dev/null) || fail "$1 is no public key in PEM, and no certificate request: the card makes its key itself, in slot 9E" "$1 bukan kunci publik PEM dan bukan permintaan sertifikat: kartu membuat kuncinya sendiri, di slot 9E"
+	fi
+	openssl pkey -pubin -noout -text <<<"$key" 2>/dev/null | grep -qE '^ASN1 OID: (prime256v1|secp384r1)$' ||
+		fail "the key in $1 is of another kind than ECDSA P-256 or P-384" "kunci di $1 bukan ECDSA P-256 atau P-384"
+	printf '%s\n' "$key"
+}
+
+# fresh_badge GUID KEY refuses a key that is on another card, and a second card with the
+# GUID of one that was not revoked.
+fresh_badge() {
+	local state serial subject other
+	! grep -qsF "{\"guid\":\"$1\"," "$dir/badge-revoked.json" ||
+		fail "the badge $1 was revoked as a whole. If it was found again, take its line out of $dir/badge-revoked.json first" "kartu $1 sudah dicabut seluruhnya. Bila ditemukan lagi, hapus dulu barisnya dari $dir/badge-revoked.json"
+	while IFS=$'\t' read -r state _ _ serial _ subject; do
+		[ -f "$dir/badge-certificates/$serial.pem" ] || continue
+		other=$(openssl x509 -in "$dir/badge-certificates/$serial.pem" -noout -pubkey)
+		if [ "$other" = "$2" ]; then
+			[ "$subject" = "/CN=$1" ] || fail "this key is that of the badge ${subject#/CN=}: no two cards have one key, unless it was copied. To renew that one: --guid ${subject#/CN=}" "kunci ini milik kartu ${subject#/CN=}: tidak ada dua kartu dengan satu kunci, kecuali disalin. Untuk memperbarui kartu itu: --guid ${subject#/CN=}"
+			[ "$state" = V ] || fail "this key is that of a certificate that was revoked, $serial: have the card make another one" "kunci ini milik sertifikat yang sudah dicabut, $serial: buat kunci baru di kartu"
+		elif [ "$subject" = "/CN=$1" ] && [ "$state" = V ]; then
+			fail "the badge $1 has a certificate for another key. If the card has made a new one: ca.sh badge-revoke $serial" "kartu $1 sudah bersertifikat untuk kunci lain. Bila kartu membuat kunci baru: ca.sh badge-revoke $serial"
+		fi
+	done < <(sed 's/\t\t/\t-\t/' "$dir/badge-index.txt") # read takes two tabs for one
+}
+
+badge() {
+	local file='' guid='' uid='' days=$badge_days key serial cert until object
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--uid) uid=$(plain_hex "${2:-}") && shift ;;
+		--guid) guid=$(plain_hex "${2:-}") && shift ;;
+		--days) days=${2:-} && shift ;;
+		-*) fail "ca.sh badge: there is no $1" "ca.sh badge: tidak ada $1" ;;
+		*) [ -z "$file" ] || fail "ca.sh badge: one key at a time, each is another card's" "ca.sh badge: satu kunci setiap kali, masing-masing untuk kartu lain" && file=$1 ;;
+		esac
+		shift || fail "ca.sh badge: a value is missing" "ca.sh badge: nilainya belum disebut"
+	done
+	[ -n "$file" ] || fail "ca.sh badge: the file with the card's public key is missing" "ca.sh badge: berkas kunci publik kartu belum disebut"
+	if [[ ! $days =~ ^[1-9][0-9]{0,3}$ ]] || [ "$days" -gt $badge_days ]; then
+		fail "--days $days: from 1 to $badge_days, which is three years" "--days $days: dari 1 sampai $badge_days, yaitu tiga tahun"
+	fi
+	[ -z "$uid" ] || [ -z "$guid" ] || fail "--uid or --guid, not both" "--uid atau --guid, bukan keduanya"
+	if [ -n "$uid" ]; then
+		is_uid "$uid" || fail "\"$uid\" is no UID: 8, 14 or 20 hex digits" "\"$uid\" bukan UID: 8, 14 atau 20 digit hex"
+		[[ ! $uid =~ ^08.{6}$ ]] || fail "\"$uid\" is random, the card shows another one each time: leave --uid out" "\"$uid\" acak, kartu menunjukkan yang lain setiap kali: hilangkan --uid"
+		guid=$(guid_of "$uid")
+	elif [ -n "$guid" ]; then
+		[[ $guid =~ ^[0-9a-f]{32}$ ]] || fail "\"$guid\" is no GUID: 32 hex digits" "\"$guid\" bukan GUID: 32 digit hex"
+		guid=$(as_uuid "$guid")
+	else
+		guid=$(uuid "$(openssl rand -hex 16)" 4)
+	fi
+	key=$(badge_key "$file")
+	fresh_badge "$guid" "$key"
+	cert=$dir/badge.new
+	openssl x509 -new -force_pubkey <(printf '%s\n' "$key") -subj "/CN=$guid" -CA "$dir/badge-ca.pem" -CAkey "$dir/badge-ca.key" \
+		-passin env:CA_PASSPHRASE -sha256 -days "$days" -set_serial "0x$(openssl rand -hex 16)" \
+		-extfile <(badge_extensions "$guid") -out "$cert" 2>/dev/null ||
+		fail "openssl cannot sign $file: is the passphrase right?" "openssl tidak dapat menandatangani $file: apakah kata sandinya benar?"
+	chmod 644 "$cert"
+	serial=$(openssl x509 -in "$cert" -noout -serial)
+	serial=${serial#serial=}
+	until=$(openssl x509 -in "$cert" -noout -enddate | cut -d= -f2)
+	# As openssl's own, and before the certificate is there for anybody to take.
+	{
+		cat "$dir/badge-index.txt"
+		printf 'V\t%s\t\t%s\tunknown\t/CN=%s\n' "$(date -u -d "$until" +%y%m%d%H%M%SZ)" "$serial" "$guid"
+	} >"$dir/badge-index.txt.new"
+	mv -f "$dir/badge-index.txt.new" "$dir/badge-index.txt"
+	mv -f "$cert" "$dir/badge-certificates/$serial.pem"
+	cert=$dir/badge-certificates/$serial.pem object=$(chuid "$guid" "$until")
+	say "$guid: $cert, until $until" "$guid: $cert, berlaku sampai $until"
+	say "onto the card, object 5FC101 (certificate of slot 9E): $cert" "ke kartu, objek 5FC101 (sertifikat slot 9E): $cert"
+	say "onto the card, object 5FC102 (CHUID), within tag 53: $object" "ke kartu, objek 5FC102 (CHUID), di dalam tag 53: $object"
+	say "into the roster, column badge: $(plain_hex "$guid")" "ke roster, kolom badge: $(plain_hex "$guid")"
+}
+
+# chuid GUID UNTIL: the card holder unique identifier (NIST SP 800-73-4, appendix A) in hex:
+# a FASC-N that says "no agency", the GUID, the day on which it ends, and no signature.
+chuid() {
+	printf '3019d4e739da739ced39ce739d836858210842108421c84210c3eb3410%s3508%s3e00fe00\n' "$(plain_hex "$1")" \
+		"$(date -u -d "$2" +%Y%m%d | od -An -tx1 -N8 | tr -d ' \n')"
+}
+
+badge_revoke() {
+	local since='' why='' what plain subject entries=()
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--since) since=$(date -u -d "${2:-no time}" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null) || fail "--since ${2:-}: that is no time; write 2026-12-01T07:30:00+07:00" "--since ${2:-}: bukan waktu; tulis 2026-12-01T07:30:00+07:00" ;;
+		--why)
+			why=${2:-}
+			[[ $why =~ ^[a-z-]{1,32}$ ]] || fail "--why \"$why\": one word of a-z, such as lost" "--why \"$why\": satu kata a-z, misalnya hilang"
+			;;
+		*) break ;;
+		esac
+		shift 2
+	done
+	[ $# -gt 0 ] || fail "ca.sh badge-revoke: a GUID, a serial number or a UID is missing" "ca.sh badge-revoke: GUID, nomor seri atau UID belum disebut"
+	since=${since:-$(date -u +%Y-%m-%dT%H:%M:%SZ)}
+	[ -d "$dir" ] || fail "there is no folder $dir" "tidak ada folder $dir"
+	lock
+	for what in "$@"; do
+		plain=$(plain_hex "$what")
+		if issued 4 "${plain^^}"; then
+			entries+=("\"serial\":\"${plain^^}\"")
+			mark_revoked 4 "${plain^^}"
+		elif [[ $plain =~ ^[0-9a-f]{32}$ ]]; then
+			subject=$(as_uuid "$plain")
+			issued 6 "/CN=$subject" || fail "no badge of here has the GUID $subject, and no certificate that serial number" "tidak ada kartu dari sini dengan GUID $subject, dan tidak ada sertifikat dengan nomor seri itu"
+			entries+=("\"guid\":\"$subject\"")
+			mark_revoked 6 "/CN=$subject"
+		elif is_uid "$plain"; then
+			entries+=("\"uid\":\"${plain^^}\"")
+			subject=$(guid_of "$plain")
+			if issued 6 "/CN=$subject"; then
+				entries+=("\"guid\":\"$subject\"")
+				mark_revoked 6 "/CN=$subject"
+			fi
+		else
+			fail "\"$what\" is no GUID, no serial number of a badge's certificate and no UID" "\"$what\" bukan GUID, bukan nomor seri sertifikat kartu, dan bukan UID"
+		fi
+	done
+	for what in "${entries[@]}"; do
+		enter_revoked "$what" "$since" "$why"
+	done
+}
+
+# issued COLUMN VALUE: whether a line of the index of badges has the value.
+issued() { [ -f "$dir/badge-index.txt" ] && cut -f "$1" "$dir/badge-index.txt" | grep -qxF -- "$2"; }
+
+# mark_revoked COLUMN VALUE marks certificates in the index.
+mark_revoked() {
+	awk -F'\t' -v OFS='\t' -v column="$1" -v value="$2" -v now="$(date -u +%y%m%d%H%M%SZ)" \
+		'$1 == "V" && $column == value { $1 = "R"; $3 = now } { print }' "$dir/badge-index.txt" >"$dir/badge-index.txt.new"
+	mv -f "$dir/badge-index.txt.new" "$dir/badge-index.txt"
+}
+
+# enter_revoked ENTRY SINCE WHY adds a line to the list, a JSON array with an entry a line.
+enter_revoked() {
+	local list=$dir/badge-revoked.json
+	if [ -f "$list" ] && grep -qF "{$1," "$list"; then
+		say "$1 is in $list already" "$1 sudah ada di $list"
+		return 0
+	fi
+	{
+		[ ! -f "$list" ] || grep '^{' "$list" | sed 's/,$//'
+		printf '{%s,"since":"%s"%s}\n' "$1" "$2" "${3:+,\"why\":\"$3\"}"
+	} | sed '$!s/$/,/; 1s/^/[\n/; $s/$/\n]/' >"$list.new"
+	mv -f "$list.new" "$list"
+	say "$1: revoked since $2, in $list: sign it and publish it (gatewayd-city badge-revoked)" "$1: dicabut sejak $2, di $list: tanda tangani dan terbitkan (gatewayd-city badge-revoked)"
+}
+
 command=${1:-}
 [ $# -eq 0 ] || shift
 case $command in
@@ -531,6 +788,12 @@ fingerprint)
 	[ -f "$dir/ca.pem" ] || fail "there is no authority in $dir" "belum ada otoritas di $dir"
 	city_fingerprint
 	;;
+badge-init) make_badge_authority "$@" ;;
+badge)
+	need_badge_ca
+	badge "$@"
+	;;
+badge-revoke) badge_revoke "$@" ;;
 broker | client | sign | renew | revoke | retire | bundle)
 	need_ca
 	case $command in

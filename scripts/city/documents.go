@@ -15,16 +15,29 @@ type Kind string
 
 // The kinds, as they are called in the payload.
 const (
-	Hours  Kind = "hours"
-	Roster Kind = "roster"
+	Hours        Kind = "hours"
+	Roster       Kind = "roster"
+	BadgeRevoked Kind = "badge-revoked"
+	BadgeKeys    Kind = "badge-keys"
 )
+
+// Kinds are all that there are.
+func Kinds() []Kind { return []Kind{Hours, Roster, BadgeRevoked, BadgeKeys} }
 
 // topic is where documents of this kind are published, below the gateway.
 func (k Kind) topic() string {
 	if k == Hours {
 		return "policy/hours"
 	}
-	return "roster"
+	return string(k)
+}
+
+// refusedAlert is the alert of a gateway that has refused a document of this kind.
+func (k Kind) refusedAlert() string {
+	if k == BadgeRevoked || k == BadgeKeys {
+		return "badge-ca"
+	}
+	return string(k) + "-refused"
 }
 
 // DocumentFile is where the city keeps what it published last for a gateway.
@@ -78,11 +91,8 @@ func (d *Desk) Taken(folder string, k Kind, o Office, indonesian bool) (Taken, e
 	}
 	s, c := d.where(o, time.Now())
 	h := s.health(o)
-	t := Taken{Office: o, Serial: serial, Line: c.Line, InForce: h.Hours.Serial}
-	if k == Roster {
-		t.InForce = h.Roster.Serial
-	}
-	if alert, ok := ParseAlert(s.of(o, "alert/"+string(k)+"-refused")); ok && !t.Done() {
+	t := Taken{Office: o, Serial: serial, Line: c.Line, InForce: h.serial(k)}
+	if alert, ok := ParseAlert(s.of(o, "alert/"+k.refusedAlert())); ok && !t.Done() {
 		t.Refused = alert.Text(indonesian)
 	}
 	return t, nil

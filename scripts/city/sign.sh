@@ -1,7 +1,8 @@
 #!/bin/bash
-# Signs a roster, working hours or a receipt for the gateways and prints the
-# message that is to be published, retained. It needs openssl 3, bash and gatewayd:
-# the package gatewayd-city has it, a source tree after "make build".
+# Signs a roster, working hours, revoked badges, badge keys or a receipt for the gateways
+# and prints the message that is to be published, retained. It needs openssl 3, bash,
+# gatewayd and, for badges, badgedocs: the package gatewayd-city has them, a source tree
+# after "make build city".
 #
 # Once, in the city, where nobody else can read it:
 #   openssl genpkey -algorithm ed25519 -out city.key
@@ -12,6 +13,10 @@
 #   sign.sh -k city.key -b badge.key -d dinkes -g dinkes-01 roster roster.csv >roster.json
 #   sign.sh -k city.key -d dinkes -g '*' hours hours.json >policy.json
 #   mosquitto_pub ... -r -q 1 -t presence/v1/dinkes/dinkes-01/roster -f roster.json
+# Badges that were lost, as ca.sh badge-revoke lists them, and the keys of an office's
+# DESFire badges as "badgedocs keys" seals them (BADGES.md):
+#   sign.sh -k city.key -b badge.key -d dinkes -g dinkes-01 badge-revoked badge-revoked.json >revoked.json
+#   sign.sh -k city.key -d dinkes -g dinkes-01 badge-keys keys.json >badge-keys.json
 # And that the city's database has all events of a stream up to one:
 #   sign.sh -k city.key -d dinkes -g dinkes-01 receipt 019ab2c3-... 123 >receipt.json
 #
@@ -26,7 +31,7 @@
 set -eu
 
 usage() {
-	echo "usage: sign.sh -k KEY -d DINAS -g GATEWAY [-s SERIAL] [-b BADGE.KEY] roster FILE.csv | hours FILE.json | receipt STREAM UPTO" >&2
+	echo "usage: sign.sh -k KEY -d DINAS -g GATEWAY [-s SERIAL] [-b BADGE.KEY] roster FILE.csv | hours FILE.json | badge-revoked FILE.json | badge-keys FILE.json | receipt STREAM UPTO" >&2
 	exit 2
 }
 fail() {
@@ -66,6 +71,7 @@ done
 [ "$dinas" != '*' ] || [ "$gateway" = '*' ] || fail "-d '*' goes with -g '*' only"
 
 # The serial has to rise: the seconds since 1970 do.
+given=$serial
 serial=${serial:-$(date +%s)}
 case $serial in
 0* | *[!0-9]*) fail "the serial \"$serial\" is no number from 1" ;;
@@ -108,6 +114,19 @@ gatewayd() {
 		fi
 	done
 	fail "the program gatewayd is missing, which reads this as a gateway would: install the package gatewayd-city, or name it in GATEWAYD"
+}
+
+# badgedocs finds the program that knows lists of badges.
+badgedocs() {
+	local here program
+	here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
+	for program in ${BADGEDOCS:+"$BADGEDOCS"} "$here/badgedocs" "$here/../../bin/city/badgedocs"; do
+		if [ -f "$program" ] && [ -x "$program" ]; then
+			"$program" "$@"
+			return
+		fi
+	done
+	fail "the program badgedocs is missing: install the package gatewayd-city, or in a source tree: make city"
 }
 
 # The entries of a roster as JSON.
@@ -159,6 +178,20 @@ roster)
 hours)
 	gatewayd check --hours "$file" >/dev/null || exit 1
 	body="\"hours\":$(cat "$file")"
+	;;
+badge-revoked)
+	set -- revoked
+	[ -z "$badges" ] || set -- "$@" -key "$badges" -gateway "$gateway"
+	badgedocs "$@" "$file" >"$dir/body" || exit 1
+	body="\"revoked\":$(cat "$dir/body")"
+	;;
+badge-keys)
+	# What is sealed is bound to the gateway and to the serial of the document.
+	[[ $(cat "$file") =~ ^\{\"dinas\":\"([a-z0-9-]+)\",\"gateway\":\"([a-z0-9-]+)\",\"serial\":([1-9][0-9]*),(\"sealed\":\{[^{}]*\})\}$ ]] ||
+		fail "$file is not what badgedocs keys prints"
+	[ "${BASH_REMATCH[1]}/${BASH_REMATCH[2]}" = "$dinas/$gateway" ] || fail "$file is for ${BASH_REMATCH[1]}/${BASH_REMATCH[2]}, and nobody else can open it"
+	[ -z "$given" ] || [ "$given" = "${BASH_REMATCH[3]}" ] || fail "$file is for the serial ${BASH_REMATCH[3]}, and could not be opened under another"
+	serial=${BASH_REMATCH[3]} body=${BASH_REMATCH[4]}
 	;;
 *) usage ;;
 esac

@@ -71,7 +71,7 @@ func (d desk) sign(text string, args ...string) (message []byte, said string, ok
 	}
 	cmd := exec.Command(script, args...)
 	cmd.Dir = d.dir
-	cmd.Env = append(os.Environ(), "GATEWAYD="+program(d.t, "gatewayd"))
+	cmd.Env = append(os.Environ(), "GATEWAYD="+program(d.t, "gatewayd"), "BADGEDOCS="+program(d.t, "badgedocs"))
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()

@@ -35,6 +35,20 @@ type health struct {
 	Level     string
 	Roster    documentHealth
 	Hours     documentHealth
+	Badges    struct{ Revoked, Keys documentHealth }
+}
+
+// serial is that of the document of a kind that a gateway goes by.
+func (h health) serial(k Kind) uint64 {
+	switch k {
+	case Roster:
+		return h.Roster.Serial
+	case BadgeRevoked:
+		return h.Badges.Revoked.Serial
+	case BadgeKeys:
+		return h.Badges.Keys.Serial
+	}
+	return h.Hours.Serial
 }
 
 type documentHealth struct {

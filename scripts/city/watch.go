@@ -202,7 +202,7 @@ func (s *seat) publish(ctx context.Context, topic string, retained bool, payload
 // listens to it, and what the city said to it. It returns how many topics those were.
 func (d *Desk) Clear(ctx context.Context, o Office) (n int, err error) {
 	for _, s := range d.seats {
-		topics := []string{"roster", "policy/hours", "receipt"} // not for admin to read
+		topics := []string{"roster", "policy/hours", "badge-keys", "badge-revoked", "receipt"} // not for admin to read
 		for topic := range s.below(o, "") {
 			topics = append(topics, topic)
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -166,10 +168,13 @@ func (f *fleet) publish(ctx context.Context, desk *city.Desk, offices []city.Off
 	return err
 }
 
-// documents says of both kinds who goes by what was published last. It is no failure
-// that somebody is offline.
+// documents says of all kinds who goes by what was published last; of those for badges
+// only where a city has some. It is no failure that somebody is offline.
 func (f *fleet) documents(ctx context.Context, desk *city.Desk, offices []city.Office) error {
-	for _, k := range []city.Kind{city.Hours, city.Roster} {
+	for _, k := range city.Kinds() {
+		if _, err := os.Stat(filepath.Join(f.folder, string(k))); err != nil && k != city.Hours && k != city.Roster {
+			continue
+		}
 		if _, err := f.taken(ctx, desk, k, offices); err != nil {
 			return err
 		}
@@ -204,7 +209,10 @@ func (f *fleet) taken(ctx context.Context, desk *city.Desk, k city.Kind, offices
 			return 0, err
 		}
 	}
-	name := map[city.Kind]string{city.Hours: f.say("hours", "jam kerja"), city.Roster: f.say("roster", "roster")}[k]
+	name := map[city.Kind]string{
+		city.Hours: f.say("hours", "jam kerja"), city.Roster: f.say("roster", "roster"),
+		city.BadgeRevoked: f.say("lost badges", "kartu hilang"), city.BadgeKeys: f.say("badge keys", "kunci kartu"),
+	}[k]
 	if published == 0 {
 		return 0, f.print(f.say("%s: nothing was published", "%s: belum ada yang diterbitkan", name))
 	}

@@ -100,7 +100,7 @@ func (f *fleet) run(ctx context.Context, args []string) error {
 	flags.StringVar(&f.folder, "folder", "", "folder with what was published")
 	flags.StringVar(&f.badgeKey, "badge-key", "", "file with the city's badge key")
 	flags.StringVar(&f.cards, "cards", "", "file with the city's list of cards")
-	flags.StringVar(&f.kind, "kind", "hours", "of document: hours or roster")
+	flags.StringVar(&f.kind, "kind", "hours", "of document: hours, roster, badge-revoked or badge-keys")
 	flags.BoolVar(&f.remove, "remove", false, "take a holiday out again")
 	flags.DurationVar(&f.wait, "wait", 15*time.Second, "how long to wait for gateways")
 	if err := flags.Parse(args); err != nil {
