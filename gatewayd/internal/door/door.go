@@ -2,7 +2,6 @@ package door
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"sync"
@@ -45,6 +44,19 @@ type Options struct {
 	// it, the door assumes so for as long as the last tap was refused. It must not
 	// block.
 	Refusing func() bool
+	// Prover, if set, is asked what a card can prove that speaks ISO/IEC 14443-4, at
+	// readers that can select one.
+	Prover Prover
+	// RequireAuthenticated: every badge has to prove who it is (badges.require).
+	RequireAuthenticated bool
+	// Least, if set, is the least that a badge of an identity (presence.Identity, Bytes
+	// or one of Claims) must show; "" where its number will do. It must not block, and
+	// neither must Revoked and Claims.
+	Least func(identity []byte) card.Assurance
+	// Revoked, if set, tells whether the city has revoked an identity, as for Least.
+	Revoked func(identity []byte) bool
+	// Claims, if set, are further identities that a card claims by the UID that it shows.
+	Claims func(card.UID) [][]byte
 	// Check, if set, tells where the tag of a badge's owner was at the reading at
 	// which the badge was seen; nil where the tap is to say nothing of it. It must
 	// not block: somebody waits for the lamp.
@@ -69,6 +81,9 @@ type Door struct {
 	inDriver map[string]time.Time // readers whose driver is at work, and since when
 	refusing bool                 // the journal refused the last tap
 	troubled bool                 // as Trouble was told last
+
+	proven   presence.BadgesHealth // what BadgesHealth tells
+	warnings map[string]warning    // by reader and reason
 }
 
 // tapID names an accepted tap in the journal.
@@ -86,7 +101,10 @@ type visit struct {
 
 // New makes a door for readers with these names.
 func New(opt Options, readers ...string) *Door {
-	d := &Door{opt: opt, recent: make(map[string]visit), pending: make(map[string]chan struct{}), inDriver: make(map[string]time.Time)}
+	d := &Door{
+		opt: opt, recent: make(map[string]visit), pending: make(map[string]chan struct{}), inDriver: make(map[string]time.Time),
+		proven: presence.BadgesHealth{Refused: make(map[string]int64)}, warnings: make(map[string]warning),
+	}
 	for _, name := range readers {
 		d.readers = append(d.readers, presence.ReaderHealth{Name: name, State: stateOK})
 	}
@@ -121,53 +139,6 @@ func (d *Door) Remember(e presence.Entry) bool {
 		}
 	}
 	return (!over || len(d.sights) > 0) && d.surplus < maxSurplus
-}
-
-// tap answers one card that came into the field and was seen at a reading. It
-// returns the card's identity.
-func (d *Door) tap(ctx context.Context, reader string, c card.Card, seen presence.Reading, started time.Time) (badge string) {
-	a := presence.Answer{
-		Reader: reader, UID: c.UID.String(), Card: string(c.Technology()),
-		Badge: d.opt.Badges.Identity(c.UID.Bytes()),
-	}
-	d.decide(ctx, seen, c, &a)
-	d.opt.Lamp.Show(a.Outcome)
-	a.Took = time.Since(started)
-	d.health(reader, func(h *presence.ReaderHealth) {
-		switch a.Outcome {
-		case presence.Accepted:
-			h.Taps++
-		case presence.Repeat:
-			h.Repeats++
-		case presence.Refused:
-			h.Refused++
-		}
-	})
-	if d.opt.Observe != nil {
-		d.opt.Observe(a)
-	}
-	return a.Badge
-}
-
-// decide finds out whether the tap is a repeat, and records it otherwise.
-func (d *Door) decide(ctx context.Context, seen presence.Reading, c card.Card, a *presence.Answer) {
-	before, repeat := d.claim(a.Badge, seen)
-	if repeat {
-		a.Outcome, a.Stream, a.Seq = presence.Repeat, before.stream, before.seq
-		return
-	}
-	defer d.release(a, seen)
-	body := &presence.Badge{Reader: a.Reader, Badge: a.Badge, Card: a.Card, Assurance: string(c.Assurance())}
-	if d.opt.Check != nil {
-		body.Check = d.opt.Check(a.Badge, seen)
-	}
-	e, err := d.record(ctx, presence.Draft{Kind: presence.KindBadge, At: seen, Simulated: d.opt.Simulated, Badge: body})
-	if err != nil {
-		a.Outcome, a.Reason = presence.Refused, reason(err)
-		d.opt.Log.Error("a tap was refused", "reader", a.Reader, "reason", a.Reason, "error", err)
-		return
-	}
-	a.Outcome, a.Stream, a.Seq = presence.Accepted, e.Stream, e.Seq
 }
 
 // claim reports the tap that this one repeats. Where there is none, the badge
@@ -272,28 +243,4 @@ func (d *Door) within(now, earlier presence.Reading) bool {
 func (d *Door) over(now, earlier presence.Reading) bool {
 	_, known := now.Since(earlier)
 	return known && !d.within(now, earlier)
-}
-
-// grace is how long a tap may still take to be recorded when the gateway stops.
-const grace = 2 * time.Second
-
-// record appends a draft. Once begun it is brought to its end although the gateway
-// stops: if it were given up, it would not be known whether the tap is recorded.
-func (d *Door) record(ctx context.Context, draft presence.Draft) (presence.Entry, error) {
-	patient, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
-	return d.opt.Journal.Append(patient, draft)
-}
-
-// reason is the word for why a tap could not be recorded.
-func reason(err error) string {
-	var r interface{ Reason() string }
-	switch {
-	case errors.As(err, &r):
-		return r.Reason()
-	case errors.Is(err, context.Canceled):
-		return "stopping"
-	}
-	return "write-failed"
 }

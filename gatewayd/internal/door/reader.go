@@ -48,9 +48,11 @@ const (
 // field is what one reader sees.
 type field struct {
 	tracker *card.Tracker
-	badges  map[card.UID]string // the identities of the cards that lie there
+	badges  map[card.UID]string // the identities of the cards that lie there and were not refused
 	scanned time.Time           // when the last scan succeeded
 	counts  chipCounts
+
+	candidates []*candidate // cards that may prove who they are, in the order in which they came
 }
 
 // Run serves one reader until the context ends. A reader that fails is opened
@@ -73,7 +75,7 @@ func (d *Door) Run(ctx context.Context, r Reader) error {
 			// new visit. After a fault longer than the repeat window it may have been
 			// away, and counts as a new one.
 			if time.Since(f.scanned) >= d.opt.RepeatWindow {
-				f.tracker, f.badges = card.NewTracker(misses), make(map[card.UID]string)
+				f.tracker, f.badges, f.candidates = card.NewTracker(misses), make(map[card.UID]string), nil
 			}
 			err = d.serve(ctx, r, chip, &f, &wait)
 			f.counts.closed()
@@ -104,6 +106,14 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 		d.enterDriver(r.Name)
 		seen, err := chip.Poll(ctx)
 		d.leaveDriver(r.Name)
+		more := false
+		if err == nil && ctx.Err() == nil {
+			failed = 0
+			wait.Reset()
+			f.scanned = time.Now()
+			d.recovered(r.Name)
+			more, err = d.observe(ctx, r, chip, f, seen, started)
+		}
 		d.reportCounts(r.Name, chip, f)
 		switch {
 		case ctx.Err() != nil:
@@ -115,20 +125,8 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 				return err
 			}
 			d.health(r.Name, func(h *presence.ReaderHealth) { h.Errors++ })
-		default:
-			failed = 0
-			wait.Reset()
-			f.scanned = time.Now()
-			d.recovered(r.Name)
-			now := d.opt.Now()
-			arrived, left := f.tracker.Observe(seen)
-			for _, uid := range left {
-				delete(f.badges, uid)
-			}
-			d.stillThere(f.stayed(seen), now)
-			for _, c := range arrived {
-				f.badges[c.UID] = d.tap(ctx, r.Name, c, now, started)
-			}
+		case more:
+			continue
 		}
 		r.beat(r.Poll)
 		select {
@@ -137,6 +135,25 @@ func (d *Door) serve(ctx context.Context, r Reader, chip card.Reader, f *field, 
 			return ctx.Err()
 		}
 	}
+}
+
+// observe takes the cards of one scan, which began at a time: plain cards that have just
+// come are answered first, since the others take their time.
+func (d *Door) observe(ctx context.Context, r Reader, chip card.Reader, f *field, seen []card.Card, started time.Time) (more bool, err error) {
+	now := d.opt.Now()
+	arrived, left := f.tracker.Observe(seen)
+	for _, uid := range left {
+		delete(f.badges, uid)
+	}
+	d.stillThere(f.stayed(seen), now)
+	for _, c := range arrived {
+		if d.canProve(chip, c) {
+			f.candidates = append(f.candidates, &candidate{card: c, seen: now, came: started})
+			continue
+		}
+		d.tap(ctx, r.Name, c, Plain(c), now, started, f)
+	}
+	return d.proveOne(ctx, r, chip, f, seen, left)
 }
 
 // stayed are the badges of those cards that have been answered before.

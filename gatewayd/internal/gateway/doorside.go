@@ -5,6 +5,7 @@ import (
 
 	"presence/config"
 	"presence/drivers/bus"
+	"presence/drivers/card"
 	"presence/drivers/lamp"
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/configured"
@@ -50,10 +51,17 @@ func (g *Gateway) openDoor(observe func(presence.Answer)) {
 				observe(a)
 			}
 		},
-		Check:  g.tagCheck,
-		Sights: g.journal,
-		Log:    g.log,
+		RequireAuthenticated: g.cfg.Badges.Require == config.RequireAuthenticated,
+		Least:                g.leastAssurance,
+		Check:                g.tagCheck,
+		Sights:               g.journal,
+		Log:                  g.log,
 	}, names(g.cfg.Readers, func(r config.Reader) string { return r.Name })...)
+}
+
+// leastAssurance is the least that a badge must show by the roster.
+func (g *Gateway) leastAssurance(identity []byte) card.Assurance {
+	return g.documents.roster.Least(configured.Badges(g.cfg).Identity(identity))
 }
 
 // maxRecalled is how many records are looked at for the last card of each reader.

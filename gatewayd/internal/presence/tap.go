@@ -23,15 +23,16 @@ const (
 
 // Answer is what became of one tap.
 type Answer struct {
-	Reader  string  `json:"reader"`
-	Badge   string  `json:"badge"`
-	UID     string  `json:"-"` // upper-case hex; never leaves the process but towards a simulated tap
-	Card    string  `json:"card"`
-	Outcome Outcome `json:"outcome"`
-	Stream  ID      `json:"stream"` // of the event; for a repeat, of the event that it repeats
-	Seq     uint64  `json:"seq"`
-	Reason  string  `json:"reason,omitempty"`
-	// Detail says in one word what was wrong with a card that could not prove who it is
+	Reader    string  `json:"reader"`
+	Badge     string  `json:"badge"`
+	UID       string  `json:"-"` // upper-case hex, as the card showed it; never leaves the process but towards a simulated tap
+	Card      string  `json:"card"`
+	Assurance string  `json:"assurance,omitempty"` // what the card has shown, as in the event
+	Outcome   Outcome `json:"outcome"`
+	Stream    ID      `json:"stream"` // of the event; for a repeat, of the event that it repeats
+	Seq       uint64  `json:"seq"`
+	Reason    string  `json:"reason,omitempty"`
+	// Detail says in one word what was wrong with a card that was refused
 	// (Identity.Detail); "" where nothing was.
 	Detail string        `json:"detail,omitempty"`
 	Took   time.Duration `json:"-"` // from the arrival of the card in the field to the answer
