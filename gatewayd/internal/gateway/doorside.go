@@ -7,6 +7,7 @@ import (
 	"presence/drivers/bus"
 	"presence/drivers/card"
 	"presence/drivers/lamp"
+	"presence/drivers/piv"
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/door"
@@ -53,6 +54,7 @@ func (g *Gateway) openDoor(observe func(presence.Answer)) {
 		},
 		RequireAuthenticated: g.cfg.Badges.Require == config.RequireAuthenticated,
 		Least:                g.leastAssurance,
+		Claims:               claimsOf,
 		Check:                g.tagCheck,
 		Sights:               g.journal,
 		Log:                  g.log,
@@ -62,6 +64,13 @@ func (g *Gateway) openDoor(observe func(presence.Answer)) {
 // leastAssurance is the least that a badge must show by the roster.
 func (g *Gateway) leastAssurance(identity []byte) card.Assurance {
 	return g.documents.roster.Least(configured.Badges(g.cfg).Identity(identity))
+}
+
+// claimsOf are the identities that a card claims by its number: that of the PIV badge which
+// was issued with it.
+func claimsOf(uid card.UID) [][]byte {
+	guid := piv.GUIDOf(uid)
+	return [][]byte{guid[:]}
 }
 
 // maxRecalled is how many records are looked at for the last card of each reader.
