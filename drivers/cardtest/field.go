@@ -58,6 +58,7 @@ type Field struct {
 	// goes.
 	ones, zeros [MaxAnswer]byte
 	answering   []*Card // to the last frame
+	interrupted bool    // one of them has gone since
 	leaving     []*Card // with this frame
 }
 
@@ -85,6 +86,7 @@ func (f *Field) Remove(cards ...*Card) {
 	defer f.mu.Unlock()
 	for _, c := range cards {
 		if i := slices.Index(f.cards, c); i >= 0 {
+			f.interrupted = f.interrupted || slices.Contains(f.answering, c)
 			f.cards = slices.Delete(f.cards, i, i+1)
 			c.powerOff()
 		}
@@ -96,6 +98,15 @@ func (f *Field) Cards() []*Card {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.cards)
+}
+
+// Interrupted reports whether a card that answers the last frame was taken away, or has
+// lost its power, since then. A chip asks when the answer begins and when it ends: a card
+// may compute for long before it answers.
+func (f *Field) Interrupted() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.interrupted
 }
 
 // RF reports whether the reader drives the field.
@@ -124,6 +135,8 @@ func (f *Field) SetRF(on bool, now time.Time) {
 	f.rf = on
 	if on {
 		f.ups++
+	} else {
+		f.interrupted = len(f.answering) > 0
 	}
 	for _, c := range f.cards {
 		if on {
@@ -140,6 +153,7 @@ func (f *Field) Exchange(now time.Time, frame Frame) Answer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sawClock(now)
+	f.answering, f.interrupted = f.answering[:0], false
 	answer := Answer{Collision: -1}
 	if !f.rf || frame.Bits <= 0 {
 		return answer
@@ -152,7 +166,6 @@ func (f *Field) Exchange(now time.Time, frame Frame) Answer {
 		return true
 	})
 
-	f.answering = f.answering[:0]
 	for _, c := range f.cards {
 		c.mu.Lock()
 		if c.receive(now, frame) {

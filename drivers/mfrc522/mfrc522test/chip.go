@@ -35,6 +35,7 @@ type Chip struct {
 	resetTime                                    time.Duration
 	deafToPin                                    bool
 	storeLate, startHidden, endAtColl, alertOnce bool
+	keepsCRC                                     bool
 
 	made  time.Time
 	onBus time.Duration // time that transfers would have taken
@@ -63,8 +64,14 @@ type Chip struct {
 	timerLeft  uint16 // where it was stopped
 	crcDone    bool
 	crcSum     uint16 // of CalcCRC, before MSBFirst turns it around
-	sent       int    // bits of the frame on air
-	sentBuffer [fifoSize + 2]byte
+	txStart    instant
+	txTaken    int  // bytes that have left the FIFO for the frame on air
+	txDry      bool // the FIFO was empty when the next byte was due
+	txLastBits byte // of the last byte that go out; 0 is all of it
+	sent       int  // bits of the frame on air
+	sentBuffer [maxSent + 2]byte
+	rxStart    instant
+	rxPut      int                              // bytes of the answer that are in the FIFO already
 	heard      [cardtest.MaxAnswer*9/8 + 1]byte // with parity bits where ParityDisable keeps them
 	answer     cardtest.Answer                  // Bytes point into heard
 	rxAlign    int
@@ -204,7 +211,9 @@ func (c *Chip) read(addr byte, now instant) byte {
 		return 0
 	}
 	if addr == regFIFOData {
-		return c.pop()
+		v := c.pop()
+		c.plan()
+		return v
 	}
 	return c.peek(addr, now)
 }
@@ -296,6 +305,7 @@ func (c *Chip) write(addr, v byte, now instant) {
 		if v&fifoFlush != 0 {
 			c.setFIFOLen(0)
 			c.reg[regError] &^= errBufferOvfl
+			c.plan()
 		}
 	case regControl:
 		if v&controlStopTimer != 0 {

@@ -65,8 +65,10 @@ func (c *Chip) advance(now instant) {
 			}
 		}
 		if at > now {
+			c.flow(now)
 			return
 		}
+		c.flow(at)
 		c.due[next] = never
 		c.happen(next, at)
 	}

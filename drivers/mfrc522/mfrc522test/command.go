@@ -162,22 +162,11 @@ func (c *Chip) send(now instant) {
 		c.phase = modemTxWait
 		return
 	}
-	n := copy(c.sentBuffer[:], c.fifo[:c.fifoLen])
-	if c.reg[regTxMode]&modeCRCEn != 0 {
-		sum := crc(presetA, c.sentBuffer[:n])
-		c.sentBuffer[n], c.sentBuffer[n+1] = byte(sum), byte(sum>>8)
-		n += 2
-	}
-	c.sent = 8 * n
-	if last := int(c.reg[regBitFraming] & 0x07); last != 0 && n > 0 {
-		c.sent -= 8 - last
-	}
+	c.txStart, c.txTaken, c.txDry = now, 0, false
+	c.txLastBits = c.reg[regBitFraming] & 0x07
 	c.phase = modemTransmitting
 	c.reg[regColl] |= collPosNotValid
-	if c.fault == FaultStuckTx {
-		return
-	}
-	c.due[evTxEnd] = now + readerFrame(c.sent)
+	c.plan()
 }
 
 // happen is an event that has come.
@@ -189,8 +178,14 @@ func (c *Chip) happen(event int, at instant) {
 	case evTxEnd:
 		c.endSend(at)
 	case evRxBegin:
+		if c.field.Interrupted() { // the card has gone before it answered
+			c.due[evRxFifth], c.due[evRxEnd] = never, never
+			c.phase = modemWaitData
+			return
+		}
 		c.phase = modemReceiving
 		c.rxAlign = int(c.reg[regBitFraming] >> 4 & 0x07)
+		c.rxStart, c.rxPut = at, 0
 	case evRxFifth:
 		if c.reg[regTMode]&tModeAuto != 0 && c.reg[regRxMode]&rxModeMultiple == 0 {
 			c.stopTimer(at)
@@ -213,7 +208,10 @@ func (c *Chip) happen(event int, at instant) {
 }
 
 func (c *Chip) endSend(at instant) {
-	c.setFIFOLen(0)
+	if c.reg[regTxMode]&modeCRCEn != 0 {
+		sum := crc(presetA, c.sentBuffer[:c.txTaken])
+		c.sentBuffer[c.txTaken], c.sentBuffer[c.txTaken+1] = byte(sum), byte(sum>>8)
+	}
 	c.raise(regComIrq, irqTx)
 	if c.reg[regTMode]&tModeAuto != 0 {
 		c.startTimer(at)
@@ -232,7 +230,7 @@ func (c *Chip) endSend(at instant) {
 	}
 	c.phase = modemRxWait
 	delay := cycles(frameDelayAfter1)
-	if c.sentBuffer[(c.sent-1)/8]>>((c.sent-1)%8)&1 == 0 {
+	if last := max(c.sent-1, 0); c.sentBuffer[last/8]>>(last%8)&1 == 0 {
 		delay = cycles(frameDelayAfter0)
 	}
 	delay = max(delay, c.answer.Delay)
@@ -303,6 +301,10 @@ func (c *Chip) endReceive() {
 		c.phase = modemWaitData
 		return
 	}
+	if c.field.Interrupted() { // it has gone while it answered
+		c.answer.BadParity = true
+		c.answer.Bytes[c.answer.Bits/16] ^= 0x55
+	}
 	if c.answer.Collision >= 0 {
 		c.collided()
 	} else if c.answer.BadParity && c.reg[regMfRx]&mfRxParityDisable == 0 {
@@ -318,12 +320,12 @@ func (c *Chip) endReceive() {
 		if c.answer.Bits%8 != 0 || whole < 3 || crc(presetA, c.answer.Bytes[:whole]) != 0 {
 			c.raiseError(errCRC)
 		}
-		if whole >= 3 { // the checksum itself is kept back
+		if whole >= 3 && !c.keepsCRC {
 			n -= 16
 		}
 	}
 	var v byte
-	for i := c.rxAlign; i < n; i++ {
+	for i := c.rxAlign + 8*c.rxPut; i < n; i++ {
 		from := i - c.rxAlign
 		v |= c.answer.Bytes[from/8] >> (from % 8) & 1 << (i % 8)
 		if i%8 == 7 || i == n-1 {

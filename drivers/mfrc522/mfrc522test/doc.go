@@ -15,4 +15,8 @@
 // worked out at the next one, in order; the chip has no goroutine. So cards are
 // heard as they lie when the driver next looks, and a card that is taken away
 // while the driver sleeps over its answer has never answered.
+//
+// Bytes leave the FIFO for the antenna, and come into it, one by one: a frame that is
+// longer than the FIFO can be fed and fetched while it is on the air, and breaks where
+// the driver is too slow for that.
 package mfrc522test

@@ -45,7 +45,7 @@ func TestExchange(t *testing.T) { //nolint:funlen // a list of conversations, ea
 		r := ready(t)
 		r.put("C5CC358A", card.MifareClassic1K)
 		r.start([]byte{0x26}, 7, 0)
-		r.want("nothing yet", comIrq, 0)
+		r.want("nothing but the byte that has left the FIFO", comIrq, 0x04)
 		r.want("transmitting", status2, 3)
 		time.Sleep(100 * time.Microsecond) // 10 bit times have passed
 		r.want("TxIRq", comIrq, 0x44)

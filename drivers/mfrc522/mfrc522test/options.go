@@ -53,6 +53,11 @@ func EndAtCollision() Option { return func(c *Chip) { c.endAtColl = true } }
 // is low, which is what boards show (the default).
 func AlertOnce() Option { return func(c *Chip) { c.alertOnce = true } }
 
+// ChecksumInFIFO has a received checksum stand in the FIFO behind its frame though
+// RxCRCEn is set. The data sheet says that it is calculated and not whether it is kept
+// (section 9.3.2.4); by default it is checked and not kept.
+func ChecksumInFIFO() Option { return func(c *Chip) { c.keepsCRC = true } }
+
 // Interpretations are all combinations of what the data sheet leaves open, by name: a
 // driver must work with each.
 func Interpretations() map[string][]Option {
