@@ -15,6 +15,7 @@ import (
 
 	"presence/config"
 	"presence/gatewayd/internal/language"
+	"presence/gatewayd/internal/sim"
 )
 
 // cli is the command line, as kong reads it: the flags of all commands, and the commands.
@@ -75,7 +76,7 @@ func dispatch(ctx context.Context, args []string, con console, out *output) int 
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(con),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(readDuration)),
-		kong.Vars{"cards": cardNames(), "chips": strings.Join(config.Chips(), " or "), "config": defaultConfig},
+		kong.Vars{"cards": sim.CardNames(), "rogues": sim.RogueNames(), "chips": strings.Join(config.Chips(), " or "), "config": defaultConfig},
 	)
 	if err != nil {
 		panic("declare commands: " + err.Error())

@@ -239,7 +239,7 @@ func completion(t *testing.T, first string) {
 		"gatewayd export --un":                 "--until",
 		"gatewayd sim t":                       "tap",
 		"gatewayd sim reader --fault bus-l":    "bus-low",
-		"gatewayd --config /x.toml sim tap --": "--card --count --every --help --hold --reader --uid",
+		"gatewayd --config /x.toml sim tap --": "--card --count --every --help --hold --reader --rogue --uid",
 	} {
 		words := strings.Split(line, " ")
 		script := fmt.Sprintf(`. %q; COMP_WORDS=(%s); COMP_CWORD=%d; _gatewayd; printf '%%s\n' "${COMPREPLY[@]}" | sort | xargs`,

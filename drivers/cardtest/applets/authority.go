@@ -65,9 +65,10 @@ func newAuthority(seed string) (*Authority, error) {
 func (a *Authority) Certificate() *x509.Certificate { return a.cert }
 
 // PEM is the authority's certificate as a file of authorities has it.
-func (a *Authority) PEM() []byte { return pemOf(a.cert.Raw) }
+func (a *Authority) PEM() []byte { return PEM(a.cert.Raw) }
 
-func pemOf(der []byte) []byte {
+// PEM is a certificate as a file has it.
+func PEM(der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 

@@ -71,10 +71,10 @@ func (b Badge) variant() (variant, error) {
 	return variant{}, fmt.Errorf("make badge: no rogue %q of kind %s", b.Rogue, b.Kind)
 }
 
-// Layer4 reports whether the badge says that it speaks ISO/IEC 14443-4. All but one do.
-func (b Badge) Layer4() bool {
-	v, err := b.variant()
-	return err == nil && !v.layer3
+// Check says what is wrong with the badge before it is made.
+func (b Badge) Check() error {
+	_, err := b.variant()
+	return err
 }
 
 // Program makes what runs in the badge.

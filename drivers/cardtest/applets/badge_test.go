@@ -59,8 +59,11 @@ func TestEveryRogueIsSeen(t *testing.T) {
 	for _, r := range append([]Rogue{{Sound: true, Kinds: Kinds()}}, Rogues()...) {
 		for _, kind := range r.Kinds {
 			for _, uid := range uids[kind] {
-				tried++
 				b, p := badgeOf(t, kind, uid, r.Name)
+				if v, err := b.variant(); err != nil || v.protocol != nil {
+					continue // what is wrong is not in the program
+				}
+				tried++
 				answered, err := prove(b, p)
 				switch sound := r.Sound && kind != KindClone; {
 				case sound && err != nil:
@@ -70,8 +73,9 @@ func TestEveryRogueIsSeen(t *testing.T) {
 				case sound && !answered:
 					t.Errorf("%s %q %s: the card does not know that its key has answered", kind, r.Name, uid)
 				}
-				if !b.Layer4() != (r.Name == "classic") {
-					t.Errorf("%s %q: layer 4 %v", kind, r.Name, b.Layer4())
+				c, err := b.Card(p)
+				if err != nil || c.Info().Layer4() != (r.Name != "classic") || c.Info().UID != b.UID {
+					t.Errorf("%s %q: card %+v, %v", kind, r.Name, c.Info(), err)
 				}
 			}
 		}

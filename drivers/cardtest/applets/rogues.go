@@ -4,6 +4,8 @@ import (
 	"crypto/elliptic"
 	"encoding/asn1"
 	"time"
+
+	"presence/drivers/cardtest"
 )
 
 // Rogue is a badge that is not what it should be, or an unusual one.
@@ -23,6 +25,8 @@ type variant struct {
 	mute    bool // answers 6D00 to everything
 	layer3  bool // does not even say that it speaks ISO/IEC 14443-4
 	replay  bool
+	// protocol is what is wrong in ISO/IEC 14443-4.
+	protocol func(*cardtest.Layer4)
 }
 
 // Rogues are all rogues and unusual badges, by name, in a lasting order.
@@ -42,6 +46,7 @@ func variants() []variant {
 	}
 	all = append(all, pivCertificates()...)
 	all = append(all, pivPrograms()...)
+	all = append(all, onTheAir()...)
 	return append(all, desfires()...)
 }
 

@@ -2,9 +2,7 @@ package sim
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +10,7 @@ import (
 
 	"presence/drivers/card"
 	"presence/drivers/cardtest"
+	"presence/drivers/cardtest/applets"
 	"presence/gatewayd/internal/backoff"
 	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
@@ -61,10 +60,15 @@ const (
 // Hardware is all mocked readers of a daemon.
 type Hardware struct {
 	readers map[string]*Reader
+
+	mu       sync.Mutex
+	programs map[badge]applets.Program // of the badges that were tapped
 }
 
 // New makes hardware without readers.
-func New() *Hardware { return &Hardware{readers: make(map[string]*Reader)} }
+func New() *Hardware {
+	return &Hardware{readers: make(map[string]*Reader), programs: make(map[badge]applets.Program)}
+}
 
 // Add mocks one more reader, which is polled at the given interval, with a chip
 // over the field that it makes.
@@ -117,120 +121,6 @@ func (h *Hardware) Observe(a presence.Answer) {
 	}
 }
 
-// Tap is what `gatewayd sim tap` asks for.
-type Tap struct {
-	Reader string        `json:"reader"`
-	UIDs   []string      `json:"uids"`
-	Card   string        `json:"card"`
-	Hold   time.Duration `json:"hold"`  // how long the cards stay at least
-	Count  int           `json:"count"` // rounds; the UIDs are counted up
-	Every  time.Duration `json:"every"` // from the start of one round to the next
-}
-
-// Result is the answer to one card of one tap.
-type Result struct {
-	UID       string  `json:"uid"`
-	Outcome   string  `json:"outcome"` // "accepted", "repeat", "refused" or "none"
-	Stream    string  `json:"stream,omitempty"`
-	Seq       uint64  `json:"seq,omitempty"`
-	LatencyMS float64 `json:"latency_ms"`
-	Reason    string  `json:"reason,omitempty"`
-}
-
-// Line is one line of the answer to a Tap: a result, or at last why it ended
-// early.
-type Line struct {
-	Result
-	Error   string `json:"error,omitempty"`
-	ErrorID string `json:"error_id,omitempty"` // in Indonesian
-	// Reload says that the gateway starts over with another configuration, and
-	// will do what is left of the tap if it is asked again.
-	Reload bool `json:"reload,omitempty"`
-}
-
-// Rest is what is left to do of a tap after these results, in the order in which
-// it is to be asked for: the cards of the round that has begun, then the rounds
-// after it.
-func (t Tap) Rest(done []Result) ([]Tap, error) {
-	perRound := len(t.UIDs)
-	rounds := len(done) / perRound
-	answered := make(map[string]bool)
-	for _, r := range done[rounds*perRound:] {
-		answered[r.UID] = true
-	}
-	current, next := make([]string, perRound), make([]string, perRound)
-	for i, s := range t.UIDs {
-		uid, err := card.ParseUID(s)
-		if err != nil {
-			return nil, err
-		}
-		for range rounds {
-			uid = countUp(uid)
-		}
-		current[i], next[i] = uid.String(), countUp(uid).String()
-	}
-	left := max(t.Count, 1) - rounds
-	if left <= 0 {
-		return nil, nil
-	}
-	if len(answered) == 0 {
-		rest := t
-		rest.UIDs, rest.Count = current, left
-		return []Tap{rest}, nil
-	}
-	begun := t
-	begun.UIDs, begun.Count = slices.DeleteFunc(current, func(uid string) bool { return answered[uid] }), 1
-	if left == 1 {
-		return []Tap{begun}, nil
-	}
-	rest := t
-	rest.UIDs, rest.Count = next, left-1
-	return []Tap{begun, rest}, nil
-}
-
-// ReaderFault is what `gatewayd sim reader` asks for.
-type ReaderFault struct {
-	Reader string `json:"reader"`
-	Fault  string `json:"fault"`
-}
-
-// ClockState is what `gatewayd sim clock` asks for.
-type ClockState struct {
-	Synced bool          `json:"synced"`
-	Offset time.Duration `json:"offset"`
-}
-
-// Check says what is wrong with a tap before anything is put into a field.
-func (t *Tap) Check() error {
-	if len(t.UIDs) == 0 {
-		return language.Errorf("no uid given", "tidak ada UID yang disebutkan")
-	}
-	if len(t.UIDs) > 16 {
-		return language.Errorf("%d cards at once: want at most 16", "%d kartu sekaligus: paling banyak 16", len(t.UIDs))
-	}
-	seen := make(map[string]bool)
-	for _, s := range t.UIDs {
-		uid, err := card.ParseUID(s)
-		if err != nil {
-			return err
-		}
-		if seen[uid.String()] {
-			return language.Errorf("uid %s given twice", "UID %s disebutkan dua kali", uid)
-		}
-		seen[uid.String()] = true
-		if _, err := cardtest.New(uid, card.Technology(t.Card)); err != nil {
-			return language.Errorf("card %.40q: want one of %s", "kartu %.40q: tulis salah satu dari %s", t.Card, strings.Trim(fmt.Sprint(card.Technologies()), "[]"))
-		}
-	}
-	if t.Hold < 0 || t.Hold > time.Hour || t.Every < 0 || t.Every > time.Hour {
-		return language.Errorf("hold and every: want 0s to 1h", "hold dan every: tulis 0s sampai 1h")
-	}
-	if t.Count < 0 || t.Count > 1_000_000 {
-		return language.Errorf("count %d: want 1 to 1000000", "count %d: tulis 1 sampai 1000000", t.Count)
-	}
-	return nil
-}
-
 // Run does the tap round by round and reports each card's result as soon as it
 // is known.
 func (h *Hardware) Run(ctx context.Context, t Tap, report func(Result)) error {
@@ -249,7 +139,13 @@ func (h *Hardware) Run(ctx context.Context, t Tap, report func(Result)) error {
 	}
 	for round := range max(t.Count, 1) {
 		started := time.Now()
-		if err := r.tap(ctx, uids, card.Technology(t.Card), t.Hold, report); err != nil {
+		cards := make([]*cardtest.Card, len(uids))
+		for i, uid := range uids {
+			if cards[i], err = h.card(t, uid); err != nil {
+				return err
+			}
+		}
+		if err := r.tap(ctx, cards, t, report); err != nil {
 			return err
 		}
 		if round+1 < t.Count && !backoff.Sleep(ctx, t.Every-time.Since(started)) {
@@ -263,15 +159,11 @@ func (h *Hardware) Run(ctx context.Context, t Tap, report func(Result)) error {
 }
 
 // tap puts the cards into the field together and takes them out again.
-func (r *Reader) tap(ctx context.Context, uids []card.UID, tech card.Technology, hold time.Duration, report func(Result)) error {
-	cards := make([]*cardtest.Card, len(uids))
-	for i, uid := range uids {
-		c, err := cardtest.New(uid, tech)
-		if err != nil {
-			return err
-		}
-		cards[i] = c
-		if err := r.stayAway(ctx, uid); err != nil {
+func (r *Reader) tap(ctx context.Context, cards []*cardtest.Card, t Tap, report func(Result)) error {
+	uids := make([]card.UID, len(cards))
+	for i, c := range cards {
+		uids[i] = c.UID()
+		if err := r.stayAway(ctx, uids[i]); err != nil {
 			return err
 		}
 	}
@@ -289,18 +181,21 @@ func (r *Reader) tap(ctx context.Context, uids []card.UID, tech card.Technology,
 	r.mu.Unlock()
 
 	started := time.Now()
-	for _, c := range cards {
-		r.field.Put(c)
-	}
+	r.field.Put(cards...)
 	defer func() {
+		r.takeAway(cards, uids)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		for i, uid := range uids {
-			r.field.Remove(cards[i])
+		for _, uid := range uids {
 			delete(r.waiting, uid.String())
-			r.removed[uid.String()] = removal{time.Now(), r.scans}
 		}
 	}()
+	var leave <-chan time.Time
+	if t.Leave > 0 {
+		timer := time.NewTimer(t.Leave)
+		defer timer.Stop()
+		leave = timer.C
+	}
 
 	pending := make(map[string]bool, len(uids))
 	for _, uid := range uids {
@@ -313,7 +208,7 @@ func (r *Reader) tap(ctx context.Context, uids []card.UID, tech card.Technology,
 		case a := <-answers:
 			delete(pending, a.UID)
 			res := Result{
-				UID: a.UID, Outcome: string(a.Outcome), Seq: a.Seq, Reason: a.Reason,
+				UID: a.UID, Outcome: string(a.Outcome), Seq: a.Seq, Reason: a.Reason, Detail: a.Detail,
 				LatencyMS: float64(time.Since(started).Microseconds()) / 1000,
 			}
 			if !a.Stream.IsZero() {
@@ -325,14 +220,29 @@ func (r *Reader) tap(ctx context.Context, uids []card.UID, tech card.Technology,
 				report(Result{UID: uid, Outcome: "none", LatencyMS: float64(answerWithin.Milliseconds())})
 			}
 			clear(pending)
+		case <-leave:
+			r.takeAway(cards, uids)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	if !backoff.Sleep(ctx, hold-time.Since(started)) {
+	if !backoff.Sleep(ctx, t.Hold-time.Since(started)) {
 		return ctx.Err()
 	}
 	return nil
+}
+
+// takeAway takes those cards out of the field that are still there.
+func (r *Reader) takeAway(cards []*cardtest.Card, uids []card.UID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	there := r.field.Cards()
+	for i, c := range cards {
+		if slices.Contains(there, c) {
+			r.field.Remove(c)
+			r.removed[uids[i].String()] = removal{time.Now(), r.scans}
+		}
+	}
 }
 
 // stayAway waits until the door takes the card's next visit as a new one.
@@ -374,20 +284,4 @@ func (r *Reader) left(uid card.UID) (removal, bool) {
 	}
 	left, ok := r.removed[uid.String()]
 	return left, ok
-}
-
-// countUp is the next identifier of the same size, as of a big-endian number.
-func countUp(uid card.UID) card.UID {
-	b := uid.Bytes()
-	for i := len(b) - 1; i >= 0; i-- {
-		b[i]++
-		if b[i] != 0 {
-			break
-		}
-	}
-	next, err := card.NewUID(b)
-	if err != nil {
-		panic("count up " + uid.String() + ": " + err.Error()) // same length as before
-	}
-	return next
 }
