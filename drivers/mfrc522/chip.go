@@ -55,12 +55,11 @@ const (
 )
 
 // maxQueue is how many register writes go into one transfer at most, and maxSent
-// how many bytes they have: one of them may be a frame of 9 bytes, or the 25 of the
-// self test. Linux counts each write as a cache line, of up to 128 bytes, against
+// how many bytes they have: one of them may be a frame that fills the FIFO. Linux counts each write as a cache line, of up to 128 bytes, against
 // the 4096 that spidev takes at once.
 const (
 	maxQueue = 32
-	maxSent  = 2*maxQueue + 16
+	maxSent  = 2*maxQueue + fifoSize
 )
 
 // chip moves bytes between the bus and the chip's registers. A transfer costs

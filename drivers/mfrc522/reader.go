@@ -67,7 +67,8 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Reader is an MFRC522 and the cards in its field. It implements card.Reader.
+// Reader is an MFRC522 and the cards in its field. It implements card.Reader and
+// card.Selector.
 // One goroutine uses it at a time.
 type Reader struct {
 	chip chip
@@ -103,8 +104,9 @@ type lastSeen struct {
 }
 
 var (
-	_ card.Reader  = (*Reader)(nil)
-	_ card.Counter = (*Reader)(nil)
+	_ card.Reader   = (*Reader)(nil)
+	_ card.Counter  = (*Reader)(nil)
+	_ card.Selector = (*Reader)(nil)
 )
 
 // New connects to the chip, resets it and switches its field on. An error wraps
@@ -375,29 +377,40 @@ type selection struct {
 	branches []path // branches of collisions that it did not follow
 }
 
+// activate wakes the cards by a command (WUPA or REQA) and selects the one at the end of
+// the path, which is then ACTIVE. answered is false where nobody answered the command.
+// After an error no card is left awake: one that is ACTIVE answers neither REQA nor WUPA.
+func (r *Reader) activate(command byte, p path, w *walk) (c card.Card, answered bool, err error) {
+	atqa, err := r.chip.request(command)
+	if errors.Is(err, errSilence) {
+		return card.Card{}, false, err
+	}
+	if err == nil {
+		c.ATQA = atqa.bytes
+		c.UID, c.SAK, err = r.chip.descend(p, atqa.levels(), w)
+	}
+	if errors.Is(err, errFrame) || errors.Is(err, errSilence) {
+		if haltErr := r.chip.halt(); haltErr != nil {
+			err = haltErr
+		}
+	}
+	return c, true, err
+}
+
 // selectOne wakes the cards by a command (WUPA or REQA), selects the one at the end
 // of the path, and puts it to sleep again. It tries up to so many times while the
 // answers are bad: the card may be on its way out of the field.
 func (r *Reader) selectOne(command byte, p path, times int, s *scan, more func() bool) (selection, error) {
 	var sel selection
 	for range times {
-		atqa, err := r.chip.request(command)
-		if errors.Is(err, errSilence) {
+		var w walk
+		c, answered, err := r.activate(command, p, &w)
+		if !answered {
 			return sel, nil
 		}
 		sel.answered = true
-		var w walk
-		var c card.Card
 		if err == nil {
-			c.ATQA = atqa.bytes
-			c.UID, c.SAK, err = r.chip.descend(p, atqa.levels(), &w)
-		}
-		// Whatever happened, no card is left awake: one that is ACTIVE answers
-		// neither REQA nor WUPA.
-		if err == nil || errors.Is(err, errFrame) || errors.Is(err, errSilence) {
-			if haltErr := r.chip.halt(); haltErr != nil {
-				err = haltErr
-			}
+			err = r.chip.halt()
 		}
 		// The other branches are followed also where this card is never selected.
 		sel.branches = append(sel.branches, w.branches...)

@@ -59,6 +59,7 @@ const (
 	errorTemp     = 0x40 // overheated: the chip switched the field off
 	errorOverflow = 0x10
 	errorColl     = 0x08
+	errorCRC      = 0x04
 	errorParity   = 0x02
 	errorProtocol = 0x01
 
@@ -86,11 +87,15 @@ const (
 	txControlReset = 0x80 // after a reset: the field is off
 	txControlField = 0x03 // Tx1RFEn, Tx2RFEn: both antenna pins are driven
 
+	crcOn = 0x80 // TxCRCEn of TxModeReg, RxCRCEn of RxModeReg: the chip sends and checks CRC_A
+
 	txASK100    = 0x40 // 100 % ASK, which type A needs
 	tModeAuto   = 0x80 // the timer starts at the end of each transmission
 	rxGain      = 0x70 // of RFCfgReg
 	rxGainShift = 4
 	tPrescaler  = 0xA9 // 13.56 MHz / (2*169+1): ticks of 25 µs
+
+	tPrescalerLong = 0x7FF // 13.56 MHz / (2*2047+1): ticks of 302 µs; 12 bits, the upper four in TModeReg
 )
 
 // guarded is a register that must keep its value between two scans, because a wrong

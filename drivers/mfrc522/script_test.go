@@ -27,6 +27,10 @@ type script struct {
 	hot       bool // TempErr stays set
 	speed     physic.Frequency
 	frozen    map[register]byte // registers that no write and no reset changes
+
+	wrote   func(reg register, v byte) // is told of each write, where it is not nil
+	before  func() error               // is asked before each transfer, where it is not nil
+	misread register                   // reads as it should only from the second time on
 }
 
 // reply is a scripted answer.
@@ -62,6 +66,11 @@ func (s *script) TxPackets(packets []spi.Packet) error {
 	if s.err != nil {
 		return s.err
 	}
+	if s.before != nil {
+		if err := s.before(); err != nil {
+			return err
+		}
+	}
 	for _, p := range packets {
 		if len(p.W) < 2 || len(p.R) != 0 || p.KeepCS || p.BitsPerWord != 0 || p.W[0]&0x81 != 0 {
 			s.t.Errorf("packet %+v", p)
@@ -77,6 +86,11 @@ func (s *script) Tx(w, r []byte) error {
 	s.transfers++
 	if s.err != nil {
 		return s.err
+	}
+	if s.before != nil {
+		if err := s.before(); err != nil {
+			return err
+		}
 	}
 	if len(w) != len(r) || len(w) < 2 || len(w) > 65 {
 		s.t.Errorf("transfer of %d and %d bytes", len(w), len(r))
@@ -114,10 +128,17 @@ func (s *script) read(reg register) byte {
 	if reg == regError && s.hot {
 		return s.regs[reg] | errorTemp
 	}
-	return s.regs[reg]
+	v := s.regs[reg]
+	if reg == s.misread && reg != 0 {
+		s.misread, s.regs[reg] = 0, 0
+	}
+	return v
 }
 
 func (s *script) write(reg register, v byte) {
+	if s.wrote != nil {
+		s.wrote(reg, v)
+	}
 	switch reg {
 	case regComIrq:
 		s.regs[reg] &^= v & 0x7F

@@ -1,0 +1,121 @@
+package mfrc522
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"presence/drivers/card"
+	"presence/drivers/isodep"
+)
+
+// A chip that loses its settings in the middle of a link is mended; the card does not
+// answer meanwhile, and that is all that its user learns.
+func TestChipFailsDuringALink(t *testing.T) {
+	for name, fail := range map[string]func(p *processor){
+		"loses its field":    func(p *processor) { p.regs[regTxControl] = txControlReset },
+		"resets itself":      func(p *processor) { p.write(regCommand, commandSoftReset) },
+		"loses one register": func(p *processor) { p.regs[regModWidth] = 0x11 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newProcessor(t, nil)
+				p.block = func([]byte) *reply { fail(p); p.layer4 = false; return &reply{stuck: true} }
+				r := open(t, p.script)
+				err := r.Select(t.Context(), p.card(t), command(t, "905A00000301000000", "9100"))
+				if !errors.Is(err, card.ErrGone) {
+					t.Error(err)
+				}
+				if n := r.Counts().Mends; n != 1 {
+					t.Errorf("%d mends", n)
+				}
+				if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 1 || r.Counts().Mends != 1 {
+					t.Errorf("saw %v, %v, %+v", seen, err, r.Counts())
+				}
+			})
+		})
+	}
+	t.Run("cannot be mended", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p := newProcessor(t, nil)
+			p.block = func([]byte) *reply { p.hot = true; return nil }
+			r := open(t, p.script)
+			if err := r.Select(t.Context(), p.card(t), command(t, "905A00000301000000", "9100")); !errors.Is(err, card.ErrDeaf) {
+				t.Error(err)
+			}
+			p.hot, p.layer4 = false, false
+			if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 1 {
+				t.Errorf("saw %v, %v", seen, err)
+			}
+		})
+	})
+}
+
+// A bus that fails is told as by Poll, before, during and behind a link; what was proven
+// before it failed stays true.
+func TestBusFailsDuringALink(t *testing.T) {
+	dead := errors.New("broken pipe")
+	for n, over := 0, false; !over; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			p := newProcessor(t, func([]byte) *reply { return &reply{data: []byte{0x02, 0x91, 0x00}} })
+			r := open(t, p.script)
+			proven := false
+			left := n
+			p.before = func() error {
+				if left--; left < 0 {
+					return dead
+				}
+				return nil
+			}
+			err := r.Select(t.Context(), p.card(t), func(f card.Frames) error {
+				err := command(t, "905A00000301000000", "9100")(f)
+				proven = err == nil
+				return err
+			})
+			if left < 0 && proven != (err == nil) || left >= 0 && err != nil || err != nil && !errors.Is(err, card.ErrBusDead) {
+				t.Errorf("after %d transfers: %v, proven %t", n, err, proven)
+			}
+			over = left >= 0
+			p.before = nil
+			p.layer4 = false
+			if seen, err := r.Poll(t.Context()); err != nil || len(seen) != 1 {
+				t.Errorf("after %d transfers: saw %v, %v", n, seen, err)
+			}
+		})
+	}
+}
+
+// A context that ends while a card computes ends the wait, and the card is put to sleep.
+func TestCancelledWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProcessor(t, func([]byte) *reply { return &reply{stuck: true} })
+		r := open(t, p.script)
+		ctx, cancel := context.WithCancel(t.Context())
+		start := time.Now()
+		time.AfterFunc(100*time.Millisecond, cancel)
+		err := r.Select(ctx, p.card(t), func(f card.Frames) error {
+			return isodep.Run(ctx, f, isodep.Options{}, func(l *isodep.Link) error {
+				_, err := l.Exchange(ctx, []byte{0})
+				if err == nil {
+					t.Error("no error")
+				}
+				return err
+			})
+		})
+		if took := time.Since(start); !errors.Is(err, context.Canceled) || took > 250*time.Millisecond {
+			t.Errorf("%v after %v", err, took)
+		}
+		p.sees(t, r)
+		if err := r.Select(ctx, p.card(t), nil); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := r.Select(t.Context(), p.card(t), nil); err == nil {
+			t.Error("selected by a reader that is closed")
+		}
+	})
+}
