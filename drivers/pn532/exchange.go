@@ -123,7 +123,11 @@ func (l *link) attempt(ctx context.Context, q request) ([]byte, error) {
 	// acknowledgement that is damaged is as good as a sound one: the reply will tell.
 	l.doubt = f.kind != frameACK
 	lost := l.doubt && err == nil || err != nil && replyBegins(b)
-	return l.reply(ctx, q, lost)
+	data, err := l.reply(ctx, q, lost)
+	if lost && err == nil {
+		l.noise++
+	}
+	return data, err
 }
 
 // replyBegins reports whether bytes are the beginning of an information frame.
@@ -162,7 +166,7 @@ func (l *link) reply(ctx context.Context, q request, again bool) ([]byte, error)
 		case f.kind == frameError:
 			return nil, fmt.Errorf("%w %02X", errRefused, q.code)
 		case f.kind == frameInfo && f.code == q.code+1:
-			if asked > 0 {
+			if damaged != nil {
 				l.noise++
 			}
 			return f.data, nil

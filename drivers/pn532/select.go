@@ -49,6 +49,7 @@ func (r *Reader) hold(ctx context.Context, c card.Card) error {
 			return err
 		}
 	}
+	faults := 0
 	for n := 0; n < calls && !r.noRaw; n++ {
 		if n == calls/2 {
 			r.framing, r.timer = framingUnknown, 0 // as in callUntil
@@ -57,6 +58,10 @@ func (r *Reader) hold(ctx context.Context, c card.Card) error {
 		switch {
 		case errors.Is(err, errRefused):
 			r.refusesRaw()
+		case passing(err) && faults == 0:
+			faults++
+			r.link.noise++
+			r.framing, r.timer = framingUnknown, 0
 		case err != nil || there:
 			r.counts.BadFrames += int64(max(0, n-1)) // the first call only wakes a card that is ACTIVE
 			return err

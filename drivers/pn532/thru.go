@@ -121,19 +121,31 @@ func (f *frames) Transceive(ctx context.Context, frame []byte, wait time.Duratio
 
 // fault is what the card's user is told of an error between host and chip.
 func (f *frames) fault(err error) error {
-	lost := errors.Is(err, errSilent) || errors.Is(err, errStuck)
-	damaged := errors.Is(err, errFrame) || errors.Is(err, errRefused)
-	if errors.Is(err, card.ErrDeaf) || !lost && !damaged {
+	if errors.Is(err, card.ErrDeaf) || !passing(err) {
 		return err
 	}
 	f.r.link.noise++
 	if f.faults++; f.faults >= maxFaults {
 		return err
 	}
-	if lost {
+	if errors.Is(err, errSilent) || errors.Is(err, errStuck) {
 		return fmt.Errorf("%w: %w", card.ErrNoAnswer, err)
 	}
 	return fmt.Errorf("%w: %w", card.ErrBadFrame, err)
+}
+
+// passing reports whether an error may have been an accident between host and chip, so
+// that what may be done twice is worth another try.
+func passing(err error) bool {
+	return errors.Is(err, errSilent) || errors.Is(err, errStuck) || errors.Is(err, errFrame) || errors.Is(err, errRefused)
+}
+
+// prepare makes the chip ready for frames of a selected card.
+func (r *Reader) prepare(ctx context.Context, timer byte) error {
+	if err := r.setTimer(ctx, timer); err != nil {
+		return err
+	}
+	return r.setFraming(ctx, framingWhole)
 }
 
 // transceive sends a frame of a selected card and returns the card's answer.
@@ -144,10 +156,11 @@ func (r *Reader) transceive(ctx context.Context, frame []byte, wait time.Duratio
 		r.framing, r.timer = framingUnknown, 0
 	}
 	timer := timerCode(wait)
-	if err := r.setTimer(ctx, timer); err != nil {
-		return nil, err
+	err := r.prepare(ctx, timer)
+	if passing(err) {
+		err = r.prepare(ctx, timer)
 	}
-	if err := r.setFraming(ctx, framingWhole); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	onAir := time.Duration(len(frame)+crcSize+maxFrame) * byteOnAir
