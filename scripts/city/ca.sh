@@ -731,6 +731,8 @@ badge_revoke() {
 	lock
 	for what in "$@"; do
 		plain=$(plain_hex "$what")
+		# A serial number is whole bytes in the index; many programs leave a first 0 out.
+		[ $((${#plain} % 2)) = 0 ] || plain=0$plain
 		if issued 4 "${plain^^}"; then
 			entries+=("\"serial\":\"${plain^^}\"")
 			mark_revoked 4 "${plain^^}"

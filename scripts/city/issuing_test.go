@@ -251,6 +251,12 @@ func TestBadgesAreRefused(t *testing.T) {
 		t.Errorf("it says %s, and lists %s", said, d.read("badge-revoked.json"))
 	}
 	d.authority("badge", "request.csr")
+	// One whose serial number begins with a 0, which other programs do not show.
+	index := d.read("badge-index.txt")
+	d.write("badge-index.txt", index+"V\t291128125537Z\t\t0C78\tunknown\t/CN=00112233-4455-4677-8899-aabbccddeeff\n")
+	if said := d.authority("badge-revoke", "c78"); !strings.Contains(said, `"serial":"0C78": revoked`) {
+		t.Errorf("it says %s", said)
+	}
 	if err := os.Remove(filepath.Join(d.dir, "badge-index.txt")); err != nil {
 		t.Fatal(err)
 	}
