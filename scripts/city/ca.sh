@@ -770,12 +770,14 @@ mark_revoked() {
 # enter_revoked ENTRY SINCE WHY adds a line to the list, a JSON array with an entry a line.
 enter_revoked() {
 	local list=$dir/badge-revoked.json
+	# Another program may have written it in another form, of which nothing must be lost.
+	! grep -qsvE '^(\[|\]|\[\]|\{[^{}]*\},?)?$' "$list" || fail "$list has not an entry on each line, as it has to: {...}, between [ and ]" "$list harus memuat satu entri per baris: {...}, di antara [ dan ]"
 	if [ -f "$list" ] && grep -qF "{$1," "$list"; then
 		say "$1 is in $list already" "$1 sudah ada di $list"
 		return 0
 	fi
 	{
-		[ ! -f "$list" ] || grep '^{' "$list" | sed 's/,$//'
+		[ ! -f "$list" ] || sed -n 's/^\({.*}\),\{0,1\}$/\1/p' "$list"
 		printf '{%s,"since":"%s"%s}\n' "$1" "$2" "${3:+,\"why\":\"$3\"}"
 	} | sed '$!s/$/,/; 1s/^/[\n/; $s/$/\n]/' >"$list.new"
 	mv -f "$list.new" "$list"

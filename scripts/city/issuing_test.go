@@ -250,6 +250,14 @@ func TestBadgesAreRefused(t *testing.T) {
 	if said := d.authority("badge-revoke", guid, "04A1B2C3"); !strings.Contains(said, "already") || strings.Count(d.read("badge-revoked.json"), `"since"`) != 2 {
 		t.Errorf("it says %s, and lists %s", said, d.read("badge-revoked.json"))
 	}
+	list := d.read("badge-revoked.json")
+	d.write("badge-revoked.json", strings.ReplaceAll(list, "\n", ""))
+	if said, ok := d.run("ca.sh", "badge-revoke", "04A1B2C4"); ok || !strings.Contains(said, "an entry on each line") {
+		t.Errorf("a list in another form: %s", said)
+	}
+	d.write("badge-revoked.json", "[]\n")
+	d.authority("badge-revoke", "04A1B2C4") // the first
+	d.write("badge-revoked.json", list)
 	d.authority("badge", "request.csr")
 	// One whose serial number begins with a 0, which other programs do not show.
 	index := d.read("badge-index.txt")

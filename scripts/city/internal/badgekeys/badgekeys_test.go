@@ -106,6 +106,7 @@ func TestCardsAreRefused(t *testing.T) {
 		"a random one":       {"uid\n08A1B2C3\n", "line 2 of staff.csv has the UID of a card that shows a random one"},
 		"twice":              {"04A1B2C3D4E5F6\n04A1B2C3D4E5F7\n04a1b2c3d4e5f6\n", "line 3 of staff.csv has the card of line 1 again"},
 		"another kind":       {"uid,number,card\n04A1B2C3D4E5F6,,mifare\n", "line 2 of staff.csv has a card that is neither"},
+		"a numbered NTAG":    {"uid,number,card\n," + number + ",ntag424\n", "line 2 of staff.csv has an ntag424 with a number"},
 		"a short number":     {"uid,number\n,0011\n", "line 2 of staff.csv has a number"},
 		"a number, not hex":  {"uid,number\n," + strings.Repeat("xy", 16) + "\n", "line 2 of staff.csv has a number"},
 		"nothing":            {"uid,card\n,desfire\n", "line 2 of staff.csv has neither"},

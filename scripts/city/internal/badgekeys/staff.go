@@ -174,6 +174,9 @@ func (at columns) read(row []string, notation cardlist.Notation) (c Card, err er
 	default:
 		return c, errors.New("has a card that is neither desfire nor ntag424")
 	}
+	if c.Kind == NTAG424 && c.Number != nil {
+		return c, errors.New("has an ntag424 with a number: only DESFire cards have a file for one, of an NTAG 424 write the UID")
+	}
 	err = at.readKey(&c, cell)
 	return c, err
 }
