@@ -149,8 +149,8 @@ func TestClearWhatAMovedGatewayLeft(t *testing.T) {
 	}
 	left := "gatewayd-city clear dishub dinkes-01"
 	d.says(1, []string{left}, "C", "offline")
-	// Those four, and what admin may not read: roster, hours and receipt.
-	d.says(0, []string{"dishub/dinkes-01: 7 topics cleared"}, "C", "clear", "dishub", "dinkes-01")
+	// Those four, and what admin may not read: the four documents and the receipt.
+	d.says(0, []string{"dishub/dinkes-01: 9 topics cleared"}, "C", "clear", "dishub", "dinkes-01")
 	if said, _ := d.run("C", "offline"); strings.Contains(said, left) {
 		t.Errorf("it is still there:\n%s", said)
 	}
@@ -176,16 +176,17 @@ func TestTheListOfOffices(t *testing.T) {
 	d.says(2, nil, "C", "add", "disdik-08")
 	debtest.Write(t, filepath.Join(c.CA, "hours", "disdik-07.json"), `{"mon":"07:00-13:00"}`, 0o600)
 	debtest.Write(t, filepath.Join(c.CA, "rosters", "disdik-07.csv"), "kartu,tag\n04A1B2C3,reyax:50\n", 0o600)
+	debtest.Write(t, filepath.Join(c.CA, "staff", "disdik-07.csv"), "uid\n", 0o600)
 	d.says(0, []string{"roster: 0 of 1"}, "C", "roster", "disdik-07")
 	d.says(0, []string{"di Pi: sudo gatewayd-provision rename disdik-17 disdik"}, "id_ID.UTF-8", "rename", "disdik-07", "disdik-17")
-	for _, name := range []string{"hours/disdik-17.json", "rosters/disdik-17.csv"} {
+	for _, name := range []string{"hours/disdik-17.json", "rosters/disdik-17.csv", "staff/disdik-17.csv"} {
 		if !d.has(name) || d.has(strings.Replace(name, "17", "07", 1)) {
 			t.Errorf("%s did not move", name)
 		}
 	}
 	d.says(0, []string{"disdik-17\tdisdik\tSDN 7\n"}, "C", "list")
 	// The old name was never at the broker; what was published for it goes.
-	d.says(0, []string{"disdik/disdik-07: 3 topics cleared"}, "C", "retire", "disdik-07")
+	d.says(0, []string{"disdik/disdik-07: 5 topics cleared"}, "C", "retire", "disdik-07")
 	if d.has("published/roster/disdik_disdik-07.json") {
 		t.Error("what was published under the old name is kept")
 	}

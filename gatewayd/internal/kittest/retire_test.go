@@ -24,16 +24,16 @@ func TestRetireClearsWhatTheBrokerKeeps(t *testing.T) {
 		}
 		gateway.Disconnect(100)
 		server := call(t, city.AsProgram(broker, "city"), "city", true)
-		for _, topic := range []string{"roster", "policy/hours", "receipt"} {
+		for _, topic := range []string{"roster", "policy/hours", "badge-keys", "badge-revoked", "receipt"} {
 			done(t, server.Publish("presence/v1/dinkes/"+id+"/"+topic, 1, true, "{}"))
 		}
 		server.Disconnect(100)
 	}
-	if out := city.Authority("retire", "dinkes-01", broker.Address()); !strings.Contains(out, "7 topics cleared") {
+	if out := city.Authority("retire", "dinkes-01", broker.Address()); !strings.Contains(out, "9 topics cleared") {
 		t.Errorf("it says %s", out)
 	}
 	seen := broker.Subscribe("presence/v1/#", city.AsProgram(broker, "city"))
-	kept := seen.Await("what is kept of the other gateway", func(m []brokertest.Message) bool { return len(m) >= 7 })
+	kept := seen.Await("what is kept of the other gateway", func(m []brokertest.Message) bool { return len(m) >= 9 })
 	for _, m := range kept {
 		if !strings.HasPrefix(m.Topic, "presence/v1/dinkes/dinkes-02/") {
 			t.Errorf("%s is kept", m.Topic)
