@@ -84,6 +84,8 @@ func TestBadgesOfACity(t *testing.T) {
 	d.says(1, []string{"chmod 600"}, "C", "badge-keys", "dinkes-01")
 
 	events := filepath.Join(t.TempDir(), "events.jsonl")
+	debtest.Write(t, events, `{"kind":"badge","assurance":"uid"}`+"\n", 0o600)
+	d.says(0, []string{"prove: events=1 hold=0 undecided=0 failed=0 desfire=0 uid=1"}, "C", "prove", events)
 	debtest.Write(t, events, `{"kind":"badge","assurance":"uid"}`+"\n"+`{"kind":"badge","assurance":"authenticated-piv","stream":"019ab2c3-0000-7000-8000-000000000001","seq":2}`+"\n", 0o600)
 	d.says(1, []string{"019ab2c3-0000-7000-8000-000000000001-2: it says authenticated-piv, and has no proof", "prove: events=2 hold=0 undecided=0 failed=1 desfire=0 uid=1"}, "C", "prove", events)
 }

@@ -279,7 +279,7 @@ func TestEveryJobIsTried(t *testing.T) {
 	list, _, _ = strings.Cut(list, "\nJOBS\n")
 	var tried []string
 	for _, block := range regexp.MustCompile("(?m)^```sh (?:city|broker|pi)\n((?:.*\n)*?)```$").FindAllStringSubmatch(debtest.Read(t, filepath.Join(tree, "scripts/city/BROKER.md")), -1) {
-		for _, m := range regexp.MustCompile(`(?m)^gatewayd-city ([a-z]+)`).FindAllStringSubmatch(block[1], -1) {
+		for _, m := range regexp.MustCompile(`(?m)^gatewayd-city ([a-z-]+)`).FindAllStringSubmatch(block[1], -1) {
 			tried = append(tried, m[1])
 		}
 	}
@@ -288,12 +288,12 @@ func TestEveryJobIsTried(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range tests {
-		for _, m := range regexp.MustCompile(`d\.says\(0, .*?"(?:C|id_ID\.UTF-8)", "([a-z]+)"`).FindAllStringSubmatch(debtest.Read(t, name), -1) {
+		for _, m := range regexp.MustCompile(`d\.says\(0, .*?"(?:C|id_ID\.UTF-8)", "([a-z-]+)"`).FindAllStringSubmatch(debtest.Read(t, name), -1) {
 			tried = append(tried, m[1])
 		}
 	}
-	jobs := regexp.MustCompile(`(?m)^([a-z]+)\|`).FindAllStringSubmatch(list, -1)
-	if len(jobs) < 24 {
+	jobs := regexp.MustCompile(`(?m)^([a-z-]+)\|`).FindAllStringSubmatch(list, -1)
+	if len(jobs) < 29 {
 		t.Fatalf("only %d jobs are found", len(jobs))
 	}
 	for _, job := range jobs {
