@@ -83,6 +83,21 @@ func (c *Chip) send(at instant, frame []byte, bits int, typeB bool) (cardtest.An
 	return answer, end
 }
 
+// listen sends a frame and waits so long, from its end on, for an answer to begin. It
+// returns when the answer has ended, or the wait.
+func (c *Chip) listen(at instant, frame []byte, bits int, typeB bool, wait time.Duration) (cardtest.Answer, instant) {
+	sent := at + readerFrame(bits)
+	a, end := c.send(at, frame, bits, typeB)
+	if a.Bits > 0 && a.Delay <= wait {
+		return a, end
+	}
+	a.Bits, a.Bytes = 0, nil
+	if wait == time.Duration(never) {
+		return a, never
+	}
+	return a, sent + wait
+}
+
 // standard sends a frame with CRC_A and returns the answer without it.
 func (c *Chip) standard(at instant, frame ...byte) (data []byte, status byte, end instant) {
 	f := cardtest.AppendCRC(frame)
@@ -225,6 +240,32 @@ func (c *Chip) rats(t *target, at instant) (*target, byte, instant) {
 	}
 	t.ats = ats
 	return t, statusOK, end + t.guard()
+}
+
+// waiting is how long the target may take for an answer (ISO/IEC 14443-4, 7.2: FWT and
+// its tolerance).
+func (t *target) waiting() time.Duration {
+	fwi := t.interfaceB() >> 4
+	if t.typeB {
+		fwi = t.atqb[11] >> 4
+	}
+	if fwi == 15 {
+		fwi = 4
+	}
+	return cycles(4096<<fwi + 49152)
+}
+
+// frameSize is the longest frame that the target takes (ISO/IEC 14443-4, 5.2.3: FSC), up
+// to that which the chip sends.
+func (t *target) frameSize() int {
+	fsci := byte(2)
+	switch {
+	case t.typeB:
+		fsci = t.atqb[10] >> 4
+	case len(t.ats) > 1:
+		fsci = t.ats[1] & 0x0F
+	}
+	return [...]int{16, 24, 32, 40, 48, 64}[min(fsci, 5)]
 }
 
 // guard is how long the target needs after its ATS (ISO/IEC 14443-4, 5.2.5: SFGT).

@@ -108,6 +108,7 @@ type Chip struct {
 	rf         bool
 	targets    [2]*target
 	lastError  byte
+	rest       []byte // of an answer that is longer than a response
 
 	heard [cardtest.MaxAnswer]byte // the last answer from the air
 }

@@ -35,6 +35,7 @@ const (
 	statusParity    = 0x03
 	statusBitCount  = 0x04
 	statusCollision = 0x06
+	statusProtocol  = 0x0B
 	statusHot       = 0x0D
 	statusAuthent   = 0x14
 	statusBCC       = 0x23

@@ -1,11 +1,5 @@
 package pn532test
 
-import (
-	"time"
-
-	"presence/drivers/cardtest"
-)
-
 // listing is InListPassiveTarget under way (manual, section 7.3.5).
 type listing struct {
 	chip  *Chip
@@ -41,7 +35,7 @@ func (c *Chip) list(p []byte, at instant) *job {
 			at = c.dismiss(t, at)
 		}
 	}
-	c.targets = [2]*target{}
+	c.targets, c.rest = [2]*target{}, nil
 	c.frameFor(l.typeB)
 	if !c.rf {
 		c.setRF(true, at)
@@ -196,98 +190,4 @@ func (c *Chip) presence(at instant) *job {
 		return c.statusReply(end+commandTime, cmdDiagnose+1, status)
 	}
 	return c.statusReply(at+commandTime, cmdDiagnose+1, statusContext)
-}
-
-// dataExchange is InDataExchange (manual, section 7.3.8). The cards here know no
-// commands beyond their activation, so that they answer nothing.
-func (c *Chip) dataExchange(p []byte, at instant) *job {
-	const code = cmdDataExchange + 1
-	if len(p) == 0 || len(p) > 264 {
-		return c.wrong(cmdDataExchange, p, at)
-	}
-	t := c.target(p[0] & 0x3F)
-	if t == nil {
-		return c.statusReply(at+commandTime, code, statusContext)
-	}
-	if c.fault == FaultHot {
-		return c.statusReply(at+commandTime, code, statusHot)
-	}
-	status, at := c.reselect(t, at)
-	if status != statusOK {
-		return c.statusReply(at+commandTime, code, status)
-	}
-	frame, wait, ask := p[1:], timeoutCode(c.commTime), c.standard
-	if t.typeB {
-		ask = c.standardB
-	}
-	if t.layer4() {
-		frame = append([]byte{0x02 | t.block}, frame...)
-		wait = cycles(4096 << 8) // FWI 8, as the cards have it
-	}
-	data, status, at := ask(at, frame...)
-	if status == statusTimeout {
-		if wait == time.Duration(never) {
-			return &job{at, func(instant) ([]byte, instant) { return nil, never }}
-		}
-		at += wait
-		if p[0] != 0 && !t.layer4() && len(p) > 1 && (p[1] == 0x60 || p[1] == 0x61) {
-			status = statusAuthent
-		}
-	}
-	if status != statusOK {
-		return c.statusReply(at+commandTime, code, status)
-	}
-	return c.statusReply(at+commandTime, code, statusOK, data...)
-}
-
-// communicateThru is InCommunicateThru (manual, section 7.3.9): a frame as it is,
-// with what BitFraming and the CRC bits of TxMode and RxMode say.
-func (c *Chip) communicateThru(p []byte, at instant) *job {
-	const code = cmdCommunicateThru + 1
-	if len(p) == 0 || len(p) > 264 {
-		return c.wrong(cmdCommunicateThru, p, at)
-	}
-	typeB := c.reg(ciuTxMode)&modeTypeB == modeTypeB
-	bits := 8 * len(p)
-	if last := int(c.reg(ciuBitFraming) & lastBits); last != 0 {
-		bits -= 8 - last
-	}
-	appendCRC := cardtest.AppendCRC
-	if typeB {
-		appendCRC = cardtest.AppendCRCB
-	}
-	frame := p
-	if c.reg(ciuTxMode)&modeCRC != 0 {
-		frame = appendCRC(append([]byte(nil), p...))
-		bits += 16
-	}
-	a, at := c.send(at, frame, bits, typeB)
-	c.ciu[ciuControl&0x3F] = c.ciu[ciuControl&0x3F]&^lastBits | byte(a.Bits%8)
-	data, status := c.raw(a, appendCRC)
-	if status == statusTimeout {
-		wait := timeoutCode(c.commTime)
-		if wait == time.Duration(never) {
-			return &job{at, func(instant) ([]byte, instant) { return nil, never }}
-		}
-		at += wait
-	}
-	return c.statusReply(at+commandTime, code, status, data...)
-}
-
-// raw is what InCommunicateThru makes of an answer.
-func (c *Chip) raw(a cardtest.Answer, appendCRC func([]byte) []byte) (data []byte, status byte) {
-	n := len(a.Bytes)
-	switch {
-	case a.Bits == 0:
-		return nil, statusTimeout
-	case a.Collision >= 0:
-		return nil, statusCollision
-	case a.BadParity:
-		return nil, statusParity
-	case c.reg(ciuRxMode)&modeCRC == 0:
-		return append([]byte(nil), a.Bytes...), statusOK
-	case a.Bits%8 != 0 || n < 3 || string(appendCRC(append([]byte(nil), a.Bytes[:n-2]...))) != string(a.Bytes):
-		return nil, statusCRC
-	}
-	return append([]byte(nil), a.Bytes[:n-2]...), statusOK
 }
