@@ -34,6 +34,9 @@ type Badge struct {
 	// UID is what it shows. One with other than 7 bytes, and one of 4 that says it is
 	// random, is that of a DESFire which shows random ones; see RealUID.
 	UID card.UID
+	// Drawn says that it shows another random UID each time that a field reaches it, in
+	// place of UID, which is the real one then.
+	Drawn bool
 	// Rogue is what is wrong with it, a name of Rogues; "" is nothing.
 	Rogue string
 	// Now tells when certificates are valid: from the beginning of the last year to the
@@ -98,7 +101,7 @@ func (b Badge) desfire(v variant) (Program, error) {
 	uid := RealUID(b.UID)
 	o := DESFireOptions{
 		Family: map[Kind]Family{KindEV2: EV2, KindEV3: EV3, KindNTAG424: NTAG424}[b.Kind],
-		UID:    uid, RandomID: b.UID.Len() != len(uid), Application: Application(), Seed: b.Seed,
+		UID:    uid, RandomID: b.Drawn || b.UID.Len() != len(uid), Application: Application(), Seed: b.Seed,
 	}
 	number := Number(uid)
 	key := CardKey(uid)

@@ -17,7 +17,12 @@ func (b Badge) Card(program cardtest.Applet) (*cardtest.Card, error) {
 	if v.layer3 {
 		return cardtest.New(b.UID, card.MifareClassic1K)
 	}
-	c, err := cardtest.New(b.UID, card.ISO14443_4)
+	var c *cardtest.Card
+	if b.Drawn {
+		c, err = cardtest.NewRandom(card.ISO14443_4, b.Seed)
+	} else {
+		c, err = cardtest.New(b.UID, card.ISO14443_4)
+	}
 	if err != nil {
 		return nil, err
 	}
