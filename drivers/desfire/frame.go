@@ -32,9 +32,8 @@ func ParseAID(s string) (AID, error) {
 // String is the number in upper-case hex.
 func (a AID) String() string { return strings.ToUpper(hex.EncodeToString(a[:])) }
 
-// Wire is the number as it goes over the air, and as keys are diversified with it: least
-// significant byte first.
-func (a AID) Wire() [3]byte { return [3]byte{a[2], a[1], a[0]} }
+// wire is the number as it goes over the air: least significant byte first.
+func (a AID) wire() [3]byte { return [3]byte{a[2], a[1], a[0]} }
 
 // transmit wraps a command of the card's own into one of ISO/IEC 7816-4 (90 CMD 00 00 Lc data
 // 00), and returns the answer's data and its two status bytes.
@@ -74,7 +73,7 @@ func done(name string, data []byte, sw uint16, want int) error {
 // card. The error wraps ErrAbsent where the card has no such application or is no DESFire.
 func SelectApplication(ctx context.Context, link card.Link, aid AID) error {
 	const name = "SelectApplication"
-	wire := aid.Wire()
+	wire := aid.wire()
 	data, sw, err := transmit(ctx, link, name, 0x5A, wire[:]...)
 	if err != nil {
 		return err

@@ -50,7 +50,6 @@ func (k Key) encrypt(plain []byte) []byte {
 
 // Diversify makes a card's own key of a master key and of what is particular to the card,
 // 1 to 31 bytes, usually its UID, the application and a name of the system (AN10922, 2.2).
-// The application is given as it goes over the air: F54230 is 30 42 F5.
 //
 // Give at least 16 bytes: below that AN10922 pads to two blocks and not to one, which is not
 // the CMAC that much public code takes it for.
