@@ -128,8 +128,8 @@ func TestGUID(t *testing.T) {
 		{guid + "3582 00", ErrMalformed},                               // length cut
 		{guid + "3581", ErrMalformed},                                  //
 		{guid + "00 00", ErrMalformed},                                 // filled up
-		{guid + "1F80 00", ErrMalformed},                               // leading zero of a tag
-		{guid + "1F818181 00", ErrMalformed},                           // endless tag
+		{guid + "1F80 01 00", ErrMalformed},                            // leading zero of a tag
+		{guid + "1F8181 01 00", ErrMalformed},                          // endless tag
 		{guid + "1F81", ErrMalformed},                                  // tag cut
 		{guid + "FE01", ErrMalformed},                                  // value missing
 	} {
@@ -228,7 +228,7 @@ func TestSign(t *testing.T) {
 	s.over()
 	for _, answer := range []string{
 		"9000", "8202 3000 9000", "7C00 9000", "7C04 8102 3000 9000", "7C05 8202 3000 9000", "7C04 8203 3000 9000",
-		"7C04 8202 3000 00 9000", "7C06 8202 3000 8200 9000", "7C06 8200 8202 3000 9000", "7C80 8202 3000 0000 9000",
+		"7C04 8202 3000 00 9000", "7C06 8202 3000 8200 9000", "7C06 8200 8202 3000 9000", "7C06 8202 3000 8000 9000", "7C80 8202 3000 0000 9000",
 	} {
 		c, _ := selected(t, "> 00 87 11 9E 26 7C 24 82 00 81 20 "+vectorHash+" 00\n< "+answer)
 		if signature, err := c.Sign(t.Context(), P256, unhex(t, vectorHash)); !errors.Is(err, ErrMalformed) || signature != nil {

@@ -186,9 +186,6 @@ func (a *Authorities) Verify(der []byte, earliest, latest time.Time) (*Certifica
 	if !found {
 		return nil, fmt.Errorf("%w: its issuer is %s", ErrForeignCA, c.Issuer)
 	}
-	if c.NotAfter.Before(earliest) {
-		return nil, fmt.Errorf("%w: at %s", ErrExpired, c.NotAfter.Format(time.RFC3339))
-	}
 	if !latest.IsZero() && c.NotBefore.After(latest) {
 		return nil, fmt.Errorf("%w: from %s", ErrNotYetValid, c.NotBefore.Format(time.RFC3339))
 	}
@@ -203,7 +200,7 @@ func (a *Authorities) Verify(der []byte, earliest, latest time.Time) (*Certifica
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if invalid := new(x509.CertificateInvalidError); errors.As(err, invalid) && invalid.Reason == x509.Expired {
-		return nil, fmt.Errorf("%w: its authority's: %w", ErrExpired, err)
+		return nil, fmt.Errorf("%w: %w", ErrExpired, err) // the badge's own or its authority's
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadCertificate, err)

@@ -205,6 +205,7 @@ func TestProfileNames(t *testing.T) {
 		"no URI":           {change: func(c *x509.Certificate) { c.URIs = nil }, want: "0 URIs"},
 		"two URIs":         {change: func(c *x509.Certificate) { c.URIs = append(c.URIs, uri("urn:uuid:"+uuid.NewString())) }, want: "2 URIs"},
 		"other URI":        {change: func(c *x509.Certificate) { c.URIs[0] = uri("https://example/" + testGUID) }, want: "no urn:uuid"},
+		"bare GUID":        {change: func(c *x509.Certificate) { c.URIs[0] = uri(testGUID) }, want: "no urn:uuid"},
 		"upper case":       {change: func(c *x509.Certificate) { c.URIs[0] = uri("urn:uuid:" + strings.ToUpper(testGUID)) }, want: "no urn:uuid"},
 		"GUID of zeros":    {change: func(c *x509.Certificate) { c.URIs[0] = uri("urn:uuid:" + uuid.Nil.String()) }, want: "no urn:uuid"},
 		"cut GUID":         {change: func(c *x509.Certificate) { c.URIs[0] = uri("urn:uuid:" + testGUID[:35]) }, want: "no urn:uuid"},
