@@ -13,8 +13,9 @@ import (
 )
 
 type doctorCmd struct {
-	JSON bool `name:"json" help:"Print one JSON document."`
-	Gain bool `name:"gain" help:"Find the gain at which each reader hears a badge best: lay one where people hold theirs. Only while the gateway is stopped."`
+	JSON  bool `name:"json" help:"Print one JSON document."`
+	Badge bool `name:"badge" help:"Examine the badges on the readers: lay one on each. Tells what a badge is, what it can prove, and what is missing. Only while the gateway is stopped."`
+	Gain  bool `name:"gain" help:"Find the gain at which each reader hears a badge best: lay one where people hold theirs. Only while the gateway is stopped."`
 }
 
 // Run examines this machine and its configuration.
@@ -22,7 +23,13 @@ func (d doctorCmd) Run(ctx context.Context, file configFile, con console) error 
 	if d.Gain {
 		return d.sweepGains(ctx, string(file), con)
 	}
-	found, err := doctor.Here(ctx, string(file))
+	var found doctor.Diagnosis
+	var err error
+	if d.Badge {
+		found, err = examineBadges(ctx, string(file))
+	} else {
+		found, err = doctor.Here(ctx, string(file))
+	}
 	if err != nil {
 		return err
 	}
@@ -33,6 +40,19 @@ func (d doctorCmd) Run(ctx context.Context, file configFile, con console) error 
 		return exitStatus(exitFailed)
 	}
 	return nil
+}
+
+// examineBadges looks at the badges on all readers of the configuration.
+func examineBadges(ctx context.Context, path string) (doctor.Diagnosis, error) {
+	cfg, err := config.LoadOnly(path)
+	if err != nil {
+		return doctor.Diagnosis{}, err
+	}
+	found, err := doctor.ExamineBadges(ctx, cfg)
+	if errors.Is(err, doctor.ErrMocked) {
+		err = usageError{err}
+	}
+	return found, err
 }
 
 // sweepGains tries out the gains of all readers of the configuration.

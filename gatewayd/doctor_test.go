@@ -118,16 +118,20 @@ func TestDoctorSpeaksTheTechniciansLanguage(t *testing.T) {
 	}
 }
 
-// The gain can only be tried out while nobody else uses the reader, and of one
-// that is there.
+// The gain can only be tried out, and badges be examined, while nobody else uses the
+// reader, and of one that is there.
 func TestDoctorLeavesTheReaderToTheGateway(t *testing.T) {
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
-	if out, code := g.try("doctor", "--gain"); code != 2 || !strings.Contains(out, `reader "door" is mocked`) {
-		t.Errorf("of a mocked reader: exit %d\n%s", code, out)
+	for _, flag := range []string{"--gain", "--badge"} {
+		if out, code := g.try("doctor", flag); code != 2 || !strings.Contains(out, `reader "door" is mocked`) {
+			t.Errorf("%s of a mocked reader: exit %d\n%s", flag, code, out)
+		}
 	}
 	g.start()
-	if out, code := g.try("doctor", "--gain"); code != 1 || !strings.Contains(out, "sudo systemctl stop gatewayd") {
-		t.Errorf("while it runs: exit %d\n%s", code, out)
+	for _, flag := range []string{"--gain", "--badge"} {
+		if out, code := g.try("doctor", flag); code != 1 || !strings.Contains(out, "sudo systemctl stop gatewayd") {
+			t.Errorf("%s while it runs: exit %d\n%s", flag, code, out)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"presence/config"
 	"presence/drivers/pi"
+	"presence/drivers/piv"
 	"presence/gatewayd/internal/build"
 	"presence/gatewayd/internal/certificates"
 	"presence/gatewayd/internal/clock"
@@ -106,15 +107,23 @@ func self() pi.Account {
 // ErrMocked means that a mocked reader was to be examined that has nothing to find out.
 var ErrMocked = errors.New("the reader is mocked")
 
-// SweepGains tries out the gains of all readers of a configuration, while no gateway
-// holds them. An error wraps ErrMocked for a reader that is mocked.
-func SweepGains(ctx context.Context, cfg *config.Config) (Gains, error) {
+// stopped is an error unless no gateway holds the readers.
+func stopped(ctx context.Context, cfg *config.Config) error {
 	switch _, _, err := control.HealthOf(ctx, cfg.Gateway.StateDir); {
 	case err == nil, errors.Is(err, fs.ErrPermission), errors.Is(err, control.ErrSilent):
-		return Gains{}, language.Errorf(
+		return language.Errorf(
 			"the gateway runs and holds the readers; stop it first: sudo systemctl stop gatewayd",
 			"gateway berjalan dan memakai pembaca; hentikan dahulu: sudo systemctl stop gatewayd")
 	case !errors.Is(err, control.ErrNotRunning):
+		return err
+	}
+	return nil
+}
+
+// SweepGains tries out the gains of all readers of a configuration, while no gateway
+// holds them. An error wraps ErrMocked for a reader that is mocked.
+func SweepGains(ctx context.Context, cfg *config.Config) (Gains, error) {
+	if err := stopped(ctx, cfg); err != nil {
 		return Gains{}, err
 	}
 	found := Gains{V: 1, Readers: []ReaderGains{}}
@@ -130,6 +139,38 @@ func SweepGains(ctx context.Context, cfg *config.Config) (Gains, error) {
 		found.Readers = append(found.Readers, g)
 	}
 	return found, nil
+}
+
+// ExamineBadges examines the badges that lie on the readers of a configuration, while no
+// gateway holds them. An error wraps ErrMocked for a reader that is mocked.
+func ExamineBadges(ctx context.Context, cfg *config.Config) (Diagnosis, error) {
+	if err := stopped(ctx, cfg); err != nil {
+		return Diagnosis{}, err
+	}
+	opt := BadgeOptions{Latest: certificates.Latest(time.Now(), build.Time())}
+	if cfg.Badges.CAFile != "" {
+		text, err := os.ReadFile(cfg.Badges.CAFile)
+		if err == nil {
+			opt.Authorities, err = piv.ParseAuthorities(text)
+		}
+		if err != nil {
+			return Diagnosis{}, language.Errorf("badges.ca_file: %v", "badges.ca_file: %v", err)
+		}
+	}
+	checks := []Finding{}
+	for _, r := range cfg.Readers {
+		if r.Bus == config.SimBus {
+			return Diagnosis{}, &language.Error{Cause: ErrMocked, Text: say(
+				"reader %q is mocked: hold simulated badges to it with `gatewayd sim tap`",
+				"pembaca %q disimulasikan: tempelkan kartu simulasi dengan `gatewayd sim tap`", r.Name)}
+		}
+		found, err := Badges(ctx, r, opt, func() (Chip, error) { return openChip(r) })
+		if err != nil {
+			return Diagnosis{}, language.Errorf("examine the badges on reader %q: %v", "periksa kartu di pembaca %q: %v", r.Name, err)
+		}
+		checks = append(checks, found...)
+	}
+	return NewDiagnosis(cfg.Gateway.ID, checks), nil
 }
 
 // Heard reports whether each reader saw a badge at some gain.
