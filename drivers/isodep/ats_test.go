@@ -86,6 +86,10 @@ func TestRefusedRATS(t *testing.T) {
 		if len(s.sent) != 2 || s.sent[1] != "C2" {
 			t.Errorf("sent %s, want RATS and DESELECT", s.sent)
 		}
+		// Not before a card that did send an ATS hears it.
+		if wait := s.at[1] - s.at[0]; wait < 10*time.Millisecond {
+			t.Errorf("DESELECT %v after RATS", wait)
+		}
 		run(t, "> E050\n< "+answer, nil, also)
 	}
 }
@@ -101,8 +105,8 @@ func TestTheCardGetsItsGuardTime(t *testing.T) {
 		}
 	}
 	s := run(t, atsOf("03 25 4E"), nil, card.ErrTooSlow) // 5.4 s
-	if took := s.at[len(s.at)-1]; took > 100*time.Millisecond {
-		t.Errorf("a card that cannot be ready in time was waited for for %v", took)
+	if len(s.at) != 1 {
+		t.Errorf("a card that cannot be ready in time was sent %s", s.sent)
 	}
 }
 

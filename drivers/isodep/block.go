@@ -43,6 +43,10 @@ type block struct {
 	more       bool   // of information
 	inf        []byte // of information; valid until the next frame
 	multiplier int    // of an extension
+
+	// asked says of an acknowledgement that the card was asked for it by R(NAK), and had
+	// not shown before that it got our block.
+	asked bool
 }
 
 // parseBlock reads a frame from a card. What a card may not send is a card.ErrProtocol:

@@ -37,8 +37,12 @@ var (
 	// deselectWait is the same for the answer to DESELECT (clause 8).
 	deselectWait = cycles(71680 + tolerance)
 
+	// unknownGuard is how long a card is left alone whose ATS did not arrive: as long as
+	// with SFGI 5. Few cards need longer, and they are told to leave more than once.
+	unknownGuard = cycles((4096 + 384) << 5)
+
 	// leaveTime is what of a link's budget is kept for DESELECT.
-	leaveTime = maxDeselects * (deselectWait + time.Millisecond)
+	leaveTime = unknownGuard + maxDeselects*(deselectWait+time.Millisecond)
 )
 
 // rats is the command for an answer to select (5.1).
@@ -67,6 +71,7 @@ type Link struct {
 	limit    int // of a response
 	deadline time.Time
 
+	deaf       bool // the card will not hear us within the time of the link
 	number     byte // of our current block
 	extensions int  // that the card has asked for
 	err        error
@@ -120,6 +125,7 @@ func (l *Link) begin(ctx context.Context) error {
 		return nil
 	}
 	if l.card.SFGT >= time.Until(l.deadline) {
+		l.deaf = true
 		return fmt.Errorf("%w: it is ready only %v after its ATS", card.ErrTooSlow, l.card.SFGT)
 	}
 	ready := time.NewTimer(l.card.SFGT)
@@ -134,12 +140,19 @@ func (l *Link) begin(ctx context.Context) error {
 
 // leave puts the card into HALT, where the next look at the field finds it. Whether the
 // card confirms that or not changes nothing in what the link was for. Where chip or bus
-// have failed nothing is tried.
+// have failed, or the card hears nothing yet, nothing is tried.
 func (l *Link) leave(ctx context.Context) {
-	if l.err != nil && !ofCard(l.err) && ctx.Err() == nil {
+	if l.deaf || l.err != nil && !ofCard(l.err) && ctx.Err() == nil {
 		return
 	}
 	ctx = context.WithoutCancel(ctx) // a card must not be left awake
+	if l.size == 0 {
+		// It may have sent a sound ATS all the same, after which it hears nothing for a
+		// while.
+		ready := time.NewTimer(unknownGuard)
+		defer ready.Stop()
+		<-ready.C
+	}
 	for range maxDeselects {
 		l.send[0] = pcbDeselect
 		answer, err := l.frames.Transceive(ctx, l.send[:1], deselectWait)
@@ -225,10 +238,12 @@ func (l *Link) deliver(ctx context.Context) (block, error) {
 		case b.number == l.number:
 			l.number ^= bitNumber
 			return b, nil
-		case b.kind == information:
-			return block{}, fmt.Errorf("%w: block %d was answered by block %d", card.ErrProtocol, l.number, b.number)
+		case b.kind == information || !b.asked:
+			return block{}, fmt.Errorf("%w: block %d was answered as block %d", card.ErrProtocol, l.number, b.number)
 		}
-		// The card acknowledges the block before: it never got this one (rule 6).
+		// When it was asked, the card acknowledged the block before: it never got this
+		// one (rule 6). Unasked no card does that, and one that got the block would carry
+		// it out twice.
 	}
 	return block{}, fmt.Errorf("%w: it did not get a block that was sent %d times", card.ErrGone, 1+maxResends)
 }
@@ -287,6 +302,7 @@ func (l *Link) Present(ctx context.Context) error {
 func (l *Link) converse(ctx context.Context, frame []byte, again byte) (block, error) {
 	wait := l.card.FWT
 	var reply [2]byte
+	unheard := true // the card has not shown that it got the frame
 	for faults := 0; ; {
 		answer, err := l.transceive(ctx, frame, wait)
 		wait = l.card.FWT // an extension holds for one answer only
@@ -303,8 +319,10 @@ func (l *Link) converse(ctx context.Context, frame []byte, again byte) (block, e
 		}
 		b, err := parseBlock(answer)
 		if err != nil || b.kind != extension {
+			b.asked = unheard && faults > 0
 			return b, err
 		}
+		unheard = unheard && faults > 0
 		if l.extensions++; l.extensions > maxExtensions {
 			return block{}, fmt.Errorf("%w: it asked for more time %d times", card.ErrTooSlow, l.extensions)
 		}

@@ -72,6 +72,9 @@ func TestProtocolErrors(t *testing.T) {
 	for name, transcript := range map[string]string{
 		"a response with the other number":        "< 03 9000",
 		"R(ACK) where a response is due":          "< A2",
+		"R(ACK) of the other number, unasked":     "< A3",
+		"the same, after an extension":            "< F2 01\n> F2 01\n< A3",
+		"the same, of a card that has our block":  "< F2 01\n> F2 01\n< -\n> B2\n< A3",
 		"R(NAK)":                                  "< B2",
 		"a response with a CID":                   "< 0A 00 9000",
 		"a response with a NAD":                   "< 06 00 9000",
@@ -100,21 +103,31 @@ func TestProtocolErrors(t *testing.T) {
 			if last := s.sent[len(s.sent)-1]; last != "C2" {
 				t.Errorf("%s was sent at last, want DESELECT", last)
 			}
+			if n := strings.Count(strings.Join(s.sent, "."), hexOf(unhex(t, "02"+apdu))); n != 1 {
+				t.Errorf("the command was sent %d times", n)
+			}
 		})
 	}
-	t.Run("a response to half a command", func(t *testing.T) {
-		run(t, atsOf("067077710280")+"> 12 90AF000020 0001020304050607\n< 02 9100", func(t *testing.T, l *isodep.Link) error {
-			_, err := l.Exchange(t.Context(), unhex(t, counting))
-			return err
-		}, card.ErrProtocol)
-	})
+	for name, answer := range map[string]string{
+		"a response to half a command": "02 9100", "an acknowledgement of half a command with content": "A2 00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, atsOf("067077710280")+"> 12 90AF000020 0001020304050607\n< "+answer, func(t *testing.T, l *isodep.Link) error {
+				_, err := l.Exchange(t.Context(), unhex(t, counting))
+				return err
+			}, card.ErrProtocol)
+		})
+	}
 }
 
 // A chain that never ends is bounded, in bytes and in blocks.
 func TestAResponseIsBounded(t *testing.T) {
-	for name, inf := range map[string]string{"bytes": "0102030405060708", "blocks": ""} {
+	for name, inf := range map[string]string{"bytes": "0102030405060708", "blocks": "", "its last block": strings.Repeat("00", 60)} {
 		t.Run(name, func(t *testing.T) {
 			endless := sent + "< 12 " + inf + "\n" + strings.Repeat("> A3\n< 13 "+inf+"\n> A2\n< 12 "+inf+"\n", 5000)
+			if name == "its last block" {
+				endless = sent + "< 12 " + inf + "\n> A3\n< 03 " + inf
+			}
 			synctest.Test(t, func(t *testing.T) {
 				s := newScript(t, 64, atsOf(ntag424)+endless)
 				err := isodep.Run(t.Context(), s, isodep.Options{MaxResponse: 100}, func(l *isodep.Link) error {
@@ -222,6 +235,9 @@ func TestCancelledLink(t *testing.T) {
 					time.AfterFunc(time.Millisecond, cancel)
 				}
 				err := isodep.Run(ctx, s, isodep.Options{}, func(l *isodep.Link) error {
+					if when != "between two commands" {
+						t.Error("used")
+					}
 					cancel()
 					_, err := l.Exchange(ctx, unhex(t, apdu))
 					return err
@@ -239,28 +255,35 @@ func TestCancelledLink(t *testing.T) {
 
 // A link is of no use after Run, and an empty command is no command, but ends nothing.
 func TestMisuse(t *testing.T) {
-	var kept *isodep.Link
-	run(t, atsOf(ntag424)+sent+ok, func(t *testing.T, l *isodep.Link) error {
-		kept = l
-		if ats := l.ATS(); hexOf(ats) != ntag424 {
-			t.Errorf("ATS %X", ats)
+	synctest.Test(t, func(t *testing.T) {
+		var kept *isodep.Link
+		s := newScript(t, 64, atsOf(ntag424)+sent+ok)
+		err := isodep.Run(t.Context(), s, isodep.Options{}, func(l *isodep.Link) error {
+			kept = l
+			if ats := l.ATS(); hexOf(ats) != ntag424 {
+				t.Errorf("ATS %X", ats)
+			}
+			l.ATS()[0] = 0 // is a copy
+			if hexOf(l.ATS()) != ntag424 || l.Parameters().FSC != 128 {
+				t.Errorf("ATS %X, %+v", l.ATS(), l.Parameters())
+			}
+			if response, err := l.Exchange(t.Context(), nil); err == nil || response != nil {
+				t.Errorf("%X, %v", response, err)
+			}
+			_, err := l.Exchange(t.Context(), unhex(t, apdu))
+			return err
+		})
+		if err != nil {
+			t.Error(err)
 		}
-		l.ATS()[0] = 0 // is a copy
-		if hexOf(l.ATS()) != ntag424 || l.Parameters().FSC != 128 {
-			t.Errorf("ATS %X, %+v", l.ATS(), l.Parameters())
-		}
-		if response, err := l.Exchange(t.Context(), nil); err == nil || response != nil {
+		frames := len(s.sent)
+		if response, err := kept.Exchange(t.Context(), unhex(t, apdu)); err == nil || response != nil {
 			t.Errorf("%X, %v", response, err)
 		}
-		_, err := l.Exchange(t.Context(), unhex(t, apdu))
-		return err
-	}, nil)
-	if response, err := kept.Exchange(t.Context(), unhex(t, apdu)); err == nil || response != nil {
-		t.Errorf("%X, %v", response, err)
-	}
-	if err := kept.Present(t.Context()); err == nil {
-		t.Error("present")
-	}
+		if err := kept.Present(t.Context()); err == nil || len(s.sent) != frames {
+			t.Errorf("%v, sent %s", err, s.sent)
+		}
+	})
 	// The error of use is that of Run.
 	own := errors.New("of use")
 	run(t, atsOf(ntag424), func(*testing.T, *isodep.Link) error { return own }, own)

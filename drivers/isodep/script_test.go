@@ -54,6 +54,12 @@ func (s *script) next(direction string) string {
 
 func (s *script) Transceive(ctx context.Context, frame []byte, wait time.Duration) ([]byte, error) {
 	s.t.Helper()
+	if wait <= 0 {
+		s.t.Errorf("%X is waited for for %v", frame, wait)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	s.at, s.waits = append(s.at, time.Since(s.start)), append(s.waits, wait)
 	s.sent = append(s.sent, hexOf(frame))
 	if len(s.lines) == 0 && hexOf(frame) == "C2" {

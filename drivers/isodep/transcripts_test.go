@@ -120,6 +120,9 @@ func TestTranscriptOfLeaving(t *testing.T) {
 	t.Run("the first answers are lost", func(t *testing.T) {
 		exchanges(t, 64, atsOf(ntag424)+"> C2\n< -\n> C2\n< !\n> C2\n< C2")
 	})
+	t.Run("another answer", func(t *testing.T) {
+		exchanges(t, 64, atsOf(ntag424)+"> C2\n< F2 01\n> C2\n< B2\n> C2\n< C2")
+	})
 	t.Run("no answer", func(t *testing.T) {
 		exchanges(t, 64, atsOf(ntag424)+"> C2\n< -\n> C2\n< -\n> C2\n< -")
 	})

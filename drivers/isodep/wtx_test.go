@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"presence/drivers/card"
+	"presence/drivers/isodep"
 )
 
 // Multipliers 0 and 60 to 63 are reserved: to answer one would be to wait for nobody knows
@@ -102,7 +104,18 @@ func TestExtensionsAreCapped(t *testing.T) {
 	if took := s.at[len(s.at)-1]; took > 1800*time.Millisecond {
 		t.Errorf("the link took %v", took)
 	}
-	// The longest time is 4.95 s, however often it is multiplied; here it is the budget.
+	// The longest time is 4.95 s, however often it is multiplied.
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(t, 64, atsOf("03 25 E0")+sent+"< F2 3B\n> F2 3B\n< 4s 02 9000")
+		err := isodep.Run(t.Context(), s, isodep.Options{Budget: time.Minute}, func(l *isodep.Link) error {
+			_, err := l.Exchange(t.Context(), unhex(t, apdu))
+			return err
+		})
+		if want := periods(4096<<14 + 49152); err != nil || s.waits[2] != want {
+			t.Errorf("%v, waits for %v, want %v", err, s.waits[2], want)
+		}
+	})
+	// Nor is there more than the budget.
 	s = fails(t, atsOf("03 25 E0")+sent+"< F2 3B\n> F2 3B\n< -", card.ErrTooSlow)
 	if took := s.at[len(s.at)-1]; took > 1800*time.Millisecond {
 		t.Errorf("the link took %v", took)

@@ -65,7 +65,7 @@ func (c *chip) block(ctx context.Context, frame, buf []byte, wait time.Duration)
 		if err != nil {
 			return nil, err
 		}
-		answered := s.irq&(irqRx|irqIdle) != 0
+		answered := s.irq&irqRx != 0
 		silent := s.irq&irqTimer != 0 && waited >= sent+wait-slack // see transceive
 		if edge {
 			c.irq.note(answered || silent)
@@ -75,6 +75,10 @@ func (c *chip) block(ctx context.Context, frame, buf []byte, wait time.Duration)
 			return nil, c.confirmImpossible()
 		case answered:
 			return c.receiveBlock(s, buf)
+		case s.irq&irqIdle != 0:
+			// Transceive does not end by itself. After a reset, which sets this, what is
+			// in the FIFO may be our own frame.
+			return nil, fmt.Errorf("%w: it has dropped the command", errStuck)
 		case silent:
 			return nil, errSilence
 		case waited >= latest:

@@ -33,7 +33,7 @@ func subject() readertest.Subject {
 		},
 		Limits: readertest.Limits{
 			Cards: 8, Scan: 3 * time.Millisecond, PerCard: 15 * time.Millisecond, Worst: 700 * time.Millisecond,
-			OwnAnticollision: true, KeepsField: true, Settles: 2,
+			OwnAnticollision: true, KeepsField: true, Links: true, Settles: 2,
 			EdgeTaps: map[float64]int{0.01: 1, 0.02: 1, 0.05: 1, 0.10: 2},
 		},
 	}

@@ -40,6 +40,7 @@ type reply struct {
 	lastBits byte // RxLastBits
 	coll     byte // CollReg
 	stuck    bool // no interrupt request ever comes
+	idle     bool // nothing was received: the chip has dropped the command
 }
 
 func newScript(t *testing.T, f func(frame []byte, lastBits byte) *reply) *script {
@@ -173,6 +174,9 @@ func (s *script) write(reg register, v byte) {
 	case a.stuck:
 	default:
 		s.regs[regComIrq] = irqRx
+		if a.idle {
+			s.regs[regComIrq] = irqIdle
+		}
 		s.regs[regError], s.regs[regControl], s.regs[regColl] = a.errors, a.lastBits, a.coll
 		s.fifo = append([]byte(nil), a.data...)
 	}

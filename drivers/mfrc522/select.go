@@ -54,13 +54,19 @@ func (r *Reader) Select(ctx context.Context, c card.Card, use func(card.Frames) 
 		err = use(f)
 	}
 	f.r = nil // is of no use from here on
-	if unfit := r.release(ctx, c.UID, f); unfit != nil {
-		// Nothing of what the card has said becomes untrue by that, and the next
-		// Poll finds it again. But it is why a card did not answer.
+	mends := r.counts.Mends
+	unfit := r.release(ctx, c.UID, f)
+	if unfit != nil {
 		r.ready = false
-		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("put a card to sleep: %w", unfit)
-		}
+	}
+	// What the card has proven before a chip fails stays true, and the next Poll finds
+	// that again. But where use has failed, the chip may be why, and not the card.
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case unfit != nil:
+		return fmt.Errorf("put a card to sleep: %w", unfit)
+	case r.counts.Mends > mends:
+		return fmt.Errorf("%w: the reader chip has lost its settings meanwhile (%s)", card.ErrGone, err.Error())
 	}
 	return err
 }
@@ -209,7 +215,6 @@ func (f *frames) Transceive(ctx context.Context, frame []byte, wait time.Duratio
 		return nil, err
 	}
 	f.layer4 = f.layer4 || frame[0] == cmdRATS
-	f.asleep = false
 	answer, err := f.r.chip.block(ctx, frame, f.buf[:], wait)
 	if err == nil {
 		answer, err = f.strip(frame[0], answer)
@@ -218,14 +223,18 @@ func (f *frames) Transceive(ctx context.Context, frame []byte, wait time.Duratio
 	case errors.Is(err, errFrame):
 		f.r.counts.BadFrames++
 		return nil, fmt.Errorf("%w: %w", card.ErrBadFrame, err)
-	case errors.Is(err, errSilence), errors.Is(err, errStuck):
-		// A chip that is stuck has lost a command or is unfit, which Select finds
-		// out; the frame is lost in any case.
+	case errors.Is(err, errSilence):
+		return nil, card.ErrNoAnswer
+	case errors.Is(err, errStuck):
+		// The chip has lost a command or is unfit, which Select finds out; the frame is
+		// lost in any case.
 		return nil, fmt.Errorf("%w: %w", card.ErrNoAnswer, err)
 	case err != nil:
 		return nil, err
 	}
-	f.asleep = f.layer4 && bytes.Equal(frame, []byte{cmdDeselect}) && bytes.Equal(answer, []byte{cmdDeselect})
+	if f.layer4 && bytes.Equal(frame, []byte{cmdDeselect}) && bytes.Equal(answer, frame) {
+		f.asleep = true
+	}
 	return answer, nil
 }
 

@@ -23,6 +23,7 @@ type processor struct {
 	block  func(frame []byte) *reply
 
 	asleep, layer4 bool
+	nonsense       bool // is heard, of a chip that has lost a setting
 }
 
 const processorUID = "04112233445566"
@@ -106,6 +107,11 @@ func command(t *testing.T, apdu, want string) func(card.Frames) error {
 func TestPublicFaultNoLayer4(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProcessor(t, nil)
+		p.wrote = func(reg register, v byte) {
+			if reg == regCommand && v == commandTransceive && p.regs[regBitFraming] != 0 && p.regs[regTxMode] != 0 {
+				t.Errorf("BitFraming is %02X when Transceive begins: the chip would send at once", p.regs[regBitFraming])
+			}
+		}
 		p.block = func(frame []byte) *reply {
 			for reg, want := range map[register]byte{
 				regTxMode: 0x80, regRxMode: 0x80, regBitFraming: startSend, regColl: 0,
@@ -337,7 +343,7 @@ func TestTheNextLookFindsTheCard(t *testing.T) {
 		fieldOff  bool
 		lastFrame string
 	}{
-		"not used":          {func(*testing.T, *processor, card.Frames) {}, false, "500057CD"},
+		"not used":          {func(_ *testing.T, p *processor, _ card.Frames) { p.frames = nil }, false, "500057CD"},
 		"RATS and DESELECT": {func(t *testing.T, _ *processor, f card.Frames) { send(t, f, "E050"); send(t, f, "C2") }, false, "C2"},
 		"DESELECT lost on its way back": {func(t *testing.T, p *processor, f card.Frames) {
 			send(t, f, "E050")
@@ -377,8 +383,8 @@ func TestTheNextLookFindsTheCard(t *testing.T) {
 				if c.fieldOff != (len(off) == 1 && off[0] > 5100*time.Microsecond && off[0] < 10*time.Millisecond) || !c.fieldOff && len(off) > 0 {
 					t.Errorf("the field was off for %v", off)
 				}
-				if last := p.air()[len(p.frames)-1]; last != c.lastFrame {
-					t.Errorf("%s was sent at last, want %s", last, c.lastFrame)
+				if last := p.air()[len(p.frames)-1]; last != c.lastFrame || name == "not used" && len(p.frames) != 1 {
+					t.Errorf("%s was sent, want %s at last", p.air(), c.lastFrame)
 				}
 				p.sees(t, r)
 			})

@@ -34,7 +34,7 @@ func subject() readertest.Subject {
 		Violations: func(chip readertest.Chip) []string { return chip.(*pn532test.Chip).Violations() },
 		Limits: readertest.Limits{
 			Cards: 8, Scan: 75 * time.Millisecond, PerCard: 25 * time.Millisecond, Worst: 1200 * time.Millisecond,
-			KeepsField: true, Settles: 3, TypeB: true,
+			KeepsField: true, Links: true, Settles: 3, TypeB: true,
 			EdgeTaps: map[float64]int{0.01: 1, 0.02: 1, 0.05: 1, 0.10: 2},
 		},
 	}

@@ -72,6 +72,8 @@ type Limits struct {
 	// TypeB says that cards of type B are seen whose PUPI is the same whenever they are
 	// powered. To do so the driver switches the field off and on while one is there.
 	TypeB bool
+	// Links says that the driver is a card.Selector.
+	Links bool
 	// Settles is within how many scans the driver is back in order after a disturbance;
 	// 1 is the next one.
 	Settles int
@@ -93,7 +95,7 @@ type scene struct {
 // table is all scenes.
 func table() []scene {
 	var all []scene
-	for _, part := range [][]scene{single(), several(), misbehaving(), typeB(), moving(), waiting(), broken(), closing()} {
+	for _, part := range [][]scene{single(), several(), misbehaving(), typeB(), moving(), waiting(), broken(), closing(), links()} {
 		all = append(all, part...)
 	}
 	return all
