@@ -97,10 +97,20 @@ func (s strike) heardIn(f Frame) (heard Frame, reaches bool) {
 	return f, true
 }
 
+// lies reports whether the card itself breaks the standard by a fault, so that a reader
+// that trusts it does so as well.
+func (s strike) lies() bool {
+	return s.fault == AnswerRepeated || s.fault == WrongNumber || s.fault == AckForData
+}
+
 // spoil does to the card's answer what the fault says. before is the block that the card
-// sent last before this answer, without CRC_A.
+// sent last before this answer, without CRC_A. An ATS has no number, and is none that
+// could come twice.
 func (c *Card) spoil(s strike, before []byte) (badParity bool) {
 	n := c.answerBits / 8
+	if s.lies() && (c.l4.fresh || c.state == Halt) {
+		return false
+	}
 	if n < 3 {
 		return false
 	}

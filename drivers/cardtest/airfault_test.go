@@ -125,6 +125,45 @@ func TestAirFaults(t *testing.T) {
 	}
 }
 
+// TestAstray: what follows from a fault of the card's own is not held against the reader,
+// and such a fault has nothing to do with an ATS.
+func TestAstray(t *testing.T) {
+	s := newSession(t, cardtest.DESFire())
+	for _, f := range []cardtest.AirFault{cardtest.WrongNumber, cardtest.AckForData, cardtest.AnswerRepeated} {
+		s.card.StrikeAt(1, f)
+	}
+	s.talk(t, [2]string{"E050", "067577810280"}, [2]string{"02 00", "02 009000"})
+	s.card.StrikeAt(1, cardtest.AckForData)
+	s.talk(t, [2]string{"03 01", "A3"}, [2]string{"03 01", "02 019000"})
+	s.obeys(t)
+	s.talk(t, [2]string{"C2", "C2"})
+	s.selectCard(t)
+	s.talk(t, [2]string{"E050", "067577810280"}, [2]string{"02 00", "02 009000"}, [2]string{"02 00", "03 009000"})
+	if len(s.card.Violations()) != 1 {
+		t.Errorf("in the next session: %q", s.card.Violations())
+	}
+}
+
+// TestArrival: a second card is laid down in the middle of a session, and disturbs nobody
+// until it is asked for.
+func TestArrival(t *testing.T) {
+	s := newSession(t, cardtest.DESFire())
+	other := mustCard(t, "DEADBEEF", card.MifareClassic1K)
+	s.field.PutAt(3, other)
+	s.talk(t, [2]string{"E050", "067577810280"}, [2]string{"02 00", "02 009000"})
+	if other.State() != cardtest.Off {
+		t.Error("it came too early")
+	}
+	s.talk(t, [2]string{"03 00", "03 009000"}, [2]string{"C2", "C2"})
+	if other.State() != cardtest.Idle || len(s.field.Cards()) != 2 {
+		t.Errorf("it is in %s", other.State())
+	}
+	if got := s.say("26/7"); got != "0400" {
+		t.Errorf("REQA: %s", got)
+	}
+	s.obeys(t)
+}
+
 // TestLateAnswer: the card sends although the reader has given up waiting, and hears
 // nothing while it does.
 func TestLateAnswer(t *testing.T) {

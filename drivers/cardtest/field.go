@@ -60,6 +60,13 @@ type Field struct {
 	answering   []*Card // to the last frame
 	interrupted bool    // one of them has gone since
 	leaving     []*Card // with this frame
+	coming      []arrival
+}
+
+// arrival is a card that is put into the field in so many frames.
+type arrival struct {
+	card *Card
+	in   int
 }
 
 // NewField makes a field that is off and has no card in it.
@@ -78,6 +85,30 @@ func (f *Field) Put(cards ...*Card) {
 			c.powerOn(time.Now().Add(f.ahead))
 		}
 	}
+}
+
+// PutAt lays a card into the field just before the nth frame from now on; 1 is the next
+// one. It starts up from then on.
+func (f *Field) PutAt(n int, c *Card) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.coming = append(f.coming, arrival{c, n})
+}
+
+// arrive counts a frame, and puts those cards into the field that come with it.
+func (f *Field) arrive(now time.Time) {
+	left := f.coming[:0]
+	for _, a := range f.coming {
+		if a.in--; a.in > 0 {
+			left = append(left, a)
+			continue
+		}
+		if !slices.Contains(f.cards, a.card) {
+			f.cards = append(f.cards, a.card)
+			a.card.powerOn(now)
+		}
+	}
+	f.coming = left
 }
 
 // Remove takes cards away; one that is not there is no error.
@@ -157,6 +188,9 @@ func (f *Field) Exchange(now time.Time, frame Frame) Answer {
 	answer := Answer{Collision: -1}
 	if !f.rf || frame.Bits <= 0 {
 		return answer
+	}
+	if len(f.coming) > 0 {
+		f.arrive(now)
 	}
 	f.cards = slices.DeleteFunc(f.cards, func(c *Card) bool {
 		if !c.leaves() {

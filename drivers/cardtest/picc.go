@@ -57,6 +57,8 @@ type session struct {
 	cid     byte
 	withCID bool // the reader's last block had it
 	fresh   bool // the ATS is under way
+	unread  bool // the ATS was spoilt, so that the reader cannot know it
+	astray  bool // the card has broken the standard itself
 	blocks  int  // received since the ATS
 	deaf    bool // another bit rate was agreed, which the field does not carry
 	number  byte // of the card's last block
@@ -130,7 +132,9 @@ func (c *Card) Executed() int {
 // Violations lists what the reader did that ISO/IEC 14443-4 forbids, in order. It is empty
 // after a reader that does everything right. The card knows of the faults that StrikeAt
 // gave it; of what a chip's Noise loses it does not, so that with Noise a second RATS, or
-// a WUPA after a lost S(DESELECT), may be the best that a reader can do.
+// a WUPA after a lost S(DESELECT), may be the best that a reader can do. After a fault by
+// which the card itself breaks the standard, nothing of that session is held against the
+// reader.
 func (c *Card) Violations() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,7 +145,7 @@ func (c *Card) Violations() []string {
 }
 
 func (l *layer4) violation(format string, args ...any) {
-	if len(l.violations) < maxViolations {
+	if len(l.violations) < maxViolations && !l.astray {
 		l.violations = append(l.violations, fmt.Sprintf(format, args...))
 	}
 }
@@ -189,8 +193,9 @@ func (c *Card) answered(now time.Time, s strike, before []byte) (badParity bool)
 	if c.answerBits > 0 && !begins.After(l.due) {
 		l.due = l.sentUntil
 	}
+	l.astray = l.astray || s.lies()
 	if l.fresh {
-		l.fresh = false
+		l.fresh, l.unread = false, s.fault != ""
 		l.deafUntil = l.sentUntil.Add(StartupGuard(l.announced().SFGI))
 	}
 	return badParity
@@ -240,6 +245,9 @@ func (c *Card) inProtocol(now time.Time, f Frame) {
 		l.violation("%02X in a session that no S(DESELECT) has ended", f.Bytes[0])
 	case f.Bits%8 != 0 || n < 3 || crcA(f.Bytes[:n]) != 0:
 	case begins.Before(l.deafUntil):
+		if l.unread && f.Bytes[0] == blkDeselect {
+			return
+		}
 		l.violation("% X comes %v before the startup frame guard time is over", f.Bytes[:n-2], l.deafUntil.Sub(begins))
 	case n > frameSize(l.announced().FSCI):
 		l.violation("a frame of %d bytes; the card takes %d", n, frameSize(l.announced().FSCI))
