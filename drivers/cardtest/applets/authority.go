@@ -80,6 +80,8 @@ type Profile struct {
 	NotBefore, NotAfter time.Time
 	// Usage is the one extended key usage; nil is that of PIV card authentication.
 	Usage asn1.ObjectIdentifier
+	// Change, where not nil, makes the certificate one that no badge may have.
+	Change func(*x509.Certificate)
 	// Size is how many bytes the certificate should have; 0 is as many as it needs.
 	Size int
 }
@@ -108,6 +110,9 @@ func (a *Authority) Issue(p Profile) ([]byte, error) {
 		NotAfter:           p.NotAfter,
 		KeyUsage:           x509.KeyUsageDigitalSignature,
 		UnknownExtKeyUsage: []asn1.ObjectIdentifier{usage},
+	}
+	if p.Change != nil {
+		p.Change(template)
 	}
 	// The signature has 70 to 72 bytes, and long lengths take more bytes themselves. So
 	// where a size is asked for, the filler is tried until the size is right, each time

@@ -18,6 +18,7 @@ const (
 	Part1Short // 15 bytes instead of 16, 91AF
 	Part1Long  // 17 bytes
 	Part1Empty // 9100 and no data
+	Part1Done  // the right 16 bytes, and 9100
 	Part2Short // 31 bytes instead of 32
 	Part2Long  // 33 bytes
 	Part2Empty // 9100 and no data
@@ -29,6 +30,7 @@ const (
 	UIDPlain      // not encrypted, with the right MAC
 	UIDShort      // 15 bytes of cipher text, and the right MAC
 	UIDPadding    // the padding of the encrypted UID is wrong, and the MAC is right
+	UIDMore       // 91AF with the right answer to GetCardUID
 	StaleCounter  // the MAC and IV of GetCardUID are those of a counter that was not raised
 
 	EndlessFrames // wants another AF, whatever was asked
@@ -45,6 +47,8 @@ func (d *DESFire) spoilPart1(answer []byte) ([]byte, byte) {
 	case Part1Empty:
 		d.pending = pending{}
 		return nil, stDone
+	case Part1Done:
+		return answer, stDone
 	}
 	return answer, stMore
 }
@@ -76,6 +80,8 @@ func (d *DESFire) spoilUID(uid []byte) ([]byte, byte) {
 		return nil, stDone
 	case UIDWithoutMAC:
 		return s.seal(uid), stDone
+	case UIDMore:
+		return d.wrap(uid, Full), stMore
 	case UIDPlain:
 		return maced(append([]byte(nil), uid...))
 	case UIDShort:

@@ -214,7 +214,8 @@ func why() map[string][]error {
 		"classic": {errNoLayer4}, "replay": {piv.ErrSignature, desfire.ErrRnd},
 		"wtx-storm": late, "too-slow": late, "endless-blocks": protocol, "broken-ats": protocol,
 
-		"huge-certificate": form, "junk-certificate": certificate, "wrong-usage": certificate, "false-gzip": certificate,
+		"huge-certificate": form, "junk-certificate": certificate, "wrong-usage": certificate, "key-agreement": certificate, "two-usages": certificate, "no-usage": certificate,
+		"no-name": certificate, "two-names": certificate, "personal": certificate, "long-lived": certificate, "authority": certificate, "critical": certificate, "false-gzip": certificate,
 		"foreign-ca": {piv.ErrForeignCA}, "expired": {piv.ErrExpired}, "not-yet-valid": {piv.ErrNotYetValid},
 		"wrong-guid": {errGUID}, "other-certificate": {errGUID},
 		"no-key": algorithm, "hash-on-card": algorithm, "wants-pin": {piv.ErrPIN},
@@ -225,10 +226,10 @@ func why() map[string][]error {
 		"foreign-key": {desfire.ErrWrongKey}, "no-such-key": {desfire.ErrNoKey},
 		"locked": locked, "delaying": locked, "lrp-only": locked,
 		"claims-only": rnd, "wrong-rnda": rnd, "unrotated-rnda": rnd,
-		"aborts": answer, "part1-short": answer, "part1-long": answer, "part1-empty": answer,
+		"aborts": answer, "part1-short": answer, "part1-long": answer, "part1-empty": answer, "part1-done": answer,
 		"part2-short": answer, "part2-long": answer, "part2-empty": answer,
 		"flipped-ti": mac, "wrong-mac": mac, "stale-counter": mac, "other-uid": {errUID},
-		"uid-empty": answer, "uid-without-mac": answer, "uid-plain": answer, "uid-short": answer, "uid-padding": answer, "endless-frames": answer,
+		"uid-empty": answer, "uid-without-mac": answer, "uid-plain": answer, "uid-short": answer, "uid-padding": answer, "uid-more": answer, "endless-frames": answer,
 	}
 }
 

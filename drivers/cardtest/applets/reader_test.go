@@ -135,6 +135,8 @@ func proveCertificate(p Program, now time.Time, guid [16]byte) (*x509.Certificat
 	oid := asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 6, 8}
 	name := uuid.UUID(guid).String()
 	switch {
+	case len(cert.UnhandledCriticalExtensions) != 0 || cert.IsCA:
+		return nil, errors.New("extensions")
 	case len(cert.UnknownExtKeyUsage) != 1 || len(cert.ExtKeyUsage) != 0 || !cert.UnknownExtKeyUsage[0].Equal(oid):
 		return nil, errors.New("extended key usage")
 	case len(cert.URIs) != 1 || cert.URIs[0].String() != "urn:uuid:"+name || cert.Subject.String() != "CN="+name:

@@ -2,6 +2,8 @@ package applets
 
 import (
 	"crypto/elliptic"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"time"
 
@@ -80,6 +82,39 @@ func pivCertificates() []variant {
 	for i := range list {
 		list[i].Kinds = []Kind{KindPIV}
 	}
+	return append(list, pivForms()...)
+}
+
+// pivForms are PIV cards whose certificate is ours, and has a form that no badge's has.
+func pivForms() []variant {
+	var list []variant
+	for _, form := range []struct {
+		name, about string
+		change      func(*x509.Certificate)
+	}{
+		{"key-agreement", "its certificate is for another key usage", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }},
+		{"two-usages", "its certificate is for TLS as well", func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		}},
+		{"no-usage", "its certificate has no extended key usage", func(c *x509.Certificate) { c.UnknownExtKeyUsage = nil }},
+		{"no-name", "its certificate has no GUID", func(c *x509.Certificate) { c.URIs = nil }},
+		{"two-names", "its certificate has two GUIDs", func(c *x509.Certificate) {
+			other := *c.URIs[0]
+			other.Opaque = "uuid:00112233-4455-8677-8899-aabbccddeeff"
+			c.URIs = append(c.URIs, &other)
+		}},
+		{"personal", "its certificate names a person", func(c *x509.Certificate) { c.Subject.Organization = []string{"Siti Rahayu"} }},
+		{"long-lived", "its certificate is valid for four years", func(c *x509.Certificate) { c.NotAfter = c.NotBefore.AddDate(4, 0, 0) }},
+		{"authority", "its certificate is one of an authority", func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }},
+		{"critical", "its certificate has a critical extension that nobody knows", func(c *x509.Certificate) {
+			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 999, 2}, Critical: true, Value: []byte{0x05, 0x00}}}
+		}},
+	} {
+		list = append(list, variant{
+			Rogue: Rogue{Name: form.name, About: form.about, Kinds: []Kind{KindPIV}},
+			piv:   func(m *pivBadge) { m.profile.Change = form.change },
+		})
+	}
 	return list
 }
 
@@ -152,6 +187,7 @@ func desfires() []variant {
 		{name: "part1-short", about: "answers part 1 with 15 bytes", fault: Part1Short},
 		{name: "part1-long", about: "answers part 1 with 17 bytes", fault: Part1Long},
 		{name: "part1-empty", about: "answers part 1 with 9100 alone", fault: Part1Empty},
+		{name: "part1-done", about: "answers part 1 with 9100 and no need of part 2", fault: Part1Done},
 		{name: "part2-short", about: "answers part 2 with 31 bytes", fault: Part2Short},
 		{name: "part2-long", about: "answers part 2 with 33 bytes", fault: Part2Long},
 		{name: "part2-empty", about: "answers part 2 with 9100 alone", fault: Part2Empty},
@@ -162,6 +198,7 @@ func desfires() []variant {
 		{name: "uid-plain", about: "tells its UID unencrypted", fault: UIDPlain},
 		{name: "uid-short", about: "tells its UID in 15 bytes", fault: UIDShort},
 		{name: "uid-padding", about: "tells its UID with a wrong padding", fault: UIDPadding},
+		{name: "uid-more", about: "tells its UID and says that there is more", fault: UIDMore},
 		{name: "stale-counter", about: "does not count commands", fault: StaleCounter},
 		{name: "endless-frames", about: "always wants another frame", fault: EndlessFrames},
 	} {
