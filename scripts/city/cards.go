@@ -13,11 +13,14 @@ import (
 	"presence/drivers/cardlist"
 )
 
-// Cards finds the cards of a person: the UID itself, in hex, or what any other column of
-// the city's list of cards (cards.csv) has, such as a staff number.
+// Cards finds the cards of a person: the UID or GUID itself, in hex, or what any other
+// column of the city's list of cards (cards.csv) has, such as a staff number.
 func Cards(person, list string) (uids [][]byte, err error) {
 	if uid, err := cardlist.ParseHex(person); err == nil {
 		return [][]byte{uid.Bytes()}, nil
+	}
+	if guid, ok := cardlist.ParseGUID(person); ok {
+		return [][]byte{guid[:]}, nil
 	}
 	text, err := os.ReadFile(list)
 	if err != nil {
@@ -40,7 +43,7 @@ func Cards(person, list string) (uids [][]byte, err error) {
 
 // Card is a line of the city's list of cards.
 type Card struct {
-	UID  []byte
+	UID  []byte   // or the GUID of a badge with a certificate, which has 16 bytes
 	Rest []string // the other columns
 }
 
@@ -68,7 +71,7 @@ func ParseCards(file string, text []byte) (head []string, cards []Card, err erro
 		}
 		line, column := r.FieldPos(0)
 		quoted := line <= len(lines) && column <= len(lines[line-1]) && lines[line-1][column-1] == '"'
-		uid, err := notation.Parse(cardlist.NewCell(row[0], quoted))
+		uid, err := parseCard(notation, cardlist.NewCell(row[0], quoted))
 		if first && (err != nil && isHeading(row[0]) || declares(row)) {
 			if head, notation, err = readCardHeading(row); err != nil {
 				return nil, nil, wrongCards(file, line, err.Error())
@@ -81,16 +84,25 @@ func ParseCards(file string, text []byte) (head []string, cards []Card, err erro
 		if err != nil {
 			return nil, nil, wrongCards(file, line, err.Error())
 		}
-		if before := seen[uid.String()]; before > 0 {
+		if before := seen[string(uid)]; before > 0 {
 			return nil, nil, wrongCards(file, line, fmt.Sprintf("has the card of line %d again", before))
 		}
-		seen[uid.String()] = line
-		cards = append(cards, Card{uid.Bytes(), sameWidth(row[1:], len(head))})
+		seen[string(uid)] = line
+		cards = append(cards, Card{uid, sameWidth(row[1:], len(head))})
 	}
 	if len(cards) == 0 {
 		return nil, nil, fmt.Errorf("read cards: %s has none", file)
 	}
 	return head, cards, nil
+}
+
+// parseCard reads what a card is known by: its UID, or its GUID.
+func parseCard(notation cardlist.Notation, cell cardlist.Cell) ([]byte, error) {
+	if guid, ok := cell.GUID(); ok {
+		return guid[:], nil
+	}
+	uid, err := notation.Parse(cell)
+	return uid.Bytes(), err
 }
 
 // readCardHeading reads the first line: what the columns behind the card's are called, and

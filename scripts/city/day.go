@@ -39,8 +39,8 @@ type event struct {
 
 // Day is what gateways recorded of a person on a day (2006-01-02, as the office's clock
 // showed it), in the order of time, with what nobody knows the time of at its end. The
-// badge of a card is another one at each gateway, so it takes the UIDs of the person's
-// cards and the city's badge key; uids holds all cards if there are several. The events
+// badge of a card is another one at each gateway, so it takes the UIDs (or GUIDs) of the
+// person's cards and the city's badge key; uids holds all cards if there are several. The events
 // are a JSON object on each line of the files, as "gatewayd export" or a database writes
 // them; what stands before the object, such as a topic, is passed over. Of each event
 // the highest revision counts.
@@ -51,9 +51,7 @@ func Day(day string, key [32]byte, uids [][]byte, files []string) ([]Moment, err
 		err := readEvents(file, func(e event) {
 			own, known := badges[e.Gateway]
 			if !known {
-				for _, uid := range uids {
-					own = append(own, BadgeIdentity(GatewayBadgeKey(key, e.Gateway), uid), strings.ToUpper(hex.EncodeToString(uid)))
-				}
+				own = identities(GatewayBadgeKey(key, e.Gateway), uids)
 				badges[e.Gateway] = own
 			}
 			if before, there := events[e.ID]; slices.Contains(own, e.Badge) && (!there || e.Rev > before.Rev) {
@@ -73,6 +71,19 @@ func Day(day string, key [32]byte, uids [][]byte, files []string) ([]Moment, err
 	}
 	slices.SortFunc(moments, Moment.compare)
 	return moments, nil
+}
+
+// identities are the names under which cards can come from a gateway: of the UID, or of the
+// GUID where the card has proven who it is.
+func identities(key [32]byte, cards [][]byte) (names []string) {
+	for _, id := range cards {
+		names = append(names, BadgeIdentity(key, id), strings.ToUpper(hex.EncodeToString(id)))
+		if !isGUID(id) {
+			guid := GUIDOf(id)
+			names = append(names, BadgeIdentity(key, guid[:]), strings.ToUpper(hex.EncodeToString(guid[:])))
+		}
+	}
+	return names
 }
 
 // compare puts moments in the order of time, those of unknown time last.

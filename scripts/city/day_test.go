@@ -29,6 +29,8 @@ func TestAPersonsDayOverGateways(t *testing.T) {
 		return path
 	}
 	badge := `"kind":"badge","time_quality":"synced"`
+	guid := city.GUIDOf(uid) // as which the card comes where it has proven who it is
+	proven := city.BadgeIdentity(city.GatewayBadgeKey(key, "dinkes-01"), guid[:])
 	files := []string{
 		write("dinkes-01.jsonl",
 			event("dinkes-01", "a-1", 0, `"2026-11-23T16:01:00.000+07:00"`, badge),
@@ -37,6 +39,7 @@ func TestAPersonsDayOverGateways(t *testing.T) {
 			event("dinkes-01", "a-2", 0, `"2026-11-23T07:59:00.000+07:00"`, badge), // once more, late
 			event("dinkes-01", "a-3", 0, `"2026-11-24T07:30:00.000+07:00"`, badge),
 			event("dinkes-01", "a-4", 0, "null", `"kind":"badge","time_quality":"unsynced"`),
+			fmt.Sprintf(`{"id":"a-7","gateway":"dinkes-01","dinas":"dinkes","badge":%q,"time":"2026-11-23T12:00:00.000+07:00",%s}`, proven, badge),
 			`{"id":"a-5","gateway":"dinkes-01","dinas":"dinkes","kind":"badge","badge":"h:00112233445566778899aabbccddeeff","time":"2026-11-23T08:00:00.000+07:00"}`,
 			`{"id":"a-6","gateway":"dinkes-01","dinas":"dinkes","kind":"tag","tag":"reyax:1","time":"2026-11-23T08:00:00.000+07:00"}`),
 		write("recorded",
@@ -57,7 +60,7 @@ func TestAPersonsDayOverGateways(t *testing.T) {
 	}
 	want := []string{
 		"07:29 dinkes-01 badge near reyax:1", "09:00 dinkes-02 badge", "10:00 dinkes-02 presence on_site reyax:1",
-		"16:01 dinkes-01 badge", "? dinkes-01 badge",
+		"12:00 dinkes-01 badge", "16:01 dinkes-01 badge", "? dinkes-01 badge",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("the day is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -134,7 +134,7 @@ func TestBadgesAreIssuedProvenAndRevoked(t *testing.T) {
 	saris, budis := d.card("sari.pem", elliptic.P256()), d.card("budi.pem", elliptic.P384())
 	sari := d.issued(d.authority("badge", "--uid", "04:A1:B2:C3:D4:E5:F6", "sari.pem"), saris)
 	budi := d.issued(d.authority("badge", "budi.pem", "--days", "30"), budis)
-	if sari.GUID != pivbadge.GUIDOf([]byte{4, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0xf6}) || budi.GUID.Version() != 4 || budi.GUID.Variant() != uuid.RFC4122 {
+	if sari.GUID != city.GUIDOf([]byte{4, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0xf6}) || budi.GUID.Version() != 4 || budi.GUID.Variant() != uuid.RFC4122 {
 		t.Errorf("the GUIDs are %s and %s", sari.GUID, budi.GUID)
 	}
 	a, err := pivbadge.ReadAuthority(filepath.Join(d.dir, "badge-ca.pem"))
@@ -207,7 +207,7 @@ func TestBadgesAreRefused(t *testing.T) {
 	request := d.read("request.csr")
 	d.write("changed.csr", strings.Replace(request, request[60:64], "AAAA", 1))
 	d.authority("badge", "--uid", "04A1B2C3D4E5F6", "one.pem")
-	guid := pivbadge.GUIDOf([]byte{4, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0xf6}).String()
+	guid := city.GUIDOf([]byte{4, 0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0xf6}).String()
 	d.authority("badge", "--guid", guid, "one.pem") // to renew it
 	for _, tc := range []struct {
 		want string

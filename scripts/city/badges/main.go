@@ -2,14 +2,18 @@
 // of one card: each gateway has a badge key of its own, so the same card has
 // another identity at each.
 //
-//	badges -key badge.key -gateways gateways.txt cards.csv >table.csv
+//	badges -key badge.key -gateways gateways.txt [-issued badge-index.txt] cards.csv >table.csv
 //
 // gateways.txt has the id of a gateway on each line. cards.csv has the number of a
 // card in its first column (UID in hex: 4, 7 or 10 bytes, with or without colons,
 // hyphens or spaces), and what the city knows the card by in the others, which are
 // copied. Its heading may declare another notation, as that of a roster does:
 // kartu;nip;uid_format=dec. The table has the columns gateway, badge, uid, and those.
-// Whoever has it knows all cards of the city: it belongs where the names are.
+// A badge with a certificate is named by its UID or, where that is random, by its GUID.
+// -issued is the list of badges that ca.sh has issued: a card in it has a second line for
+// each gateway, as it is called by its GUID where it has proven who it is, and by its UID
+// where it has not. Whoever has the table knows all cards of the city: it belongs where the
+// names are.
 //
 //	badges -key badge.key -gateways gateways.txt -fingerprints
 //
@@ -28,23 +32,26 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"presence/scripts/city"
 )
 
 func main() {
 	key := flag.String("key", "", "file with the city's badge key: 64 hex digits")
 	gateways := flag.String("gateways", "", "file with a gateway's id on each line")
+	issued := flag.String("issued", "", "file with the badges that ca.sh has issued, badge-index.txt")
 	fingerprints := flag.Bool("fingerprints", false, "print the fingerprint of each gateway's key instead of a table")
 	flag.Parse()
-	if err := run(*key, *gateways, *fingerprints, flag.Args(), os.Stdout); err != nil {
+	if err := run(*key, *gateways, *issued, *fingerprints, flag.Args(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "badges:", err)
 		os.Exit(1)
 	}
 }
 
-func run(keyFile, gatewaysFile string, fingerprints bool, args []string, to io.Writer) error {
+func run(keyFile, gatewaysFile, issuedFile string, fingerprints bool, args []string, to io.Writer) error {
 	if keyFile == "" || gatewaysFile == "" || len(args) != 1 && !fingerprints {
-		return errors.New("usage: badges -key BADGE.KEY -gateways IDS.txt [-fingerprints | CARDS.csv]")
+		return errors.New("usage: badges -key BADGE.KEY -gateways IDS.txt [-fingerprints | [-issued INDEX.txt] CARDS.csv]")
 	}
 	key, err := city.ReadBadgeKey(keyFile)
 	if err != nil {
@@ -58,7 +65,7 @@ func run(keyFile, gatewaysFile string, fingerprints bool, args []string, to io.W
 	if fingerprints {
 		err = printFingerprints(out, key, gateways)
 	} else {
-		err = printTable(out, key, gateways, args[0])
+		err = printTable(out, key, gateways, issuedFile, args[0])
 	}
 	if err != nil {
 		return err
@@ -109,7 +116,33 @@ func printFingerprints(out *csv.Writer, key [32]byte, gateways []string) error {
 	return nil
 }
 
-func printTable(out *csv.Writer, key [32]byte, gateways []string, file string) error {
+// readIssued reads which badges were issued, by GUID: the index of an authority as openssl
+// writes it, with the subject at the end of each line.
+func readIssued(file string) (map[uuid.UUID]bool, error) {
+	issued := make(map[uuid.UUID]bool)
+	if file == "" {
+		return issued, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read issued badges: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		_, subject, _ := strings.Cut(strings.TrimSpace(line), "/CN=")
+		guid, err := uuid.Parse(subject)
+		if err != nil {
+			return nil, fmt.Errorf("read issued badges: %s is not the index of ca.sh badge", file)
+		}
+		issued[guid] = true
+	}
+	return issued, nil
+}
+
+func printTable(out *csv.Writer, key [32]byte, gateways []string, issuedFile, file string) error {
+	issued, err := readIssued(issuedFile)
+	if err != nil {
+		return err
+	}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read cards: %w", err)
@@ -124,9 +157,15 @@ func printTable(out *csv.Writer, key [32]byte, gateways []string, file string) e
 	for _, gateway := range gateways {
 		own := city.GatewayBadgeKey(key, gateway)
 		for _, c := range cards {
-			row := []string{gateway, city.BadgeIdentity(own, c.UID), strings.ToUpper(hex.EncodeToString(c.UID))}
-			if err := out.Write(append(row, c.Rest...)); err != nil {
-				return fmt.Errorf("print table: %w", err)
+			names := []string{city.BadgeIdentity(own, c.UID)}
+			if guid := city.GUIDOf(c.UID); issued[guid] {
+				names = append(names, city.BadgeIdentity(own, guid[:]))
+			}
+			for _, name := range names {
+				row := []string{gateway, name, strings.ToUpper(hex.EncodeToString(c.UID))}
+				if err := out.Write(append(row, c.Rest...)); err != nil {
+					return fmt.Errorf("print table: %w", err)
+				}
 			}
 		}
 	}

@@ -309,6 +309,21 @@ func TestFilesAreLoadedWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+// TestABadgeMayBeAGUID: where a gateway sends card numbers as they are, a badge that has
+// proven itself comes as its GUID.
+func TestABadgeMayBeAGUID(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.settle("Sari")
+	guid := o.file("guid.csv", "gateway,badge,nip", "dinkes-01,F43BF29A781685788E8A232FE1E514FC,198001012005011001")
+	if out := o.must("load", "badges", guid); !strings.Contains(out, "1 new or changed") {
+		t.Errorf("a GUID: %s", out)
+	}
+	if code, _, errs := o.run("load", "badges", o.file("short.csv", "gateway,badge,nip", "dinkes-01,F43BF29A781685788E8A232FE1E514,198001012005011001")); code != exitFailed || !strings.Contains(errs, "no identity of a card") {
+		t.Errorf("30 digits: %d %s", code, errs)
+	}
+}
+
 // TestABadgeIsReplaced: it ends for the one with a line that has its end, and only then
 // it is another one's.
 func TestABadgeIsReplaced(t *testing.T) {

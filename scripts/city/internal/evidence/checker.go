@@ -229,7 +229,7 @@ func (c *Checker) notRevoked(e *event, badge pivbadge.Badge, at span) error {
 		hit := r.GUID != nil && *r.GUID == badge.GUID ||
 			r.Serial != nil && r.Serial.Cmp(badge.Certificate.SerialNumber) == 0 ||
 			r.Badge != "" && r.Badge == e.Badge ||
-			r.UID != nil && pivbadge.GUIDOf(r.UID) == badge.GUID
+			r.UID != nil && city.GUIDOf(r.UID) == badge.GUID
 		switch {
 		case !hit || !r.Since.IsZero() && at.known() && at.until.Before(r.Since):
 			continue

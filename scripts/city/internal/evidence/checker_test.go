@@ -35,7 +35,7 @@ type office struct {
 func newOffice(t testing.TB) *office {
 	t.Helper()
 	o := &office{t: t, file: filepath.Join(t.TempDir(), "badge-ca.pem"), authority: pivbadgetest.NewAuthority(t, "Kota Malang")}
-	o.sari = o.authority.Badge(pivbadge.GUIDOf([]byte{4, 0xa1, 0xb2, 0xc3}), elliptic.P256(), nil)
+	o.sari = o.authority.Badge(city.GUIDOf([]byte{4, 0xa1, 0xb2, 0xc3}), elliptic.P256(), nil)
 	o.budi = o.authority.Badge(uuid.New(), elliptic.P384(), nil)
 	if err := os.WriteFile(o.file, o.authority.PEM(o.sari, o.budi), 0o600); err != nil {
 		t.Fatal(err)
