@@ -83,6 +83,7 @@ func TestStickHasWhatTheOfficeNeeds(t *testing.T) {
 	put("renew-url", "https://mqtt.example.go.id/issued\n")
 	put("offices.csv", "id,dinas,place,lat,lon,radius_m\ndinkes-01,dinkes,\"Jl. Ijen 1, \"\"Klojen\"\"\",-7.9778,112,100\n")
 	put("gatewayd_1_arm64.deb", "a package")
+	put("badge-ca.pem", "the authority of badges")
 	out = d.authority(true, "bundle", d.stick, key)
 	if strings.Contains(out, "lacks") || !strings.Contains(out, "is ready") {
 		t.Errorf("it says %s", out)
@@ -109,6 +110,9 @@ func TestStickHasWhatTheOfficeNeeds(t *testing.T) {
 	}
 	if debtest.Read(t, d.Path("etc/gatewayd/city-key.pem")) != debtest.Read(t, city) || d.Owner("etc/gatewayd/city-key.pem") != "root:gatewayd 644" {
 		t.Errorf("the city's public key is %s", d.Owner("etc/gatewayd/city-key.pem"))
+	}
+	if debtest.Read(t, d.Path("etc/gatewayd/badge-ca.pem")) != "the authority of badges" || d.Owner("etc/gatewayd/badge-ca.pem") != "root:gatewayd 644" {
+		t.Errorf("the authority of badges is %s", d.Owner("etc/gatewayd/badge-ca.pem"))
 	}
 	// A newer package takes the place of the older one.
 	put("gatewayd_2_arm64.deb", "a newer package")
