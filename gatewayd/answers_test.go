@@ -19,6 +19,7 @@ type answer struct {
 	Stream  string
 	Seq     uint64
 	Reason  string
+	Detail  string
 }
 
 func (a answer) id() string { return fmt.Sprintf("%s-%d", a.Stream, a.Seq) }
@@ -55,6 +56,7 @@ type event struct {
 	Stream    string
 	Seq       uint64
 	Badge     string
+	Assurance string
 	Tag       string
 	Simulated bool
 	Time      *string

@@ -24,6 +24,7 @@ type signer struct {
 	t       testing.TB
 	key     string
 	checker string // what sign.sh reads documents with before it signs them; "": gatewayd
+	docs    string // the program badgedocs, where the documents are about badges
 }
 
 // newSigner makes a key with openssl, and its public half beside it (.pem).
@@ -46,7 +47,7 @@ func (s signer) run(name string, args ...string) []byte {
 		s.t.Fatal(err)
 	}
 	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), "GATEWAYD="+checker)
+	cmd.Env = append(os.Environ(), "GATEWAYD="+checker, "BADGEDOCS="+s.docs)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -231,7 +232,7 @@ func TestSignedHours(t *testing.T) {
 		"forged":   forger.sign("hours", 3, `{"always":true}`),
 		"replayed": cityKey.sign("hours", 1, `{"always":true}`),
 		"unsigned": []byte(`{"always":true}`),
-		"wrong":    signer{t, cityKey.key, "/bin/true"}.sign("hours", 3, `{"mon":"always"}`), // by a program of the city's own
+		"wrong":    signer{t: t, key: cityKey.key, checker: "/bin/true"}.sign("hours", 3, `{"mon":"always"}`), // by a program of the city's own
 		"a roster": cityKey.sign("roster", 3, ownUID+",reyax:1\n"),
 	} {
 		refused := g.health().Hours.Refused

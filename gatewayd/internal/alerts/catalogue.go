@@ -69,6 +69,15 @@ const (
 	HoursRefused
 	FenceWrong
 	RolledBack
+	BadgeCAUnusable
+	BadgeCAExpired
+	BadgeCAExpiring
+	BadgeListUnheard
+	BadgeListMissing
+	BadgeListOld
+	BadgeListRefused
+	BadgeKeysMissing
+	BadgeKeysRefused
 
 	kinds // how many there are
 )
@@ -89,7 +98,7 @@ const day = 24 * time.Hour
 
 // row looks a kind up.
 func (k Kind) row() row {
-	for _, part := range [...]func(Kind) (row, bool){observing, hearing, storing, delivering, timekeeping, certificates, machine, documents} {
+	for _, part := range [...]func(Kind) (row, bool){observing, hearing, storing, delivering, timekeeping, certificates, machine, documents, badges} {
 		if r, ok := part(k); ok {
 			return r
 		}

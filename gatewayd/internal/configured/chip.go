@@ -26,6 +26,7 @@ import (
 type Chip interface {
 	card.Reader
 	card.Counter
+	card.Selector
 
 	// SelfTest has the chip test itself, and leaves the reader as it was. An error
 	// wraps card.ErrNoReference where nobody knows what the test has to find, and

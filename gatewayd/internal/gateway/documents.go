@@ -115,14 +115,15 @@ func (g *Gateway) keeper(kind, body string, parse func(signed.Document) ([]byte,
 }
 
 // documentSecret is the key under which a document is kept on disk, nil for none. The
-// city may have written card numbers into a roster, so that is encrypted under a key
-// that follows from the badge key. Working hours are no secret.
+// city may have written card numbers into a roster or a list of lost badges, so those are
+// encrypted under a key that follows from the badge key. Working hours are no secret, and
+// keys of badges come sealed.
 func (g *Gateway) documentSecret(kind string) *[32]byte {
-	if kind != "roster" || g.cfg.Badges.Key == nil {
+	if kind != topicRoster && kind != topicBadgeRevoked || g.cfg.Badges.Key == nil {
 		return nil
 	}
 	mac := hmac.New(sha256.New, g.cfg.Badges.Key[:])
-	mac.Write([]byte("gatewayd kept roster v2"))
+	mac.Write([]byte("gatewayd kept " + kind + " v2"))
 	return (*[32]byte)(mac.Sum(nil))
 }
 

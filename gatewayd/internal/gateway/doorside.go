@@ -5,9 +5,7 @@ import (
 
 	"presence/config"
 	"presence/drivers/bus"
-	"presence/drivers/card"
 	"presence/drivers/lamp"
-	"presence/drivers/piv"
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/door"
@@ -53,24 +51,14 @@ func (g *Gateway) openDoor(observe func(presence.Answer)) {
 			}
 		},
 		RequireAuthenticated: g.cfg.Badges.Require == config.RequireAuthenticated,
-		Least:                g.leastAssurance,
+		Prover:               g.badges.prover,
+		Least:                g.leastOf,
+		Revoked:              g.badges.revoked.Has,
 		Claims:               claimsOf,
 		Check:                g.tagCheck,
 		Sights:               g.journal,
 		Log:                  g.log,
 	}, names(g.cfg.Readers, func(r config.Reader) string { return r.Name })...)
-}
-
-// leastAssurance is the least that a badge must show by the roster.
-func (g *Gateway) leastAssurance(identity []byte) card.Assurance {
-	return g.documents.roster.Least(configured.Badges(g.cfg).Identity(identity))
-}
-
-// claimsOf are the identities that a card claims by its number: that of the PIV badge which
-// was issued with it.
-func claimsOf(uid card.UID) [][]byte {
-	guid := piv.GUIDOf(uid)
-	return [][]byte{guid[:]}
 }
 
 // maxRecalled is how many records are looked at for the last card of each reader.

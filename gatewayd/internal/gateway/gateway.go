@@ -43,6 +43,7 @@ type Gateway struct {
 	journal   *journal.Journal
 	outages   outages
 	documents documents
+	badges    badgeSide
 	door      doorSide
 	tags      tagSide
 	line      cityLine
@@ -131,8 +132,8 @@ func (g *Gateway) openSocket(inherited net.Listener) error {
 	return err
 }
 
-// open makes the rooms from left to right: clock, journal, documents, door and tags,
-// line, health. The line's own log stays on this machine: what the line suffers
+// open makes the rooms from left to right: clock, journal, documents, badges, door and
+// tags, line, health. The line's own log stays on this machine: what the line suffers
 // cannot be told over the line, and health tells it afterwards.
 func (g *Gateway) open(opt Options, local *slog.Logger) error {
 	if err := g.openClock(); err != nil {
@@ -151,6 +152,7 @@ func (g *Gateway) open(opt Options, local *slog.Logger) error {
 	g.openFence()
 	g.openRoster()
 	g.openHours()
+	g.openBadges()
 	g.openDoor(opt.Observe)
 	g.openTags()
 	if err := g.recall(); err != nil {

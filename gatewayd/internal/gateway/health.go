@@ -25,6 +25,7 @@ func (g *Gateway) openMonitor() {
 			Batteries:  g.tags.Batteries,
 			Roster:     g.rosterHealth,
 			Hours:      g.hoursHealth,
+			Badges:     g.badgesHealth,
 			Pi:         g.piHealth,
 			Conditions: g.conditions,
 		},
@@ -54,6 +55,7 @@ func (g *Gateway) conditions() []alerts.Alert {
 		g.certificateConditions(),
 		g.boardConditions(),
 		g.documentConditions(),
+		g.badgeConditions(),
 	)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"runtime"
 	"strconv"
 	"strings"
@@ -51,6 +52,7 @@ func (g *Gateway) openLine(limits uplink.Limits, log *slog.Logger) {
 	o.BrokerCertificate = g.line.certificates.Connected
 	o.Commands = g.commands()
 	o.Documents = g.documents.topics()
+	maps.Copy(o.Documents, g.badges.topics())
 	o.Log = log
 	o.Restate = g.cfg.Health.Longest()
 	o.Greeted = func() { g.monitor.Refresh() }

@@ -43,6 +43,9 @@ func (g *Gateway) control() control.Daemon {
 				_, found := g.journal.Find(stream, seq)
 				return found
 			})
+			for _, badge := range p.Badges {
+				g.badges.prover.Forget(badge)
+			}
 			if g.tags.staff != nil {
 				g.tags.staff.Reread()
 			}

@@ -220,6 +220,7 @@ func (s *Service) prepare(next, old *config.Config) (*successor, error) {
 	if _, err := os.Stat(next.Tags.RosterFile); err == nil { // it may be missing for a while
 		wrong = append(wrong, configured.CheckRoster(next)...)
 	}
+	wrong = append(wrong, configured.CheckBadgeCA(next)...)
 	wrong = append(wrong, configured.CheckJournal(next)...)
 	if len(wrong) > 0 {
 		return nil, wrong

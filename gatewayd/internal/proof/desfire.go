@@ -90,17 +90,17 @@ func (a *attempt) authenticate(ctx context.Context, link card.Link, application 
 // is remembered by name, a UID or a number, where the card takes the key for a wrong one:
 // it counts that.
 func (a *attempt) authenticateSelected(ctx context.Context, link card.Link, name []byte, key CardKey) (verdict, error) {
-	badge, print := a.opt.Badges.Identity(name), key.fingerprint()
-	if a.pauses.active(badge, print, a.seen) {
+	badge, keyName := a.opt.Badges.Identity(name), key.fingerprint()
+	if a.pauses.active(badge, keyName, a.seen) {
 		return refusal(detailPaused), nil
 	}
 	session, err := desfire.Authenticate(ctx, link, key.No, key.Key, rand.Reader)
 	switch {
 	case errors.Is(err, desfire.ErrPending):
-		a.pauses.lost(badge, print, a.seen)
+		a.pauses.lost(badge, keyName, a.seen)
 		return failure(detailPending), err
 	case errors.Is(err, desfire.ErrWrongKey):
-		a.pauses.failed(badge, print, a.seen)
+		a.pauses.failed(badge, keyName, a.seen)
 	}
 	if err != nil {
 		return ours(ofDESFire(err))

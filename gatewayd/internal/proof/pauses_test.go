@@ -25,16 +25,16 @@ func wrongKey(t *testing.T, o *office) (*air, *applets.DESFire) {
 // restart; the pause doubles; the right key ends it.
 func TestAWrongKeyIsNotTriedAgain(t *testing.T) {
 	o := newOffice(t)
-	a, real := wrongKey(t, o)
+	a, chip := wrongKey(t, o)
 	pause := firstPause
 	for failures := 1; failures <= 12; failures++ {
-		if id := o.tap(a); id.Detail != detailWrongKey || real.Failures(applets.KeyNumber) != failures {
-			t.Fatalf("attempt %d: %+v, the card counts %d", failures, id, real.Failures(applets.KeyNumber))
+		if id := o.tap(a); id.Detail != detailWrongKey || chip.Failures(applets.KeyNumber) != failures {
+			t.Fatalf("attempt %d: %+v, the card counts %d", failures, id, chip.Failures(applets.KeyNumber))
 		}
 		o.seen.Boottime += pause - time.Millisecond
 		o.restart()
-		if id := o.tap(a); id.Detail != detailPaused || id.Refuse != presence.ReasonNotAuthenticated || real.Failures(applets.KeyNumber) != failures {
-			t.Fatalf("during the pause of %v: %+v, the card counts %d", pause, id, real.Failures(applets.KeyNumber))
+		if id := o.tap(a); id.Detail != detailPaused || id.Refuse != presence.ReasonNotAuthenticated || chip.Failures(applets.KeyNumber) != failures {
+			t.Fatalf("during the pause of %v: %+v, the card counts %d", pause, id, chip.Failures(applets.KeyNumber))
 		}
 		o.seen.Boottime += time.Millisecond
 		pause = min(2*pause, longestPause)
@@ -61,7 +61,7 @@ func TestAWrongKeyIsNotTriedAgain(t *testing.T) {
 // TestAnotherKeyIsTriedAtOnce, and the same again is not.
 func TestAnotherKeyIsTriedAtOnce(t *testing.T) {
 	o := newOffice(t)
-	a, real := wrongKey(t, o)
+	a, chip := wrongKey(t, o)
 	o.tap(a)
 	o.keys.Use(&Keyring{application: applets.Application(), byUID: o.keys.current.Load().byUID})
 	if id := o.tap(a); id.Detail != detailPaused {
@@ -70,8 +70,8 @@ func TestAnotherKeyIsTriedAtOnce(t *testing.T) {
 	k := o.KeyOf(a.card.UID)
 	k.Key[0] ^= 1
 	o.keys.current.Load().byUID[a.card.UID] = k
-	if id := o.tap(a); id.Detail != detailWrongKey || real.Failures(applets.KeyNumber) != 2 {
-		t.Errorf("another key: %+v, the card counts %d", id, real.Failures(applets.KeyNumber))
+	if id := o.tap(a); id.Detail != detailWrongKey || chip.Failures(applets.KeyNumber) != 2 {
+		t.Errorf("another key: %+v, the card counts %d", id, chip.Failures(applets.KeyNumber))
 	}
 }
 

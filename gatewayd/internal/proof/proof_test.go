@@ -83,9 +83,9 @@ func authority(t testing.TB) *Authority {
 func (o *office) give(badges ...applets.Badge) {
 	r := &Keyring{application: applets.Application(), byUID: make(map[card.UID]CardKey), byNumber: make(map[[16]byte]CardKey)}
 	for _, b := range badges {
-		real := applets.RealUID(b.UID)
+		uid := applets.RealUID(b.UID)
 		if b.UID.Random() {
-			number := applets.Number(real)
+			number := applets.Number(uid)
 			r.byNumber[number] = o.KeyOfNumber(number)
 			continue
 		}
@@ -162,10 +162,10 @@ func TestSoundBadges(t *testing.T) {
 				if id.Assurance != string(c.worth) || id.Refuse != "" || id.Detail != "" {
 					t.Fatalf("%+v", id)
 				}
-				real := applets.RealUID(c.badge.UID)
+				uid := applets.RealUID(c.badge.UID)
 				guid := c.badge.GUID()
 				if c.worth == card.AssuranceDESFire {
-					if !bytes.Equal(id.Bytes, real[:]) || id.Proof != nil {
+					if !bytes.Equal(id.Bytes, uid[:]) || id.Proof != nil {
 						t.Errorf("proven was %X, with %v", id.Bytes, id.Proof)
 					}
 					if n := a.applet.(applets.Program).Authentications(); n != 1 {

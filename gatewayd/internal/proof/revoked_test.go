@@ -43,7 +43,7 @@ func TestLostBadges(t *testing.T) {
 	guid := card.UID{}.Bytes()
 	id := piv.GUID()
 	guid = append(guid, id[:]...)
-	real := applets.RealUID(random.UID)
+	uid := applets.RealUID(random.UID)
 	key := [32]byte{5}
 	badges := presence.HashedBadges(key)
 	for _, c := range []struct {
@@ -61,7 +61,7 @@ func TestLostBadges(t *testing.T) {
 		{`[{"uid":"04a1b2c3d4e5f6"}]`, clone, true},
 		{`[{"uid":"` + staffUID + `"}]`, desfire, true},
 		{`[{"uid":"` + staffUID + `"}]`, piv, true},
-		{`[{"uid":"` + hexOf(real[:]) + `"}]`, random, true},
+		{`[{"uid":"` + hexOf(uid[:]) + `"}]`, random, true},
 		{`[{"badge":"` + badges.Identity(guid) + `"}]`, piv, true},
 		{`[{"badge":"` + strings.ToUpper(badges.Identity(uidOf(t, staffUID).Bytes())) + `"}]`, clone, true},
 		{`[{"uid":"` + otherUID + `"}]`, clone, false},
