@@ -39,7 +39,7 @@ func (s Screen) Line(at *string, text string) string {
 // Tap is the lamp's answer to one tap, which took so many milliseconds.
 func (s Screen) Tap(a presence.Answer, tookMS float64) string {
 	w := inWords()
-	outcome, paint, what := w.Refused, s.Red, refusal(a.Reason).In(s.Language)
+	outcome, paint, what := w.Refused, s.Red, s.whyRefused(a)
 	switch a.Outcome {
 	case presence.Accepted:
 		outcome, paint, what = w.Accepted, s.Green, s.say(w.InMS, a.Seq, tookMS)

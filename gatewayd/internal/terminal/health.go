@@ -46,6 +46,7 @@ func (s Screen) PrintHealth(out io.Writer, h presence.Health, zone *time.Locatio
 	if h.Roster.Source != "none" {
 		line(s.say(w.Roster), s.say(w.RosterSays, h.Roster.Entries, s.source(h.Roster.Source), s.bySerial(h.Roster.Serial)))
 	}
+	s.printBadges(h.Badges, zone, line)
 	line(s.say(w.Hours), s.openNow(h.Hours.Open)+", "+s.source(h.Hours.Source)+s.bySerial(h.Hours.Serial))
 	state := s.say(w.LineUp)
 	if !h.MQTT.Connected {

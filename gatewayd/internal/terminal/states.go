@@ -94,14 +94,9 @@ func refusal(reason string) language.Text {
 		return language.Text{EN: "the disk did not take it", ID: "gagal menulis ke disk"}
 	case "stopping":
 		return language.Text{EN: "the gateway is stopping", ID: "gateway sedang berhenti"}
-	case "downgrade":
-		return language.Text{EN: "this card proved itself before, and does not now", ID: "kartu ini dahulu membuktikan diri, sekarang tidak"}
-	case "not-authenticated":
-		return language.Text{EN: "the card does not prove itself", ID: "kartu tidak membuktikan diri"}
-	case "hold-longer":
-		return language.Text{EN: "hold the card there longer", ID: "tempelkan kartu lebih lama"}
-	case "revoked":
-		return language.Text{EN: "the card is revoked", ID: "kartu sudah dicabut"}
+	}
+	if text, ok := refusedCard(reason); ok {
+		return text
 	}
 	return language.Text{EN: reason, ID: reason}
 }

@@ -37,12 +37,16 @@ func TestEveryCodeHasWords(t *testing.T) {
 		words func(string) language.Text
 		codes []string
 	}{
-		"reader":    {ReaderState, []string{"ok", "deaf", "bus-dead"}},
-		"receiver":  {ReceiverState, []string{"ok", "silent", "gone"}},
-		"clock":     {ClockState, []string{"synced", "holdover", "unsynced", "trusted"}},
-		"level":     {func(s string) language.Text { return GatewayLevel(presence.Level(s)) }, []string{"ok", "warn", "fault"}},
-		"alert":     {func(s string) language.Text { return alertLevel(presence.Level(s)) }, []string{"ok", "warn", "fault"}},
-		"refusal":   {refusal, []string{"journal-full", "journal-closed", "journal-damaged", "disk-full", "read-only", "write-failed", "stopping", "downgrade", "not-authenticated", "hold-longer", "revoked"}},
+		"reader":   {ReaderState, []string{"ok", "deaf", "bus-dead"}},
+		"receiver": {ReceiverState, []string{"ok", "silent", "gone"}},
+		"clock":    {ClockState, []string{"synced", "holdover", "unsynced", "trusted"}},
+		"level":    {func(s string) language.Text { return GatewayLevel(presence.Level(s)) }, []string{"ok", "warn", "fault"}},
+		"alert":    {func(s string) language.Text { return alertLevel(presence.Level(s)) }, []string{"ok", "warn", "fault"}},
+		"refusal":  {refusal, []string{"journal-full", "journal-closed", "journal-damaged", "disk-full", "read-only", "write-failed", "stopping", "downgrade", "not-authenticated", "hold-longer", "revoked"}},
+		"proof": {proofDetail, []string{
+			"absent", "no-ats", "protocol", "gone", "too-slow", "pending", "foreign-ca", "expired", "not-yet-valid", "bad-certificate", "algorithm", "wrong-guid",
+			"signature", "mac", "rnd", "wrong-uid", "wrong-key", "no-key", "locked", "paused", "lrp",
+		}},
 		"loss":      {lossReason, []string{string(presence.GapJournalFull), string(presence.GapJournalDamaged), string(presence.GapWriteFailed), string(presence.GapForgotten)}},
 		"zone":      {whereabouts, []string{presence.ZoneInside.String(), presence.ZoneOutside.String(), presence.ZoneUncertain.String()}},
 		"presence":  {whereabouts, []string{"on_site", "badge_only", "contradiction", "off_site"}},

@@ -1,0 +1,111 @@
+package terminal
+
+import (
+	"time"
+
+	"presence/gatewayd/internal/language"
+	"presence/gatewayd/internal/presence"
+)
+
+// refusedCard is why the door refused a card; false where the reason is another one.
+func refusedCard(reason string) (text language.Text, ok bool) {
+	switch reason {
+	case presence.ReasonDowngrade:
+		return language.Text{
+			EN: "perhaps a copy: this badge has to prove who it is, and the card shows its number only",
+			ID: "mungkin salinan kartu: kartu ini harus membuktikan keasliannya, tetapi hanya menunjukkan nomornya",
+		}, true
+	case presence.ReasonNotAuthenticated:
+		return language.Text{EN: "the card could not prove who it is", ID: "kartu tidak dapat membuktikan keasliannya"}, true
+	case presence.ReasonHoldLonger:
+		return language.Text{EN: "hold the card there longer", ID: "tempelkan kartu lebih lama"}, true
+	case presence.ReasonRevoked:
+		return language.Text{EN: "the city has revoked this card", ID: "kartu ini sudah dicabut oleh kota"}, true
+	}
+	return language.Text{}, false
+}
+
+// proofDetail is what was wrong with a card's proof, for who looks for the reason.
+func proofDetail(detail string) language.Text {
+	switch detail {
+	case "absent":
+		return language.Text{EN: "it has nothing to prove itself with", ID: "tidak memuat bukti apa pun"}
+	case "no-ats", "protocol":
+		return language.Text{EN: "it does not speak as a processor card", ID: "tidak berbicara seperti kartu prosesor"}
+	case "gone":
+		return language.Text{EN: "taken away too early, or too far away", ID: "diangkat terlalu cepat, atau terlalu jauh"}
+	case "too-slow":
+		return language.Text{EN: "it took too long", ID: "terlalu lama"}
+	case "pending":
+		return language.Text{EN: "taken away while it was answering", ID: "diangkat saat sedang menjawab"}
+	case "foreign-ca":
+		return language.Text{EN: "its certificate is from another authority", ID: "sertifikatnya dari otoritas lain"}
+	case "expired":
+		return language.Text{EN: "its certificate has expired", ID: "sertifikatnya sudah kedaluwarsa"}
+	case "not-yet-valid":
+		return language.Text{EN: "its certificate is not valid yet", ID: "sertifikatnya belum berlaku"}
+	case "bad-certificate", "algorithm":
+		return language.Text{EN: "its certificate is none of a badge", ID: "sertifikatnya bukan sertifikat kartu"}
+	case "wrong-guid":
+		return language.Text{EN: "its certificate is another card's", ID: "sertifikatnya milik kartu lain"}
+	case "signature":
+		return language.Text{EN: "its signature is wrong", ID: "tanda tangannya salah"}
+	case "mac", "rnd":
+		return language.Text{EN: "its answer is wrong", ID: "jawabannya salah"}
+	case "wrong-uid":
+		return language.Text{EN: "its key is another card's", ID: "kuncinya milik kartu lain"}
+	case "wrong-key":
+		return language.Text{EN: "it has another key than the city says", ID: "kuncinya berbeda dari yang ada di kota"}
+	case "no-key":
+		return language.Text{EN: "it has no key of the city", ID: "tidak memuat kunci dari kota"}
+	case "locked":
+		return language.Text{EN: "it has locked itself after wrong keys", ID: "terkunci karena kunci yang salah"}
+	case "paused":
+		return language.Text{EN: "it is not tried for a while after a wrong key", ID: "tidak dicoba dahulu setelah kunci yang salah"}
+	case "lrp":
+		return language.Text{EN: "it is set to a mode that is not supported (LRP)", ID: "disetel ke mode yang tidak didukung (LRP)"}
+	}
+	return language.Text{EN: detail, ID: detail}
+}
+
+// whyRefused is why the lamp refused a tap, and what was wrong with the card where that
+// says more.
+func (s Screen) whyRefused(a presence.Answer) string {
+	text := refusal(a.Reason).In(s.Language)
+	if a.Detail == "" || a.Detail == "absent" || a.Reason == presence.ReasonHoldLonger {
+		return text
+	}
+	return text + " (" + proofDetail(a.Detail).In(s.Language) + ")"
+}
+
+// printBadges prints how badges are made to prove who they are, a line for each part.
+func (s Screen) printBadges(b *presence.BadgesHealth, zone *time.Location, line func(what, text string)) {
+	if b == nil {
+		return
+	}
+	w := inWords()
+	asked := w.NumberWillDo
+	if b.Require == "authenticated" {
+		asked = w.AllMustProve
+	}
+	line(s.say(w.Badges), s.say(w.BadgesSay, s.say(asked), b.AuthenticatedPIV, b.AuthenticatedDESFire, countBad(b.Refused), countBad(b.Failed)))
+	if b.CA != nil {
+		text := s.say(w.NoAuthority)
+		if b.CA.Certificates > 0 {
+			text = s.say(w.AuthoritySays, b.CA.Certificates, moment(b.CA.Expires, zone))
+		}
+		line(s.say(w.Authority), text)
+	}
+	document := func(what language.Text, d *presence.BadgeDocumentHealth) {
+		if d == nil {
+			return
+		}
+		text := s.say(w.DocumentSays, d.Entries) + s.bySerial(d.Serial)
+		if d.AgeS != nil {
+			text += s.say(w.DocumentAge, s.seconds(*d.AgeS))
+		}
+		line(s.say(what), text)
+	}
+	document(w.RevokedList, b.Revoked)
+	document(w.KeyList, b.Keys)
+}
