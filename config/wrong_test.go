@@ -132,6 +132,7 @@ func wrongFiles() []wrong { //nolint:funlen // a table of cases
 		{"neither key nor plain", `plain_uid = true`, `plain_uid = false`, []string{"11 badges.key_file: missing"}},
 		{"key and plain", `plain_uid = true`, "plain_uid = true\nkey_file = \"/k\"", []string{"12 badges.plain_uid: keep one of the two"}},
 		{"plain of a wrong type is one problem", `plain_uid = true`, `plain_uid = 1`, []string{"12 badges.plain_uid: true or false"}},
+		{"no such demand", `plain_uid = true`, "plain_uid = true\nrequire = \"piv\"", []string{"13 badges.require: not one of uid, authenticated"}},
 		{"negative window", `plain_uid = true`, "plain_uid = true\nrepeat_window = \"-1s\"", []string{"13 badges.repeat_window: write 0s to 1d"}},
 		{"negative days", `plain_uid = true`, "plain_uid = true\nrepeat_window = \"-1d\"", []string{"13 badges.repeat_window: no length of time"}},
 		{"days minus hours", "", "[journal]\nkeep = \"2d-1h\"", []string{"16 journal.keep: no length of time"}},
@@ -236,6 +237,26 @@ func wrongFiles() []wrong { //nolint:funlen // a table of cases
 			"2 gateway.id: text in double quotes", "3 gateway.dinas: small letters", "4 gateway.x: not known",
 			"7 reader.bus: whole path", "9 health.interval: no length",
 		}},
+	}
+}
+
+// A gateway that every badge is refused at is a mistake, but for one that knows the keys of
+// simulated cards.
+func TestADemandThatNoBadgeCanMeet(t *testing.T) {
+	demand := strings.Replace(base, "plain_uid = true", "plain_uid = true\nrequire = \"authenticated\"", 1)
+	for name, tc := range map[string]struct {
+		text string
+		ok   bool
+	}{
+		"simulated":      {demand, true},
+		"nothing":        {strings.Replace(demand, `bus = "sim"`, `bus = "/dev/spidev0.0"`, 1), false},
+		"an authority":   {strings.NewReplacer(`bus = "sim"`, `bus = "/dev/spidev0.0"`, "plain_uid", "ca_file = \"/etc/gatewayd/badge-ca.pem\"\nplain_uid").Replace(demand), true},
+		"the city's key": {strings.Replace(demand, `bus = "sim"`, `bus = "/dev/spidev0.0"`, 1) + "[city]\nkey_file = \"/etc/gatewayd/city.pem\"\n", true},
+	} {
+		_, err := Parse("g.toml", []byte(tc.text))
+		if tc.ok != (err == nil) || err != nil && !strings.Contains(err.Error(), "13: badges.require: would refuse every badge") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -102,8 +102,11 @@
 // At the door:
 //
 //   - card, UID: what a reader finds in its field, and the number that it shows.
-//   - badge: a person's card. Events name it by its identity, a hash of the UID under
-//     the gateway's own key.
+//   - badge: a person's card. Events name it by its identity, a hash under the gateway's
+//     own key of the UID, or of the GUID in a PIV card's certificate.
+//   - proof: that a card's key has answered a challenge of this very tap. assurance: what a
+//     card has shown, from its number to a signature. claim: an identity that a card
+//     names and has not proven.
 //   - scan: one pass of a driver over the field of its reader.
 //   - tap: a badge is shown. It is answered by the lamp: accepted (green, recorded),
 //     repeat (recorded already: the badge had not been away for the repeat window) or
@@ -123,7 +126,7 @@
 //
 // What the city decides:
 //
-//   - roster: which tag belongs to which badge. No names.
+//   - roster: which tag belongs to which badge, and what that must show. No names.
 //   - hours: when tag data may be recorded at all.
 //   - signed document: a roster or hours with the city's signature and a serial. The
 //     one with the highest serial is in force.

@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"presence/drivers/beacon"
+	"presence/drivers/card"
 	"presence/drivers/cardlist"
+	"presence/drivers/piv"
 	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/roster"
@@ -55,18 +57,36 @@ func Badges(badge []string, names presence.Badges) ([]string, error) {
 			all = append(all, strings.ToLower(b))
 			continue
 		}
-		number, _, err := ParseCard(b)
+		numbers, err := numbersOf(b)
 		if err != nil {
 			return nil, language.Errorf(
 				"--badge %.60q: want h: and 32 hex digits, a UID of 4, 7 or 10 bytes in hex, or the GUID of a PIV card",
 				"--badge %.60q: tulis h: dan 32 digit heksadesimal, UID 4, 7 atau 10 bita dalam heksadesimal, atau GUID kartu PIV", b)
 		}
-		all = append(all, names.Identity(number))
-		if !names.Plain() {
-			all = append(all, presence.PlainBadges().Identity(number))
+		for _, number := range numbers {
+			all = append(all, names.Identity(number))
+			if !names.Plain() {
+				all = append(all, presence.PlainBadges().Identity(number))
+			}
 		}
 	}
 	return all, nil
+}
+
+// numbersOf are the numbers by which a card may have been recorded that somebody names by
+// one of them: a PIV badge is recorded by its GUID where it has proven who it is, and by
+// its UID where nothing was asked of it.
+func numbersOf(s string) ([][]byte, error) {
+	number, _, err := ParseCard(s)
+	if err != nil {
+		return nil, err
+	}
+	numbers := [][]byte{number}
+	if uid, err := card.NewUID(number); err == nil {
+		guid := piv.GUIDOf(uid)
+		numbers = append(numbers, guid[:])
+	}
+	return numbers, nil
 }
 
 // ParseCard reads the UID of a card as people copy it, also a random one, or the GUID of a

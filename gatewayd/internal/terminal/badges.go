@@ -7,6 +7,32 @@ import (
 	"presence/gatewayd/internal/presence"
 )
 
+// badgeWords are the texts about badges in the health document.
+type badgeWords struct {
+	Badges, BadgesSay, NumberWillDo, AllMustProve   language.Text
+	Authority, AuthoritySays, NoAuthority           language.Text
+	RevokedList, KeyList, DocumentSays, DocumentAge language.Text
+}
+
+func inBadgeWords() badgeWords {
+	return badgeWords{
+		Badges: language.Text{EN: "badges", ID: "kartu"},
+		BadgesSay: language.Text{
+			EN: "%s; %d proven by a certificate, %d by a key; refused %s, failed proofs %s",
+			ID: "%s; %d terbukti dengan sertifikat, %d dengan kunci; ditolak %s, bukti gagal %s",
+		},
+		NumberWillDo:  language.Text{EN: "the number will do where the roster asks for no more", ID: "nomor cukup bila roster tidak meminta lebih"},
+		AllMustProve:  language.Text{EN: "each has to prove who it is", ID: "setiap kartu harus membuktikan keasliannya"},
+		Authority:     language.Text{EN: "badge authority", ID: "otoritas kartu"},
+		AuthoritySays: language.Text{EN: "%d certificates, the first until %s", ID: "%d sertifikat, yang pertama sampai %s"},
+		NoAuthority:   language.Text{EN: "cannot be used", ID: "tidak dapat dipakai"},
+		RevokedList:   language.Text{EN: "revoked badges", ID: "kartu yang dicabut"},
+		KeyList:       language.Text{EN: "badge keys", ID: "kunci kartu"},
+		DocumentSays:  language.Text{EN: "%d entries", ID: "%d entri"},
+		DocumentAge:   language.Text{EN: ", %s old", ID: ", berumur %s"},
+	}
+}
+
 // refusedCard is why the door refused a card; false where the reason is another one.
 func refusedCard(reason string) (text language.Text, ok bool) {
 	switch reason {
@@ -83,7 +109,7 @@ func (s Screen) printBadges(b *presence.BadgesHealth, zone *time.Location, line 
 	if b == nil {
 		return
 	}
-	w := inWords()
+	w := inBadgeWords()
 	asked := w.NumberWillDo
 	if b.Require == "authenticated" {
 		asked = w.AllMustProve

@@ -40,7 +40,7 @@ func TestStatusSaysWhatBadgesProve(t *testing.T) {
 		Revoked: &presence.BadgeDocumentHealth{Serial: 7, AgeS: &age, Entries: 4},
 		Keys:    &presence.BadgeDocumentHealth{Serial: 8, Entries: 40},
 	}}
-	print := func(l language.Language) string {
+	printed := func(l language.Language) string {
 		var out strings.Builder
 		if err := (terminal.Screen{Language: l}).PrintHealth(&out, h, time.UTC); err != nil {
 			t.Fatal(err)
@@ -59,16 +59,16 @@ func TestStatusSaysWhatBadgesProve(t *testing.T) {
 		},
 	} {
 		for _, want := range lines {
-			if got := print(l); !strings.Contains(got, want) {
+			if got := printed(l); !strings.Contains(got, want) {
 				t.Errorf("%q is not in\n%s", want, got)
 			}
 		}
 	}
 	h.Badges.Require, h.Badges.CA = "uid", &presence.BadgeCAHealth{}
-	if got := print(language.English); !strings.Contains(got, "the number will do where the roster asks for no more") || !strings.Contains(got, "badge authority cannot be used") {
+	if got := printed(language.English); !strings.Contains(got, "the number will do where the roster asks for no more") || !strings.Contains(got, "badge authority cannot be used") {
 		t.Error(got)
 	}
-	if h.Badges = nil; strings.Contains(print(language.English), "proven") {
+	if h.Badges = nil; strings.Contains(printed(language.English), "proven") {
 		t.Error("it speaks of badges that can prove nothing")
 	}
 }

@@ -19,9 +19,6 @@ type words struct {
 	ReaderSays, ReceiverSays, HeardNothing, LastHeard         language.Text
 	Roster, RosterSays, Hours, Serial, FromFile, FromCity     language.Text
 	OpenNow, ClosedNow, OpenUnknown                           language.Text
-	Badges, BadgesSay, NumberWillDo, AllMustProve             language.Text
-	Authority, AuthoritySays, NoAuthority                     language.Text
-	RevokedList, KeyList, DocumentSays, DocumentAge           language.Text
 	LineCosts, LineCarried, LineMonth                         language.Text
 	Line, LineSays, LineUp, LineDown                          language.Text
 	Clock, Within, UnsyncedFor                                language.Text
@@ -71,28 +68,14 @@ func inWords() words {
 		LastHeard:    language.Text{EN: "last heard %s ago", ID: "terakhir menerima %s yang lalu"},
 		Roster:       language.Text{EN: "roster", ID: "roster"},
 		RosterSays:   language.Text{EN: "%d badges, %s%s", ID: "%d kartu, %s%s"},
-		Badges:       language.Text{EN: "badges", ID: "kartu"},
-		BadgesSay: language.Text{
-			EN: "%s; %d proven by a certificate, %d by a key; refused %s, failed proofs %s",
-			ID: "%s; %d terbukti dengan sertifikat, %d dengan kunci; ditolak %s, bukti gagal %s",
-		},
-		NumberWillDo:  language.Text{EN: "the number will do where the roster asks for no more", ID: "nomor cukup bila roster tidak meminta lebih"},
-		AllMustProve:  language.Text{EN: "each has to prove who it is", ID: "setiap kartu harus membuktikan keasliannya"},
-		Authority:     language.Text{EN: "badge authority", ID: "otoritas kartu"},
-		AuthoritySays: language.Text{EN: "%d certificates, the first until %s", ID: "%d sertifikat, yang pertama sampai %s"},
-		NoAuthority:   language.Text{EN: "cannot be used", ID: "tidak dapat dipakai"},
-		RevokedList:   language.Text{EN: "revoked badges", ID: "kartu yang dicabut"},
-		KeyList:       language.Text{EN: "badge keys", ID: "kunci kartu"},
-		DocumentSays:  language.Text{EN: "%d entries", ID: "%d entri"},
-		DocumentAge:   language.Text{EN: ", %s old", ID: ", berumur %s"},
-		Hours:         language.Text{EN: "hours", ID: "jam kerja"},
-		Serial:        language.Text{EN: " (serial %d)", ID: " (nomor %d)"},
-		FromFile:      language.Text{EN: "from the file", ID: "dari berkas"},
-		FromCity:      language.Text{EN: "from the city", ID: "dari kota"},
-		OpenNow:       language.Text{EN: "open, tags are recorded", ID: "buka, tag dicatat"},
-		ClosedNow:     language.Text{EN: "closed, no tag is recorded", ID: "tutup, tag tidak dicatat"},
-		OpenUnknown:   language.Text{EN: "not known while the time is not", ID: "tidak diketahui selama waktu tidak diketahui"},
-		Line:          language.Text{EN: "line", ID: "sambungan"},
+		Hours:        language.Text{EN: "hours", ID: "jam kerja"},
+		Serial:       language.Text{EN: " (serial %d)", ID: " (nomor %d)"},
+		FromFile:     language.Text{EN: "from the file", ID: "dari berkas"},
+		FromCity:     language.Text{EN: "from the city", ID: "dari kota"},
+		OpenNow:      language.Text{EN: "open, tags are recorded", ID: "buka, tag dicatat"},
+		ClosedNow:    language.Text{EN: "closed, no tag is recorded", ID: "tutup, tag tidak dicatat"},
+		OpenUnknown:  language.Text{EN: "not known while the time is not", ID: "tidak diketahui selama waktu tidak diketahui"},
+		Line:         language.Text{EN: "line", ID: "sambungan"},
 		LineSays: language.Text{
 			EN: "%s, %d sent, %d confirmed, %d reconnects",
 			ID: "%s, %d terkirim, %d dikonfirmasi, %d kali menyambung ulang",

@@ -15,10 +15,15 @@ import (
 func TestNoTextIsMissing(t *testing.T) {
 	verb := regexp.MustCompile(`%[-+ #0-9.]*[a-z]`)
 	same := []string{"Gateway", "Roster", "Tag"} // words that are in both languages
-	table := reflect.ValueOf(inWords())
-	for i := range table.NumField() {
-		name := table.Type().Field(i).Name
-		text, ok := table.Field(i).Interface().(language.Text)
+	var names []string
+	var texts []any
+	for _, table := range []reflect.Value{reflect.ValueOf(inWords()), reflect.ValueOf(inBadgeWords())} {
+		for i := range table.NumField() {
+			names, texts = append(names, table.Type().Field(i).Name), append(texts, table.Field(i).Interface())
+		}
+	}
+	for i, name := range names {
+		text, ok := texts[i].(language.Text)
 		if !ok {
 			t.Errorf("%s is no text", name)
 			continue

@@ -87,6 +87,18 @@ func TestColumnsOfATag(t *testing.T) {
 	}
 }
 
+// Of a badge everything is kept that its signature is checked with years later.
+func TestTheProofOfABadgeIsKept(t *testing.T) {
+	const body = `"boot":"4f0e6f9e-5f2f-4a51-8fdd-7fb4c9f3c9a1","boot_ms":1234567,"reader":"door","card":"iso14443-4","assurance":"authenticated-piv",` +
+		`"proof":{"random":"0a0000000000000000000000000000ff","signature":"MAYCAQECAQI=","certificate":"ce00000000000000000000000000000000000000000000000000000000000027"}`
+	text := strings.Replace(head, `"kind":"tag"`, `"kind":"badge"`, 1) + `"time":"2026-11-29T08:15:30.123+07:00","time_quality":"synced","time_error_ms":12,"badge":"h:00112233445566778899aabbccddeeff",` + body + `}`
+	e := one(t, decoder(t), message("badge", text))
+	want := fieldsOf(t, []byte("{"+body+"}"))
+	if diff := cmp.Diff(want, fieldsOf(t, e.More)); diff != "" {
+		t.Errorf("-sent +kept:\n%s", diff)
+	}
+}
+
 func fieldsOf(t *testing.T, more []byte) map[string]any {
 	t.Helper()
 	var all map[string]any

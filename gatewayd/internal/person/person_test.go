@@ -1,0 +1,41 @@
+package person_test
+
+import (
+	"slices"
+	"testing"
+
+	"presence/drivers/card"
+	"presence/drivers/piv"
+	"presence/gatewayd/internal/person"
+	"presence/gatewayd/internal/presence"
+)
+
+// TestAPIVBadgeIsNamedByItsNumberToo: who forgets somebody by the number on the card must
+// not leave behind what the same card has proven.
+func TestAPIVBadgeIsNamedByItsNumberToo(t *testing.T) {
+	names := presence.HashedBadges([32]byte{1})
+	uid, err := card.ParseUID("04A1B2C3D4E5F6")
+	if err != nil {
+		t.Fatal(err)
+	}
+	guid := piv.GUIDOf(uid)
+	byNumber, err := person.Badges([]string{"04:A1:B2:C3:D4:E5:F6"}, names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byGUID, err := person.Badges([]string{guid.String()}, names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{names.Identity(uid.Bytes()), names.Identity(guid[:])} {
+		if !slices.Contains(byNumber, want) {
+			t.Errorf("%s is not among %v", want, byNumber)
+		}
+	}
+	if want := []string{names.Identity(guid[:]), presence.PlainBadges().Identity(guid[:])}; !slices.Equal(byGUID, want) {
+		t.Errorf("by its GUID it is %v, want %v", byGUID, want)
+	}
+	if _, err := person.Badges([]string{"04A1B2C3D4"}, names); err == nil {
+		t.Error("what is neither is taken")
+	}
+}
