@@ -6,6 +6,7 @@
 package person
 
 import (
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -69,9 +70,15 @@ func Badges(badge []string, names presence.Badges) ([]string, error) {
 				all = append(all, presence.PlainBadges().Identity(number))
 			}
 		}
+		if len(numbers[0]) == hashBytes && !names.Plain() {
+			all = append(all, "h:"+hex.EncodeToString(numbers[0])) // should it be a hash that has lost its h:
+		}
 	}
 	return all, nil
 }
+
+// hashBytes is how many bytes of a hash stand in the identity of a badge, and of a GUID.
+const hashBytes = 16
 
 // numbersOf are the numbers by which a card may have been recorded that somebody names by
 // one of them: a PIV badge is recorded by its GUID where it has proven who it is, and by

@@ -1,6 +1,7 @@
 package person_test
 
 import (
+	"encoding/hex"
 	"slices"
 	"testing"
 
@@ -32,10 +33,12 @@ func TestAPIVBadgeIsNamedByItsNumberToo(t *testing.T) {
 			t.Errorf("%s is not among %v", want, byNumber)
 		}
 	}
-	if want := []string{names.Identity(guid[:]), presence.PlainBadges().Identity(guid[:])}; !slices.Equal(byGUID, want) {
+	if want := []string{names.Identity(guid[:]), presence.PlainBadges().Identity(guid[:]), "h:" + hex.EncodeToString(guid[:])}; !slices.Equal(byGUID, want) {
 		t.Errorf("by its GUID it is %v, want %v", byGUID, want)
 	}
-	if _, err := person.Badges([]string{"04A1B2C3D4"}, names); err == nil {
-		t.Error("what is neither is taken")
+	for _, wrong := range []string{"04A1B2C3D4", "00112233445506778899aabbccddeeff", "00112233445566770899aabbccddeeff"} { // no UUIDs
+		if all, err := person.Badges([]string{wrong}, names); err == nil {
+			t.Errorf("%s is taken as %v", wrong, all)
+		}
 	}
 }

@@ -70,6 +70,7 @@ func TestWrongAssurancesAreRefused(t *testing.T) {
 		"four":                {uid + ",reyax:1,authenticated-piv,Sari\n", "4 columns"},
 		"in the wrong column": {"badge,tag,uid_format=dec,assurance\n77705923,reyax:1,authenticated-piv\n", "3 columns"},
 		"zeros":               {strings.Repeat("0", 32) + ",reyax:1,authenticated-piv\n", "no badge"},
+		"a hash without h:":   {"00112233445506778899aabbccddeeff,reyax:1,authenticated-piv\n", "no badge"},
 		"31 digits":           {guid[1:] + ",reyax:1,authenticated-piv\n", "no badge"},
 		"shortened":           {"1,23E+31;reyax:1;authenticated-piv\n", ""},
 		"cut off":             {"12345678901234500000000000000000,reyax:1,authenticated-piv\n", "spreadsheet"},
