@@ -111,7 +111,7 @@ func (l *Link) begin(ctx context.Context) error {
 	l.fsd = frameSize(int(fsdi))
 	answer, err := l.transceive(ctx, []byte{rats, fsdi << 4}, atsWait)
 	if lost(err) {
-		return fmt.Errorf("ask for ATS: %w: %w", card.ErrGone, err)
+		return fmt.Errorf("ask a card for its ATS that was just selected: %w: %w", card.ErrGone, err)
 	}
 	if err != nil {
 		return fmt.Errorf("ask for ATS: %w", err)

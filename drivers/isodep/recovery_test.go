@@ -200,6 +200,18 @@ func TestTheBudgetIsKept(t *testing.T) {
 	}
 }
 
+// A user who needs all the time for itself gets no more frames.
+func TestTheBudgetIsOverAtTheNextFrame(t *testing.T) {
+	s := run(t, atsOf(ntag424), func(t *testing.T, l *isodep.Link) error {
+		time.Sleep(2 * time.Second)
+		_, err := l.Exchange(t.Context(), unhex(t, apdu))
+		return err
+	}, card.ErrTooSlow)
+	if len(s.sent) != 2 || s.sent[1] != "C2" {
+		t.Errorf("sent %s", s.sent)
+	}
+}
+
 // An error of the chip ends the link, is handed on, and nothing more is sent.
 func TestErrorsOfTheChip(t *testing.T) {
 	run(t, "> E050\n< x", nil, errChip)

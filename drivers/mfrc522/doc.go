@@ -31,5 +31,12 @@
 // 55 bytes together: the registers, WUPA, and whether somebody answered. What a look
 // costs is printed by BenchmarkPoll; TestScansAreCheap bounds it.
 //
+// Select holds one card for frames of its own, such as those of ISO/IEC 14443-4: the chip
+// adds and checks CRC_A then, and its timer is set for each frame, for a card may take
+// microseconds or seconds. How long an answer is and when it comes nobody knows, so the
+// chip is asked again and again, with pauses that grow. Afterwards the registers have the
+// values that each scan checks, and the card sleeps; where it does not let itself be put
+// to sleep, the field is switched off for 6 ms.
+//
 // Section numbers are those of the MFRC522 data sheet, revision 3.9.
 package mfrc522

@@ -2,6 +2,7 @@ package mfrc522_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"presence/drivers/cardtest"
 	"presence/drivers/isodep"
 	"presence/drivers/mfrc522"
+	"presence/drivers/mfrc522/mfrc522test"
 )
 
 // program answers each command with a few bytes after a while.
@@ -22,7 +24,7 @@ type program struct {
 func (program) Reset() {}
 
 func (p program) Command([]byte) ([]byte, time.Duration) {
-	return append(make([]byte, p.size), 0x90, 0x00), p.delay
+	return append(bytes.Repeat([]byte{byte(p.size)}, p.size), 0x90, 0x00), p.delay
 }
 
 // The pin is a hint in a link too: whatever becomes of it, all commands are answered, in no
@@ -43,8 +45,8 @@ func TestIRQPinChangesNothingInALink(t *testing.T) {
 			b.scan(badge)
 			start := time.Now()
 			for n := range 100 {
-				badge.SetApplet(program{size: n, delay: time.Duration(n*n) * 7 * time.Microsecond}, cardtest.JavaCard())
-				if err := link(t, b, badge, 5); err != nil {
+				p := program{size: n, delay: time.Duration(n*n) * 7 * time.Microsecond}
+				if err := link(t, b, badge, p, 5); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -66,14 +68,44 @@ func TestIRQPinChangesNothingInALink(t *testing.T) {
 	}
 }
 
-// link selects a card and has it carry out a command of so many bytes.
-func link(t *testing.T, b *bench, c *cardtest.Card, size int) error {
+// link gives a card a program, selects it, and has it carry out a command of so many bytes.
+func link(t *testing.T, b *bench, c *cardtest.Card, p program, size int) error {
+	c.SetApplet(p, cardtest.JavaCard())
 	return b.Select(t.Context(), c.Info(), func(f card.Frames) error {
 		return isodep.Run(t.Context(), f, isodep.Options{}, func(l *isodep.Link) error {
-			_, err := l.Exchange(t.Context(), bytes.Repeat([]byte{0x5A}, size))
+			command := bytes.Repeat([]byte{0x5A}, size)
+			response, err := l.Exchange(t.Context(), command)
+			if want, _ := p.Command(command); err == nil && !bytes.Equal(response, want) {
+				t.Errorf("response %X, want %X", response, want)
+			}
 			return err
 		})
 	})
+}
+
+// Whether a chip leaves the checksum in its FIFO makes no difference, at any length.
+func TestChecksumInFIFO(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		bubble(t, fmt.Sprint(kept), func(t *testing.T) {
+			var options []mfrc522test.Option
+			if kept {
+				options = append(options, mfrc522test.ChecksumInFIFO())
+			}
+			b := newBench(t, mfrc522.Options{}, options...)
+			badge := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
+			b.field.Put(badge)
+			started()
+			for size := range 140 {
+				if err := link(t, b, badge, program{size: size}, 1+size); err != nil {
+					t.Errorf("%d bytes: %v", size, err)
+				}
+			}
+			b.scan(badge)
+			if n := b.Counts(); n.BadFrames != 0 || badge.Executed() != 140 || len(badge.Violations()) != 0 {
+				t.Errorf("%+v, %d commands, %v", n, badge.Executed(), badge.Violations())
+			}
+		})
+	}
 }
 
 // What a link costs. A transfer costs the machine 20 to 60 µs, and a door with many cards
@@ -92,12 +124,11 @@ func TestLinksAreCheap(t *testing.T) {
 		bubble(t, name, func(t *testing.T) {
 			b := newBench(t, mfrc522.Options{})
 			badge := newCard(t, "04A1B2C3D4E5F6", card.ISO14443_4)
-			badge.SetApplet(c.program, cardtest.JavaCard())
 			b.field.Put(badge)
 			started()
 			b.scan(badge)
 			before, start := b.chip.Stats().Transfers, time.Now()
-			if err := link(t, b, badge, c.command); err != nil {
+			if err := link(t, b, badge, c.program, c.command); err != nil {
 				t.Fatal(err)
 			}
 			took, transfers := time.Since(start), b.chip.Stats().Transfers-before

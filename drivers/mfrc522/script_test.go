@@ -30,6 +30,7 @@ type script struct {
 
 	wrote   func(reg register, v byte) // is told of each write, where it is not nil
 	before  func() error               // is asked before each transfer, where it is not nil
+	atReset map[register]byte          // what a reset leaves in registers, where it is not 0
 	misread register                   // reads as it should only from the second time on
 }
 
@@ -157,6 +158,9 @@ func (s *script) write(reg register, v byte) {
 			s.regs, s.fifo = [64]byte{}, nil
 			s.regs[regVersion], s.regs[regTxControl], s.regs[regCommand] = version, txControlReset, commandRcvOff
 			s.regs[regColl] = 0x80 | collNotValid
+			for reg, v := range s.atReset {
+				s.regs[reg] = v
+			}
 			return
 		}
 	}

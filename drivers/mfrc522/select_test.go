@@ -162,6 +162,29 @@ func TestCRCAOfLayer4(t *testing.T) {
 	}
 }
 
+// MFRC522Extended reads the mode of the receiver's CRC from the transmitter's register. Each
+// keeps its own reserved bits, in a link and behind it.
+func TestPublicFaultCRCModeOfTheWrongRegister(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProcessor(t, nil)
+		p.atReset = map[register]byte{regTxMode: 0x05, regRxMode: 0x02}
+		p.block = func([]byte) *reply {
+			if tx, rx := p.regs[regTxMode], p.regs[regRxMode]; tx != 0x85 || rx != 0x82 {
+				t.Errorf("TxMode %02X, RxMode %02X", tx, rx)
+			}
+			return &reply{data: []byte{0x02, 0x91, 0x00}}
+		}
+		r := open(t, p.script)
+		if err := r.Select(t.Context(), p.card(t), command(t, "905A00000301000000", "9100")); err != nil {
+			t.Error(err)
+		}
+		if tx, rx := p.regs[regTxMode], p.regs[regRxMode]; tx != 0x05 || rx != 0x02 {
+			t.Errorf("afterwards TxMode %02X, RxMode %02X", tx, rx)
+		}
+		p.sees(t, r)
+	})
+}
+
 // The timer is set anew for each block, and runs at least as long as the card may take:
 // other drivers leave it at 25 to 36 ms. Beyond 1.638 s the prescaler is a longer one.
 func TestPublicFaultTimerStays(t *testing.T) {
@@ -326,6 +349,15 @@ func TestSelectOfACardThatIsGone(t *testing.T) {
 			if err := r.Select(t.Context(), c, func(card.Frames) error { t.Error("used"); return nil }); !errors.Is(err, card.ErrGone) {
 				t.Error(err)
 			}
+		}
+		// Not even one whose UID begins with the whole of the other one.
+		p.reply = single(p.levels, 0x20)
+		short, err := card.NewUID(p.levels[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Select(t.Context(), card.Card{UID: short, SAK: 0x20}, func(card.Frames) error { t.Error("used"); return nil }); !errors.Is(err, card.ErrGone) {
+			t.Error(err)
 		}
 		if err := r.Select(t.Context(), card.Card{UID: c.UID, TypeB: true}, nil); !errors.Is(err, errors.ErrUnsupported) {
 			t.Error(err)
