@@ -140,6 +140,20 @@ func (f *Field) Interrupted() bool {
 	return f.interrupted
 }
 
+// Disturbed tells the cards that the last frame or the answer to it was spoilt on the air,
+// which they cannot notice. They are then less strict about what the reader does next.
+func (f *Field) Disturbed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.cards {
+		c.mu.Lock()
+		if c.l4 != nil {
+			c.l4.disturbed = true
+		}
+		c.mu.Unlock()
+	}
+}
+
 // RF reports whether the reader drives the field.
 func (f *Field) RF() bool {
 	f.mu.Lock()

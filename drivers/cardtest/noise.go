@@ -34,12 +34,13 @@ type Disturber struct {
 	Noise
 	Rand       *rand.Rand
 	mosi, miso flips
+	hit        bool // something was lost or flipped on the air
 }
 
 // NewDisturber makes a disturber; the zero Noise disturbs nothing.
 func NewDisturber(n Noise) Disturber {
 	rnd := rand.New(rand.NewPCG(n.Seed, 0x14443))
-	return Disturber{n, rnd, newFlips(n.MOSI, rnd), newFlips(n.MISO, rnd)}
+	return Disturber{Noise: n, Rand: rnd, mosi: newFlips(n.MOSI, rnd), miso: newFlips(n.MISO, rnd)}
 }
 
 // MOSIByte is which of the next eight bits to the chip are flipped, the first one
@@ -63,12 +64,12 @@ func (d *Disturber) OnAir(frame []byte, bits int) (badParity bool) {
 		for i := from; i < min(from+8, bits); i++ {
 			if d.Chance(d.Air) {
 				frame[i/8] ^= 1 << (i % 8)
-				odd = !odd
+				odd, d.hit = !odd, true
 			}
 		}
 		if from+8 <= bits {
 			if d.Chance(d.Air) {
-				odd = !odd
+				odd, d.hit = !odd, true
 			}
 			badParity = badParity || odd
 		}
@@ -82,6 +83,7 @@ func (d *Disturber) OnAir(frame []byte, bits int) (badParity bool) {
 func (d *Disturber) Heard(answer Answer, buffer []byte) Answer {
 	switch {
 	case answer.Bits > 0 && d.Chance(d.Lost):
+		d.hit = true
 		return Answer{Collision: -1}
 	case answer.Bits > 0:
 		answer.BadParity = d.OnAir(answer.Bytes, answer.Bits) || answer.BadParity
@@ -89,6 +91,14 @@ func (d *Disturber) Heard(answer Answer, buffer []byte) Answer {
 		return d.ghost(buffer)
 	}
 	return answer
+}
+
+// Hit reports whether a frame or an answer was disturbed since it was last asked. A chip
+// tells its field (Disturbed).
+func (d *Disturber) Hit() bool {
+	hit := d.hit
+	d.hit = false
+	return hit
 }
 
 // ghost is a frame that nobody sent.

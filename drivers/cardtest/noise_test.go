@@ -93,3 +93,36 @@ func TestInterrupted(t *testing.T) {
 		t.Error("at the next frame")
 	}
 }
+
+// TestDisturbed: where a chip's noise took the ATS or S(DESELECT), a reader may do what it
+// must not do else.
+func TestDisturbed(t *testing.T) {
+	for _, disturbed := range []bool{false, true} {
+		s := newSession(t, cardtest.DESFire())
+		s.talk(t, [2]string{"E050", "067577810280"})
+		if disturbed {
+			s.field.Disturbed()
+		}
+		s.talk(t, [2]string{"E050", ""})
+		s.say("52/7")
+		want := 2
+		if disturbed {
+			want = 0
+		}
+		if v := s.card.Violations(); len(v) != want {
+			t.Errorf("disturbed %v: %q", disturbed, v)
+		}
+	}
+	d := cardtest.NewDisturber(cardtest.Noise{Seed: 1, Lost: 1})
+	if d.Hit() {
+		t.Error("hit before anything was sent")
+	}
+	d.Heard(cardtest.Answer{Bytes: []byte{1}, Bits: 8, Collision: -1}, make([]byte, 6))
+	if !d.Hit() || d.Hit() {
+		t.Error("a lost answer is told of once")
+	}
+	d = cardtest.NewDisturber(cardtest.Noise{Seed: 1, Air: 1})
+	if d.OnAir([]byte{0}, 8); !d.Hit() {
+		t.Error("flipped bits are not told of")
+	}
+}

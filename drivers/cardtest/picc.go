@@ -57,11 +57,14 @@ type session struct {
 	cid     byte
 	withCID bool // the reader's last block had it
 	fresh   bool // the ATS is under way
-	unread  bool // the ATS was spoilt, so that the reader cannot know it
 	astray  bool // the card has broken the standard itself
 	blocks  int  // received since the ATS
 	deaf    bool // another bit rate was agreed, which the field does not carry
 	number  byte // of the card's last block
+
+	// The ATS, S(DESELECT) or the answer to it may have been lost, so that the reader does
+	// not know that there is a session, or believes that it is over.
+	disturbed bool
 
 	command []byte // what has come of a chained command
 
@@ -130,9 +133,8 @@ func (c *Card) Executed() int {
 }
 
 // Violations lists what the reader did that ISO/IEC 14443-4 forbids, in order. It is empty
-// after a reader that does everything right. The card knows of the faults that StrikeAt
-// gave it; of what a chip's Noise loses it does not, so that with Noise a second RATS, or
-// a WUPA after a lost S(DESELECT), may be the best that a reader can do. After a fault by
+// after a reader that does everything right. Where frames were spoilt on the air, a reader
+// may ask for the ATS again, or wake cards as if there were no session. After a fault by
 // which the card itself breaks the standard, nothing of that session is held against the
 // reader.
 func (c *Card) Violations() []string {
@@ -166,6 +168,7 @@ func (c *Card) layer4Frame(now time.Time, f Frame) (badParity, gone bool) {
 	switch {
 	case c.state == Protocol:
 		l.checkPatience(now, f)
+		l.disturbed = l.disturbed || s.fault != "" && f.Bytes[0]&^pcbCID == blkDeselect
 		if reaches {
 			c.inProtocol(now, heard)
 		}
@@ -195,7 +198,7 @@ func (c *Card) answered(now time.Time, s strike, before []byte) (badParity bool)
 	}
 	l.astray = l.astray || s.lies()
 	if l.fresh {
-		l.fresh, l.unread = false, s.fault != ""
+		l.fresh, l.disturbed = false, s.fault != ""
 		l.deafUntil = l.sentUntil.Add(StartupGuard(l.announced().SFGI))
 	}
 	return badParity
@@ -204,9 +207,16 @@ func (c *Card) answered(now time.Time, s strike, before []byte) (badParity bool)
 // checkPatience wants the reader to have waited for as long as the card may take, or for
 // the end of its answer. Whoever gives a card up may do so at any time.
 func (l *layer4) checkPatience(now time.Time, f Frame) {
-	if begins := now.Add(-readerFrame(f.Bits)); begins.Before(l.due) && f.Bits >= 8 && f.Bytes[0]&^pcbCID != blkDeselect {
+	begins := now.Add(-readerFrame(f.Bits))
+	if begins.Before(l.due) && intact(f) && f.Bytes[0]&^pcbCID != blkDeselect {
 		l.violation("% X comes %v before the card's time for its answer is over", f.Bytes[:f.Bits/8], l.due.Sub(begins))
 	}
+}
+
+// intact reports whether a frame has whole bytes and its checksum.
+func intact(f Frame) bool {
+	n := f.Bits / 8
+	return f.Bits%8 == 0 && n >= 3 && crcA(f.Bytes[:n]) == 0
 }
 
 // rats answers RATS (ISO/IEC 14443-4, 5.6): its second byte has FSDI and CID.
@@ -242,10 +252,12 @@ func (c *Card) inProtocol(now time.Time, f Frame) {
 	switch {
 	case begins.Before(l.sentUntil): // the card sends, and hears nothing
 	case f.Bits == 7:
-		l.violation("%02X in a session that no S(DESELECT) has ended", f.Bytes[0])
-	case f.Bits%8 != 0 || n < 3 || crcA(f.Bytes[:n]) != 0:
+		if !l.disturbed {
+			l.violation("%02X in a session that no S(DESELECT) has ended", f.Bytes[0])
+		}
+	case !intact(f):
 	case begins.Before(l.deafUntil):
-		if l.unread && f.Bytes[0] == blkDeselect {
+		if l.disturbed && f.Bytes[0] == blkDeselect {
 			return
 		}
 		l.violation("% X comes %v before the startup frame guard time is over", f.Bytes[:n-2], l.deafUntil.Sub(begins))
@@ -253,7 +265,9 @@ func (c *Card) inProtocol(now time.Time, f Frame) {
 		l.violation("a frame of %d bytes; the card takes %d", n, frameSize(l.announced().FSCI))
 	case l.deaf:
 	case f.Bytes[0] == cmdRATS:
-		l.violation("RATS twice")
+		if !l.disturbed {
+			l.violation("RATS twice")
+		}
 	case f.Bytes[0]&0xF0 == cmdPPS:
 		c.pps(f.Bytes[:n-2])
 	default:

@@ -42,26 +42,37 @@ func (a *answers) to(apdu []byte) (b []byte) {
 	return append(b[:a.length], 0x90, 0x00)
 }
 
+type selectingReader interface {
+	card.Reader
+	card.Selector
+}
+
+type noisy interface{ SetNoise(n cardtest.Noise) }
+
+type opener func(*testing.T, *cardtest.Field) (selectingReader, noisy)
+
 // chips open a driver over its chip in software.
-func chips() map[string]func(*testing.T, *cardtest.Field) (card.Reader, card.Selector) {
-	over522 := func(opts ...mfrc522test.Option) func(*testing.T, *cardtest.Field) (card.Reader, card.Selector) {
-		return func(t *testing.T, f *cardtest.Field) (card.Reader, card.Selector) {
-			r, err := mfrc522.New(mfrc522test.New(f, opts...).Port(), mfrc522.Options{})
+func chips() map[string]opener {
+	over522 := func(opts ...mfrc522test.Option) opener {
+		return func(t *testing.T, f *cardtest.Field) (selectingReader, noisy) {
+			chip := mfrc522test.New(f, opts...)
+			r, err := mfrc522.New(chip.Port(), mfrc522.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			return r, r
+			return r, chip
 		}
 	}
-	return map[string]func(*testing.T, *cardtest.Field) (card.Reader, card.Selector){
+	return map[string]opener{
 		"MFRC522":                       over522(),
 		"MFRC522, checksum in the FIFO": over522(mfrc522test.ChecksumInFIFO()),
-		"PN532": func(t *testing.T, f *cardtest.Field) (card.Reader, card.Selector) {
-			r, err := pn532.New(pn532test.New(f).Port(), pn532.Options{})
+		"PN532": func(t *testing.T, f *cardtest.Field) (selectingReader, noisy) {
+			chip := pn532test.New(f)
+			r, err := pn532.New(chip.Port(), pn532.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			return r, r
+			return r, chip
 		},
 	}
 }
@@ -72,6 +83,7 @@ type visit struct {
 	applet   answers
 	commands [][]byte
 	strikes  map[int]cardtest.AirFault
+	noise    cardtest.Noise
 }
 
 func randomVisit(rnd *rand.Rand) visit {
@@ -100,10 +112,14 @@ func randomVisit(rnd *rand.Rand) visit {
 		faults := cardtest.AirFaults()
 		v.strikes[1+rnd.IntN(12)] = faults[rnd.IntN(len(faults))]
 	}
+	if rnd.IntN(3) == 0 {
+		v.noise = cardtest.Noise{Seed: rnd.Uint64(), Air: rnd.Float64() * 0.002, Lost: rnd.Float64() * 0.2}
+	}
 	return v
 }
 
-// TestRandomCardsOverTheChips: cards of all habits, with some frames that go wrong. What
+// TestRandomCardsOverTheChips: cards of all habits, with some frames that go wrong, or on a
+// bad air. What
 // they answer is right or an error of the card, no command is carried out twice, the
 // standard is kept to the letter, and nothing lasts longer than the time of a link.
 func TestRandomCardsOverTheChips(t *testing.T) {
@@ -134,7 +150,7 @@ func (v visit) lies() bool {
 	return false
 }
 
-func (v *visit) over(t *testing.T, open func(*testing.T, *cardtest.Field) (card.Reader, card.Selector)) {
+func (v *visit) over(t *testing.T, open opener) {
 	t.Helper()
 	field := cardtest.NewField()
 	uid, _ := card.ParseUID("04A1B2C3D4E5F6")
@@ -144,15 +160,16 @@ func (v *visit) over(t *testing.T, open func(*testing.T, *cardtest.Field) (card.
 	}
 	c.SetApplet(&v.applet, v.layer4)
 	field.Put(c)
-	reader, selector := open(t, field)
+	reader, chip := open(t, field)
 	defer func() { _ = reader.Close() }()
 	ctx := context.Background()
 	seen := poll(t, reader)
 	for n, f := range v.strikes {
 		c.StrikeAt(n, f)
 	}
+	chip.SetNoise(v.noise)
 	done, start := 0, time.Now()
-	err = selector.Select(ctx, seen, func(frames card.Frames) error {
+	err = reader.Select(ctx, seen, func(frames card.Frames) error {
 		return isodep.Run(ctx, frames, isodep.Options{}, func(link *isodep.Link) error {
 			for _, command := range v.commands {
 				answer, err := link.Exchange(ctx, command)
@@ -170,11 +187,13 @@ func (v *visit) over(t *testing.T, open func(*testing.T, *cardtest.Field) (card.
 			return nil
 		})
 	})
+	chip.SetNoise(cardtest.Noise{})
+	disturbed := len(v.strikes) > 0 || v.noise != cardtest.Noise{}
 	switch took := time.Since(start); {
 	case took > 2*time.Second:
 		t.Errorf("it took %v", took)
 	case err == nil && done == len(v.commands):
-	case errors.Is(err, card.ErrTooSlow), len(v.strikes) > 0 && (errors.Is(err, card.ErrGone) || errors.Is(err, card.ErrProtocol)):
+	case errors.Is(err, card.ErrTooSlow), disturbed && (errors.Is(err, card.ErrGone) || errors.Is(err, card.ErrProtocol)):
 	default:
 		t.Errorf("%d of %d commands after %v: %v; %+v", done, len(v.commands), took, err, *v)
 	}

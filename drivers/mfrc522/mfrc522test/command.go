@@ -265,6 +265,9 @@ func (c *Chip) exchange(at instant) {
 	n := copy(c.heard[:], answer.Bytes)
 	answer.Bytes = c.heard[:n]
 	c.answer = c.noise.Heard(answer, c.heard[:])
+	if c.noise.Hit() {
+		c.field.Disturbed()
+	}
 }
 
 // modulates reports whether cards can see a frame. Type A at 106 kbit/s is full

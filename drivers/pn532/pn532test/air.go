@@ -74,6 +74,9 @@ func (c *Chip) send(at instant, frame []byte, bits int, typeB bool) (cardtest.An
 	answer := c.field.Exchange(c.clockAt(end), cardtest.Frame{Bytes: frame, Bits: bits, TypeB: typeB})
 	answer.Bytes = c.heard[:copy(c.heard[:], answer.Bytes)]
 	answer = c.noise.Heard(answer, c.heard[:])
+	if c.noise.Hit() {
+		c.field.Disturbed()
+	}
 	if c.fault == FaultSilent {
 		answer = cardtest.Answer{Collision: -1}
 	}
