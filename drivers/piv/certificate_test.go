@@ -314,6 +314,18 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// TestAuthorityIsRestricted: what an authority may not sign it has not signed for a badge,
+// here by the name constraints of its own certificate (RFC 5280, 4.2.1.10).
+func TestAuthorityIsRestricted(t *testing.T) {
+	ca := newAuthority(t, "badge CA", func(c *x509.Certificate) {
+		c.PermittedURIDomains, c.PermittedDNSDomainsCritical = []string{"example.org"}, true
+	})
+	der := ca.sign(t, key(t, elliptic.P256()).Public(), nil)
+	if _, err := trusted(t, ca).Verify(der, tap, tap); !errors.Is(err, ErrBadCertificate) {
+		t.Errorf("error is %v", err)
+	}
+}
+
 // TestDates: the tap lies within the certificate's days and its authority's; of a clock that
 // is not known only what is past for sure is held against a card.
 func TestDates(t *testing.T) {
