@@ -2,6 +2,8 @@ package pivbadge_test
 
 import (
 	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -100,8 +102,13 @@ func TestCertificateHasTheFormOfABadge(t *testing.T) {
 	other := uuid.MustParse("f43bf29a-7816-4578-8e8a-232fe1e514fc")
 	a := pivbadgetest.NewAuthority(t, "Kota Malang")
 	foreign := pivbadgetest.NewAuthority(t, "Kota Malang")
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	strange := pivbadgetest.NewAuthorityOf(t, "Kota Batu", key)
 	file := filepath.Join(t.TempDir(), "badge-ca.pem")
-	if err := os.WriteFile(file, a.PEM(), 0o600); err != nil {
+	if err := os.WriteFile(file, append(a.PEM(), strange.PEM()...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	authority, err := pivbadge.ReadAuthority(file)
@@ -114,6 +121,7 @@ func TestCertificateHasTheFormOfABadge(t *testing.T) {
 		want   string // "": it is one
 	}{
 		"as issued":                 {a, nil, ""},
+		"an authority with RSA":     {strange, nil, "signed with SHA256-RSA"},
 		"another authority":         {foreign, nil, "not of this badge authority"},
 		"a name":                    {a, func(c *x509.Certificate) { c.Subject.Organization = []string{"Sari"} }, "subject"},
 		"another subject":           {a, func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: other.String()} }, "subject"},

@@ -29,20 +29,26 @@ import (
 // Authority is a badge authority.
 type Authority struct {
 	t           testing.TB
-	Key         *ecdsa.PrivateKey
+	Key         crypto.Signer
 	Certificate *x509.Certificate
 }
 
 // NewAuthority makes an authority that is valid from 2020 to 2040.
 func NewAuthority(t testing.TB, name string) *Authority {
 	t.Helper()
-	a := &Authority{t: t, Key: newKey(t, elliptic.P256())}
+	return NewAuthorityOf(t, name, newKey(t, elliptic.P256()))
+}
+
+// NewAuthorityOf makes one with a key of another kind than a city's has.
+func NewAuthorityOf(t testing.TB, name string, key crypto.Signer) *Authority {
+	t.Helper()
+	a := &Authority{t: t, Key: key}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
-	a.Certificate = parsed(t, template, template, &a.Key.PublicKey, a.Key)
+	a.Certificate = parsed(t, template, template, a.Key.Public(), a.Key)
 	return a
 }
 
