@@ -229,10 +229,13 @@ telegraf-test: test-deps ## the city's Telegraf and its dashboard's queries, wit
 	./scripts/install-test-deps.sh postgresql
 	TELEGRAF_TEST=1 $(GO) test -run '^Test(Telegraf|Grafana)' -count=1 -v ./gatewayd/internal/health
 
-# Go's benchmarks, then a whole process.
+# Go's benchmarks, then a whole process, then badges at a door in virtual time.
+bench torture: SHELL := /bin/bash
+bench torture: .SHELLFLAGS := -o pipefail -c
 bench: test-deps ## benchmarks, of a whole process too
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
 	$(GO) test -tags bench -run '^TestBench$$' -count=1 -v ./gatewayd
+	$(GO) test -run '^TestTapTimes$$' -count=1 -v ./gatewayd/internal/proof | grep -E '^(bench-badges:|---|FAIL|ok|panic)|_test.go'
 
 # gatewayd beside others who deliver the same events over the same line. Takes some
 # minutes, and builds a Telegraf first, which takes minutes more the first time. Only
@@ -250,16 +253,19 @@ bench-presence: ## a hundred weeks of a simulated office: who is accused
 	OFFICE_SEEDS=$(OFFICE_SEEDS) $(GO) test -run '^TestOffice$$' -count=1 -timeout 1h -v ./gatewayd/internal/staff
 
 # Lets every write and sync of the journal fail in every way; lets cards come and
-# go before a reader chip in noise; lives ten thousand lives of a clock; kills a
-# real gateway for a while, and says what was lost:
+# go before a reader chip in noise; shows 100,000 badges, copies and rogues to doors
+# whose air and bus are bad; lives ten thousand lives of a clock; kills a real gateway
+# for a while, and says what was lost:
 # make torture TORTURE_FOR=1h SCENES=1000000
 TORTURE_FOR ?= 5m
 SCENES      ?= 200000
+BADGE_TAPS  ?= 100000
 torture: test-deps ## what is lost when everything fails: TORTURE_FOR=1h SCENES=1000000
 	EVERY_FAULT=1 $(GO) test -run '^Test(Every(Fault|Cut|PageDamaged)|TheFileNeverOutgrowsItsBound|DeliveredEventsGoWithoutAClockChip)$$' -count=1 -timeout 1h ./gatewayd/internal/journal
 	UPLINK_LONG=1 $(GO) test -run '^Test(HostileBrokerCannotFillTheMemory|AbsentCityIsNotFlooded)$$' -count=1 ./gatewayd/internal/uplink
 	SCENES=$(SCENES) $(GO) test -run '^TestNoWrongUIDInNoise$$' -count=1 -timeout 24h -v ./drivers/mfrc522 ./drivers/pn532
 	NOISY_DOORS=200 $(GO) test -run '^TestNoisyDoor$$' -count=1 ./gatewayd/internal/door
+	BADGE_TAPS=$(BADGE_TAPS) $(GO) test -run '^TestNoBadgeIsAuthenticatedWithoutItsKey$$' -count=1 -timeout 24h -v ./gatewayd/internal/proof | grep -E '^(torture-badges:|FAIL|ok|panic)|_test.go'
 	HOTPLUG=100 $(GO) test -run '^TestARadioThatIsPulledIsFoundAgain$$' -count=1 -timeout 15m ./gatewayd
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^Test(NoEvent|MostAnchored)' -count=1 -v ./gatewayd/internal/clock
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^TestTorture$$' -count=1 -timeout 24h -v ./gatewayd

@@ -40,10 +40,11 @@ func Plain(c card.Card) presence.Identity {
 }
 
 // How long a card is tried for that was lost before it could prove who it is. Nobody holds
-// a badge for longer, and all others wait meanwhile.
+// a badge for longer than 2 s, and all others wait meanwhile: that is the time for all
+// attempts together and for a scan before and one after them, of 250 ms each at most.
 const (
 	maxAttempts = 3
-	proveWithin = 2 * time.Second // all attempts together
+	proveWithin = 1500 * time.Millisecond
 )
 
 // candidate is a card that has come and may prove who it is, and is not answered yet.
