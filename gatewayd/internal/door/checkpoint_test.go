@@ -166,12 +166,17 @@ func failing(c card.Card, detail string) presence.Identity {
 	return id
 }
 
-// said are the answers so far: "accepted", or "refused downgrade".
-func (p *checkpoint) said() (all []string) {
+// got are the answers so far.
+func (p *checkpoint) got() []presence.Answer {
 	synctest.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, a := range p.answers {
+	return slices.Clone(p.answers)
+}
+
+// said are the answers so far: "accepted", or "refused downgrade".
+func (p *checkpoint) said() (all []string) {
+	for _, a := range p.got() {
 		all = append(all, strings.TrimSpace(string(a.Outcome)+" "+a.Reason))
 	}
 	return all

@@ -70,7 +70,7 @@ func TestAllMustProve(t *testing.T) {
 		p.chip.visit(card.Card{UID: phone, SAK: card.SAKLayer4})
 		p.chip.visit(foreign)
 		p.expectAll(slices.Repeat([]string{"refused not-authenticated"}, 4)...)
-		if a := p.answers[3]; a.Detail != "foreign-ca" {
+		if a := p.got()[3]; a.Detail != "foreign-ca" {
 			t.Errorf("answered %+v", a)
 		}
 		if p.journal.badges() != 0 {

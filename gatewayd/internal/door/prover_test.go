@@ -38,7 +38,7 @@ func TestProvenBadgeIsRecorded(t *testing.T) {
 		if b := second.Badge; b.Badge != desfire.UID.String() || b.Assurance != "authenticated-desfire" || b.Proof != nil {
 			t.Errorf("recorded %+v", *b)
 		}
-		if a := p.answers[0]; a.UID != piv.UID.String() || a.Assurance != "authenticated-piv" || a.Took < 200*time.Millisecond || a.Took > 200*time.Millisecond+2*poll {
+		if a := p.got()[0]; a.UID != piv.UID.String() || a.Assurance != "authenticated-piv" || a.Took < 200*time.Millisecond || a.Took > 200*time.Millisecond+2*poll {
 			t.Errorf("answered %+v", a)
 		}
 		if h := p.door.BadgesHealth(); h.AuthenticatedPIV != 1 || h.AuthenticatedDESFire != 1 || len(h.Refused) != 0 {
@@ -66,7 +66,7 @@ func TestPlainBadgesDoNotWait(t *testing.T) {
 		p.chip.lay(first, second, plain, late)
 		time.Sleep(time.Second)
 		p.expectAll("accepted", "accepted", "accepted") // the late one before the second that computes
-		if a := p.answers; a[0].UID != plain.UID.String() || a[2].UID != late.UID.String() {
+		if a := p.got(); a[0].UID != plain.UID.String() || a[2].UID != late.UID.String() {
 			t.Errorf("answered %+v", a)
 		}
 		time.Sleep(time.Second)
@@ -98,7 +98,7 @@ func TestCardsAreAskedInTurn(t *testing.T) {
 		if want := []string{first.UID.String(), second.UID.String(), first.UID.String()}; !slices.Equal(p.judge.asked, want) {
 			t.Errorf("asked %v", p.judge.asked)
 		}
-		if a := p.answers[0]; a.UID != second.UID.String() || a.Took != 0 {
+		if a := p.got()[0]; a.UID != second.UID.String() || a.Took != 0 {
 			t.Errorf("the second card is answered %+v: it has waited for a scan", a)
 		}
 	})
@@ -147,7 +147,7 @@ func TestALostCardIsTriedAgain(t *testing.T) {
 			if n := p.judge.attempts(); n != tc.attempts {
 				t.Errorf("%s: %d attempts, want %d", tc.name, n, tc.attempts)
 			}
-			if a := p.answers[0]; a.Detail != tc.detail {
+			if a := p.got()[0]; a.Detail != tc.detail {
 				t.Errorf("%s: answered %+v", tc.name, a)
 			}
 			for _, seen := range p.judge.seen {
@@ -211,7 +211,7 @@ func TestNoTapTakesLongerThanTwoSeconds(t *testing.T) {
 		p.chip.lay(c)
 		time.Sleep(2*time.Second + 2*poll)
 		p.expectAll("refused hold-longer")
-		if took := p.answers[0].Took; took > 2*time.Second+poll {
+		if took := p.got()[0].Took; took > 2*time.Second+poll {
 			t.Errorf("took %v", took)
 		}
 		if w := p.judge.within; len(w) != 2 || w[0] != 2*time.Second || w[1] > 800*time.Millisecond {
@@ -276,7 +276,7 @@ func TestWithoutAProverACardIsItsNumber(t *testing.T) {
 	proving(t, nil, func(p *checkpoint) { // nothing is configured that it could be proven with
 		p.chip.visit(smart(1))
 		p.expectAll("accepted")
-		if took := p.answers[0].Took; took > 0 {
+		if took := p.got()[0].Took; took > 0 {
 			t.Errorf("took %v", took)
 		}
 	})
