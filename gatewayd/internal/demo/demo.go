@@ -17,8 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"presence/config"
+	"presence/drivers/card"
 	"presence/gatewayd/internal/gateway"
 	"presence/gatewayd/internal/language"
+	"presence/gatewayd/internal/sim"
 	"presence/gatewayd/internal/terminal"
 	"presence/gatewayd/internal/uplink"
 )
@@ -142,6 +144,9 @@ func (d *demonstration) configure(port, meshPort string) (*config.Config, error)
 	if err := os.WriteFile(filepath.Join(d.dir, "badge.key"), []byte(hex.EncodeToString(key)+"\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("write badge key: %w", err)
 	}
+	if err := d.badges(); err != nil {
+		return nil, err
+	}
 	path := filepath.Join(d.dir, "gatewayd.toml")
 	text := fmt.Sprintf(`
 [gateway]
@@ -167,10 +172,12 @@ port = %q
 [badges]
 key_file = "badge.key"
 repeat_window = "15s"
+ca_file = "badge-ca.pem"
 
 [tags]
 min_interval = "1s"
 heartbeat = "5s"
+roster_file = "roster.csv"
 
 [hours]
 always = true  # the demo runs at any hour
@@ -191,6 +198,26 @@ batch = "off"  # the demo's city reads events one by one
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
 	return config.Load(path)
+}
+
+// badges writes down who has issued the badges that prove themselves, and that Sari's is
+// one of them.
+func (d *demonstration) badges() error {
+	uid, err := card.ParseUID(sariUID)
+	if err != nil {
+		return err
+	}
+	guid, _, err := sim.BadgeCertificate(uid, time.Now())
+	if err != nil {
+		return err
+	}
+	roster := fmt.Sprintf("badge,tag,assurance\n%X,kenwood:100-1001,authenticated-piv\n", guid)
+	for name, text := range map[string]string{"badge-ca.pem": string(sim.BadgeCA()), "roster.csv": roster} {
+		if err := os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o600); err != nil {
+			return fmt.Errorf("write what is known of badges: %w", err)
+		}
+	}
+	return nil
 }
 
 // openRadio makes a pseudo terminal: what is written to the radio comes out of

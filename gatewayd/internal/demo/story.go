@@ -48,6 +48,10 @@ func (d *demonstration) intro(length time.Duration) {
 	d.text("")
 }
 
+// sariUID is the number of Sari's badge, each morning the same: the roster says that it has
+// to prove itself.
+const sariUID = "04A1B2C3D4E5F6"
+
 // step is one thing that happens: at is when, as a fraction of the morning.
 type step struct {
 	at float64
@@ -61,8 +65,14 @@ func (d *demonstration) morning(ctx context.Context, n int, length time.Duration
 			return d.tap(ctx, n, language.Say(en, id), 250*time.Millisecond, uids...)
 		}
 	}
+	sari := func(kind, en, id string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			d.say(door(), language.Say(en, id))
+			return d.hold(ctx, sim.Tap{Reader: "door", Card: kind, UIDs: []string{sariUID}, Hold: 250 * time.Millisecond})
+		}
+	}
 	steps := []step{
-		{0.03, tap("Sari shows her badge", "Sari menempelkan kartunya", "04A1B2C3D4E5F6")},
+		{0.03, sari("piv", "Sari shows her badge, one that proves itself by a key", "Sari menempelkan kartunya, yang membuktikan diri dengan kunci")},
 		{0.07, tap("Budi shows his badge, an old one with a short UID", "Budi menempelkan kartunya, kartu lama dengan UID pendek", "5A11C0DE")},
 		{0.11, tap("Dewi shows her badge", "Dewi menempelkan kartunya", "0487654321ABCD")},
 		{0.15, tap("Agus shows his badge", "Agus menempelkan kartunya", "04C0FFEE123480")},
@@ -79,7 +89,8 @@ func (d *demonstration) morning(ctx context.Context, n int, length time.Duration
 		{0.53, tap("Lestari shows her badge; the line is down, the lamp does not care", "Lestari menempelkan kartunya; jalur putus, lampu tetap menyala hijau", "04FACE0FF12380")},
 		{0.58, tap("Hadi shows his badge", "Hadi menempelkan kartunya", "9C3B1A77")},
 		{0.63, tap("Nur shows her badge, one with a long UID", "Nur menempelkan kartunya, dengan UID panjang", "04010203040506070809")},
-		{0.68, tap("Yusuf shows his badge", "Yusuf menempelkan kartunya", "0455AA55AA55AA")},
+		{0.66, sari("clone-of:"+sariUID, "somebody shows a copy of Sari's badge: her number, but not her key", "seseorang menempelkan salinan kartu Sari: nomornya sama, tetapi tanpa kunci")},
+		{0.70, tap("Yusuf shows his badge", "Yusuf menempelkan kartunya", "0455AA55AA55AA")},
 		{0, nil}, // the line comes back: below
 		{0.84, tap("Indah shows her badge", "Indah menempelkan kartunya", "04246813579BDF")},
 		{0.88, tap("Bayu shows his badge", "Bayu menempelkan kartunya", "7F00FF10")},
@@ -121,7 +132,7 @@ func (d *demonstration) morning(ctx context.Context, n int, length time.Duration
 	return err
 }
 
-// tap puts cards into the reader's field. The lamp's answer is printed by atLamp.
+// tap has people hold their cards to the reader.
 func (d *demonstration) tap(ctx context.Context, morning int, who language.Text, hold time.Duration, uids ...string) error {
 	t := sim.Tap{Reader: "door", Card: string(card.MifareClassic1K), Hold: hold}
 	for _, s := range uids {
@@ -129,6 +140,11 @@ func (d *demonstration) tap(ctx context.Context, morning int, who language.Text,
 		t.UIDs = append(t.UIDs, s[:len(s)-2]+fmt.Sprintf("%02X", (hexByte(s[len(s)-2:])+morning)&0xFF))
 	}
 	d.say(door(), who)
+	return d.hold(ctx, t)
+}
+
+// hold has the mocked reader see cards. The lamp's answer is printed by atLamp.
+func (d *demonstration) hold(ctx context.Context, t sim.Tap) error {
 	return d.daemon.Tap(ctx, t, func(r sim.Result) {
 		if r.Outcome == "none" {
 			d.say(door(), plain(d.screen.Red(language.Say("no answer to %s", "tidak ada jawaban untuk %s", r.UID).In(d.screen.Language))))
