@@ -17,10 +17,11 @@ import (
 const (
 	// firstPause is how long a card whose key was wrong is left alone; each further
 	// failure doubles that, up to longestPause. At that pace nobody can wear out a
-	// colleague's card, which locks itself for ever after 1,000 failures, in less than
-	// five months of standing at the door.
+	// colleague's card, which locks itself for ever after 1,000 failures, in less than a
+	// week of standing at the door day and night. It is no longer, since a copy that
+	// answers as if our key were wrong keeps its original out for so long.
 	firstPause   = 30 * time.Second
-	longestPause = 4 * time.Hour
+	longestPause = 10 * time.Minute
 
 	// enoughLost is how many answers in a row may be lost, because the card was taken
 	// away at that moment, before they are taken for failures.

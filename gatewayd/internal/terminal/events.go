@@ -61,20 +61,22 @@ func short(badge string) string {
 
 // seen are the fields of an event that a person is shown.
 type seen struct {
-	Kind     string   `json:"kind"`
-	Seq      uint64   `json:"seq"`
-	Reader   string   `json:"reader"`
-	Badge    string   `json:"badge"`
-	Card     string   `json:"card"`
-	Receiver string   `json:"receiver"`
-	Tag      string   `json:"tag"`
-	Lat      *float64 `json:"lat"`
-	Lon      *float64 `json:"lon"`
-	Fix      string   `json:"fix"`
-	Zone     *string  `json:"zone"`
-	Reason   string   `json:"reason"`
-	State    string   `json:"state"`
-	Distance *float64 `json:"distance_m"`
+	Kind   string `json:"kind"`
+	Seq    uint64 `json:"seq"`
+	Reader string `json:"reader"`
+	Badge  string `json:"badge"`
+	Card   string `json:"card"`
+	// Assurance is how far the card has proven who it is.
+	Assurance string   `json:"assurance"`
+	Receiver  string   `json:"receiver"`
+	Tag       string   `json:"tag"`
+	Lat       *float64 `json:"lat"`
+	Lon       *float64 `json:"lon"`
+	Fix       string   `json:"fix"`
+	Zone      *string  `json:"zone"`
+	Reason    string   `json:"reason"`
+	State     string   `json:"state"`
+	Distance  *float64 `json:"distance_m"`
 }
 
 // Event is one recorded event in its JSON form. It is "" for badge events: whoever
@@ -118,7 +120,7 @@ func (s Screen) Arrived(raw []byte) string {
 		return ""
 	}
 	if e.Kind == "badge" {
-		return fmt.Sprintf("%s %s %s  #%d", s.Green(s.say(inWords().Badge)), short(e.Badge), e.Card, e.Seq)
+		return fmt.Sprintf("%s %s %s%s  #%d", s.Green(s.say(inWords().Badge)), short(e.Badge), e.Card, proven(e.Assurance).In(s.Language), e.Seq)
 	}
 	return s.Event(raw)
 }
