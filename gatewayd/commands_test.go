@@ -108,7 +108,7 @@ func TestHelpNamesTheCards(t *testing.T) {
 func TestWrongNamesAreSaidPlainly(t *testing.T) {
 	g := newGateway(t, "tcp://127.0.0.1:1", "")
 	g.start()
-	if out, code := g.try("sim", "tap", "--reader", "door", "--uid", "04A1B2C3", "--card", "paper"); code != 2 || !strings.Contains(out, `card "paper": want one of mifare-ultralight `) {
+	if out, code := g.try("sim", "tap", "--reader", "door", "--uid", "04A1B2C3", "--card", "paper"); code != 2 || !strings.Contains(out, `card "paper": want one of mifare-ultralight, `) {
 		t.Errorf("a card of paper: exit %d, %s", code, out)
 	}
 	if out, code := g.try("sim", "tap", "--reader", "gate", "--uid", "04A1B2C3"); code != 1 || !strings.HasSuffix(out, "in the configuration\n") {

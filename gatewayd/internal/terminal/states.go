@@ -149,15 +149,3 @@ func freshness(fix string) language.Text {
 	}
 	return language.Text{EN: fix, ID: fix}
 }
-
-// proven says how a card has proven who it is, with a comma before it; nothing of a card
-// that only shows its number.
-func proven(assurance string) language.Text {
-	switch assurance {
-	case "authenticated-piv":
-		return language.Text{EN: ", proven by its signature (PIV)", ID: ", terbukti dengan tanda tangannya (PIV)"}
-	case "authenticated-desfire":
-		return language.Text{EN: ", proven by its key (DESFire)", ID: ", terbukti dengan kuncinya (DESFire)"}
-	}
-	return language.Text{}
-}
