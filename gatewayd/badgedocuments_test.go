@@ -91,12 +91,17 @@ func TestLostBadgesAreRefused(t *testing.T) {
 	}
 	list := fmt.Sprintf(`[{"guid":%q,"since":"2026-11-20T08:00:00+07:00","why":"lost"},{"uid":%q}]`, guidOf(t, lost), plain)
 	c.city.Publish(prefix+"badge-revoked", true, c.losses(5, list))
-	c.await("the list", func() bool { h := c.health().Badges; return h.Revoked != nil && h.Revoked.Serial == 5 && h.Revoked.Entries == 2 })
+	c.await("the list", func() bool {
+		h := c.health().Badges
+		return h.Revoked != nil && h.Revoked.Serial == 5 && h.Revoked.Entries == 2
+	})
 	c.city.Await("the end of the alert", cleared("badge-ca"))
 	refused := func(when string) {
 		t.Helper()
 		for _, args := range [][]string{
-			{"--card", "piv", "--uid", lost}, {"--card", "clone-of:" + lost}, {"--card", "clone-of:" + lost, "--rogue", "classic"},
+			{"--card", "piv", "--uid", lost},
+			{"--card", "clone-of:" + lost},
+			{"--card", "clone-of:" + lost, "--rogue", "classic"},
 			{"--card", "mifare-classic-1k", "--uid", plain},
 		} {
 			if a := c.show(args...); a.Outcome != "refused" || a.Reason != presence.ReasonRevoked {

@@ -320,6 +320,38 @@ func TestEveryBadgeMustProveItself(t *testing.T) {
 	}
 }
 
+// TestForgottenBadgesLeaveNoCertificate, whether the gateway runs or not.
+func TestForgottenBadgesLeaveNoCertificate(t *testing.T) {
+	t.Parallel()
+	g := badgeGateway(t, "tcp://127.0.0.1:1", "mfrc522", "", "")
+	g.start()
+	kept := func() int {
+		t.Helper()
+		files, err := os.ReadDir(filepath.Join(g.dir, "state", "badge-certificates"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	const first, second, third = "04A1B2C3D4E501", "04A1B2C3D4E502", "04A1B2C3D4E503"
+	for _, uid := range []string{first, second, third} {
+		g.show("--card", "piv", "--uid", uid)
+	}
+	if n := kept(); n != 3 {
+		t.Fatalf("%d certificates are kept", n)
+	}
+	forget := func(uid string, left int) {
+		t.Helper()
+		out := g.must("forget", "--badge", strings.Fields(g.must("badge", guidOf(t, uid)))[0])
+		if n := kept(); n != left || !strings.Contains(out, "1 badge") {
+			t.Errorf("%d certificates are left, forget said %s", n, out)
+		}
+	}
+	forget(first, 2)
+	g.stop()
+	forget(second, 1)
+}
+
 // TestABadgeCAThatIsMissingOrNew: taps go on without it and it is told; a reload takes a new
 // one; and a gateway with real hardware takes none that is simulated.
 func TestABadgeCAThatIsMissingOrNew(t *testing.T) {

@@ -45,7 +45,7 @@ func (f forgetCmd) Run(ctx context.Context, file configFile, con console) error 
 	if !errors.Is(err, control.ErrNotRunning) {
 		return err
 	}
-	done, err := offline.Forget(ctx, cfg, who.Names, con.err)
+	done, err := offline.Forget(ctx, cfg, who, con.err)
 	if err != nil {
 		return err
 	}

@@ -13,13 +13,15 @@ import (
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/export"
 	"presence/gatewayd/internal/journal"
+	"presence/gatewayd/internal/person"
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/proof"
 )
 
-// Forget removes the records that names means from the folder of a gateway that does
-// not run, as a running one would: the log of exports has it before. What makes less
-// difference than that is told on errs.
-func Forget(ctx context.Context, cfg *config.Config, names func(*presence.Record) bool, errs io.Writer) (journal.Forgotten, error) {
+// Forget removes a person's records, and what is kept of the badges, from the folder of a
+// gateway that does not run, as a running one would: the log of exports has it before. What
+// makes less difference than that is told on errs.
+func Forget(ctx context.Context, cfg *config.Config, who person.Person, errs io.Writer) (journal.Forgotten, error) {
 	source, err := clock.NewKernel()
 	if err != nil {
 		return journal.Forgotten{}, err
@@ -40,6 +42,9 @@ func Forget(ctx context.Context, cfg *config.Config, names func(*presence.Record
 	if err != nil {
 		return journal.Forgotten{}, err
 	}
-	done, err := j.Forget(ctx, names)
+	done, err := j.Forget(ctx, who.Names)
+	if err == nil {
+		proof.Forget(cfg.Gateway.StateDir, configured.Badges(cfg), who.Badges, log)
+	}
 	return done, errors.Join(err, j.Close())
 }

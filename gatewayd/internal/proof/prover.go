@@ -70,12 +70,8 @@ func New(opt Options) *Prover {
 	if opt.Keys == nil {
 		opt.Keys = new(Keys)
 	}
-	return &Prover{
-		opt:          opt,
-		certificates: NewCertificates(filepath.Join(opt.StateDir, "badge-certificates"), opt.Log),
-		pauses:       NewPauses(filepath.Join(opt.StateDir, "badge-pauses.json"), opt.Log),
-		failed:       make(map[string]int64),
-	}
+	certificates, pauses := keptIn(opt.StateDir, opt.Log)
+	return &Prover{opt: opt, certificates: certificates, pauses: pauses, failed: make(map[string]int64)}
 }
 
 // The words of Identity.Detail.
@@ -286,7 +282,22 @@ func (p *Prover) Least(identity []byte) card.Assurance {
 }
 
 // Forget removes what is kept of a badge, by its identity as in events.
-func (p *Prover) Forget(badge string) {
-	p.certificates.forget(func(guid []byte) bool { return p.opt.Badges.Identity(guid) == badge })
-	p.pauses.forget(badge)
+func (p *Prover) Forget(badge string) { forget(p.certificates, p.pauses, p.opt.Badges, badge) }
+
+// Forget removes what the folder of a gateway that does not run holds of some badges.
+func Forget(stateDir string, names presence.Badges, badges []string, log *slog.Logger) {
+	certificates, pauses := keptIn(stateDir, log)
+	for _, badge := range badges {
+		forget(certificates, pauses, names, badge)
+	}
+}
+
+// keptIn is what a gateway's folder holds of badges.
+func keptIn(stateDir string, log *slog.Logger) (*Certificates, *Pauses) {
+	return NewCertificates(filepath.Join(stateDir, "badge-certificates"), log), NewPauses(filepath.Join(stateDir, "badge-pauses.json"), log)
+}
+
+func forget(c *Certificates, p *Pauses, names presence.Badges, badge string) {
+	c.forget(func(guid []byte) bool { return names.Identity(guid) == badge })
+	p.forget(badge)
 }
