@@ -4,7 +4,8 @@
 //	prove -ca badge-ca.pem -certificates badge-certificates [-revoked badge-revoked.json] [-badge-key badge.key] FILE...
 //
 // FILEs (or - for standard input) hold events, a JSON object a line: of a gateway (gatewayd
-// export --format jsonl), of the broker, or of the city's database (presence.evidence).
+// export --format jsonl), of the broker (with or without the topic in front, see unbatch), or
+// of the city's database (presence.evidence).
 // Each tap that says authenticated-piv has to carry a signature of a badge whose certificate
 // is known, of the badge authority, valid at that time and not revoked before, over the
 // number that is made of this gateway, stream and time; and no signature serves for two

@@ -67,7 +67,7 @@ type Finding struct {
 
 // Check checks a line: an event as JSON. It holds nothing of the line afterwards.
 func (c *Checker) Check(line []byte) Finding {
-	e, err := readEvent(line)
+	e, err := readLine(line)
 	if err != nil {
 		c.Counts.Failed++
 		return Finding{Fails: true, Why: err.Error()}

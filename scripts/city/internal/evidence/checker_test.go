@@ -86,6 +86,7 @@ func TestTapsHold(t *testing.T) {
 			o.sari.Tap(t, 2, 5_000, fields{"time_quality": "bounded", "time_min": "2027-12-01T00:00:00Z", "time_max": "2028-01-23T00:00:00Z"}), "ended within the bounds",
 		},
 		"before or after its beginning": {o.sari.Tap(t, 2, 5_000, fields{"time": "2026-01-01T00:00:01Z", "time_error_ms": 5000}), "began within the bounds"},
+		"with its topic":                {"presence/v1/dinkes/dinkes-01/event/badge " + o.sari.Tap(t, 2, 5_000, nil), ""},
 		"fields of a later version":     {o.sari.Tap(t, 2, 5_000, fields{"link": "00", "lunch": []int{1}}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,6 +111,8 @@ func TestTapsDoNotHold(t *testing.T) {
 	const stream = "019ab2c3-0000-7000-8000-000000000002"
 	for name, tc := range map[string]struct{ event, want string }{
 		"another gateway":           {tap(fields{"gateway": "dinkes-02"}), "signature"},
+		"another gateway's topic":   {"presence/v1/dinkes/dinkes-02/event/badge " + tap(nil), "its topic is another one's"},
+		"no topic of an event":      {"presence/v1/dinkes-01 " + tap(nil), "its topic is another one's"},
 		"another stream":            {tap(fields{"stream": stream, "id": stream + "-2"}), "signature"},
 		"another boot_ms":           {tap(fields{"boot_ms": 5_001}), "signature"},
 		"another random":            {proofOf(t, tap(nil), "random", "00000000000000000000000000000000"), "signature"},

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -50,6 +51,23 @@ type said struct {
 	Random      string `json:"random"`
 	Signature   string `json:"signature"`
 	Certificate string `json:"certificate"`
+}
+
+// readLine reads an event from a line. Where its topic stands before it, that says which
+// gateway sent it.
+func readLine(line []byte) (event, error) {
+	topic, object, found := bytes.Cut(line, []byte(" "))
+	if !found || !bytes.HasPrefix(topic, []byte("presence/v1/")) {
+		return readEvent(line)
+	}
+	e, err := readEvent(object)
+	if err != nil {
+		return e, err
+	}
+	if part := bytes.Split(topic, []byte("/")); len(part) < 5 || string(part[3]) != e.Gateway {
+		return e, errors.New("no event of this gateway: its topic is another one's")
+	}
+	return e, nil
 }
 
 // readEvent reads an event. Names are case-sensitive and none may stand twice: what is
