@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"presence/drivers/card"
+	"presence/drivers/cardtest/linktest"
 )
 
 // TestSelect plays both selections, and what cards of other kinds answer to them.
@@ -41,8 +42,8 @@ func TestSelect(t *testing.T) {
 		{ntag + "917E", ErrAbsent},
 		{ntag, card.ErrGone},
 	} {
-		s := play(t, tc.transcript)
-		s.err = card.ErrGone
+		s := linktest.Play(t, tc.transcript)
+		s.Err = card.ErrGone
 		if strings.HasPrefix(tc.transcript, application) {
 			err = SelectApplication(t.Context(), s, aid)
 		} else {
@@ -51,7 +52,7 @@ func TestSelect(t *testing.T) {
 		if !errors.Is(err, tc.want) {
 			t.Errorf("%s: error is %v, want %v", tc.transcript, err, tc.want)
 		}
-		s.over()
+		s.Over()
 	}
 }
 
@@ -85,28 +86,28 @@ func TestReadNumber(t *testing.T) {
 		{read + strings.Repeat("00", 300) + "9100", ErrMalformed},      // the same, at once
 		{read + "00 91AF\n" + more + strings.Repeat("00", 300) + "9100", ErrMalformed},
 	} {
-		s := play(t, tc.transcript)
-		s.err = card.ErrGone
+		s := linktest.Play(t, tc.transcript)
+		s.Err = card.ErrGone
 		number, err := ReadNumber(t.Context(), s)
 		if !errors.Is(err, tc.want) {
 			t.Errorf("%s: error is %v, want %v", tc.transcript, err, tc.want)
 		}
-		if tc.want == nil && !bytes.Equal(number[:], unhex(t, "A0A1A2A3A4A5A6A7A8A9AAABACADAEAF")) {
+		if tc.want == nil && !bytes.Equal(number[:], linktest.Unhex(t, "A0A1A2A3A4A5A6A7A8A9AAABACADAEAF")) {
 			t.Errorf("%s: number %X", tc.transcript, number)
 		}
-		s.over()
+		s.Over()
 	}
 }
 
 // TestReadData sends offset and length least significant byte first, and refuses what a
 // command cannot ask for.
 func TestReadData(t *testing.T) {
-	s := play(t, "> 90 AD 00 00 07 1F 563412 000100 00\n<"+strings.Repeat("5A", 256)+"9100")
+	s := linktest.Play(t, "> 90 AD 00 00 07 1F 563412 000100 00\n<"+strings.Repeat("5A", 256)+"9100")
 	b, err := ReadData(t.Context(), s, 0x1F, 0x123456, 256)
 	if err != nil || !bytes.Equal(b, bytes.Repeat([]byte{0x5A}, 256)) {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
-	s.over()
+	s.Over()
 	for _, tc := range [][2]int{{-1, 1}, {1 << 24, 1}, {0, 0}, {0, -1}, {0, 257}} {
 		if _, err := ReadData(t.Context(), answering(t), 1, tc[0], tc[1]); err == nil {
 			t.Errorf("%d bytes at %d were read", tc[1], tc[0])
@@ -146,7 +147,7 @@ func TestGetVersion(t *testing.T) {
 		{"04 02 01 11 00 18 05", production, "MIFARE Plus", "04DE5F1EACC040"},
 		{"04 FF 01 77 00 18 05", production, "", "04DE5F1EACC040"},
 	} {
-		s := play(t, fmt.Sprintf("> 9060000000\n< %s 91AF\n> 90AF000000\n< %s 91AF\n> 90AF000000\n< %s 9100",
+		s := linktest.Play(t, fmt.Sprintf("> 9060000000\n< %s 91AF\n> 90AF000000\n< %s 91AF\n> 90AF000000\n< %s 9100",
 			tc.hardware, software, tc.production))
 		v, err := GetVersion(t.Context(), s)
 		if err != nil || v.Family() != tc.family || v.UID.String() != tc.uid {
@@ -155,7 +156,7 @@ func TestGetVersion(t *testing.T) {
 		if v.Software.Storage != 0x16 || v.Batch[0] != 0xA1 || v.Week != 0x42 || v.Year != 0x25 {
 			t.Errorf("%s: %+v", tc.hardware, v)
 		}
-		s.over()
+		s.Over()
 	}
 }
 

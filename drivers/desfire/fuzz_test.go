@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"presence/drivers/card"
+	"presence/drivers/cardtest/linktest"
 )
 
 // hostile is a card that answers with what the fuzzer gives it: a length, then so many
@@ -50,8 +51,8 @@ func FuzzReplies(f *testing.F) {
 		answer := hostile(b)
 		link := linkFunc(func(c []byte) []byte { asked++; return answer(c) })
 		// The fuzzer knows neither the key nor the challenge from here.
-		key := Key(unhex(t, transcriptKey))
-		s, err := Authenticate(t.Context(), link, 0, key, bytes.NewReader(unhex(t, transcriptRndA)))
+		key := Key(linktest.Unhex(t, transcriptKey))
+		s, err := Authenticate(t.Context(), link, 0, key, bytes.NewReader(linktest.Unhex(t, transcriptRndA)))
 		if err == nil || s != nil || asked > 2 {
 			t.Fatalf("session %v, %v after %d commands", s, err, asked)
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"presence/drivers/card"
+	"presence/drivers/cardtest/linktest"
 )
 
 // answers is a card that gives one answer after the other, whatever it is asked, and then
@@ -36,7 +37,7 @@ func answering(t testing.TB, list ...string) *answers {
 	t.Helper()
 	a := new(answers)
 	for _, s := range list {
-		a.list = append(a.list, unhex(t, s))
+		a.list = append(a.list, linktest.Unhex(t, s))
 	}
 	return a
 }
@@ -51,7 +52,7 @@ const (
 // prove authenticates the transcript's card and reads its UID.
 func prove(t testing.TB, link card.Link) (card.UID, error) {
 	t.Helper()
-	s, err := Authenticate(t.Context(), link, 0, Key(unhex(t, transcriptKey)), bytes.NewReader(unhex(t, transcriptRndA)))
+	s, err := Authenticate(t.Context(), link, 0, Key(linktest.Unhex(t, transcriptKey)), bytes.NewReader(linktest.Unhex(t, transcriptRndA)))
 	if err != nil {
 		return card.UID{}, err
 	}
@@ -61,8 +62,8 @@ func prove(t testing.TB, link card.Link) (card.UID, error) {
 // TestRogues lets a card answer wrongly at each place. None proves anything, each has its
 // error, and after the answer that was wrong the card is asked nothing more.
 func TestRogues(t *testing.T) {
-	key := Key(unhex(t, transcriptKey))
-	plain := key.decrypt(unhex(t, second[:64]))
+	key := Key(linktest.Unhex(t, transcriptKey))
+	plain := key.decrypt(linktest.Unhex(t, second[:64]))
 	forged := func(change func(plain []byte)) string { // by somebody who knows the key
 		p := bytes.Clone(plain)
 		change(p)
@@ -103,7 +104,7 @@ func TestRogues(t *testing.T) {
 		"second half that goes on":        {[]string{first, second[:64] + "91AF"}, ErrMalformed, 2},
 		"zeros for RndA'":                 {[]string{first, strings.Repeat("00", 32) + "9100"}, ErrRnd, 2},
 		"our own half sent back":          {[]string{first, "C8B3AFDEC10EE8298471A7B41736B4381BA1BE0F57F66387C5577721B70F847F 9100"}, ErrRnd, 2},
-		"RndA not rotated":                {[]string{first, forged(func(p []byte) { copy(p[4:], unhex(t, transcriptRndA)) })}, ErrRnd, 2},
+		"RndA not rotated":                {[]string{first, forged(func(p []byte) { copy(p[4:], linktest.Unhex(t, transcriptRndA)) })}, ErrRnd, 2},
 		"last bit of RndA' wrong":         {[]string{first, forged(func(p []byte) { p[19] ^= 1 })}, ErrRnd, 2},
 		"first bit of RndA' wrong":        {[]string{first, forged(func(p []byte) { p[4] ^= 0x80 })}, ErrRnd, 2},
 		"TI changed on the air":           {[]string{first, forged(func(p []byte) { p[0] ^= 1 }), third}, ErrMAC, 3},
@@ -137,9 +138,9 @@ func TestRogues(t *testing.T) {
 
 // TestCapabilities: what a card says of itself in its answer is no part of the proof.
 func TestCapabilities(t *testing.T) {
-	key := Key(unhex(t, transcriptKey))
-	plain := key.decrypt(unhex(t, second[:64]))
-	copy(plain[20:], unhex(t, "FFFFFFFFFFFF 123456789ABC"))
+	key := Key(linktest.Unhex(t, transcriptKey))
+	plain := key.decrypt(linktest.Unhex(t, second[:64]))
+	copy(plain[20:], linktest.Unhex(t, "FFFFFFFFFFFF 123456789ABC"))
 	uid, err := prove(t, answering(t, first, fmt.Sprintf("%X 9100", key.encrypt(plain)), third))
 	if err != nil || uid.String() != "04DE5F1EACC040" {
 		t.Errorf("UID %v, %v", uid, err)
@@ -149,7 +150,7 @@ func TestCapabilities(t *testing.T) {
 // TestReplay plays a session that was recorded to a reader that makes another challenge.
 func TestReplay(t *testing.T) {
 	a := answering(t, first, second, third)
-	_, err := Authenticate(t.Context(), a, 0, Key(unhex(t, transcriptKey)), bytes.NewReader(bytes.Repeat([]byte{1}, 16)))
+	_, err := Authenticate(t.Context(), a, 0, Key(linktest.Unhex(t, transcriptKey)), bytes.NewReader(bytes.Repeat([]byte{1}, 16)))
 	if !errors.Is(err, ErrRnd) {
 		t.Errorf("error is %v", err)
 	}
@@ -187,15 +188,15 @@ func TestChallengeFails(t *testing.T) {
 // TestPendingKeepsCause: the caller learns what has become of the link as well.
 func TestPendingKeepsCause(t *testing.T) {
 	for _, cause := range []error{card.ErrGone, card.ErrTooSlow, card.ErrProtocol, context.Canceled} {
-		s := play(t, "> 9071000002000000\n< "+first+"\n> 90AF000020C8B3AFDEC10EE8298471A7B41736B4381BA1BE0F57F66387C5577721B70F847F00")
-		s.err = cause
+		s := linktest.Play(t, "> 9071000002000000\n< "+first+"\n> 90AF000020C8B3AFDEC10EE8298471A7B41736B4381BA1BE0F57F66387C5577721B70F847F00")
+		s.Err = cause
 		if _, err := prove(t, s); !errors.Is(err, ErrPending) || !errors.Is(err, cause) {
 			t.Errorf("error is %v", err)
 		}
 	}
 	// Before the second half nothing has been counted.
-	s := play(t, "> 9071000002000000")
-	s.err = card.ErrGone
+	s := linktest.Play(t, "> 9071000002000000")
+	s.Err = card.ErrGone
 	if _, err := prove(t, s); errors.Is(err, ErrPending) || !errors.Is(err, card.ErrGone) {
 		t.Errorf("error is %v", err)
 	}
@@ -203,7 +204,7 @@ func TestPendingKeepsCause(t *testing.T) {
 
 // TestCounter: the second command of a session counts from one, in the answer from two.
 func TestCounter(t *testing.T) {
-	s := &Session{ti: [4]byte(unhex(t, "569D4B24")), encrypt: Key{1}, mac: Key{2}}
+	s := &Session{ti: [4]byte(linktest.Unhex(t, "569D4B24")), encrypt: Key{1}, mac: Key{2}}
 	for n := range uint16(3) {
 		var before, after [2]byte
 		binary.LittleEndian.PutUint16(before[:], n)
@@ -287,7 +288,7 @@ func TestClosed(t *testing.T) {
 
 // TestKeyIsHidden: no verb and no logger prints a key.
 func TestKeyIsHidden(t *testing.T) {
-	key := Key(unhex(t, transcriptKey))
+	key := Key(linktest.Unhex(t, transcriptKey))
 	holder := struct{ K Key }{key}
 	var b bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%X", "%q", "%d"} {

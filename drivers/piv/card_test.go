@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"presence/drivers/card"
+	"presence/drivers/cardtest/linktest"
 )
 
 // linkFunc is a card that is a function.
@@ -46,15 +47,12 @@ func TestSelect(t *testing.T) {
 		{"90", ErrMalformed},
 		{"", card.ErrGone},
 	} {
-		s := play(t, "> "+selectPIV+"\n< "+tc.answer)
-		s.err = card.ErrGone
-		if tc.answer == "" {
-			s.steps[0].answer = ""
-		}
+		s := linktest.Play(t, "> "+selectPIV+"\n< "+tc.answer)
+		s.Err = card.ErrGone
 		if _, err := Select(t.Context(), s); !errors.Is(err, tc.want) {
 			t.Errorf("%s: error is %v, want %v", tc.answer, err, tc.want)
 		}
-		s.over()
+		s.Over()
 	}
 }
 
@@ -75,7 +73,7 @@ func TestAlgorithms(t *testing.T) {
 		{"AC0B 800103 8001F0 8001F1 0600", "03F0F1", false, false}, // hashes on the card itself
 		{"AC07 80021114 060100", "", true, true},                   // names none that can be read
 	} {
-		list := unhex(t, tc.list)
+		list := linktest.Unhex(t, tc.list)
 		answer := append([]byte{0x61, byte(8 + len(list)), 0x4F, 0x06, 0, 0, 0x10, 0, 0x01, 0}, list...)
 		asked := 0
 		c, err := Select(t.Context(), linkFunc(func([]byte) ([]byte, error) {
@@ -133,7 +131,7 @@ func TestGUID(t *testing.T) {
 		{guid + "1F81", ErrMalformed},                                  // tag cut
 		{guid + "FE01", ErrMalformed},                                  // value missing
 	} {
-		value := unhex(t, tc.value)
+		value := linktest.Unhex(t, tc.value)
 		object := append([]byte{0x53, byte(len(value))}, value...)
 		c, s := selected(t, fmt.Sprintf("> 00 CB 3F FF 05 5C 03 5FC102 00\n< %X 9000", object))
 		got, err := c.GUID(t.Context())
@@ -143,7 +141,7 @@ func TestGUID(t *testing.T) {
 		if tc.want == nil && got.String() != "8ca01f9e-5a9e-8d1b-9c0d-51e3a5b2c7d8" {
 			t.Errorf("%s: GUID %v", tc.value, got)
 		}
-		s.over()
+		s.Over()
 	}
 	for _, object := range []string{"", "30 12" + guid, "5313" + guid, "5312" + guid + "00", "5312" + guid + "5300"} {
 		c, _ := selected(t, "> 00 CB 3F FF 05 5C 03 5FC102 00\n< "+object+"9000")
@@ -174,14 +172,14 @@ func TestCertificateObject(t *testing.T) {
 		{"7004 A1A2A3", ErrMalformed},
 		{"", ErrMalformed},
 	} {
-		value := unhex(t, tc.value)
+		value := linktest.Unhex(t, tc.value)
 		object := append([]byte{0x53, byte(len(value))}, value...)
 		c, s := selected(t, fmt.Sprintf("> 00 CB 3F FF 05 5C 03 5FC101 00\n< %X 9000", object))
 		der, err := c.Certificate(t.Context())
 		if !errors.Is(err, tc.want) || (tc.want == nil) != bytes.Equal(der, []byte{0xA1, 0xA2, 0xA3}) {
 			t.Errorf("%s: % X, error %v, want %v", tc.value, der, err, tc.want)
 		}
-		s.over()
+		s.Over()
 	}
 }
 
@@ -207,7 +205,7 @@ func TestRefusals(t *testing.T) {
 			func(c *Card) error { _, err := c.Certificate(t.Context()); return err },
 			func(c *Card) error { _, err := c.Sign(t.Context(), P256, make([]byte, 32)); return err },
 		} {
-			c := &Card{link: linkFunc(func([]byte) ([]byte, error) { return unhex(t, status), nil })}
+			c := &Card{link: linkFunc(func([]byte) ([]byte, error) { return linktest.Unhex(t, status), nil })}
 			err := ask(c)
 			var typed *StatusError
 			if !errors.Is(err, want[i]) || !errors.As(err, &typed) || fmt.Sprintf("%04X", typed.SW) != status {
@@ -221,17 +219,17 @@ func TestRefusals(t *testing.T) {
 func TestSign(t *testing.T) {
 	hash := strings.Repeat("A5", 48)
 	c, s := selected(t, "> 00 87 14 9E 36 7C 34 82 00 81 30 "+hash+" 00\n< 7C04 8202 3000 9000")
-	signature, err := c.Sign(t.Context(), P384, unhex(t, hash))
+	signature, err := c.Sign(t.Context(), P384, linktest.Unhex(t, hash))
 	if err != nil || !bytes.Equal(signature, []byte{0x30, 0x00}) {
 		t.Errorf("signature % X, %v", signature, err)
 	}
-	s.over()
+	s.Over()
 	for _, answer := range []string{
 		"9000", "8202 3000 9000", "7C00 9000", "7C04 8102 3000 9000", "7C05 8202 3000 9000", "7C04 8203 3000 9000",
 		"7C04 8202 3000 00 9000", "7C06 8202 3000 8200 9000", "7C06 8200 8202 3000 9000", "7C06 8202 3000 8000 9000", "7C80 8202 3000 0000 9000",
 	} {
 		c, _ := selected(t, "> 00 87 11 9E 26 7C 24 82 00 81 20 "+vectorHash+" 00\n< "+answer)
-		if signature, err := c.Sign(t.Context(), P256, unhex(t, vectorHash)); !errors.Is(err, ErrMalformed) || signature != nil {
+		if signature, err := c.Sign(t.Context(), P256, linktest.Unhex(t, vectorHash)); !errors.Is(err, ErrMalformed) || signature != nil {
 			t.Errorf("%s: signature % X, %v", answer, signature, err)
 		}
 	}
@@ -243,13 +241,13 @@ func TestSign(t *testing.T) {
 		if _, err := c.Sign(t.Context(), tc.a, make([]byte, tc.n)); !errors.Is(err, ErrAlgorithm) {
 			t.Errorf("%v over %d bytes: %v", tc.a, tc.n, err)
 		}
-		s.over()
+		s.Over()
 	}
 }
 
 // TestParts: an answer may come in as many parts as it likes, within bounds.
 func TestParts(t *testing.T) {
-	value := slices.Concat(unhex(t, "7082 0100"), bytes.Repeat([]byte{0xC3}, 256), unhex(t, "710100 FE00"))
+	value := slices.Concat(linktest.Unhex(t, "7082 0100"), bytes.Repeat([]byte{0xC3}, 256), linktest.Unhex(t, "710100 FE00"))
 	object := append([]byte{0x53, 0x82, byte(len(value) >> 8), byte(len(value))}, value...)
 	for _, size := range []int{8, 11, 60, 255, 256} {
 		rest := object
@@ -337,7 +335,7 @@ func TestLinkEnds(t *testing.T) {
 
 // TestAnswerIsCopied: a link may use its buffer again.
 func TestAnswerIsCopied(t *testing.T) {
-	buffer := unhex(t, "5312 3410 8CA01F9E5A9E8D1B9C0D51E3A5B2C7D8 9000")
+	buffer := linktest.Unhex(t, "5312 3410 8CA01F9E5A9E8D1B9C0D51E3A5B2C7D8 9000")
 	c := &Card{link: linkFunc(func([]byte) ([]byte, error) { return buffer, nil })}
 	b, err := c.data(t.Context(), 0x02)
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"presence/drivers/cardtest/linktest"
 )
 
 // FuzzTLV cuts anything into data objects. Written down again in their shortest form they
@@ -101,8 +103,8 @@ func FuzzCertificateObject(f *testing.F) {
 // FuzzSignature takes anything for a signature over a challenge that nobody has signed. What
 // checkSignature takes is the one way to write its numbers down.
 func FuzzSignature(f *testing.F) {
-	f.Add(unhex(f, "3046022100"+vectorR+"022100"+vectorS))
-	f.Add(unhex(f, "3006020101020101"))
+	f.Add(linktest.Unhex(f, "3046022100"+vectorR+"022100"+vectorS))
+	f.Add(linktest.Unhex(f, "3006020101020101"))
 	public := vectorKey(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if err := verify(public, make([]byte, 32), b); !errors.Is(err, ErrSignature) {
@@ -121,7 +123,7 @@ func FuzzSignature(f *testing.F) {
 // FuzzExchanges lets a card answer a whole authentication with anything: a length, then so
 // many bytes. It proves nothing, and is not asked without end.
 func FuzzExchanges(f *testing.F) {
-	f.Add(append(append([]byte{26}, unhex(f, template)...), "\x16\x53\x12\x34\x100123456789abcdef\x90\x00\x02\x61\x05"...))
+	f.Add(append(append([]byte{26}, linktest.Unhex(f, template)...), "\x16\x53\x12\x34\x100123456789abcdef\x90\x00\x02\x61\x05"...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		asked := 0
 		link := linkFunc(func([]byte) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"presence/drivers/card"
+	"presence/drivers/cardtest/linktest"
 )
 
 // What a card signed, by the vector of authentication with key 9E.
@@ -30,7 +31,7 @@ const selectPIV = "00 A4 04 00 0B A000000308000010000100 00"
 // vectorKey is the public key of the vector.
 func vectorKey(t testing.TB) *ecdsa.PublicKey {
 	t.Helper()
-	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), unhex(t, vectorPublic))
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), linktest.Unhex(t, vectorPublic))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,9 +39,9 @@ func vectorKey(t testing.TB) *ecdsa.PublicKey {
 }
 
 // selected is the card of a transcript, once its application is selected.
-func selected(t testing.TB, transcript string) (*Card, *script) {
+func selected(t testing.TB, transcript string) (*Card, *linktest.Script) {
 	t.Helper()
-	s := play(t, "> "+selectPIV+"\n< "+template+"\n"+transcript)
+	s := linktest.Play(t, "> "+selectPIV+"\n< "+template+"\n"+transcript)
 	c, err := Select(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
@@ -69,20 +70,20 @@ func TestTranscript(t *testing.T) {
 	if err != nil || !bytes.Equal(der, bytes.Repeat([]byte{0xAB}, 0x139)) {
 		t.Fatalf("certificate of %d bytes, %v", len(der), err)
 	}
-	signature, err := c.Sign(t.Context(), P256, unhex(t, vectorHash))
+	signature, err := c.Sign(t.Context(), P256, linktest.Unhex(t, vectorHash))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(vectorKey(t), unhex(t, vectorHash), signature); err != nil {
+	if err := verify(vectorKey(t), linktest.Unhex(t, vectorHash), signature); err != nil {
 		t.Error(err)
 	}
-	s.over()
+	s.Over()
 }
 
 // TestVerify takes the vector's signature apart in every way that is no signature over its
 // challenge in DER.
 func TestVerify(t *testing.T) {
-	key, hash := vectorKey(t), unhex(t, vectorHash)
+	key, hash := vectorKey(t), linktest.Unhex(t, vectorHash)
 	zeros := strings.Repeat("00", 31)
 	for name, tc := range map[string]struct {
 		signature string
@@ -117,7 +118,7 @@ func TestVerify(t *testing.T) {
 			if tc.hash != nil {
 				over = tc.hash
 			}
-			err := verify(key, over, unhex(t, tc.signature))
+			err := verify(key, over, linktest.Unhex(t, tc.signature))
 			switch {
 			case tc.want == "" && err != nil:
 				t.Error(err)
