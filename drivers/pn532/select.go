@@ -62,6 +62,9 @@ func (r *Reader) hold(ctx context.Context, c card.Card) error {
 			faults++
 			r.link.noise++
 			r.framing, r.timer = framingUnknown, 0
+			if err := r.check(ctx); err != nil { // some chips switch it off when a command is given up
+				return err
+			}
 		case err != nil || there:
 			r.counts.BadFrames += int64(max(0, n-1)) // the first call only wakes a card that is ACTIVE
 			return err
