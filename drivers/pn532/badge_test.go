@@ -180,3 +180,25 @@ func TestBadgeIsTakenAway(t *testing.T) {
 		})
 	}
 }
+
+// TestBadgeBesideOneWhoseUIDBeginsAlike: both answer SELECT of the first cascade level, each
+// with another SAK. Each is found and the badge is spoken to all the same.
+func TestBadgeBesideOneWhoseUIDBeginsAlike(t *testing.T) {
+	for _, other := range []card.Technology{card.MifareClassic1K, card.MifareUltralight} {
+		for _, reading := range slices.Sorted(maps.Keys(interpretations())) {
+			bubble(t, fmt.Sprintf("%s, %s", other, reading), interpretations()[reading], func(t *testing.T, b *bench) {
+				b.field.Put(newCard(t, "04A1B2C3D4E5F7", other))
+				c := b.speak("04A1B2C3D4E5F6", echo{}, cardtest.DESFire())
+				b.sees(2, "04A1B2C3D4E5F6", "04A1B2C3D4E5F7")
+				for range 3 {
+					if err := b.ask(t.Context(), c, 5, 61); err != nil {
+						t.Error(err)
+					}
+					b.sees(1, "04A1B2C3D4E5F6", "04A1B2C3D4E5F7")
+				}
+				b.kept(c)
+				b.obeys()
+			})
+		}
+	}
+}

@@ -279,6 +279,10 @@ func (r *Reader) wake(ctx context.Context, c card.Card) (heard, there bool, err 
 // selectCard sends the SELECT of each cascade level with the UID's bytes in it, and
 // reports whether the card confirmed the last one. The chip checks the CRC_A of each
 // SAK.
+//
+// Cards of several technologies whose UIDs begin alike all answer the first level, each
+// with a SAK of its own, and these collide (ISO 6.5.3). That is no error yet: which of
+// them is meant the next level says, which only this card confirms.
 func (r *Reader) selectCard(ctx context.Context, uid card.UID) (bool, error) {
 	rest := uid.Bytes()
 	for sel := byte(0x93); ; sel += 2 {
@@ -295,6 +299,8 @@ func (r *Reader) selectCard(ctx context.Context, uid card.UID) (bool, error) {
 			return false, err
 		case s == statusTimeout:
 			return false, nil // another card is there, or none
+		case !last && (s == statusCollision || s == statusCRC || s == statusParity):
+			continue
 		case s != statusOK || len(answer) != 1 || (answer[0]&sakCascade == 0) != last:
 			r.counts.BadFrames++
 			return false, nil
