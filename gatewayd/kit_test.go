@@ -286,7 +286,7 @@ func othersAreKeptOut(t *testing.T, k *kit, seen *brokertest.City, ours, other *
 			"--cert", other.Path("var/lib/gatewayd/tls/gateway.pem"), "--key", other.Path("var/lib/gatewayd/tls/gateway.key"),
 			"-t", topic, "-m", payload)
 	}
-	for _, topic := range []string{"status", "info", "health", "event/badge", "alert/x", "reply/ping", "log", "receipt", "cmd/ping", "roster", "policy/hours", "time/request"} {
+	for _, topic := range []string{"status", "info", "health", "event/badge", "alert/x", "reply/ping", "log", "receipt", "cmd/ping", "roster", "policy/hours", "badge-keys", "badge-revoked", "time/request"} {
 		forge("presence/v1/dinkes/dinkes-01/"+topic, forged)
 	}
 	// Nor may it speak to itself as the city does.

@@ -82,6 +82,10 @@ func (opt *Options) probes(now func() presence.Reading) {
 	opt.Passed = build.Time()
 	line := configured.Line(opt.Config)
 	line.Log, line.Now, line.Session = slog.New(slog.DiscardHandler), now, presence.ID(uuid.New())
+	line.Documents = make(map[string]uplink.Document) // whether they may be read; nothing takes them
+	for _, topic := range configured.DocumentTopics(opt.Config) {
+		line.Documents[topic] = nil
+	}
 	passed := opt.Passed
 	line.CertTime = func() time.Time { return certificates.Latest(now().WallTime(), passed) }
 	opt.Try = func(ctx context.Context, reach bool) uplink.Probe { return uplink.Try(ctx, line, reach) }

@@ -21,8 +21,8 @@ import (
 
 // The retained topics of the city's documents about badges, which are also their kinds.
 const (
-	topicBadgeRevoked = "badge-revoked"
-	topicBadgeKeys    = "badge-keys"
+	topicBadgeRevoked = configured.TopicBadgeRevoked
+	topicBadgeKeys    = configured.TopicBadgeKeys
 )
 
 // badgeSide is what badges prove themselves by.

@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,7 @@ import (
 	"presence/drivers/cardtest/applets"
 	"presence/gatewayd/internal/alerts"
 	"presence/gatewayd/internal/clock"
+	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/door"
 	"presence/gatewayd/internal/presence"
 	"presence/gatewayd/internal/roster"
@@ -283,5 +285,27 @@ func TestTheStricterOfRosterAndKeysCounts(t *testing.T) {
 	o.documents.roster.SetFile([]roster.Pair{{Badge: "04A1B2C3D4E5F6", Assurance: card.AssurancePIV}})
 	if got := o.leastOf(uid); got != card.AssurancePIV {
 		t.Errorf("enrolled as PIV it must show %q", got)
+	}
+}
+
+// TestTheDoctorTriesEveryTopicOfADocument: those that it asks the broker for are those that
+// the gateway reads.
+func TestTheDoctorTriesEveryTopicOfADocument(t *testing.T) {
+	o := newBadgeOffice(t)
+	o.cfg.City.KeyFile = "city.pem" // which newBadgeOffice has read
+	o.cfg.Gateway.Timezone = time.UTC
+	o.openRoster()
+	o.openHours()
+	o.open()
+	read := o.documents.topics()
+	maps.Copy(read, o.badges.topics())
+	tried := configured.DocumentTopics(o.cfg)
+	slices.Sort(tried)
+	if got := slices.Sorted(maps.Keys(read)); !slices.Equal(got, tried) || len(got) != 4 {
+		t.Errorf("the gateway reads %q, the doctor tries %q", got, tried)
+	}
+	o.cfg.City.KeyFile = ""
+	if tried := configured.DocumentTopics(o.cfg); len(tried) != 0 {
+		t.Errorf("without the city's key the doctor tries %q", tried)
 	}
 }

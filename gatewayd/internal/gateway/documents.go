@@ -19,10 +19,10 @@ import (
 	"presence/gatewayd/internal/uplink"
 )
 
-// The retained topics of the city's documents.
+// The retained topics of the city's documents about people and hours.
 const (
-	topicRoster = "roster"
-	topicHours  = "policy/hours"
+	topicRoster = configured.TopicRoster
+	topicHours  = configured.TopicHours
 )
 
 // documents are the rules by which tags are recorded, from files of the configuration
