@@ -228,6 +228,13 @@ func TestTheTableOfBadges(t *testing.T) {
 		fingerprints = append(fingerprints, id+","+city.BadgeKeyFingerprint(own)+"\n")
 	}
 	d.says(0, table, "C", "badges", cards)
+	// Once the card has a certificate, it has a second name at each.
+	guid := city.GUIDOf([]byte{0x04, 0xA1, 0xB2, 0xC3, 0xD4, 0xE5, 0xF6})
+	debtest.Write(t, filepath.Join(c.CA, "badge-index.txt"), "V\t291128125537Z\t\t0C78\tunknown\t/CN="+guid.String()+"\n", 0o600)
+	for _, id := range []string{"dinkes-01", "dinkes-02", "dishub-01"} {
+		table = append(table, id+","+city.BadgeIdentity(city.GatewayBadgeKey(key, id), guid[:])+",04A1B2C3D4E5F6,1985\n")
+	}
+	d.says(0, table, "C", "badges", cards)
 	d.says(0, fingerprints, "C", "badges", "-fingerprints")
 }
 
