@@ -200,8 +200,8 @@ func TestTakenAwayTooEarly(t *testing.T) {
 	})
 }
 
-// All attempts together take two seconds at most, and a door that proves is no door that
-// hangs: the watchdog hears of each attempt.
+// All attempts together, with the scans around them, take two seconds at most, and a door
+// that proves is no door that hangs: the watchdog hears of each attempt.
 func TestNoTapTakesLongerThanTwoSeconds(t *testing.T) {
 	t.Parallel()
 	c := smart(1)
@@ -211,10 +211,10 @@ func TestNoTapTakesLongerThanTwoSeconds(t *testing.T) {
 		p.chip.lay(c)
 		time.Sleep(2*time.Second + 2*poll)
 		p.expectAll("refused hold-longer")
-		if took := p.got()[0].Took; took > 2*time.Second+poll {
+		if took := p.got()[0].Took; took > 2*time.Second {
 			t.Errorf("took %v", took)
 		}
-		if w := p.judge.within; len(w) != 2 || w[0] != 2*time.Second || w[1] > 800*time.Millisecond {
+		if w := p.judge.within; len(w) != 2 || w[0] != 1500*time.Millisecond || w[1] > 300*time.Millisecond {
 			t.Errorf("the attempts might take %v", w)
 		}
 		time.Sleep(time.Minute)
