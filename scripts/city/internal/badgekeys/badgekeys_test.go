@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"presence/drivers/desfire"
 	"presence/scripts/city/internal/badgekeys"
 )
 
@@ -43,13 +44,13 @@ func TestDiversifyByVectors(t *testing.T) {
 		{"00112233445566778899AABBCCDDEEFF", "00112233445566778899aabbccddeeff F54230 6761746577617964", "21E020DEE00CB9B615C89C7F30367058"},
 		{"00112233445566778899AABBCCDDEEFF", "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e", "21C28CD89BB3147F66C7DBD4851CAB20"},
 	} {
-		got, err := badgekeys.Diversify(badgekeys.Key(unhex(t, v.master)), unhex(t, v.input))
+		got, err := desfire.Diversify(badgekeys.Key(unhex(t, v.master)), unhex(t, v.input))
 		if err != nil || !bytes.Equal(got[:], unhex(t, v.want)) {
 			t.Errorf("%s: %X, %v, want %s", v.input, got, err, v.want)
 		}
 	}
 	for _, n := range []int{0, 32} {
-		if _, err := badgekeys.Diversify(badgekeys.Key{}, make([]byte, n)); err == nil {
+		if _, err := desfire.Diversify(badgekeys.Key{}, make([]byte, n)); err == nil {
 			t.Errorf("an input of %d bytes is taken", n)
 		}
 	}
@@ -147,7 +148,7 @@ func TestKeysAreThoseOfTheStaff(t *testing.T) {
 		t.Fatalf("%v, %v", entries, err)
 	}
 	for i, id := range []string{"04A1B2C3D4E5F6", number} {
-		want, _ := badgekeys.Diversify(master, append(unhex(t, id), "\xf5\x42\x30gatewayd"...))
+		want, _ := desfire.Diversify(master, append(unhex(t, id), "\xf5\x42\x30gatewayd"...))
 		if entries[i].Key != strings.ToUpper(hex.EncodeToString(want[:])) || entries[i].KeyNo != 1 {
 			t.Errorf("entry %d is %+v, want the key %X", i, entries[i], want)
 		}

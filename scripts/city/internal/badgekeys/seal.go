@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"presence/drivers/desfire"
 )
 
 // Document is what the keys are for: one gateway, and one document.
@@ -53,7 +55,7 @@ func FromMaster(master Key, app Application, keyNo int) Source {
 		if err != nil {
 			return Key{}, 0, err
 		}
-		key, err := Diversify(master, input)
+		key, err := desfire.Diversify(master, input)
 		return key, keyNo, err
 	}
 }
