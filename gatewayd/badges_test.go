@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"presence/config"
 	"presence/drivers/card"
@@ -398,12 +399,18 @@ func TestABadgeCAThatIsMissingOrNew(t *testing.T) {
 	if a := g.show("--card", "piv", "--uid", "04A1B2C3D4E502"); a.Detail != "" && a.Detail != "foreign-ca" || g.health().Badges.Failed["foreign-ca"] != 1 {
 		t.Errorf("with another CA: %+v", a)
 	}
-	if err := os.WriteFile(ca, []byte("no certificate"), 0o600); err != nil {
+	_, badge, err := sim.BadgeCertificate(mustUID(t, "04A1B2C3D4E501"), time.Now())
+	if err != nil {
 		t.Fatal(err)
 	}
-	g.reload("stays in force")
-	if h := g.health().Badges; h.CA.Certificates != 1 {
-		t.Errorf("after a wrong file: %+v", h)
+	for name, text := range map[string][]byte{"no certificate": []byte("x"), "a badge's": badge} {
+		if err := os.WriteFile(ca, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		g.reload("stays in force")
+		if h := g.health().Badges; h.CA.Certificates != 1 {
+			t.Errorf("%s in the file: %+v", name, h)
+		}
 	}
 	g.stop()
 

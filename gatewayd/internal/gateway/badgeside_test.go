@@ -24,6 +24,7 @@ import (
 	"presence/drivers/card"
 	"presence/drivers/cardtest/applets"
 	"presence/gatewayd/internal/alerts"
+	"presence/gatewayd/internal/build"
 	"presence/gatewayd/internal/clock"
 	"presence/gatewayd/internal/configured"
 	"presence/gatewayd/internal/door"
@@ -307,5 +308,35 @@ func TestTheDoctorTriesEveryTopicOfADocument(t *testing.T) {
 	o.cfg.City.KeyFile = ""
 	if tried := configured.DocumentTopics(o.cfg); len(tried) != 0 {
 		t.Errorf("without the city's key the doctor tries %q", tried)
+	}
+}
+
+// TestTheListIsKeptEncrypted: numbers of cards may stand in it.
+func TestTheListIsKeptEncrypted(t *testing.T) {
+	o := newBadgeOffice(t)
+	o.cfg.Badges.PlainUID, o.cfg.Badges.Key = false, &[32]byte{1, 2, 3}
+	o.open()
+	o.badges.topics()["badge-revoked"].Receive(o.sign("badge-revoked", "*", 7, time.Now(), "revoked", `[{"uid":"04A1B2C3D4E5F6"}]`))
+	text, err := os.ReadFile(filepath.Join(o.cfg.Gateway.StateDir, "badge-revoked.json"))
+	if err != nil || strings.Contains(string(text), "envelope") || !strings.Contains(string(text), "sealed") {
+		t.Errorf("kept is %s (%v)", text, err)
+	}
+	o.open()
+	if !o.badges.revoked.Has([]byte{0x04, 0xA1, 0xB2, 0xC3, 0xD4, 0xE5, 0xF6}) {
+		t.Error("a restart forgets it")
+	}
+}
+
+// TestDatesOfCertificatesGoByWhatIsKnown: by the clock where it is right, and else by what is
+// past for sure.
+func TestDatesOfCertificatesGoByWhatIsKnown(t *testing.T) {
+	o := newBadgeOffice(t)
+	at := o.time.Now()
+	if from, to := o.between(at); from.After(at.WallTime()) || to.Before(at.WallTime()) || to.Sub(from) > time.Minute {
+		t.Errorf("at %v: from %v to %v", at.WallTime(), from, to)
+	}
+	o.sim.Set(false, -20*365*24*time.Hour)
+	if from, to := o.between(o.time.Now()); !to.IsZero() || from.Before(build.Time()) {
+		t.Errorf("without a clock: from %v to %v", from, to)
 	}
 }
