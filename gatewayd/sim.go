@@ -27,7 +27,7 @@ type simTapCmd struct {
 	UID    []string       `name:"uid" sep:"none" help:"A card's UID in hex: 4, 7 or 10 bytes. Several: several cards at once. A clone has the UID of its original." placeholder:"HEX"`
 	Card   string         `default:"mifare-classic-1k" help:"The kind of card: ${cards}. A clone shows somebody's UID and proves nothing."`
 	Rogue  string         `help:"What is wrong, or unusual, with a card that proves who it is: ${rogues}." placeholder:"NAME"`
-	Hold   *time.Duration `help:"How long the cards stay in the field; 200ms if not given, and at least until they are answered. With it a card that proves who it is will be taken away then, answered or not." placeholder:"200ms"`
+	Hold   *time.Duration `help:"How long the cards stay in the field; 200ms if not given, and at least until they are answered. With it a card that proves who it is will be taken away so long after the reader has found it, answered or not." placeholder:"200ms"`
 	Count  int            `default:"1" help:"How many taps; the UID is counted up."`
 	Every  time.Duration  `default:"500ms" help:"From one tap to the next."`
 }

@@ -85,6 +85,43 @@ func TestABadgeStaysUntilItIsAnswered(t *testing.T) {
 	}
 }
 
+// TestABadgeIsNotTakenAwayBeforeTheReaderHasFoundIt, so that one that is held for 20 ms is
+// red for that, and not unseen where the reader looks each 50 ms.
+func TestABadgeIsNotTakenAwayBeforeTheReaderHasFoundIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, field := alone()
+		r, err := h.Reader("door")
+		if err != nil {
+			t.Fatal(err)
+		}
+		field.SetRF(true, time.Now())
+		r.Scanned()
+		done := make(chan error, 1)
+		go func() {
+			tap := sim.Tap{Reader: "door", UIDs: []string{"04A1B2C3D4E5F6"}, Card: "piv", Leave: 20 * time.Millisecond}
+			done <- h.Run(t.Context(), tap, func(sim.Result) {})
+		}()
+		step := func(what string, wait time.Duration, want int) {
+			time.Sleep(wait)
+			synctest.Wait()
+			if n := len(field.Cards()); n != want {
+				t.Errorf("%s: %d cards in the field, want %d", what, n, want)
+			}
+		}
+		step("laid there", 45*time.Millisecond, 1)
+		r.Scanned() // a scan that had begun before
+		step("unseen", 45*time.Millisecond, 1)
+		field.Exchange(time.Now(), cardtest.Frame{Bytes: []byte{0x52}, Bits: 7}) // WUPA
+		r.Scanned()
+		step("found", 19*time.Millisecond, 1)
+		step("taken away", 2*time.Millisecond, 0)
+		h.Observe(presence.Answer{Reader: "door", UID: "04A1B2C3D4E5F6", Outcome: presence.Refused, Reason: "hold-longer"})
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestTapsOfBadgesThatAreWrong(t *testing.T) {
 	uid := []string{"04A1B2C3D4E5F6"}
 	for _, tc := range []struct {

@@ -18,8 +18,9 @@ type Tap struct {
 	Every  time.Duration `json:"every"` // from the start of one round to the next
 	// Rogue is what is wrong with a badge, a name of applets.Rogues; "" is nothing.
 	Rogue string `json:"rogue,omitempty"`
-	// Leave is when the cards are taken away, answered or not; 0 is never before they
-	// are answered, or nobody waits for that any more.
+	// Leave is how long after the reader has found the first of them the cards are taken
+	// away, answered or not; 0 is never before they are answered, or nobody waits for that
+	// any more.
 	Leave time.Duration `json:"leave,omitempty"`
 }
 

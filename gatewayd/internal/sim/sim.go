@@ -190,13 +190,7 @@ func (r *Reader) tap(ctx context.Context, cards []*cardtest.Card, t Tap, report 
 			delete(r.waiting, uid.String())
 		}
 	}()
-	var leave <-chan time.Time
-	if t.Leave > 0 {
-		timer := time.NewTimer(t.Leave)
-		defer timer.Stop()
-		leave = timer.C
-	}
-
+	leaving := departure{reader: r, cards: cards, after: t.Leave}
 	pending := make(map[string]bool, len(uids))
 	for _, uid := range uids {
 		pending[uid.String()] = true
@@ -204,7 +198,9 @@ func (r *Reader) tap(ctx context.Context, cards []*cardtest.Card, t Tap, report 
 	deadline := time.NewTimer(answerWithin)
 	defer deadline.Stop()
 	for len(pending) > 0 {
+		scanned, leave := leaving.due()
 		select {
+		case <-scanned:
 		case a := <-answers:
 			delete(pending, a.UID)
 			res := Result{
@@ -230,6 +226,38 @@ func (r *Reader) tap(ctx context.Context, cards []*cardtest.Card, t Tap, report 
 		return ctx.Err()
 	}
 	return nil
+}
+
+// departure is when the cards of a tap are taken away, answered or not: so long after the
+// reader has found the first of them. Counted from when they were laid there, they could
+// be gone before the reader has looked at all.
+type departure struct {
+	reader *Reader
+	cards  []*cardtest.Card
+	after  time.Duration // 0: they stay
+	leave  <-chan time.Time
+}
+
+// due returns what is closed when it is to be asked again, and what tells that the cards
+// leave; nil is never. A reader that has told of no scan goes by time alone.
+func (d *departure) due() (scanned <-chan struct{}, leave <-chan time.Time) {
+	if d.after == 0 || d.leave != nil {
+		return nil, d.leave
+	}
+	d.reader.mu.Lock()
+	told, next := d.reader.scans > 0, d.reader.scanned
+	d.reader.mu.Unlock()
+	if told && !slices.ContainsFunc(d.cards, spokenTo) {
+		return next, nil
+	}
+	d.leave = time.After(d.after)
+	return nil, d.leave
+}
+
+// spokenTo reports whether a reader has selected a card, or had it sleep, since it came.
+func spokenTo(c *cardtest.Card) bool {
+	s := c.State()
+	return s != cardtest.Off && s != cardtest.Idle
 }
 
 // takeAway takes those cards out of the field that are still there.
