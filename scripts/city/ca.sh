@@ -657,6 +657,7 @@ badge() {
 	local file='' guid='' uid='' days=$badge_days key serial cert until object
 	while [ $# -gt 0 ]; do
 		case $1 in
+		--uid | --guid) [ -n "${2:-}" ] || fail "ca.sh badge: the number behind $1 is missing; of a card with a random UID leave $1 out" "ca.sh badge: nomor di belakang $1 belum disebut; untuk kartu dengan UID acak, hilangkan $1" ;;&
 		--uid) uid=$(plain_hex "${2:-}") && shift ;;
 		--guid) guid=$(plain_hex "${2:-}") && shift ;;
 		--days) days=${2:-} && shift ;;
