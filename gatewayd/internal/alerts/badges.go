@@ -25,12 +25,12 @@ func badges(k Kind) (row, bool) {
 			"A lost PIV badge cannot be blocked at this gateway: without city.key_file the city's list cannot be checked. Write city.key_file."), true
 	case BadgeListMissing:
 		return badgeCA(Warn,
-			"Daftar kartu yang hilang belum pernah diterima dari topik {name}: kartu yang hilang masih diterima. Terbitkan daftar itu (ca.sh badge-revoke), juga bila kosong.",
-			"The list of lost badges has never come on the topic {name}: a lost badge is still let in. Publish it (ca.sh badge-revoke), even if it is empty."), true
+			"Daftar kartu yang hilang belum pernah diterima dari topik {name}: kartu yang hilang masih diterima. Terbitkan daftar itu (gatewayd-city badge-revoked --all), juga bila kosong.",
+			"The list of lost badges has never come on the topic {name}: a lost badge is still let in. Publish it (gatewayd-city badge-revoked --all), even if it is empty."), true
 	case BadgeListOld:
 		r := badgeCA(Warn,
-			"Daftar kartu yang hilang berumur {days} hari: kartu yang hilang sesudah itu masih diterima. Terbitkan daftar yang baru pada topik {name} (ca.sh badge-revoke).",
-			"The list of lost badges is {days} days old: a badge that was lost since is still let in. Publish a new one on the topic {name} (ca.sh badge-revoke).")
+			"Daftar kartu yang hilang berumur {days} hari: kartu yang hilang sesudah itu masih diterima. Terbitkan daftar yang baru pada topik {name} (gatewayd-city badge-revoked --all).",
+			"The list of lost badges is {days} days old: a badge that was lost since is still let in. Publish a new one on the topic {name} (gatewayd-city badge-revoked --all).")
 		r.limit = Limit{Raise: 30 * day.Seconds(), Clear: 30 * day.Seconds()} // its age
 		return r, true
 	case BadgeListRefused:

@@ -29,11 +29,13 @@ func CheckBadgeCA(cfg *config.Config) config.Problems {
 	if err == nil {
 		return nil
 	}
-	id := fmt.Sprintf("tidak dapat dipakai: %v", err)
+	en := fmt.Sprintf("cannot be used (%v): put the certificate of the badges' CA there, badge-ca.pem of ca.sh", err)
+	id := fmt.Sprintf("tidak dapat dipakai (%v): taruh sertifikat CA kartu di sana, badge-ca.pem dari ca.sh", err)
 	if errors.Is(err, proof.ErrSimulated) {
+		en = err.Error()
 		id = "memuat CA kartu tiruan, yang dapat dibuat siapa saja: taruh CA kartu dari kota di sana (ca.sh)"
 	}
-	return config.Problems{{File: cfg.Badges.CAFile, Text: err.Error(), ID: id}}
+	return config.Problems{{File: cfg.Badges.CAFile, Key: "badges.ca_file", Text: en, ID: id}}
 }
 
 // SimulatedKeys makes the keys of simulated cards for a simulated gateway, nil for a real
