@@ -372,9 +372,13 @@ func TestBadgeKeysAreRefused(t *testing.T) {
 	}
 	d.write("short.key", "0011")
 	d.write("names.csv", "uid,nama\n")
+	d.write("empty.csv", "")
+	d.write("both.csv", "uid,number,card\n04A1B2C3D4E5F6,00112233445566778899AABBCCDDEEFF,desfire\n")
 	for want, args := range map[string][]string{
 		"not 32 hex digits":         {"-master", "short.key", "staff.csv"},
 		"none of uid, number, card": {"-master", "badge-master.key", "names.csv"},
+		"empty.csv is empty":        {"-master", "badge-master.key", "empty.csv"},
+		"has a UID and a number":    {"-master", "badge-master.key", "both.csv"},
 		"want -dinas":               {"staff.csv"},
 		"no such file":              {"-master", "badge-master.key", "none.csv"},
 		"is no application":         {"-application", "F5", "-master", "badge-master.key", "staff.csv"},

@@ -70,6 +70,9 @@ func ParseCards(file string, text []byte) ([]Card, error) {
 	seen := make(map[string]int)
 	for first := true; ; first = false {
 		row, err := r.Read()
+		if first && errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("read cards: %s is empty: where nobody has such a badge, write the heading uid,number,card alone", file)
+		}
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -151,6 +154,8 @@ func (at columns) read(row []string, notation cardlist.Notation) (c Card, err er
 	}
 	uid, number := cell(at.uid), cell(at.number)
 	switch {
+	case number != "" && uid != "":
+		return c, errors.New("has a UID and a number: of a card that shows a random UID write the number alone, else the UID alone")
 	case number != "":
 		if c.Number, err = parseNumber(number); err != nil {
 			return c, err
