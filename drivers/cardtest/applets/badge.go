@@ -162,6 +162,11 @@ func (b Badge) make(v variant) (*pivBadge, error) {
 		v.piv(m)
 	}
 	name := fmt.Sprintf("gatewayd sim badge key %X", m.guid)
+	if v.forged && !m.thief && !m.keyless {
+		// Who makes a wrong certificate has not the genuine badge's key. With it, a gateway
+		// that remembers the genuine certificate would let the rogue in, and rightly.
+		name += ", " + v.Name
+	}
 	key, err := keyOf(m.curve, name)
 	if err != nil {
 		return nil, fmt.Errorf("make badge: %w", err)

@@ -27,6 +27,7 @@ type variant struct {
 	mute    bool // answers 6D00 to everything
 	layer3  bool // does not even say that it speaks ISO/IEC 14443-4
 	replay  bool
+	forged  bool // has another certificate than the genuine badge, for a key of its own
 	// protocol is what is wrong in ISO/IEC 14443-4.
 	protocol func(*cardtest.Layer4)
 }
@@ -79,10 +80,11 @@ func pivCertificates() []variant {
 		}},
 		{Rogue: Rogue{Name: "no-key", About: "shows somebody's certificate and has no key"}, piv: func(m *pivBadge) { m.keyless = true }},
 	}
+	list = append(list, pivForms()...)
 	for i := range list {
-		list[i].Kinds = []Kind{KindPIV}
+		list[i].Kinds, list[i].forged = []Kind{KindPIV}, !list[i].Sound
 	}
-	return append(list, pivForms()...)
+	return list
 }
 
 // pivForms are PIV cards whose certificate is ours, and has a form that no badge's has.
