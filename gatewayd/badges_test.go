@@ -376,7 +376,7 @@ func TestABadgeCAThatIsMissingOrNew(t *testing.T) {
 	if level := g.health().Level; level != presence.LevelFault {
 		t.Errorf("level %s", level)
 	}
-	if a := g.show("--card", "piv", "--uid", "04A1B2C3D4E501"); a.Outcome != "accepted" {
+	if a := g.show("--card", "piv", "--uid", "04A1B2C3D4E501"); a.Outcome != "accepted" || g.health().Badges.Failed["no-ca"] != 1 {
 		t.Errorf("without the CA: %+v", a)
 	}
 	if err := os.WriteFile(ca, text, 0o600); err != nil {

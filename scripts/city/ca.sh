@@ -624,6 +624,7 @@ as_uuid() { printf '%s-%s-%s-%s-%s\n' "${1:0:8}" "${1:8:4}" "${1:12:4}" "${1:16:
 # badge_key FILE prints the public key that is to be certified.
 badge_key() {
 	local key
+	[ -r "$1" ] || fail "cannot read $1: name the file with the card's public key" "tidak dapat membaca $1: sebutkan berkas kunci publik kartu"
 	if grep -q 'CERTIFICATE REQUEST' "$1" 2>/dev/null; then
 		openssl req -in "$1" -noout -verify >/dev/null 2>&1 || fail "$1 is no certificate request, or was changed on its way" "$1 bukan permintaan sertifikat, atau berubah di perjalanan"
 		key=$(openssl req -in "$1" -noout -pubkey)

@@ -218,7 +218,7 @@ func TestBadgesAreRefused(t *testing.T) {
 		{"another kind than ECDSA", []string{"badge", "long.pem"}},
 		{"was changed on its way", []string{"badge", "changed.csr"}},
 		{"no public key in PEM", []string{"badge", "badge-ca.key"}},
-		{"no public key in PEM", []string{"badge", "none.pem"}},
+		{"cannot read none.pem", []string{"badge", "none.pem"}},
 		{"is missing", []string{"badge", "--uid", "04A1B2C3D4E5F7"}},
 		{"not both", []string{"badge", "--uid", "04A1B2C3D4E5F7", "--guid", guid, "two.pem"}},
 		{"the number behind --uid is missing", []string{"badge", "two.pem", "--uid", ""}},

@@ -74,6 +74,8 @@ func answers(body io.ReadCloser, answer func(sim.Result) error) (done []sim.Resu
 		switch err := dec.Decode(&line); {
 		case errors.Is(err, io.EOF):
 			return done, false, nil
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return done, false, language.Errorf("the gateway went away before it had answered: look at its log, and tap again", "gateway mati sebelum sempat menjawab: lihat log-nya, lalu tempelkan lagi")
 		case err != nil:
 			return done, false, language.Errorf("read answer: %v", "baca jawaban: %v", err)
 		case line.Error != "":

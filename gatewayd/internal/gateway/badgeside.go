@@ -66,7 +66,7 @@ func (g *Gateway) openBadges() {
 	})
 	b.prover = proof.New(proof.Options{
 		Gateway: g.origin.Gateway, Stream: g.journal.Stream, StateDir: g.cfg.Gateway.StateDir, Badges: names,
-		Authority: b.authority, Revoked: b.revoked, Keys: b.keys, Simulated: configured.SimulatedKeys(g.cfg),
+		Authority: b.authority, NoCA: b.fault != nil, Revoked: b.revoked, Keys: b.keys, Simulated: configured.SimulatedKeys(g.cfg),
 		Between: g.between, Log: g.log,
 	})
 }

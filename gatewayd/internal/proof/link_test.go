@@ -120,6 +120,26 @@ func TestWithoutCAAndKeysTheAirIsNotTouched(t *testing.T) {
 	}
 }
 
+// TestWithoutTheCAOfOursNobodyIsCalledACopy: a card that could not be asked, because the CA
+// that is configured cannot be used, has not failed and is told from one that offers its
+// number only.
+func TestWithoutTheCAOfOursNobodyIsCalledACopy(t *testing.T) {
+	o := newOffice(t)
+	o.opt.Authority, o.opt.NoCA = nil, true
+	o.restart()
+	for b, want := range map[applets.Badge]string{
+		{Kind: applets.KindPIV, UID: uidOf(t, staffUID)}:                     "no-ca",
+		{Kind: applets.KindClone, UID: uidOf(t, otherUID), Rogue: "classic"}: "",
+	} {
+		if id := o.tap(shown(t, b)); id.Detail != want || id.Refuse != "" {
+			t.Errorf("%s: %+v", b.Kind, id)
+		}
+	}
+	if n := o.Failed()["no-ca"]; n != 1 {
+		t.Errorf("%d are counted", n)
+	}
+}
+
 // TestClaims: a card that proves nothing claims what its number would be as a PIV badge, a
 // PIV card its GUID, and a proven badge the number that it shows.
 func TestClaims(t *testing.T) {

@@ -29,8 +29,11 @@ type Options struct {
 	Badges   presence.Badges    // names of badges
 
 	Authority *Authority // nil: no PIV badge can prove anything
-	Revoked   *Revoked   // lost badges; nil: none
-	Keys      *Keys      // of DESFire and NTAG 424 badges; nil: none
+	// NoCA says that an authority is configured and cannot be used. Then a card that has
+	// not proven who it is may be a badge all the same, and is not called a copy.
+	NoCA    bool
+	Revoked *Revoked // lost badges; nil: none
+	Keys    *Keys    // of DESFire and NTAG 424 badges; nil: none
 
 	// Simulated, if set, makes the keys of simulated cards, for a simulated gateway to
 	// which the city has sent none.
@@ -88,6 +91,8 @@ const (
 	detailSignature      = "signature"       // it did not sign this challenge with this key
 	detailRevoked        = "revoked"         // the certificate is on the list of lost badges
 
+	detailNoCA = "no-ca" // the gateway has no authority to check it by, though one is configured
+
 	detailNoKey    = "no-key"    // the card has no key of that number, or for that purpose
 	detailWrongKey = "wrong-key" // the card's key is another one
 	detailLocked   = "locked"    // the card's key is locked
@@ -143,6 +148,8 @@ type attempt struct {
 func (p *Prover) Prove(ctx context.Context, reader card.Selector, c card.Card, seen presence.Reading) (presence.Identity, error) {
 	a := &attempt{Prover: p, card: c, seen: seen}
 	if !p.ready(c) {
+		a.blameCA()
+		p.count(a.detail)
 		return a.result(), nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, patience)
@@ -167,8 +174,17 @@ func (p *Prover) Prove(ctx context.Context, reader card.Selector, c card.Card, s
 	if err != nil && a.detail == "" {
 		a.detail = a.linkDetail(err)
 	}
+	a.blameCA()
 	p.count(a.detail)
 	return a.result(), err
+}
+
+// blameCA notes that a card had nothing to prove itself with because the gateway lacks
+// what to check it by.
+func (a *attempt) blameCA() {
+	if a.opt.NoCA && a.card.Layer4() && a.identity == nil && (a.detail == "" || a.detail == detailAbsent) {
+		a.detail = detailNoCA
+	}
 }
 
 // ready reports whether a card may be able to prove something here.

@@ -56,6 +56,8 @@ func proofDetail(detail string) language.Text {
 	switch detail {
 	case "absent":
 		return language.Text{EN: "it has nothing to prove itself with", ID: "tidak memuat bukti apa pun"}
+	case "no-ca":
+		return language.Text{EN: "the gateway cannot use its badge CA: see alert badge-ca", ID: "gateway tidak dapat memakai CA kartunya: lihat peringatan badge-ca"}
 	case "no-ats", "protocol":
 		return language.Text{EN: "it does not speak as a processor card", ID: "tidak berbicara seperti kartu prosesor"}
 	case "gone":
