@@ -12,12 +12,13 @@ import (
 	"presence/scripts/brokertest"
 )
 
-// takeover is within what time another recorder works when the one that led is gone: 5 s,
-// and more on a machine that has so much else to do that a query takes seconds.
+// takeover is within what time another recorder works when the one that led is gone: 5 s
+// where nothing else runs, which the tests log. They fail at twice that, and later on a
+// machine that has so much else to do that a query takes seconds.
 func (c *city) takeover() time.Duration {
 	begun := time.Now()
 	c.query(`select 1`) // 20 ms where nothing else runs
-	return 5*time.Second + 20*time.Since(begun)
+	return 10*time.Second + 20*time.Since(begun)
 }
 
 // TestTwoRecorders runs two recorders: one works, and when it is killed the other one
