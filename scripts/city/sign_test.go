@@ -193,6 +193,7 @@ func TestSignRefuses(t *testing.T) {
 		"a badge twice":               {"04A1B2C3,reyax:1\n\n04A1B2C3,reyax:2\n", "in:3: has the badge of line 1 again", append(to, "roster", "in")},
 		"a number made by Excel":      {"kartu;tag\n98765400;reyax:1\n", "in:2: has a number that a spreadsheet may have made", append([]string{"-b", "badge.key"}, append(to, "roster", "in")...)},
 		"a separator in the middle":   {"04A1B2C3,reyax:1\nsep=;\n", "in:2: has 1 columns", append(to, "roster", "in")},
+		"an empty file":               {"\n", "is empty: write the heading badge,tag alone", append(to, "roster", "in")},
 		"another key":                 {"04A1B2C3,reyax:1\n", "no Ed25519 key", append([]string{"-k", "other.key"}, append(to[2:], "roster", "in")...)},
 		"the public key":              {"04A1B2C3,reyax:1\n", "", append([]string{"-k", "city.pem"}, append(to[2:], "roster", "in")...)},
 		"no key":                      {"", "cannot read the key", append([]string{"-k", "none.key"}, append(to[2:], "roster", "in")...)},

@@ -42,13 +42,21 @@ func ReadFile(path string, badges presence.Badges) ([]Pair, error) {
 	return ParseCSV(data, badges)
 }
 
+// nothing says that a file which is to be signed is empty.
+const nothing = "is empty: write the heading badge,tag alone to say that nobody is in the roster"
+
 // ReadEntries reads a roster file, under the same rules, into what the city signs: key is
 // that of the gateway that it goes to. Without one card numbers stay as they are, and
-// that gateway hashes them. Nobody in it is a roster as well.
+// that gateway hashes them. Nobody in it is a roster as well, but it has to be said: a file
+// without anything in it is one that was never written, and would take back all that
+// badges have to show.
 func ReadEntries(path string, key *[32]byte) ([]Pair, error) {
 	data, _, err := read(path)
 	if err != nil {
 		return nil, err
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, Problems{{Text: nothing}}
 	}
 	var badges namer = asWritten{}
 	if key != nil {

@@ -39,6 +39,7 @@ func translations() []translation {
 		{cardlist.NoText, `bukan teks UTF-8: simpan sebagai "CSV UTF-8"`},
 		{"has the badge of line %d again: keep one of the two", "memuat kartu dari baris %d lagi: pertahankan salah satu"},
 		{"has more than %d lines: this is no roster of an office", "lebih dari %d baris: ini bukan roster sebuah kantor"},
+		{nothing, "kosong: tulis hanya judul kolom, kartu,tag, untuk menyatakan bahwa roster tidak memuat siapa pun"},
 		{noPair, "tidak memuat pasangan: tulis satu baris kartu,tag untuk setiap kartu, atau hapus roster_file"},
 		{"has %d columns: write badge,tag or badge,tag,assurance and nothing else, no names", "mempunyai %d kolom: tulis kartu,tag atau kartu,tag,jaminan saja, tanpa nama"},
 		{errAssurance.Error(), "memuat jaminan yang tidak ada: tulis uid, authenticated-piv atau authenticated-desfire, tanpa nama"},
