@@ -22,13 +22,19 @@ const (
 	badgeTime = 5 * time.Second // what one card may take
 )
 
-// officeApplication is the application of a DESFire badge in which the city's key is.
-const officeApplication = "F54230"
+// officeApplication is the application of a DESFire badge in which the city's key is, unless
+// the city has chosen another one.
+func officeApplication() desfire.AID { return desfire.AID{0xF5, 0x42, 0x30} }
+
+// Authorities tells certificates of badges from others, as piv.Authorities does.
+type Authorities interface {
+	Verify(der []byte, earliest, latest time.Time) (*piv.Certificate, error)
+}
 
 // BadgeOptions is what is needed to examine badges.
 type BadgeOptions struct {
 	// Authorities make certificates those of badges. Nil where badges.ca_file is not set.
-	Authorities *piv.Authorities
+	Authorities Authorities
 
 	// Latest is the latest instant that has surely passed. Certificates are judged by it.
 	Latest time.Time
@@ -209,10 +215,7 @@ func (e *badgeExam) family(ctx context.Context, link card.Link) (key bool, err e
 	if strings.HasPrefix(family, "NTAG") {
 		err = desfire.SelectNTAG424(ctx, link)
 	} else {
-		var aid desfire.AID
-		if aid, err = desfire.ParseAID(officeApplication); err == nil {
-			err = desfire.SelectApplication(ctx, link, aid)
-		}
+		err = desfire.SelectApplication(ctx, link, officeApplication())
 	}
 	switch {
 	case err == nil:
@@ -221,7 +224,7 @@ func (e *badgeExam) family(ctx context.Context, link card.Link) (key bool, err e
 		return false, err
 	}
 	e.warn("badge-family", e.name, "", say(
-		"it has no application %s: it was not made for the city", "tidak ada aplikasi %s di dalamnya: kartu ini tidak dibuat untuk kota", officeApplication))
+		"it has no application %s: it was not made for the city", "tidak ada aplikasi %s di dalamnya: kartu ini tidak dibuat untuk kota", officeApplication()))
 	return false, nil
 }
 

@@ -3,6 +3,8 @@ package doctor_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,11 +25,7 @@ import (
 func laid(t *testing.T, b applets.Badge) *cardtest.Card {
 	t.Helper()
 	b.Now = time.Now()
-	program, err := b.Program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := b.Card(program)
+	c, err := b.NewCard()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,4 +155,26 @@ func TestBadgesOnOneReader(t *testing.T) {
 			t.Errorf("interrupted: %v", err)
 		}
 	})
+}
+
+// TestSimulatedAuthorityIsNone: the doctor reads the badges' authority as the gateway does,
+// which refuses the one that anybody can be.
+func TestSimulatedAuthorityIsNone(t *testing.T) {
+	ca, err := applets.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "badge-ca.pem")
+	if err := os.WriteFile(file, ca.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = doctor.ExamineBadges(t.Context(), &config.Config{
+		Gateway: config.Gateway{StateDir: dir},
+		Badges:  config.Badges{CAFile: file},
+		Readers: []config.Reader{{Name: "door", Bus: "/dev/spidev0.0"}},
+	})
+	if err == nil || !strings.Contains(err.Error(), "simulated badges") {
+		t.Errorf("%v", err)
+	}
 }

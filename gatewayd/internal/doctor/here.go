@@ -14,7 +14,6 @@ import (
 
 	"presence/config"
 	"presence/drivers/pi"
-	"presence/drivers/piv"
 	"presence/gatewayd/internal/build"
 	"presence/gatewayd/internal/certificates"
 	"presence/gatewayd/internal/clock"
@@ -153,11 +152,8 @@ func ExamineBadges(ctx context.Context, cfg *config.Config) (Diagnosis, error) {
 	}
 	opt := BadgeOptions{Latest: certificates.Latest(time.Now(), build.Time())}
 	if cfg.Badges.CAFile != "" {
-		text, err := os.ReadFile(cfg.Badges.CAFile)
-		if err == nil {
-			opt.Authorities, err = piv.ParseAuthorities(text)
-		}
-		if err != nil {
+		var err error
+		if opt.Authorities, err = configured.BadgeAuthority(cfg); err != nil { // as the gateway reads it
 			return Diagnosis{}, language.Errorf("badges.ca_file: %v", "badges.ca_file: %v", err)
 		}
 	}

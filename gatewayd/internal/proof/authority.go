@@ -60,6 +60,11 @@ func ParseAuthority(text, refused []byte) (*Authority, error) {
 	return &Authority{all}, nil
 }
 
+// Verify is piv.Authorities.Verify.
+func (a *Authority) Verify(der []byte, earliest, latest time.Time) (*piv.Certificate, error) {
+	return a.of.Verify(der, earliest, latest)
+}
+
 // Certificates is how many authorities there are.
 func (a *Authority) Certificates() int { return len(a.of.Certificates()) }
 
