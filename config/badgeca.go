@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// ReadCA reads the certificates of CAFile, the authority that the certificates of PIV
+// readCA reads the certificates of CAFile, the authority that the certificates of PIV
 // badges go back to. Without a CAFile there are none, which is no error.
-func (b *Badges) ReadCA() ([]*x509.Certificate, error) {
+func (b *Badges) readCA() ([]*x509.Certificate, error) {
 	if b.CAFile == "" {
 		return nil, nil
 	}

@@ -40,7 +40,7 @@ func TestTheBadgesAuthority(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: it does not start: %v", name, err)
 		}
-		if all, err := c.Badges.ReadCA(); len(all) != tc.many || (err == nil) != (tc.want == "") {
+		if all, err := c.Badges.readCA(); len(all) != tc.many || (err == nil) != (tc.want == "") {
 			t.Errorf("%s: %d certificates, %v", name, len(all), err)
 		}
 		for what, load := range map[string]func(string) (*Config, error){"Load": Load, "Check": Check} {

@@ -89,8 +89,7 @@ type Badges struct {
 	KeyFile      string        `toml:"key_file"`
 	PlainUID     bool          `toml:"plain_uid"`
 	Require      string        `toml:"require"` // RequireUID or RequireAuthenticated
-	// CAFile holds the authority of PIV badges. A gateway that starts does not need it:
-	// ReadCA reads it.
+	// CAFile holds the authority of PIV badges. A gateway starts without it, too.
 	CAFile string `toml:"ca_file"`
 	// Key is the content of KeyFile. Only Load sets it; nil with PlainUID or
 	// without a KeyFile.

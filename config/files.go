@@ -27,7 +27,7 @@ const maxFile = 8 << 20
 func (d *document) checkFiles(c *Config) {
 	d.checkKeys(c)
 	d.checkOwnCertificate(c)
-	if _, err := c.Badges.ReadCA(); err != nil {
+	if _, err := c.Badges.readCA(); err != nil {
 		d.root.table("badges").problem("ca_file", "%v", err)
 	}
 }

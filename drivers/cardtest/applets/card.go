@@ -8,6 +8,15 @@ import (
 	"presence/drivers/cardtest"
 )
 
+// NewCard is the badge with a program of its own.
+func (b Badge) NewCard() (*cardtest.Card, error) {
+	program, err := b.Program()
+	if err != nil {
+		return nil, err
+	}
+	return b.Card(program)
+}
+
 // Card is the badge as it is put into a field, with its program.
 func (b Badge) Card(program cardtest.Applet) (*cardtest.Card, error) {
 	v, err := b.variant()

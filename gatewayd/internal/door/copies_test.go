@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"presence/drivers/card"
-	"presence/gatewayd/internal/door"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -24,7 +23,7 @@ func TestACopyIsRefused(t *testing.T) {
 		for what, c := range map[string]card.Card{"a Classic": copied, "a card with layer 4": original} {
 			proving(t, func(p *checkpoint) {
 				p.least[hex(id.Bytes)] = card.Assurance(id.Assurance)
-				p.judge.answers[original.UID] = []answer{{id: id}, {id: failing(original, door.DetailAbsent)}}
+				p.judge.answers[original.UID] = []answer{{id: id}, {id: failing(original, presence.DetailAbsent)}}
 			}, func(p *checkpoint) {
 				p.chip.visit(original)
 				p.chip.lay(c)
@@ -87,7 +86,7 @@ func TestRevokedBadge(t *testing.T) {
 		p.revoked[hex(guidOf(lost.UID))], p.revoked[plain.UID.String()] = true, true
 		withdrawn := signed(byKey)
 		withdrawn.Refuse = presence.ReasonRevoked // its certificate is
-		p.judge.answers[lost.UID] = []answer{{id: signed(lost)}, {id: failing(lost, door.DetailAbsent)}}
+		p.judge.answers[lost.UID] = []answer{{id: signed(lost)}, {id: failing(lost, presence.DetailAbsent)}}
 		p.judge.answers[byKey.UID] = []answer{{id: withdrawn}}
 	}, func(p *checkpoint) {
 		for _, c := range []card.Card{lost, lost, badge(1), plain, byKey} {
@@ -107,7 +106,7 @@ func TestProofsAtTwoReaders(t *testing.T) {
 	c, other := smart(1), smart(2)
 	proving(t, func(p *checkpoint) {
 		p.least[hex(guidOf(c.UID))] = card.AssurancePIV
-		p.judge.answers[c.UID] = []answer{{300 * time.Millisecond, signed(c), nil}, {300 * time.Millisecond, signed(c), nil}, {id: failing(c, door.DetailAbsent)}}
+		p.judge.answers[c.UID] = []answer{{300 * time.Millisecond, signed(c), nil}, {300 * time.Millisecond, signed(c), nil}, {id: failing(c, presence.DetailAbsent)}}
 		p.judge.answers[other.UID] = []answer{{300 * time.Millisecond, signed(other), nil}}
 	}, func(p *checkpoint) {
 		second := &chip{}
@@ -132,7 +131,7 @@ func TestACopyIsRefusedAfterARestart(t *testing.T) {
 	c := smart(1)
 	proving(t, func(p *checkpoint) {
 		p.least[hex(guidOf(c.UID))] = card.AssurancePIV
-		p.judge.answers[c.UID] = []answer{{id: signed(c)}, {id: failing(c, door.DetailAbsent)}}
+		p.judge.answers[c.UID] = []answer{{id: signed(c)}, {id: failing(c, presence.DetailAbsent)}}
 	}, func(p *checkpoint) {
 		p.door.Remember(presence.Entry{Pos: 1, Record: presence.Record{Stream: presence.ID{8}, Seq: 1, Draft: presence.Draft{
 			Kind: presence.KindBadge, At: p.now(), Badge: &presence.Badge{Badge: hex(guidOf(c.UID))},

@@ -20,19 +20,10 @@ type Prover interface {
 	// A card that fails to prove who it is, or has nothing to prove it with, is no error:
 	// the Identity says so. An error wraps card.ErrGone, card.ErrTooSlow or
 	// card.ErrProtocol where the card was not heard to the end, and the card may be tried
-	// anew unless Identity.Detail is DetailPending; any other one is the reader's, as of
+	// anew unless Identity.Detail is presence.DetailPending; any other one is the reader's, as of
 	// card.Reader.Poll. The Identity counts beside an error too.
 	Prove(ctx context.Context, reader card.Selector, c card.Card, seen presence.Reading) (presence.Identity, error)
 }
-
-// The words of Identity.Detail that the door itself decides by. All others name a proof
-// that failed.
-const (
-	DetailAbsent   = "absent"   // the card has nothing to prove itself with
-	DetailNoATS    = "no-ats"   // it says that it speaks ISO/IEC 14443-4, and does not
-	DetailProtocol = "protocol" // it answers what ISO/IEC 14443-4 does not know
-	DetailPending  = "pending"  // its key was asked and the answer was lost: another try might count as a second failure
-)
 
 // Plain is the identity of a card that proves nothing: the number that it shows.
 func Plain(c card.Card) presence.Identity {
@@ -123,7 +114,7 @@ func (d *Door) attempt(ctx context.Context, r Reader, chip card.Reader, c *candi
 		return false, err
 	case errors.Is(err, card.ErrGone), errors.Is(err, card.ErrTooSlow), errors.Is(err, card.ErrProtocol), bounded.Err() != nil:
 		c.id = id
-		if c.over() || id.Detail == DetailPending {
+		if c.over() || id.Detail == presence.DetailPending {
 			d.giveUp(ctx, r.Name, c, false, f)
 			return true, nil
 		}
@@ -141,7 +132,7 @@ func (d *Door) giveUp(ctx context.Context, reader string, c *candidate, gone boo
 	if len(id.Bytes) == 0 {
 		id = Plain(c.card)
 	}
-	if gone || id.Detail != DetailNoATS && id.Detail != DetailProtocol {
+	if gone || id.Detail != presence.DetailNoATS && id.Detail != presence.DetailProtocol {
 		id.Refuse = presence.ReasonHoldLonger
 	}
 	d.tap(ctx, reader, c.card, id, c.seen, c.came, f)

@@ -9,6 +9,7 @@ import (
 
 	"presence/drivers/card"
 	"presence/gatewayd/internal/door"
+	"presence/gatewayd/internal/presence"
 )
 
 // A card that has proven who it is is recorded under what was proven, with the evidence and
@@ -111,9 +112,9 @@ func TestALostCardIsTriedAgain(t *testing.T) {
 	c := smart(1)
 	gone := answer{30 * time.Millisecond, failing(c, "gone"), fmt.Errorf("exchange: %w", card.ErrGone)}
 	slow := answer{30 * time.Millisecond, failing(c, "too-slow"), card.ErrTooSlow}
-	broken := answer{30 * time.Millisecond, failing(c, door.DetailProtocol), card.ErrProtocol}
-	deaf := answer{30 * time.Millisecond, failing(c, door.DetailNoATS), card.ErrGone}
-	pending := answer{30 * time.Millisecond, failing(c, door.DetailPending), card.ErrGone}
+	broken := answer{30 * time.Millisecond, failing(c, presence.DetailProtocol), card.ErrProtocol}
+	deaf := answer{30 * time.Millisecond, failing(c, presence.DetailNoATS), card.ErrGone}
+	pending := answer{30 * time.Millisecond, failing(c, presence.DetailPending), card.ErrGone}
 	proven := answer{30 * time.Millisecond, signed(c), nil}
 	for _, tc := range []struct {
 		name     string

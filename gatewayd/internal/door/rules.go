@@ -40,7 +40,7 @@ func refusal(id presence.Identity, asked demands) string {
 // tried reports whether a card has tried to prove who it is, and failed. The others offer
 // nothing but their number.
 func tried(detail string) bool {
-	return detail != "" && detail != DetailAbsent && detail != DetailNoATS
+	return detail != "" && detail != presence.DetailAbsent && detail != presence.DetailNoATS
 }
 
 // demands are what is asked of a card with this identity.

@@ -8,7 +8,6 @@ import (
 	"pgregory.net/rapid"
 
 	"presence/drivers/card"
-	"presence/gatewayd/internal/door"
 	"presence/gatewayd/internal/presence"
 )
 
@@ -21,11 +20,11 @@ func TestAnyVisitIsAnsweredOnce(t *testing.T) {
 	outcomes := map[string]answer{
 		"proven":   {30 * time.Millisecond, signed(c), nil},
 		"forged":   {30 * time.Millisecond, failing(c, "signature"), nil},
-		"absent":   {0, failing(c, door.DetailAbsent), nil},
+		"absent":   {0, failing(c, presence.DetailAbsent), nil},
 		"gone":     {20 * time.Millisecond, failing(c, "gone"), card.ErrGone},
 		"slow":     {900 * time.Millisecond, failing(c, "too-slow"), card.ErrTooSlow},
-		"protocol": {10 * time.Millisecond, failing(c, door.DetailProtocol), card.ErrProtocol},
-		"pending":  {10 * time.Millisecond, failing(c, door.DetailPending), card.ErrGone},
+		"protocol": {10 * time.Millisecond, failing(c, presence.DetailProtocol), card.ErrProtocol},
+		"pending":  {10 * time.Millisecond, failing(c, presence.DetailPending), card.ErrGone},
 	}
 	kinds := []string{"proven", "forged", "absent", "gone", "slow", "protocol", "pending"}
 	rapid.Check(t, func(rt *rapid.T) {

@@ -19,12 +19,6 @@ import (
 	"presence/gatewayd/internal/uplink"
 )
 
-// The retained topics of the city's documents about badges, which are also their kinds.
-const (
-	topicBadgeRevoked = configured.TopicBadgeRevoked
-	topicBadgeKeys    = configured.TopicBadgeKeys
-)
-
 // badgeSide is what badges prove themselves by.
 type badgeSide struct {
 	prover *proof.Prover
@@ -49,14 +43,14 @@ func (g *Gateway) openBadges() {
 	}
 	b.revoked, b.keys = new(proof.Revoked), new(proof.Keys)
 	names := configured.Badges(g.cfg)
-	b.revokedKeeper = g.keeper(topicBadgeRevoked, "revoked", func(d signed.Document) (content []byte, use func(), err error) {
+	b.revokedKeeper = g.keeper(configured.TopicBadgeRevoked, "revoked", func(d signed.Document) (content []byte, use func(), err error) {
 		list, err := proof.ParseLosses(d.Body, names)
 		if err != nil {
 			return nil, nil, err
 		}
 		return d.Body, func() { b.revoked.Use(list) }, nil
 	})
-	b.keysKeeper = g.keeper(topicBadgeKeys, "sealed", func(d signed.Document) (content []byte, use func(), err error) {
+	b.keysKeeper = g.keeper(configured.TopicBadgeKeys, "sealed", func(d signed.Document) (content []byte, use func(), err error) {
 		sealed := proof.KeyDocument{Dinas: d.Dinas, Gateway: d.Gateway, Serial: d.Serial, Body: d.Body}
 		ring, content, err := proof.OpenKeys(sealed, g.cfg.MQTT.KeyFile)
 		if err != nil {
@@ -75,7 +69,7 @@ func (g *Gateway) openBadges() {
 func (b *badgeSide) topics() map[string]uplink.Document {
 	topics := make(map[string]uplink.Document)
 	if b.revokedKeeper != nil {
-		topics[topicBadgeRevoked], topics[topicBadgeKeys] = b.revokedKeeper, b.keysKeeper
+		topics[configured.TopicBadgeRevoked], topics[configured.TopicBadgeKeys] = b.revokedKeeper, b.keysKeeper
 	}
 	return topics
 }
@@ -182,14 +176,14 @@ func (g *Gateway) lossConditions(now time.Time) (as []alerts.Alert) {
 	}
 	s := b.revokedKeeper.State()
 	if s.Problem != nil {
-		as = append(as, alerts.BadgeListRefused.Raise(withError(s.Problem), topicBadgeRevoked))
+		as = append(as, alerts.BadgeListRefused.Raise(withError(s.Problem), configured.TopicBadgeRevoked))
 	}
 	age := now.Sub(s.Issued).Seconds()
 	switch {
 	case s.Serial == 0 && g.cfg.Badges.CAFile != "":
-		as = append(as, alerts.BadgeListMissing.Raise(nil, topicBadgeRevoked))
+		as = append(as, alerts.BadgeListMissing.Raise(nil, configured.TopicBadgeRevoked))
 	case s.Serial > 0 && age >= alerts.BadgeListOld.Limit().Raise:
-		as = append(as, alerts.BadgeListOld.Raise(alerts.Values{"days": days(age)}, topicBadgeRevoked))
+		as = append(as, alerts.BadgeListOld.Raise(alerts.Values{"days": days(age)}, configured.TopicBadgeRevoked))
 	}
 	return as
 }
@@ -200,11 +194,11 @@ func (g *Gateway) keyConditions() (as []alerts.Alert) {
 	b := &g.badges
 	if b.keysKeeper != nil {
 		if err := b.keysKeeper.State().Problem; err != nil {
-			as = append(as, alerts.BadgeKeysRefused.Raise(withError(err), topicBadgeKeys))
+			as = append(as, alerts.BadgeKeysRefused.Raise(withError(err), configured.TopicBadgeKeys))
 		}
 	}
 	if _, here := b.keys.Entries(); !here && !g.cfg.Simulated() && g.documents.roster.Asks(card.AssuranceDESFire) {
-		as = append(as, alerts.BadgeKeysMissing.Raise(nil, topicBadgeKeys))
+		as = append(as, alerts.BadgeKeysMissing.Raise(nil, configured.TopicBadgeKeys))
 	}
 	return as
 }

@@ -19,12 +19,6 @@ import (
 	"presence/gatewayd/internal/uplink"
 )
 
-// The retained topics of the city's documents about people and hours.
-const (
-	topicRoster = configured.TopicRoster
-	topicHours  = configured.TopicHours
-)
-
 // documents are the rules by which tags are recorded, from files of the configuration
 // or signed by the city.
 type documents struct {
@@ -43,10 +37,10 @@ type documents struct {
 func (d *documents) topics() map[string]uplink.Document {
 	topics := make(map[string]uplink.Document)
 	if d.rosterKeeper != nil {
-		topics[topicRoster] = d.rosterKeeper
+		topics[configured.TopicRoster] = d.rosterKeeper
 	}
 	if d.hoursKeeper != nil {
-		topics[topicHours] = d.hoursKeeper
+		topics[configured.TopicHours] = d.hoursKeeper
 	}
 	return topics
 }
@@ -119,7 +113,7 @@ func (g *Gateway) keeper(kind, body string, parse func(signed.Document) ([]byte,
 // encrypted under a key that follows from the badge key. Working hours are no secret, and
 // keys of badges come sealed.
 func (g *Gateway) documentSecret(kind string) *[32]byte {
-	if kind != topicRoster && kind != topicBadgeRevoked || g.cfg.Badges.Key == nil {
+	if kind != configured.TopicRoster && kind != configured.TopicBadgeRevoked || g.cfg.Badges.Key == nil {
 		return nil
 	}
 	mac := hmac.New(sha256.New, g.cfg.Badges.Key[:])
@@ -172,8 +166,8 @@ func (g *Gateway) documentConditions() (as []alerts.Alert) {
 		refused alerts.Kind
 		topic   string
 	}{
-		{g.documents.rosterKeeper, alerts.RosterRefused, topicRoster},
-		{g.documents.hoursKeeper, alerts.HoursRefused, topicHours},
+		{g.documents.rosterKeeper, alerts.RosterRefused, configured.TopicRoster},
+		{g.documents.hoursKeeper, alerts.HoursRefused, configured.TopicHours},
 	} {
 		if doc.keeper == nil {
 			continue

@@ -27,6 +27,15 @@ type Identity struct {
 	Detail string
 }
 
+// The words of Identity.Detail that the door decides by. All others name a proof that failed,
+// and are whoever's who tried it.
+const (
+	DetailAbsent   = "absent"   // the card has nothing to prove itself with
+	DetailNoATS    = "no-ats"   // it says that it speaks ISO/IEC 14443-4, and never began to
+	DetailProtocol = "protocol" // it answers what ISO/IEC 14443-4 does not know
+	DetailPending  = "pending"  // its key was asked and the answer was lost: another try might count as a second failure
+)
+
 // Proof is what a tap with a PIV card leaves as evidence: with the card's certificate
 // anybody can check later that the card's key signed
 // SHA-256(Random || gateway || stream || boot_ms) at this tap. The gateway's id is UTF-8,

@@ -39,7 +39,7 @@ func (a *attempt) desfire(ctx context.Context, link card.Link, keys *Keys) (verd
 	}
 	key, ok := ring.byNumber[number]
 	if !ok { // a badge of another office, perhaps
-		return failure(detailAbsent), nil
+		return failure(presence.DetailAbsent), nil
 	}
 	return a.authenticateSelected(ctx, link, number[:], key)
 }
@@ -65,7 +65,7 @@ func (a *attempt) simulated(ctx context.Context, link card.Link) (verdict, error
 	}
 	key := a.opt.Simulated.KeyOf(a.card.UID)
 	v, err := a.authenticate(ctx, link, simulatedApplication(), a.card.UID.Bytes(), key)
-	if err == nil && v.detail == detailAbsent {
+	if err == nil && v.detail == presence.DetailAbsent {
 		key.NTAG424 = true
 		return a.authenticate(ctx, link, simulatedApplication(), a.card.UID.Bytes(), key)
 	}
@@ -98,7 +98,7 @@ func (a *attempt) authenticateSelected(ctx context.Context, link card.Link, name
 	switch {
 	case errors.Is(err, desfire.ErrPending):
 		a.pauses.lost(badge, keyName, a.seen)
-		return failure(detailPending), err
+		return failure(presence.DetailPending), err
 	case errors.Is(err, desfire.ErrWrongKey):
 		a.pauses.failed(badge, keyName, a.seen)
 	}
@@ -108,7 +108,7 @@ func (a *attempt) authenticateSelected(ctx context.Context, link card.Link, name
 	defer session.Close()
 	uid, err := session.UID(ctx)
 	if ofLink(err) { // the key is right, and yet it is not asked a second time at this visit
-		return failure(detailPending), err
+		return failure(presence.DetailPending), err
 	}
 	if err != nil {
 		return ours(ofDESFire(err))
@@ -126,7 +126,7 @@ func ours(v verdict, err error) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	if v.detail == detailAbsent { // it let the application be selected, and does not know the command
+	if v.detail == presence.DetailAbsent { // it let the application be selected, and does not know the command
 		v.detail = detailMalformed
 	}
 	v.refuse = presence.ReasonNotAuthenticated
@@ -143,7 +143,7 @@ func ofDESFire(err error) (verdict, error) {
 		err    error
 		detail string
 	}{
-		{desfire.ErrAbsent, detailAbsent},
+		{desfire.ErrAbsent, presence.DetailAbsent},
 		{desfire.ErrNoKey, detailNoKey},
 		{desfire.ErrWrongKey, detailWrongKey},
 		{desfire.ErrLocked, detailLocked},

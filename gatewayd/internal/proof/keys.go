@@ -161,10 +161,11 @@ func parseKeyring(text []byte) (*Keyring, error) {
 	if len(plain.Entries) > maxKeys {
 		return nil, fmt.Errorf("has more than %d keys: these are not those of an office", maxKeys)
 	}
-	r := &Keyring{byUID: make(map[card.UID]CardKey), byNumber: make(map[[16]byte]CardKey)}
-	if !decodeHex(r.application[:], plain.Application) {
+	application, err := desfire.ParseAID(plain.Application)
+	if err != nil {
 		return nil, errors.New("has an application that is not 6 hex digits")
 	}
+	r := &Keyring{application: application, byUID: make(map[card.UID]CardKey), byNumber: make(map[[16]byte]CardKey)}
 	for i, e := range plain.Entries {
 		if err := r.add(e); err != nil {
 			return nil, fmt.Errorf("entry %d %w", i+1, err)

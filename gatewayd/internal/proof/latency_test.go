@@ -55,11 +55,7 @@ func TestTapTimes(t *testing.T) {
 func badge(t *testing.T, b applets.Badge) *cardtest.Card {
 	t.Helper()
 	b.Now = time.Now()
-	program, err := b.Program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := b.Card(program)
+	c, err := b.NewCard()
 	if err != nil {
 		t.Fatal(err)
 	}

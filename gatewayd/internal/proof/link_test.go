@@ -36,7 +36,7 @@ func TestACardTakenAwayProvesNothing(t *testing.T) {
 				t.Fatalf("%s, gone after %d frames: %v, %+v", kind, gone, err, id)
 			}
 			switch id.Detail {
-			case detailPending:
+			case presence.DetailPending:
 				pending++
 			case detailGone:
 				if pending > 0 {
@@ -76,7 +76,7 @@ func TestACardWithoutATS(t *testing.T) {
 	o := newOffice(t)
 	a := shown(t, applets.Badge{Kind: applets.KindClone, UID: uidOf(t, staffUID)})
 	a.mute = true
-	if id, err := o.Prove(t.Context(), a, a.card, o.seen); !errors.Is(err, card.ErrGone) || id.Detail != detailNoATS {
+	if id, err := o.Prove(t.Context(), a, a.card, o.seen); !errors.Is(err, card.ErrGone) || id.Detail != presence.DetailNoATS {
 		t.Errorf("%v, %+v", err, id)
 	}
 }
@@ -96,7 +96,7 @@ func TestFaultsOfTheReader(t *testing.T) {
 		t.Errorf("%v, %+v", err, id)
 	}
 	a.fault = errors.ErrUnsupported
-	if id, err = o.Prove(t.Context(), a, a.card, o.seen); err != nil || id.Detail != detailAbsent {
+	if id, err = o.Prove(t.Context(), a, a.card, o.seen); err != nil || id.Detail != presence.DetailAbsent {
 		t.Errorf("%v, %+v", err, id)
 	}
 }
@@ -181,7 +181,6 @@ func TestKeysMustBeShown(t *testing.T) {
 	if id := o.tap(shown(t, applets.Badge{Kind: applets.KindPIV, UID: b.UID})); id.Assurance != string(card.AssurancePIV) {
 		t.Errorf("%+v", id)
 	}
-	_ = presence.ReasonDowngrade // the door's: see package door
 }
 
 // TestSimulatedKeys: a simulated gateway knows the keys of simulated cards until the city
@@ -204,7 +203,7 @@ func TestSimulatedKeys(t *testing.T) {
 		t.Error("every card must prove itself")
 	}
 	o.give()
-	if id := o.tap(shown(t, applets.Badge{Kind: applets.KindEV2, UID: uidOf(t, staffUID)})); id.Detail != detailAbsent {
+	if id := o.tap(shown(t, applets.Badge{Kind: applets.KindEV2, UID: uidOf(t, staffUID)})); id.Detail != presence.DetailAbsent {
 		t.Errorf("with a document: %+v", id)
 	}
 }

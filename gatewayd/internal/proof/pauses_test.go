@@ -101,7 +101,7 @@ func TestLostAnswersCountInTheEnd(t *testing.T) {
 	for i := range enoughLost {
 		a := shown(t, b)
 		a.gone = 3 // RATS, selection and the first half: the answer to the second does not come
-		if id, err := o.Prove(t.Context(), a, a.card, o.seen); err == nil || id.Detail != detailPending {
+		if id, err := o.Prove(t.Context(), a, a.card, o.seen); err == nil || id.Detail != presence.DetailPending {
 			t.Fatalf("attempt %d: %v, %+v", i, err, id)
 		}
 	}

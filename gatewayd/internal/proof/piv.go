@@ -56,7 +56,7 @@ func (a *attempt) piv(ctx context.Context, link card.Link) (verdict, error) {
 // tap. Without one the verdict says why.
 func (a *attempt) check(der []byte, guid uuid.UUID) (*piv.Certificate, verdict) {
 	earliest, latest := a.opt.Between(a.seen)
-	certificate, err := a.opt.Authority.of.Verify(der, earliest, latest)
+	certificate, err := a.opt.Authority.Verify(der, earliest, latest)
 	switch {
 	case errors.Is(err, piv.ErrForeignCA):
 		return nil, failure(detailForeignCA)
@@ -95,7 +95,7 @@ func (a *attempt) challenge(ctx context.Context, c *piv.Card, certificate *piv.C
 	var err error
 	if p.Signature, err = c.Sign(ctx, certificate.Algorithm, sum); err != nil {
 		v, err := of(err)
-		if v.detail == detailAbsent { // it shows the certificate and has no key for it
+		if v.detail == presence.DetailAbsent { // it shows the certificate and has no key for it
 			v.detail = detailNoKey
 		}
 		return ours(v, err)
@@ -124,7 +124,7 @@ func of(err error) (verdict, error) {
 	case !ofCard(err):
 		return verdict{}, err
 	case errors.Is(err, piv.ErrAbsent):
-		return failure(detailAbsent), nil
+		return failure(presence.DetailAbsent), nil
 	case errors.Is(err, piv.ErrPIN):
 		return failure(detailPIN), nil
 	case errors.Is(err, piv.ErrAlgorithm):

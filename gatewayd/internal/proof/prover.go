@@ -77,10 +77,8 @@ func New(opt Options) *Prover {
 	return &Prover{opt: opt, certificates: certificates, pauses: pauses, failed: make(map[string]int64)}
 }
 
-// The words of Identity.Detail.
+// The words of Identity.Detail, beside those of package presence.
 const (
-	detailAbsent = "absent" // the card offers nothing that could be proven here
-
 	detailForeignCA      = "foreign-ca"      // the certificate is none of the city's badges
 	detailExpired        = "expired"         // the certificate, or its authority's, is over
 	detailNotYetValid    = "not-yet-valid"   // it begins later
@@ -101,13 +99,10 @@ const (
 	detailRnd      = "rnd"       // the card's answer to the challenge is wrong
 	detailMAC      = "mac"       // what the card said afterwards does not bear its signature
 	detailWrongUID = "wrong-uid" // the card's UID is another one than it showed
-	detailPending  = "pending"   // the card was gone before it said whether the key is right
 
 	detailMalformed = "malformed" // an answer that no such card gives
-	detailProtocol  = "protocol"  // a frame that ISO/IEC 14443-4 does not know
 	detailTooSlow   = "too-slow"
 	detailGone      = "gone"
-	detailNoATS     = "no-ats" // it says that it speaks ISO/IEC 14443-4, and never began to
 )
 
 // verdict is what an attempt has come to.
@@ -166,7 +161,7 @@ func (p *Prover) Prove(ctx context.Context, reader card.Selector, c card.Card, s
 	case a.done: // what comes after the last answer changes nothing: the next Poll tells it again
 		err = nil
 	case errors.Is(err, errors.ErrUnsupported): // a reader that can only tell numbers
-		a.detail, err = detailAbsent, nil
+		a.detail, err = presence.DetailAbsent, nil
 	}
 	if errors.Is(err, context.DeadlineExceeded) { // ours or the caller's
 		err = fmt.Errorf("%w: %w", card.ErrTooSlow, err)
@@ -182,7 +177,7 @@ func (p *Prover) Prove(ctx context.Context, reader card.Selector, c card.Card, s
 // blameCA notes that a card had nothing to prove itself with because the gateway lacks
 // what to check it by.
 func (a *attempt) blameCA() {
-	if a.opt.NoCA && a.card.Layer4() && a.identity == nil && (a.detail == "" || a.detail == detailAbsent) {
+	if a.opt.NoCA && a.card.Layer4() && a.identity == nil && (a.detail == "" || a.detail == presence.DetailAbsent) {
 		a.detail = detailNoCA
 	}
 }
@@ -203,20 +198,20 @@ func (p *Prover) ready(c card.Card) bool {
 func (a *attempt) talk(ctx context.Context, link card.Link) (verdict, error) {
 	if a.opt.Keys.knows(a.card.UID) {
 		v, err := a.desfire(ctx, link, a.opt.Keys)
-		if err != nil || v.detail != detailAbsent {
+		if err != nil || v.detail != presence.DetailAbsent {
 			return v, err
 		}
 	}
 	if a.opt.Authority != nil {
 		v, err := a.piv(ctx, link)
-		if err != nil || v.detail != detailAbsent {
+		if err != nil || v.detail != presence.DetailAbsent {
 			return v, err
 		}
 	}
 	if _, inForce := a.opt.Keys.Entries(); !inForce && a.opt.Simulated != nil {
 		return a.simulated(ctx, link)
 	}
-	return failure(detailAbsent), nil
+	return failure(presence.DetailAbsent), nil
 }
 
 // result is the identity that the verdict makes.
@@ -254,11 +249,11 @@ func (a *attempt) linkDetail(err error) string {
 	lost := errors.Is(err, card.ErrNoAnswer) || errors.Is(err, card.ErrBadFrame)
 	switch {
 	case errors.Is(err, card.ErrGone) && lost && !a.linked:
-		return detailNoATS
+		return presence.DetailNoATS
 	case errors.Is(err, card.ErrTooSlow):
 		return detailTooSlow
 	case errors.Is(err, card.ErrProtocol):
-		return detailProtocol
+		return presence.DetailProtocol
 	case errors.Is(err, card.ErrGone):
 		return detailGone
 	}
@@ -272,7 +267,7 @@ func ofLink(err error) bool {
 
 // count counts an attempt that failed.
 func (p *Prover) count(detail string) {
-	if detail == "" || detail == detailAbsent {
+	if detail == "" || detail == presence.DetailAbsent {
 		return
 	}
 	p.mu.Lock()

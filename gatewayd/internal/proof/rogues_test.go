@@ -20,7 +20,7 @@ func failures() map[string]struct {
 		detail string
 		ours   bool
 	}{
-		"mute":    {detailAbsent, false},
+		"mute":    {presence.DetailAbsent, false},
 		"classic": {"", false},
 
 		"huge-certificate":   {detailMalformed, false},
@@ -40,7 +40,7 @@ func failures() map[string]struct {
 		"critical":           {detailBadCertificate, true},
 		"wrong-guid":         {detailWrongGUID, true},
 		"other-certificate":  {detailWrongGUID, true},
-		"no-certificate":     {detailAbsent, false},
+		"no-certificate":     {presence.DetailAbsent, false},
 		"junk-certificate":   {detailBadCertificate, false},
 		"no-key":             {detailAlgorithm, true}, // SP 800-73 has one status for both
 		"stale-nonce":        {detailSignature, true},
@@ -53,14 +53,14 @@ func failures() map[string]struct {
 		"broken-chuid":       {detailMalformed, false},
 		"broken-object":      {detailMalformed, false},
 		"broken-answer":      {detailMalformed, true},
-		"no-chuid":           {detailAbsent, false},
+		"no-chuid":           {presence.DetailAbsent, false},
 		"short-guid":         {detailMalformed, false},
 		"false-gzip":         {detailBadCertificate, false},
 		"hash-on-card":       {detailAlgorithm, true},
 		"wants-pin":          {detailPIN, true},
 		"endless-chain":      {detailMalformed, false},
 
-		"no-application":  {detailAbsent, false},
+		"no-application":  {presence.DetailAbsent, false},
 		"foreign-key":     {detailWrongKey, true},
 		"no-such-key":     {detailNoKey, true},
 		"locked":          {detailLocked, true},
@@ -128,7 +128,7 @@ func TestEveryRogueIsToldByItsReason(t *testing.T) {
 				if id.Assurance != string(card.AssuranceUID) || id.Detail != want.detail || id.Refuse != refuse || id.Proof != nil {
 					t.Errorf("%+v, want %+v", id, want)
 				}
-				if counted := o.Failed()[want.detail]; counted != 1 && want.detail != detailAbsent && want.detail != "" {
+				if counted := o.Failed()[want.detail]; counted != 1 && want.detail != presence.DetailAbsent && want.detail != "" {
 					t.Errorf("counted %d", counted)
 				}
 			})

@@ -19,7 +19,6 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -28,8 +27,8 @@ import (
 	"io"
 	"os"
 	"regexp"
-	"strings"
 
+	"presence/drivers/desfire"
 	"presence/scripts/city"
 	"presence/scripts/city/internal/badgekeys"
 	"presence/scripts/city/internal/pivbadge"
@@ -151,13 +150,12 @@ func keys(args []string, out, errs io.Writer) error {
 
 // body makes what sign.sh makes a document of.
 func (o order) body() ([]byte, error) {
-	raw, err := hex.DecodeString(o.application)
-	if err != nil || len(raw) != len(badgekeys.Application{}) {
+	app, err := desfire.ParseAID(o.application)
+	if err != nil {
 		return nil, fmt.Errorf("%q is no application: 6 hex digits", o.application)
 	}
-	app := badgekeys.Application(raw)
-	if o.keyNo < 0 || o.keyNo > 13 {
-		return nil, errors.New("-key-no: from 0 to 13")
+	if o.keyNo < 0 || o.keyNo > badgekeys.MaxKeyNo {
+		return nil, fmt.Errorf("-key-no: from 0 to %d", badgekeys.MaxKeyNo)
 	}
 	certificate, err := readCertificate(o.certificate)
 	if err != nil {
@@ -175,7 +173,7 @@ func (o order) body() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.staff, err)
 	}
-	sealed, err := badgekeys.Seal(o.document, certificate, badgekeys.Keys{V: 1, Application: strings.ToUpper(o.application), Entries: entries})
+	sealed, err := badgekeys.Seal(o.document, certificate, badgekeys.Keys{V: 1, Application: app.String(), Entries: entries})
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +187,7 @@ func (o order) body() ([]byte, error) {
 	return body, nil
 }
 
-func (o order) source(app badgekeys.Application) (badgekeys.Source, error) {
+func (o order) source(app desfire.AID) (badgekeys.Source, error) {
 	if o.master == "" {
 		list, err := readSecretCards(o.list)
 		if err != nil {

@@ -57,7 +57,7 @@ func TestDiversifyByVectors(t *testing.T) {
 }
 
 func TestInputIsLongEnough(t *testing.T) {
-	app := badgekeys.Application{0xf5, 0x42, 0x30}
+	app := desfire.AID{0xf5, 0x42, 0x30}
 	got, err := badgekeys.Input(unhex(t, "04A1B2C3D4E5F6"), app)
 	if err != nil || !bytes.Equal(got, unhex(t, "04A1B2C3D4E5F6 F54230 6761746577617964")) || len(got) < 16 {
 		t.Errorf("%X, %v", got, err)
@@ -142,7 +142,7 @@ func TestKeysAreThoseOfTheStaff(t *testing.T) {
 		t.Fatal(err)
 	}
 	master := badgekeys.Key(unhex(t, "00112233445566778899AABBCCDDEEFF"))
-	app := badgekeys.Application{0xf5, 0x42, 0x30}
+	app := desfire.AID{0xf5, 0x42, 0x30}
 	entries, err := badgekeys.Entries(staff, badgekeys.FromMaster(master, app, 1))
 	if err != nil || len(entries) != 2 {
 		t.Fatalf("%v, %v", entries, err)

@@ -14,15 +14,11 @@ type Key = desfire.Key
 // for it.
 const SystemID = "gatewayd"
 
-// Application is the id of a DESFire application, most significant byte first. On the air
-// it goes the other way round.
-type Application [3]byte
-
 var errInput = errors.New("neither a UID of 7 bytes nor a number of 16")
 
 // Input is what the key of a card is diversified by: its UID of 7 bytes, or the number of
 // 16 bytes in its file of a card with a random UID, then the application and SystemID.
-func Input(id []byte, app Application) ([]byte, error) {
+func Input(id []byte, app desfire.AID) ([]byte, error) {
 	if len(id) != 7 && len(id) != 16 {
 		return nil, errInput
 	}

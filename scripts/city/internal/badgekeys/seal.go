@@ -49,7 +49,7 @@ type Entry struct {
 type Source func(Card) (key Key, keyNo int, err error)
 
 // FromMaster diversifies the city's application master key.
-func FromMaster(master Key, app Application, keyNo int) Source {
+func FromMaster(master Key, app desfire.AID, keyNo int) Source {
 	return func(c Card) (Key, int, error) {
 		input, err := Input(c.id(), app)
 		if err != nil {

@@ -49,8 +49,8 @@ func (c Card) id() []byte {
 // columns are where in a row what stands; -1: nowhere.
 type columns struct{ uid, number, card, key, keyNo int }
 
-// maxKeyNo is the highest number of a key in a DESFire application.
-const maxKeyNo = 13
+// MaxKeyNo is the highest number of a key in a DESFire application.
+const MaxKeyNo = 13
 
 // ParseCards reads a CSV file of cards: uid, or number for a card with a random UID, and
 // card ("desfire" if empty, or "ntag424"); of a list of keys also key and key_no. The first
@@ -207,8 +207,8 @@ func (at columns) readKey(c *Card, cell func(int) string) error {
 	}
 	if text := cell(at.keyNo); text != "" {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 || n > maxKeyNo {
-			return fmt.Errorf("has a key_no that is no number from 0 to %d", maxKeyNo)
+		if err != nil || n < 0 || n > MaxKeyNo {
+			return fmt.Errorf("has a key_no that is no number from 0 to %d", MaxKeyNo)
 		}
 		c.KeyNo = &n
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// MaxCertificate is how many bytes a badge's certificate may have in DER.
-const MaxCertificate = 4096
+// maxCertificate is how many bytes a badge's certificate may have in DER.
+const maxCertificate = 4096
 
 // maxValidity is how long a badge's certificate may last: three years.
 const maxValidity = 3 * 366 * 24 * time.Hour
@@ -201,7 +201,7 @@ func withECDSA(a x509.SignatureAlgorithm) bool {
 func profile(c *x509.Certificate) (guid uuid.UUID, key *ecdsa.PublicKey, err error) {
 	key, ok := c.PublicKey.(*ecdsa.PublicKey)
 	switch {
-	case len(c.Raw) > MaxCertificate:
+	case len(c.Raw) > maxCertificate:
 		return guid, nil, fmt.Errorf("its certificate has %d bytes", len(c.Raw))
 	case !ok || key.Curve != elliptic.P256() && key.Curve != elliptic.P384():
 		return guid, nil, errors.New("its key is not ECDSA P-256 or P-384")

@@ -1,9 +1,7 @@
 package pivbadge
 
 import (
-	"encoding/hex"
 	"errors"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -12,14 +10,10 @@ var errNoGUID = errors.New("want a GUID: 32 hex digits, with or without hyphens 
 
 // ParseGUID reads a GUID as 32 hex digits or as the text of a UUID.
 func ParseGUID(s string) (guid uuid.UUID, err error) {
-	digits := s
-	if len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' {
-		digits = strings.ReplaceAll(s, "-", "")
-	}
-	if len(digits) != 32 {
+	if len(s) != 32 && len(s) != 36 { // uuid.Parse knows other forms, too
 		return guid, errNoGUID
 	}
-	if _, err := hex.Decode(guid[:], []byte(digits)); err != nil {
+	if guid, err = uuid.Parse(s); err != nil {
 		return uuid.UUID{}, errNoGUID
 	}
 	return guid, nil

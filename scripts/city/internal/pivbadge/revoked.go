@@ -2,6 +2,7 @@ package pivbadge
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -60,7 +61,7 @@ func ParseRevoked(text []byte) ([]Revocation, error) {
 	d := json.NewDecoder(bytes.NewReader(list))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&entries); err != nil || entries == nil || d.More() {
-		return nil, fmt.Errorf("read revoked badges: want a JSON array of objects with guid, serial, badge or uid, and since and why: %w", cmpOr(err, errors.New("it is none")))
+		return nil, fmt.Errorf("read revoked badges: want a JSON array of objects with guid, serial, badge or uid, and since and why: %w", cmp.Or(err, errors.New("it is none")))
 	}
 	revoked := make([]Revocation, len(entries))
 	for i, e := range entries {
@@ -69,13 +70,6 @@ func ParseRevoked(text []byte) ([]Revocation, error) {
 		}
 	}
 	return revoked, nil
-}
-
-func cmpOr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
 }
 
 // revokedArray finds the list in what may be around it.
