@@ -58,7 +58,7 @@ func (w *writer) findOld(tx *bolt.Tx, p snapshot, most int) error {
 	a.next = max(a.next, p.oldest, a.old+1)
 	looked := 0
 	err := walk(tx, a.next, p.end, func(key, value []byte) (bool, error) {
-		s, err := unseal(key, value)
+		s, err := unpack(key, value)
 		if err != nil {
 			return false, err
 		}

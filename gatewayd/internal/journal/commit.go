@@ -135,14 +135,17 @@ func (w *writer) try(c change, before snapshot, saving thrift) error {
 		after.cursor = max(before.state.Cursor, min(before.cursor, c.waits-1))
 	}
 	after.end += uint64(len(c.items))
-	w.seal(c.items, before.end+1)
+	link, err := w.pack(c.items, before.end+1)
+	if err != nil {
+		return w.fatal(err)
+	}
 
 	var txid int
 	tailBytes := 0
 	j.db.AllocSize = saving.grows
 	j.db.NoFreelistSync = saving.unlisted || !c.ends && j.db.Stats().FreePageN > maxFreelist
 	started := time.Now()
-	err := guard(func() error {
+	err = guard(func() error {
 		tx, err := j.db.Begin(true)
 		if err != nil {
 			return err
@@ -161,7 +164,7 @@ func (w *writer) try(c change, before snapshot, saving thrift) error {
 		}
 		return w.failed(err, txid)
 	}
-	w.tailBytes, w.savedLost = tailBytes, c.lost
+	w.tailBytes, w.savedLost, w.link = tailBytes, c.lost, link
 	w.behind = c.waits != 0 && len(c.revisions) > 0
 	w.stuck = c.waits != 0 && len(c.revisions) == 0
 	took := time.Since(started)

@@ -189,7 +189,7 @@ func (c *fileCopy) step(to uint64) error {
 
 // read reads the next events and keeps those that do not match. The copy's
 // records are in memory of their own.
-func (c *fileCopy) read(to uint64) (kept []sealedRecord, err error) {
+func (c *fileCopy) read(to uint64) (kept []packedRecord, err error) {
 	looked, bytes := 0, 0
 	err = c.j.view(func(tx *bolt.Tx) error {
 		return walk(tx, c.upto+1, to, func(key, value []byte) (bool, error) {
@@ -204,7 +204,7 @@ func (c *fileCopy) read(to uint64) (kept []sealedRecord, err error) {
 				c.forget(e)
 			} else {
 				c.streams[e.Stream] = true
-				kept = append(kept, sealedRecord{[8]byte(key), slices.Clone(value)})
+				kept = append(kept, packedRecord{[8]byte(key), slices.Clone(value)})
 			}
 			return looked < copyStep && bytes < copyBytes, nil
 		})
@@ -240,7 +240,10 @@ func (w *writer) exchange(c *fileCopy) error {
 	}
 	after := j.snapshot()
 	w.attempt++
-	w.seal(items, after.end+1)
+	link, err := w.pack(items, after.end+1)
+	if err != nil {
+		return err
+	}
 	after.end += uint64(len(items))
 	after.state.Cursor = after.cursor
 	after.holes = after.holes.Union(c.gone)
@@ -256,6 +259,7 @@ func (w *writer) exchange(c *fileCopy) error {
 		}
 		return w.fatal(err)
 	}
+	w.link = link
 	w.adopt(c, after)
 	return nil
 }

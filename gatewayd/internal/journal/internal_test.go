@@ -35,7 +35,7 @@ func TestPromise1NothingIsReadThatIsNotDurable(t *testing.T) {
 	}
 	err = j.db.Update(func(tx *bolt.Tx) error {
 		key := posKey(2)
-		return tx.Bucket([]byte(bucketTail)).Put(key[:], seal(nil, 2, j.stream, 2, 1, it.payload))
+		return tx.Bucket([]byte(bucketTail)).Put(key[:], pack(nil, 2, j.stream, 2, 1, it.payload))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func FuzzRecord(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(uint64(i), seal(nil, uint64(i), presence.ID{3}, 9, 4, it.payload), true)
+		f.Add(uint64(i), pack(nil, uint64(i), presence.ID{3}, 9, 4, it.payload), true)
 		f.Add(uint64(i), it.payload, false)
 	}
 	f.Fuzz(func(t *testing.T, pos uint64, b []byte, raw bool) {
@@ -173,7 +173,7 @@ func FuzzRecord(f *testing.F) {
 			if len(b) > maxPayload {
 				return
 			}
-			value = seal(nil, pos, presence.ID{3}, 9, 4, b)
+			value = pack(nil, pos, presence.ID{3}, 9, 4, b)
 		}
 		key := posKey(pos)
 		var e presence.Entry
@@ -188,7 +188,7 @@ func FuzzRecord(f *testing.F) {
 			return // of a kind that only a later version writes
 		}
 		var again presence.Entry
-		if err := c.decode(key[:], seal(nil, pos, e.Stream, e.Seq, 1, it.payload), &again); err != nil {
+		if err := c.decode(key[:], pack(nil, pos, e.Stream, e.Seq, 1, it.payload), &again); err != nil {
 			t.Fatalf("does not read again: %v", err)
 		}
 	})

@@ -24,8 +24,8 @@ type losses struct {
 }
 
 func (l *losses) add(it item) {
-	l.between(it.at, it.at)
-	l.kinds[it.kind.String()]++
+	l.between(it.draft.At, it.draft.At)
+	l.kinds[it.draft.Kind.String()]++
 }
 
 // join adds other losses of the same boot.

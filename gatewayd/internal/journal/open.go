@@ -184,8 +184,10 @@ func (j *Journal) begin() (*writer, error) {
 		return nil, err
 	}
 	j.first = j.end + 1
+	w := newWriter(j)
+	w.link = left.link
 	if j.silent = j.opt.NoStream && len(left.gaps) == 0 && left.lost.kinds == nil; j.silent {
-		return newWriter(j), nil
+		return w, nil
 	}
 	now := j.opt.Now()
 	j.countBoot(now, left.previous)
@@ -209,7 +211,6 @@ func (j *Journal) begin() (*writer, error) {
 			return nil, err
 		}
 	}
-	w := newWriter(j)
 	if err := w.fits(items); err != nil && j.Err() == nil {
 		// The start lives off the reserve: a gateway with a full disk runs, and
 		// says so.
@@ -222,6 +223,7 @@ func (j *Journal) begin() (*writer, error) {
 // inheritance is what earlier processes left for this one to put into events.
 type inheritance struct {
 	previous *presence.Previous // the stream before; nil: none
+	link     presence.Link      // of its last event
 	gaps     []presence.Draft   // of a journal that was damaged
 	lost     losses             // that no gap names yet
 }
@@ -265,7 +267,12 @@ func (j *Journal) inherit(tx *bolt.Tx, left *inheritance) error {
 		if err := j.codec.readChecked(key, tx.Bucket([]byte(bucketStreams)).Get(key), &s); err != nil {
 			return err
 		}
-		left.previous = &presence.Previous{Stream: last.stream, Seq: last.seq, Clean: s.Clean}
+		var e presence.Entry
+		if err := j.codec.decodePacked(last, &e); err != nil {
+			return err
+		}
+		left.link = e.Chain.Link
+		left.previous = &presence.Previous{Stream: last.stream, Seq: last.seq, Clean: s.Clean, Link: left.link}
 	}
 	return tx.Bucket([]byte(bucketHoles)).ForEach(func(k, v []byte) error {
 		if len(k) != 8 || len(v) != 8 {

@@ -140,7 +140,7 @@ func (j *Journal) pushFlush(done chan<- error) error {
 func (q *queue) drop() {
 	for _, kind := range yielding {
 		for i := q.taken; i < len(q.patient); i++ {
-			if q.patient[i].kind == kind {
+			if q.patient[i].draft.Kind == kind {
 				q.lost.add(q.patient[i])
 				q.patient = slices.Delete(q.patient, i, i+1)
 				q.out++

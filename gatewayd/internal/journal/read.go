@@ -66,28 +66,28 @@ func walkBack(tx *bolt.Tx, from uint64, fn func(key, value []byte) (more bool, e
 }
 
 // get is the record at a position.
-func get(tx *bolt.Tx, pos uint64) (sealed, bool) {
+func get(tx *bolt.Tx, pos uint64) (packed, bool) {
 	key := posKey(pos)
 	for _, name := range []string{bucketTail, bucketEvents} {
 		if v := tx.Bucket([]byte(name)).Get(key[:]); v != nil {
-			s, err := unseal(key[:], v)
+			s, err := unpack(key[:], v)
 			return s, err == nil
 		}
 	}
-	return sealed{}, false
+	return packed{}, false
 }
 
 // bounds are the oldest and the newest record; zero where there is none.
-func bounds(tx *bolt.Tx) (first, last sealed, err error) {
+func bounds(tx *bolt.Tx) (first, last packed, err error) {
 	err = walk(tx, 0, ^uint64(0), func(k, v []byte) (bool, error) {
-		first, err = unseal(k, v)
+		first, err = unpack(k, v)
 		return false, err
 	})
 	if err != nil {
 		return first, last, err
 	}
 	err = walkBack(tx, ^uint64(0), func(k, v []byte) (bool, error) {
-		last, err = unseal(k, v)
+		last, err = unpack(k, v)
 		return false, err
 	})
 	return first, last, err
@@ -246,7 +246,7 @@ func (j *Journal) scrub() {
 		looked := 0
 		err := j.view(func(tx *bolt.Tx) error {
 			return walk(tx, after+1, end, func(k, v []byte) (bool, error) {
-				s, err := unseal(k, v)
+				s, err := unpack(k, v)
 				if err != nil {
 					return false, fmt.Errorf("position %x: %w", k, err)
 				}

@@ -21,7 +21,8 @@ import (
 //	 7  4  CRC-32C over key, version, length, attempt and all that follows
 //	11 16  stream
 //	27  8  number in the stream
-//	35  n  payload: a presence.Draft in CBOR (RFC 8949, core deterministic)
+//	35  n  payload: a presence.Draft in CBOR (RFC 8949, core deterministic), with the
+//	       record's presence.Chain under one more key, which earlier versions pass over
 const (
 	recordVersion = 0xB1
 	recordHeader  = 35
@@ -33,12 +34,14 @@ const (
 
 // item is a draft that waits for its place.
 type item struct {
-	kind    presence.Kind
-	at      presence.Reading
-	payload []byte
+	draft   presence.Draft
+	payload []byte         // of the draft alone
 	done    chan<- outcome // buffered; nil where nobody waits
 	came    time.Time      // where nobody waits
 }
+
+// size is how long the item's record will be.
+func (it item) size() int { return recordHeader + len(it.payload) + chainSize }
 
 // outcome is what became of an item.
 type outcome struct {
@@ -89,13 +92,13 @@ func (c codec) encode(d presence.Draft) (item, error) {
 	if len(payload) > maxPayload {
 		return item{}, fmt.Errorf("encode draft: %d bytes, at most %d", len(payload), maxPayload)
 	}
-	return item{kind: d.Kind, at: d.At, payload: payload}, nil
+	return item{draft: d, payload: payload}, nil
 }
 
 // bodyFits tells whether exactly the body that the kind names is there.
 func bodyFits(d *presence.Draft) bool {
 	bodies := 0
-	for _, there := range []bool{d.Badge != nil, d.Tag != nil, d.Start != nil, d.Gap != nil, d.Person != nil} {
+	for _, there := range []bool{d.Badge != nil, d.Tag != nil, d.Start != nil, d.Gap != nil, d.Person != nil, d.Seal != nil} {
 		if there {
 			bodies++
 		}
@@ -111,12 +114,14 @@ func bodyFits(d *presence.Draft) bool {
 		return bodies == 1 && d.Gap != nil
 	case presence.KindPresence:
 		return bodies == 1 && d.Person != nil
+	case presence.KindSeal:
+		return bodies == 1 && d.Seal != nil
 	}
 	return false
 }
 
-// seal appends to dst the record of a payload at its place.
-func seal(dst []byte, pos uint64, stream presence.ID, seq uint64, attempt uint32, payload []byte) []byte {
+// pack appends to dst the record of a payload at its place.
+func pack(dst []byte, pos uint64, stream presence.ID, seq uint64, attempt uint32, payload []byte) []byte {
 	start := len(dst)
 	dst = append(dst, recordVersion)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(payload)))
@@ -138,8 +143,8 @@ func checksum(key [8]byte, record []byte) uint32 {
 	return crc32.Update(sum, table, record[11:])
 }
 
-// sealed is a record whose checksum holds. Its payload is still bytes.
-type sealed struct {
+// packed is a record whose checksum holds. Its payload is still bytes.
+type packed struct {
 	pos     uint64
 	stream  presence.ID
 	seq     uint64
@@ -147,19 +152,19 @@ type sealed struct {
 	payload []byte
 }
 
-// unseal checks a record as it lies under its key. The result shares value's
+// unpack checks a record as it lies under its key. The result shares value's
 // memory.
-func unseal(key, value []byte) (sealed, error) {
+func unpack(key, value []byte) (packed, error) {
 	if len(key) != 8 || len(value) < recordHeader || value[0] != recordVersion {
-		return sealed{}, errDamagedRecord
+		return packed{}, errDamagedRecord
 	}
 	if len(value) != recordHeader+int(binary.BigEndian.Uint16(value[1:])) {
-		return sealed{}, errDamagedRecord
+		return packed{}, errDamagedRecord
 	}
 	if binary.BigEndian.Uint32(value[7:]) != checksum([8]byte(key), value) {
-		return sealed{}, errDamagedRecord
+		return packed{}, errDamagedRecord
 	}
-	return sealed{
+	return packed{
 		pos:     binary.BigEndian.Uint64(key),
 		stream:  presence.ID(value[11:27]),
 		seq:     binary.BigEndian.Uint64(value[27:]),
@@ -172,15 +177,44 @@ func unseal(key, value []byte) (sealed, error) {
 // bytes. A kind that this version does not know is passed on as it is: after a
 // rollback, a newer version may have been here before.
 func (c codec) decode(key, value []byte, e *presence.Entry) error {
-	s, err := unseal(key, value)
+	s, err := unpack(key, value)
 	if err != nil {
 		return err
 	}
-	*e = presence.Entry{Pos: s.pos, Record: presence.Record{Stream: s.stream, Seq: s.seq}}
-	if err := c.dec.Unmarshal(s.payload, &e.Draft); err != nil {
+	return c.decodePacked(s, e)
+}
+
+// decodePacked is decode of a record whose checksum holds.
+func (c codec) decodePacked(s packed, e *presence.Entry) error {
+	var p chained
+	if err := c.dec.Unmarshal(s.payload, &p); err != nil {
 		return fmt.Errorf("%w: %w", errDamagedRecord, err)
 	}
+	*e = presence.Entry{Pos: s.pos, Record: presence.Record{Stream: s.stream, Seq: s.seq, Draft: p.Draft, Chain: p.Chain}}
 	return nil
+}
+
+// chained is what a payload holds.
+type chained struct {
+	presence.Draft
+	Chain presence.Chain `cbor:"20,keyasint"`
+}
+
+// chainKey is the key of a chain in the payload: above those of a presence.Draft, so that
+// it follows them in the deterministic order of keys.
+const chainKey = 20
+
+// chainSize is what a chain adds to a payload.
+const chainSize = 3 + presence.ChainSize
+
+// appendChained appends to dst a payload with its record's chain. The payload is a map of
+// fewer than 23 pairs, whose first byte says how many (RFC 8949, 3.1).
+func appendChained(dst, payload []byte, chain presence.Chain) []byte {
+	dst = append(dst, payload[0]+1)
+	dst = append(dst, payload[1:]...)
+	dst = append(dst, chainKey, 0x58, presence.ChainSize) // a byte string whose length follows
+	dst, _ = chain.AppendBinary(dst)                      // has no error
+	return dst
 }
 
 // posKey is a position as a key: big endian, so that keys sort as positions.

@@ -2,12 +2,13 @@ package journal
 
 import (
 	"presence/gatewayd/internal/journal/boltfile"
+	"presence/gatewayd/internal/presence"
 
 	bolt "go.etcd.io/bbolt"
 )
 
-// sealedRecord is a record in its form on disk.
-type sealedRecord struct {
+// packedRecord is a record in its form on disk.
+type packedRecord struct {
 	key   [8]byte
 	value []byte
 }
@@ -15,28 +16,38 @@ type sealedRecord struct {
 // maxArena is how many bytes of memory are kept for the records of the next commit.
 const maxArena = 256 << 10
 
-// seal brings items into their form on disk, from a position on.
-func (w *writer) seal(items []item, pos uint64) {
+// pack brings items into their form on disk, from a position on, and puts each behind the
+// one before it in the chain. It returns the link of the last.
+func (w *writer) pack(items []item, pos uint64) (last presence.Link, err error) {
 	need := 0
 	for _, it := range items {
-		need += recordHeader + len(it.payload)
+		need += it.size()
 	}
 	if cap(w.arena) < need || cap(w.arena) > maxArena {
 		w.arena = make([]byte, 0, need)
 	}
 	w.arena, w.records = w.arena[:0], w.records[:0]
+	last = w.link
 	for _, it := range items {
+		r := presence.Record{Stream: w.j.stream, Seq: pos - w.j.first + 1, Draft: it.draft}
+		chain, err := w.j.opt.Origin.Chain(&r, last)
+		if err != nil {
+			return last, err
+		}
+		last = chain.Link
 		start := len(w.arena)
-		w.arena = seal(w.arena, pos, w.j.stream, pos-w.j.first+1, w.attempt, it.payload)
-		w.records = append(w.records, sealedRecord{posKey(pos), w.arena[start:len(w.arena):len(w.arena)]})
+		w.payload = appendChained(w.payload[:0], it.payload, chain)
+		w.arena = pack(w.arena, pos, r.Stream, r.Seq, w.attempt, w.payload)
+		w.records = append(w.records, packedRecord{posKey(pos), w.arena[start:len(w.arena):len(w.arena)]})
 		pos++
 	}
+	return last, nil
 }
 
 // maxTail is how many bytes of a bucket bbolt keeps inside the page of its parent.
 const maxTail = boltfile.PageSize / 4
 
-// putRecords writes the sealed records. They go into the tail where they fit. Where
+// putRecords writes the packed records. They go into the tail where they fit. Where
 // they do not, the tail is emptied into the tree of events, and they follow it there.
 func (w *writer) putRecords(tx *bolt.Tx) (tailBytes int, err error) {
 	tail := tx.Bucket([]byte(bucketTail))
@@ -66,7 +77,7 @@ func (w *writer) putRecords(tx *bolt.Tx) (tailBytes int, err error) {
 }
 
 // putEvents puts records into the tree, behind those that are there.
-func putEvents(tx *bolt.Tx, records []sealedRecord) error {
+func putEvents(tx *bolt.Tx, records []packedRecord) error {
 	events := tx.Bucket([]byte(bucketEvents))
 	events.FillPercent = 1 // keys only ever come at the end
 	for _, r := range records {
@@ -79,12 +90,12 @@ func putEvents(tx *bolt.Tx, records []sealedRecord) error {
 
 // moveTail empties the tail into the tree.
 func moveTail(tail, events *bolt.Bucket) error {
-	var moved []sealedRecord
+	var moved []packedRecord
 	err := tail.ForEach(func(k, v []byte) error {
 		if len(k) != 8 {
 			return boltfile.Damagedf("a key of %d bytes in the tail", len(k))
 		}
-		moved = append(moved, sealedRecord{[8]byte(k), append([]byte(nil), v...)})
+		moved = append(moved, packedRecord{[8]byte(k), append([]byte(nil), v...)})
 		return nil
 	})
 	if err != nil {

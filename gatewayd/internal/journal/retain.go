@@ -57,7 +57,7 @@ func (w *writer) prune(tx *bolt.Tx, n int, p *snapshot) (bool, error) {
 	streams := make(map[presence.ID]bool)
 	var stays presence.ID
 	err := walk(tx, p.oldest, p.end, func(key, value []byte) (bool, error) {
-		s, err := unseal(key, value)
+		s, err := unpack(key, value)
 		if err != nil {
 			return false, err
 		}

@@ -81,7 +81,7 @@ func (w *writer) makeRoom(items []item, evict bool) error {
 func (w *writer) fits(items []item) error {
 	bytes := int64(0)
 	for _, it := range items {
-		bytes += int64(boltfile.LeafElementSize + 8 + recordHeader + len(it.payload))
+		bytes += int64(boltfile.LeafElementSize + 8 + it.size())
 	}
 	size, free, err := w.j.sizes()
 	if err != nil {

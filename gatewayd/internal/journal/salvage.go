@@ -145,7 +145,7 @@ func scanRecords(r io.ReaderAt, size int64, linked func(off int64) bool, read fu
 				i++
 				continue
 			}
-			rec, err := unseal(b[i:i+8], b[i+8:i+n])
+			rec, err := unpack(b[i:i+8], b[i+8:i+n])
 			if err != nil {
 				i++
 				continue

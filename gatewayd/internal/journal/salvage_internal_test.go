@@ -69,7 +69,7 @@ func FuzzSalvage(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := unseal(key, value); err != nil {
+			if _, err := unpack(key, value); err != nil {
 				t.Fatalf("position %d: %v", p.pos, err)
 			}
 		}

@@ -50,7 +50,7 @@ func TestFreeBytesAreWhatIsTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	size := int64(elementSize(make([]byte, 8), make([]byte, recordHeader+len(it.payload))))
+	size := int64(elementSize(make([]byte, 8), make([]byte, it.size())))
 	promised, taken := j.Stats().FreeBytes, int64(0)
 	for {
 		if _, err := j.Append(t.Context(), d); errors.Is(err, ErrFull) {

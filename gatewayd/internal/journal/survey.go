@@ -214,7 +214,7 @@ func (s *survey) events(f *boltfile.File, b boltfile.Bucket) error {
 
 // recordEntry looks at one record.
 func (s *survey) recordEntry(e boltfile.Entry) error {
-	r, err := unseal(e.Key, e.Value)
+	r, err := unpack(e.Key, e.Value)
 	if !s.begun {
 		s.oldest, s.begun = r.pos, true
 	}

@@ -147,7 +147,7 @@ func (w *writer) victims(which, most int) ([]victim, error) {
 	err := w.j.view(func(tx *bolt.Tx) error {
 		return walk(tx, *next, p.end, func(key, value []byte) (bool, error) {
 			looked++
-			s, err := unseal(key, value)
+			s, err := unpack(key, value)
 			if err != nil {
 				return false, err
 			}

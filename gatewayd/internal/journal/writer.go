@@ -25,6 +25,8 @@ type writer struct {
 	j       *Journal
 	attempt uint32 // counts commits, failed ones too
 
+	link presence.Link // of the newest event in the file
+
 	tailBytes   int    // in the bucket tail; negative: not known
 	crowded     bool   // delivered events must go, however young they are
 	savedLost   losses // what the file says is lost and not named yet
@@ -44,7 +46,8 @@ type writer struct {
 	stuck    bool // the last commit had no room for any of the revisions that wait
 
 	arena   []byte // records of one commit
-	records []sealedRecord
+	payload []byte // of one of them
+	records []packedRecord
 }
 
 func newWriter(j *Journal) *writer {
@@ -211,7 +214,7 @@ func (w *writer) outcome(pos uint64, err error) outcome {
 func (w *writer) storeAlone(urgent []item, outcomes []outcome) {
 	for i, it := range urgent {
 		if w.j.Err() == nil {
-			outcomes[i] = w.outcome(w.store(change{items: urgent[i : i+1]}, it.kind == presence.KindBadge))
+			outcomes[i] = w.outcome(w.store(change{items: urgent[i : i+1]}, it.draft.Kind == presence.KindBadge))
 		}
 	}
 }
@@ -234,7 +237,7 @@ func (w *writer) account(b batch, outcomes []outcome, err error) {
 	}
 	refused := 0
 	for i, it := range b.urgent {
-		if it.kind == presence.KindBadge {
+		if it.draft.Kind == presence.KindBadge {
 			q.refusing = outcomes[i].err != nil
 		}
 		if outcomes[i].err != nil {

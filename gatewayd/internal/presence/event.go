@@ -34,7 +34,8 @@ func (o Origin) Event(r *Record, t Timing) ([]byte, error) {
 // BenchmarkDrain in uplink).
 func (o Origin) AppendEvent(dst []byte, r *Record, t Timing) ([]byte, error) {
 	b := beginObject(dst)
-	o.head(&b, r, t)
+	o.head(&b, r, &t)
+	b.link("link", r.Chain.Link)
 	if !o.body(&b, r) {
 		return nil, fmt.Errorf("encode event %s-%d: kind %d without its body", r.Stream, r.Seq, r.Kind)
 	}
@@ -49,31 +50,43 @@ func (o Origin) body(b *object, r *Record) bool {
 	case r.Kind == KindBadge && r.Badge != nil:
 		o.badge(b, r.Badge)
 	case r.Kind == KindTag && r.Tag != nil:
-		o.tag(b, r.Tag)
+		o.at(r).tag(b, r.Tag)
 	case r.Kind == KindStart && r.Start != nil:
 		o.start(b, r.Start)
 	case r.Kind == KindGap && r.Gap != nil:
-		o.gap(b, r.Gap)
+		o.at(r).gap(b, r.Gap)
 	case r.Kind == KindPresence && r.Person != nil:
 		o.person(b, r.Person)
+	case r.Kind == KindSeal && r.Seal != nil:
+		o.at(r).seal(b, r.Seal)
 	default:
 		return false
 	}
 	return true
 }
 
-// head is the fields of every event. Those of its kind follow in the same object.
-func (o Origin) head(b *object, r *Record, t Timing) {
+// head is the fields of every event. Those of its kind follow in the same object. Without
+// a timing, the fields are left out that a correction may change.
+func (o Origin) head(b *object, r *Record, t *Timing) {
 	b.integer("v", 1)
 	b.eventID("id", EventID{r.Stream, r.Seq})
 	b.words("gateway", o.Gateway)
 	b.words("dinas", o.Dinas)
 	b.id("stream", r.Stream)
 	b.unsigned("seq", r.Seq)
-	b.integer("rev", t.Rev)
+	if t != nil {
+		b.integer("rev", t.Rev)
+	}
 	b.words("kind", r.Kind.String())
 	b.id("boot", r.At.Boot)
 	b.whole("boot_ms", r.At.BootMS())
+	if t != nil {
+		o.timing(b, *t)
+	}
+	b.boolean("simulated", r.Simulated)
+}
+
+func (o Origin) timing(b *object, t Timing) {
 	b.instant("time", t.Time, o.Location)
 	b.words("time_quality", string(t.Quality))
 	if t.Time.IsZero() {
@@ -85,7 +98,6 @@ func (o Origin) head(b *object, r *Record, t Timing) {
 		b.instant("time_min", t.Min, o.Location)
 		b.instant("time_max", t.Max, o.Location)
 	}
-	b.boolean("simulated", r.Simulated)
 }
 
 func (o Origin) badge(b *object, g *Badge) {
@@ -177,6 +189,7 @@ func (o Origin) start(b *object, s *Start) {
 		previous.unsigned("seq", p.Seq)
 		previous.key("clean")
 		previous = strconv.AppendBool(previous, p.Clean)
+		previous.link("link", p.Link)
 		previous.end()
 		*b = previous
 	}
@@ -219,6 +232,8 @@ func appendRange(dst []byte, lost Range) []byte {
 	} else {
 		b.unsigned("to", lost.To)
 	}
+	b.link("before", lost.Before)
+	b.link("link", lost.Link)
 	b.end()
 	return b
 }

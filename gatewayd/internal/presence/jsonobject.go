@@ -109,6 +109,13 @@ func (b *object) id(name string, id ID) {
 	*b = append(*b, '"')
 }
 
+// link is left out where there is none.
+func (b *object) link(name string, l Link) {
+	if !l.IsZero() {
+		b.words(name, l.String())
+	}
+}
+
 func (b *object) eventID(name string, id EventID) {
 	b.key(name)
 	*b = id.appendJSON(*b)

@@ -259,5 +259,20 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
+// BenchmarkChain is what the chain costs an event when it is recorded. Delivery pays only
+// for printing the link.
+func BenchmarkChain(b *testing.B) {
+	r := presence.Record{Stream: stream, Seq: 7, Draft: bodies()["full tag"]}
+	var before presence.Link
+	b.ReportAllocs()
+	for b.Loop() {
+		chain, err := origin.Chain(&r, before)
+		if err != nil {
+			b.Fatal(err)
+		}
+		before = chain.Link
+	}
+}
+
 // hmacOfZeroKey was computed with openssl.
 const hmacOfZeroKey = "cc07f2da6ac3dfa7e3cdb98f97bda230"

@@ -70,6 +70,7 @@ const (
 	KindTag      Kind = 3 // a tag was heard
 	KindGap      Kind = 4 // the ledger of what was lost
 	KindPresence Kind = 5 // what badge and tag together say of a person
+	KindSeal     Kind = 6 // a signature over the chain up to an event
 )
 
 // String is the kind's name in topics and in the events' field "kind".
@@ -85,6 +86,8 @@ func (k Kind) String() string {
 		return "gap"
 	case KindPresence:
 		return "presence"
+	case KindSeal:
+		return "seal"
 	}
 	return "unknown"
 }
@@ -101,6 +104,7 @@ type Draft struct {
 	Start  *Start  `cbor:"12,keyasint,omitempty"`
 	Gap    *Gap    `cbor:"13,keyasint,omitempty"`
 	Person *Person `cbor:"14,keyasint,omitempty"`
+	Seal   *Seal   `cbor:"15,keyasint,omitempty"`
 }
 
 // Record is a draft with its place in a stream: durable and immutable.
@@ -108,6 +112,7 @@ type Record struct {
 	Stream ID
 	Seq    uint64 // from 1, without holes
 	Draft
+	Chain Chain // zero in records of the first versions
 }
 
 // Entry is a record with its position in the journal. Positions are counted over all
@@ -246,6 +251,8 @@ type Previous struct {
 	Stream ID     `cbor:"1,keyasint"`
 	Seq    uint64 `cbor:"2,keyasint"`
 	Clean  bool   `cbor:"3,keyasint"`
+	// Link is that event's; zero where it has none.
+	Link Link `cbor:"4,keyasint,omitzero"`
 }
 
 // Gap is the body of a KindGap event: what was lost, how much and from when to
@@ -264,6 +271,10 @@ type Range struct {
 	Stream ID     `cbor:"1,keyasint"`
 	From   uint64 `cbor:"2,keyasint"`
 	To     uint64 `cbor:"3,keyasint"` // 0: to the end of the stream, wherever that was
+	// Before is the link of the event before From, and Link that of the event To, with
+	// which the chain goes on behind the range. Either is zero where it is not known.
+	Before Link `cbor:"4,keyasint,omitzero"`
+	Link   Link `cbor:"5,keyasint,omitzero"`
 }
 
 // Open reports whether the range goes to the end of its stream.
@@ -278,6 +289,11 @@ const (
 	GapJournalDamaged GapReason = "journal-damaged"
 	GapWriteFailed    GapReason = "write-failed"
 	GapForgotten      GapReason = "forgotten" // removed on request, not lost
+	// GapRolledBack: the city has confirmed events that are not in the journal, as if an old
+	// one had been put back.
+	GapRolledBack GapReason = "journal-rolled-back"
+	// GapForked: the city has another event where the journal has one of its own.
+	GapForked GapReason = "journal-forked"
 )
 
 // Freshness says how fresh a tag's position is.
