@@ -28,6 +28,7 @@ var csvHeader = []string{
 	"v", "gateway", "dinas", "stream", "seq",
 	"conflict", "status", "signed",
 	"boot_ms", "proof",
+	"link", "previous_link", "ranges_links", "upto", "anchors", "key", "sig",
 }
 
 // csvKinds are what the columns hold that do not hold text.
@@ -38,6 +39,7 @@ func csvKinds() map[string]spreadsheet.Kind {
 	}
 	for _, column := range []string{
 		"time_error_ms", "lat", "lon", "accuracy_m", "rssi", "snr", "rev", "tag_check_age_s", "distance_m", "v", "seq", "boot_ms",
+		"upto",
 	} {
 		kinds[column] = spreadsheet.Number
 	}
@@ -58,6 +60,7 @@ func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) map[string
 	c.text("boot", r.At.Boot.String())
 	c.text("boot_ms", strconv.FormatInt(r.At.BootMS(), 10))
 	c.flag("simulated", r.Simulated)
+	c.link("link", r.Chain.Link)
 	c.timing(t)
 	switch {
 	case r.Badge != nil:
@@ -70,6 +73,8 @@ func csvRow(o presence.Origin, r *presence.Record, t presence.Timing) map[string
 		c.start(r.Start)
 	case r.Gap != nil:
 		c.gap(r.Gap)
+	case r.Seal != nil:
+		c.seal(r.Seal)
 	}
 	return c.byColumn
 }
@@ -110,6 +115,13 @@ func (c cells) number(column string, f float64) {
 func (c cells) numberIf(column string, f *float64) {
 	if f != nil {
 		c.number(column, *f)
+	}
+}
+
+// link fills in a link unless there is none.
+func (c cells) link(column string, l presence.Link) {
+	if !l.IsZero() {
+		c.text(column, l.String())
 	}
 }
 
@@ -196,6 +208,7 @@ func (c cells) start(s *presence.Start) {
 			ended = "clean"
 		}
 		c.text("previous", eventID(p.Stream, p.Seq)+" "+ended)
+		c.link("previous_link", p.Link)
 	}
 }
 
@@ -208,16 +221,44 @@ func (c cells) gap(g *presence.Gap) {
 	c.text("reason", string(g.Reason))
 	c.text("kinds", kinds)
 	c.text("detail", fmt.Sprintf("%s: lost %s", g.Reason, kinds))
-	var ranges []string
+	var ranges, links []string
+	linked := false
 	for _, r := range g.Ranges {
 		to := "" // up to the end of the stream, whose last seq nobody knows
 		if r.To > 0 {
 			to = strconv.FormatUint(r.To, 10)
 		}
 		ranges = append(ranges, fmt.Sprintf("%s %d-%s", r.Stream, r.From, to))
+		links = append(links, linkOrNone(r.Before)+" "+linkOrNone(r.Link))
+		linked = linked || !r.Before.IsZero() || !r.Link.IsZero()
 	}
 	c.text("ranges", strings.Join(ranges, ", "))
+	if linked { // of each range, in the same order: before, link
+		c.text("ranges_links", strings.Join(links, ", "))
+	}
 	c.text("comment", g.Comment)
 	c.reading("first", g.First)
 	c.reading("last", g.Last)
+}
+
+// linkOrNone is a link within a cell that holds several.
+func linkOrNone(l presence.Link) string {
+	if l.IsZero() {
+		return "-"
+	}
+	return l.String()
+}
+
+func (c cells) seal(s *presence.Seal) {
+	c.text("upto", strconv.FormatUint(s.Upto, 10))
+	c.link("link", s.Link) // of the event upto, as in its JSON form
+	c.text("key", s.Key.String())
+	c.text("sig", base64.StdEncoding.EncodeToString(s.Sig))
+	var anchors []string
+	for _, a := range s.Anchors {
+		anchors = append(anchors, fmt.Sprintf("%d %s %s %s", a.Boottime.Milliseconds(),
+			time.Unix(0, a.UTC).In(c.location).Format(presence.TimeLayout),
+			strconv.FormatFloat(float64(a.Error.Round(time.Microsecond))/float64(time.Millisecond), 'f', -1, 64), a.Source))
+	}
+	c.text("anchors", strings.Join(anchors, ", "))
 }

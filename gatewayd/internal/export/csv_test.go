@@ -25,6 +25,8 @@ func TestCSVHasEveryFieldOfAnEvent(t *testing.T) {
 		"ranges[].stream": "ranges", "ranges[].from": "ranges", "ranges[].to": "ranges",
 		"kinds.x":      "kinds",
 		"proof.random": "proof", "proof.signature": "proof", "proof.certificate": "proof",
+		"ranges[].before": "ranges_links", "ranges[].link": "ranges_links", "anchors[].boot_ms": "anchors",
+		"anchors[].time": "anchors", "anchors[].error_ms": "anchors", "anchors[].source": "anchors",
 	}
 	for _, r := range presencetest.Records() {
 		raw, err := csvOrigin.Event(&r, presencetest.Timing())

@@ -9,6 +9,7 @@ import (
 	"presence/drivers/piv"
 	"presence/gatewayd/internal/person"
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/presence/presencetest"
 )
 
 // TestAPIVBadgeIsNamedByItsNumberToo: who forgets somebody by the number on the card must
@@ -39,6 +40,19 @@ func TestAPIVBadgeIsNamedByItsNumberToo(t *testing.T) {
 	for _, wrong := range []string{"04A1B2C3D4", "00112233445506778899aabbccddeeff", "00112233445566770899aabbccddeeff"} { // no UUIDs
 		if all, err := person.Badges([]string{wrong}, names); err == nil {
 			t.Errorf("%s is taken as %v", wrong, all)
+		}
+	}
+}
+
+// TestOnlyWhatNamesAPersonIsHers: of each kind of event with all its fields set, those that
+// name somebody are found by that name. A seal, which signs what is there of everybody, is
+// nobody's, and so neither forgotten with a person nor exported for one.
+func TestOnlyWhatNamesAPersonIsHers(t *testing.T) {
+	somebody := person.Person{Badges: []string{"x"}, Tags: []string{"x"}} // as presencetest names all
+	for _, r := range presencetest.Records() {
+		names := r.Kind == presence.KindBadge || r.Kind == presence.KindTag || r.Kind == presence.KindPresence
+		if got := somebody.Names(&r); got != names {
+			t.Errorf("%s: names somebody: %v", r.Kind, got)
 		}
 	}
 }

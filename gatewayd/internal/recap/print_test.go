@@ -119,7 +119,7 @@ func TestNoCellOfARecapIsAFormula(t *testing.T) {
 
 // TestEveryReasonOfALossHasWords: the sheet is read by people who know no codes.
 func TestEveryReasonOfALossHasWords(t *testing.T) {
-	for _, r := range []presence.GapReason{presence.GapJournalFull, presence.GapJournalDamaged, presence.GapWriteFailed, presence.GapForgotten} {
+	for _, r := range []presence.GapReason{presence.GapJournalFull, presence.GapJournalDamaged, presence.GapWriteFailed, presence.GapForgotten, presence.GapRolledBack, presence.GapForked} {
 		var d diary
 		d.add(at(1, "2026-11-23 07:00:00"), presence.Draft{Kind: presence.KindGap, Gap: &presence.Gap{Reason: r, Kinds: map[string]int{"badge": 1}}})
 		for _, lang := range []recap.Language{recap.Indonesian, recap.English} {

@@ -250,3 +250,34 @@ func TestADamagedJournalMakesNoCompleteSheet(t *testing.T) {
 		}
 	}
 }
+
+// TestASealIsNothingOnASheet: it is the gateway's own signature, which no person and no
+// failure is behind; the sheet is the same with and without seals.
+func TestASealIsNothingOnASheet(t *testing.T) {
+	sheets := make(map[bool]string)
+	for _, sealed := range []bool{false, true} {
+		var d diary
+		seal := func(r presence.Reading) {
+			if sealed { // a seal does not count here, so that the events keep their ids
+				d.add(r, presence.Draft{Kind: presence.KindSeal, Seal: &presence.Seal{Upto: d.seq, Sig: make([]byte, 64)}})
+				d.seq--
+			}
+		}
+		d.start(at(1, "2026-11-23 06:00:00"), false)
+		seal(at(1, "2026-11-23 06:00:00"))
+		d.tap(at(1, "2026-11-23 07:00:00"), "h:1")
+		seal(at(1, "2026-11-23 07:14:00"))
+		d.tap(nowhen(2), "h:2")
+		d.tap(at(1, "2026-11-23 16:00:00"), "h:1")
+		seal(at(1, "2026-11-23 16:00:00"))
+		d.start(at(1, "2026-11-23 17:00:00"), true)
+		var table bytes.Buffer
+		if err := d.sheet(readings{}).CSV(&table, spreadsheet.Plain); err != nil {
+			t.Fatal(err)
+		}
+		sheets[sealed] = table.String()
+	}
+	if sheets[true] != sheets[false] {
+		t.Errorf("with seals\n%s\nwithout\n%s", sheets[true], sheets[false])
+	}
+}

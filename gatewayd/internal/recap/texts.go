@@ -80,7 +80,9 @@ var indonesian = texts{
 	},
 	reasons: map[presence.GapReason]string{
 		presence.GapJournalFull: "penyimpanan penuh", presence.GapJournalDamaged: "berkas data rusak", presence.GapWriteFailed: "gagal menulis",
-		presence.GapForgotten: "dihapus atas permintaan",
+		presence.GapForgotten:  "dihapus atas permintaan",
+		presence.GapRolledBack: "salinan data lama telah dipasang kembali (harus diperiksa)",
+		presence.GapForked:     "data berbeda dari yang sudah diterima kota (harus diperiksa)",
 	},
 	months: [...]string{
 		"Januari", "Februari", "Maret", "April", "Mei", "Juni",
@@ -108,7 +110,9 @@ var english = texts{
 	},
 	reasons: map[presence.GapReason]string{
 		presence.GapJournalFull: "storage full", presence.GapJournalDamaged: "data file damaged", presence.GapWriteFailed: "write failed",
-		presence.GapForgotten: "removed on request",
+		presence.GapForgotten:  "removed on request",
+		presence.GapRolledBack: "an old copy of the data was put back (to be examined)",
+		presence.GapForked:     "the data differs from what the city has received (to be examined)",
 	},
 	months: [...]string{
 		"January", "February", "March", "April", "May", "June",

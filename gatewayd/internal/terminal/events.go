@@ -77,6 +77,7 @@ type seen struct {
 	Reason    string   `json:"reason"`
 	State     string   `json:"state"`
 	Distance  *float64 `json:"distance_m"`
+	Upto      uint64   `json:"upto"`
 }
 
 // Event is one recorded event in its JSON form. It is "" for badge events: whoever
@@ -108,6 +109,8 @@ func (s Screen) Event(raw []byte) string {
 		return fmt.Sprintf("%s  %s  %s  #%d", journal, s.Red(s.say(w.Gap)), lossReason(e.Reason).In(s.Language), e.Seq)
 	case "start":
 		return fmt.Sprintf("%s  %s  #%d", journal, s.say(w.Start), e.Seq)
+	case "seal":
+		return s.Dim(fmt.Sprintf("%s  %s  #%d", journal, s.say(w.Sealed, e.Upto), e.Seq))
 	}
 	return ""
 }

@@ -112,6 +112,10 @@ func lossReason(reason string) language.Text {
 		return language.Text{EN: "the disk did not take them", ID: "gagal menulis ke disk"}
 	case presence.GapForgotten:
 		return language.Text{EN: "removed on request", ID: "dihapus atas permintaan"}
+	case presence.GapRolledBack:
+		return language.Text{EN: "an old copy of the journal was put back", ID: "salinan jurnal lama telah dipasang kembali"}
+	case presence.GapForked:
+		return language.Text{EN: "the journal differs from what the city has", ID: "jurnal berbeda dari yang dimiliki kota"}
 	}
 	return language.Text{EN: reason, ID: reason}
 }

@@ -23,6 +23,8 @@ func TestLinesOfWhatHappens(t *testing.T) {
 	nowhere := []byte(`{"kind":"tag","seq":9,"receiver":"yard","tag":"kenwood:100-1001","fix":"none"}`)
 	staff := []byte(`{"kind":"presence","seq":9,"badge":"` + badge + `","tag":"reyax:50","state":"badge_only","distance_m":400.4}`)
 	gap := []byte(`{"kind":"gap","seq":9,"reason":"journal-full"}`)
+	rolledBack := []byte(`{"kind":"gap","seq":9,"reason":"journal-rolled-back"}`)
+	seal := []byte(`{"kind":"seal","seq":9,"upto":8,"link":"00112233445566778899aabbccddeeff","anchors":[],"key":"0011223344556677","sig":"AA=="}`)
 	arrived := []byte(`{"kind":"badge","seq":9,"badge":"` + badge + `","card":"ntag21x"}`)
 	for want, got := range map[string]string{
 		"07:12:03  text\n": en.Line(&at, "text"),
@@ -41,6 +43,10 @@ func TestLinesOfWhatHappens(t *testing.T) {
 		"pegawai  hanya kartu  h:01234567  reyax:50  berjarak 400 m  #9":                         id.Event(staff),
 		"journal  gap  the journal was full  #9":                                                 en.Event(gap),
 		"jurnal  data hilang  jurnal penuh  #9":                                                  id.Event(gap),
+		"journal  gap  an old copy of the journal was put back  #9":                              en.Event(rolledBack),
+		"jurnal  data hilang  salinan jurnal lama telah dipasang kembali  #9":                    id.Event(rolledBack),
+		"journal  sealed up to #8  #9":                                                           en.Event(seal),
+		"jurnal  disegel sampai #8  #9":                                                          id.Event(seal),
 		"":                                                                                       en.Event(arrived),
 		"badge h:01234567 ntag21x  #9":                                                           en.Arrived(arrived),
 		"kartu h:01234567 ntag21x  #9":                                                           id.Arrived(arrived),

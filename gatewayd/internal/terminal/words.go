@@ -8,7 +8,7 @@ type words struct {
 	// One line for each thing that happens.
 	Accepted, Repeat, Refused, Tag, Gap, Badge language.Text
 	InMS, AlreadyAs, NoPosition, Away          language.Text
-	Staff, Journal, Start                      language.Text
+	Staff, Journal, Start, Sealed              language.Text
 
 	// The line about the hardware and the connection.
 	Reader, Receiver, Connected, NotConnected, Waiting language.Text
@@ -41,6 +41,7 @@ func inWords() words {
 		Staff:      language.Text{EN: "staff", ID: "pegawai"},
 		Journal:    language.Text{EN: "journal", ID: "jurnal"},
 		Start:      language.Text{EN: "start", ID: "mulai"},
+		Sealed:     language.Text{EN: "sealed up to #%d", ID: "disegel sampai #%d"},
 
 		Reader:       language.Text{EN: "reader %s", ID: "pembaca %s"},
 		Receiver:     language.Text{EN: "receiver %s", ID: "penerima %s"},

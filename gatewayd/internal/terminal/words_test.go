@@ -52,7 +52,7 @@ func TestEveryCodeHasWords(t *testing.T) {
 			"absent", "no-ats", "protocol", "gone", "too-slow", "pending", "foreign-ca", "expired", "not-yet-valid", "bad-certificate", "algorithm", "wrong-guid",
 			"signature", "mac", "rnd", "wrong-uid", "wrong-key", "no-key", "locked", "paused", "lrp",
 		}},
-		"loss":      {lossReason, []string{string(presence.GapJournalFull), string(presence.GapJournalDamaged), string(presence.GapWriteFailed), string(presence.GapForgotten)}},
+		"loss":      {lossReason, []string{string(presence.GapJournalFull), string(presence.GapJournalDamaged), string(presence.GapWriteFailed), string(presence.GapForgotten), string(presence.GapRolledBack), string(presence.GapForked)}},
 		"zone":      {whereabouts, []string{presence.ZoneInside.String(), presence.ZoneOutside.String(), presence.ZoneUncertain.String()}},
 		"presence":  {whereabouts, []string{"on_site", "badge_only", "contradiction", "off_site"}},
 		"freshness": {freshness, []string{"live", "replay", "unknown"}},

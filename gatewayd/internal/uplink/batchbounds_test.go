@@ -95,9 +95,10 @@ func TestBatchesKeepToEachBound(t *testing.T) {
 	}
 }
 
-// TestOnlyTagsWaitForCompany: events of every other kind go at once, and take along what
-// waits, in its order.
-func TestOnlyTagsWaitForCompany(t *testing.T) {
+// TestOnlyTagsAndSealsWaitForCompany: events of every other kind go at once, and take along
+// what waits, in its order. Nobody waits for a signature, and on a line that is paid by the
+// byte it is cheaper in company.
+func TestOnlyTagsAndSealsWaitForCompany(t *testing.T) {
 	t.Parallel()
 	for kind, draft := range map[presence.Kind]presence.Draft{
 		presence.KindBadge:    {Kind: presence.KindBadge, Badge: &presence.Badge{Reader: "door", Badge: "h:00112233445566778899aabbccddeeff", Card: "unknown", Assurance: "uid"}},
@@ -113,14 +114,17 @@ func TestOnlyTagsWaitForCompany(t *testing.T) {
 			runScripted(t, 0, configure, func(t *testing.T, b *scriptedBroker, _ *uplink.Uplink, j *memory) {
 				time.Sleep(20 * time.Second)
 				j.addTags(3)
+				j.record(1, func() presence.Draft {
+					return presence.Draft{Kind: presence.KindSeal, Seal: &presence.Seal{Upto: 3, Sig: make([]byte, 64)}}
+				})
 				time.Sleep(time.Minute)
 				if n := len(arrivals(t, b.received())); n != 0 {
-					t.Errorf("%d tag events did not wait", n)
+					t.Errorf("%d tag events and seals did not wait", n)
 				}
 				j.record(1, func() presence.Draft { return draft })
 				synctest.Wait()
 				all := arrivals(t, b.received())
-				if len(all) != 4 || all[3].Kind != kind.String() || all[0].Seq != 1 || b.batches != 2 {
+				if len(all) != 5 || all[4].Kind != kind.String() || all[0].Seq != 1 || b.batches != 2 {
 					t.Errorf("%v came, in %d batches", all, b.batches)
 				}
 			})

@@ -37,13 +37,17 @@ func (s *sender) gather(ctx context.Context, entries []presence.Entry) error {
 	return s.sendWaiting(ctx)
 }
 
+// isUrgent reports whether somebody waits for an event: nobody does for tags and seals.
+func isUrgent(e presence.Entry) bool {
+	return e.Kind != presence.KindTag && e.Kind != presence.KindSeal
+}
+
 // mayWait reports whether what waits may go on to do so after some events have joined it.
 func (s *sender) mayWait(joined []presence.Entry) bool {
 	u := s.u
-	urgent := func(e presence.Entry) bool { return e.Kind != presence.KindTag }
 	return s.batches && s.heldPos == 0 && u.hurry.Load() == 0 &&
 		len(s.waiting) < u.opt.BatchMax && time.Now().Before(s.waitingUntil) &&
-		!slices.ContainsFunc(joined, urgent)
+		!slices.ContainsFunc(joined, isUrgent)
 }
 
 // sendWaiting sends the events that wait for company.

@@ -23,7 +23,7 @@ func Timing() presence.Timing {
 func Records() (all []presence.Record) {
 	body := map[presence.Kind]string{
 		presence.KindStart: "Start", presence.KindBadge: "Badge", presence.KindTag: "Tag",
-		presence.KindGap: "Gap", presence.KindPresence: "Person",
+		presence.KindGap: "Gap", presence.KindPresence: "Person", presence.KindSeal: "Seal",
 	}
 	for kind := presence.Kind(1); kind.String() != "unknown"; kind++ {
 		r := presence.Record{Stream: presence.ID(uuid.Must(uuid.NewV7())), Seq: 7}
