@@ -127,8 +127,12 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 		}
 		listed = append(listed, m[1])
 	}
+	// Described before anything raises them: take one out here that the catalogue has.
+	announced := []string{"journal-forked", "journal-rolled-back", "seal-key"}
+	known := slices.Concat(announced, alerts.Codes())
+	slices.Sort(known)
 	slices.Sort(listed)
-	if !slices.Equal(listed, alerts.Codes()) {
+	if !slices.Equal(listed, known) {
 		t.Errorf("AsyncAPI lists\n%v\nthe catalogue\n%v", listed, alerts.Codes())
 	}
 	guide := read("../../../scripts/INSTALL.md")
@@ -140,7 +144,7 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 	// What the documents name can be raised.
 	named := regexp.MustCompile("`alert/([a-z-]+(<name>)?)`")
 	for _, m := range named.FindAllStringSubmatch(guide+read("../../../scripts/city/MESSAGES.md")+read("../../../scripts/city/BROKER.md")+asyncapi, -1) {
-		if !slices.Contains(alerts.Codes(), m[1]) {
+		if !slices.Contains(known, m[1]) {
 			t.Errorf("alert/%s is documented and not in the catalogue", m[1])
 		}
 	}

@@ -170,9 +170,9 @@ func SealText(gateway string, stream ID, upto uint64, link Link) []byte {
 	}, "\n"))
 }
 
+// seal writes all of a seal but its link, which stands where other events have their own.
 func (o Origin) seal(b *object, s *Seal) {
 	b.unsigned("upto", s.Upto)
-	b.words("link", s.Link.String())
 	b.key("anchors")
 	*b = append(*b, '[')
 	for i, a := range s.Anchors {

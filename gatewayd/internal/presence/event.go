@@ -35,7 +35,11 @@ func (o Origin) Event(r *Record, t Timing) ([]byte, error) {
 func (o Origin) AppendEvent(dst []byte, r *Record, t Timing) ([]byte, error) {
 	b := beginObject(dst)
 	o.head(&b, r, &t)
-	b.link("link", r.Chain.Link)
+	if r.Kind != KindSeal || r.Seal == nil {
+		b.link("link", r.Chain.Link)
+	} else { // whose link is that of the event before, which it signs; its own rests on its core
+		b.link("link", r.Seal.Link)
+	}
 	if !o.body(&b, r) {
 		return nil, fmt.Errorf("encode event %s-%d: kind %d without its body", r.Stream, r.Seq, r.Kind)
 	}

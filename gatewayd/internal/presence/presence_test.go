@@ -1,14 +1,20 @@
 package presence_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"maps"
 	"math"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"presence/gatewayd/internal/presence"
+	"presence/gatewayd/internal/presence/presencetest"
 	"presence/scripts/city"
 )
 
@@ -71,6 +77,18 @@ func bodies() map[string]presence.Draft {
 			Ranges: []presence.Range{{Stream: stream, From: 5, To: 124}, {Stream: stream, From: 200}},
 		}},
 		"bare gap": {Kind: presence.KindGap, At: at, Gap: &presence.Gap{Reason: presence.GapWriteFailed, Kinds: map[string]int{}}},
+		"chained start": {Kind: presence.KindStart, At: at, Start: &presence.Start{
+			Version: "1.0", Previous: &presence.Previous{Stream: stream, Seq: 9, Link: presence.Link{0: 0xAB, 15: 1}},
+		}},
+		"chained gap": {Kind: presence.KindGap, At: at, Gap: &presence.Gap{
+			Reason: presence.GapRolledBack, Kinds: map[string]int{},
+			Ranges: []presence.Range{{Stream: stream, From: 5, To: 124, Before: presence.Link{0: 0xBE}, Link: presence.Link{15: 0xEF}}},
+		}},
+		"seal": {Kind: presence.KindSeal, At: at, Seal: &presence.Seal{
+			Upto: 16, Link: presence.Link{0: 0x5E, 15: 0xA1}, Key: presence.KeyIDOf([]byte("a key")), Sig: make([]byte, 64),
+			Anchors: []presence.Anchor{{Boottime: time.Hour, UTC: noon.UnixNano(), Error: 1500 * time.Microsecond, Source: "system"}},
+		}},
+		"bare seal": {Kind: presence.KindSeal, At: at, Seal: &presence.Seal{Upto: 1, Link: presence.Link{0: 1}, Sig: make([]byte, 64)}},
 	}
 }
 
@@ -100,6 +118,71 @@ func TestEveryEventIsAsTheCityExpects(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The link can be computed again from what was sent, whatever revision of it, and from
+// nothing else. A seal sends the link of the event before it, and its own is computed.
+func TestTheLinkRestsOnWhatIsSent(t *testing.T) {
+	before := presence.Link{0: 7, 15: 9}
+	all := bodies()
+	maps.Copy(all, oddBodies())
+	for name, draft := range all {
+		r := presence.Record{Stream: stream, Seq: 17, Draft: draft}
+		if r.Seal != nil {
+			before = r.Seal.Link
+		}
+		chain, err := origin.Chain(&r, before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Chain = chain
+		jakarta := origin // moved since
+		jakarta.Location = time.FixedZone("WIT", 9*3600)
+		for _, timing := range []presence.Timing{{Quality: presence.QualityUnsynced}, presencetest.Timing()} {
+			sent, err := jakarta.Event(&r, timing)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said, link := linkOf(t, sent, before)
+			if r.Kind == presence.KindSeal {
+				if said != before.String() || link == before {
+					t.Errorf("%s says the link %s, want that of the event before it", name, said)
+				}
+			} else if said != link.String() {
+				t.Errorf("%s says the link %s, computed %s", name, said, link)
+			}
+			if link != r.Chain.Link {
+				t.Errorf("%s: %s is kept for %s", name, r.Chain.Link, sent)
+			}
+		}
+	}
+}
+
+// linkOf is the link that an event says, and what it is by the contract.
+func linkOf(t *testing.T, sent []byte, before presence.Link) (said string, computed presence.Link) {
+	t.Helper()
+	if !jsontext.Value(sent).IsValid() { // a name twice, too
+		t.Fatalf("no JSON: %s", sent)
+	}
+	var fields map[string]jsontext.Value
+	if err := jsonv2.Unmarshal(sent, &fields); err != nil {
+		t.Fatal(err)
+	}
+	said = strings.Trim(string(fields["link"]), `"`)
+	for _, name := range []string{"link", "rev", "time", "time_quality", "time_error_ms", "time_min", "time_max"} {
+		delete(fields, name)
+	}
+	core, err := jsonv2.Marshal(fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	canonical := jsontext.Value(core)
+	if err := canonical.Canonicalize(); err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(canonical)
+	both := sha256.Sum256(append(before[:], digest[:]...))
+	return said, presence.Link(both[:16])
 }
 
 func TestEventTimesCarryMillisecondsAndTheOfficesOffset(t *testing.T) {
