@@ -266,7 +266,7 @@ func TestASealIsNothingOnASheet(t *testing.T) {
 		d.start(at(1, "2026-11-23 06:00:00"), false)
 		seal(at(1, "2026-11-23 06:00:00"))
 		d.tap(at(1, "2026-11-23 07:00:00"), "h:1")
-		seal(at(1, "2026-11-23 07:14:00"))
+		seal(at(1, "2026-11-23 07:00:00")) // later, it would bound the undated tap that follows, as any event does
 		d.tap(nowhen(2), "h:2")
 		d.tap(at(1, "2026-11-23 16:00:00"), "h:1")
 		seal(at(1, "2026-11-23 16:00:00"))
