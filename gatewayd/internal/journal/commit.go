@@ -24,11 +24,14 @@ type change struct {
 	revisions revisions
 	waits     uint64 // lowest position with a revision that a later commit writes; 0: none
 	lost      losses // what is to be named if the process dies after this commit
+	seal      bool   // with a seal, if there is something to seal, a key, and room
+	onlySeal  bool   // for nothing but a seal: without one there is no commit
 }
 
 // snapshot is what a commit changes of what the journal knows about its file.
 type snapshot struct {
 	oldest, end uint64
+	sealed      uint64
 	cursor      uint64
 	finalUpto   uint64
 	holes       spans
@@ -57,6 +60,7 @@ func (w *writer) commit(c change) error {
 		saving = thrift{unlisted: w.unlisted && !c.ends && w.attempt%listAgain != 0}
 	}
 	for exceeded := false; ; {
+		less, sealed := c.withoutSeal()
 		err := w.try(c.with(part, unsaved, order), before, saving)
 		if !errors.Is(err, berrors.ErrMaxSizeReached) {
 			w.unlisted = saving.unlisted
@@ -67,6 +71,9 @@ func (w *writer) commit(c change) error {
 			saving.grows = 0
 		case !saving.unlisted:
 			saving.unlisted = true
+		case sealed && !c.onlySeal:
+			c = less
+			w.postponeSeal(sealAgain)
 		case part.halve(c.essential()):
 		case c.essential() && !exceeded:
 			exceeded = true
@@ -134,11 +141,12 @@ func (w *writer) try(c change, before snapshot, saving thrift) error {
 	if c.waits != 0 {
 		after.cursor = max(before.state.Cursor, min(before.cursor, c.waits-1))
 	}
-	after.end += uint64(len(c.items))
 	link, err := w.pack(c.items, before.end+1)
 	if err != nil {
 		return w.fatal(err)
 	}
+	after.end += uint64(len(w.records))
+	w.noteSeal(c.items, &after)
 
 	var txid int
 	tailBytes := 0
@@ -165,6 +173,7 @@ func (w *writer) try(c change, before snapshot, saving thrift) error {
 		return w.failed(err, txid)
 	}
 	w.tailBytes, w.savedLost, w.link = tailBytes, c.lost, link
+	w.afterSeal(c.items, before, after)
 	w.behind = c.waits != 0 && len(c.revisions) > 0
 	w.stuck = c.waits != 0 && len(c.revisions) == 0
 	took := time.Since(started)
@@ -180,7 +189,7 @@ func (w *writer) try(c change, before snapshot, saving thrift) error {
 // committed takes over what the file holds now, and tells who waits for more. The
 // caller holds the mutex.
 func (j *Journal) committed(p snapshot) {
-	j.end, j.oldest, j.holes, j.state = p.end, p.oldest, p.holes, p.state
+	j.end, j.oldest, j.holes, j.state, j.sealed = p.end, p.oldest, p.holes, p.state, p.sealed
 	if j.cursor == j.state.Cursor {
 		j.acked = time.Time{}
 	} else {
@@ -205,7 +214,7 @@ func (j *Journal) snapshotRevisions() (snapshot, revisions) {
 	state.Sent, state.Unanswered = j.sending.sent, j.sending.unanswered
 	state.Yielded = j.yielded
 	return snapshot{
-		oldest: j.oldest, end: j.end, cursor: j.cursor, finalUpto: j.finalUpto, holes: j.holes, state: state,
+		oldest: j.oldest, end: j.end, sealed: j.sealed, cursor: j.cursor, finalUpto: j.finalUpto, holes: j.holes, state: state,
 	}, maps.Clone(j.unsaved)
 }
 

@@ -117,6 +117,7 @@
 //	room.go       whether there is room, and how to make some
 //	thin.go       which waiting events go for want of room, and the gap that names them
 //	lost.go       the count of what never found room
+//	seal.go       when the stream is sealed, and what a seal is made of
 //	commit.go     one transaction, with what rides along and what has to wait
 //	records.go    records go into the tail, or into the tree of events
 //	state.go      the other buckets: cursor, counters, streams, holes

@@ -239,12 +239,17 @@ func (w *writer) exchange(c *fileCopy) error {
 		return err
 	}
 	after := j.snapshot()
+	before := after
 	w.attempt++
+	if seal, ok := w.newSeal(); ok && (len(items) > 0 || w.unsealed()) {
+		items = append(items, seal)
+	}
 	link, err := w.pack(items, after.end+1)
 	if err != nil {
 		return err
 	}
-	after.end += uint64(len(items))
+	after.end += uint64(len(w.records))
+	w.noteSeal(items, &after)
 	after.state.Cursor = after.cursor
 	after.holes = after.holes.Union(c.gone)
 	err = guard(func() error {
@@ -260,6 +265,7 @@ func (w *writer) exchange(c *fileCopy) error {
 		return w.fatal(err)
 	}
 	w.link = link
+	w.afterSeal(items, before, after)
 	w.adopt(c, after)
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // Options is what a journal needs. All but Origin, Age, Learned, Simulated, NoStream,
-// Beat and Rescue must be set.
+// Seals, Beat and Rescue must be set.
 type Options struct {
 	// Origin is whose events these are. It is kept in the file, and Open returns an
 	// OtherError for a journal that holds the events of another gateway.
@@ -39,6 +39,7 @@ type Options struct {
 	// was last alive. But where losses have to be named, which takes an event, a stream
 	// begins as it does without NoStream.
 	NoStream bool
+	Seals    Seals
 	Log      *slog.Logger
 	// Beat is told at each step of the writer within what time the next one
 	// comes: 0 before work, the length of a pause before a pause.
@@ -72,6 +73,8 @@ type Journal struct {
 	grown     chan struct{}     // closed and replaced at each commit
 	oldest    uint64            // oldest position in the file
 	end       uint64            // newest durable position
+	sealed    uint64            // position of this stream's newest seal; 0: it has none
+	formerKey *presence.KeyID   // of the newest seal before this stream; nil: there was none
 	holes     spans             // between oldest and end
 	cursor    uint64            // all up to here is delivered
 	acked     time.Time         // when the cursor left what is on disk; zero: it did not

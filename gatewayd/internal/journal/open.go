@@ -216,7 +216,11 @@ func (j *Journal) begin() (*writer, error) {
 		// says so.
 		j.opt.Log.Warn("there is no room in the journal", "error", err)
 	}
-	err := w.commit(change{items: items, starts: true, prunes: pruneStep})
+	c := change{items: items, starts: true, prunes: pruneStep}
+	if seal, ok := w.newSeal(); ok && w.fits(append(items, seal)) == nil {
+		c = c.withSeal(seal)
+	}
+	err := w.commit(c)
 	return w, err
 }
 
@@ -257,6 +261,7 @@ func (j *Journal) inherit(tx *bolt.Tx, left *inheritance) error {
 	j.cursor = min(j.state.Cursor, j.end)
 	j.finalUpto = min(j.state.FinalUpto, j.end)
 	j.yielded = j.state.Yielded
+	j.formerKey = j.state.SealKey
 	if left.lost.yielding() > 0 { // of the process before
 		j.yielded = &left.lost.last
 	}

@@ -36,6 +36,8 @@ type queue struct {
 	exchange *exchange // a new file that waits to take the old one's place; nil: none
 	notes    notes     // to be written with the next commit
 	saves    []save    // who waits for revisions
+
+	seals []chan<- error // buffered; who waits for a seal
 }
 
 // flush waits until as many patient items have gone as had come.

@@ -38,6 +38,7 @@ type item struct {
 	payload []byte         // of the draft alone
 	done    chan<- outcome // buffered; nil where nobody waits
 	came    time.Time      // where nobody waits
+	signer  Signer         // of a seal that the writer signs at its place; nil: no seal
 }
 
 // size is how long the item's record will be.

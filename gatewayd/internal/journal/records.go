@@ -17,7 +17,8 @@ type packedRecord struct {
 const maxArena = 256 << 10
 
 // pack brings items into their form on disk, from a position on, and puts each behind the
-// one before it in the chain. It returns the link of the last.
+// one before it in the chain. It returns the link of the last. A seal that cannot be
+// signed is left out.
 func (w *writer) pack(items []item, pos uint64) (last presence.Link, err error) {
 	need := 0
 	for _, it := range items {
@@ -29,7 +30,15 @@ func (w *writer) pack(items []item, pos uint64) (last presence.Link, err error) 
 	w.arena, w.records = w.arena[:0], w.records[:0]
 	last = w.link
 	for _, it := range items {
-		r := presence.Record{Stream: w.j.stream, Seq: pos - w.j.first + 1, Draft: it.draft}
+		seq := pos - w.j.first + 1
+		if it.signer != nil {
+			if it, err = w.signed(it, seq, last); err != nil {
+				w.j.opt.Log.Error("the journal is not sealed", "error", err)
+				w.postponeSeal(sealAgain)
+				continue
+			}
+		}
+		r := presence.Record{Stream: w.j.stream, Seq: seq, Draft: it.draft}
 		chain, err := w.j.opt.Origin.Chain(&r, last)
 		if err != nil {
 			return last, err

@@ -52,15 +52,10 @@ func (w *writer) makeRoom(items []item, evict bool) error {
 		if w.j.Err() != nil {
 			return err
 		}
-		before := w.j.snapshot()
-		w.crowded = true
-		if before.oldest <= before.cursor && before.oldest < before.end {
-			if err := w.commit(change{prunes: pruneStep}); err != nil {
-				return err
-			}
-			if w.j.snapshot().oldest > before.oldest {
-				continue
-			}
+		if dropped, err := w.dropDelivered(); err != nil {
+			return err
+		} else if dropped {
+			continue
 		}
 		made, err2 := w.thin(&scan)
 		for !made && err2 == nil && evict && kinds < len(yielding) {
@@ -75,6 +70,20 @@ func (w *writer) makeRoom(items []item, evict bool) error {
 			return err
 		}
 	}
+}
+
+// dropDelivered removes some delivered events, however young, and tells whether there
+// were any.
+func (w *writer) dropDelivered() (bool, error) {
+	before := w.j.snapshot()
+	w.crowded = true
+	if before.oldest > before.cursor || before.oldest >= before.end {
+		return false, nil
+	}
+	if err := w.commit(change{prunes: pruneStep}); err != nil {
+		return false, err
+	}
+	return w.j.snapshot().oldest > before.oldest, nil
 }
 
 // fits tells whether items fit into the journal's size and onto the disk.

@@ -54,6 +54,8 @@ type state struct {
 	// Yielded is when events that waited for delivery last went for want of room;
 	// nil: none ever did.
 	Yielded *presence.Reading `cbor:"12,keyasint,omitempty"`
+	// SealKey is the key of the newest seal; nil: there is none.
+	SealKey *presence.KeyID `cbor:"13,keyasint,omitempty"`
 }
 
 // streamInfo says where a stream lies.

@@ -223,6 +223,12 @@ func (w *writer) removeWaiting(victims []victim) (int, error) {
 		if err != nil {
 			return 0, err
 		}
+		if victims[len(victims)-1].Pos > j.sealed && pages > removingPages+sealPages {
+			// What goes was sealed, or is with this commit.
+			if seal, ok := w.newSeal(); ok {
+				c = c.withSeal(seal)
+			}
+		}
 		j.mu.Lock()
 		before := j.yielded
 		j.setYielded() // goes to the disk with what it is about

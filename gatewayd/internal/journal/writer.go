@@ -25,7 +25,8 @@ type writer struct {
 	j       *Journal
 	attempt uint32 // counts commits, failed ones too
 
-	link presence.Link // of the newest event in the file
+	link  presence.Link // of the newest event in the file
+	seals sealing
 
 	tailBytes   int    // in the bucket tail; negative: not known
 	crowded     bool   // delivered events must go, however young they are
@@ -51,19 +52,21 @@ type writer struct {
 }
 
 func newWriter(j *Journal) *writer {
-	return &writer{j: j, tailBytes: -1, nextPrune: time.Now().Add(pruneEvery)}
+	return &writer{j: j, tailBytes: -1, nextPrune: time.Now().Add(pruneEvery), seals: sealing{anchored: -1}}
 }
 
 // batch is what the writer does next.
 type batch struct {
-	urgent []item
-	ride   int // so many patient items go along
-	notes  notes
-	final  bool
-	tidy   bool // only if there is something to prune
-	probe  bool // only see whether there is room again
-	idle   bool // nothing to do for wait
-	wait   time.Duration
+	urgent   []item
+	ride     int // so many patient items go along
+	notes    notes
+	seals    []chan<- error // buffered; who waits for a seal
+	final    bool
+	sealOnly bool // nothing but a seal
+	tidy     bool // only if there is something to prune
+	probe    bool // only see whether there is room again
+	idle     bool // nothing to do for wait
+	wait     time.Duration
 
 	exchange *exchange // nothing else, if set
 }
@@ -94,6 +97,8 @@ func (w *writer) run() {
 		switch {
 		case b.exchange != nil:
 			b.exchange.done <- w.exchange(b.exchange.copy)
+		case b.sealOnly:
+			w.sealAlone(b.seals)
 		case b.tidy:
 			w.pruneIdle(time.Now())
 		case b.probe:
@@ -122,7 +127,7 @@ func (w *writer) next(now time.Time) batch {
 		q.exchange = nil
 		return b
 	case len(q.urgent) > 0:
-		b := batch{urgent: q.urgent, notes: q.takeNotes()}
+		b := batch{urgent: q.urgent, notes: q.takeNotes(), seals: q.takeSeals()}
 		q.urgent = nil
 		if !waiting {
 			b.ride = min(len(q.patient), maxRide)
@@ -132,12 +137,14 @@ func (w *writer) next(now time.Time) batch {
 	case len(q.patient) > 0 && !waiting &&
 		(j.closing || len(q.flushes) > 0 || len(q.patient) >= maxBatch || now.Sub(q.patient[0].came) >= j.opt.CommitInterval):
 		q.taken = min(len(q.patient), maxBatch)
-		return batch{ride: q.taken, notes: q.takeNotes()}
+		return batch{ride: q.taken, notes: q.takeNotes(), seals: q.takeSeals()}
 	case len(q.notes.waiting) > 0, len(q.saves) > 0, j.closing && (len(q.notes.data) > 0 || w.behind),
 		len(j.unsaved) >= maxUnsaved && !waiting && !w.stuck:
-		return batch{notes: q.takeNotes()}
+		return batch{notes: q.takeNotes(), seals: q.takeSeals()}
 	case j.closing:
-		return batch{final: true}
+		return batch{final: true, seals: q.takeSeals()}
+	case len(q.seals) > 0, w.sealDue() && !now.Before(w.seals.due):
+		return batch{seals: q.takeSeals(), sealOnly: true}
 	case !j.acked.IsZero() && now.Sub(j.acked) >= ackAfter, j.pulse, w.behind && !waiting:
 		return batch{notes: q.takeNotes()}
 	case q.full && !waiting:
@@ -155,6 +162,9 @@ func (w *writer) next(now time.Time) batch {
 	if q.full {
 		due = min(due, w.retry.Sub(now))
 	}
+	if w.sealDue() {
+		due = min(due, w.seals.due.Sub(now))
+	}
 	return batch{idle: true, wait: max(due, 0)}
 }
 
@@ -166,6 +176,7 @@ func (w *writer) write(b batch) {
 	c := change{
 		items: append(b.urgent[:len(b.urgent):len(b.urgent)], j.queue.patient[:b.ride]...), rides: b.ride,
 		ends: b.final && !j.silent, notes: b.notes.data,
+		seal: len(b.seals) > 0 || b.final || w.sealRides(j.wrote),
 	}
 	j.mu.Unlock()
 
@@ -199,6 +210,7 @@ func (w *writer) write(b batch) {
 	}
 	w.account(b, outcomes, err)
 	w.saveRevisions(err)
+	w.answerSeals(b.seals, err)
 	for i, it := range b.urgent {
 		it.done <- outcomes[i]
 	}
@@ -280,6 +292,9 @@ func (w *writer) refuseRest() {
 		s.done <- err
 	}
 	j.queue.saves = nil
+	for _, done := range j.queue.takeSeals() {
+		done <- err
+	}
 	if x := j.queue.exchange; x != nil {
 		x.done <- err
 	}
@@ -292,6 +307,11 @@ func (w *writer) refuseRest() {
 func (w *writer) store(c change, evict bool) (first uint64, err error) {
 	if err := w.makeRoom(c.items, evict); err != nil {
 		return 0, err
+	}
+	if c.seal {
+		if seal, ok := w.sealFor(c.items); ok {
+			c = c.withSeal(seal)
+		}
 	}
 	c.prunes = pruneStep
 	first = w.j.End() + 1
