@@ -204,7 +204,7 @@ func (c *fileCopy) read(to uint64) (kept []packedRecord, err error) {
 				c.forget(e)
 			} else {
 				c.streams[e.Stream] = true
-				kept = append(kept, packedRecord{[8]byte(key), slices.Clone(value)})
+				kept = append(kept, packedRecord{key: [8]byte(key), value: slices.Clone(value)})
 			}
 			return looked < copyStep && bytes < copyBytes, nil
 		})

@@ -110,7 +110,7 @@ func TestWhatWaitsWithoutRoomIsNamed(t *testing.T) {
 func TestWhatFindsRoomAfterAllIsNotLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const frames = 6_000
+		const frames = 4_500
 		c := newClock()
 		o := options(newPath(t), c)
 		o.MaxBytes = 1 << 20
@@ -186,7 +186,7 @@ func TestTagsGoBeforeTaps(t *testing.T) {
 			o := options(newPath(t), c)
 			o.MaxBytes = 512 << 10
 			j := open(t, o)
-			const tags, persons, taps = 2_000, 500, 600
+			const tags, persons, taps = 2_000, 500, 500
 			refused := 0
 			tap := func(n int) {
 				c.pass(time.Second)

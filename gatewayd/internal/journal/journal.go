@@ -115,7 +115,8 @@ func (j *Journal) view(fn func(*bolt.Tx) error) error {
 func (j *Journal) Stream() presence.ID { return j.stream }
 
 // Append records a draft at once. When it returns without an error the record
-// is durable: a power cut cannot take it back. The entry says where it is.
+// is durable: a power cut cannot take it back. The entry says where it is, and what ties
+// it to the event before.
 //
 // After an error the record is not known to be durable. It may be there all the
 // same where the error is the context's or Failed is closed.
@@ -134,7 +135,9 @@ func (j *Journal) Append(ctx context.Context, d presence.Draft) (presence.Entry,
 		if o.err != nil {
 			return presence.Entry{}, o.err
 		}
-		return presence.Entry{Pos: o.pos, Record: presence.Record{Stream: j.stream, Seq: o.seq, Draft: d}}, nil
+		return presence.Entry{Pos: o.pos, Record: presence.Record{
+			Stream: j.stream, Seq: o.seq, Draft: d, Chain: o.chain,
+		}}, nil
 	case <-ctx.Done():
 		return presence.Entry{}, fmt.Errorf("append record: %w", ctx.Err())
 	}

@@ -179,9 +179,10 @@ func TestEventsComeBackAsTheyWent(t *testing.T) {
 		Kind: presence.KindTag, At: presence.Reading{},
 		Tag: &presence.Tag{Receiver: "r", Tag: "waypoint:\xff\x00=1+1"}, // names come from the radio
 	}}
-	for _, d := range want {
-		e := appended(t, j, d)
-		if diff := cmp.Diff(d, e.Draft); diff != "" {
+	returned := make([]presence.Entry, len(want))
+	for i, d := range want {
+		returned[i] = appended(t, j, d)
+		if diff := cmp.Diff(d, returned[i].Draft); diff != "" {
 			t.Errorf("Append returned another draft:\n%s", diff)
 		}
 	}
@@ -191,8 +192,15 @@ func TestEventsComeBackAsTheyWent(t *testing.T) {
 	}
 	for i, e := range got[1:] {
 		place := presence.Entry{Pos: uint64(i) + 2, Record: presence.Record{Stream: j.Stream(), Seq: uint64(i) + 2, Draft: want[i]}}
+		var err error
+		if place.Chain, err = (presence.Origin{}).Chain(&place.Record, got[i].Chain.Link); err != nil {
+			t.Fatal(err)
+		}
 		if diff := cmp.Diff(place, e); diff != "" {
 			t.Errorf("entry %d:\n%s", i, diff)
+		}
+		if diff := cmp.Diff(place, returned[i]); diff != "" {
+			t.Errorf("Append returned another entry %d:\n%s", i, diff)
 		}
 	}
 }

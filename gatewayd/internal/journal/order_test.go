@@ -267,12 +267,12 @@ func TestStartNamesThePreviousStream(t *testing.T) {
 		t.Errorf("the first stream has a previous one: %+v", got)
 	}
 	appended(t, j, badge(c, 1))
-	first := j.Stream()
+	first, link := j.Stream(), all(t, j, 1)[0].Chain.Link
 	crashed := snapshot(t, o.Path)
 	closed(t, j)
 
 	j = open(t, o)
-	if got := start(j).Previous; got == nil || *got != (presence.Previous{Stream: first, Seq: 2, Clean: true}) {
+	if got := start(j).Previous; got == nil || *got != (presence.Previous{Stream: first, Seq: 2, Clean: true, Link: link}) {
 		t.Errorf("after a clean end: %+v", got)
 	}
 	if s := j.Stats(); s.Boots != 1 || s.UncleanBoots != 0 {
@@ -280,7 +280,7 @@ func TestStartNamesThePreviousStream(t *testing.T) {
 	}
 	c.reboot()
 	j = open(t, options(crashed, c))
-	if got := start(j).Previous; got == nil || *got != (presence.Previous{Stream: first, Seq: 2, Clean: false}) {
+	if got := start(j).Previous; got == nil || *got != (presence.Previous{Stream: first, Seq: 2, Clean: false, Link: link}) {
 		t.Errorf("after a crash: %+v", got)
 	}
 	if s := j.Stats(); s.Boots != 2 || s.UncleanBoots != 1 {

@@ -27,8 +27,8 @@ const (
 	recordVersion = 0xB1
 	recordHeader  = 35
 
-	// maxPayload is the largest draft that is taken. The largest in practice is
-	// a gap that names many ranges.
+	// maxPayload is the largest payload. The largest in practice is that of a gap
+	// which names many ranges.
 	maxPayload = 8 << 10
 )
 
@@ -47,6 +47,7 @@ func (it item) size() int { return recordHeader + len(it.payload) + chainSize }
 // outcome is what became of an item.
 type outcome struct {
 	pos, seq uint64
+	chain    presence.Chain
 	err      error
 }
 
@@ -90,8 +91,8 @@ func (c codec) encode(d presence.Draft) (item, error) {
 	if err != nil {
 		return item{}, fmt.Errorf("encode draft: %w", err)
 	}
-	if len(payload) > maxPayload {
-		return item{}, fmt.Errorf("encode draft: %d bytes, at most %d", len(payload), maxPayload)
+	if most := maxPayload - chainSize; len(payload) > most {
+		return item{}, fmt.Errorf("encode draft: %d bytes, at most %d", len(payload), most)
 	}
 	return item{draft: d, payload: payload}, nil
 }

@@ -11,6 +11,7 @@ import (
 type packedRecord struct {
 	key   [8]byte
 	value []byte
+	chain presence.Chain // of a record that is new
 }
 
 // maxArena is how many bytes of memory are kept for the records of the next commit.
@@ -47,7 +48,7 @@ func (w *writer) pack(items []item, pos uint64) (last presence.Link, err error) 
 		start := len(w.arena)
 		w.payload = appendChained(w.payload[:0], it.payload, chain)
 		w.arena = pack(w.arena, pos, r.Stream, r.Seq, w.attempt, w.payload)
-		w.records = append(w.records, packedRecord{posKey(pos), w.arena[start:len(w.arena):len(w.arena)]})
+		w.records = append(w.records, packedRecord{posKey(pos), w.arena[start:len(w.arena):len(w.arena)], chain})
 		pos++
 	}
 	return last, nil
@@ -104,7 +105,7 @@ func moveTail(tail, events *bolt.Bucket) error {
 		if len(k) != 8 {
 			return boltfile.Damagedf("a key of %d bytes in the tail", len(k))
 		}
-		moved = append(moved, packedRecord{[8]byte(k), append([]byte(nil), v...)})
+		moved = append(moved, packedRecord{key: [8]byte(k), value: append([]byte(nil), v...)})
 		return nil
 	})
 	if err != nil {

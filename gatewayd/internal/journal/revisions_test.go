@@ -219,7 +219,7 @@ func TestSavedRevisionsAreOnDisk(t *testing.T) {
 	o := options(newPath(t), c)
 	o.MaxBytes = 1 << 20
 	j := open(t, o)
-	for n := range 3500 {
+	for n := range 2900 {
 		enqueue(t, j, badge(c, n))
 	}
 	flushed(t, j)

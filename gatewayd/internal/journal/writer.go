@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"encoding/binary"
 	"errors"
 	"time"
 
@@ -216,9 +217,15 @@ func (w *writer) write(b batch) {
 	}
 }
 
-// outcome is what became of an item that was to be stored at a position.
+// outcome is what became of an item that was to be stored at a position by the newest
+// commit.
 func (w *writer) outcome(pos uint64, err error) outcome {
-	return outcome{pos: pos, seq: pos - w.j.first + 1, err: err}
+	o := outcome{pos: pos, seq: pos - w.j.first + 1, err: err}
+	if err == nil {
+		first := binary.BigEndian.Uint64(w.records[0].key[:])
+		o.chain = w.records[pos-first].chain
+	}
+	return o
 }
 
 // storeAlone stores one by one what did not find room together with everything
