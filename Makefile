@@ -235,6 +235,7 @@ bench torture: .SHELLFLAGS := -o pipefail -c
 bench: test-deps ## benchmarks, of a whole process too
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./...
 	$(GO) test -tags bench -run '^TestBench$$' -count=1 -v ./gatewayd
+	CHAIN_ROUNDS=15 $(GO) test -run '^TestProcessorPriceOfTheChain$$' -count=1 -v ./gatewayd/internal/journal | grep -E '^(bench-chain:|---|FAIL|ok|panic)|_test.go'
 	$(GO) test -run '^TestTapTimes$$' -count=1 -v ./gatewayd/internal/proof | grep -E '^(bench-badges:|---|FAIL|ok|panic)|_test.go'
 
 # gatewayd beside others who deliver the same events over the same line. Takes some

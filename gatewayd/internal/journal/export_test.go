@@ -7,6 +7,13 @@ import (
 	"presence/gatewayd/internal/journal/boltfile"
 )
 
+// Unchained is the options of a journal whose events get no links: the same code without
+// what the chain costs.
+func Unchained(o Options) Options {
+	o.unchained = true
+	return o
+}
+
 // CheckFile looks through a journal's file as Open does. It tells whether it would
 // be left alone although it cannot be used.
 func CheckFile(f *os.File) (closed bool, err error) {

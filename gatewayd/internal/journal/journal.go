@@ -49,6 +49,8 @@ type Options struct {
 	// it. The work takes memory for every record of the file, and time to read
 	// it from end to end.
 	Rescue func(done float64)
+
+	unchained bool // set by tests only, which measure what the chain costs
 }
 
 // Journal is an open journal. Its methods may be called from any goroutine.

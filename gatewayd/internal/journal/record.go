@@ -212,6 +212,9 @@ const chainSize = 3 + presence.ChainSize
 // appendChained appends to dst a payload with its record's chain. The payload is a map of
 // fewer than 23 pairs, whose first byte says how many (RFC 8949, 3.1).
 func appendChained(dst, payload []byte, chain presence.Chain) []byte {
+	if chain.IsZero() {
+		return append(dst, payload...)
+	}
 	dst = append(dst, payload[0]+1)
 	dst = append(dst, payload[1:]...)
 	dst = append(dst, chainKey, 0x58, presence.ChainSize) // a byte string whose length follows

@@ -40,7 +40,7 @@ func (w *writer) pack(items []item, pos uint64) (last presence.Link, err error) 
 			}
 		}
 		r := presence.Record{Stream: w.j.stream, Seq: seq, Draft: it.draft}
-		chain, err := w.j.opt.Origin.Chain(&r, last)
+		chain, err := w.chain(&r, last)
 		if err != nil {
 			return last, err
 		}
@@ -52,6 +52,14 @@ func (w *writer) pack(items []item, pos uint64) (last presence.Link, err error) 
 		pos++
 	}
 	return last, nil
+}
+
+// chain puts a record behind one with a link.
+func (w *writer) chain(r *presence.Record, before presence.Link) (presence.Chain, error) {
+	if w.j.opt.unchained {
+		return presence.Chain{}, nil
+	}
+	return w.j.opt.Origin.Chain(r, before)
 }
 
 // maxTail is how many bytes of a bucket bbolt keeps inside the page of its parent.
