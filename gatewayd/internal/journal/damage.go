@@ -40,8 +40,11 @@ const (
 	maxQuarantined = 3
 
 	// maxGapRanges is how many ranges one gap names, so that it fits into a
-	// record. More ranges make more gaps.
-	maxGapRanges = 100
+	// record: 75 bytes each at most. More ranges make more gaps.
+	maxGapRanges = 80
+
+	// maxProblem is how much of the problem a gap's comment tells.
+	maxProblem = 768
 )
 
 // damagedFile is what is wrong with a file that cannot be used, and where it is.
@@ -164,7 +167,7 @@ func (s salvaged) ends(all salvaged, began presence.ID) []presence.Range {
 				continue
 			}
 		}
-		ends = append(ends, r)
+		ends = append(ends, all.links.around(r, first))
 	}
 	if _, known := firsts[began]; !known && !began.IsZero() {
 		ends = append(ends, presence.Range{Stream: began, From: 1})
@@ -174,7 +177,7 @@ func (s salvaged) ends(all salvaged, began presence.ID) []presence.Range {
 
 // gaps are the drafts that name what is gone.
 func (j *Journal) gaps(d *Damage, l damagedFile, s salvaged) []presence.Draft {
-	comment := d.Problem
+	comment := d.Problem[:min(len(d.Problem), maxProblem)]
 	if d.EndUnknown {
 		comment += "; what was newest may be missing beyond what is known"
 	}

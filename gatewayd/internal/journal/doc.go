@@ -116,6 +116,7 @@
 //	writer.go     the one goroutine that writes: what is next, and who is answered what
 //	room.go       whether there is room, and how to make some
 //	thin.go       which waiting events go for want of room, and the gap that names them
+//	links.go      the links with which a gap ties the chain together over what is gone
 //	lost.go       the count of what never found room
 //	seal.go       when the stream is sealed, and what a seal is made of
 //	commit.go     one transaction, with what rides along and what has to wait

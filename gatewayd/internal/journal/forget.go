@@ -218,7 +218,7 @@ func (c *fileCopy) read(to uint64) (kept []packedRecord, err error) {
 func (c *fileCopy) forget(e presence.Entry) {
 	c.gone = c.gone.Add(span{From: e.Pos, To: e.Pos})
 	c.forgotten.Kinds[e.Kind.String()]++
-	c.forgotten.Ranges = addRange(c.forgotten.Ranges, e.Stream, e.Seq)
+	c.forgotten.Ranges = addRange(c.forgotten.Ranges, &e.Record)
 	if e.Pos > c.j.Cursor() {
 		c.forgotten.Waiting++
 	}

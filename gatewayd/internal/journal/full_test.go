@@ -186,7 +186,7 @@ func TestTagsGoBeforeTaps(t *testing.T) {
 			o := options(newPath(t), c)
 			o.MaxBytes = 512 << 10
 			j := open(t, o)
-			const tags, persons, taps = 2_000, 500, 500
+			const tags, persons, taps = 2_000, 500, 400
 			refused := 0
 			tap := func(n int) {
 				c.pass(time.Second)

@@ -21,6 +21,7 @@ type salvaged struct {
 	revisions revisions
 	unnamed   losses          // that no gap names yet
 	origin    presence.Origin // whose they are; zero: not known
+	links     links
 
 	missing []presence.Range // numbers between others, of which nothing is left
 	lost    int              // how many events are missing that were not delivered
@@ -284,31 +285,10 @@ func dropForgotten(pieces []piece, oldest, cursor uint64) []piece {
 // account leaves out what a gap has named as gone, and finds out what is
 // missing. The journal began at a position, or nobody knows where (0).
 func (s *salvaged) account(r io.ReaderAt, c codec, pieces []piece, from uint64) {
-	named := make(map[presence.ID]spans)
-	firsts := make(map[presence.ID]uint64) // stream -> position of its number 1
-	for id, info := range s.streams {
-		firsts[id] = info.First
-	}
-	buf := make([]byte, maxPiece)
-	for _, p := range pieces {
-		firsts[p.stream] = p.pos - p.seq + 1
-		if p.kind != presence.KindGap && p.kind != presence.KindStart {
-			continue
-		}
-		e, err := p.entry(r, c, buf)
-		switch {
-		case err != nil:
-		case e.Start != nil && e.Start.Previous != nil && e.Start.Previous.Seq < p.pos:
-			firsts[e.Start.Previous.Stream] = p.pos - e.Start.Previous.Seq
-		case e.Gap != nil:
-			for _, g := range e.Gap.Ranges {
-				if numbers, ok := numbersOf(g); ok {
-					named[g.Stream] = named[g.Stream].Add(numbers)
-				}
-			}
-		}
-	}
+	s.links = links{file: r, codec: c, named: make(map[presence.EventID]presence.Link)}
+	named, firsts := s.readLedger(pieces)
 	s.records = slices.DeleteFunc(pieces, func(p piece) bool { return named[p.stream].Count(span{From: p.seq, To: p.seq}) > 0 })
+	s.links.records = s.records
 	if len(s.records) == 0 {
 		s.endSure = false
 		return
@@ -324,6 +304,51 @@ func (s *salvaged) account(r io.ReaderAt, c codec, pieces []piece, from uint64) 
 		missing = missing.Add(span{From: from, To: first.pos - 1})
 	}
 	s.name(missing, firsts, named)
+}
+
+// readLedger reads which numbers the gaps name as gone, and where each stream begins.
+func (s *salvaged) readLedger(pieces []piece) (named map[presence.ID]spans, firsts map[presence.ID]uint64) {
+	named = make(map[presence.ID]spans)
+	firsts = make(map[presence.ID]uint64) // stream -> position of its number 1
+	for id, info := range s.streams {
+		firsts[id] = info.First
+	}
+	for _, p := range pieces {
+		firsts[p.stream] = p.pos - p.seq + 1
+	}
+	buf := make([]byte, maxPiece)
+	elsewhere := make(map[presence.ID]bool) // streams of which the city alone has events
+	for _, p := range pieces {
+		if p.kind != presence.KindGap && p.kind != presence.KindStart {
+			continue
+		}
+		e, err := p.entry(s.links.file, s.links.codec, buf)
+		switch {
+		case err != nil:
+		case e.Start != nil && e.Start.Previous != nil && e.Start.Previous.Seq < p.pos:
+			if previous := e.Start.Previous; firsts[previous.Stream] == 0 {
+				firsts[previous.Stream] = p.pos - previous.Seq
+			}
+		case e.Gap != nil:
+			for _, g := range e.Gap.Ranges {
+				numbers, ok := numbersOf(g)
+				switch {
+				case !ok || e.Gap.Reason == presence.GapForked: // the event of this number is here
+				case e.Gap.Reason == presence.GapRolledBack:
+					elsewhere[g.Stream] = true
+				default:
+					named[g.Stream] = named[g.Stream].Add(numbers)
+					s.links.note(g)
+				}
+			}
+		}
+	}
+	for id := range elsewhere {
+		if _, known := s.streams[id]; !known && !slices.ContainsFunc(pieces, func(p piece) bool { return p.stream == id }) {
+			delete(firsts, id)
+		}
+	}
+	return named, firsts
 }
 
 // pageful is more records than fit in one page.
@@ -354,7 +379,7 @@ func (s *salvaged) name(missing spans, firsts map[presence.ID]uint64, named map[
 			}
 			from := max(first, m.From)
 			for _, gone := range named[id].Outside(span{From: from - first + 1, To: end - first + 1}) {
-				s.missing = append(s.missing, presence.Range{Stream: id, From: gone.From, To: gone.To})
+				s.missing = append(s.missing, s.links.around(presence.Range{Stream: id, From: gone.From, To: gone.To}, first))
 				s.lost += undelivered(first+gone.From-1, first+gone.To-1)
 			}
 			end = from - 1

@@ -263,7 +263,7 @@ func removable(victims []victim, pages int64) int {
 		if i > 0 {
 			page = min(page, float64(v.nth-victims[i-1].nth)/perPage)
 		}
-		ranges = addRange(ranges, v.Stream, v.Seq)
+		ranges = addRange(ranges, &v.Record)
 		if left -= page; left < 0 || len(ranges) > maxGapRanges {
 			return i
 		}
@@ -277,7 +277,7 @@ func (w *writer) removal(victims []victim) (change, error) {
 	var ranges []presence.Range
 	kinds := make(map[string]int)
 	for _, v := range victims {
-		ranges = addRange(ranges, v.Stream, v.Seq)
+		ranges = addRange(ranges, &v.Record)
 		gone = gone.Add(span{From: v.Pos, To: v.Pos})
 		kinds[v.Kind.String()]++
 	}
@@ -290,13 +290,4 @@ func (w *writer) removal(victims []victim) (change, error) {
 		},
 	})
 	return change{items: []item{it}, removes: gone}, err
-}
-
-// addRange puts one more number into ranges, which are in order.
-func addRange(ranges []presence.Range, stream presence.ID, seq uint64) []presence.Range {
-	if n := len(ranges); n > 0 && ranges[n-1].Stream == stream && ranges[n-1].To+1 == seq {
-		ranges[n-1].To = seq
-		return ranges
-	}
-	return append(ranges, presence.Range{Stream: stream, From: seq, To: seq})
 }
