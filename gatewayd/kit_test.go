@@ -211,6 +211,8 @@ func TestPackageProvisionedWithTheKit(t *testing.T) {
 
 	t.Run("secrets are for the gateway alone", func(t *testing.T) { secretsAreForTheGateway(t, k, ours) })
 
+	t.Run("nobody comes in with a seal key", func(t *testing.T) { sealKeyIsNoTicket(t, k, other) })
+
 	seen := k.city()
 	ours.start()
 	green := ours.tap("04A1B2C3D40000", 10)
@@ -233,14 +235,17 @@ func secretsAreForTheGateway(t *testing.T, k *kit, ours *installed) {
 		"var/lib/gatewayd/tls":             "gatewayd:gatewayd 700",
 		"var/lib/gatewayd/tls/gateway.key": "gatewayd:gatewayd 600",
 		"var/lib/gatewayd/tls/gateway.pem": "gatewayd:gatewayd 644",
+		"var/lib/gatewayd/tls/seal.key":    "gatewayd:gatewayd 600",
+		"var/lib/gatewayd/tls/seal.pem":    "gatewayd:gatewayd 644",
 	} {
 		if got := ours.Owner(path); got != want {
 			t.Errorf("%s is %s, want %s", path, got, want)
 		}
 	}
-	// Neither of them is on the stick, nor with the authority.
+	// None of them is on the stick, nor with the authority.
 	key := strings.Split(debtest.Read(t, ours.Path("var/lib/gatewayd/tls/gateway.key")), "\n")
-	for _, secret := range []string{kittest.BadgeKey, key[1]} {
+	seal := strings.Split(debtest.Read(t, ours.Path("var/lib/gatewayd/tls/seal.key")), "\n")
+	for _, secret := range []string{kittest.BadgeKey, key[1], seal[1]} {
 		if out, err := exec.Command("grep", "-rlF", "-e", secret, k.Stick, k.CA).Output(); err == nil {
 			t.Errorf("a secret lies in %s", out)
 		}
@@ -273,6 +278,23 @@ func badgeKeysDiffer(t *testing.T, seen *brokertest.City, ours, other *installed
 			}
 			return badge && fingerprint
 		})
+	}
+}
+
+// sealKeyIsNoTicket: the city has certified the key that seals the journal, under the name of
+// the gateway, and the broker still lets in only the other key of that name.
+func sealKeyIsNoTicket(t *testing.T, k *kit, g *installed) {
+	call := func(name string) (string, error) {
+		out, err := exec.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", fmt.Sprint(k.broker.Port), "--cafile", filepath.Join(k.CA, "ca.pem"),
+			"--cert", g.Path("var/lib/gatewayd/tls", name+".pem"), "--key", g.Path("var/lib/gatewayd/tls", name+".key"),
+			"-q", "1", "-t", "presence/v1/dinkes/"+g.id+"/log", "-m", `{"time":null,"level":"WARN","text":"seal"}`).CombinedOutput()
+		return string(out), err
+	}
+	if out, err := call("gateway"); err != nil {
+		t.Fatalf("the gateway itself: %v %s", err, out)
+	}
+	if out, err := call("seal"); err == nil {
+		t.Errorf("the broker took a seal key: %s", out)
 	}
 }
 

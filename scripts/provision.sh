@@ -8,13 +8,14 @@
 #                                             and mounted read-only if nobody has. With
 #                                             the city's certificate it ends in start
 # or step by step:
-#   gatewayd-provision request ID [FOLDER]    makes the key, and a request for the
-#                                             city in FOLDER; --new-key: a new one
+#   gatewayd-provision request ID [FOLDER]    makes the keys (one for the broker, one that
+#                                             seals the journal), and a request for the
+#                                             city in FOLDER; --new-key: new ones
 #   gatewayd-provision badge-key ID [FILE]    this gateway's badge key, derived from
 #                                             the city's; without FILE that is typed,
 #                                             and not shown
 #   gatewayd-provision config TEMPLATE ID DINAS
-#   gatewayd-provision accept CERTIFICATE [CITY-CA]
+#   gatewayd-provision accept CERTIFICATE [CITY-CA]   ID.pem, and ID.seal.pem beside it
 #   gatewayd-provision renew-url URL          where renewed certificates will be:
 #                                             https://.../issued, or a step-ca with
 #                                             step:https://...
@@ -23,7 +24,10 @@
 #   gatewayd-provision rename [FOLDER] ID DINAS   gives a gateway at its office another
 #                                             id, in two visits as usb does, or another
 #                                             department; it works meanwhile
-#   gatewayd-provision retire                 takes key, certificate and badge key off.
+#   gatewayd-provision seal-key               gives a gateway that has none a key that
+#                                             seals its journal, and leaves a request that
+#                                             the city fetches; an upgrade does it by itself
+#   gatewayd-provision retire                 takes keys, certificates and badge key off.
 #                                             The Pi can be another gateway after that,
 #                                             at another office: gatewayd-provision usb
 # Both put the journal aside, in /var/lib/gatewayd/former/ID.
@@ -163,20 +167,20 @@ name_in() { openssl x509 -in "$1" -noout -subject -nameopt multiline | sed -n 's
 need() { command -v "$1" >/dev/null || fail "$1 is missing: sudo apt-get install $1" "$1 tidak ada: sudo apt-get install $1"; }
 
 request() {
-	local id=${1:-} to=${2:-$PWD} key=tls/gateway.key fingerprint
+	local id=${1:-} to=${2:-$PWD} next='' fingerprint
 	check_id "$id" ID
 	[ "$renew_key" = next ] || same_id "$id"
 	need openssl
 	as_gateway sh -c 'test -d tls && test ! -L tls' || fail "$root/var/lib/gatewayd/tls is not there: install the package first" \
 		"$root/var/lib/gatewayd/tls tidak ada: pasang paket dahulu"
 	if [ -n "$renew_key" ]; then
-		key=tls/gateway.key.next # takes its place with its certificate
-		[ "$renew_key" = next ] || as_gateway rm -f "$key"
+		next=.next # they take their places with their certificates
+		[ "$renew_key" = next ] || as_gateway rm -f tls/gateway.key.next tls/seal.key.next
 	fi
-	own "$key" ||
-		openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | keep "$key" 600
-	as_gateway openssl req -new -key "$key" -subj "/CN=$id" >"$work/request" ||
-		fail "the key $root/var/lib/gatewayd/$key cannot be used" "kunci $root/var/lib/gatewayd/$key tidak dapat dipakai"
+	own "tls/gateway.key$next" ||
+		openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | keep "tls/gateway.key$next" 600
+	make_seal_key "$next"
+	print_request "$id" "$next" >"$work/request"
 	[ ! -L "$to" ] || fail "$to is a link" "$to adalah tautan"
 	mkdir -p "$to"
 	rm -f "$to/$id.csr" # and no link in its place is written through
@@ -184,11 +188,67 @@ request() {
 	sync "$to/$id.csr"
 	# Where the stick was mounted for this is of no use to anybody.
 	[ -z "$mounted" ] || to=STICK/requests
-	say "The request is $to/$id.csr. Bring it to the city: ca.sh sign $id.csr. The key stays here." \
+	say "The request is $to/$id.csr. Bring it to the city: ca.sh sign $id.csr. The keys stay here." \
 		"Permintaan sertifikat: $to/$id.csr. Bawa ke kota: ca.sh sign $id.csr. Kunci tetap di sini."
 	fingerprint=$(openssl req -in "$work/request" -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r | groups)
 	say "Write down its fingerprint, and let the city compare it: $fingerprint" \
 		"Catat sidik jarinya, dan minta kota membandingkannya: $fingerprint"
+}
+
+# make_seal_key NEXT makes the key with which the gateway seals its journal, if there is
+# none yet: once, for what it has sealed can be checked with this key only.
+make_seal_key() {
+	local key=tls/seal.key$1 mode
+	own "$key" || openssl genpkey -algorithm ed25519 | keep "$key" 600
+	mode=$(as_gateway stat -c %a "$key")
+	if [ "$mode" != 600 ]; then
+		as_gateway chmod 600 "$key" 2>/dev/null || fail "$root/var/lib/gatewayd/$key is not the gateway's own: sudo chown gatewayd:gatewayd $root/var/lib/gatewayd/$key" \
+			"$root/var/lib/gatewayd/$key bukan milik gateway: sudo chown gatewayd:gatewayd $root/var/lib/gatewayd/$key"
+		say "The mode of $root/var/lib/gatewayd/$key was $mode; now it is 600, as a key has to be." \
+			"Mode $root/var/lib/gatewayd/$key tadinya $mode; kini 600, sebagaimana mestinya untuk kunci."
+	fi
+}
+
+# print_request ID NEXT prints the request for both keys: a block for the one with which the
+# gateway calls the broker, and one for the seal key. The first names the second key by its
+# SHA-256. So the fingerprint of the first, on the technician's paper, stands for both, and
+# nobody can put another second block in.
+print_request() {
+	local public digest
+	public=$(as_gateway openssl pkey -in "tls/seal.key$2" -pubout 2>/dev/null) || public=
+	[[ $(openssl pkey -pubin -noout -text <<<"$public" 2>/dev/null) = *ED25519* ]] ||
+		fail "$root/var/lib/gatewayd/tls/seal.key$2 is no Ed25519 key that the gateway can read. Remove it, and another one is made, to which the city has to agree" \
+			"$root/var/lib/gatewayd/tls/seal.key$2 bukan kunci Ed25519 yang dapat dibaca gateway. Hapus, lalu kunci lain dibuat, yang harus disetujui kota"
+	digest=$(openssl pkey -pubin -outform DER <<<"$public" | openssl dgst -sha256 -r | cut -d' ' -f1)
+	as_gateway openssl req -new -key "tls/gateway.key$2" -subj "/CN=$1" -addext "nsComment=gatewayd seal key $digest" ||
+		fail "the key $root/var/lib/gatewayd/tls/gateway.key$2 cannot be used" "kunci $root/var/lib/gatewayd/tls/gateway.key$2 tidak dapat dipakai"
+	as_gateway openssl req -new -key "tls/seal.key$2" -subj "/OU=gatewayd seal/CN=$1"
+}
+
+# seal_key gives a gateway that is at work, and has none, a seal key. Nobody carries its
+# request anywhere: the gateway shows it in its info, the city fetches it from the broker,
+# and the certificate comes as a renewed one does (gatewayd-renew).
+seal_key() {
+	local id
+	id=$(own_id)
+	if [ -z "$id" ] || ! own tls/gateway.key; then
+		say "This gateway has no key for the broker yet: gatewayd-provision usb, or request, makes both." \
+			"Gateway ini belum mempunyai kunci untuk broker: gatewayd-provision usb, atau request, membuat keduanya."
+		return 0
+	fi
+	need openssl
+	make_seal_key ""
+	! sealed "$id" || return 0
+	print_request "$id" "" >"$work/request"
+	keep tls/seal.csr 644 <"$work/request"
+	say "The seal key of $id is there; the city certifies it when it next renews certificates." \
+		"Kunci segel $id tersedia; kota menyertifikasinya saat berikutnya memperbarui sertifikat."
+}
+
+# sealed ID: whether the seal key has a certificate for this gateway.
+sealed() {
+	own tls/seal.pem && as_gateway cat tls/seal.pem | head -c 1048576 >"$work/sealed" && certificate_for "$work/sealed" seal.key &&
+		[ "$(name_in "$work/sealed" 2>/dev/null)" = "$1" ]
 }
 
 # certificate_for FILE KEY: whether the certificate is for the gateway's key.
@@ -266,6 +326,22 @@ accept() {
 	keep tls/gateway.pem 644 <"$cert"
 	say "The certificate of $name is in place, until $(end_of "$cert")." \
 		"Sertifikat $name terpasang, berlaku sampai $(end_of "$cert")."
+	[ ! -e "${1%.pem}.seal.pem" ] || accept_seal "${1%.pem}.seal.pem" "$name" "$ca"
+}
+
+# accept_seal FILE ID CITY-CA takes the certificate of the seal key. One that is not for it
+# is left alone: a gateway works without, and says so to the city (alert/seal-key).
+accept_seal() {
+	local cert=$work/seal
+	if ! take "$1" given || ! loadable <"$work/given" >"$cert" || ! openssl verify -no_check_time -CAfile "$3" "$cert" >/dev/null 2>&1 ||
+		[ "$(name_in "$cert")" != "$2" ] || { ! certificate_for "$cert" seal.key && ! certificate_for "$cert" seal.key.next; }; then
+		say "Note: $1 is not for the seal key of $2, so it is not taken." "Catatan: $1 bukan untuk kunci segel $2, jadi tidak dipakai."
+		return 0
+	fi
+	certificate_for "$cert" seal.key || as_gateway mv -f tls/seal.key.next tls/seal.key
+	keep tls/seal.pem 644 <"$cert"
+	as_gateway rm -f tls/seal.csr
+	say "So is that of its seal key." "Begitu pula sertifikat kunci segelnya."
 }
 
 end_of() { openssl x509 -in "$1" -noout -enddate | cut -d= -f2; }
@@ -878,6 +954,11 @@ usb() {
 	if [ -f "$stick/issued/$id.pem" ] && { certificate_for "$stick/issued/$id.pem" gateway.key ||
 		certificate_for "$stick/issued/$id.pem" gateway.key.next; }; then
 		accept "$stick/issued/$id.pem"
+		if ! sealed "$id"; then
+			request_to "$stick" "$id"
+			say "The gateway works. Only its seal key has no certificate yet: the city signs this request as well, and this is run once more." \
+				"Gateway berfungsi. Hanya kunci segelnya belum bersertifikat: kota menandatangani permintaan ini juga, lalu perintah ini dijalankan sekali lagi."
+		fi
 		start_or_say
 		return 0
 	fi
@@ -1037,7 +1118,7 @@ retire() {
 	hand_over
 	[ -n "$root" ] || systemctl disable --now gatewayd gatewayd-renew.timer gatewayd-first-certificate.timer
 	set_aside "$old"
-	as_gateway rm -f tls/gateway.key tls/gateway.key.next tls/gateway.pem
+	as_gateway rm -f tls/gateway.key tls/gateway.key.next tls/gateway.pem tls/seal.key tls/seal.key.next tls/seal.pem tls/seal.csr
 	place "$etc/gatewayd.toml.before" root:gatewayd 640 <"$etc/gatewayd.toml"
 	place "$etc/gatewayd.toml" root:gatewayd 644 <"$root/usr/share/doc/gatewayd/gatewayd.toml"
 	rm -f "$etc/badge.key" "$etc/renew.conf" "$etc/city-ca.pem" "$etc/city-key.pem" "$etc/badge-ca.pem"
@@ -1091,6 +1172,7 @@ trap 'leave' EXIT
 case $command in
 request | accept | start | usb | rename | retire) "$command" "$@" ;;
 badge-key) badge_key "$@" ;;
+seal-key) seal_key "$@" ;;
 config) configure "$@" ;;
 renew-url) renew_url "$@" ;;
 *) usage ;;

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -227,7 +228,7 @@ func (d *desk) web(handler http.Handler) *httptest.Server {
 	return web
 }
 
-// left is what lies in the gateway's folder beside its key and certificate.
+// left is what lies in the gateway's folder beside its keys and certificates.
 func (d *desk) left() (names []string) {
 	d.t.Helper()
 	files, err := os.ReadDir(d.tls(""))
@@ -235,7 +236,7 @@ func (d *desk) left() (names []string) {
 		d.t.Fatal(err)
 	}
 	for _, f := range files {
-		if f.Name() != "gateway.key" && f.Name() != "gateway.pem" {
+		if !slices.Contains([]string{"gateway.key", "gateway.pem", "seal.key", "seal.pem"}, f.Name()) {
 			names = append(names, f.Name())
 		}
 	}

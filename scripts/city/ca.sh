@@ -12,7 +12,10 @@
 #   ca.sh fingerprint           what a technician types once on each Pi, from paper, so
 #                               that it takes no other city's stick
 #   ca.sh sign REQUEST.csr...   certificates for gateways, for 90 days; on a stick they
-#                               go beside the request
+#                               go beside the request. One for the key with which the
+#                               gateway seals its journal, where the request has one
+#   ca.sh seal REQUEST.csr...   only that one, and only for a gateway whose own key has
+#                               a certificate: of a request that came over the broker
 #   ca.sh renew                 new certificates for all gateways whose own ends
 #                               within 45 days or has ended, and for the broker and
 #                               the city's programs within 90 days; their keys stay
@@ -44,7 +47,8 @@
 # It asks for the authority's passphrase once. index.txt and certificates/ are the
 # record of all that was ever issued, badge-index.txt and badge-certificates/ that of all
 # badges: back them up with the keys. Without a badge's certificate nobody can check later
-# what it has proven.
+# what it has proven. seal-keys/ID.pem has every key with which a gateway has sealed its
+# journal, the newest last: whoever checks records later needs them (audit -keys seal-keys).
 #
 # Keep the folder on a machine that is not on the network, or at least not on the
 # broker: who has ca.key can be any gateway. issued/ holds nothing secret: put it
@@ -151,23 +155,29 @@ of_the_city() {
 	[[ $1 = telegraf-* ]]
 }
 
+# verified REQUEST: whether whoever made it has the key. openssl 3.0 says by its exit
+# status only whether it could read the request, and not whether the signature is right.
+verified() { [[ $(openssl req -in "$1" -noout -verify 2>&1) = *'verify OK'* ]]; }
+
 # common_name FILE KIND prints the name that a request or certificate is for.
 common_name() {
 	openssl "$2" -in "$1" -noout -subject -nameopt multiline |
 		sed -n 's/^ *commonName *= //p'
 }
 
-# issue REQUEST NAME DAYS EXTENSIONS OUT signs, and records it in index.txt and
-# certificates/; of the request only the key counts.
+# issue REQUEST SUBJECT UNTIL EXTENSIONS OUT signs, and records it in index.txt and
+# certificates/; of the request only the key counts. UNTIL is as openssl ca has it, such as
+# "-days 90".
 issue() {
 	local until
-	openssl ca -batch -notext -config <(authority_config) -passin env:CA_PASSPHRASE -in "$1" -subj "/CN=$2" \
-		-days "$3" -extfile <(printf '%s\n' "$4") -out "$5.new" 2>/dev/null ||
+	# shellcheck disable=SC2086 # UNTIL is two words
+	openssl ca -batch -notext -config <(authority_config) -passin env:CA_PASSPHRASE -in "$1" -subj "$2" \
+		$3 -extfile <(printf '%s\n' "$4") -out "$5.new" 2>/dev/null ||
 		fail "openssl cannot sign $1: is the passphrase right?" "openssl tidak dapat menandatangani $1: apakah kata sandinya benar?"
 	chmod 644 "$5.new"
 	mv -f "$5.new" "$5"
 	until=$(openssl x509 -in "$5" -noout -enddate | cut -d= -f2)
-	say "$2: $5, until $until" "$2: $5, berlaku sampai $until"
+	say "${2##*/CN=}: $5, until $until" "${2##*/CN=}: $5, berlaku sampai $until"
 }
 
 # groups shows a digest as people read it to each other: 5 groups of 4 hex digits.
@@ -214,14 +224,14 @@ revocation_list() {
 authority_config() {
 	printf '%s\n' '[ca]' 'default_ca = city' '[city]' "database = $dir/index.txt" "private_key = $dir/ca.key" \
 		"certificate = $dir/ca.pem" 'default_md = sha256' "default_crl_days = $ca_days" 'unique_subject = no' \
-		"new_certs_dir = $dir/certificates" 'rand_serial = yes' 'policy = name' '[name]' 'commonName = supplied'
+		"new_certs_dir = $dir/certificates" 'rand_serial = yes' 'policy = name' '[name]' 'organizationalUnitName = optional' 'commonName = supplied'
 }
 
 make_own() { # NAME DAYS EXTENSIONS: with a key made here
 	local name=$1 key=$dir/own/$1.key
 	[ -f "$key" ] || new_key "$key"
 	openssl req -new -key "$key" -subj "/CN=$name" -out "$dir/own/$name.csr"
-	issue "$dir/own/$name.csr" "$name" "$2" "$3" "$dir/own/$name.pem"
+	issue "$dir/own/$name.csr" "/CN=$name" "-days $2" "$3" "$dir/own/$name.pem"
 	say "$name: $key goes with it, and to nobody else" "$name: $key menyertainya, dan tidak boleh sampai ke orang lain"
 }
 
@@ -283,23 +293,179 @@ sign() {
 	local request name stick
 	[ $# -gt 0 ] || fail "ca.sh sign: a request is missing (gatewayd-provision request makes it on the Pi)" "ca.sh sign: permintaan belum disebut (dibuat di Pi dengan gatewayd-provision request)"
 	for request in "$@"; do
-		openssl req -in "$request" -noout -verify >/dev/null 2>&1 || fail "$request is no certificate request, or was changed on its way" "$request bukan permintaan sertifikat, atau berubah di perjalanan"
+		verified "$request" || fail "$request is no certificate request, or was changed on its way" "$request bukan permintaan sertifikat, atau berubah di perjalanan"
 		name=$(common_name "$request" req)
 		[[ $name =~ ^[a-z0-9-]{1,32}$ ]] || fail "$request is for \"$name\": a gateway's id has 1 to 32 of a-z, 0-9 and -" "$request untuk \"$name\": ID gateway terdiri dari 1 sampai 32 huruf a-z, angka 0-9 dan -"
 		! of_the_city "$name" || fail "$request is for \"$name\", which is a name of the city itself" "$request untuk \"$name\", yaitu nama milik kota sendiri"
 		fresh_key "$request"
+		find_seal "$request" "$name"
+		[ -z "$seal_wrong" ] || fail "$request $seal_wrong" "$request $seal_wrong"
+		fresh_seal "$request"
 		if [ -f "$dir/requests/$name.csr" ] && [ "$(key_of "$request")" != "$(key_of "$dir/requests/$name.csr")" ]; then
 			[ "${REPLACE:-}" = "$name" ] ||
 				fail "$name has a certificate for another key. If its Pi was replaced, run: REPLACE=$name ca.sh sign $request, which revokes those of the old one" "$name sudah bersertifikat untuk kunci lain. Bila Pi-nya diganti, jalankan: REPLACE=$name ca.sh sign $request, yang mencabut sertifikat lama"
 			take_back "$name"
 		fi
 		agreed "$request" "$name"
+		agreed_seal "$request" "$name"
 		[ "$request" -ef "$dir/requests/$name.csr" ] || cp "$request" "$dir/requests/$name.csr"
-		issue "$request" "$name" $days "$client_extensions" "$dir/issued/$name.pem"
-		stick=$(dirname "$request")/../issued
-		if [ "$(basename "$(dirname "$request")")" = requests ] && [ -d "$stick" ] && [ ! "$stick" -ef "$dir/issued" ]; then
-			cp --remove-destination "$dir/issued/$name.pem" "$stick/$name.pem" # and through no link
+		issue "$request" "/CN=$name" "-days $days" "$client_extensions" "$dir/issued/$name.pem"
+		certify_seal "$name"
+		hand_out "$request" "$name"
+	done
+}
+
+# hand_out REQUEST NAME puts the certificates beside a request that lies on a stick.
+hand_out() {
+	local cert stick
+	stick=$(dirname "$1")/../issued
+	[ "$(basename "$(dirname "$1")")" = requests ] && [ -d "$stick" ] && [ ! -L "$stick" ] && [ ! "$stick" -ef "$dir/issued" ] || return 0
+	for cert in "$2.pem" "$2.seal.pem"; do
+		if [ -f "$dir/issued/$cert" ] && ! cmp -s "$dir/issued/$cert" "$stick/$cert"; then
+			cp --remove-destination "$dir/issued/$cert" "$stick/$cert" # and through no link
 		fi
+	done
+}
+
+# certified REQUEST: whether all that it asks for is issued and lasts for a while. It goes
+# beside the request then, since this stick may not have it yet. For gatewayd-city and
+# offices.sh; it needs no passphrase.
+certified() {
+	local name
+	name=$(common_name "${1:?ca.sh certified: a request is missing}" req) 2>/dev/null
+	[[ $name =~ ^[a-z0-9-]{1,32}$ ]] && [ -f "$dir/issued/$name.pem" ] &&
+		[ "$(openssl x509 -in "$dir/issued/$name.pem" -noout -pubkey)" = "$(key_of "$1")" ] && fresh "$dir/issued/$name.pem" $within || return 1
+	find_seal "$1" "$name"
+	[ -z "$seal_wrong" ] || return 1
+	[ -z "$seal_key" ] || sealed_by "$name" || return 1
+	hand_out "$1" "$name"
+}
+
+# --- The keys with which gateways seal their journals --------------------------
+#
+# gatewayd-provision makes a request of two blocks. The first is for the key with which the
+# gateway calls the broker: it names the second key by its SHA-256, in a comment, and is
+# signed with the first key, whose fingerprint is on the technician's paper. The second is for
+# the seal key. So whoever agrees to the first has agreed to the second, and a second block
+# that was swapped shows.
+#
+# The certificate of a seal key is for signatures on documents (RFC 9336) and nothing else: no
+# broker lets it in. It is valid as long as the authority, for what was sealed stays sealed.
+
+seal_unit='gatewayd seal'
+seal_extensions='basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature, nonRepudiation
+extendedKeyUsage = critical, 1.3.6.1.5.5.7.3.36'
+
+# find_seal REQUEST NAME looks for the seal key's request in a request that verified holds
+# right: seal_key is that key in PEM, "" where it has none, and seal_request the file with the
+# request. seal_wrong is what is wrong with it, in words, "" for nothing.
+find_seal() {
+	local blocks names
+	seal_key='' seal_wrong='' seal_request=$dir/seal.csr.new
+	blocks=$(grep -cE '^-----BEGIN (NEW )?CERTIFICATE REQUEST-----' "$1") || true
+	names=$(openssl req -in "$1" -noout -text | sed -n 's/^ *gatewayd seal key \([0-9a-f]\{64\}\) *$/\1/p')
+	[ "$blocks" != 1 ] || [ -n "$names" ] || return 0
+	seal_wrong=$(say "was changed on its way: the seal key in it is not the one that it names" "berubah di perjalanan: kunci segel di dalamnya bukan yang disebutnya")
+	[ "$blocks" = 2 ] || return 0
+	awk '/^-----BEGIN (NEW )?CERTIFICATE REQUEST-----/ { n++ } n == 2' "$1" >"$seal_request"
+	verified "$seal_request" || return 0
+	[ "$(key_of "$seal_request" | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r | cut -d' ' -f1)" = "$names" ] || return 0
+	if [ "$(common_name "$seal_request" req)" != "$2" ]; then
+		seal_wrong=$(say "has a seal key for another gateway than $2" "memuat kunci segel untuk gateway lain daripada $2")
+	elif [[ $(key_of "$seal_request" | openssl pkey -pubin -noout -text) != *ED25519* ]]; then
+		seal_wrong=$(say "has a seal key of another kind than Ed25519" "memuat kunci segel yang bukan Ed25519")
+	else
+		seal_wrong='' seal_key=$(key_of "$seal_request")
+	fi
+}
+
+# seal_id KEY prints what seals call a public key: the first 16 hex digits of the SHA-256 of
+# its 32 bytes.
+seal_id() { openssl pkey -pubin -outform DER <<<"$1" | tail -c 32 | openssl dgst -sha256 -r | cut -c 1-16; }
+
+# newest_seal NAME prints the seal key of a gateway that was certified last.
+newest_seal() {
+	[ ! -f "$dir/seal-keys/$1.pem" ] ||
+		awk '/^-----BEGIN/ { block = "" } { block = block $0 "\n" } /^-----END/ { last = block } END { printf "%s", last }' "$dir/seal-keys/$1.pem"
+}
+
+# sealed_by NAME: whether the seal key has its certificate, of this authority.
+sealed_by() {
+	local cert=$dir/issued/$1.seal.pem
+	[ -f "$cert" ] && [ "$(openssl x509 -in "$cert" -noout -pubkey)" = "$seal_key" ] && fresh "$cert" 0 &&
+		openssl verify -CAfile "$dir/ca.pem" "$cert" >/dev/null 2>&1
+}
+
+# fresh_seal REQUEST refuses a seal key that was on a stolen Pi: all its certificates were
+# revoked.
+fresh_seal() {
+	local state serial revoked=
+	[ -n "$seal_key" ] || return 0
+	while read -r state serial; do
+		if [ -f "$dir/certificates/$serial.pem" ] && [ "$(openssl x509 -in "$dir/certificates/$serial.pem" -noout -pubkey)" = "$seal_key" ]; then
+			[ "$state" = R ] || return 0
+			revoked=yes
+		fi
+	done < <(awk -F'\t' -v unit="/OU=$seal_unit/" 'index($6, unit) == 1 { print $1, $4 }' "$dir/index.txt")
+	[ -z "$revoked" ] || fail "$1 has a seal key that was revoked. On the Pi, make another: gatewayd-provision --new-key request ID" "$1 memakai kunci segel yang sudah dicabut. Di Pi, buat yang baru: gatewayd-provision --new-key request ID"
+}
+
+# agreed_seal asks where a gateway that has sealed with one key comes with another: from
+# then on its records are held by the new one, so whoever has that one has written them.
+agreed_seal() { # REQUEST NAME
+	local answer before
+	before=$(newest_seal "$2")
+	[ -n "$seal_key" ] && [ -n "$before" ] && [ "$before" != "$seal_key" ] || return 0
+	say "$2: this is ANOTHER seal key, $(seal_id "$seal_key"), than the one before, $(seal_id "$before"): a new statement. What was sealed before stays verifiable: both are in $dir/seal-keys/$2.pem" "$2: kunci segel ini LAIN, $(seal_id "$seal_key"), dari yang sebelumnya, $(seal_id "$before"): pernyataan baru. Yang sudah disegel tetap dapat diperiksa: keduanya ada di $dir/seal-keys/$2.pem"
+	[ "${REPLACE:-}" != "$2" ] && [ "${NEW_SEAL_KEY:-}" != "$2" ] || return 0
+	[ -t 0 ] || fail "$1 is not signed: nobody can be asked whether $2 has lost its seal key. If it has: NEW_SEAL_KEY=$2 ca.sh sign $1" "$1 tidak ditandatangani: tidak ada yang dapat ditanya apakah kunci segel $2 hilang. Jika ya: NEW_SEAL_KEY=$2 ca.sh sign $1"
+	IFS= read -r -p "$(say "Has this gateway lost its seal key? [y/N] " "Apakah kunci segel gateway ini hilang? [y/N] ")" answer
+	[ "$answer" = y ] || fail "$1 is not signed" "$1 tidak ditandatangani"
+}
+
+# certify_seal NAME certifies the seal key that find_seal found, and enters it in seal-keys.
+certify_seal() {
+	local file=$dir/seal-keys/$1.pem now serial
+	[ -n "$seal_key" ] || return 0
+	sealed_by "$1" || issue "$seal_request" "/OU=$seal_unit/CN=$1" "-enddate $(date -u -d "$(openssl x509 -in "$dir/ca.pem" -noout -enddate | cut -d= -f2)" +%Y%m%d%H%M%SZ)" \
+		"$seal_extensions" "$dir/issued/$1.seal.pem"
+	rm -f "$seal_request"
+	serial=$(openssl x509 -in "$dir/issued/$1.seal.pem" -noout -serial)
+	! grep -qsF "certificate ${serial#serial=}" "$file" || return 0
+	now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+	mkdir -p "$dir/seal-keys"
+	chmod 755 "$dir/seal-keys"
+	{
+		[ ! -f "$file" ] || cat "$file"
+		echo "# $1 seals with the key $(seal_id "$seal_key"), certified $now: certificate ${serial#serial=}"
+		[ "$(newest_seal "$1")" = "$seal_key" ] || printf '%s\n' "$seal_key"
+	} >"$file.new"
+	chmod 644 "$file.new"
+	mv -f "$file.new" "$file"
+}
+
+# seal certifies the seal keys of gateways that were at work before there were seals: their
+# requests came over the broker, where nobody compares fingerprints. So the request has to be
+# signed with the key that the gateway has a certificate for, and no other seal key may be
+# replaced.
+seal() {
+	local request name before
+	[ $# -gt 0 ] || fail "ca.sh seal: a request is missing" "ca.sh seal: permintaan belum disebut"
+	for request in "$@"; do
+		verified "$request" || fail "$request is no certificate request, or was changed on its way" "$request bukan permintaan sertifikat, atau berubah di perjalanan"
+		name=$(common_name "$request" req)
+		if [[ ! $name =~ ^[a-z0-9-]{1,32}$ ]] || [ ! -f "$dir/requests/$name.csr" ] || [ "$(key_of "$request")" != "$(key_of "$dir/requests/$name.csr")" ]; then
+			fail "$request is not signed by the key of a gateway with a certificate: ca.sh sign $request" "$request tidak ditandatangani dengan kunci gateway yang bersertifikat: ca.sh sign $request"
+		fi
+		find_seal "$request" "$name"
+		[ -z "$seal_wrong" ] || fail "$request $seal_wrong" "$request $seal_wrong"
+		[ -n "$seal_key" ] || fail "$request has no seal key" "$request tidak memuat kunci segel"
+		fresh_seal "$request"
+		before=$(newest_seal "$name")
+		[ -z "$before" ] || [ "$before" = "$seal_key" ] || fail "$name has another seal key by now. If the one before is lost: ca.sh sign $request" "$name kini memakai kunci segel lain. Bila yang sebelumnya hilang: ca.sh sign $request"
+		[ "$request" -ef "$dir/requests/$name.csr" ] || cp "$request" "$dir/requests/$name.csr"
+		certify_seal "$name"
 	done
 }
 
@@ -314,7 +480,8 @@ renew() {
 		found=yes
 		name=$(common_name "$request" req)
 		cert=$dir/issued/$name.pem
-		fresh "$cert" $within || issue "$request" "$name" $days "$client_extensions" "$cert"
+		fresh "$cert" $within || issue "$request" "/CN=$name" "-days $days" "$client_extensions" "$cert"
+		renew_seal "$request" "$name"
 	done
 	for request in "$dir"/own/*.csr; do
 		[ -e "$request" ] || continue
@@ -322,6 +489,22 @@ renew() {
 		renew_own "$(basename "$request" .csr)"
 	done
 	[ -n "$found" ] || fail "nobody has a certificate yet" "belum ada yang bersertifikat"
+}
+
+# renew_seal REQUEST NAME certifies a seal key that has no certificate of this authority, as
+# where an earlier version signed the request.
+renew_seal() {
+	local before
+	find_seal "$1" "$2"
+	before=$(newest_seal "$2")
+	if [ -n "$seal_key" ] && [ -n "$before" ] && [ "$before" != "$seal_key" ]; then
+		seal_wrong=$(say "has another seal key than the one before: ca.sh sign $1" "memuat kunci segel lain dari yang sebelumnya: ca.sh sign $1")
+	fi
+	if [ -n "$seal_wrong" ]; then
+		say "$1 $seal_wrong" "$1 $seal_wrong" >&2
+	elif [ -n "$seal_key" ]; then
+		certify_seal "$2"
+	fi
 }
 
 # renew_own NAME: the broker's and the programs' certificates are put in place by
@@ -334,7 +517,7 @@ renew_own() {
 		[ -n "$names" ] || fail "$cert does not say by which names gateways call the broker: ca.sh broker NAME..." "$cert tidak menyebut nama broker yang dipakai gateway: ca.sh broker NAMA..."
 		extensions=$(server_extensions "$names")
 	fi
-	issue "$dir/own/$name.csr" "$name" $broker_days "$extensions" "$cert"
+	issue "$dir/own/$name.csr" "/CN=$name" "-days $broker_days" "$extensions" "$cert"
 	if [ "$name" = broker ]; then
 		say "copy $cert to the broker now, and there: sudo systemctl reload mosquitto" "salin $cert ke broker sekarang, lalu di sana: sudo systemctl reload mosquitto"
 	else
@@ -348,11 +531,13 @@ take_back() {
 	local name=$1 count
 	count=$(awk -F'\t' -v name="/CN=$name" '$6 == name { n++ } END { print n + 0 }' "$dir/index.txt")
 	[ "$count" -gt 0 ] || fail "$name has no certificate that could be revoked" "$name tidak punya sertifikat yang dapat dicabut"
-	awk -F'\t' -v OFS='\t' -v name="/CN=$name" -v now="$(date -u +%y%m%d%H%M%SZ)" \
-		'$1 == "V" && $6 == name { $1 = "R"; $3 = now } { print }' "$dir/index.txt" >"$dir/index.txt.new"
+	awk -F'\t' -v OFS='\t' -v name="/CN=$name" -v seal="/OU=$seal_unit/CN=$name" -v now="$(date -u +%y%m%d%H%M%SZ)" \
+		'$1 == "V" && ($6 == name || $6 == seal) { $1 = "R"; $3 = now } { print }' "$dir/index.txt" >"$dir/index.txt.new"
 	mv -f "$dir/index.txt.new" "$dir/index.txt"
 	revocation_list
-	rm -f "$dir/issued/$name.pem" "$dir/requests/$name.csr"
+	# What it has sealed until now stays verifiable, so the key itself stays.
+	[ ! -f "$dir/seal-keys/$name.pem" ] || echo "# revoked $(date -u +%Y-%m-%dT%H:%M:%SZ): the certificates of $name" >>"$dir/seal-keys/$name.pem"
+	rm -f "$dir/issued/$name.pem" "$dir/issued/$name.seal.pem" "$dir/requests/$name.csr"
 	# The key of a program was where its certificate was: the next one gets another.
 	rm -f "$dir/own/$name.pem" "$dir/own/$name.csr" "$dir/own/$name.key"
 	say "$name: revoked, with all $count certificates that it ever had: copy crl.pem to the broker and restart it (crlfile in mosquitto.conf)" "$name: dicabut, dengan semua $count sertifikat yang pernah dimilikinya: salin crl.pem ke broker dan mulai ulang (crlfile di mosquitto.conf)"
@@ -626,7 +811,7 @@ badge_key() {
 	local key
 	[ -r "$1" ] || fail "cannot read $1: name the file with the card's public key" "tidak dapat membaca $1: sebutkan berkas kunci publik kartu"
 	if grep -q 'CERTIFICATE REQUEST' "$1" 2>/dev/null; then
-		openssl req -in "$1" -noout -verify >/dev/null 2>&1 || fail "$1 is no certificate request, or was changed on its way" "$1 bukan permintaan sertifikat, atau berubah di perjalanan"
+		verified "$1" || fail "$1 is no certificate request, or was changed on its way" "$1 bukan permintaan sertifikat, atau berubah di perjalanan"
 		key=$(openssl req -in "$1" -noout -pubkey)
 	else
 		key=$(openssl pkey -pubin -in "$1" 2>/dev/null) || fail "$1 is no public key in PEM, and no certificate request: the card makes its key itself, in slot 9E" "$1 bukan kunci publik PEM dan bukan permintaan sertifikat: kartu membuat kuncinya sendiri, di slot 9E"
@@ -800,7 +985,8 @@ badge)
 	badge "$@"
 	;;
 badge-revoke) badge_revoke "$@" ;;
-broker | client | sign | renew | revoke | retire | bundle)
+certified) certified "$@" ;; # for gatewayd-city and offices.sh
+broker | client | sign | seal | renew | revoke | retire | bundle)
 	need_ca
 	case $command in
 	broker) make_broker "$@" ;;

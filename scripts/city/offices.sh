@@ -199,13 +199,13 @@ find_requests() {
 	done
 	while IFS= read -r file; do
 		id=$(basename "$file" .csr)
-		if ! openssl req -in "$file" -noout -verify >/dev/null 2>&1; then
+		if [[ $(openssl req -in "$file" -noout -verify 2>&1) != *'verify OK'* ]]; then
 			refuse "$file" "is no certificate request, or was changed on its way" "bukan permintaan sertifikat, atau berubah di perjalanan"
 		elif [ "$(openssl req -in "$file" -noout -subject -nameopt multiline | sed -n 's/^ *commonName *= //p')" != "$id" ]; then
 			refuse "$file" "is not for $id" "bukan untuk $id"
 		elif [ -z "${row[$id]-}" ]; then
 			refuse "$file" "is for no office of the list" "bukan untuk kantor di daftar"
-		elif [ -n "${request[$id]-}" ] && ! cmp -s "$file" "${request[$id]}" && ! same_key "$file" "${request[$id]}"; then
+		elif [ -n "${request[$id]-}" ] && ! same_keys "$file" "${request[$id]}"; then
 			refuse "$file" "is for another key than ${request[$id]}" "memakai kunci lain daripada ${request[$id]}"
 		elif [ -n "${request[$id]-}" ]; then
 			also[$id]="${also[$id]-}$file"$'\n'
@@ -218,31 +218,27 @@ find_requests() {
 	find "$dir"/offices/*/stick/requests -maxdepth 1 -type f -name '*.csr' 2>/dev/null | LC_ALL=C sort)
 	for id in "${ids[@]}"; do
 		[ -n "${request[$id]-}" ] || continue
-		if certified "$id"; then certified+=("$id"); else open+=("$id"); fi
+		if bash "$here/ca.sh" certified "${request[$id]}"; then certified+=("$id"); else open+=("$id"); fi
 	done
 }
 
 # refuse REQUEST ENGLISH INDONESIAN: why it is not signed.
 refuse() { refused+=("$1 $(say "$2" "$3")"); }
 
-same_key() { [ "$(openssl req -in "$1" -noout -pubkey)" = "$(openssl req -in "$2" -noout -pubkey)" ]; }
+# same_keys REQUEST OTHER: whether two requests are for the same keys, that for seals (in a
+# second block) as well. The signature of each is another one.
+same_keys() { cmp -s "$1" "$2" || [ "$(keys_in "$1")" = "$(keys_in "$2")" ]; }
 
-# certified ID: whether there is a certificate for the key of the request that lasts for
-# a while: ca.sh renew makes it anew 45 days before its end.
-certified() {
-	local cert=$dir/issued/$1.pem
-	[ -f "$cert" ] && [ "$(openssl x509 -in "$cert" -noout -pubkey)" = "$(openssl req -in "${request[$1]}" -noout -pubkey)" ] &&
-		openssl x509 -in "$cert" -noout -checkend $((45 * 86400)) >/dev/null
+keys_in() {
+	openssl req -in "$1" -noout -pubkey
+	awk '/^-----BEGIN/ { n++ } n > 1' "$1" | openssl req -noout -pubkey 2>/dev/null || true
 }
 
-# hand_out ID puts a certificate beside each request for it.
+# hand_out ID puts the certificates beside each request for them.
 hand_out() {
-	local file at
+	local file
 	while IFS= read -r file; do
-		[ -n "$file" ] || continue
-		at=$(dirname "$file")/../issued
-		# A stick with links could have it written elsewhere.
-		[ ! -d "$at" ] || [ -L "$at" ] || cmp -s "$dir/issued/$1.pem" "$at/$1.pem" || cp --remove-destination "$dir/issued/$1.pem" "$at/$1.pem"
+		[ -z "$file" ] || bash "$here/ca.sh" certified "$file" || true
 	done <<<"${request[$1]}"$'\n'"${also[$1]-}"
 }
 
