@@ -165,7 +165,7 @@ deb: $(DEB_ARCHES:%=$(DEB_BUILD)/%/gatewayd) ## Debian packages for every Pi and
 	done
 
 # What the city needs on its own machine: gatewayd-city, and what that calls.
-CITY_PROGRAMS := ./gatewayd ./scripts/city/ask ./scripts/city/badgedocs ./scripts/city/badges ./scripts/city/cityclock ./scripts/city/fleet ./scripts/city/prove ./scripts/city/recap ./scripts/city/recorder
+CITY_PROGRAMS := ./gatewayd ./scripts/city/ask ./scripts/city/audit ./scripts/city/badgedocs ./scripts/city/badges ./scripts/city/cityclock ./scripts/city/fleet ./scripts/city/prove ./scripts/city/recap ./scripts/city/recorder
 CITY_SCRIPTS  := scripts/city/gatewayd-city scripts/city/ca.sh scripts/city/sign.sh scripts/city/offices.sh scripts/provision.sh scripts/install.sh
 CITY_ARCHES   ?= amd64 arm64
 city: ## the city's programs, in bin/city/: scripts/city/gatewayd-city calls them

@@ -12,7 +12,7 @@ import (
 // built are the programs of the city and gatewayd, which the first test that needs one
 // builds. Their folder goes with the last test.
 var built = sync.OnceValues(func() (dir string, err error) {
-	cmd := exec.Command("go", "build", "-trimpath", "-o", programsDir()+"/", "./ask", "./badgedocs", "./badges", "./prove", "../../gatewayd")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", programsDir()+"/", "./ask", "./audit", "./badgedocs", "./badges", "./prove", "../../gatewayd")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)

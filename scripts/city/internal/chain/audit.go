@@ -17,6 +17,7 @@ type Audit struct {
 	// indonesian is the language of what is said.
 	indonesian bool
 
+	parser   *parser // one for all files: hashes of two compare
 	files    []*file
 	streams  map[string]*stream
 	names    []string // of gateways and boots
@@ -38,7 +39,7 @@ type Options struct {
 // New begins an audit.
 func New(opt Options) *Audit {
 	return &Audit{
-		keys: opt.Keys, captured: opt.Captured, head: opt.Head, indonesian: opt.Indonesian,
+		keys: opt.Keys, captured: opt.Captured, head: opt.Head, indonesian: opt.Indonesian, parser: newParser(),
 		streams: map[string]*stream{}, nameOf: map[string]uint32{},
 	}
 }

@@ -72,6 +72,7 @@ func (g *gateway) checkCopiesOf(s *stream, all []said) error {
 	if chosen == nil {
 		chosen = &all[0]
 	}
+	holds := !g.altered[id{s.name, chosen.seq}]
 	compared := []*said{chosen}
 	for i := range all {
 		e := &all[i]
@@ -89,11 +90,11 @@ func (g *gateway) checkCopiesOf(s *stream, all []said) error {
 			}
 		}
 		compared = append(compared, e)
-		words, err := g.differ(e, with, !g.altered[id{s.name, e.seq}] && !e.same(with))
+		words, err := g.differ(e, with, holds && !e.same(with))
 		if err != nil {
 			return err
 		}
-		defer g.find(f, words) // behind all comparisons, which ask whether the one that counts holds
+		g.find(f, words)
 	}
 	return nil
 }

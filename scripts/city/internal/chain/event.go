@@ -189,7 +189,8 @@ func (p *parser) parse(text []byte) (line, error) {
 	}
 	l.core = sha256.Sum256(core)
 	p.core = core
-	return l, p.fill(&l, &f)
+	p.fill(&l, &f)
+	return l, nil
 }
 
 // members calls do with each member of the object that text is.
@@ -316,7 +317,7 @@ func (f *fields) takeCore(name string, value jsontext.Value) {
 }
 
 // fill makes a line of its members.
-func (p *parser) fill(l *line, f *fields) error {
+func (p *parser) fill(l *line, f *fields) {
 	l.stream, l.seq = *f.stream, uint64(*f.seq)
 	l.foreign = *f.id != l.stream+"-"+strconv.FormatUint(l.seq, 10)
 	l.gateway, l.boot = text(f.gateway), text(f.boot)
@@ -345,7 +346,6 @@ func (p *parser) fill(l *line, f *fields) error {
 	if some || l.timed == timedBound {
 		l.detail = &d
 	}
-	return nil
 }
 
 // time reads what the event says of its time.

@@ -103,7 +103,6 @@ func (a *Audit) Read(name string, in io.Reader) error {
 	}
 	a.files = append(a.files, f)
 	number := place(len(a.files)-1) << placeBits
-	p := newParser()
 	n := uint64(0)
 	refuse := func(why error) {
 		f.skipped++
@@ -119,7 +118,7 @@ func (a *Audit) Read(name string, in io.Reader) error {
 		if len(line) == 0 {
 			return
 		}
-		e, err := p.parse(line)
+		e, err := a.parser.parse(line)
 		switch {
 		case err == nil:
 			f.events++

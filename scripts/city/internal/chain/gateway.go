@@ -141,15 +141,6 @@ func (s *stream) previous() *previous {
 
 func (s *stream) last() uint64 { return s.all[len(s.all)-1].seq }
 
-// at is what the files say of a number.
-func (s *stream) at(seq uint64) []said {
-	from, there := slices.BinarySearchFunc(s.all, seq, func(e said, n uint64) int { return cmp.Compare(e.seq, n) })
-	if !there {
-		return nil
-	}
-	return s.all[from:s.behind(from)]
-}
-
 // behind is the index of the first event with another number than the one at i.
 func (s *stream) behind(i int) int {
 	j := i + 1
