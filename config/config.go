@@ -30,6 +30,7 @@ type Config struct {
 	Receivers []Receiver `toml:"receiver"`
 	Feedback  Feedback   `toml:"feedback"`
 	Badges    Badges     `toml:"badges"`
+	Seal      Seal       `toml:"seal"`
 	Tags      Tags       `toml:"tags"`
 	Hours     Hours      `toml:"hours"`
 	Office    *Office    `toml:"office"` // nil: no fence
@@ -101,6 +102,13 @@ const (
 	RequireUID           = "uid"           // its number, unless the roster asks for more
 	RequireAuthenticated = "authenticated" // that it proves who it is by a key
 )
+
+// Seal says with which key the gateway seals its journal. Load only reads the paths: a
+// gateway starts with whatever is there, and without a usable key records unsealed.
+type Seal struct {
+	KeyFile  string `toml:"key_file"`  // Ed25519, PKCS#8 in PEM; "" seals nothing
+	CertFile string `toml:"cert_file"` // the city's certificate of it; "" while there is none
+}
 
 // Tags says how often a tag is recorded and how much of its position.
 type Tags struct {

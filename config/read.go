@@ -24,6 +24,7 @@ func (d *document) config() *Config {
 	c.Feedback = readFeedback(root.table("feedback"), used)
 	badges := root.table("badges")
 	c.Badges = readBadges(badges, root.has("reader"))
+	c.Seal = readSeal(root.table("seal"))
 	c.Tags = readTags(root.table("tags"), c.Badges)
 	c.Hours = readHours(root.table("hours"), root.has("hours"), root.has("receiver"))
 	if office := root.table("office"); root.has("office") {
@@ -182,6 +183,14 @@ func readBadges(t *table, readers bool) Badges {
 		t.problem("key_file", "is missing: write the file of this gateway's badge key, or plain_uid = true to send UIDs as they are")
 	}
 	return b
+}
+
+func readSeal(t *table) Seal {
+	s := Seal{KeyFile: t.file("key_file", ""), CertFile: t.file("cert_file", "")}
+	if s.CertFile != "" && s.KeyFile == "" && !t.broken("key_file") {
+		t.problem("cert_file", "is the certificate of a key that is not named: write key_file below [seal] too")
+	}
+	return s
 }
 
 // canRequire reports a gateway that would refuse every badge, since none could ever be

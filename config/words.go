@@ -232,6 +232,8 @@ func indonesian(format string) string { //nolint:funlen // a table of texts
 		return "tidak ada: tulis berkas kunci kartu gateway ini, atau plain_uid = true untuk mengirim UID apa adanya"
 	case "would refuse every badge: write ca_file for PIV badges, or key_file below [city], whose signed badge-keys are for the others":
 		return "akan menolak setiap kartu: tulis ca_file untuk kartu PIV, atau key_file di bawah [city], yang badge-keys-nya bertanda tangan dipakai untuk kartu lain"
+	case "is the certificate of a key that is not named: write key_file below [seal] too":
+		return "adalah sertifikat dari kunci yang tidak disebut: tulis juga key_file di bawah [seal]"
 	case "needs to know what badges are called: write badges.key_file, or badges.plain_uid = true":
 		return "perlu mengetahui nama kartu: tulis badges.key_file, atau badges.plain_uid = true"
 	case "has moved: write it as key_file below [city]; receipts and the time have to be signed with that key too":

@@ -78,6 +78,13 @@ const (
 	BadgeListRefused
 	BadgeKeysMissing
 	BadgeKeysRefused
+	SealKeyUnreadable
+	SealKeyExposed
+	SealKeyWrong
+	SealKeyUncertified
+	SealCertificateWrong
+	SealCertificateExpired
+	SealKeyChanged
 
 	kinds // how many there are
 )
@@ -98,7 +105,7 @@ const day = 24 * time.Hour
 
 // row looks a kind up.
 func (k Kind) row() row {
-	for _, part := range [...]func(Kind) (row, bool){observing, hearing, storing, delivering, timekeeping, certificates, machine, documents, badges} {
+	for _, part := range [...]func(Kind) (row, bool){observing, hearing, storing, delivering, timekeeping, certificates, machine, documents, badges, seals} {
 		if r, ok := part(k); ok {
 			return r
 		}

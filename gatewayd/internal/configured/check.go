@@ -16,7 +16,8 @@ import (
 // what a gateway runs with, though it is probably not what was meant.
 func Check(cfg *config.Config) (doubts, problems config.Problems) {
 	doubts, problems = CheckFence(cfg)
-	return doubts, slices.Concat(problems, CheckRoster(cfg), CheckBadgeCA(cfg), CheckJournal(cfg))
+	uncertified, wrongKey := CheckSealKey(cfg)
+	return append(doubts, uncertified...), slices.Concat(problems, CheckRoster(cfg), CheckBadgeCA(cfg), wrongKey, CheckJournal(cfg))
 }
 
 // CheckJournal finds out whether the journal holds the events of another gateway than

@@ -40,6 +40,7 @@ type Gateway struct {
 	process process
 
 	time      timekeeping
+	seal      sealSide
 	journal   *journal.Journal
 	outages   outages
 	documents documents
@@ -142,9 +143,11 @@ func (g *Gateway) open(opt Options, local *slog.Logger) error {
 	if g.cfg.Simulated() {
 		g.mocks = sim.New()
 	}
+	g.openSeal()
 	if err := g.openJournal(opt.beside); err != nil {
 		return err
 	}
+	g.recallSealKey()
 	if err := g.recallTime(); err != nil {
 		return err
 	}

@@ -56,6 +56,7 @@ func (g *Gateway) conditions() []alerts.Alert {
 		g.boardConditions(),
 		g.documentConditions(),
 		g.badgeConditions(),
+		g.sealConditions(),
 	)
 }
 

@@ -110,6 +110,7 @@ func (g *Gateway) info() []byte {
 		BadgeKey: configured.Badges(g.cfg).Fingerprint(),
 		Readers:  []presence.InfoReader{}, Receivers: []presence.InfoReceiver{},
 	}
+	i.Seal = g.seal.info()
 	if r, ok := build.RolledBack(g.board.ReadFile); ok {
 		i.RolledBack = &presence.InfoRollback{Version: r.Bad, Package: r.Package}
 	}
@@ -158,11 +159,16 @@ func refused(kind alerts.Kind, all []uplink.Refusal) []alerts.Alert {
 	return []alerts.Alert{kind.Raise(alerts.Values{"bytes": strings.Join(sizes, ", ")}, about...)}
 }
 
+// certainlyPast is the present time where it is certain, else one that has passed for
+// sure.
+func (g *Gateway) certainlyPast() time.Time {
+	if t := g.time.Proven(g.time.Now()); t.Within(presence.Roughly) {
+		return t.Time
+	}
+	return g.time.NotBefore()
+}
+
 // certificateConditions tell which certificates end, by the time that is certain.
 func (g *Gateway) certificateConditions() []alerts.Alert {
-	now := g.time.NotBefore()
-	if t := g.time.Proven(g.time.Now()); t.Within(presence.Roughly) {
-		now = t.Time
-	}
-	return g.line.certificates.Alerts(now, g.origin.Location)
+	return g.line.certificates.Alerts(g.certainlyPast(), g.origin.Location)
 }

@@ -221,6 +221,8 @@ func (s *Service) prepare(next, old *config.Config) (*successor, error) {
 		wrong = append(wrong, configured.CheckRoster(next)...)
 	}
 	wrong = append(wrong, configured.CheckBadgeCA(next)...)
+	_, wrongKey := configured.CheckSealKey(next)
+	wrong = append(wrong, wrongKey...)
 	wrong = append(wrong, configured.CheckJournal(next)...)
 	if len(wrong) > 0 {
 		return nil, wrong

@@ -45,6 +45,7 @@ func (g *Gateway) handOver(ctx context.Context, within time.Duration) {
 		g.log.Error("not everything reached the disk", "error", err)
 		return
 	}
+	g.sealJournal(ctx)
 	if g.line.Stats().Connected {
 		g.line.Drained(ctx)
 	}

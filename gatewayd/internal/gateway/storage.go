@@ -28,6 +28,7 @@ func (g *Gateway) openJournal(beside bool) error {
 	}
 	opt := configured.Journal(g.cfg, g.time.Now, g.log)
 	opt.Age, opt.Learned = g.time.Age, g.time.Changed
+	opt.Seals.Signer, opt.Seals.Anchors = g.seal.signer, g.time.AnchorsAfter
 	opt.Beat = g.process.systemd.Pulse("journal").Beat
 	opt.Rescue = g.process.rescue()
 	var err error

@@ -35,10 +35,19 @@ type Info struct {
 	ConfigDigest string         `json:"config_digest"` // SHA-256 of the file, hex
 	Schema       int            `json:"schema"`
 	BadgeKey     string         `json:"badge_key,omitempty"` // Badges.Fingerprint; "" where UIDs are sent as they are
+	Seal         *InfoSeal      `json:"seal,omitempty"`
 	RolledBack   *InfoRollback  `json:"rolled_back,omitempty"`
 	Readers      []InfoReader   `json:"readers"`
 	Receivers    []InfoReceiver `json:"receivers"`
 	Simulated    bool           `json:"simulated,omitempty"`
+}
+
+// InfoSeal is the key with which the gateway seals its journal. Info has none while there
+// is no usable key.
+type InfoSeal struct {
+	Key         string `json:"key"`                   // KeyID
+	PublicKey   string `json:"public_key"`            // SubjectPublicKeyInfo in PEM
+	Certificate string `json:"certificate,omitempty"` // the city's, in PEM
 }
 
 // InfoRollback names a version that did not get ready on this gateway, so that the one

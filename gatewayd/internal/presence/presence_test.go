@@ -225,6 +225,9 @@ func TestMessagesAreAsTheCityExpects(t *testing.T) {
 			V: 1, Gateway: "dinkes-01", Dinas: "dinkes", Place: "Jl. Ijen 1", Contact: "0341 1", ConfigDigest: strings.Repeat("0a", 32), Schema: 1, BadgeKey: presence.HashedBadges([32]byte{}).Fingerprint(),
 			Readers: []presence.InfoReader{{Name: "door", Chip: "mfrc522", Bus: "sim"}}, Receivers: []presence.InfoReceiver{}, Simulated: true,
 			RolledBack: &presence.InfoRollback{Version: "v1.3.0", Package: "1.3.0"},
+			Seal: &presence.InfoSeal{
+				Key: presence.KeyID{1}.String(), PublicKey: "-----BEGIN PUBLIC KEY-----\n", Certificate: "-----BEGIN CERTIFICATE-----\n",
+			},
 		},
 		"health": presence.Health{
 			V: 1, IntervalS: 60, Level: presence.LevelOK, Clock: presence.ClockHealth{State: "synced", Quality: presence.QualitySynced},

@@ -1,0 +1,58 @@
+package configured
+
+import (
+	"time"
+
+	"presence/config"
+	"presence/gatewayd/internal/language"
+	"presence/gatewayd/internal/sealkey"
+)
+
+// SealKey reads the key with which a gateway seals its journal.
+func SealKey(cfg *config.Config) *sealkey.Files {
+	return sealkey.Read(sealkey.Options{
+		KeyFile: cfg.Seal.KeyFile, CertFile: cfg.Seal.CertFile, CAFile: cfg.MQTT.CAFile, Gateway: cfg.Gateway.ID,
+	})
+}
+
+// CheckSealKey reads the seal key as the daemon would. A problem is a key with which
+// nothing can be sealed, a doubt is what is wrong with its certificate.
+func CheckSealKey(cfg *config.Config) (doubts, problems config.Problems) {
+	p := SealKey(cfg).Check(time.Now())
+	if p == nil {
+		return nil, nil
+	}
+	said, key := SealAdvice(p), "seal.key_file"
+	if p.Fault == sealkey.WrongCertificate || p.Fault == sealkey.Expired {
+		key = "seal.cert_file"
+	}
+	found := config.Problems{{File: p.File, Key: key, Text: said.EN, ID: said.ID}}
+	if p.Unusable() {
+		return nil, found
+	}
+	return found, nil
+}
+
+// SealAdvice says what is wrong with a seal key or its certificate, and what to do.
+func SealAdvice(p *sealkey.Problem) language.Text {
+	switch p.Fault {
+	case sealkey.Unreadable:
+		return language.Say("cannot be read (%v), so nothing is sealed: let only the gateway's user read it, or have gatewayd-provision make a new key",
+			"tidak dapat dibaca (%v), jadi tidak ada yang disegel: izinkan hanya pengguna gateway membacanya, atau buat kunci baru dengan gatewayd-provision", p.Err)
+	case sealkey.Exposed:
+		return language.Say("can be read by others (%v), so nothing is sealed: chmod 600 %s",
+			"dapat dibaca pengguna lain (%v), jadi tidak ada yang disegel: chmod 600 %s", p.Err, p.File)
+	case sealkey.NotEd25519:
+		return language.Say("is no seal key (%v), so nothing is sealed: have gatewayd-provision make one",
+			"bukan kunci segel (%v), jadi tidak ada yang disegel: buat satu dengan gatewayd-provision", p.Err)
+	case sealkey.Uncertified:
+		return language.Say("is not certified by the city (%v): have the city sign its request (ca.sh sign)",
+			"belum disertifikasi kota (%v): minta kota menandatangani permintaannya (ca.sh sign)", p.Err)
+	case sealkey.Expired:
+		return language.Say("is a certificate that has ended (%v): ask for a new one of the same key (ca.sh sign)",
+			"adalah sertifikat yang sudah berakhir (%v): minta yang baru untuk kunci yang sama (ca.sh sign)", p.Err)
+	default:
+		return language.Say("is not the certificate of the seal key (%v): put the one there that the city issued for it",
+			"bukan sertifikat kunci segel (%v): taruh sertifikat yang diterbitkan kota untuk kunci itu", p.Err)
+	}
+}
