@@ -79,6 +79,7 @@ func (g *Gateway) noteSealKey() {
 func (g *Gateway) watchSealKey() {
 	if g.seal.files.Refresh() {
 		g.noteSealKey()
+		g.journal.SealKeyCame()
 		g.line.Retain("info", g.info())
 	}
 }

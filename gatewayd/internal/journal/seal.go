@@ -241,6 +241,10 @@ func (j *Journal) Seal(ctx context.Context) error {
 	}
 }
 
+// SealKeyCame tells the journal that there may be another key than before: if a seal has
+// waited for one, it is made now.
+func (j *Journal) SealKeyCame() { j.wakeWriter() }
+
 // pushSeal asks the writer for a seal.
 func (j *Journal) pushSeal(done chan<- error) error {
 	j.mu.Lock()

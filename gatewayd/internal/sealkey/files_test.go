@@ -147,19 +147,21 @@ func TestKeyIsReadAndSigns(t *testing.T) {
 	}
 }
 
-// TestEachFaultHasItsName: what is wrong with key or certificate, whether the gateway
-// seals all the same, and that it heals by itself when the file is right again.
-func TestEachFaultHasItsName(t *testing.T) {
+// spoilt is a way in which the files of a key are wrong.
+type spoilt struct {
+	spoil func(r *rig)
+	fault sealkey.Fault
+	seals bool
+	says  string
+}
+
+func spoiltFiles(t *testing.T) map[string]spoilt {
+	t.Helper()
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cases := map[string]struct {
-		spoil func(r *rig)
-		fault sealkey.Fault
-		seals bool
-		says  string
-	}{
+	return map[string]spoilt{
 		"missing":   {func(r *rig) { os.Remove(r.opt.KeyFile) }, sealkey.Unreadable, false, "no such file"},
 		"a folder":  {func(r *rig) { os.Remove(r.opt.KeyFile); os.Mkdir(r.opt.KeyFile, 0o700) }, sealkey.Unreadable, false, "no ordinary file"},
 		"for all":   {func(r *rig) { os.Chmod(r.opt.KeyFile, 0o644) }, sealkey.Exposed, false, "0644"},
@@ -188,7 +190,12 @@ func TestEachFaultHasItsName(t *testing.T) {
 		}, sealkey.WrongCertificate, true, "authority"},
 		"ended": {func(r *rig) { r.city.certify(r.opt.CertFile, "dinkes-01", r.Public(), now) }, sealkey.Expired, true, "ended"},
 	}
-	for name, tc := range cases {
+}
+
+// TestEachFaultHasItsName: what is wrong with key or certificate, whether the gateway
+// seals all the same, and that it heals by itself when the file is right again.
+func TestEachFaultHasItsName(t *testing.T) {
+	for name, tc := range spoiltFiles(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
