@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -25,6 +26,7 @@ type exportCmd struct {
 	Badge  []string `sep:"none" help:"Only what names this badge: its id as in the events (h:...), or its UID in hex, for which it takes the badge key. Again for several." placeholder:"ID"`
 	State  []string `sep:"none" help:"The state folder of a gateway, also of another one, such as a copy: DIR, ID=DIR or DINAS/ID=DIR. Several are merged: recaps of a day or month, or events as jsonl." placeholder:"DIR"`
 	Format string   `default:"jsonl" enum:"jsonl,csv,csv-id,html" help:"jsonl, csv, csv-id (for Excel under Indonesian settings), or html for a recap to print."`
+	Sealed bool     `help:"Events that can be checked: all from the last seal before the span of time to the first one after it. A gateway that runs is made to seal what it has (jsonl; not with --badge)."`
 	Lang   string   `default:"id" enum:"id,en" help:"The language of an html recap: id or en."`
 }
 
@@ -35,7 +37,7 @@ func (e exportCmd) Run(ctx context.Context, file configFile, con console) error 
 	if err != nil {
 		return usageError{err}
 	}
-	flags := export.Flags{Since: e.Since, Until: e.Until, Day: e.Day, Month: e.Month, Format: e.Format, Lang: e.Lang}
+	flags := export.Flags{Since: e.Since, Until: e.Until, Day: e.Day, Month: e.Month, Format: e.Format, Lang: e.Lang, Sealed: e.Sealed}
 	if flags.Badges, err = e.badges(file, places); err != nil {
 		return err
 	}
@@ -88,6 +90,18 @@ func (e exportCmd) badges(file configFile, places []export.Place) ([]string, err
 // exportPlace prints what one gateway has: through the daemon where it runs, else out
 // of its file.
 func exportPlace(ctx context.Context, file configFile, p export.Place, x export.Request, con console) error {
+	if !x.Sealed {
+		return exportFrom(ctx, file, p, x, con)
+	}
+	ends := export.NewEnds(con.out)
+	err := exportFrom(ctx, file, p, x, console{ends, con.err, con.lang})
+	for _, warning := range ends.Warnings() {
+		fmt.Fprintf(con.err, "gatewayd: %s\n", language.Explain(warning, con.lang))
+	}
+	return err
+}
+
+func exportFrom(ctx context.Context, file configFile, p export.Place, x export.Request, con console) error {
 	d, err := control.Dial(p.StateDir)
 	if err == nil {
 		_, err = d.Copy(ctx, con.out, control.ExportPath(x))

@@ -381,7 +381,7 @@ func TestWhoIsCutOffAsksAgain(t *testing.T) {
 }
 
 // TestAnEarlierDaemonIsNotAskedForEverybody: it would pass over what it does not know,
-// and answer with all events of all badges.
+// and answer with all events of all badges, or with a part of those that tie them together.
 func TestAnEarlierDaemonIsNotAskedForEverybody(t *testing.T) {
 	month := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	for _, tc := range []struct {
@@ -392,6 +392,7 @@ func TestAnEarlierDaemonIsNotAskedForEverybody(t *testing.T) {
 		{export.Request{Format: export.CSV, Day: month}, false},
 		{export.Request{Format: export.CSV, Month: month}, true},
 		{export.Request{Format: export.JSONLines, Badges: []string{"h:1", "h:2"}}, true},
+		{export.Request{Format: export.JSONLines, Since: month, Sealed: true}, true},
 	} {
 		if path := control.ExportPath(tc.request); strings.HasPrefix(path, "/export?") == tc.selected {
 			t.Errorf("%+v is asked for at %s", tc.request, path)
@@ -404,7 +405,7 @@ func TestAnEarlierDaemonIsNotAskedForEverybody(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		control.Handler(d).ServeHTTP(w, httptest.NewRequest("GET", control.ExportPath(tc.request), http.NoBody))
-		if w.Code != http.StatusOK || !got.Month.Equal(tc.request.Month) || !slices.Equal(got.Badges, tc.request.Badges) {
+		if w.Code != http.StatusOK || !got.Month.Equal(tc.request.Month) || !slices.Equal(got.Badges, tc.request.Badges) || got.Sealed != tc.request.Sealed {
 			t.Errorf("%+v arrives as %+v: %d %s", tc.request, got, w.Code, w.Body)
 		}
 	}

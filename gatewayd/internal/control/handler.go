@@ -77,6 +77,9 @@ func instants(x *export.Request) map[string]*time.Time {
 // it has, of everybody; this path it does not know.
 const selectedPath = "/export/selected"
 
+// sealedPath is where sealed exports are asked for, for the same reason.
+const sealedPath = "/export/sealed"
+
 // ExportPath is what to ask the daemon for to get an export, with Client.Copy.
 func ExportPath(x export.Request) string {
 	q := url.Values{"format": {x.Format}, "lang": {x.Lang}}
@@ -89,6 +92,9 @@ func ExportPath(x export.Request) string {
 	if !x.Month.IsZero() || len(x.Badges) > 0 {
 		q["badge"] = x.Badges
 		path = selectedPath
+	}
+	if x.Sealed {
+		path = sealedPath
 	}
 	return path + "?" + q.Encode()
 }
@@ -111,6 +117,7 @@ func Handler(d Daemon) http.Handler {
 	mux.HandleFunc("GET /watch", d.watch)
 	mux.HandleFunc("GET /export", d.export)
 	mux.HandleFunc("GET "+selectedPath, d.export)
+	mux.HandleFunc("GET "+sealedPath, d.export)
 	mux.HandleFunc("GET /verify", d.verify)
 	mux.HandleFunc("GET /record", d.owned(d.record))
 	mux.HandleFunc("POST /forget", d.owned(d.forget))
@@ -218,7 +225,7 @@ func (d Daemon) watch(w http.ResponseWriter, r *http.Request) {
 
 func (d Daemon) export(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	x := export.Request{Format: q.Get("format"), Lang: q.Get("lang"), Badges: q["badge"]}
+	x := export.Request{Format: q.Get("format"), Lang: q.Get("lang"), Badges: q["badge"], Sealed: r.URL.Path == sealedPath}
 	for key, at := range instants(&x) {
 		if v := q.Get(key); v != "" {
 			t, err := time.Parse(time.RFC3339Nano, v)

@@ -46,13 +46,14 @@ type Access struct {
 	Day    string  `json:"day,omitempty"`
 	Month  string  `json:"month,omitempty"`
 	Badges int     `json:"badges,omitempty"` // how many badges it was restricted to
+	Sealed bool    `json:"sealed,omitempty"` // with what lies between the seals around the span
 	Since  string  `json:"since,omitempty"`
 	Until  string  `json:"until,omitempty"`
 }
 
 // AccessOf is the line for an export by the user uid.
 func AccessOf(x Request, uid int) Access {
-	l := Access{Action: ActionExport, UID: uid, Format: x.Format, Badges: len(x.Badges)}
+	l := Access{Action: ActionExport, UID: uid, Format: x.Format, Badges: len(x.Badges), Sealed: x.Sealed}
 	if !x.Day.IsZero() {
 		l.Day = x.Day.Format(time.DateOnly)
 	}

@@ -66,6 +66,9 @@ type Source struct {
 	Off       *Off                   // nil: the gateway runs
 	Damaged   bool                   // not all of the journal can be read
 	Now       func() presence.Timing // nil: the present time is not known
+	// Upto is the last position of which a sealed export is to have the event: what was
+	// recorded when it was asked for. 0: there is no more to come.
+	Upto uint64
 }
 
 // Off is a gateway that does not run.
@@ -78,6 +81,9 @@ type Off struct {
 func (s Source) Write(ctx context.Context, w io.Writer, x Request) error {
 	if x.IsRecap() {
 		return s.recap(ctx, w, x)
+	}
+	if x.Sealed {
+		return s.sealed(ctx, w, x)
 	}
 	return s.events(ctx, w, x)
 }

@@ -31,6 +31,7 @@ type Request struct {
 	Badges       []string  // only what names one of these badges; none: everything
 	Format       string    // of events JSONLines or one of the CSV; of a recap one of the others
 	Lang         string    // of a recap in HTML: "id" or "en"
+	Sealed       bool      // a piece of the journal that can be checked, with a seal at its end
 }
 
 // IsRecap reports whether the recap of a day or month is wanted, and not events.
@@ -38,6 +39,9 @@ func (x Request) IsRecap() bool { return !x.Day.IsZero() || !x.Month.IsZero() }
 
 // CheckFormat returns an error where what is wanted is not written in its format.
 func (x Request) CheckFormat() error {
+	if err := x.checkSealed(); err != nil {
+		return err
+	}
 	other := JSONLines
 	if x.IsRecap() {
 		other = HTML
@@ -74,11 +78,15 @@ func (x Request) names(r *presence.Record) bool {
 type Flags struct {
 	Since, Until, Day, Month, Format, Lang string
 	Badges                                 []string
+	Sealed                                 bool
 }
 
 // Request reads the flags: dates and times of day in the zone. Its errors name the flag.
 func (f Flags) Request(now time.Time, zone *time.Location) (x Request, err error) {
-	x.Format, x.Lang, x.Badges = f.Format, f.Lang, f.Badges
+	x.Format, x.Lang, x.Badges, x.Sealed = f.Format, f.Lang, f.Badges, f.Sealed
+	if err = x.checkSealed(); err != nil {
+		return x, err
+	}
 	if x.Since, err = ParseInstant(f.Since, now, zone); err != nil {
 		return x, language.Errorf("--since: %v", "--since: %v", err)
 	}

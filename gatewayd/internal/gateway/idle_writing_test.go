@@ -17,7 +17,6 @@ import (
 // no tag is heard, and counts what a day of them writes: the journal and everything else.
 // An SD card is worn out by writing, so that a gateway with nothing to record writes less
 // than 3 MB a day, whether it knows the time and the city can be reached or not.
-// it need more where somebody taps so rarely that each tap is worth a seal of its own.
 //
 // Not beside other tests: what they write would count too.
 func TestAnIdleDayWritesLittle(t *testing.T) {

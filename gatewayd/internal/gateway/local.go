@@ -23,11 +23,15 @@ func (g *Gateway) control() control.Daemon {
 		},
 		Export: func(ctx context.Context, w io.Writer, x export.Request, who int) error {
 			g.note(export.AccessOf(x, who))
-			return export.Source{
+			source := export.Source{
 				Origin: g.origin, Times: g.time.Clock, Revisions: g.exportRevisions, Estimates: export.Published(g.journal, g.time.Clock),
 				Journal: g.journal, Outages: g.outages.log.All(),
 				Now: func() presence.Timing { return g.time.Timing(g.time.Now()) },
-			}.Write(ctx, w, x)
+			}
+			if x.Sealed {
+				source.Upto = g.sealForExport(ctx)
+			}
+			return source.Write(ctx, w, x)
 		},
 		Record: func(ctx context.Context, receiver string, w io.Writer) error {
 			g.note(export.Access{Action: export.ActionRecord, UID: control.Caller(ctx)})
@@ -82,7 +86,24 @@ func (g *Gateway) note(l export.Access) {
 	if l.Badges > 0 {
 		details = append(details, "badges", l.Badges)
 	}
+	if l.Sealed {
+		details = append(details, "sealed", true)
+	}
 	g.log.Warn("somebody looks at people's data, or removes it", details...)
+}
+
+// sealForExport seals what is recorded by now, and returns the position up to which that
+// is. What cannot be sealed is exported all the same: that its end is not sealed shows in
+// what is exported.
+func (g *Gateway) sealForExport(ctx context.Context) (upto uint64) {
+	if err := g.journal.Flush(ctx); err != nil {
+		g.log.Warn("what waits for the disk is not exported", "error", err)
+	}
+	upto = g.journal.End()
+	if err := g.journal.Seal(ctx); err != nil {
+		g.log.Warn("an export is not sealed at its end", "error", err)
+	}
+	return upto
 }
 
 // exportRevisions returns the revisions of events for an export: what the city has,
