@@ -63,6 +63,7 @@ func TestPackage(t *testing.T) {
 		"from the first install to the purge where systemd runs": func(t *testing.T) { lifeOnAMachine(t, first, second) },
 		"the manual pages are sound and name each command":       func(t *testing.T) { manualPages(t, first) },
 		"bash completes commands and flags":                      func(t *testing.T) { completion(t, first) },
+		"an upgrade gives a gateway a key for its seals":         func(t *testing.T) { sealKeyOnUpgrade(t, first, second) },
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t) })
 	}
@@ -199,6 +200,42 @@ func installToPurge(t *testing.T, first, second string) {
 	}
 }
 
+// sealKeyOnUpgrade: a gateway that was provisioned before there were seals has a key for them
+// behind the upgrade, one that was never provisioned has none, and the next upgrade keeps it.
+func sealKeyOnUpgrade(t *testing.T, first, second string) {
+	t.Helper()
+	r := debtest.NewRoot(t)
+	r.Dpkg("-i", first)
+	r.Dpkg("-i", first)
+	key := "var/lib/gatewayd/tls/seal.key"
+	if r.Has(key) {
+		t.Error("a package that nobody has provisioned yet made a key")
+	}
+	gateway := r.Path("var/lib/gatewayd/tls/gateway.key")
+	if out, err := exec.Command("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", gateway).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	if out, err := exec.Command("chown", r.ID("passwd", "gatewayd")+":"+r.ID("group", "gatewayd"), gateway).CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	debtest.Write(t, r.Path("etc/gatewayd/gatewayd.toml"), "[gateway]\nid = \"dinkes-01\"\n", 0o644)
+	r.Dpkg("-i", second)
+	if got := r.Owner(key); got != "gatewayd:gatewayd 600" {
+		t.Errorf("the key is %s", got)
+	}
+	made := debtest.Read(t, r.Path(key))
+	if got := debtest.Read(t, r.Path("var/lib/gatewayd/tls/seal.csr")); strings.Count(got, "BEGIN CERTIFICATE REQUEST") != 2 {
+		t.Errorf("the request is %s", got)
+	}
+	r.Dpkg("-i", second)
+	if debtest.Read(t, r.Path(key)) != made {
+		t.Error("the next upgrade made another key")
+	}
+	if r.Dpkg("--purge", "gatewayd"); r.Has(key) {
+		t.Error("the key outlives the purge")
+	}
+}
+
 func manualPages(t *testing.T, first string) {
 	t.Helper()
 	skiptest.Program(t, "groff")
@@ -206,7 +243,7 @@ func manualPages(t *testing.T, first string) {
 	r.Dpkg("-i", first)
 	for page, commands := range map[string][]string{
 		"gatewayd.8":           {"run", "check", "demo", "status", "watch", "doctor", "export", "verify", "sim tap", "version"},
-		"gatewayd-provision.8": {"usb", "request", "badge-key", "config", "accept", "renew-url", "start", "rename", "retire"},
+		"gatewayd-provision.8": {"usb", "request", "badge-key", "config", "accept", "renew-url", "start", "seal-key", "rename", "retire"},
 	} {
 		text, err := exec.Command("gzip", "-dc", r.Path("usr/share/man/man8", page+".gz")).Output()
 		if err != nil {

@@ -3,6 +3,7 @@
 //
 //	fleet offline, wrong       who is not there, and what is wrong, in words
 //	fleet publish, documents   signed documents: to the gateways, and who has taken them
+//	fleet seals                requests for certificates of the keys that seal journals
 //	fleet clear                what the broker keeps of a gateway that is no more
 //	fleet list, add, change, remove   the list of offices
 //	fleet holiday, period      files with working hours
@@ -108,7 +109,7 @@ func (f *fleet) run(ctx context.Context, args []string) error {
 	}
 	commands := map[string]func(context.Context, []string) error{
 		"offline": f.atTheBroker(f.offline), "wrong": f.atTheBroker(f.wrong),
-		"clear":   f.clear,
+		"clear": f.clear, "seals": f.atTheBroker(f.seals),
 		"publish": f.atTheBroker(f.publish), "documents": f.atTheBroker(f.documents),
 		"list": f.list, "add": f.add, "change": f.change, "remove": f.removeOffice,
 		"holiday": f.holiday, "period": f.period, "day": f.day,
