@@ -45,7 +45,7 @@ const (
 // files that were kept are removed as well, since nobody can tell what is in
 // them. Gaps without any identity name their numbers.
 //
-// Starts and gaps are not asked about and stay. What is recorded while Forget
+// Starts, gaps and seals are not asked about and stay. What is recorded while Forget
 // runs may be forgotten or not; what the uplink has read before is sent. A note
 // about the person must be saved anew before.
 //
@@ -200,7 +200,7 @@ func (c *fileCopy) read(to uint64) (kept []packedRecord, err error) {
 			c.upto = e.Pos
 			looked++
 			bytes += len(value)
-			if e.Start == nil && e.Gap == nil && c.match(&e.Record) {
+			if e.Start == nil && e.Gap == nil && e.Seal == nil && c.match(&e.Record) {
 				c.forget(e)
 			} else {
 				c.streams[e.Stream] = true

@@ -94,7 +94,8 @@ func (c *sharedClock) now() presence.Reading {
 
 func newOffice(dir, what string) *office {
 	c := &sharedClock{clock: *newClock()}
-	o := options(filepath.Join(dir, "journal.db"), nil)
+	o := sealed(options(filepath.Join(dir, "journal.db"), nil))
+	o.Seals.Every = 10 * time.Millisecond
 	o.Now = c.now
 	o.Keep = 20 * time.Minute
 	o.CommitInterval = 3 * time.Millisecond
@@ -189,6 +190,15 @@ func (o *office) tag() error {
 	return o.j.Enqueue(context.Background(), d)
 }
 
+// seal has the journal sealed, for which a full one may have no room.
+func (o *office) seal(ctx context.Context) error {
+	err := o.j.Seal(ctx)
+	if o.what == "full" && errors.Is(err, journal.ErrFull) {
+		return nil
+	}
+	return err
+}
+
 // numberOf is the number of the draft that an event was.
 func numberOf(e presence.Entry) string {
 	switch {
@@ -240,7 +250,7 @@ func (o *office) run() error {
 				}
 				errs[door] = errors.Join(errs[door], o.tap())
 				if i%10 == 9 {
-					errs[door] = errors.Join(errs[door], o.j.Flush(ctx))
+					errs[door] = errors.Join(errs[door], o.j.Flush(ctx), o.seal(ctx))
 				}
 			}
 		})

@@ -25,23 +25,27 @@ func TestEveryCut(t *testing.T) {
 	skiptest.Computation(t)
 	mountDisk(t, nil) // without one there is nothing to cut, and to count
 	var mu sync.Mutex
-	boundaries, gaps, kinds := 0, 0, make(map[cutKind]int)
+	boundaries, gaps, seals, kinds := 0, 0, 0, make(map[cutKind]int)
 	t.Run("lives", func(t *testing.T) {
 		for _, life := range [][]string{{"ends", "dies", "ends"}, {"full", "ends"}, {"tears", "mends"}} {
 			t.Run(strings.Join(life, " "), func(t *testing.T) {
 				t.Parallel()
-				n, named, each := cutEverywhere(t, life)
+				n, w, each := cutEverywhere(t, life)
 				mu.Lock()
 				defer mu.Unlock()
 				boundaries += n
-				gaps += named
+				gaps += w.gaps
+				seals += w.seals
 				for kind, n := range each {
 					kinds[kind] += n
 				}
 			})
 		}
 	})
-	t.Logf("%d cut points, cuts: %v", boundaries, kinds)
+	t.Logf("%d cut points, cuts: %v, %d seals", boundaries, kinds, seals)
+	if seals < 20 {
+		t.Errorf("only %d seals", seals)
+	}
 	if gaps == 0 {
 		t.Error("the journal was never full")
 	}
@@ -54,9 +58,10 @@ func TestEveryCut(t *testing.T) {
 // of cut after the other; and with each kind while the journal is being made or
 // mended, which is when its name and what is behind it come about; with two kinds
 // there, in turn, unless EVERY_FAULT=1 is set.
-func cutEverywhere(t *testing.T, life []string) (boundaries, gaps int, kinds map[cutKind]int) {
+func cutEverywhere(t *testing.T, life []string) (boundaries int, w *told, kinds map[cutKind]int) {
 	d, at := mountDisk(t, nil)
-	p, w := newPlatter(), newTold()
+	p := newPlatter()
+	w = newTold()
 	for _, what := range life {
 		w.damaged = w.damaged || what == "tears"
 		if out, err := run(t, what, at); err != nil {
@@ -98,7 +103,7 @@ func cutEverywhere(t *testing.T, life []string) (boundaries, gaps int, kinds map
 		p.add(next)
 		changed = next.kind == opSync || next.kind == opSyncDir
 	}
-	return boundaries, w.gaps, kinds
+	return boundaries, w, kinds
 }
 
 // put makes a directory hold exactly these files.

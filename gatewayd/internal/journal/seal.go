@@ -74,6 +74,7 @@ var ErrNoSealKey = errors.New("the gateway has no usable seal key")
 type sealing struct {
 	due      time.Time     // none for its time alone before this
 	anchored time.Duration // Boottime of the newest anchor that is sealed; -1: none
+	failed   error         // why the last one was not signed; nil: it was
 }
 
 // signer is the key in use, nil if there is none.
@@ -165,10 +166,9 @@ func (w *writer) newSeal() (item, bool) {
 func (w *writer) signed(it item, seq uint64, link presence.Link) (item, error) {
 	seal := *it.draft.Seal
 	seal.Upto, seal.Link, seal.Key = seq-1, link, it.signer.KeyID()
-	var err error
-	seal.Sig, err = it.signer.Sign(presence.SealText(w.j.opt.Origin.Gateway, w.j.stream, seal.Upto, link))
-	if err != nil {
-		return item{}, fmt.Errorf("sign seal: %w", err)
+	seal.Sig, w.seals.failed = it.signer.Sign(presence.SealText(w.j.opt.Origin.Gateway, w.j.stream, seal.Upto, link))
+	if w.seals.failed != nil {
+		return item{}, fmt.Errorf("sign seal: %w", w.seals.failed)
 	}
 	d := it.draft
 	d.Seal = &seal
@@ -271,7 +271,7 @@ func (w *writer) answerSeals(waiting []chan<- error, err error) {
 	case w.j.opt.Seals.signer() == nil:
 		err = ErrNoSealKey
 	default:
-		err = ErrFull
+		err = cmp.Or(w.seals.failed, error(ErrFull))
 	}
 	for _, done := range waiting {
 		done <- err

@@ -26,7 +26,7 @@ type storm struct {
 
 func newStorm(t *testing.T, maxBytes int64) *storm {
 	c := newClock()
-	s := &storm{T: t, c: c, o: options(newPath(t), c)}
+	s := &storm{T: t, c: c, o: sealed(options(newPath(t), c))}
 	s.o.MaxBytes = maxBytes
 	s.j = open(t, s.o)
 	return s

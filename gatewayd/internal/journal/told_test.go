@@ -20,6 +20,7 @@ type told struct {
 	opening bool // the journal is being opened
 	damaged bool // it may be found damaged: somebody has torn it
 	gaps    int  // the most numbers that gaps have named
+	seals   int  // the most seals that were there
 
 	ofSomebody int    // events about that person that holds has found last
 	rest       string // of a line: the kernel cuts what is written at its pages
@@ -88,6 +89,7 @@ type found struct {
 	there   map[eventID]uint64 // where
 	numbers map[string]bool    // of events, as the process under test counts them
 	named   map[eventID]bool   // by gaps
+	seals   int
 	last    presence.Entry
 }
 
@@ -112,6 +114,12 @@ func (w *told) meets(f *found, e presence.Entry, running presence.ID) error {
 			for seq := r.From; seq <= r.To; seq++ {
 				f.named[eventID{r.Stream, seq}] = true
 			}
+		}
+	}
+	if e.Seal != nil {
+		f.seals++
+		if err := sealHolds(e, f.last, newTestKey(1).public()); err != nil {
+			return err
 		}
 	}
 	f.numbers[n], f.there[id], f.last = true, e.Pos, e
@@ -164,7 +172,7 @@ func (w *told) holds(o journal.Options, thoroughly bool) error {
 		return err
 	}
 	w.gaps = max(w.gaps, len(f.named))
-	w.gaps = max(w.gaps, len(f.named))
+	w.seals = max(w.seals, f.seals)
 	if !thoroughly {
 		return nil
 	}
