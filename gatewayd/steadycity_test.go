@@ -32,6 +32,8 @@ type steadyCity struct {
 	reading  sync.WaitGroup
 	conn     net.Conn // of the latest connection; nil: there was none
 
+	came func(event []byte) // is told of each event that is new; nil: nobody asks
+
 	mu       sync.Mutex
 	sums     map[revisionID]uint64 // of what came, without what came again
 	whole    map[string]*wholeStream
@@ -169,6 +171,9 @@ func (c *steadyCity) record(payload []byte) (stream string) {
 		return e.Stream
 	}
 	c.sums[name] = sum
+	if c.came != nil {
+		c.came(payload)
+	}
 	w := c.whole[e.Stream]
 	if w == nil {
 		w = &wholeStream{behind: make(map[uint64]bool)}

@@ -60,6 +60,8 @@ type batchTorture struct {
 	line     *toxiproxy.Proxy
 	city     *steadyCity
 	g        *gateway
+	audit    *auditor
+	verdict  string // of the audit, on what the city got
 
 	kills, brokerKills int
 	flowing            int // kills while events were coming in
@@ -76,6 +78,8 @@ func newBatchTorture(t *testing.T, receipts bool, events int, seed uint64) *batc
 	w := &batchTorture{t: t, receipts: receipts, events: events, seed: seed, rand: rand.New(rand.NewPCG(seed, 1))}
 	w.broker = brokertest.Start(t, "allow_anonymous true", "persistence true", "persistence_location "+t.TempDir()+"/")
 	w.city = newSteadyCity(t, w.broker, receipts)
+	w.audit = newAuditor(t)
+	w.city.came = w.audit.add
 	w.line = toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), t.Name(), "127.0.0.1:0", w.broker.Address())
 	w.openLine()
 	t.Cleanup(w.line.Stop)
@@ -86,6 +90,7 @@ func newBatchTorture(t *testing.T, receipts bool, events int, seed uint64) *batc
 	radio, port := openTTY(t)
 	more := fmt.Sprintf("receipts = %t\nbatch = \"zstd\"\nbatch_wait = \"100ms\"\n", receipts) + everyTag + receiver(port)
 	w.g = newGateway(t, "tcp://"+w.line.Listen, more)
+	w.audit.seal(w.g, "dinkes-01")
 	w.line.Stop()
 	w.g.start()
 	now := time.Now()
@@ -293,6 +298,10 @@ func (w *batchTorture) compare(export string) {
 	if tags != w.events {
 		w.t.Errorf("the journal has %d tag events, and %d were recorded", tags, w.events)
 	}
+	var findings string
+	if w.verdict, findings = w.audit.captured(); findings != "" {
+		w.t.Errorf("audit: %s\n%.3000s", w.verdict, findings)
+	}
 	w.compared = true
 }
 
@@ -304,7 +313,7 @@ func (w *batchTorture) conclude() {
 	if !w.compared {
 		name = "torture-batches: broken off before comparing:"
 	}
-	fmt.Printf("%s events=%d receipts=%t kills=%d broker-kills=%d while-flowing=%d city-late=%d came=%d batches=%d in-batches=%d redelivered=%d lost=%d invented=%d seed=%d\n",
+	fmt.Printf("%s events=%d receipts=%t kills=%d broker-kills=%d while-flowing=%d city-late=%d came=%d batches=%d in-batches=%d redelivered=%d lost=%d invented=%d audit=%q seed=%d\n",
 		name, w.events, w.receipts, w.kills, w.brokerKills, w.flowing, w.absences,
-		len(w.city.sums), w.city.frames, w.city.packed, w.city.again, w.lost, w.invented, w.seed)
+		len(w.city.sums), w.city.frames, w.city.packed, w.city.again, w.lost, w.invented, w.verdict, w.seed)
 }

@@ -11,7 +11,6 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
-	"presence/gatewayd/internal/presence"
 	"presence/scripts/brokertest"
 	"presence/scripts/city"
 	"presence/scripts/city/unpack"
@@ -41,7 +40,14 @@ type tortureCity struct {
 type cityStream struct {
 	sums     []uint64 // of the event with number 1 and the following; 0: it did not come
 	upto     uint64   // all up to here came
-	previous *presence.Previous
+	previous *previousEvent
+}
+
+// previousEvent is the last event of the stream before, as a start names it.
+type previousEvent struct {
+	Stream string
+	Seq    uint64
+	Clean  bool
 }
 
 // sum is the check sum of an event, 0 if it did not come.
@@ -124,7 +130,7 @@ func (c *tortureCity) hasAll(journal []*journalStream) bool {
 type tortureEvent struct {
 	event
 	Lat, Lon float64
-	Previous *presence.Previous
+	Previous *previousEvent
 }
 
 // take stores an event, or those of a batch.
@@ -184,6 +190,7 @@ func (c *tortureCity) takeEvent(client mqtt.Client, topic string, payload []byte
 	switch sum := c.sum(payload); s.sums[e.Seq-1] {
 	case 0:
 		s.sums[e.Seq-1] = sum
+		c.w.audit.add(payload)
 		c.first(s, e)
 	case sum:
 		c.again++
@@ -225,6 +232,7 @@ func (c *tortureCity) first(s *cityStream, e tortureEvent) {
 		c.heard[n/64] |= 1 << (n % 64)
 	case "start":
 		s.previous = e.Previous
+	case "seal":
 	default:
 		c.w.faults.lose("a killed gateway names a loss: event %s is a %s", e.ID, e.Kind)
 	}

@@ -173,17 +173,28 @@ func (w *torture) compareStreams() {
 			first++
 			continue
 		}
-		before := w.city.streams[p.Stream.String()]
+		before := w.city.streams[p.Stream]
 		if before == nil || uint64(len(before.sums)) != p.Seq || p.Clean {
 			w.faults.lose("stream %s follows %+v, which was killed and is not so in the city", name, *p)
 		}
-		if other, taken := follows[p.Stream.String()]; taken {
+		if other, taken := follows[p.Stream]; taken {
 			w.faults.invent("streams %s and %s both follow %s", name, other, p.Stream)
 		}
-		follows[p.Stream.String()] = name
+		follows[p.Stream] = name
 	}
 	if first != 1 {
 		w.faults.lose("%d streams follow none", first)
+	}
+}
+
+// checkChain has the city's audit check the chain of all that came: whoever was killed and
+// whatever came twice or late, nothing of it looks as if somebody had changed it.
+func (w *torture) checkChain() {
+	w.city.mu.Lock()
+	defer w.city.mu.Unlock()
+	var findings string
+	if w.verdict, findings = w.audit.captured(); findings != "" {
+		w.t.Errorf("audit: %s\n%.3000s", w.verdict, findings)
 	}
 }
 
@@ -199,7 +210,7 @@ func (w *torture) conclude() {
 	if !w.compared {
 		name = "torture: broken off before comparing:"
 	}
-	fmt.Printf("%s kills=%d broker-restarts=%d tty-cuts=%d city-absences=%d taps=%d unanswered=%d refused=%d tags=%d delivered=%d in-batches=%d redelivered=%d lost=%d invented=%d repeats=%d receipts=%t seed=%d\n",
+	fmt.Printf("%s kills=%d broker-restarts=%d tty-cuts=%d city-absences=%d taps=%d unanswered=%d refused=%d tags=%d delivered=%d in-batches=%d redelivered=%d lost=%d invented=%d repeats=%d audit=%q receipts=%t seed=%d\n",
 		name, w.kills, w.restarts, w.cuts, w.absences, w.green, w.silent, w.refused, w.lines.Load(),
-		w.city.delivered, w.city.packed, w.city.again, w.faults.lost, w.faults.invented, w.repeats, w.receipts, w.seed)
+		w.city.delivered, w.city.packed, w.city.again, w.faults.lost, w.faults.invented, w.repeats, w.verdict, w.receipts, w.seed)
 }

@@ -19,7 +19,7 @@ import (
 // TestTorture kills a real gatewayd again and again while people tap and tags
 // beacon at full rate, stops and starts its broker, cuts its serial line and has
 // the city go away. At the end it compares what went green and what the journal
-// holds with what the city has, and prints one line.
+// holds with what the city has, has the chain of that audited, and prints one line.
 //
 // TORTURE_FOR says for how long (default 30s). TORTURE_SEED repeats the choices
 // of a run, though not its timing; an odd seed has the city confirm by receipts,
@@ -72,6 +72,8 @@ type torture struct {
 	radio    atomic.Pointer[os.File]
 	lines    atomic.Int64 // of tags, begun to be written
 	faults   *faults
+	audit    *auditor
+	verdict  string // of the audit, on what the city got
 
 	kills, restarts, cuts, absences int
 	compared                        bool
@@ -97,6 +99,7 @@ func newTorture(t *testing.T, seed uint64) *torture {
 		t: t, seed: seed, receipts: seed%2 == 1, rand: rand.New(rand.NewPCG(seed, 0)), up: true,
 		link:   filepath.Join(t.TempDir(), "tty"),
 		faults: &faults{t: t},
+		audit:  newAuditor(t),
 		cards:  make(map[string]*tortureCard),
 	}
 	if w.receipts {
@@ -109,13 +112,10 @@ func newTorture(t *testing.T, seed uint64) *torture {
 	w.plug()
 	w.city = newTortureCity(w)
 	w.g = newGateway(t, w.broker.URL(), fmt.Sprintf("receipts = %t\n", w.receipts)+everyTag+receiver(w.link))
-	text, err := os.ReadFile(w.g.config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.audit.seal(w.g, "dinkes-01")
 	// Plain UIDs, so that an event tells its tap.
 	plain := fmt.Sprintf("plain_uid = true\nrepeat_window = %q", tortureWindow)
-	w.text = strings.Replace(string(text), `key_file = "badge.key"`, plain, 1)
+	w.text = strings.Replace(w.g.text(), `key_file = "badge.key"`, plain, 1)
 	return w
 }
 
@@ -150,6 +150,7 @@ func (w *torture) run(length time.Duration) {
 	j := w.readJournal()
 	w.waitFor(brokertest.Wait, func() bool { return w.city.hasAll(j) })
 	w.compare(j)
+	w.checkChain()
 }
 
 // waitFor polls for what should come. What does not is found by comparing.
