@@ -20,20 +20,11 @@ func (c *city) as(t *testing.T, owner *pgx.Conn, role string) *pgx.Conn {
 	return postgrestest.Connect(t, c.server.Connection(login, owner.Config().Database))
 }
 
-// Each role can do its work, and nothing of what the others do.
-func TestRoles(t *testing.T) {
-	t.Parallel()
-	c := newSchema(t)
-	owner := c.fresh(t)
-	store(t, owner, begin(streamA, "null"), tap(streamA, 2, 0), tap(streamA, 2, 1), tap(streamA, 4, 0), gap(streamA, 5, lost(streamA, "3", "3")))
-	execute(t, owner, "insert into presence.office (dinas, gateway) values ('dinkes', 'dinkes-01')")
+const erasing = "select presence.erase('{g}', '{h:00}', '{null}', '{null}', '{null}')"
 
-	const (
-		readStates = "select * from presence.hole; select * from presence.loss; select * from presence.gateway_state; select * from presence.office"
-		readEvents = "select count(badge) from presence.latest"
-		erase      = "select presence.erase('{g}', '{h:00}', '{null}', '{null}', '{null}')"
-	)
-	write := []string{
+// writes are what none of the roles may do.
+func writes() []string {
+	return []string{
 		"insert into presence.event (received, seq, stream, rev, kind, quality) values (now(), 9, '" + streamA + "', 0, 'badge', 'synced')",
 		"update presence.event set badge = 'h:00'",
 		"delete from presence.event",
@@ -56,8 +47,23 @@ func TestRoles(t *testing.T) {
 		"drop view presence.hole",
 		"select presence.drop_days(1, 1)",
 		"set session_replication_role = replica",
-		erase,
+		erasing,
 	}
+}
+
+// Each role can do its work, and nothing of what the others do.
+func TestRoles(t *testing.T) {
+	t.Parallel()
+	c := newSchema(t)
+	owner := c.fresh(t)
+	store(t, owner, begin(streamA, "null"), tap(streamA, 2, 0), tap(streamA, 2, 1), tap(streamA, 4, 0), gap(streamA, 5, lost(streamA, "3", "3")))
+	execute(t, owner, "insert into presence.office (dinas, gateway) values ('dinkes', 'dinkes-01')")
+
+	const (
+		readStates = "select * from presence.hole; select * from presence.loss; select * from presence.gateway_state; select * from presence.office; select * from presence.fork"
+		readSent   = "select presence.sent('dinkes', 'dinkes-01')"
+		readEvents = "select count(badge) from presence.latest"
+	)
 	for role, can := range map[string]struct{ may, mayNot []string }{
 		"presence_recorder": {
 			may: []string{
@@ -67,23 +73,30 @@ func TestRoles(t *testing.T) {
 			},
 			mayNot: []string{
 				readEvents, "select * from presence.event", "select * from presence.event_default", "select * from presence.correction",
-				"select * from presence.refused", "select * from presence.stream", "select * from presence.audit()", "select presence.enter_claims('{}', '{}', '{}', '{}', '{}')",
+				"select * from presence.refused", "select * from presence.stream", "select * from presence.audit()", readSent, "select * from presence.erased_event", "select presence.enter_claims('{}', '{}', '{}', '{}', '{}')",
+			},
+		},
+		"presence_auditor": {
+			may: []string{readStates, readSent},
+			mayNot: []string{
+				readEvents, "select * from presence.refused", "select * from presence.event", "select * from presence.erased_event", "select * from presence.stream",
+				"select presence.make_days()", "select presence.take_over('me')",
 			},
 		},
 		"presence_analyst": {
-			may:    []string{readStates, readEvents},
+			may:    []string{readStates, readEvents, readSent},
 			mayNot: []string{"select * from presence.refused", "select * from presence.event", "select presence.make_days()", "select presence.take_over('me')"},
 		},
 		"presence_personnel": {
 			may:    []string{readStates, readEvents},
-			mayNot: []string{"select * from presence.refused", "select * from presence.event", "select presence.make_days()", "select presence.take_over('me')"},
+			mayNot: []string{readSent, "select * from presence.refused", "select * from presence.event", "select presence.make_days()", "select presence.take_over('me')"},
 		},
 		"presence_grafana": {
 			may:    []string{readStates},
-			mayNot: []string{readEvents, "select * from presence.refused", "select * from presence.event", "select presence.take_over('me')"},
+			mayNot: []string{readEvents, readSent, "select * from presence.refused", "select * from presence.event", "select presence.take_over('me')"},
 		},
 		"nobody": {
-			mayNot: []string{readStates, readEvents, "select version from presence.schema_version", "select presence.last_known('{}', 1)", "select presence.take_over('me')"},
+			mayNot: []string{readStates, readEvents, readSent, "select version from presence.schema_version", "select presence.last_known('{}', 1)", "select presence.take_over('me')"},
 		},
 	} {
 		t.Run(role, func(t *testing.T) {
@@ -91,7 +104,7 @@ func TestRoles(t *testing.T) {
 			for _, sql := range can.may {
 				execute(t, conn, sql)
 			}
-			for _, sql := range append(can.mayNot, write...) {
+			for _, sql := range append(can.mayNot, writes()...) {
 				if _, err := conn.Exec(t.Context(), sql); code(err) != "42501" { // insufficient_privilege
 					t.Errorf("%s: %v, want it denied", sql, err)
 				}

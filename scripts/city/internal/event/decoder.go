@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"encoding/hex"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -19,8 +20,9 @@ type Message struct {
 // Decoder makes events of messages. It keeps nothing from one message to the next but
 // memory to use again, so only one goroutine at a time may use it.
 type Decoder struct {
-	// TagDetails has Event.More keep all that a tag's event says. Without it only what may
-	// matter later is kept, as tags are most of what a city stores.
+	// TagDetails has Event.More keep all that a tag's event says, also where it has no
+	// link. Without it only what may matter later is kept of such an event. Of one with a
+	// link everything is kept in any case, as the link rests on all of it.
 	TagDetails bool
 
 	batches *unpack.Reader
@@ -115,8 +117,26 @@ func (d *Decoder) event(to address, payload []byte) (Event, error) {
 	if err := f.check(to); err != nil {
 		return Event{}, err
 	}
-	f.e.More = d.object(f.e.Kind == "tag" && !d.TagDetails)
+	if err := d.seal(&f.e, payload); err != nil {
+		return Event{}, err
+	}
+	f.e.More = d.object(f.e.Kind == "tag" && !d.TagDetails && f.e.Link == nil)
 	return f.e, nil
+}
+
+// seal gives a seal its own link. What it was sent with is the link of the event before it,
+// which is kept among the fields without a column.
+func (d *Decoder) seal(e *Event, payload []byte) error {
+	if e.Kind != "seal" || e.Link == nil {
+		return nil
+	}
+	core, err := Core(payload)
+	if err != nil {
+		return err
+	}
+	d.more = append(hex.AppendEncode(append(d.more, `,"link":"`...), e.Link), '"')
+	e.Link = NextLink(e.Link, core)
+	return nil
 }
 
 // object makes Event.More of the fields without a column.
@@ -168,6 +188,8 @@ func (d *Decoder) field(f *fields) error {
 // is not one of now is kept.
 func isDetail(name, value []byte) bool {
 	switch string(name) {
+	case "badge", "tag", "zone", "lat", "lon", "link": // have a column, in which null is the same as nothing
+		return isNull(value)
 	case "boot", "boot_ms", "receiver", "accuracy_m", "fix_time", "rssi", "snr":
 		return true
 	case "fix":

@@ -2,7 +2,9 @@ package event_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -84,6 +86,54 @@ func TestColumnsOfATag(t *testing.T) {
 	}
 	if len(more) != 8 {
 		t.Errorf("more holds what has a column: %v", more)
+	}
+}
+
+// The link of an event rests on all that it says: of one that has a link everything is kept,
+// null as well, in whatever form it came.
+func TestATagWithALinkIsKeptWhole(t *testing.T) {
+	const link = "00112233445566778899aabbccddeeff"
+	text := strings.Replace(tagEvent, `"zone":"inside"`, `"zone":null,"link":"`+link+`"`, 1)
+	e := one(t, decoder(t), message("tag", text))
+	if hex.EncodeToString(e.Link) != link || e.Zone.Valid {
+		t.Errorf("link %x, zone %v", e.Link, e.Zone)
+	}
+	more := fieldsOf(t, e.More)
+	for _, name := range []string{"boot", "boot_ms", "receiver", "accuracy_m", "fix_time", "fix", "rssi", "snr", "zone"} {
+		if _, there := more[name]; !there {
+			t.Errorf("%s is not kept", name)
+		}
+	}
+	if len(more) != 9 {
+		t.Errorf("more holds what has a column: %v", more)
+	}
+	for _, odd := range []string{strings.ToUpper(link), link[1:], "", strings.Repeat("x", 32)} {
+		e := one(t, decoder(t), message("tag", strings.Replace(text, link, odd, 1)))
+		if more := fieldsOf(t, e.More); e.Link != nil || more["link"] != odd {
+			t.Errorf("the link %q is taken for %x, and kept as %v", odd, e.Link, more["link"])
+		}
+	}
+}
+
+// A seal is sent with the link of the event before it, which is kept. Its own is computed.
+func TestASealsOwnLink(t *testing.T) {
+	const before = "00112233445566778899aabbccddeeff"
+	body := `"time":null,"time_quality":"unsynced","time_error_ms":null,"link":"` + before + `","upto":16,"anchors":[{"error_ms":0.50,"boot_ms":1}],"key":"0011223344556677","sig":"x"}`
+	text := strings.Replace(head, `"kind":"tag"`, `"kind":"seal"`, 1) + body
+	e := one(t, decoder(t), message("seal", text))
+	// In the order of RFC 8785, and numbers as in ECMAScript.
+	core := `{"anchors":[{"boot_ms":1,"error_ms":0.5}],"dinas":"dinkes","gateway":"dinkes-01","id":"` + streamID + `-17","key":"0011223344556677","kind":"seal","seq":17,"sig":"x","stream":"` + streamID + `","upto":16,"v":1}`
+	digest := sha256.Sum256([]byte(core))
+	raw, err := hex.DecodeString(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sha256.Sum256(append(raw, digest[:]...))
+	if !bytes.Equal(e.Link, want[:16]) {
+		t.Errorf("own link %x, want %x", e.Link, want[:16])
+	}
+	if more := fieldsOf(t, e.More); more["link"] != before {
+		t.Errorf("the link before is kept as %v", more["link"])
 	}
 }
 

@@ -36,7 +36,7 @@ type Event struct {
 
 	Badge, Tag, Zone sql.Null[string]
 	Lat, Lon         sql.Null[float64] // degrees, WGS 84
-	Link             []byte            // 16 bytes; nil: the event has none
+	Link             []byte            // 16 bytes, of a seal its own; nil: the event has none
 
 	// More is a JSON object with the fields that have no column; nil: there are none.
 	More []byte

@@ -20,7 +20,8 @@ type fields struct {
 }
 
 // set enters a field. It reports whether the field has a column and the value fits into
-// it: what does not fit is stored as it came, beside the columns. An error is about a
+// it: what does not fit is stored as it came, beside the columns. Null does not: the column
+// would not tell it from a field that is not there, and a link rests on the difference. An error is about a
 // field without which an event belongs nowhere.
 func (f *fields) set(name, value []byte) (fits bool, err error) {
 	e := &f.e
@@ -86,12 +87,12 @@ func setText(to *sql.Null[string], value []byte) bool {
 		*to = sql.Null[string]{V: zone(said), Valid: true}
 		return true
 	}
-	return isNull(value)
+	return false
 }
 
 func setDegrees(to *sql.Null[float64], value []byte) bool {
 	to.V, to.Valid = float(value, 64)
-	return to.Valid || isNull(value)
+	return to.Valid
 }
 
 func setTime(name string, to *sql.Null[time.Time], value []byte) error {
@@ -108,8 +109,8 @@ const linkBytes = 16
 
 func (f *fields) setLink(value []byte) bool {
 	digits := text(value)
-	if len(digits) != 2*linkBytes {
-		return isNull(value)
+	if len(digits) != 2*linkBytes || bytes.ContainsAny(digits, "ABCDEF") {
+		return false
 	}
 	link := make([]byte, linkBytes)
 	if _, err := hex.Decode(link, digits); err != nil {
@@ -129,6 +130,8 @@ func kind(said []byte) string {
 		return "tag"
 	case "presence":
 		return "presence"
+	case "seal":
+		return "seal"
 	}
 	return string(said)
 }

@@ -1,6 +1,7 @@
 package lightgateway
 
 import (
+	"encoding/hex"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +25,7 @@ func (k kind) String() string { return kindNames[k] }
 // timeLayout is how gateways print times: RFC 3339 with milliseconds and the office's offset.
 const timeLayout = "2006-01-02T15:04:05.000Z07:00"
 
-// event is an event of the journal. One takes about 150 bytes, and its strings are
+// event is an event of the journal. One takes about 170 bytes, and its strings are
 // shared by all events of the same person.
 type event struct {
 	seq      uint64
@@ -40,7 +41,11 @@ type event struct {
 	state    string // zone of a tag, state of a presence
 	lat, lon float64
 	more     *more // what few events have
+	link     link
 }
+
+// link ties an event to all that were recorded before it.
+type link [16]byte
 
 // more is what few kinds of events have.
 type more struct {
@@ -50,6 +55,8 @@ type more struct {
 	reason   string   // of a gap
 	kinds    string   // of a gap: the kind of what was lost
 	from, to uint64   // of a gap: which numbers of its own stream are lost
+	before   link     // of a gap: of the event before those
+	last     link     // of a gap: of the last one of those
 }
 
 // timing is how well the time of an event is known.
@@ -105,7 +112,8 @@ func (e *event) appendTo(b []byte, o *origin) []byte {
 			b = append(b, '0')
 		}
 	}
-	b = append(b, `,"simulated":true`...)
+	b = append(b, `,"simulated":true,"link":"`...)
+	b = append(hex.AppendEncode(b, e.link[:]), '"')
 	return append(e.appendBody(b, o), '}')
 }
 
@@ -171,7 +179,9 @@ func (e *event) appendStart(b []byte) []byte {
 		b = append(b, `","seq":`...)
 		b = strconv.AppendUint(b, p.last, 10)
 		b = append(b, `,"clean":`...)
-		b = append(strconv.AppendBool(b, p.clean), '}')
+		b = strconv.AppendBool(b, p.clean)
+		b = append(b, `,"link":"`...)
+		b = append(hex.AppendEncode(b, p.link[:]), `"}`...)
 	}
 	return appendWord(b, "version", version)
 }
@@ -192,7 +202,11 @@ func (e *event) appendGap(b []byte, o *origin) []byte {
 	b = strconv.AppendUint(b, e.more.from, 10)
 	b = append(b, `,"to":`...)
 	b = strconv.AppendUint(b, e.more.to, 10)
-	return append(b, "}]"...)
+	b = append(b, `,"before":"`...)
+	b = hex.AppendEncode(b, e.more.before[:])
+	b = append(b, `","link":"`...)
+	b = hex.AppendEncode(b, e.more.last[:])
+	return append(b, `"}]`...)
 }
 
 // appendWord appends a field whose value needs no escapes but those of Go and JSON alike.

@@ -134,6 +134,7 @@ func New(opt Options) (*Gateway, error) {
 		ledger:   ledger{receipts: opt.Receipts, patience: opt.Receipt, longest: opt.ReceiptMax, received: make(map[string]uint64), replay: replay{span: noSpan()}},
 		executed: make(map[string][]byte),
 	}
+	g.journal.origin = &g.origin
 	for k := range g.topics {
 		g.topics[k] = g.prefix + "event/" + kind(k).String()
 	}
@@ -187,9 +188,7 @@ func (g *Gateway) Presence(at time.Time, badge, tag, state string, distance floa
 // Lose loses so many tag events: their numbers are given, and a gap event names them.
 func (g *Gateway) Lose(at time.Time, n uint64, reason string) string {
 	g.mu.Lock()
-	s := g.journal.stream()
-	lost := &more{reason: reason, kinds: "tag", from: s.last + 1, to: s.last + n}
-	s.last += n
+	lost := g.journal.lose(n, reason)
 	g.mu.Unlock()
 	return g.record(event{kind: kindGap, at: at, more: lost}, false)
 }

@@ -224,7 +224,7 @@ func TestKilledGateway(t *testing.T) {
 	for i := len(all) - 1; !last.isEvent(); i-- {
 		last = all[i]
 	}
-	if want := fmt.Sprintf(`"previous":{"stream":%q,"seq":10,"clean":false}`, first); !strings.Contains(string(last.payload), want) {
+	if want := fmt.Sprintf(`"previous":{"stream":%q,"seq":10,"clean":false,"link":"`, first); !strings.Contains(string(last.payload), want) {
 		t.Errorf("the start event says %s, want %s", last.payload, want)
 	}
 	// A receipt for the second stream moves nothing before the first is confirmed.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	city "presence/scripts/city/internal/event"
 )
 
 // stream is one run of the gateway's process: its events are numbered from 1.
@@ -14,6 +16,7 @@ type stream struct {
 	from  uint64 // position of its first event
 	last  uint64 // newest number that was given
 	clean bool   // it was ended on purpose
+	link  link   // of its newest event
 }
 
 // journal keeps the events in the order of recording: the first has position 1. What is
@@ -22,6 +25,8 @@ type journal struct {
 	events  []event // from the position forgotten+1 on
 	gone    uint64  // positions that it no longer has
 	streams []*stream
+	link    link    // of the newest event
+	origin  *origin // what a link rests on beside the event
 }
 
 // newest is the position of the newest event.
@@ -48,13 +53,33 @@ func (j *journal) begin(now time.Time) error {
 // stream is the present stream.
 func (j *journal) stream() *stream { return j.streams[len(j.streams)-1] }
 
-// add records an event in the present stream, and returns its id.
+// add records an event in the present stream, behind the newest one, and returns its id.
 func (j *journal) add(e event) (id string) {
 	s := j.stream()
 	s.last++
 	e.stream, e.seq = s, s.last
+	if core, err := city.Core(e.appendTo(nil, j.origin)); err == nil { // the text is ours
+		j.follow(core)
+	}
+	e.link = j.link
 	j.events = append(j.events, e)
 	return s.id + "-" + strconv.FormatUint(s.last, 10)
+}
+
+// follow moves the chain on by an event with this core.
+func (j *journal) follow(core []byte) {
+	j.link = link(city.NextLink(j.link[:], core))
+	j.stream().link = j.link
+}
+
+// lose gives so many numbers to events that are lost, and returns what a gap says of them.
+func (j *journal) lose(n uint64, reason string) *more {
+	s := j.stream()
+	lost := &more{reason: reason, kinds: "tag", from: s.last + 1, to: s.last + n, before: j.link}
+	s.last += n
+	j.follow([]byte("lost"))
+	lost.last = j.link
+	return lost
 }
 
 // position is the position of a stream's last event whose number is at most seq. It is

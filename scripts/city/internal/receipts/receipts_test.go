@@ -18,10 +18,11 @@ func TestNoCorrectionIsLeftOutOfReceipts(t *testing.T) {
 		d := receipts.NewDesk(nil, func() {})
 		ctx, cancel := context.WithCancel(t.Context())
 		var sent [][]byte
-		done := make(chan struct{})
+		done, all := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(done)
 			d.Run(ctx, func(_ string, payload []byte) <-chan struct{} {
+				<-all // the broker does not read until then
 				sent = append(sent, payload)
 				return closed()
 			})
@@ -29,14 +30,16 @@ func TestNoCorrectionIsLeftOutOfReceipts(t *testing.T) {
 		synctest.Wait()
 		stream := uuid.New()
 		seq := int64(0)
-		for n := range 9 { // no other goroutine runs between these
+		for n := range 9 {
 			r := receipts.Receipt{Dinas: "dinkes", Gateway: "dinkes-01", Stream: stream, Upto: int64(1000 + n)}
 			for range 50 * n {
 				seq++
 				r.Revised = append(r.Revised, receipts.Revised{Seq: seq, Rev: 1})
 			}
 			d.Add(r)
+			synctest.Wait()
 		}
+		close(all)
 		synctest.Wait()
 		cancel()
 		<-done
