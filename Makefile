@@ -255,18 +255,21 @@ bench-presence: ## a hundred weeks of a simulated office: who is accused
 
 # Lets every write and sync of the journal fail in every way; lets cards come and
 # go before a reader chip in noise; shows 100,000 badges, copies and rogues to doors
-# whose air and bus are bad; lives ten thousand lives of a clock; kills a real gateway
-# for a while, and says what was lost:
+# whose air and bus are bad; changes ten thousand months that an audit has to see
+# through; lives ten thousand lives of a clock; kills a real gateway for a while, and
+# says what was lost:
 # make torture TORTURE_FOR=1h SCENES=1000000
-TORTURE_FOR ?= 5m
-SCENES      ?= 200000
-BADGE_TAPS  ?= 100000
+TORTURE_FOR     ?= 5m
+SCENES          ?= 200000
+BADGE_TAPS      ?= 100000
+AUDIT_MUTATIONS ?= 10000
 torture: test-deps ## what is lost when everything fails: TORTURE_FOR=1h SCENES=1000000
 	EVERY_FAULT=1 $(GO) test -run '^Test(Every(Fault|Cut|PageDamaged)|TheFileNeverOutgrowsItsBound|DeliveredEventsGoWithoutAClockChip)$$' -count=1 -timeout 1h ./gatewayd/internal/journal
 	UPLINK_LONG=1 $(GO) test -run '^Test(HostileBrokerCannotFillTheMemory|AbsentCityIsNotFlooded)$$' -count=1 ./gatewayd/internal/uplink
 	SCENES=$(SCENES) $(GO) test -run '^TestNoWrongUIDInNoise$$' -count=1 -timeout 24h -v ./drivers/mfrc522 ./drivers/pn532
 	NOISY_DOORS=200 $(GO) test -run '^TestNoisyDoor$$' -count=1 ./gatewayd/internal/door
 	BADGE_TAPS=$(BADGE_TAPS) $(GO) test -run '^TestNoBadgeIsAuthenticatedWithoutItsKey$$' -count=1 -timeout 24h -v ./gatewayd/internal/proof | grep -E '^(torture-badges:|FAIL|ok|panic)|_test.go'
+	AUDIT_MUTATIONS=$(AUDIT_MUTATIONS) $(GO) test -run '^TestMutations$$' -count=1 -timeout 1h -v ./scripts/city/internal/chain | grep -E '^(torture-audit:|FAIL|ok|panic)|_test.go'
 	HOTPLUG=100 $(GO) test -run '^TestARadioThatIsPulledIsFoundAgain$$' -count=1 -timeout 15m ./gatewayd
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^Test(NoEvent|MostAnchored)' -count=1 -v ./gatewayd/internal/clock
 	TORTURE_FOR=$(TORTURE_FOR) $(GO) test -run '^TestTorture$$' -count=1 -timeout 24h -v ./gatewayd

@@ -129,7 +129,7 @@ type line struct {
 }
 
 // errNoEvent means that a line is JSON, but no event.
-var errNoEvent = errors.New("no event")
+var errNoEvent = errors.New("no event: want text for id and stream, and for seq a whole number from 1 to 2^53")
 
 // maxSeq is the highest number that an event can have: beyond it JSON numbers lose digits.
 const maxSeq = 1 << 53

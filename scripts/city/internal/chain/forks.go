@@ -72,15 +72,16 @@ func (g *gateway) checkPrevious(start holding, p *previous, f finding) {
 		}
 		return
 	}
-	g.compare(w, id{p.stream, p.seq}, p.link, f)
+	g.compare(w, id{p.stream, p.seq}, p.link, f, w.soft)
 }
 
 // compare compares the link of an event with what another one, at which f is, says of it.
-func (g *gateway) compare(w *witnessed, of id, says link, f finding) {
+// Soft is whether nothing else holds that event.
+func (g *gateway) compare(w *witnessed, of id, says link, f finding, soft bool) {
 	if says == w.own || says == w.stored {
 		return
 	}
-	if w.soft { // nothing else holds what is said of it
+	if soft {
 		s := g.byName[of.stream]
 		g.find(finding{order: s.order, kind: altered, stream: of.stream, span: span{of.seq, of.seq}}, g.say(
 			"%s says that its link was another", "%s menyebut link yang lain", quoted(f.place())))
@@ -108,12 +109,12 @@ func (g *gateway) checkGaps() {
 		}
 		for _, r := range said.ranges {
 			if w := g.witnesses[r.stream][r.from-1]; r.hasBefore && w != nil && w.there && !g.altered[id{r.stream, r.from - 1}] {
-				g.compare(w, id{r.stream, r.from - 1}, r.before, f)
+				g.compare(w, id{r.stream, r.from - 1}, r.before, f, true)
 			}
 		}
 		if b := said.branch; b != nil && b.linked {
 			if w := g.witnesses[b.stream][b.seq]; w != nil && w.there {
-				g.compare(w, id{b.stream, b.seq}, b.link, f)
+				g.compare(w, id{b.stream, b.seq}, b.link, f, w.soft)
 			}
 		}
 	}

@@ -26,8 +26,11 @@ func (w *walker) judge(s *stream, v *said, p link, known bool, own link) {
 	case known && !fits:
 		w.find(f, w.say("its link is not what follows from its content", "link-nya bukan yang mengikuti dari isinya"))
 	}
-	if v.foreign && v.kind != isErased && fits {
+	if v.foreign {
 		w.find(f, w.say("its id is not made of its stream and seq", "id-nya tidak tersusun dari stream dan seq"))
+	}
+	if w.names[v.gateway] != w.name {
+		w.find(f, w.say("it names another gateway than its stream's, %s", "menyebut gateway lain dari stream-nya, %s", quoted(w.names[v.gateway])))
 	}
 	if !known && v.kind != isErased && (v.kind != isSeal || w.faults(s, v) != 0) {
 		f.kind = unproven
@@ -108,7 +111,7 @@ func (w *walker) judgeSeal(s *stream, v *said, p link, known bool) {
 
 // collect notes starts, gaps and seals.
 func (w *walker) collect(s *stream, v *said) {
-	if v.detail.gap != nil {
+	if v.detail != nil && v.detail.gap != nil {
 		w.gaps = append(w.gaps, holding{s, v})
 	}
 	if v.seq == 1 {

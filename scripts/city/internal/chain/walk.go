@@ -70,9 +70,7 @@ func (w *walker) pass(s *stream, from, end int) {
 	p, known := w.behind(v)
 	own, sure := w.own(s, v, end, p, known)
 	w.judge(s, v, p, known, own)
-	if v.detail != nil {
-		w.collect(s, v)
-	}
+	w.collect(s, v)
 	if named := w.witnesses[s.name][seq]; named != nil {
 		named.there, named.own, named.stored, named.soft = true, own, own, v.kind != ordinary
 		if v.linked && v.kind != isSeal {

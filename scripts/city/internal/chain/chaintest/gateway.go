@@ -8,12 +8,14 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"maps"
+	"math/big"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -241,4 +243,15 @@ func Lines(events ...Event) []string {
 		all[i] = e.JSON()
 	}
 	return all
+}
+
+// Certificate is a certificate of a key's public half, signed by itself.
+func Certificate(t testing.TB, key ed25519.PrivateKey, name string) []byte {
+	t.Helper()
+	form := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Date(2036, 1, 1, 0, 0, 0, 0, time.UTC)}
+	der, err := x509.CreateCertificate(nil, form, form, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
