@@ -158,6 +158,9 @@ func TestTheCityHasASealOverAllAtAStop(t *testing.T) {
 					t.Errorf("%+v", a)
 				}
 			}
+			if out := s.must("status"); !strings.Contains(out, "sealed by the key "+s.key.KeyID().String()+", 3 events since the last seal") {
+				t.Errorf("status says %s", out)
+			}
 			s.stop()
 			newest, all := delivered(t, s.city.Await("goodbye", func(m []brokertest.Message) bool {
 				return strings.Contains(string(m[len(m)-1].Payload), `"reason":"stop"`)

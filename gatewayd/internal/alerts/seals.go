@@ -6,16 +6,16 @@ func seals(k Kind) (row, bool) {
 	switch k {
 	case SealKeyUnreadable:
 		return sealKey(Fault,
-			"Kunci segel {name} hilang atau tidak dapat dibaca: data tetap dicatat dan dikirim, tetapi tanpa segel. Kembalikan berkas itu dengan pemilik gatewayd dan mode 0600; bila hilang, buat kunci baru (gatewayd-provision) dan minta sertifikatnya dari kota. ({error})",
-			"The seal key {name} is missing or cannot be read: events are recorded and delivered, but not sealed. Put the file back, owned by gatewayd and with mode 0600; if it is lost, make a new key (gatewayd-provision) and have the city certify it. ({error})"), true
+			"Kunci segel {name} hilang atau tidak dapat dibaca: data tetap dicatat dan dikirim, tetapi tanpa segel. Kembalikan berkas itu dengan pemilik gatewayd dan mode 0600; bila hilang, buat kunci baru (gatewayd-provision seal-key) dan minta sertifikatnya dari kota. ({error})",
+			"The seal key {name} is missing or cannot be read: events are recorded and delivered, but not sealed. Put the file back, owned by gatewayd and with mode 0600; if it is lost, make a new key (gatewayd-provision seal-key) and have the city certify it. ({error})"), true
 	case SealKeyExposed:
 		return sealKey(Fault,
-			"Kunci segel {name} dapat dibaca pengguna lain, jadi tidak dipakai: data tetap dicatat dan dikirim, tetapi tanpa segel. Jalankan sudo chmod 600 {name}; bila mungkin sudah disalin orang, buat kunci baru (gatewayd-provision). ({error})",
-			"The seal key {name} can be read by others, so it is not used: events are recorded and delivered, but not sealed. Run sudo chmod 600 {name}; if somebody may have copied it, make a new key (gatewayd-provision). ({error})"), true
+			"Kunci segel {name} dapat dibaca pengguna lain, jadi tidak dipakai: data tetap dicatat dan dikirim, tetapi tanpa segel. Jalankan sudo chmod 600 {name}; bila mungkin sudah disalin orang, buat kunci baru (gatewayd-provision seal-key). ({error})",
+			"The seal key {name} can be read by others, so it is not used: events are recorded and delivered, but not sealed. Run sudo chmod 600 {name}; if somebody may have copied it, make a new key (gatewayd-provision seal-key). ({error})"), true
 	case SealKeyWrong:
 		return sealKey(Fault,
-			"Berkas {name} tidak memuat kunci Ed25519 yang dapat dipakai: data tetap dicatat dan dikirim, tetapi tanpa segel. Kembalikan kunci yang benar, atau buat yang baru (gatewayd-provision) dan minta sertifikatnya dari kota. ({error})",
-			"The file {name} holds no usable Ed25519 key: events are recorded and delivered, but not sealed. Put the right key back, or make a new one (gatewayd-provision) and have the city certify it. ({error})"), true
+			"Berkas {name} tidak memuat kunci Ed25519 yang dapat dipakai: data tetap dicatat dan dikirim, tetapi tanpa segel. Kembalikan kunci yang benar, atau buat yang baru (gatewayd-provision seal-key) dan minta sertifikatnya dari kota. ({error})",
+			"The file {name} holds no usable Ed25519 key: events are recorded and delivered, but not sealed. Put the right key back, or make a new one (gatewayd-provision seal-key) and have the city certify it. ({error})"), true
 	case SealKeyUncertified:
 		return sealKey(Warn,
 			"Kunci segel {name} belum disertifikasi kota: data disegel, tetapi orang lain belum dapat mengetahui milik siapa kuncinya. Minta sertifikatnya (ca.sh sign) dan pasang sebagai seal.cert_file. ({error})",

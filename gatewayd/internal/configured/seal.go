@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"presence/config"
+	"presence/gatewayd/internal/journal"
 	"presence/gatewayd/internal/language"
 	"presence/gatewayd/internal/sealkey"
 )
@@ -13,6 +14,16 @@ func SealKey(cfg *config.Config) *sealkey.Files {
 	return sealkey.Read(sealkey.Options{
 		KeyFile: cfg.Seal.KeyFile, CertFile: cfg.Seal.CertFile, CAFile: cfg.MQTT.CAFile, Gateway: cfg.Gateway.ID,
 	})
+}
+
+// Signer is how a journal asks for the key of these files.
+func Signer(files *sealkey.Files) func() journal.Signer {
+	return func() journal.Signer {
+		if key := files.Key(); key != nil {
+			return key
+		}
+		return nil
+	}
 }
 
 // CheckSealKey reads the seal key as the daemon would. A problem is a key with which
@@ -37,14 +48,14 @@ func CheckSealKey(cfg *config.Config) (doubts, problems config.Problems) {
 func SealAdvice(p *sealkey.Problem) language.Text {
 	switch p.Fault {
 	case sealkey.Unreadable:
-		return language.Say("cannot be read (%v), so nothing is sealed: let only the gateway's user read it, or have gatewayd-provision make a new key",
-			"tidak dapat dibaca (%v), jadi tidak ada yang disegel: izinkan hanya pengguna gateway membacanya, atau buat kunci baru dengan gatewayd-provision", p.Err)
+		return language.Say("cannot be read (%v), so nothing is sealed: let only the gateway's user read it, or make a new key (gatewayd-provision seal-key)",
+			"tidak dapat dibaca (%v), jadi tidak ada yang disegel: izinkan hanya pengguna gateway membacanya, atau buat kunci baru (gatewayd-provision seal-key)", p.Err)
 	case sealkey.Exposed:
 		return language.Say("can be read by others (%v), so nothing is sealed: chmod 600 %s",
 			"dapat dibaca pengguna lain (%v), jadi tidak ada yang disegel: chmod 600 %s", p.Err, p.File)
 	case sealkey.NotEd25519:
-		return language.Say("is no seal key (%v), so nothing is sealed: have gatewayd-provision make one",
-			"bukan kunci segel (%v), jadi tidak ada yang disegel: buat satu dengan gatewayd-provision", p.Err)
+		return language.Say("is no seal key (%v), so nothing is sealed: make one (gatewayd-provision seal-key)",
+			"bukan kunci segel (%v), jadi tidak ada yang disegel: buat satu (gatewayd-provision seal-key)", p.Err)
 	case sealkey.Uncertified:
 		return language.Say("is not certified by the city (%v): have the city sign its request (ca.sh sign)",
 			"belum disertifikasi kota (%v): minta kota menandatangani permintaannya (ca.sh sign)", p.Err)

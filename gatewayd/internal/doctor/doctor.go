@@ -88,6 +88,7 @@ func Examine(ctx context.Context, opt Options) []Finding {
 		e.receivers()
 		e.secrets()
 		e.certificates()
+		e.sealKey()
 	}
 	e.clock()
 	e.disk()

@@ -31,14 +31,6 @@ func (g *Gateway) openSeal() {
 	}
 }
 
-// signer is the key in use, nil if there is none.
-func (s *sealSide) signer() journal.Signer {
-	if key := s.files.Key(); key != nil {
-		return key
-	}
-	return nil
-}
-
 // info says with which key the journal is sealed, nil where it is not.
 func (s *sealSide) info() *presence.InfoSeal {
 	key := s.files.Key()

@@ -28,7 +28,7 @@ func (g *Gateway) openJournal(beside bool) error {
 	}
 	opt := configured.Journal(g.cfg, g.time.Now, g.log)
 	opt.Age, opt.Learned = g.time.Age, g.time.Changed
-	opt.Seals.Signer, opt.Seals.Anchors = g.seal.signer, g.time.AnchorsAfter
+	opt.Seals.Signer, opt.Seals.Anchors = configured.Signer(g.seal.files), g.time.AnchorsAfter
 	opt.Beat = g.process.systemd.Pulse("journal").Beat
 	opt.Rescue = g.process.rescue()
 	var err error
@@ -95,6 +95,13 @@ func (g *Gateway) journalHealth() presence.JournalHealth {
 		if age, ok := g.time.Now().Since(s.OldestPending); ok && age > 0 {
 			h.OldestPendingS = int64(age.Seconds())
 		}
+	}
+	if g.cfg.Seal.KeyFile != "" {
+		unsealed := g.journal.Sealing().Unsealed
+		h.Unsealed = &unsealed
+	}
+	if key := g.seal.files.Key(); key != nil {
+		h.SealKey = key.KeyID().String()
 	}
 	return h
 }

@@ -38,7 +38,9 @@ func Forget(ctx context.Context, cfg *config.Config, who person.Person, errs io.
 		fmt.Fprintf(errs, "gatewayd: %v\n", err)
 	}
 	log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	j, err := journal.Open(configured.Journal(cfg, source.Now, log))
+	opt := configured.Journal(cfg, source.Now, log)
+	opt.Seals.Signer = configured.Signer(configured.SealKey(cfg))
+	j, err := journal.Open(opt)
 	if err != nil {
 		return journal.Forgotten{}, err
 	}

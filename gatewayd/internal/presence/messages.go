@@ -143,6 +143,11 @@ type JournalHealth struct {
 	CommitMSP99     float64 `json:"commit_ms_p99"`
 	WrittenBytesDay int64   `json:"written_bytes_day"` // within the last 24 hours, or since the start
 	FreeBytes       int64   `json:"free_bytes"`        // of events that still fit, by max_mb and on disk; 0 while taps are refused
+
+	// SealKey is the key in use for seals (KeyID), "" while there is none of use. Unsealed
+	// is how many events no seal covers yet, nil where no key is configured.
+	SealKey  string `json:"seal_key,omitempty"`
+	Unsealed *int64 `json:"unsealed,omitempty"`
 }
 
 // MQTTHealth says how the connection to the city fares.

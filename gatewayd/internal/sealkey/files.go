@@ -128,7 +128,7 @@ func (o Options) readCertificate(public ed25519.PublicKey) (*x509.Certificate, *
 	found, err := readCertificates(o.CertFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, &Problem{Uncertified, o.KeyFile, fmt.Errorf("no such file: %s", o.CertFile)}
+		return nil, &Problem{Uncertified, o.KeyFile, errors.New("the file that seal.cert_file names is not there")}
 	case err != nil:
 		return wrong(err)
 	}

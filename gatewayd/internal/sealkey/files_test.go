@@ -181,7 +181,7 @@ func spoiltFiles(t *testing.T) map[string]spoilt {
 			write(t, r.opt.KeyFile, text, 0o600)
 		}, sealkey.NotEd25519, false, "CERTIFICATE"},
 		"too large":           {func(r *rig) { write(t, r.opt.KeyFile, make([]byte, 1<<20), 0o600) }, sealkey.NotEd25519, false, "larger"},
-		"no certificate":      {func(r *rig) { os.Remove(r.opt.CertFile) }, sealkey.Uncertified, true, "seal.pem"},
+		"no certificate":      {func(r *rig) { os.Remove(r.opt.CertFile) }, sealkey.Uncertified, true, "is not there"},
 		"garbage certificate": {func(r *rig) { write(t, r.opt.CertFile, []byte("x"), 0o644) }, sealkey.WrongCertificate, true, "no certificate"},
 		"another key's":       {func(r *rig) { r.city.certify(r.opt.CertFile, "dinkes-01", r.city.key.Public(), late) }, sealkey.WrongCertificate, true, "another key"},
 		"another gateway's":   {func(r *rig) { r.city.certify(r.opt.CertFile, "dinkes-02", r.Public(), late) }, sealkey.WrongCertificate, true, "dinkes-02"},

@@ -67,6 +67,13 @@ func (s Screen) PrintHealth(out io.Writer, h presence.Health, zone *time.Locatio
 	}
 	line(s.say(w.Journal), s.say(w.JournalSays, waiting, h.Journal.Events, s.mb(h.Journal.Bytes), s.mb(h.Journal.FreeBytes),
 		language.Decimal(h.Journal.CommitMSP50, 1, s.Language), language.Decimal(h.Journal.CommitMSP99, 1, s.Language)))
+	if h.Journal.Unsealed != nil {
+		seals := s.say(w.NotSealed)
+		if h.Journal.SealKey != "" {
+			seals = s.say(w.SealedBy, h.Journal.SealKey)
+		}
+		line(s.say(w.Seals), seals+s.say(w.Unsealed, *h.Journal.Unsealed))
+	}
 	line(s.say(w.Board), s.board(h.Pi))
 	return table.Flush()
 }

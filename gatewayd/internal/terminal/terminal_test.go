@@ -137,3 +137,23 @@ papan                   -
 		}
 	}
 }
+
+// TestHealthSaysHowTheJournalIsSealed, where a key is configured.
+func TestHealthSaysHowTheJournalIsSealed(t *testing.T) {
+	unsealed := int64(3)
+	for want, journal := range map[string]presence.JournalHealth{
+		"sealed by the key 0123456789abcdef, 3 events since the last seal":         {SealKey: "0123456789abcdef", Unsealed: &unsealed},
+		"not sealed, since there is no usable key, 3 events since the last seal\n": {Unsealed: &unsealed},
+		"board": {},
+	} {
+		var out strings.Builder
+		h := broken()
+		h.Journal = journal
+		if err := (terminal.Screen{Language: language.English}).PrintHealth(&out, h, time.UTC); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), want) || strings.Contains(out.String(), "seals ") != (journal.Unsealed != nil) {
+			t.Errorf("got\n%s\nwant %s", out.String(), want)
+		}
+	}
+}

@@ -23,6 +23,7 @@ type words struct {
 	Line, LineSays, LineUp, LineDown                          language.Text
 	Clock, Within, UnsyncedFor                                language.Text
 	JournalSays, OldestFor                                    language.Text
+	Seals, SealedBy, NotSealed, Unsealed                      language.Text
 	Board, Degrees, PowerWeak, CardErrors, DiskFree, DiskFull language.Text
 }
 
@@ -93,6 +94,10 @@ func inWords() words {
 			EN: "%s, %d events kept, %s MB, room for %s MB more, commit %s ms (p50) %s ms (p99)",
 			ID: "%s, %d data disimpan, %s MB, masih muat %s MB, penulisan %s ms (p50) %s ms (p99)",
 		},
+		Seals:      language.Text{EN: "seals", ID: "segel"},
+		SealedBy:   language.Text{EN: "sealed by the key %s", ID: "disegel dengan kunci %s"},
+		NotSealed:  language.Text{EN: "not sealed, since there is no usable key", ID: "tidak disegel, karena tidak ada kunci yang dapat dipakai"},
+		Unsealed:   language.Text{EN: ", %d events since the last seal", ID: ", %d data sejak segel terakhir"},
 		OldestFor:  language.Text{EN: " (the oldest for %s)", ID: " (yang tertua menunggu %s)"},
 		Board:      language.Text{EN: "board", ID: "papan"},
 		Degrees:    language.Text{EN: "%.0f degrees", ID: "%.0f derajat"},
