@@ -92,6 +92,11 @@ func (tr *truth) deliverEarly(id presence.ID, seq uint64, at time.Time, t *tap) 
 func (tr *truth) cityGets(payload []byte) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
+	if tr.captured != nil {
+		if _, err := tr.captured.Write(append(payload, '\n')); err != nil {
+			tr.wrong("event", "keep it: %v", err)
+		}
+	}
 	e, err := readCityEvent(payload)
 	if err != nil {
 		tr.wrong("event", "%v: %s", err, payload)

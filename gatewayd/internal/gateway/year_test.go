@@ -82,7 +82,12 @@ func TestYear(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) { newWorld(t, dir, seed, p).live(p) })
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, seed, p)
+		w.truth.captured = keepCaptured(t, dir)
+		w.live(p)
+	})
+	auditCaptured(t, dir)
 }
 
 func newWorld(t *testing.T, dir string, seed uint64, p plan) *world {
@@ -94,6 +99,7 @@ func newWorld(t *testing.T, dir string, seed uint64, p plan) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sealKey := makeSealKey(t, dir)
 	text := fmt.Sprintf(`
 [gateway]
 id = "year-01"
@@ -120,7 +126,9 @@ keep = %q
 max_mb = %d
 [mqtt]
 broker = "tcp://127.0.0.1:1883"
-`, filepath.Join(dir, "unused"), p.keep, p.maxMB)
+[seal]
+key_file = %q
+`, filepath.Join(dir, "unused"), p.keep, p.maxMB, sealKey)
 	file := filepath.Join(dir, "gatewayd.toml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,8 @@ import (
 // rules that a user is told: README, reference configuration, contract.
 type truth struct {
 	w *world
+
+	captured io.Writer // nil: nobody wants what the city gets
 
 	mu     sync.Mutex // the city's side writes as well
 	untrue map[string]int
