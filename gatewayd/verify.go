@@ -48,7 +48,7 @@ func verify(ctx context.Context, file configFile, state string, con console) (da
 	case !errors.Is(err, control.ErrNotRunning):
 		return false, err
 	}
-	r, err := journal.Verify(ctx, configured.JournalIn(place.StateDir))
+	r, err := journal.Verify(ctx, configured.JournalIn(place.StateDir), nil)
 	if err != nil {
 		return false, elsewhere(string(file), place.StateDir, offline.NoJournal(place.StateDir, err))
 	}

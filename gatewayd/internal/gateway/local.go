@@ -57,7 +57,7 @@ func (g *Gateway) control() control.Daemon {
 			return control.Forgotten{Kinds: f.Kinds, Waiting: f.Waiting}, nil
 		},
 		Verify: func(ctx context.Context, w io.Writer, l language.Language) (bool, error) {
-			r, err := g.journal.Verify(ctx)
+			r, err := g.journal.Verify(ctx, nil)
 			if err != nil {
 				return false, err
 			}

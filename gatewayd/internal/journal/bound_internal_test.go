@@ -112,7 +112,7 @@ func TestAFileWithoutAnyRoomStillStarts(t *testing.T) {
 	if size > o.MaxBytes+2*reservePages*boltfile.PageSize {
 		t.Errorf("the file has %d bytes", size)
 	}
-	if r, err := Verify(t.Context(), o.Path); err != nil || !r.Whole() {
+	if r, err := Verify(t.Context(), o.Path, nil); err != nil || !r.Whole() {
 		t.Errorf("%v, %s", err, r)
 	}
 }
@@ -255,7 +255,7 @@ func TestRevisionsMakeNoFileGrow(t *testing.T) {
 	if size := mustStat(t, o.Path); size > o.MaxBytes {
 		t.Errorf("%d revisions: the file has %d bytes, and may have %d", revised, size, o.MaxBytes)
 	}
-	if r, err := Verify(t.Context(), o.Path); err != nil || !r.Whole() {
+	if r, err := Verify(t.Context(), o.Path, nil); err != nil || !r.Whole() {
 		t.Errorf("%v, %s", err, r)
 	}
 }

@@ -62,7 +62,7 @@ func TestDamageAndItsOutcome(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			file := c.damage(bytes.Clone(s.file))
 			o := s.place(t, file)
-			if r, err := journal.Verify(t.Context(), o.Path); (err == nil) != (file != nil) {
+			if r, err := journal.Verify(t.Context(), o.Path, nil); (err == nil) != (file != nil) {
 				t.Errorf("verify: %v", err)
 			} else if file != nil && r.Whole() != (c.name == "trailing garbage") {
 				t.Errorf("verify says:\n%s", r)
@@ -125,7 +125,7 @@ func TestEveryPageDamaged(t *testing.T) {
 			file := bytes.Clone(s.file)
 			damage(file[page*pageSize:][:pageSize])
 			o := s.place(t, file)
-			r, err := journal.Verify(t.Context(), o.Path)
+			r, err := journal.Verify(t.Context(), o.Path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

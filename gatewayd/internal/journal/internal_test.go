@@ -143,7 +143,7 @@ func TestALongListOfFreePagesIsNotWritten(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Verify(t.Context(), o.Path)
+	r, err := Verify(t.Context(), o.Path, nil)
 	if err != nil || !r.Whole() {
 		t.Errorf("%v, %s", err, r)
 	}

@@ -1,7 +1,6 @@
 package journal_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -53,7 +52,7 @@ func (c *clock) reboot() {
 func options(path string, c *clock) journal.Options {
 	return journal.Options{
 		Path: path, Keep: 35 * 24 * time.Hour, MaxBytes: 64 << 20, CommitInterval: 20 * time.Millisecond,
-		Now: c.now, Version: "test", Log: slog.New(slog.DiscardHandler),
+		Origin: whose, Now: c.now, Version: "test", Log: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -85,6 +84,9 @@ func open(t testing.TB, o journal.Options) *journal.Journal {
 	t.Cleanup(func() {
 		if err := j.Close(); err != nil {
 			t.Error(err)
+		}
+		if !t.Failed() && j.Err() == nil {
+			wholeInTheEnd(t, o.Path)
 		}
 	})
 	return j
@@ -153,18 +155,6 @@ func all(t testing.TB, j *journal.Journal, after uint64) []presence.Entry {
 	return got
 }
 
-func whole(t testing.TB, path string) journal.Report {
-	t.Helper()
-	r, err := journal.Verify(context.Background(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !r.Whole() {
-		t.Fatalf("the journal is not whole:\n%s", r)
-	}
-	return r
-}
-
 func TestEventsComeBackAsTheyWent(t *testing.T) {
 	c := newClock()
 	j := open(t, options(newPath(t), c))
@@ -193,7 +183,7 @@ func TestEventsComeBackAsTheyWent(t *testing.T) {
 	for i, e := range got[1:] {
 		place := presence.Entry{Pos: uint64(i) + 2, Record: presence.Record{Stream: j.Stream(), Seq: uint64(i) + 2, Draft: want[i]}}
 		var err error
-		if place.Chain, err = (presence.Origin{}).Chain(&place.Record, got[i].Chain.Link); err != nil {
+		if place.Chain, err = whose.Chain(&place.Record, got[i].Chain.Link); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(place, e); diff != "" {

@@ -175,6 +175,9 @@ func (w *twin) Restart(rt *rapid.T) {
 	if err := w.j.Close(); err != nil {
 		rt.Fatal(err)
 	}
+	if _, err := checkWhole(w.o.Path); err != nil {
+		rt.Fatal(err)
+	}
 	if len(w.waiting) > 0 {
 		w.store()
 		w.prune()
@@ -193,6 +196,9 @@ func (w *twin) Crash(rt *rapid.T) {
 		rt.Fatal(err)
 	}
 	if err := os.WriteFile(w.o.Path, b, 0o640); err != nil {
+		rt.Fatal(err)
+	}
+	if _, err := checkWhole(w.o.Path); err != nil {
 		rt.Fatal(err)
 	}
 	w.waiting = nil

@@ -78,7 +78,7 @@ func TestNotesOutliveARestart(t *testing.T) {
 	if got := load(t, o.Path, "b"); string(got) != "three" {
 		t.Errorf("b holds %q", got)
 	}
-	if r, err := journal.Verify(t.Context(), o.Path); err != nil || !r.Whole() {
+	if r, err := journal.Verify(t.Context(), o.Path, nil); err != nil || !r.Whole() {
 		t.Errorf("the journal is not whole: %v %v", r.Damage, err)
 	}
 }

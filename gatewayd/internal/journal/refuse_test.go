@@ -58,7 +58,7 @@ func TestAJournalThatRefuses(t *testing.T) {
 		if s := j.Stats(); !s.Full || s.Events != 0 || s.Pending != 0 {
 			t.Errorf("%+v", s)
 		}
-		if r, err := j.Verify(t.Context()); err != nil || r.Whole() {
+		if r, err := j.Verify(t.Context(), nil); err != nil || r.Whole() {
 			t.Errorf("verify: %v, %v", r, err)
 		}
 		closed(t, j)

@@ -159,14 +159,19 @@ func (w *told) holds(o journal.Options, thoroughly bool) error {
 	}
 	f := found{there: make(map[eventID]uint64), numbers: make(map[string]bool), named: make(map[eventID]bool)}
 	w.ofSomebody = 0
+	var entries []presence.Entry
 	err = j.Scan(context.Background(), func(e presence.Entry) error {
 		if ofSomebody(&e.Record) {
 			w.ofSomebody++
 		}
+		entries = append(entries, e)
 		return w.meets(&f, e, j.Stream())
 	})
 	if err == nil {
 		err = w.misses(f)
+	}
+	if err == nil {
+		err = closes(o.Origin, entries)
 	}
 	if err != nil {
 		return err
@@ -179,9 +184,6 @@ func (w *told) holds(o journal.Options, thoroughly bool) error {
 	if err := j.Close(); err != nil {
 		return err
 	}
-	r, err := journal.Verify(context.Background(), o.Path)
-	if err == nil && !r.Whole() {
-		err = fmt.Errorf("not whole: %s", r)
-	}
+	_, err = checkWhole(o.Path)
 	return err
 }

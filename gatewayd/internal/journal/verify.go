@@ -72,8 +72,22 @@ type Report struct {
 	Delivered int64
 	Streams   int
 	Gaps      []language.Text // in the ledger: what was lost before and is accounted for
+	Chain     ChainReport
 	Damage    []language.Text // what is wrong with this file
 	more      int             // further damage that is not listed
+}
+
+// ChainReport tells how far the events are chained.
+type ChainReport struct {
+	Events      int64            // that have links
+	First, Last presence.EventID // of them
+	Link        presence.Link    // of the last
+	Earlier     int64            // events without links in front of the first
+	Interrupted int64            // events without links behind it, of an earlier version
+	Unknown     int64            // events of kinds that this version does not know
+	Open        []presence.Range // what is gone where no gap tells the link behind it
+	// Unchecked: nobody knows whose events these are, and so whether they were changed.
+	Unchecked bool
 }
 
 // maxListed bounds the lists of a report.
@@ -91,13 +105,18 @@ func (r Report) In(l language.Language) string {
 	line := func(en, id string, args ...any) { b.WriteString(language.Say(en, id, args...).In(l) + "\n") }
 	line("events: %d in %d streams, %d delivered, %d waiting", "data: %d dalam %d aliran, %d terkirim, %d menunggu",
 		r.Events, r.Streams, r.Delivered, r.Events-r.Delivered)
-	for _, kind := range []presence.Kind{presence.KindStart, presence.KindBadge, presence.KindTag, presence.KindPresence, presence.KindGap} {
+	for _, kind := range []presence.Kind{
+		presence.KindStart, presence.KindBadge, presence.KindTag, presence.KindPresence, presence.KindGap, presence.KindSeal,
+	} {
 		if n := r.Kinds[kind.String()]; n > 0 {
 			line("  %s: %d", "  %s: %d", kind, n)
 		}
 	}
 	for _, g := range r.Gaps {
 		line("gap: %s", "data hilang: %s", g)
+	}
+	for _, found := range r.Chain.found() {
+		line("chain: %s", "rantai: %s", found)
 	}
 	for _, d := range r.Damage {
 		line("damage: %s", "kerusakan: %s", d)
@@ -113,6 +132,33 @@ func (r Report) In(l language.Language) string {
 	return b.String()
 }
 
+// found is what is to be said of the chain.
+func (c ChainReport) found() (all []language.Text) {
+	say := func(en, id string, args ...any) { all = append(all, language.Say(en, id, args...)) }
+	if c.Events > 0 {
+		say("%d events are tied to each other, from %s to %s, link %s", "%d data saling terikat, dari %s sampai %s, tautan %s", c.Events, c.First, c.Last, c.Link)
+	}
+	if c.Earlier > 0 {
+		say("%d events have no link: an earlier version of gatewayd recorded them", "%d data tanpa tautan: dicatat oleh versi gatewayd sebelumnya", c.Earlier)
+	}
+	if c.Interrupted > 0 {
+		say("interrupted by an earlier version of gatewayd, which recorded %d events without a link", "terputus oleh versi gatewayd sebelumnya, yang mencatat %d data tanpa tautan", c.Interrupted)
+	}
+	if c.Unchecked && c.Events > 0 {
+		say("whose events these are is not in the file, so whether they were changed is not known", "berkas tidak menyebut data ini milik siapa, jadi tidak diketahui apakah diubah")
+	}
+	if c.Unknown > 0 {
+		say("%d events are of kinds that this version does not know and cannot check", "%d data berjenis yang tidak dikenal versi ini dan tidak dapat diperiksa", c.Unknown)
+	}
+	for _, r := range c.Open[:min(len(c.Open), maxListed)] {
+		say("not known to go on behind stream %s, seq %d to %d, which are gone", "tidak diketahui lanjutannya sesudah aliran %s, nomor %d sampai %d, yang hilang", r.Stream, r.From, r.To)
+	}
+	if n := len(c.Open); n > maxListed {
+		say("not known to go on behind %d more places", "tidak diketahui lanjutannya di %d tempat lagi", n-maxListed)
+	}
+	return all
+}
+
 func (r *Report) damage(en, id string, args ...any) {
 	if len(r.Damage) == maxListed {
 		r.more++
@@ -121,21 +167,23 @@ func (r *Report) damage(en, id string, args ...any) {
 	r.Damage = append(r.Damage, language.Say(en, id, args...))
 }
 
-// Verify checks every record of the running journal.
-func (j *Journal) Verify(ctx context.Context) (Report, error) {
-	p := j.snapshot()
-	a := newAudit(p.cursor)
+// Verify checks every record of the running journal, and the chain that ties them
+// together.
+func (j *Journal) Verify(ctx context.Context, seal SealCheck) (Report, error) {
+	a := newAudit(j.opt.Origin, seal)
 	if err := j.Refused(); err != nil {
 		a.report.damage("there is no journal: %v", "jurnal tidak ada: %v", err)
 	}
+	// What is removed meanwhile is named in a gap at the end, so the end is that of now.
 	for after, more := uint64(0), true; more; {
 		if err := ctx.Err(); err != nil {
 			return Report{}, fmt.Errorf("verify journal: %w", err)
 		}
 		more = false
 		looked := 0
+		a.cursor = j.Cursor()
 		err := j.view(func(tx *bolt.Tx) error {
-			return walk(tx, after+1, p.end, func(k, v []byte) (bool, error) {
+			return walk(tx, after+1, j.End(), func(k, v []byte) (bool, error) {
 				a.record(j.codec, k, v)
 				after = binary.BigEndian.Uint64(k)
 				looked++
@@ -150,19 +198,20 @@ func (j *Journal) Verify(ctx context.Context) (Report, error) {
 	return a.finish(), nil
 }
 
-// Verify checks every record, and every page, of a journal that no daemon
-// holds.
-func Verify(ctx context.Context, path string) (Report, error) {
+// Verify checks every record, and every page, of a journal that no daemon holds, and the
+// chain that ties the records together.
+func Verify(ctx context.Context, path string, seal SealCheck) (Report, error) {
 	r, err := OpenReadOnly(path)
 	if err != nil {
 		return Report{}, err
 	}
 	defer r.Close()
-	a := newAudit(0)
+	a := newAudit(r.Origin(), seal)
+	var st state
 	s := survey{
 		codec:   r.codec,
 		problem: func(err error) { a.report.damage("%v", "%v", err) },
-		state:   func(s state) { a.cursor = s.Cursor },
+		state:   func(s state) { st, a.cursor = s, s.Cursor },
 		record: func(k, v []byte) bool {
 			a.record(r.codec, k, v)
 			return ctx.Err() == nil
@@ -172,23 +221,24 @@ func Verify(ctx context.Context, path string) (Report, error) {
 	if err := ctx.Err(); err != nil {
 		return Report{}, fmt.Errorf("verify journal: %w", err)
 	}
+	a.against(st, s.streams)
 	return a.finish(), nil
 }
 
 // audit looks at all records in order.
 type audit struct {
-	report  Report
-	cursor  uint64
-	last    presence.Entry
-	missing []presence.Range
-	named   map[presence.ID]spans // numbers that gaps account for
+	report Report
+	cursor uint64
+	first  presence.Entry
+	chain  chainCheck
+	firsts map[presence.ID]uint64 // stream -> position of its number 1
 }
 
-func newAudit(cursor uint64) *audit {
-	return &audit{
-		report: Report{Kinds: make(map[string]int64)},
-		cursor: cursor, named: make(map[presence.ID]spans),
-	}
+func newAudit(origin presence.Origin, seal SealCheck) *audit {
+	a := &audit{report: Report{Kinds: make(map[string]int64)}, firsts: make(map[presence.ID]uint64)}
+	a.report.Chain.Unchecked = !known(origin)
+	a.chain = chainCheck{report: &a.report, origin: origin, seal: seal, ledger: newLedger()}
+	return a
 }
 
 func (a *audit) record(c codec, key, value []byte) {
@@ -203,40 +253,51 @@ func (a *audit) record(c codec, key, value []byte) {
 	if e.Pos <= a.cursor {
 		r.Delivered++
 	}
-	if e.Gap != nil {
-		if len(r.Gaps) < maxListed {
-			r.Gaps = append(r.Gaps, describeGap(e.Gap))
-		}
-		for _, g := range e.Gap.Ranges {
-			if numbers, ok := numbersOf(g); ok {
-				a.named[g.Stream] = a.named[g.Stream].Add(numbers)
-			}
-		}
+	if e.Gap != nil && len(r.Gaps) < maxListed {
+		r.Gaps = append(r.Gaps, describeGap(e.Gap))
 	}
-	if e.Stream != a.last.Stream {
-		r.Streams++
-	}
+	last := a.chain.last
 	switch {
-	case a.last.Pos == 0: // what was before it is forgotten on purpose
-	case e.Pos <= a.last.Pos:
-		r.damage("position %d comes after %d", "posisi %d berada sesudah %d", e.Pos, a.last.Pos)
-	case e.Stream == a.last.Stream && e.Seq <= a.last.Seq:
-		r.damage("stream %s: seq %d comes after %d", "aliran %s: nomor %d berada sesudah %d", e.Stream, e.Seq, a.last.Seq)
-	case e.Stream == a.last.Stream && e.Seq > a.last.Seq+1:
-		a.missing = append(a.missing, presence.Range{Stream: e.Stream, From: a.last.Seq + 1, To: e.Seq - 1})
-	case e.Stream != a.last.Stream && e.Seq > 1:
-		a.missing = append(a.missing, presence.Range{Stream: e.Stream, From: 1, To: e.Seq - 1})
+	case last == nil:
+		a.first = e
+	case e.Pos <= last.Pos:
+		r.damage("position %d comes after %d", "posisi %d berada sesudah %d", e.Pos, last.Pos)
+	case e.Stream == last.Stream && e.Seq <= last.Seq:
+		r.damage("stream %s: seq %d comes after %d", "aliran %s: nomor %d berada sesudah %d", e.Stream, e.Seq, last.Seq)
 	}
-	a.last = e
+	if first := e.Pos - e.Seq + 1; a.firsts[e.Stream] == 0 {
+		a.firsts[e.Stream] = first
+	} else if first != a.firsts[e.Stream] {
+		r.damage("stream %s: seq %d is at position %d, which is another's", "aliran %s: nomor %d ada di posisi %d, milik data lain", e.Stream, e.Seq, e.Pos)
+	}
+	a.chain.next(e)
+}
+
+// against holds the records against what the file says of them elsewhere.
+func (a *audit) against(s state, streams map[presence.ID]streamInfo) {
+	last := a.chain.last
+	if last == nil {
+		return
+	}
+	if known := max(s.Cursor, s.Sent, s.FinalUpto); known > last.Pos {
+		a.report.damage("position %d is known, and the newest event is at %d", "posisi %d pernah ada, sedangkan data terbaru di %d", known, last.Pos)
+	}
+	for id, first := range a.firsts {
+		if info, ok := streams[id]; ok && info.First != first {
+			a.report.damage("stream %s: its seq 1 is at position %d, and the list of streams says %d", "aliran %s: nomor 1 di posisi %d, sedangkan daftar aliran menyebut %d", id, first, info.First)
+		}
+	}
 }
 
 // finish holds what is missing against what is accounted for.
 func (a *audit) finish() Report {
-	for _, m := range a.missing {
-		if n := m.To - m.From + 1 - a.named[m.Stream].Count(span{From: m.From, To: m.To}); n > 0 {
-			a.report.damage("stream %s: of seq %d to %d, %d are missing without a gap that names them", "aliran %s: dari nomor %d sampai %d, %d hilang tanpa keterangan", m.Stream, m.From, m.To, n)
-		}
+	// What was delivered goes when its time is over, without a word; what was not, never.
+	if from := max(a.firsts[a.first.Stream], a.cursor+1); a.first.Pos > from {
+		a.chain.ledger.holes = append(a.chain.ledger.holes, hole{parts: []presence.Range{{
+			Stream: a.first.Stream, From: from - a.firsts[a.first.Stream] + 1, To: a.first.Seq - 1,
+		}}})
 	}
+	a.chain.finish()
 	return a.report
 }
 

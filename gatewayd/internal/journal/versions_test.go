@@ -155,7 +155,7 @@ func (o oldJournal) read(t *testing.T) {
 	if err := os.WriteFile(path, plain, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	report, err := journal.Verify(t.Context(), path)
+	report, err := journal.Verify(t.Context(), path, nil)
 	if err != nil || !report.Whole() {
 		t.Fatalf("verify: %v\n%s", err, report)
 	}

@@ -72,7 +72,7 @@ func Open(ctx context.Context, stateDir string, origin presence.Origin, clockSou
 	if err != nil {
 		return nil, err
 	}
-	report, err := journal.Verify(ctx, path)
+	report, err := journal.Verify(ctx, path, nil)
 	if err != nil {
 		_ = file.Close() // nothing was written
 		return nil, err
