@@ -51,14 +51,11 @@ func sealHolds(e, before presence.Entry, public ed25519.PublicKey) error {
 		return fmt.Errorf("%s-%d seals up to %d with link %s, behind %s-%d with %s",
 			e.Stream, e.Seq, seal.Upto, seal.Link, before.Stream, before.Seq, before.Chain.Link)
 	}
-	if !ed25519.Verify(public, presence.SealText(gatewayOf, e.Stream, seal.Upto, seal.Link), seal.Sig) || seal.Key != presence.KeyIDOf(public) {
+	if !ed25519.Verify(public, presence.SealText(whose.Gateway, e.Stream, seal.Upto, seal.Link), seal.Sig) || seal.Key != presence.KeyIDOf(public) {
 		return fmt.Errorf("%s-%d: the signature is not that of the key", e.Stream, e.Seq)
 	}
 	return nil
 }
-
-// gatewayOf is the gateway of the tests, which has no name as a rule.
-const gatewayOf = ""
 
 // checkSeals checks every seal in a journal. It returns how many there are, and how many
 // events at the end none of them covers.
