@@ -56,6 +56,7 @@ func wrongFiles() []wrong { //nolint:funlen // a table of cases
 		{"break outside of a period's hours", "", "[[hours.period]]\nfrom=2027-01-01\nto=2027-01-02\nmon=\"08:00-12:00\"\nbreak=\"12:00-13:00\"", []string{"19 hours.period.break: not within the hours of any day"}},
 		{"a break as long as the day", "", "[hours]\nmon = \"07:30-12:00\"\nbreak = \"07:00-12:00\"", []string{"15 hours: closed on every day"}},
 		{"unknown key in a period", "", "[[hours.period]]\nfrom=2027-01-01\nto=2027-01-02\nmon=\"\"\nmonday=\"\"", []string{"19 hours.period.monday: not known"}},
+		{"a seal key's certificate alone", "", "[seal]\ncert_file = \"seal.pem\"", []string{"16 seal.cert_file: write key_file below [seal] too"}},
 		{"unknown deep table", "", "[gateway.deep.er]\nx = 1", []string{"15 gateway.deep: not known"}},
 
 		// Wrong types.

@@ -310,6 +310,9 @@ func TestAnotherSealKeyIsNoticed(t *testing.T) {
 		})
 	}
 	alert("not certified the seal key")
+	if out, code := s.try("check"); code != 0 || !strings.Contains(out, "warning: is not certified by the city") {
+		t.Errorf("check ends with %d: %s", code, out)
+	}
 	former := s.key.KeyID().String()
 	s.stop()
 	if err := os.Remove(s.file); err != nil {
@@ -330,4 +333,49 @@ func TestAnotherSealKeyIsNoticed(t *testing.T) {
 	certify(t, certificate, "dinkes-01", s.key.Public())
 	s.city.Await("the end of the alert", cleared("seal-key"))
 	s.stop()
+}
+
+// TestASealKeyThatGoesBadWhileItIsUsed: the gateway goes on with what it has, also when it
+// is asked to read its configuration again, says that it seals no more, and seals what it
+// recorded meanwhile once the key is right again.
+func TestASealKeyThatGoesBadWhileItIsUsed(t *testing.T) {
+	t.Parallel()
+	s := newSealedGateway(t, "")
+	right, err := os.ReadFile(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	s.city.Await("the first seal", func(m []brokertest.Message) bool { return count(m, "seal") == 1 })
+	writeFile(t, s.file, []byte("garbage"), 0o600)
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	s.city.Await("the alert", func(m []brokertest.Message) bool {
+		return strings.Contains(string(lastOn(m, "alert/seal-key")), "holds no usable Ed25519 key")
+	})
+	s.city.Await("that info names no key", func(m []brokertest.Message) bool {
+		return !strings.Contains(string(lastOn(m, "info")), `"seal"`)
+	})
+	s.await("the log to say why", func() bool {
+		return strings.Contains(s.log.String(), "configuration is wrong, the old one stays in force")
+	})
+	if a := s.tap("--uid", "5A000000")[0]; a.Outcome != "accepted" {
+		t.Errorf("%+v", a)
+	}
+	if out := s.must("status"); !strings.Contains(out, "not sealed, since there is no usable key, 1 events since the last seal") {
+		t.Errorf("status says %s", out)
+	}
+	writeFile(t, s.file, right, 0o600)
+	s.city.Await("that only the certificate is missing", func(m []brokertest.Message) bool {
+		return strings.Contains(string(lastOn(m, "alert/seal-key")), "not certified")
+	})
+	s.stop()
+	newest, all := delivered(t, s.city.Await("goodbye", func(m []brokertest.Message) bool {
+		return strings.Contains(string(m[len(m)-1].Payload), `"reason":"stop"`)
+	}))
+	newest.covers(t, s.key)
+	if newest.Seq != 4 || len(all) != 4 { // start, seal, badge, seal
+		t.Errorf("%d events, the newest %+v", len(all), newest)
+	}
 }
