@@ -48,10 +48,12 @@ func verify(ctx context.Context, file configFile, state string, con console) (da
 	case !errors.Is(err, control.ErrNotRunning):
 		return false, err
 	}
-	r, err := journal.Verify(ctx, configured.JournalIn(place.StateDir), nil)
+	seals := configured.SealChecker(string(file))
+	r, err := journal.Verify(ctx, configured.JournalIn(place.StateDir), seals.Check)
 	if err != nil {
 		return false, elsewhere(string(file), place.StateDir, offline.NoJournal(place.StateDir, err))
 	}
+	r.Seals = seals.Said()
 	_, err = io.WriteString(con.out, r.In(con.lang))
 	return !r.Whole(), err
 }

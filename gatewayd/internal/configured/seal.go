@@ -16,6 +16,16 @@ func SealKey(cfg *config.Config) *sealkey.Files {
 	})
 }
 
+// SealChecker checks seals with the keys of the gateway that is configured at path. Where
+// that configuration cannot be read, no key is known.
+func SealChecker(path string) *sealkey.Checker {
+	cfg, err := config.LoadOnly(path)
+	if err != nil {
+		cfg = &config.Config{}
+	}
+	return SealKey(cfg).Checker()
+}
+
 // Signer is how a journal asks for the key of these files.
 func Signer(files *sealkey.Files) func() journal.Signer {
 	return func() journal.Signer {

@@ -57,10 +57,12 @@ func (g *Gateway) control() control.Daemon {
 			return control.Forgotten{Kinds: f.Kinds, Waiting: f.Waiting}, nil
 		},
 		Verify: func(ctx context.Context, w io.Writer, l language.Language) (bool, error) {
-			r, err := g.journal.Verify(ctx, nil)
+			seals := g.seal.files.Checker()
+			r, err := g.journal.Verify(ctx, seals.Check)
 			if err != nil {
 				return false, err
 			}
+			r.Seals = seals.Said()
 			_, err = io.WriteString(w, r.In(l))
 			return r.Whole(), err
 		},

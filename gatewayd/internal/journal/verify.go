@@ -73,6 +73,7 @@ type Report struct {
 	Streams   int
 	Gaps      []language.Text // in the ledger: what was lost before and is accounted for
 	Chain     ChainReport
+	Seals     []language.Text // which seals a SealCheck has checked; who hands it in says so
 	Damage    []language.Text // what is wrong with this file
 	more      int             // further damage that is not listed
 }
@@ -117,6 +118,9 @@ func (r Report) In(l language.Language) string {
 	}
 	for _, found := range r.Chain.found() {
 		line("chain: %s", "rantai: %s", found)
+	}
+	for _, s := range r.Seals {
+		line("seals: %s", "segel: %s", s)
 	}
 	for _, d := range r.Damage {
 		line("damage: %s", "kerusakan: %s", d)
