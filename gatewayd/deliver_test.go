@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -409,13 +410,14 @@ func TestDeliverKnowsTheTimeAsTheGatewayDid(t *testing.T) {
 }
 
 // TestNobodyTakesOverAJournal: a gateway that was given another id or department by hand
-// does not start, or goes on as before, and says what to do.
+// goes on as before, and where it starts it sends nothing of the old journal.
 func TestNobodyTakesOverAJournal(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)
 	seen := b.Subscribe("presence/v1/#")
 	g := newGateway(t, b.URL(), "")
 	g.start()
+	stream := g.tap("--uid", "5A000000")[0].Stream
 	good := g.text()
 	renamed := strings.Replace(good, `id = "dinkes-01"`, `id = "dinkop-07"`, 1)
 	g.configure(renamed)
@@ -426,17 +428,23 @@ func TestNobodyTakesOverAJournal(t *testing.T) {
 	out, code := g.try("check")
 	said(t, "check", out, code, 2, "journal.db: it holds the events of dinkes/dinkes-01", "gatewayd-provision rename")
 	g.kill()
-	out, code = g.try("run")
-	said(t, "run", out, code, 2, "journal.db: it holds the events of dinkes/dinkes-01", "gatewayd-provision rename")
-	g.configure(strings.Replace(good, `dinas = "dinkes"`, `dinas = "dinkop"`, 1))
-	out, code = g.try("run")
-	said(t, "run in another department", out, code, 2, "it holds the events of dinkes/dinkes-01")
-	g.configure(good)
+	old := g.image()
 	g.start()
+	if a := g.tap("--uid", "5A000001")[0]; a.Outcome != "accepted" {
+		t.Errorf("under the new name: %+v", a)
+	}
+	seen.Await("the alert", brokertest.Came("presence/v1/dinkes/dinkop-07/alert/journal-foreign"))
 	g.stop()
+	aside := filepath.Join(g.dir, "state", "former", "dinkes-01")
+	if kept, err := os.ReadFile(filepath.Join(aside, "journal.db")); err != nil || !bytes.Equal(kept, old["journal.db"]) {
+		t.Errorf("the old journal was changed (%v)", err)
+	}
 	for _, m := range seen.Messages() {
-		if !strings.HasPrefix(m.Topic, prefix) {
-			t.Errorf("something was published on %s", m.Topic)
+		if strings.Contains(m.Topic, "/dinkop-07/event/") && bytes.Contains(m.Payload, []byte(stream)) {
+			t.Errorf("under the new name goes out %s", m.Payload)
 		}
 	}
+	g.configure(good)
+	out, code = g.try("deliver", "--state", aside)
+	said(t, "deliver what was put aside", out, code, 0, "dinkes/dinkes-01: ", "0 are left")
 }

@@ -20,6 +20,9 @@ const (
 	TaskFailing
 	LampBroken
 	JournalDamaged
+	JournalRolledBack
+	JournalForked
+	JournalForeign
 	JournalClosed
 	JournalFull
 	TagsDropped

@@ -17,6 +17,24 @@ func storing(k Kind) (row, bool) {
 			id: "Jurnal tidak dapat dibuka; tap ditolak (lampu merah) sampai disk dapat ditulisi lagi. ({error})",
 			en: "The journal cannot be opened; taps are refused (red lamp) until the disk can be written again. ({error})",
 		}, true
+	case JournalRolledBack:
+		return row{
+			code: "journal-rolled-back", level: Fault,
+			id: "Kota telah menerima data {event}, tetapi jurnal gateway ini tidak memuatnya: kartu SD atau gateway diganti, salinan lama jurnal dipasang kembali, atau data terbarunya dihapus. Bila diganti oleh Anda, kirim isi kartu lama dengan gatewayd deliver. Bila bukan, simpan kartu ini sebagai bukti dan ganti: kartu itu dapat kehilangan data, atau ada yang mengubahnya. Pencatatan berjalan terus.",
+			en: "The city has received event {event}, and the journal of this gateway does not have it: the SD card or the gateway was replaced, an old copy of the journal was put back, or its newest events were removed. If it was you who replaced it, send what is on the old card with gatewayd deliver. If not, keep this card as evidence and replace it: it may lose data, or somebody changes it. Recording goes on.",
+		}, true
+	case JournalForked:
+		return row{
+			code: "journal-forked", level: Fault,
+			id: "Kota menyimpan data lain dengan nomor {event} daripada jurnal gateway ini: ada yang mengirim atas nama gateway ini, atau mengubah data di jurnal atau di kota. Bandingkan nomor itu di kota dengan gatewayd export, jalankan gatewayd verify, dan periksa siapa yang dapat menulis ke topik gateway ini di broker. Pencatatan berjalan terus.",
+			en: "The city has another event under the number {event} than the journal of this gateway: somebody sends in this gateway's name, or has changed the event in the journal or in the city. Compare that number in the city with gatewayd export, run gatewayd verify, and check who can write to this gateway's topics at the broker. Recording goes on.",
+		}, true
+	case JournalForeign:
+		return row{
+			code: "journal-foreign", level: Fault,
+			id: "Di folder gateway ini ada jurnal gateway lain ({name}). Jurnal itu dipindahkan ke {file} dan tidak diubah; gateway ini mencatat di jurnal baru. Bila kartu tertukar, tukar kembali. Yang belum terkirim dari {name} dikirim dengan gatewayd deliver --state {file}.",
+			en: "The journal of another gateway ({name}) was in this gateway's folder. It was moved to {file} unchanged, and this gateway records into a new one. If cards were mixed up, put them back. What {name} has not sent yet goes out with gatewayd deliver --state {file}.",
+		}, true
 	case JournalFull:
 		return row{
 			code: "journal-full", level: Fault, outage: JournalNoRoom,

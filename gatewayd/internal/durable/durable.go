@@ -54,8 +54,11 @@ func Sync(path string) error {
 }
 
 // syncDir makes the names in a file's directory durable.
-func syncDir(path string) error {
-	dir, err := os.Open(filepath.Dir(path))
+func syncDir(path string) error { return SyncNames(filepath.Dir(path)) }
+
+// SyncNames makes the names in a directory durable: of files that were renamed or removed.
+func SyncNames(folder string) error {
+	dir, err := os.Open(folder)
 	if err != nil {
 		return fmt.Errorf("sync directory: %w", err)
 	}

@@ -29,6 +29,7 @@ var csvHeader = []string{
 	"conflict", "status", "signed",
 	"boot_ms", "proof",
 	"link", "previous_link", "ranges_links", "upto", "anchors", "key", "sig",
+	"branch", "branch_link",
 }
 
 // csvKinds are what the columns hold that do not hold text.
@@ -235,6 +236,10 @@ func (c cells) gap(g *presence.Gap) {
 	c.text("ranges", strings.Join(ranges, ", "))
 	if linked { // of each range, in the same order: before, link
 		c.text("ranges_links", strings.Join(links, ", "))
+	}
+	if b := g.Branch; b != nil {
+		c.text("branch", eventID(b.Stream, b.Seq))
+		c.link("branch_link", b.Link)
 	}
 	c.text("comment", g.Comment)
 	c.reading("first", g.First)

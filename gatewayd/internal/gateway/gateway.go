@@ -42,12 +42,14 @@ type Gateway struct {
 	time      timekeeping
 	seal      sealSide
 	journal   *journal.Journal
+	foreign   foreignJournal // zero: none was found
 	outages   outages
 	documents documents
 	badges    badgeSide
 	door      doorSide
 	tags      tagSide
 	line      cityLine
+	heads     *heads
 	board     board
 	monitor   *health.Monitor
 
@@ -162,6 +164,7 @@ func (g *Gateway) open(opt Options, local *slog.Logger) error {
 		return err
 	}
 	g.openStaff()
+	g.heads = newHeads(g.journal, g.log, func() { g.monitor.Refresh() })
 	g.openLine(opt.Line, local)
 	g.board.power = pi.NewPower(g.board.Board)
 	g.openMonitor()

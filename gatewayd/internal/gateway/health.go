@@ -48,6 +48,8 @@ func (g *Gateway) conditions() []alerts.Alert {
 		g.process.conditions(),
 		g.doorConditions(),
 		g.journalConditions(),
+		g.foreignConditions(),
+		g.heads.conditions(g.time.Age),
 		g.line.conditions(g.origin.Gateway),
 		g.time.conditions(),
 		g.tags.conditions(),

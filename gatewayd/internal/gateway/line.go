@@ -48,6 +48,7 @@ func (g *Gateway) openLine(limits uplink.Limits, log *slog.Logger) {
 	if key := g.cfg.City.Key; key != nil {
 		o.City = signed.City{Key: key, Dinas: g.cfg.Gateway.Dinas, Gateway: g.cfg.Gateway.ID}
 	}
+	o.Head = g.heads.Hear
 	o.CityTime = func() (from, to time.Time) { return build.Time(), g.line.certificates.CAEnd() }
 	o.BrokerCertificate = g.line.certificates.Connected
 	o.Commands = g.commands()

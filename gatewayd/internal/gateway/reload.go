@@ -118,13 +118,19 @@ func (s *Service) until(ctx context.Context, g *Gateway) (*successor, error) {
 }
 
 // awaitReload waits until somebody asks to read the configuration again and a gateway
-// can be opened with it. The city then knows that the one that runs is leaving. It
-// returns nil when the context ends.
+// can be opened with it, or until the gateway itself asks for a new stream. The city then
+// knows that the one that runs is leaving. It returns nil when the context ends.
 func (s *Service) awaitReload(ctx context.Context, g *Gateway) *successor {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-g.heads.anew:
+			s.Log.Info("starting over, for a stream that says what the city has")
+			next := &successor{cfg: g.cfg}
+			next.socket = s.keepSocket(g, next)
+			g.leave()
+			return next
 		case <-s.HUP:
 		}
 		ready := g.isReady()

@@ -20,11 +20,16 @@ import (
 // the same: the lamp is red, and an alert says why. Beside another gateway it fails
 // instead, since the other one can record.
 //
-// It fails also where the journal is that of another gateway, which is a configuration
-// that is wrong.
+// A journal of another gateway is put aside, for its events must not go out under the name
+// of this one. Beside another gateway it is a configuration that is wrong.
 func (g *Gateway) openJournal(beside bool) error {
 	if wrong := configured.CheckJournal(g.cfg); len(wrong) > 0 {
-		return wrong
+		if beside {
+			return wrong
+		}
+		if err := g.setJournalAside(); err != nil {
+			return errors.Join(wrong, err)
+		}
 	}
 	opt := configured.Journal(g.cfg, g.time.Now, g.log)
 	opt.Age, opt.Learned = g.time.Age, g.time.Changed
@@ -33,7 +38,11 @@ func (g *Gateway) openJournal(beside bool) error {
 	opt.Rescue = g.process.rescue()
 	var err error
 	var other *journal.OtherError
-	if g.journal, err = journal.Open(opt); err == nil || beside || errors.Is(err, journal.ErrHeld) || errors.As(err, &other) {
+	if g.journal, err = journal.Open(opt); err == nil {
+		g.recallForeign()
+		return nil
+	}
+	if beside || errors.Is(err, journal.ErrHeld) || errors.As(err, &other) {
 		return err
 	}
 	g.log.Error("nothing can be recorded until the journal can be opened", "error", err)

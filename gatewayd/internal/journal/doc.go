@@ -126,6 +126,7 @@
 //	revisions.go  the times of events as they were last published
 //	read.go       the uplink reads it (Next), the others too (Range, Scan, Tail)
 //	find.go       which position a stream's number has
+//	heads.go      what the city says is its newest event, against what is here
 //	delivery.go   how far it was sent, and acknowledged (Ack)
 //	retain.go     delivered events go when they are old or in the way
 //	age.go        how old they surely are

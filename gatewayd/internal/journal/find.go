@@ -20,35 +20,39 @@ func (j *Journal) PositionOf(stream presence.ID, seq uint64) (uint64, bool) {
 	if pos, found := j.Find(stream, seq); found {
 		return pos, true
 	}
-	if seq == 0 || seq > 1<<62 { // so that a position does not wrap around
+	if seq == 0 || seq > noEnd { // so that a position does not wrap around
 		return 0, false
 	}
-	// What is not there may never have been: a stream ends where the next one
-	// begins.
-	first, last := j.first, j.End()
-	if stream != j.stream {
-		last = min(last, j.first-1)
-		err := j.view(func(tx *bolt.Tx) error {
-			streams := tx.Bucket([]byte(bucketStreams))
-			var s, other streamInfo
-			if err := j.codec.readChecked(stream[:], streams.Get(stream[:]), &s); err != nil {
-				return err
-			}
-			first = s.First
-			return streams.ForEach(func(id, value []byte) error {
-				err := j.codec.readChecked(id, value, &other)
-				if err == nil && other.First > first {
-					last = min(last, other.First-1)
-				}
-				return err
-			})
-		})
-		if err != nil {
-			return 0, false
-		}
-	}
+	// What is not there may never have been.
+	first, last, known := j.extent(stream)
 	pos := first + seq - 1
-	return pos, pos <= last
+	return pos, known && pos <= last
+}
+
+// extent is where a stream of which something is left has its number 1, and where it
+// ends: where the next one begins.
+func (j *Journal) extent(stream presence.ID) (first, last uint64, known bool) {
+	first, last = j.first, j.End()
+	if stream == j.stream {
+		return first, last, true
+	}
+	last = min(last, j.first-1)
+	err := j.view(func(tx *bolt.Tx) error {
+		streams := tx.Bucket([]byte(bucketStreams))
+		var s, other streamInfo
+		if err := j.codec.readChecked(stream[:], streams.Get(stream[:]), &s); err != nil {
+			return err
+		}
+		first, known = s.First, true
+		return streams.ForEach(func(id, value []byte) error {
+			err := j.codec.readChecked(id, value, &other)
+			if err == nil && other.First > first {
+				last = min(last, other.First-1)
+			}
+			return err
+		})
+	})
+	return first, last, known && err == nil
 }
 
 // Find is the position of a stream's event, false where it is not in the

@@ -93,6 +93,12 @@ type Journal struct {
 	commits latencies
 	daily   lastday.Count // of bytes written to storage
 
+	heads       headNote         // as on disk; what the city's heads have shown
+	opened      presence.Reading // when this stream began
+	unconfirmed bool             // nothing of the journal was delivered when it was opened
+	gapsFound   []losing         // see findGaps; of the one goroutine that checks heads
+	gapsRead    bool
+
 	damage  *Damage        // of the journal that was here before
 	copying bool           // the file is being written anew
 	readers sync.WaitGroup // goroutines that Close waits for

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"runtime/pprof"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -194,19 +195,28 @@ func (j *Journal) begin() (*writer, error) {
 	if j.oldest == 0 {
 		j.oldest = j.first
 	}
+	j.opened = now
+	heads := j.nameHeads(left.previous, now)
+	notes, err := heads.asNotes(j.codec)
+	if err != nil {
+		return nil, err
+	}
 	start := &presence.Start{Previous: left.previous, Version: j.opt.Version}
+	if heads.follows != nil {
+		start.Previous, start.Left = heads.follows, left.previous
+		w.link = heads.follows.Link
+	}
 	if alive := j.state.Alive; left.previous != nil && alive != (presence.Reading{}) {
 		start.Alive = &alive
 	}
 	drafts := append([]presence.Draft{{
 		Kind: presence.KindStart, At: now, Simulated: j.opt.Simulated, Start: start,
-	}}, left.gaps...)
+	}}, slices.Concat(left.gaps, heads.gaps)...)
 	if left.lost.kinds != nil {
 		drafts = append(drafts, j.lossDraft(left.lost))
 	}
 	items := make([]item, len(drafts))
 	for i, d := range drafts {
-		var err error
 		if items[i], err = j.codec.encode(d); err != nil {
 			return nil, err
 		}
@@ -216,12 +226,15 @@ func (j *Journal) begin() (*writer, error) {
 		// says so.
 		j.opt.Log.Warn("there is no room in the journal", "error", err)
 	}
-	c := change{items: items, starts: true, prunes: pruneStep}
+	c := change{items: items, starts: true, prunes: pruneStep, notes: notes}
 	if seal, ok := w.newSeal(); ok && w.fits(append(items, seal)) == nil {
 		c = c.withSeal(seal)
 	}
-	err := w.commit(c)
-	return w, err
+	if err := w.commit(c); err != nil {
+		return w, err
+	}
+	j.heads = heads.note
+	return w, nil
 }
 
 // inheritance is what earlier processes left for this one to put into events.
@@ -259,6 +272,10 @@ func (j *Journal) inherit(tx *bolt.Tx, left *inheritance) error {
 	}
 	j.oldest, j.end = first.pos, last.pos
 	j.cursor = min(j.state.Cursor, j.end)
+	j.unconfirmed = j.cursor == 0
+	if err := j.readHeads(tx); err != nil {
+		return err
+	}
 	j.finalUpto = min(j.state.FinalUpto, j.end)
 	j.yielded = j.state.Yielded
 	j.formerKey = j.state.SealKey

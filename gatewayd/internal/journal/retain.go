@@ -80,6 +80,9 @@ func (w *writer) prune(tx *bolt.Tx, n int, p *snapshot) (bool, error) {
 	}
 	delete(streams, stays)
 	for id := range streams {
+		if began, ok := id.Began(); ok {
+			p.state.GoneUpto = max(p.state.GoneUpto, began.UnixMilli())
+		}
 		if err := tx.Bucket([]byte(bucketStreams)).Delete(id[:]); err != nil {
 			return false, err
 		}

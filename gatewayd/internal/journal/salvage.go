@@ -325,8 +325,8 @@ func (s *salvaged) readLedger(pieces []piece) (named map[presence.ID]spans, firs
 		e, err := p.entry(s.links.file, s.links.codec, buf)
 		switch {
 		case err != nil:
-		case e.Start != nil && e.Start.Previous != nil && e.Start.Previous.Seq < p.pos:
-			if previous := e.Start.Previous; firsts[previous.Stream] == 0 {
+		case e.Start != nil && e.Start.Before() != nil && e.Start.Before().Seq < p.pos:
+			if previous := e.Start.Before(); firsts[previous.Stream] == 0 {
 				firsts[previous.Stream] = p.pos - previous.Seq
 			}
 		case e.Gap != nil:

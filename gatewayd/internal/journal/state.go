@@ -56,6 +56,9 @@ type state struct {
 	Yielded *presence.Reading `cbor:"12,keyasint,omitempty"`
 	// SealKey is the key of the newest seal; nil: there is none.
 	SealKey *presence.KeyID `cbor:"13,keyasint,omitempty"`
+	// GoneUpto is when the newest stream began of which no record is left because its time
+	// was over, in milliseconds since 1970 (see presence.ID.Began); 0 where none is gone.
+	GoneUpto int64 `cbor:"14,keyasint,omitempty"`
 }
 
 // streamInfo says where a stream lies.

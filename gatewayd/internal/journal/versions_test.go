@@ -137,7 +137,9 @@ func (o oldJournal) write(t *testing.T) {
 }
 
 // read takes the journal over as an upgraded gateway does.
-func (o oldJournal) read(t *testing.T) {
+// put puts the file in place.
+func (o oldJournal) put(t *testing.T, path string) {
+	t.Helper()
 	packed, err := os.Open(o.file())
 	if err != nil {
 		t.Fatal(err)
@@ -151,10 +153,14 @@ func (o oldJournal) read(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := newPath(t)
 	if err := os.WriteFile(path, plain, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (o oldJournal) read(t *testing.T) {
+	path := newPath(t)
+	o.put(t, path)
 	report, err := journal.Verify(t.Context(), path, nil)
 	if err != nil || !report.Whole() {
 		t.Fatalf("verify: %v\n%s", err, report)

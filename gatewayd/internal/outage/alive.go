@@ -16,8 +16,8 @@ func LastAlive(tail func(func(presence.Entry) bool) error, stream presence.ID) (
 			alive, ok = e.At, true
 			return false
 		}
-		if e.Start == nil || e.Start.Previous == nil ||
-			stream != (presence.ID{}) && stream != e.Start.Previous.Stream {
+		if e.Start == nil || e.Start.Before() == nil ||
+			stream != (presence.ID{}) && stream != e.Start.Before().Stream {
 			return true
 		}
 		if e.Start.Alive != nil {

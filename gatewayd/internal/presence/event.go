@@ -225,6 +225,15 @@ func (o Origin) gap(b *object, g *Gap) {
 	if g.Comment != "" {
 		b.foreign("comment", g.Comment)
 	}
+	if g.Branch != nil {
+		b.key("branch")
+		branch := beginObject(*b)
+		branch.id("stream", g.Branch.Stream)
+		branch.unsigned("seq", g.Branch.Seq)
+		branch.link("link", g.Branch.Link)
+		branch.end()
+		*b = branch
+	}
 }
 
 func appendRange(dst []byte, lost Range) []byte {

@@ -269,8 +269,10 @@ type Reply struct {
 type Receipt struct {
 	Stream ID     `json:"stream"`
 	Upto   uint64 `json:"upto"`
-	Link   string `json:"link,omitempty"` // 32 hex digits; signed with the rest where it is there, and compared with nothing
-	Sig    string `json:"sig,omitempty"`  // base64 of an Ed25519 signature
+	// Link is that event's as the city has it; zero where the receipt has none. It is signed
+	// with the rest where it is there.
+	Link Link   `json:"link,omitzero"`
+	Sig  string `json:"sig,omitempty"` // base64 of an Ed25519 signature
 
 	// Revised are corrections of the stream's events that the city has stored: signed with
 	// the rest where there are any.

@@ -243,6 +243,19 @@ type Start struct {
 	// before whatever ended it. Nil where that is not known, as in records of
 	// the first versions.
 	Alive *Reading `cbor:"3,keyasint,omitempty"`
+	// Left is the last event of the stream before in this journal, where Previous names
+	// what the city has instead: the journal had been put back to an earlier state. It is
+	// not part of the event.
+	Left *Previous `cbor:"4,keyasint,omitempty"`
+}
+
+// Before is the last event of the stream before in this journal, whatever the event says;
+// nil where there was none.
+func (s *Start) Before() *Previous {
+	if s.Left != nil {
+		return s.Left
+	}
+	return s.Previous
 }
 
 // Previous names the last event of the stream before, and whether that stream
@@ -264,6 +277,9 @@ type Gap struct {
 	Last    *Reading       `cbor:"4,keyasint,omitempty"`
 	Ranges  []Range        `cbor:"5,keyasint,omitempty"`
 	Comment string         `cbor:"6,keyasint,omitempty"`
+	// Branch is the last event of the journal's own that is left behind, where the stream
+	// of this gap follows what the city has (GapRolledBack).
+	Branch *Head `cbor:"7,keyasint,omitempty"`
 }
 
 // Range names events of one stream, both ends included.

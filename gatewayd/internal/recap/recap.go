@@ -255,7 +255,7 @@ func (c *Collector) tap(e presence.Entry, t presence.Timing) {
 // to run, which is the most that it can have been. That is what the start says,
 // or at least the entry before it.
 func (c *Collector) start(e presence.Entry, t presence.Timing, before time.Time) {
-	p := e.Start.Previous
+	p := e.Start.Before()
 	alive := e.Start.Alive
 	if last := c.last.At; c.last.Pos != 0 && (alive == nil || isAfter(last, *alive)) {
 		alive = &last

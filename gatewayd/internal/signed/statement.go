@@ -27,8 +27,8 @@ type City struct {
 // corrections the word "revised" and each as seq:rev in decimal, with spaces between them.
 func (c City) Receipt(r presence.Receipt) error {
 	said := []string{r.Stream.String(), strconv.FormatUint(r.Upto, 10)}
-	if r.Link != "" {
-		said = append(said, r.Link)
+	if !r.Link.IsZero() {
+		said = append(said, r.Link.String())
 	}
 	if len(r.Revised) > 0 {
 		all := "revised"

@@ -142,6 +142,11 @@ type Options struct {
 	// City, if set, verifies signatures: then receipts and the time count only if they
 	// are signed.
 	City City
+	// Head, if set, gets what a receipt with a link says is the city's newest event of a
+	// stream, signed where City is set. It returns up to which number of the stream the
+	// receipt may count; an error says why it does not count yet. It is called between two
+	// messages from the broker, and must not wait.
+	Head func(presence.Head) (upto uint64, err error)
 	// CityTime, if set, returns the earliest and the latest time that the city's answer
 	// can be; a zero instant is no bound.
 	CityTime func() (from, to time.Time)

@@ -34,29 +34,45 @@ func parseReceipt(payload []byte) (presence.Receipt, error) {
 // process knows exactly what it sent, so a receipt for more is refused altogether. Of an
 // earlier stream, less may be known after a crash than was sent: then the receipt counts
 // up to what is known, the rest goes again, and the city confirms it again.
+//
+// A link in it is compared with the journal's, also where receipts are not asked for.
 func (s *session) receipt(payload []byte, retained bool) error {
 	u := s.u
-	if !u.opt.Receipts {
-		return errors.New("receipts are not switched on")
-	}
 	r, err := parseReceipt(payload)
 	if err != nil {
 		return err
+	}
+	if !u.opt.Receipts && (r.Link.IsZero() || u.opt.Head == nil) {
+		return errors.New("receipts are not switched on")
 	}
 	if u.opt.City != nil {
 		if err := u.opt.City.Receipt(r); err != nil {
 			return fmt.Errorf("receipt %w", err)
 		}
 	}
-	u.rereading.named(r.Documents, u.opt.Documents, time.Now())
-	u.corrections(r)
 	pos, found := u.opt.Journal.PositionOf(r.Stream, r.Upto)
-	if !found {
-		return fmt.Errorf("receipt for %s-%d, which is not in the journal", r.Stream, r.Upto)
-	}
 	sent := s.sentUpto(retained)
-	if pos > sent && r.Stream == u.opt.Journal.Stream() {
+	early := r.Stream == u.opt.Journal.Stream() && (!found || pos > sent)
+	if !r.Link.IsZero() && u.opt.Head != nil && !early {
+		upto, err := u.opt.Head(presence.Head{Stream: r.Stream, Seq: r.Upto, Link: r.Link})
+		if err != nil {
+			return fmt.Errorf("receipt for %s-%d %w", r.Stream, r.Upto, err)
+		}
+		if upto < r.Upto {
+			pos, found = u.opt.Journal.PositionOf(r.Stream, upto)
+		}
+	}
+	if u.opt.Receipts {
+		u.rereading.named(r.Documents, u.opt.Documents, time.Now())
+		u.corrections(r)
+	}
+	switch {
+	case !found:
+		return fmt.Errorf("receipt for %s-%d, which is not in the journal", r.Stream, r.Upto)
+	case early:
 		return fmt.Errorf("receipt for %s-%d, which was not sent yet", r.Stream, r.Upto)
+	case !u.opt.Receipts:
+		return nil
 	}
 	u.received(u.ledger.receive(r.Stream, min(pos, sent), !retained))
 	u.ledger.noteUnanswered(u.opt.Journal.SetUnanswered)
