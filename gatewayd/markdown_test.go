@@ -24,7 +24,7 @@ import (
 func guides() []string {
 	return []string{
 		"README.md", "scripts/INSTALL.md", "scripts/city/MESSAGES.md", "scripts/city/BROKER.md",
-		"scripts/city/PRIVACY.md", "scripts/city/BADGES.md", "gatewayd/HOUSE.md",
+		"scripts/city/PRIVACY.md", "scripts/city/BADGES.md", "scripts/city/AUDIT.md", "gatewayd/HOUSE.md",
 	}
 }
 

@@ -277,6 +277,24 @@ func TestOfficesInIndonesian(t *testing.T) {
 	d.says(1, []string{"ca: dinkes-99 tidak punya sertifikat"}, "id_ID.UTF-8", "revoke", "dinkes-99")
 }
 
+// TestAuditOfACity: with the keys that the city has certified, and whatever files are named.
+func TestAuditOfACity(t *testing.T) {
+	t.Parallel()
+	c := kittest.New(t, tree)
+	d := newDesk(t, c, c.Broker(), threeOffices)
+	known, err := filepath.Abs(filepath.Join(tree, "scripts/city/internal/chain/testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := filepath.Join(known, "vectors.jsonl")
+	d.says(1, []string{"no gateway has a seal key yet"}, "C", "audit", events)
+	debtest.Write(t, filepath.Join(c.CA, "seal-keys", "dinkes-01.pem"), debtest.Read(t, filepath.Join(known, "keys", "dinkes-01.pem")), 0o644)
+	d.says(0, []string{"sealed dinkes-01 ", "audit: intact"}, "C", "audit", events)
+	d.says(0, []string{"disegel dinkes-01 ", "audit: intact"}, "id_ID.UTF-8", "audit", "-captured", events)
+	d.says(1, []string{": missing: "}, "C", "audit", "-head", "x-1:"+strings.Repeat("0", 32), events)
+	d.says(2, []string{"read events"}, "C", "audit", "none.jsonl")
+}
+
 // TestEveryJobIsTried: each job of gatewayd-city is called in BROKER.md, which is typed
 // word for word, or by a test of this package.
 func TestEveryJobIsTried(t *testing.T) {
