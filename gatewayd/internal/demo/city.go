@@ -3,8 +3,10 @@ package demo
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
@@ -22,18 +24,20 @@ type city struct {
 	broker *mqtt.Server
 
 	mu     sync.Mutex
+	keep   io.Writer                  // gets each event once, a line each, as it came
 	events map[string]json.RawMessage // by id and rev
 	again  int                        // deliveries of an event that was there already
+	kept   error                      // the first event that could not be kept
 }
 
 // newCity finds a free port on the loopback address; open starts the broker.
-func newCity(show func(topic string, payload []byte)) (*city, error) {
+func newCity(show func(topic string, payload []byte), keep io.Writer) (*city, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("find a port for the broker: %w", err)
 	}
 	defer l.Close()
-	return &city{address: l.Addr().String(), show: show, events: make(map[string]json.RawMessage)}, nil
+	return &city{address: l.Addr().String(), show: show, keep: keep, events: make(map[string]json.RawMessage)}, nil
 }
 
 // open starts the broker and subscribes to all that gateways say.
@@ -77,7 +81,8 @@ func (c *city) store(topic string, payload []byte) {
 		ID  string `json:"id"`
 		Rev int    `json:"rev"`
 	}
-	if json.Unmarshal(payload, &e) == nil && e.ID != "" && len(e.ID) > 37 {
+	// An alert has an "id" as well: its text in Indonesian.
+	if strings.Contains(topic, "/event/") && json.Unmarshal(payload, &e) == nil && e.ID != "" {
 		key := fmt.Sprintf("%s/%d", e.ID, e.Rev)
 		c.mu.Lock()
 		_, known := c.events[key]
@@ -85,6 +90,9 @@ func (c *city) store(topic string, payload []byte) {
 			c.again++
 		} else {
 			c.events[key] = append(json.RawMessage(nil), payload...)
+			if _, err := fmt.Fprintf(c.keep, "%s\n", payload); err != nil && c.kept == nil {
+				c.kept = fmt.Errorf("keep event %s: %w", e.ID, err)
+			}
 		}
 		c.mu.Unlock()
 		if known {

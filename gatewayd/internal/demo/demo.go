@@ -29,6 +29,7 @@ import (
 type Options struct {
 	Length time.Duration // of the morning; 0: one after the other until the context ends
 	Chip   string        // of the mocked reader, as in the configuration
+	Keep   string        // folder for what the city got and the gateway's public key; "": nothing is kept
 	Out    io.Writer
 	Screen terminal.Screen // of Out
 	// Exit ends the process with an exit code. It is called when that is to end at
@@ -49,8 +50,16 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer leaveNothing(dir, o.Exit)()
 	defer os.RemoveAll(dir)
-	d := &demonstration{stage: stage{out: o.Out, screen: o.Screen, started: time.Now()}, dir: dir, chip: o.Chip}
-	return d.run(ctx, o.Length)
+	d := &demonstration{stage: stage{out: o.Out, screen: o.Screen, started: time.Now()}, dir: dir, chip: o.Chip, keep: o.Keep}
+	events, err := d.keeping()
+	if err != nil {
+		return err
+	}
+	err = d.run(ctx, o.Length, events)
+	if failed := events.Close(); failed != nil {
+		err = errors.Join(err, fmt.Errorf("keep events: %w", failed))
+	}
+	return err
 }
 
 // demonstration is the hardware, the gateway and the city of one demo.
@@ -58,6 +67,7 @@ type demonstration struct {
 	stage
 	dir    string
 	chip   string
+	keep   string
 	city   *city
 	radio  io.Writer // what the receiver of Kenwood tags hears
 	mesh   io.Writer // what the Meshtastic radio hands over
@@ -68,9 +78,9 @@ type demonstration struct {
 	green   map[string]bool // ids of the taps that the lamp called accepted
 }
 
-func (d *demonstration) run(ctx context.Context, length time.Duration) (err error) {
+func (d *demonstration) run(ctx context.Context, length time.Duration, events io.Writer) (err error) {
 	d.green = make(map[string]bool)
-	if d.city, err = newCity(d.atCity); err != nil {
+	if d.city, err = newCity(d.atCity, events); err != nil {
 		return err
 	}
 	if err := d.city.open(); err != nil {
@@ -186,6 +196,9 @@ always = true  # the demo runs at any hour
 lat = %v
 lon = %v
 radius_m = 100
+
+[seal]
+key_file = "seal.key"
 
 [clock]
 source = "trust"

@@ -71,6 +71,12 @@ func (d *demonstration) summary(interrupted bool) error {
 	if !interrupted {
 		lost += waiting // there was time to deliver all of it
 	}
+	d.city.mu.Lock()
+	err = d.city.kept
+	d.city.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	d.text("")
 	d.text(language.Say(
 		"%d events came twice because the line broke before their acknowledgement, and were recognised by their id.",
@@ -80,6 +86,7 @@ func (d *demonstration) summary(interrupted bool) error {
 			"%d events wait in the journal for the line, as they would on any gateway; the demo's journal goes with the demo.",
 			"%d data menunggu di jurnal sampai jalur pulih, seperti di gateway mana pun; jurnal demo dihapus bersama demo.", waiting).In(d.screen.Language))
 	}
+	d.hint()
 	delivered := kinds["badge"] + kinds["tag"]
 	fmt.Fprintf(d.out, "demo: taps=%d tags=%d delivered=%d lost=%d duplicates=%d\n",
 		len(d.green), kinds["tag"], delivered, lost, duplicates)
