@@ -106,7 +106,7 @@ const (
 // Seal says with which key the gateway seals its journal. Load only reads the paths: a
 // gateway starts with whatever is there, and without a usable key records unsealed.
 type Seal struct {
-	KeyFile  string `toml:"key_file"`  // Ed25519, PKCS#8 in PEM; "" seals nothing
+	KeyFile  string `toml:"key_file"`  // Ed25519, PKCS#8 in PEM; "": seal.key beside mqtt.key_file, if there is one
 	CertFile string `toml:"cert_file"` // the city's certificate of it; "" while there is none
 }
 

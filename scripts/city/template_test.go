@@ -43,6 +43,8 @@ func TestTemplateIsARightConfiguration(t *testing.T) {
 			cfg.MQTT.CertFile:    "/var/lib/gatewayd/tls/gateway.pem",
 			cfg.MQTT.KeyFile:     "/var/lib/gatewayd/tls/gateway.key",
 			cfg.Badges.KeyFile:   "/etc/gatewayd/badge.key",
+			cfg.Seal.KeyFile:     "/var/lib/gatewayd/tls/seal.key",
+			cfg.Seal.CertFile:    "/var/lib/gatewayd/tls/seal.pem",
 			cfg.City.KeyFile:     "/etc/gatewayd/city-key.pem",
 			cfg.Gateway.StateDir: "/var/lib/gatewayd",
 		} {

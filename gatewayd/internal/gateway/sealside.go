@@ -37,14 +37,16 @@ func (s *sealSide) info() *presence.InfoSeal {
 	if key == nil {
 		return nil
 	}
-	return &presence.InfoSeal{Key: key.KeyID().String(), PublicKey: key.PublicPEM(), Certificate: s.files.Certificate()}
+	return &presence.InfoSeal{Key: key.KeyID().String(), PublicKey: key.PublicPEM(), Certificate: s.files.Certificate(), Request: s.files.Request()}
 }
 
 // recallSealKey notes with which key the journal was sealed before.
 func (g *Gateway) recallSealKey() {
 	s := &g.seal
 	s.mu.Lock()
-	s.last = g.journal.Sealing().Former
+	if s.last = g.journal.Sealing().Former; s.last != (presence.KeyID{}) {
+		s.files.Require()
+	}
 	s.mu.Unlock()
 	g.noteSealKey()
 }
@@ -89,7 +91,7 @@ func (g *Gateway) sealConditions() []alerts.Alert {
 	former := s.former
 	s.mu.Unlock()
 	if !p.Unusable() && p.Fault != sealkey.Expired && former != (presence.KeyID{}) {
-		return []alerts.Alert{alerts.SealKeyChanged.Raise(withError(fmt.Errorf("before: %s; %w", former, p.Err)), g.cfg.Seal.KeyFile)}
+		return []alerts.Alert{alerts.SealKeyChanged.Raise(withError(fmt.Errorf("before: %s; %w", former, p.Err)), s.files.KeyFile())}
 	}
 	return []alerts.Alert{sealAlert(p.Fault).Raise(withError(p.Err), p.File)}
 }

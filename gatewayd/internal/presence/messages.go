@@ -48,6 +48,7 @@ type InfoSeal struct {
 	Key         string `json:"key"`                   // KeyID
 	PublicKey   string `json:"public_key"`            // SubjectPublicKeyInfo in PEM
 	Certificate string `json:"certificate,omitempty"` // the city's, in PEM
+	Request     string `json:"request,omitempty"`     // for the certificate, while that is missing: certificate requests in PEM
 }
 
 // InfoRollback names a version that did not get ready on this gateway, so that the one

@@ -19,6 +19,9 @@ type Options struct {
 	CertFile string // the key's certificate; "" while there is none
 	CAFile   string // the city's authority (mqtt.ca_file); "" or unreadable: its signature is not checked
 	Gateway  string // the name that the certificate must be of
+	// MayLack: nobody has named the key, so that there is none is no problem as long as none
+	// was used before.
+	MayLack bool
 }
 
 // Files are the files of a seal key, read again whenever one of them has changed. Their
@@ -27,7 +30,9 @@ type Files struct {
 	opt Options
 
 	mu          sync.Mutex
-	seen        [3]stamp // of the files when they were read
+	seen        [4]stamp // of the files when they were read
+	used        bool     // the journal is sealed with a key, so there has to be one
+	request     string   // for the certificate, as long as that is missing
 	key         *Key     // nil: there is none, or problem says why
 	certificate *x509.Certificate
 	problem     *Problem // nil: all is well, but for the certificate's end
@@ -66,6 +71,27 @@ func (f *Files) Certificate() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.certificate.Raw}))
 }
 
+// KeyFile is where the key is.
+func (f *Files) KeyFile() string { return f.opt.KeyFile }
+
+// Require notes that the journal was sealed before: that there is no key any more is a
+// problem then, whoever has named it.
+func (f *Files) Require() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.used {
+		f.used, f.seen = true, [4]stamp{{size: -1}} // which no file has: all is read again
+	}
+}
+
+// Request is the request for the certificate of the key in PEM, as gatewayd-provision left
+// it beside the certificate's place, "" where there is none or the certificate is there.
+func (f *Files) Request() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.request
+}
+
 // Check tells what is wrong at an instant, which the certificate's end is held against;
 // nil: nothing, or no key is configured.
 func (f *Files) Check(now time.Time) *Problem {
@@ -77,27 +103,33 @@ func (f *Files) Check(now time.Time) *Problem {
 	return f.problem
 }
 
-// Refresh reads the files again if one of them has changed, and tells whether another key
-// or another certificate is in use since.
+// Refresh reads the files again if one of them has changed, and tells whether another key,
+// certificate or request is in use since.
 func (f *Files) Refresh() (changed bool) {
 	if f.opt.KeyFile == "" {
 		return false
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := [3]stamp{stampOf(f.opt.KeyFile), stampOf(f.opt.CertFile), stampOf(f.opt.CAFile)}
+	now := [4]stamp{stampOf(f.opt.KeyFile), stampOf(f.opt.CertFile), stampOf(f.opt.CAFile), stampOf(f.opt.requestFile())}
 	if f.problem == nil && f.key == nil {
 		// The first time.
 	} else if now == f.seen {
 		return false
 	}
-	key, certificate := f.key, f.certificate
-	f.seen, f.certificate = now, nil
+	key, certificate, request := f.key, f.certificate, f.request
+	f.seen, f.certificate, f.request = now, nil, ""
 	if f.key, f.problem = readKey(f.opt.KeyFile); f.problem == nil {
+		f.used = true
 		f.certificate, f.problem = f.opt.readCertificate(f.key.Public())
+	} else if f.opt.MayLack && !f.used && errors.Is(f.problem.Err, fs.ErrNotExist) {
+		f.problem = nil
+	}
+	if f.key != nil && f.certificate == nil {
+		f.request = f.opt.readRequest()
 	}
 	sameKey := (key == nil) == (f.key == nil) && (key == nil || key.id == f.key.id)
-	return !sameKey || (certificate == nil) != (f.certificate == nil) || certificate != nil && !certificate.Equal(f.certificate)
+	return !sameKey || request != f.request || (certificate == nil) != (f.certificate == nil) || certificate != nil && !certificate.Equal(f.certificate)
 }
 
 // stampOf follows links: what is behind them is what is read.
