@@ -116,6 +116,9 @@ func TestAJournalThatWasPutBackIsFoundOut(t *testing.T) {
 			}
 			c.chains()
 			g.stop()
+			if out := g.must("verify"); !strings.Contains(out, "journal: ok") {
+				t.Errorf("verify says %s", out)
+			}
 		})
 	}
 }

@@ -61,8 +61,14 @@ func (c *chainCheck) finish() {
 	c.report.Chain.Open = c.ledger.closeAll(c.report)
 }
 
-// restsOn is the link of the event in this journal behind which a record comes.
-func restsOn(r *presence.Record) presence.Link { return r.Chain.Before }
+// restsOn is the link of the event in this journal behind which a record comes. A start
+// that follows the city's head in the chain tells it beside that.
+func restsOn(r *presence.Record) presence.Link {
+	if r.Start != nil && r.Start.Left != nil {
+		return r.Start.Left.Link
+	}
+	return r.Chain.Before
+}
 
 // starts looks at what the first record of a stream says of the one before.
 func (c *chainCheck) starts(r *presence.Record) {

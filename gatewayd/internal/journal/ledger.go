@@ -48,7 +48,7 @@ func (l *ledger) read(r *presence.Record) {
 // between notes what is missing between two records in a row, and tells whether
 // anything is.
 func (l *ledger) between(last, e *presence.Entry) bool {
-	h := hole{before: last.Chain.Link, link: e.Chain.Before, linked: !e.Chain.IsZero()}
+	h := hole{before: last.Chain.Link, link: restsOn(&e.Record), linked: !e.Chain.IsZero()}
 	add := func(stream presence.ID, from, to uint64) {
 		if from <= to {
 			h.parts = append(h.parts, presence.Range{Stream: stream, From: from, To: to})
@@ -88,7 +88,7 @@ func previousOf(r *presence.Record) *presence.Previous {
 	if r.Start == nil {
 		return nil
 	}
-	return r.Start.Previous
+	return r.Start.Before()
 }
 
 // closeAll holds all that is missing against what the gaps name. It returns the places

@@ -48,7 +48,7 @@ func (l links) of(id presence.EventID, pos uint64) presence.Link {
 		return e.Chain.Link
 	}
 	if behind, ok := l.record(pos + 1); ok && follows(&behind.Record, id) {
-		return behind.Chain.Before
+		return restsOn(&behind.Record)
 	}
 	return l.named[id]
 }
@@ -58,7 +58,8 @@ func follows(r *presence.Record, id presence.EventID) bool {
 	if r.Stream == id.Stream {
 		return r.Seq == id.Seq+1
 	}
-	return r.Start != nil && r.Start.Previous != nil && r.Start.Previous.Stream == id.Stream && r.Start.Previous.Seq == id.Seq
+	previous := previousOf(r)
+	return previous != nil && previous.Stream == id.Stream && previous.Seq == id.Seq
 }
 
 // record is the one at a position, false where there is none.
