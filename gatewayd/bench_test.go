@@ -54,6 +54,10 @@ func TestBench(t *testing.T) {
 		row("exec to ready, 1,000,000 events", full, "200 ms")
 	})
 
+	t.Run("drain", func(t *testing.T) {
+		row("drain with links, of that without", benchDrain(t), "at least 0.95")
+	})
+
 	for _, r := range rows {
 		fmt.Printf("%-42s %-44s %s\n", r[0], r[1], r[2])
 	}

@@ -2,6 +2,7 @@ package presence
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"math"
 	"slices"
@@ -112,7 +113,8 @@ func (b *object) id(name string, id ID) {
 // link is left out where there is none.
 func (b *object) link(name string, l Link) {
 	if !l.IsZero() {
-		b.words(name, l.String())
+		b.key(name)
+		*b = append(hex.AppendEncode(append(*b, '"'), l[:]), '"')
 	}
 }
 
