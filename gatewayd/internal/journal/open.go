@@ -293,7 +293,9 @@ func (j *Journal) inherit(tx *bolt.Tx, left *inheritance) error {
 		if err := j.codec.decodePacked(last, &e); err != nil {
 			return err
 		}
-		left.link = e.Chain.Link
+		if !j.opt.unchained {
+			left.link = e.Chain.Link
+		}
 		left.previous = &presence.Previous{Stream: last.stream, Seq: last.seq, Clean: s.Clean, Link: left.link}
 	}
 	return tx.Bucket([]byte(bucketHoles)).ForEach(func(k, v []byte) error {
