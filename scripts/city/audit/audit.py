@@ -81,7 +81,7 @@ def walk(gateway, streams):  # checks the numbers of each stream
         ranks.setdefault(other, (gateway, n - 0.5))
         if n or other in streams: gone(other, max(streams.get(other, [0])) + 1, k)
         if (s, 1) in events and ((other, k) in followed or (other, k + 1) in events): find("forked", (s, 1), "not the only successor")
-        if (s, 1) in events: followed |= {(other, k), ("", 0)}
+        followed |= {(other, k), ("", 0)}
         linked = linked or any("link" in v.f for q in streams[s] for v in events[s, q])
         expected = new = 1 if n else streams[s][0]  # new: behind the last seal
         for q in streams[s]:

@@ -26,10 +26,10 @@ func (w *walker) judge(s *stream, v *said, p link, known bool, own link) {
 	case known && !fits:
 		w.find(f, w.say("its link is not what follows from its content", "link-nya bukan yang mengikuti dari isinya"))
 	}
-	if v.foreign {
+	if v.foreign && fits {
 		w.find(f, w.say("its id is not made of its stream and seq", "id-nya tidak tersusun dari stream dan seq"))
 	}
-	if w.names[v.gateway] != w.name {
+	if w.names[v.gateway] != w.name && fits {
 		w.find(f, w.say("it names another gateway than its stream's, %s", "menyebut gateway lain dari stream-nya, %s", quoted(w.names[v.gateway])))
 	}
 	if !known && v.kind != isErased && (v.kind != isSeal || w.faults(s, v) != 0) {
