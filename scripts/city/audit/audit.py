@@ -56,7 +56,8 @@ class Event:
 
 def find(kind, at, words, to=0):
     (gateway, n), ends = ranks.get(at[0], ("?", 0)), f"-{to}" if to > at[1] else ""
-    out.add((gateway, n, at[1], f"FINDING {gateway} {at[0]}-{at[1]}{ends}: {kind}: {words}"))
+    names = [x if re.fullmatch("[!-~]{1,64}", x) else json.dumps(x) for x in (gateway, at[0])]  # nothing for a terminal
+    out.add((gateway, n, at[1], f"FINDING {names[0]} {names[1]}-{at[1]}{ends}: {kind}: {words}"))
 def gone(stream, first, last):  # finds those of these numbers that no gap names
     for a, b in sorted(gaps[stream]) + [(last + 1, last)]:
         if first < a and first <= last: find("missing", (stream, first), "no gap names it", min(a - 1, last))
@@ -95,7 +96,7 @@ def walk(gateway, streams):  # checks the numbers of each stream
             copies = [w for w in events[at] if w.kind != "erased"]
             names = {n for w in copies for n in {**v.f, **w.f} if v.f.get(n) != w.f.get(n) and (n not in TIMES or v.rev == w.rev)}
             if names: find("altered", at, "copies of it differ in " + ", ".join(sorted(names)))
-            elif v.holds and v.f["id"] != f"{s}-{q}": find("altered", at, "its id names another")
+            elif v.holds and (v.f["id"], str(v.f.get("gateway"))) != (f"{s}-{q}", gateway): find("altered", at, "its id or gateway is another's")
             if v.kind == "erased": gone(s, q, q)
             elif good: unsealed, new = {}, expected
             elif v.kind == "seal": find("seal", (s, new), "no known key has signed this", q)
@@ -143,7 +144,7 @@ for gateway in sorted(gateways): walk(gateway, gateways[gateway])
 for at, (x, v) in [(at, told) for at in claims for told in claims[at]]:
     if v is None and at not in own and x not in bridges[at[0], at[1] + 1]: find("missing", at, "the chain does not reach it")
     if at not in own or x in (own[at], best[at].link) or v and not (v.holds and best[v.at] is v): continue
-    if best[at].kind == "seal": find("altered", at, "its successor names another link")
+    if best[at].kind == "seal" or v and v.kind == "gap": find("altered", at, "its successor names another link")
     else: find("forked", v.at if v else at, f"it names another link of {at[0]}-{at[1]}")
 for reading in [] if args.captured else readings:
     places, seen = sorted(dict.fromkeys(v.at for v in reading), key=lambda at: ranks[at[0]][0]), {}

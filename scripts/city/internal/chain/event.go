@@ -59,7 +59,7 @@ type said struct {
 	bootMS  int64
 	core    [sha256.Size]byte // SHA-256 of the core
 	link    link              // of a seal: that of the event before it
-	errorMS float32
+	errorMS float32           // NaN without a number
 	rev     uint32
 	gateway uint32 // these two are indices of names
 	boot    uint32
@@ -240,7 +240,7 @@ type fields struct {
 	seq, bootMS                              *int64
 	rev                                      int64
 	errorMS                                  float64
-	rawError                                 string
+	hasError                                 bool // time_error_ms is a number
 	previous, reason, ranges, branch         jsontext.Value
 	upto, key, sig, anchors                  jsontext.Value
 }
@@ -271,7 +271,7 @@ func (f *fields) take(name string, value jsontext.Value) belonging {
 	case "time_quality":
 		f.quality = words(value)
 	case "time_error_ms":
-		f.errorMS, f.rawError = number(value), string(value)
+		f.errorMS, f.hasError = number(value), value.Kind() == '0'
 	default:
 		f.takeCore(name, value)
 		return inCore
@@ -353,6 +353,9 @@ func (p *parser) time(l *line, f *fields, d *detail) {
 	at, timed := instant(f.time)
 	l.at, l.timed = at.UnixMilli(), timed
 	l.errorMS = float32(f.errorMS)
+	if !f.hasError {
+		l.errorMS = float32(math.NaN())
+	}
 	low, lowTimed := instant(f.min)
 	high, highTimed := instant(f.max)
 	if timed == timedAt && text(f.quality) == "bounded" {
@@ -371,9 +374,7 @@ func (p *parser) time(l *line, f *fields, d *detail) {
 	}
 	_, _ = p.hash.WriteString(text(f.quality))
 	maphash.WriteComparable(&p.hash, f.errorMS)
-	if f.rawError == "null" || f.rawError == "" {
-		_ = p.hash.WriteByte('n')
-	}
+	maphash.WriteComparable(&p.hash, f.hasError)
 	l.timing = p.hash.Sum64()
 }
 

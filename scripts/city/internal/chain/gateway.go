@@ -23,6 +23,7 @@ type gateway struct {
 	gaps    []holding
 	seals   []checkedSeal
 	altered map[id]bool
+	broken  map[id]bool  // what does not fit the link before it
 	chosen  map[id]*said // of several events at a number, the one that counts
 
 	unchained uint64
@@ -54,7 +55,7 @@ func newGateway(a *Audit, name string, keys map[string]ed25519.PublicKey, stream
 	g := &gateway{
 		Audit: a, name: name, keys: keys, byName: map[string]*stream{},
 		children: map[string][]child{}, ledgers: map[string]*ledger{}, witnesses: map[string]witnesses{},
-		branches: map[string]bool{}, altered: map[id]bool{}, placed: map[string]bool{}, chosen: map[id]*said{},
+		branches: map[string]bool{}, altered: map[id]bool{}, broken: map[id]bool{}, placed: map[string]bool{}, chosen: map[id]*said{},
 	}
 	for _, s := range streams {
 		s.seen()

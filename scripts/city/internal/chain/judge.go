@@ -9,6 +9,9 @@ import (
 func (w *walker) judge(s *stream, v *said, p link, known bool, own link) {
 	f := finding{order: s.order, kind: altered, stream: s.name, span: span{v.seq, v.seq}}
 	fits := known && v.fits(p)
+	if known && !fits {
+		w.broken[id{s.name, v.seq}] = true
+	}
 	switch {
 	case v.kind == isErased:
 		w.judgeErased(s, v, f)

@@ -70,7 +70,11 @@ func (g *gateway) checkTime(s *stream, e *said, anchors []anchor) {
 		g.find(f, g.say("its time is no instant", "waktunya bukan waktu yang sah"))
 		return
 	}
-	if e.timed == timeless || e.bootMS < 0 || len(anchors) == 0 {
+	if e.timed == timeless || e.bootMS < 0 || len(anchors) == 0 || g.broken[id{s.name, e.seq}] {
+		return // or its boot_ms may be what was changed
+	}
+	if math.IsNaN(float64(e.errorMS)) {
+		g.find(f, g.say("it does not say how well its time is known", "tidak menyebut ketelitian waktunya"))
 		return
 	}
 	nearest := math.Inf(1)
