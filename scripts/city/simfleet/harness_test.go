@@ -27,7 +27,7 @@ const wait = time.Minute
 // built builds the programs that the tests start, once for all of them, as they are
 // delivered: without the race detector.
 var built = sync.OnceValue(func() error {
-	for _, program := range []string{"presence/gatewayd", "presence/scripts/city/recorder"} {
+	for _, program := range []string{"presence/gatewayd", "presence/scripts/city/recorder", "presence/scripts/city/audit"} {
 		cmd := exec.Command("go", "build", "-trimpath", "-o", programs()+"/", program)
 		cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -17,6 +17,7 @@ const (
 	undelivered = "undelivered" // what was recorded never comes, and no gap names it
 	forgotten   = "forgotten"   // the same, but a gap says that somebody asked for it
 	forgotHere  = "forgot-here" // a gap says that somebody asked for it, but the city has it
+	rolledBack  = "rolled-back" // the gateway has it no longer, since an old image of its card was put back; the city has it
 	deaf        = "deaf"        // the reader hears no card; the personnel office knows it from the gateway's sheet
 	gone        = "gone"        // it never works again
 	notThere    = "not-there"   // it was set up at the end of this
@@ -51,6 +52,7 @@ func (c *City) fail(o *Office) {
 	case 8:
 		add(forgotten, at(19, 7*h), at(19, 8*h+30*m))
 		add(forgotHere, at(20, 7*h), at(20, 8*h+30*m))
+		add(rolledBack, at(26, 7*h), at(26, 8*h+30*m))
 	case 9:
 		add(startLost, at(21, 6*h), at(21, 8*h+5*m))
 	case 10:
@@ -227,11 +229,13 @@ func (r *recorder) lose() {
 			reason = "journal-damaged"
 		case forgotten, forgotHere:
 			kinds, reason = map[string]int{"badge": 1}, "forgotten"
+		case rolledBack:
+			reason = "journal-rolled-back"
 		default:
 			continue
 		}
 		lost := r.taps(f)
-		if f.kind != forgotHere {
+		if f.kind != forgotHere && f.kind != rolledBack {
 			for _, e := range lost {
 				e.Lost = true
 			}
