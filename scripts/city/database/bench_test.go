@@ -33,14 +33,17 @@ func (m *morning) batch(each int) []event {
 		at := noon().Add(time.Duration(m.seq) * time.Second)
 		for g, stream := range m.streams {
 			m.n++
+			link := uuid.New()
 			e := event{dinas: "dinkes", gateway: fmt.Sprintf("dinkes-%03d", g), stream: stream, seq: m.seq, at: &at, quality: "synced", errorMS: to(float32(12.5))}
 			if m.n%10 == 0 {
 				e.kind, e.badge = "badge", to(fmt.Sprintf("h:%032x", m.n%30_000))
-				e.more = to(`{"reader":"door","card":"mifare-classic-1k","assurance":"uid","boot":"5f0c1d9e-6d5c-4be0-9c1e-0a3b7b8c9d10"}`)
+				e.more = to(fmt.Sprintf(`{"reader":"door","card":"mifare-classic-1k","assurance":"uid","boot":"5f0c1d9e-6d5c-4be0-9c1e-0a3b7b8c9d10","boot_ms":%d}`, m.seq*1000))
 			} else {
 				e.kind, e.tag, e.zone = "tag", to(fmt.Sprintf("mesh:%08x", m.n%20_000)), to("inside")
 				e.lat, e.lon = to(-7.9778123), to(112.6340456)
+				e.more = to(fmt.Sprintf(`{"boot":"5f0c1d9e-6d5c-4be0-9c1e-0a3b7b8c9d10","boot_ms":%d,"receiver":"yard","accuracy_m":5,"fix_time":"2026-11-29T08:15:29.000+07:00","fix":"live","rssi":-97,"snr":7.5}`, m.seq*1000))
 			}
+			e.link = link[:]
 			m.event = append(m.event, e)
 		}
 	}
