@@ -57,8 +57,8 @@ var errUnchecked = errors.New("contradicts the journal, and that is not noted ye
 // where the journal contradicts the head and that is not durable yet.
 func (h *heads) Hear(head presence.Head) (upto uint64, err error) {
 	upto, reason := head.Seq, presence.GapForked
-	link, there := h.journal.LinkOf(head.Stream, head.Seq)
-	if there && (link.IsZero() || link == head.Link) {
+	same, there := h.journal.Agrees(head)
+	if same {
 		return upto, nil
 	}
 	if !there {

@@ -71,11 +71,15 @@ var ErrCrowded = errors.New("enough of them wait")
 // LinkOf is the link of a stream's event, false where there is no record of it. It is zero
 // for an event of the first versions, which made none.
 func (j *Journal) LinkOf(stream presence.ID, seq uint64) (presence.Link, bool) {
+	e, there := j.entryOf(stream, seq)
+	return e.Chain.Link, there
+}
+
+func (j *Journal) entryOf(stream presence.ID, seq uint64) (e presence.Entry, there bool) {
 	pos, found := j.Find(stream, seq)
 	if !found {
-		return presence.Link{}, false
+		return e, false
 	}
-	var e presence.Entry
 	err := j.view(func(tx *bolt.Tx) error {
 		r, ok := get(tx, pos)
 		if !ok {
@@ -83,7 +87,19 @@ func (j *Journal) LinkOf(stream presence.ID, seq uint64) (presence.Link, bool) {
 		}
 		return j.codec.decodePacked(r, &e)
 	})
-	return e.Chain.Link, err == nil && e.Stream == stream
+	return e, err == nil && e.Stream == stream
+}
+
+// Agrees tells whether a head's event is there, and is the one that the city has.
+func (j *Journal) Agrees(h presence.Head) (same, there bool) {
+	e, there := j.entryOf(h.Stream, h.Seq)
+	return there && agrees(&e, h.Link), there
+}
+
+// agrees tells whether a head is that of an event. Of a seal, a city whose recorder knows no
+// seals says the link that the seal was sent with, which is that of the event before it.
+func agrees(e *presence.Entry, head presence.Link) bool {
+	return e.Chain.IsZero() || e.Chain.Link == head || e.Seal != nil && e.Seal.Link == head
 }
 
 // LastOf is the number of the last event of a stream, false where nothing of it is left.
@@ -109,9 +125,9 @@ func (j *Journal) CheckHead(h presence.Head) (Contradiction, bool, error) {
 		return Contradiction{}, false, nil
 	}
 	c := Contradiction{Head: h, From: h.Seq, Found: j.opt.Now(), Here: true}
-	if link, there := j.LinkOf(h.Stream, h.Seq); there {
+	if e, there := j.entryOf(h.Stream, h.Seq); there {
 		c.Reason = presence.GapForked
-		if link.IsZero() || link == h.Link {
+		if agrees(&e, h.Link) {
 			return Contradiction{}, false, nil
 		}
 		return j.unlessKnown(c, true)

@@ -38,6 +38,31 @@ func TestHeadsOfTheJournalAreNoContradiction(t *testing.T) {
 	}
 }
 
+// TestACityThatKnowsNoSealsAccusesNobody: such a city says of a seal the link that it was
+// sent with, which is that of the event before it. Any other link is another seal's.
+func TestACityThatKnowsNoSealsAccusesNobody(t *testing.T) {
+	t.Parallel()
+	c := wallClock()
+	o := sealed(options(newPath(t), c))
+	tapped(t, o, c, 3)
+	j := open(t, o)
+	seals := 0
+	for _, e := range all(t, j, 0) {
+		if e.Seal == nil {
+			continue
+		}
+		seals++
+		accepts(t, "a seal's own link", j, presence.Head{Stream: e.Stream, Seq: e.Seq, Link: e.Chain.Link})
+		accepts(t, "the link that the seal was sent with", j, presence.Head{Stream: e.Stream, Seq: e.Seq, Link: e.Seal.Link})
+		if _, contradicts, err := j.CheckHead(presence.Head{Stream: e.Stream, Seq: e.Seq, Link: presence.Link{1}}); err != nil || !contradicts {
+			t.Errorf("another link of a seal: %t, %v", contradicts, err)
+		}
+	}
+	if seals == 0 {
+		t.Fatal("nothing was sealed")
+	}
+}
+
 // TestWhatCanBeExplainedAccusesNobody: of each of these the city may rightly have more
 // than the journal.
 func TestWhatCanBeExplainedAccusesNobody(t *testing.T) {
