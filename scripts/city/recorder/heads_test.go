@@ -47,7 +47,7 @@ func TestAStartIsAnsweredWithTheHead(t *testing.T) {
 	}
 	gateway.Await("the receipt for the seal", c.upto(last, 3))
 	p.kill()
-	p = c.record()
+	c.record()
 
 	seen := len(gateway.Messages())
 	heads := func(s stream, messages []brokertest.Message) []receipt { return c.receipts(s, messages[seen:]) }
