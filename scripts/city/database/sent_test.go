@@ -254,6 +254,8 @@ func TestTheDatabaseSaysWhatWasSent(t *testing.T) {
 	t.Parallel()
 	conn := migrated(t)
 	schemas := eventSchemas(t)
+	// Whatever who asks has set.
+	execute(t, conn, "set extra_float_digits = -15; set timezone = 'Asia/Jakarta'; set datestyle = 'SQL, DMY'")
 	rapid.Check(t, func(rt *rapid.T) {
 		empty(t, conn)
 		c := newChain(t, "dinkes-01")
