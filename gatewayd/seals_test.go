@@ -56,6 +56,12 @@ type sealEvent struct {
 	Link    string
 	Key     string
 	Sig     string
+	Anchors []struct {
+		BootMS  int64 `json:"boot_ms"`
+		Time    string
+		ErrorMS float64 `json:"error_ms"`
+		Source  string
+	}
 
 	Previous struct {
 		Stream presence.ID
@@ -224,6 +230,44 @@ func TestWhatAKillLeavesUnsealedIsCovered(t *testing.T) {
 	}
 	if out := s.must("verify"); !strings.Contains(out, "journal: ok") {
 		t.Errorf("verify says %s", out)
+	}
+}
+
+// TestSealsHoldWhatTheClockLearned of the present boot, each anchor in one seal.
+func TestSealsHoldWhatTheClockLearned(t *testing.T) {
+	t.Parallel()
+	s := newSealedGateway(t, "")
+	s.configure(strings.Replace(s.text(), `source = "trust"`, `source = "sim"`, 1))
+	s.start()
+	s.must("sim", "clock", "--synced=true")
+	s.await("the clock to be disciplined", func() bool { return s.health().Clock.State == "synced" })
+	s.tap("--uid", "5A000000")
+	s.stop()
+	s.start()
+	s.tap("--uid", "5A000001")
+	s.stop()
+	var held []int
+	seen := make(map[string]bool)
+	for _, e := range s.exported() {
+		if e.Kind != "seal" {
+			continue
+		}
+		held = append(held, len(e.Anchors))
+		for _, a := range e.Anchors {
+			at, err := time.Parse(time.RFC3339, a.Time)
+			if err != nil || time.Since(at).Abs() > time.Hour || a.BootMS <= 0 || a.ErrorMS <= 0 || a.Source != clock.SourceSystem {
+				t.Errorf("%+v, %v", a, err)
+			}
+			if key := fmt.Sprint(e.Stream, a.BootMS); seen[key] {
+				t.Errorf("the anchor %+v is sealed twice", a)
+			} else {
+				seen[key] = true
+			}
+		}
+	}
+	// At a start the clock knows nothing yet: the journal is what it is told by.
+	if len(held) != 4 || held[0] != 0 || held[1] == 0 || held[2] != 0 || held[3] == 0 {
+		t.Errorf("the seals hold %v anchors", held)
 	}
 }
 
