@@ -200,7 +200,7 @@ func (w *walk) retire() {
 	const id = "dinkes-03"
 	w.delivered()
 	w.succeeds(w.id+" no more", "sudo gatewayd-provision retire")
-	if left := w.run("cd /; ls -d etc/gatewayd/badge.key etc/gatewayd/renew.conf etc/gatewayd/city-ca.pem var/lib/gatewayd/tls/gateway.key* var/lib/gatewayd/tls/gateway.pem 2>/dev/null; true"); left != "" {
+	if left := w.run("cd /; ls -d etc/gatewayd/badge.key etc/gatewayd/renew.conf etc/gatewayd/city-ca.pem var/lib/gatewayd/tls/gateway.key* var/lib/gatewayd/tls/gateway.pem var/lib/gatewayd/tls/seal.* 2>/dev/null; true"); left != "" {
 		w.t.Errorf("of %s there is left:\n%s", w.id, left)
 	}
 	w.retired(w.id)
@@ -216,6 +216,8 @@ func (w *walk) retire() {
 	w.inTheCity(id, w.signs)
 	w.running()
 	w.everyGreenTapArrives()
+	// With it came that of its seal key, by the same service in its sandbox.
+	w.await(time.Minute, "test \"$(stat -c '%U:%G %a' /var/lib/gatewayd/tls/seal.pem)\" = 'gatewayd:gatewayd 644'")
 }
 
 // purge asks before it removes what the city does not have, and then leaves nothing.

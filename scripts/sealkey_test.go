@@ -356,8 +356,17 @@ func TestRevokedSealKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.provision("The request is", "request", "dinkes-01", d.stick)
-	if out := d.authority(false, "sign", filepath.Join(d.stick, "dinkes-01.csr")); !strings.Contains(out, "a seal key that was revoked") {
+	request := filepath.Join(d.stick, "dinkes-01.csr")
+	if out := d.authority(false, "sign", request); !strings.Contains(out, "a seal key that was revoked") {
 		t.Errorf("it says %s", out)
+	}
+	// Who takes the place of what was taken back has another key, as is to be expected.
+	d.provision("The request is", "--new-key", "request", "dinkes-01", d.stick)
+	if out := d.authority(true, "sign", request); !strings.Contains(out, "ANOTHER seal key") {
+		t.Errorf("it says %s", out)
+	}
+	if got := keys(d); len(got) != 2 || !got[0].Equal(key.Public()) {
+		t.Errorf("the city knows %d keys", len(got))
 	}
 }
 

@@ -136,3 +136,45 @@ func TestRenewalCertifiesWhatAnEarlierVersionLeftOut(t *testing.T) {
 		t.Error("the gateway's certificate is for another kind of key")
 	}
 }
+
+// What lies at the address of renewed certificates is the city's to say: only a certificate of
+// this gateway's seal key is taken, and what is wrong there leaves what is in place.
+func TestRenewTakesItsOwnSealCertificateOnly(t *testing.T) {
+	t.Parallel()
+	d, other := newDesk(t), newDesk(t)
+	d.provision("in place", "accept", d.signed("dinkes-01"), filepath.Join(d.ca, "ca.pem"))
+	good := debtest.Read(t, d.tls("seal.pem"))
+	other.signed("dinkes-01")
+	foreign := debtest.Read(t, filepath.Join(other.ca, "issued/dinkes-01.seal.pem"))
+	d.provision("", "request", "dinkes-02", d.stick)
+	d.authority(true, "sign", filepath.Join(d.stick, "dinkes-02.csr"))
+	renamed := debtest.Read(t, filepath.Join(d.ca, "issued/dinkes-02.seal.pem"))
+	seal := filepath.Join(d.ca, "issued/dinkes-01.seal.pem")
+	url := "file://" + filepath.Join(d.ca, "issued")
+	if err := os.Remove(d.tls("seal.pem")); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct{ text, says string }{
+		"another city's": {foreign, "is not for the seal key of dinkes-01"}, "another name": {renamed, "is not for the seal key of dinkes-01"},
+		"the other certificate": {debtest.Read(t, d.tls("gateway.pem")), "is not for the seal key of dinkes-01"}, "not one": {"<html>", "cannot load"},
+	} {
+		debtest.Write(t, seal, tc.text, 0o644)
+		if out := d.renew(url, false, ""); !strings.Contains(out, tc.says) {
+			t.Errorf("%s: it says %s", name, out)
+		}
+		if left := d.left(); len(left) != 0 || d.Has("var/lib/gatewayd/tls/seal.pem") {
+			t.Fatalf("%s: it was taken, or left %v", name, left)
+		}
+	}
+	// A city that has issued none yet is no failure.
+	if err := os.Remove(seal); err != nil {
+		t.Fatal(err)
+	}
+	if out := d.renew(url, true, ""); out != "" {
+		t.Errorf("without one it says %s", out)
+	}
+	debtest.Write(t, seal, good, 0o644)
+	if d.renew(url, true, ""); debtest.Read(t, d.tls("seal.pem")) != good {
+		t.Error("its own was not taken")
+	}
+}

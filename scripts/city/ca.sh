@@ -418,7 +418,10 @@ agreed_seal() { # REQUEST NAME
 	before=$(newest_seal "$2")
 	[ -n "$seal_key" ] && [ -n "$before" ] && [ "$before" != "$seal_key" ] || return 0
 	say "$2: this is ANOTHER seal key, $(seal_id "$seal_key"), than the one before, $(seal_id "$before"): a new statement. What was sealed before stays verifiable: both are in $dir/seal-keys/$2.pem" "$2: kunci segel ini LAIN, $(seal_id "$seal_key"), dari yang sebelumnya, $(seal_id "$before"): pernyataan baru. Yang sudah disegel tetap dapat diperiksa: keduanya ada di $dir/seal-keys/$2.pem"
-	[ "${REPLACE:-}" != "$2" ] && [ "${NEW_SEAL_KEY:-}" != "$2" ] || return 0
+	# Of a Pi that is replaced, or was taken back, nothing else is to be expected.
+	if [ "${REPLACE:-}" = "$2" ] || [ "${NEW_SEAL_KEY:-}" = "$2" ] || [[ $(tail -n 1 "$dir/seal-keys/$2.pem") = '# revoked '* ]]; then
+		return 0
+	fi
 	[ -t 0 ] || fail "$1 is not signed: nobody can be asked whether $2 has lost its seal key. If it has: NEW_SEAL_KEY=$2 ca.sh sign $1" "$1 tidak ditandatangani: tidak ada yang dapat ditanya apakah kunci segel $2 hilang. Jika ya: NEW_SEAL_KEY=$2 ca.sh sign $1"
 	IFS= read -r -p "$(say "Has this gateway lost its seal key? [y/N] " "Apakah kunci segel gateway ini hilang? [y/N] ")" answer
 	[ "$answer" = y ] || fail "$1 is not signed" "$1 tidak ditandatangani"
