@@ -107,6 +107,9 @@ receipts = %t
 	return g, os.WriteFile(g.config, []byte(text), 0o600)
 }
 
+// StateDir is the folder with the gateway's journal.
+func (g *Gateway) StateDir() string { return g.stateDir() }
+
 func (g *Gateway) stateDir() string { return filepath.Join(g.opt.Dir, "state") }
 
 // ID is the gateway's id.
