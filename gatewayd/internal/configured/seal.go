@@ -10,17 +10,20 @@ import (
 	"presence/gatewayd/internal/sealkey"
 )
 
-// SealKey reads the key with which a gateway seals its journal: the one that the
+// SealKey reads the key with which a gateway seals its journal.
+func SealKey(cfg *config.Config) *sealkey.Files { return sealkey.Read(SealFiles(cfg)) }
+
+// SealFiles says where the key is with which a gateway seals its journal: the one that the
 // configuration names, or seal.key and seal.pem beside the key for the broker, where
 // gatewayd-provision puts them. So a gateway that is upgraded from a version without seals
 // has them, although nobody has changed its configuration.
-func SealKey(cfg *config.Config) *sealkey.Files {
+func SealFiles(cfg *config.Config) sealkey.Options {
 	opt := sealkey.Options{KeyFile: cfg.Seal.KeyFile, CertFile: cfg.Seal.CertFile, CAFile: cfg.MQTT.CAFile, Gateway: cfg.Gateway.ID}
 	if opt.KeyFile == "" && cfg.MQTT.KeyFile != "" {
 		beside := filepath.Dir(cfg.MQTT.KeyFile)
 		opt.KeyFile, opt.CertFile, opt.MayLack = filepath.Join(beside, "seal.key"), filepath.Join(beside, "seal.pem"), true
 	}
-	return sealkey.Read(opt)
+	return opt
 }
 
 // SealChecker checks seals with the keys of the gateway that is configured at path. Where

@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -12,8 +14,10 @@ import (
 // sealKey looks at the key with which the gateway seals its journal.
 func (e *exam) sealKey() {
 	const code = "seal-key"
-	file := e.Config.Seal.KeyFile
-	if file == "" {
+	opt := configured.SealFiles(e.Config)
+	file := opt.KeyFile
+	_, there := e.Board.File(file)
+	if file == "" || opt.MayLack && errors.Is(there, fs.ErrNotExist) {
 		e.ok(code, "", say("there is no seal key (seal.key_file): what is recorded is not sealed",
 			"tidak ada kunci segel (seal.key_file): data yang dicatat tidak disegel"))
 		return
@@ -24,10 +28,8 @@ func (e *exam) sealKey() {
 		}
 		return filepath.Join(e.Board.Root, path)
 	}
-	files := sealkey.Read(sealkey.Options{
-		KeyFile: inRoot(file), CertFile: inRoot(e.Config.Seal.CertFile),
-		CAFile: inRoot(e.Config.MQTT.CAFile), Gateway: e.Config.Gateway.ID,
-	})
+	opt.KeyFile, opt.CertFile, opt.CAFile = inRoot(file), inRoot(opt.CertFile), inRoot(opt.CAFile)
+	files := sealkey.Read(opt)
 	anew := "sudo gatewayd-provision seal-key"
 	if !e.Board.HasTool("gatewayd-provision") {
 		anew = "sudo ls -l " + quote(file)

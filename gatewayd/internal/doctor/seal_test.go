@@ -46,8 +46,17 @@ func TestSealKey(t *testing.T) {
 		mend   string
 		says   string
 	}{
-		"certified":         {func(*office) {}, doctor.OK, "", "certified"},
-		"none":              {func(o *office) { o.opt.Config.Seal.KeyFile, o.opt.Config.Seal.CertFile = "", "" }, doctor.OK, "", "not sealed"},
+		"certified": {func(*office) {}, doctor.OK, "", "certified"},
+		"none":      {func(o *office) { o.opt.Config.Seal.KeyFile, o.opt.Config.Seal.CertFile = "", "" }, doctor.OK, "", "not sealed"},
+		"beside the broker's key": {func(o *office) {
+			o.opt.Config.Seal.KeyFile, o.opt.Config.Seal.CertFile = "", ""
+			o.opt.Config.MQTT.KeyFile = "/var/lib/gatewayd/tls/gateway.key"
+		}, doctor.OK, "", "certified"},
+		"none beside the broker's key": {func(o *office) {
+			o.remove(key)
+			o.opt.Config.Seal.KeyFile, o.opt.Config.Seal.CertFile = "", ""
+			o.opt.Config.MQTT.KeyFile = "/var/lib/gatewayd/tls/gateway.key"
+		}, doctor.OK, "", "not sealed"},
 		"missing":           {func(o *office) { o.remove(key) }, doctor.Fail, provision, "no such file"},
 		"no provision tool": {func(o *office) { o.remove(key); o.remove("usr/sbin/gatewayd-provision") }, doctor.Fail, look, "no such file"},
 		"for all":           {func(o *office) { o.mode(key, 0o644) }, doctor.Fail, "sudo chmod 600", "0644"},

@@ -105,12 +105,13 @@ func (g *Gateway) journalHealth() presence.JournalHealth {
 			h.OldestPendingS = int64(age.Seconds())
 		}
 	}
-	if g.cfg.Seal.KeyFile != "" {
+	key := g.seal.files.Key()
+	if key != nil {
+		h.SealKey = key.KeyID().String()
+	}
+	if key != nil || g.cfg.Seal.KeyFile != "" {
 		unsealed := g.journal.Sealing().Unsealed
 		h.Unsealed = &unsealed
-	}
-	if key := g.seal.files.Key(); key != nil {
-		h.SealKey = key.KeyID().String()
 	}
 	return h
 }
