@@ -5,7 +5,8 @@
 #   mosquitto-clients  mosquitto_sub and mosquitto_pub, as the documents use them
 #   zstd               what shows batches of events as text
 #   gcc libc6-dev      a C compiler, for Go's race detector
-#   openssl            to sign as the city does
+#   openssl            to sign as the city does, and to check seals
+#   python3            runs the shorter one of the two checkers of seals
 #   qemu-user-static   an emulator of a Pi's processor
 #   systemd            systemd-analyze, which judges the unit (not as the init system)
 #   groff-base         what reads the manual pages
@@ -34,6 +35,7 @@ command -v curl >/dev/null || missing="$missing curl"
 command -v groff >/dev/null || missing="$missing groff-base"
 command -v gcc >/dev/null || missing="$missing gcc libc6-dev"
 command -v openssl >/dev/null || missing="$missing openssl"
+command -v python3 >/dev/null || missing="$missing python3"
 command -v shellcheck >/dev/null || missing="$missing shellcheck"
 command -v qemu-arm-static >/dev/null || missing="$missing qemu-user-static"
 if [ "${1:-}" = city-demo ]; then

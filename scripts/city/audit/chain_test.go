@@ -79,7 +79,8 @@ func (r *recorder) writeKey(t *testing.T, dir string) {
 	}
 }
 
-func (r *recorder) boots1() {
+// starts is a boot of the Pi.
+func (r *recorder) starts() {
 	r.boots++
 	r.boot = fmt.Sprintf("b0071d00-0000-4000-8000-%012d", r.boots)
 	r.booted = r.now.Add(-20 * time.Second)
@@ -96,7 +97,7 @@ func (r *recorder) start(clean bool) event {
 	}
 	r.streams++
 	id := fmt.Sprintf("%012x", r.now.UnixMilli())
-	r.stream = fmt.Sprintf("%s-%s-7000-8000-%012d", id[:8], id[8:], r.streams)
+	r.stream = fmt.Sprintf("%s-%s-7000-80%s-%012d", id[:8], id[8:], r.gateway[len(r.gateway)-2:], r.streams)
 	r.seq = 0
 	return r.add("start", event{"previous": previous, "version": "v1.2.3"})
 }
@@ -184,7 +185,7 @@ func (r *recorder) lose(reason string, from, to int) {
 func week(gateway string) *recorder {
 	r := newRecorder(gateway)
 	for day := range 3 {
-		r.boots1()
+		r.starts()
 		r.start(day != 2) // there was no warning before the third
 		if day == 1 {
 			r.events[len(r.events)-1]["time"], r.events[len(r.events)-1]["time_quality"] = nil, "unsynced"
