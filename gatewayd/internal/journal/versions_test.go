@@ -29,6 +29,9 @@ var writeJournal = flag.String("write-journal", "", "write the journal of this v
 type oldJournal struct {
 	name   string
 	drafts []presence.Draft
+	// chained journals have links, and seals of newTestKey(1). One more stream, with a start
+	// and a seal, is before the one with the drafts.
+	chained bool
 }
 
 func oldJournals() []oldJournal {
@@ -77,7 +80,14 @@ func oldJournals() []oldJournal {
 			Reader: "door", Badge: "h:ffeeddccbbaa99887766554433221100", Card: "iso14443-4", Assurance: "authenticated-desfire",
 		}},
 	)
-	return []oldJournal{{"v1", v1}, {"v1b", v1b}, {"v1c", v1c}}
+	// Links, in records and gaps, and seals.
+	v1d := append(slices.Clone(v1c),
+		presence.Draft{Kind: presence.KindGap, At: at(24), Gap: &presence.Gap{
+			Reason: presence.GapForgotten, Kinds: map[string]int{"badge": 2}, Comment: "removed on request",
+			Ranges: []presence.Range{{Stream: presence.ID{7}, From: 3, To: 4, Before: presence.Link{0xBE, 15: 1}, Link: presence.Link{0x11, 15: 2}}},
+		}},
+	)
+	return []oldJournal{{name: "v1", drafts: v1}, {name: "v1b", drafts: v1b}, {name: "v1c", drafts: v1c}, {"v1d", v1d, true}}
 }
 
 func (o oldJournal) file() string { return filepath.Join("testdata", "versions", o.name+".db.gz") }
@@ -103,7 +113,12 @@ func TestJournalsOfAllVersionsStayReadable(t *testing.T) {
 func (o oldJournal) write(t *testing.T) {
 	t.Helper()
 	path, c := newPath(t), newClock()
-	j, err := journal.Open(options(path, c))
+	opt := options(path, c)
+	if o.chained {
+		opt = sealed(opt)
+		closed(t, open(t, opt))
+	}
+	j, err := journal.Open(opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,29 +192,52 @@ func (o oldJournal) read(t *testing.T) {
 	if c := j.Cursor(); c != delivered {
 		t.Errorf("delivered up to %d", c)
 	}
-	entries, err := j.Next(t.Context(), 0, 100)
-	if err != nil {
-		t.Fatal(err)
+	entries := all(t, j, 0)
+	old, now := entries[:len(entries)-1], entries[len(entries)-1]
+	o.compare(t, old)
+
+	last := old[len(old)-1]
+	previous := presence.Previous{Stream: last.Stream, Seq: last.Seq, Clean: true, Link: last.Chain.Link}
+	if now.Kind != presence.KindStart || now.Start.Previous == nil || *now.Start.Previous != previous {
+		t.Errorf("the new stream begins with %+v", now.Start)
 	}
-	if len(entries) != 1+len(o.drafts)+1 { // with the old start and the new one
-		t.Fatalf("%d events", len(entries))
+	// Behind a journal without links, the chain begins with this start.
+	if now.Chain.IsZero() || now.Chain.Before != last.Chain.Link {
+		t.Errorf("the new stream begins with %+v behind %+v", now.Chain, last.Chain)
 	}
-	old := entries[0]
-	if old.Kind != presence.KindStart || old.Seq != 1 || old.Start.Version != "test" || old.Start.Previous != nil {
-		t.Errorf("the first event is %+v", old)
+	closed(t, j)
+	report = whole(t, path)
+	if c := report.Chain; o.chained && (c.Earlier != 0 || c.Events != report.Events) || !o.chained && (c.Earlier != int64(len(old)) || c.Events != 1) || c.Interrupted != 0 {
+		t.Errorf("%+v\n%s", c, report)
+	}
+}
+
+// compare holds the events of an old journal against what was recorded in it.
+func (o oldJournal) compare(t *testing.T, old []presence.Entry) {
+	t.Helper()
+	if o.chained {
+		if seals, unsealed := checkSeals(t, old, newTestKey(1).public()); seals != 3 || unsealed != 0 {
+			t.Errorf("%d seals, behind them %d events", seals, unsealed)
+		}
+		first := old[1]
+		if first.Seal == nil || old[2].Start == nil || *old[2].Start.Previous != (presence.Previous{Stream: first.Stream, Seq: 2, Clean: true, Link: first.Chain.Link}) {
+			t.Errorf("the second stream begins with %+v", old[2].Start)
+		}
+		old = slices.DeleteFunc(slices.Clone(old[2:]), func(e presence.Entry) bool { return e.Seal != nil })
+	}
+	if len(old) != 1+len(o.drafts) {
+		t.Fatalf("%d events", len(old))
+	}
+	if start := old[0]; start.Kind != presence.KindStart || start.Seq != 1 || start.Start.Version != "test" || !o.chained && start.Start.Previous != nil {
+		t.Errorf("the first event is %+v", start)
 	}
 	for i, want := range o.drafts {
-		got := entries[i+1]
-		if got.Stream != old.Stream || got.Seq != uint64(i)+2 {
-			t.Errorf("event %d is %s-%d", i, got.Stream, got.Seq)
+		got := old[i+1]
+		if got.Stream != old[0].Stream || got.Seq != old[1].Seq+uint64(i) || got.Chain.IsZero() == o.chained {
+			t.Errorf("event %d is %s-%d with %+v", i, got.Stream, got.Seq, got.Chain)
 		}
 		if diff := cmp.Diff(want, got.Draft); diff != "" {
 			t.Errorf("event %d (-want +got):\n%s", i, diff)
 		}
-	}
-	now := entries[len(entries)-1]
-	previous := presence.Previous{Stream: old.Stream, Seq: uint64(len(o.drafts)) + 1, Clean: true}
-	if now.Kind != presence.KindStart || now.Start.Previous == nil || *now.Start.Previous != previous {
-		t.Errorf("the new stream begins with %+v", now.Start)
 	}
 }
