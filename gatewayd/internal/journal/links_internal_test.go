@@ -54,3 +54,27 @@ func TestTheLargestGapFits(t *testing.T) {
 		t.Logf("%s: %d bytes of %d", what, longest, maxPayload-chainSize)
 	}
 }
+
+// TestTheLargestRecordIsFoundAgain: a record is never so long with its chain that salvage
+// does not take it for one.
+func TestTheLargestRecordIsFoundAgain(t *testing.T) {
+	c := newCodec()
+	draft := func(n int) presence.Draft {
+		return presence.Draft{Kind: presence.KindBadge, Badge: &presence.Badge{Card: strings.Repeat("x", n)}}
+	}
+	n := maxPayload
+	for ; ; n-- {
+		if _, err := c.encode(draft(n)); err == nil {
+			break
+		}
+	}
+	it, err := c.encode(draft(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := posKey(9)
+	record := pack(key[:], 9, presence.ID{1}, 9, 1, appendChained(nil, it.payload, presence.Chain{Link: presence.Link{1}}))
+	if got := recordAt(record); got != len(record) {
+		t.Errorf("a record of %d bytes is taken for one of %d", len(record), got)
+	}
+}
