@@ -208,7 +208,7 @@ func (j *Journal) shouldKnow(began time.Time) (bool, error) {
 		return false, nil
 	}
 	oldest, ok := first.stream.Began()
-	return !ok || !began.Before(oldest) || j.unconfirmed, nil
+	return !ok || began.After(oldest) || j.unconfirmed, nil
 }
 
 // losing is a gap that an earlier process recorded, and when its stream began.
