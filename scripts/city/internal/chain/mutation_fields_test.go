@@ -68,7 +68,7 @@ func changeField(w *world) mutant {
 			m.at = append(m.at, w.around(i)...)
 		}
 		if w.lastOf(i) && heldByNothing[top] {
-			m.at = nil
+			m.at, m.either = nil, true
 		}
 		return m
 	}
