@@ -29,6 +29,7 @@ func Records() (all []presence.Record) {
 		r := presence.Record{Stream: presence.ID(uuid.Must(uuid.NewV7())), Seq: 7}
 		draft := reflect.ValueOf(&r.Draft).Elem()
 		fill(draft)
+		fill(reflect.ValueOf(&r.Chain).Elem())
 		for i := range draft.NumField() {
 			if draft.Field(i).Kind() == reflect.Pointer && draft.Type().Field(i).Name != body[kind] {
 				draft.Field(i).SetZero()
@@ -69,7 +70,7 @@ func fill(v reflect.Value) {
 		v.SetBool(true)
 	case reflect.Float64:
 		v.SetFloat(1.5)
-	case reflect.Int, reflect.Int64:
+	case reflect.Int, reflect.Int16, reflect.Int64:
 		v.SetInt(1)
 	case reflect.Uint8, reflect.Uint64:
 		v.SetUint(1)
