@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,10 +78,11 @@ func TestBenchRealGateways(t *testing.T) {
 }
 
 // realFleet makes real gateways, which are closed when the test ends.
-func (c *theCity) realFleet(n int) realfleet.Fleet {
+func (c *theCity) realFleet(n int, tables ...string) realfleet.Fleet {
 	c.t.Helper()
 	fleet, err := realfleet.NewFleet(realfleet.Options{
 		Binary: program(c.t, "gatewayd"), Dir: c.t.TempDir(), Dinas: "dinkes", Broker: c.brokers[0].URL(), Receipts: true, Radio: true, Poll: realPoll,
+		Tables: strings.Join(tables, ""),
 	}, "real", n)
 	if err != nil {
 		c.t.Fatal(err)

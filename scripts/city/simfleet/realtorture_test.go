@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +25,8 @@ func TestKilledRealGateways(t *testing.T) {
 	c := newCity(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	fleet := c.realFleet(n)
+	keys, sealing := sealsOf(t, n)
+	fleet := c.realFleet(n, sealing)
 	if err := fleet.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -51,14 +54,55 @@ func TestKilledRealGateways(t *testing.T) {
 	}
 	missing := c.missing(crowd.green)
 	has := c.count()
-	fmt.Printf("city-torture: seed=%d victim=%q kills=%d green=%d recorded=%d rows=%d missing=%d holes=%d doubled=%d failed=%t\n",
-		w.seed, "a fifth of the real gateways", w.kills, len(crowd.green), recorded, has.events, len(missing), has.holes, has.events-has.distinct, t.Failed())
+	audits := c.auditFleet(fleet, keys)
+	fmt.Printf("city-torture: seed=%d victim=%q kills=%d green=%d recorded=%d rows=%d missing=%d holes=%d doubled=%d intact=%d failed=%t\n",
+		w.seed, "a fifth of the real gateways", w.kills, len(crowd.green), recorded, has.events, len(missing), has.holes, has.events-has.distinct, audits, t.Failed())
 	if len(missing) > 0 || has.holes > 0 || has.events != has.distinct || has.refused > 0 {
 		t.Errorf("%+v, without %v", has, missing)
 	}
 	if has.distinct != recorded {
 		t.Errorf("the gateways recorded %d events, and the database has %d", recorded, has.distinct)
 	}
+}
+
+// sealsOf is a key for the seals of a fleet's gateways: the folder with its public half for
+// each of them, and the tables of their configuration.
+func sealsOf(t *testing.T, gateways int) (keys, tables string) {
+	t.Helper()
+	file, keys := newSealKey(t, "real-001")
+	public, err := os.ReadFile(filepath.Join(keys, "real-001.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range gateways {
+		if err := os.WriteFile(filepath.Join(keys, fmt.Sprintf("real-%03d.pem", n+1)), public, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return keys, fmt.Sprintf("[hours]\nalways = true\n[tags]\nmin_interval = \"0s\"\nmin_move_m = 0\n[seal]\nkey_file = %q\n", file)
+}
+
+// auditFleet stops the gateways, which seals the end, and has the audit check what the
+// database has of each. It returns for how many that is intact.
+func (c *theCity) auditFleet(fleet realfleet.Fleet, keys string) (intact int) {
+	c.t.Helper()
+	if err := fleet.Stop(); err != nil {
+		c.t.Error(err)
+	}
+	for _, g := range fleet {
+		said := ""
+		for deadline := time.Now().Add(wait); ; <-time.After(100 * time.Millisecond) { // the last seal may still be on its way
+			if said = c.audit(keys, g.ID()); strings.HasSuffix(said, "audit: intact\n") {
+				intact++
+				break
+			}
+			if time.Now().After(deadline) {
+				c.t.Errorf("%s: %s", g.ID(), said)
+				break
+			}
+		}
+	}
+	return intact
 }
 
 // crowd is people who tap.
