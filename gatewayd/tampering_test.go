@@ -60,10 +60,7 @@ func TestTamperingWithTheCard(t *testing.T) {
 			"journal: ok", "intact",
 		},
 		"somebody else's badge": {
-			func(tm *tampering, all []presence.Entry) []presence.Entry {
-				all[tm.taps[1]].Badge.Badge = "h:00112233445566778899aabbccddeeff"
-				return all
-			}, "seq 4 was changed: its content", "-4: altered:",
+			(*tampering).anotherBadge, "seq 4 was changed: its content", "-4: altered:",
 		},
 		"an earlier time": {
 			func(tm *tampering, all []presence.Entry) []presence.Entry {
@@ -95,14 +92,12 @@ func TestTamperingWithTheCard(t *testing.T) {
 		},
 		"the rest computed anew, without the key": {
 			func(tm *tampering, all []presence.Entry) []presence.Entry {
-				all[tm.taps[1]].Badge.Badge = "h:00112233445566778899aabbccddeeff"
-				return tm.computeAnew(all, tm.taps[1], nil)
+				return tm.computeAnew(tm.anotherBadge(all), tm.taps[1], nil)
 			}, "signature", ": seal:",
 		},
 		"the rest computed anew, with another key": {
 			func(tm *tampering, all []presence.Entry) []presence.Entry {
-				all[tm.taps[1]].Badge.Badge = "h:00112233445566778899aabbccddeeff"
-				return tm.computeAnew(all, tm.taps[1], ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+				return tm.computeAnew(tm.anotherBadge(all), tm.taps[1], ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
 			}, "whose public half is not here: not checked", ": seal:", // verify passes: it has no key that it could know the stranger's from
 		},
 		"the newest tap deleted": {
@@ -150,6 +145,12 @@ func (tm *tampering) copyOf(of *gateway) {
 		writeFile(tm, filepath.Join(tm.g.dir, name), text, 0o600)
 	}
 	tm.g.configure(strings.ReplaceAll(of.text(), of.dir, tm.g.dir))
+}
+
+// anotherBadge puts somebody else into a tap.
+func (tm *tampering) anotherBadge(all []presence.Entry) []presence.Entry {
+	all[tm.taps[1]].Badge.Badge = "h:00112233445566778899aabbccddeeff"
+	return all
 }
 
 // computeAnew gives the records behind one the links that they would have had, and seals a

@@ -90,9 +90,9 @@ func (c *theCity) auditFleet(fleet realfleet.Fleet, keys string) (intact int) {
 		c.t.Error(err)
 	}
 	for _, g := range fleet {
-		said := ""
 		for deadline := time.Now().Add(wait); ; <-time.After(100 * time.Millisecond) { // the last seal may still be on its way
-			if said = c.audit(keys, g.ID()); strings.HasSuffix(said, "audit: intact\n") {
+			said := c.audit(keys, g.ID())
+			if strings.HasSuffix(said, "audit: intact\n") {
 				intact++
 				break
 			}
