@@ -24,13 +24,13 @@ func TestTheLargestGapFits(t *testing.T) {
 	}
 	kinds := make(map[string]int)
 	for kind := range presence.Kind(8) {
-		kinds[kind.String()] = math.MaxInt64
+		kinds[kind.String()] = math.MaxInt
 	}
 	j := &Journal{opt: Options{Now: func() presence.Reading { return longest }, Simulated: true}, codec: newCodec()}
 	damage := j.gaps(&Damage{
 		Problem: strings.Repeat("x", 5000), Quarantine: "/x/journal.db.damaged-" + time.Now().Format("20060102-150405") + "-99",
-		Lost: math.MaxInt64, Missing: ranges, EndUnknown: true,
-	}, damagedFile{}, salvaged{nameless: math.MaxInt64})
+		Lost: math.MaxInt, Missing: ranges, EndUnknown: true,
+	}, damagedFile{}, salvaged{nameless: math.MaxInt})
 	other := j.gapDrafts(presence.Gap{
 		Reason: presence.GapRolledBack, Kinds: kinds, Ranges: ranges, Comment: "removed on request",
 		First: &longest, Last: &longest,

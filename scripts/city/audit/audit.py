@@ -1,7 +1,7 @@
 """Checks what gateways recorded: audit.py -keys DIR [-captured] [-head STREAM-SEQ:LINK] FILE... (Python 3.9, openssl 3)
 FILEs hold events, a JSON object a line; DIR holds public keys as GATEWAY.pem. -captured: as a broker delivered them, where order and
 repetitions mean nothing. -head: an event that the chain must have. Exit status: 0 intact, 1 findings, 2 nothing could be checked."""
-import argparse, base64, collections, contextlib, datetime, decimal, hashlib, json, math, pathlib, re, statistics, subprocess, sys, tempfile  # noqa: E401
+import argparse, base64, collections, contextlib, datetime, decimal, hashlib, heapq, json, math, pathlib, re, statistics, subprocess, sys, tempfile  # noqa: E401
 TIMES = ("rev", "time", "time_quality", "time_error_ms", "time_min", "time_max")  # what a correction may change
 MALFORMED = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
 events, claims, bridges, gaps, streams, readings = (collections.defaultdict(list) for _ in range(6))  # by place (stream, seq), gaps by stream
@@ -44,13 +44,13 @@ class Event:
             for name in files: pathlib.Path(temp, name).write_bytes(files[name])
             told = subprocess.run("openssl pkeyutl -verify -pubin -keyform DER -rawin -inkey key -in text -sigfile sig".split(), cwd=temp, capture_output=True).stdout
             return check(b"Signature Verif" in told, b"Successfully" in told, "it takes openssl 3")
-    def timely(self, anchors):  # ValueError unless one of its boot's anchors agrees with its time
+    def timely(self, anchors):  # ValueError unless one of the 16 of its boot's anchors that are nearest agrees with its time
         time = low = high = instant(self.f.get("time"))
         if self.f.get("time_quality") == "bounded": low, high = instant(self.f["time_min"]), instant(self.f["time_max"])
         def agrees(a):
             told, error = instant(a["time"]) + float(self.f["boot_ms"] - a["boot_ms"]), a["error_ms"] + self.f["time_error_ms"] * (low == high)
             return max(low - told, told - high) <= float(error) + abs(told - instant(a["time"])) * 250e-6 + 1000
-        check(not time or not anchors or any(map(agrees, anchors)), time)
+        check(not time or not anchors or any(map(agrees, heapq.nsmallest(16, anchors, lambda a: abs(a["boot_ms"] - self.f["boot_ms"])))), time)
 def find(kind, at, words, to=0):
     names = [x if re.fullmatch("[!-~]{1,64}", x) else json.dumps(x) for x in (ranks.get(at[0], "?")[0], at[0])]  # nothing for a terminal
     out.add((*ranks.get(at[0], "?0"), at[1], f"FINDING {' '.join(names)}-{at[1]}{f'-{to}' * (to > at[1])}: {kind}: {words}"))

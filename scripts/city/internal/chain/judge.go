@@ -29,10 +29,11 @@ func (w *walker) judge(s *stream, v *said, p link, known bool, own link) {
 	case known && !fits:
 		w.find(f, w.say("its link is not what follows from its content", "link-nya bukan yang mengikuti dari isinya"))
 	}
-	if v.foreign && fits {
+	otherwise := fits || !known // nothing else tells that it was changed
+	if v.foreign && otherwise {
 		w.find(f, w.say("its id is not made of its stream and seq", "id-nya tidak tersusun dari stream dan seq"))
 	}
-	if w.names[v.gateway] != w.name && fits {
+	if w.names[v.gateway] != w.name && otherwise {
 		w.find(f, w.say("it names another gateway than its stream's, %s", "menyebut gateway lain dari stream-nya, %s", quoted(w.names[v.gateway])))
 	}
 	if !known && v.kind != isErased && (v.kind != isSeal || w.faults(s, v) != 0) {

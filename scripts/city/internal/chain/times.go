@@ -1,6 +1,10 @@
 package chain
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // What a clock may be off beside what it says itself: a crystal's drift since the anchor,
 // and milliseconds for what lies between a reading and its print.
@@ -8,6 +12,12 @@ const (
 	drift = 250e-6
 	slack = 1000
 )
+
+// near is how many of a boot's anchors, those nearest to it by boot_ms, an event's time is
+// compared with: one of them has to agree. An anchor that is weeks away would excuse
+// minutes, for a crystal's sake. Gateways make one every ten minutes, so a clock that was
+// wrong for an hour does not make right times look wrong.
+const near = 16
 
 // allowed is how far an event may lie from where an anchor of its boot puts it.
 func (a anchor) allowed(bootMS float64) float64 {
@@ -34,6 +44,9 @@ func (g *gateway) anchors() map[uint32][]anchor {
 		if len(sure[boot]) == 0 {
 			sure[boot] = some
 		}
+	}
+	for _, some := range sure {
+		slices.SortFunc(some, func(a, b anchor) int { return cmp.Compare(a.bootMS, b.bootMS) })
 	}
 	return sure
 }
@@ -77,9 +90,8 @@ func (g *gateway) checkTime(s *stream, e *said, anchors []anchor) {
 		g.find(f, g.say("it does not say how well its time is known", "tidak menyebut ketelitian waktunya"))
 		return
 	}
-	nearest := math.Inf(1)
-	for _, a := range anchors {
-		bootMS := float64(e.bootMS)
+	nearest, bootMS := math.Inf(1), float64(e.bootMS)
+	for _, a := range nearestTo(anchors, bootMS) {
 		expected, allowed := a.expects(bootMS), a.allowed(bootMS)
 		var off float64
 		if e.timed == timedBound {
@@ -94,4 +106,18 @@ func (g *gateway) checkTime(s *stream, e *said, anchors []anchor) {
 		nearest = min(nearest, off)
 	}
 	g.find(f, g.say("it is %.0f s from where the clock's anchors of that boot put it", "selisih %.0f detik dari jam acuan sejak perangkat dinyalakan", nearest/1000))
+}
+
+// nearestTo are those of a boot's anchors, in order, that an event is compared with.
+func nearestTo(anchors []anchor, bootMS float64) []anchor {
+	at, _ := slices.BinarySearchFunc(anchors, bootMS, func(a anchor, bootMS float64) int { return cmp.Compare(a.bootMS, bootMS) })
+	from, to := at, at
+	for to-from < min(near, len(anchors)) {
+		if to == len(anchors) || from > 0 && bootMS-anchors[from-1].bootMS <= anchors[to].bootMS-bootMS {
+			from--
+		} else {
+			to++
+		}
+	}
+	return anchors[from:to]
 }
