@@ -19,8 +19,7 @@ const (
 	chainEvents = 60_000
 	chainRounds = 9
 	// leastChainDrain is how fast a backlog of events with links has to be delivered at
-	// least, where 1 is without: in the middle of the rounds, or in the best ones, which is
-	// what a machine does that nobody else uses meanwhile.
+	// least, in the median of the rounds, where 1 is without. Only a quiet machine says it.
 	leastChainDrain = 0.95
 )
 
@@ -64,7 +63,7 @@ func benchDrain(t *testing.T) string {
 		}
 	}
 	speed, best, busy := ratio(with, without), slices.Max(with)/slices.Max(without), ratio(busyWith, busyWithout)
-	if max(speed, best) < leastChainDrain {
+	if speed < leastChainDrain {
 		t.Errorf("events with links are delivered at %.3f of the rate without, at best %.3f", speed, best)
 	}
 	return fmt.Sprintf("%.2f of %.0f events/s, best %.2f; CPU %.2f of %.0f us",
