@@ -43,7 +43,7 @@ func cardOf(t *testing.T, a *auditor, id string) *gateway {
 func journalOf(g *gateway) string { return filepath.Join(g.dir, "state", "journal.db") }
 
 // TestTamperingWithTheCard: somebody changes the journal of a gateway that is off, and puts
-// every checksum right. verify says so and where. The gateway delivers what lies on its card
+// every checksum right. verify says so and where, and the running gateway raises an alert. It delivers what lies on its card
 // and loses nothing of it, and the city's audit finds out too.
 func TestTamperingWithTheCard(t *testing.T) {
 	t.Parallel()
@@ -193,10 +193,16 @@ func (tm *tampering) check(verify, finding string) {
 	tm.g.configure(strings.Replace(tm.g.text(), "tcp://127.0.0.1:1", broker.URL(), 1))
 	tm.g.start()
 	tm.g.await("all to be delivered", func() bool { return tm.g.health().Journal.Pending == 0 })
+	if !passes {
+		city.Await("the alert", raised("journal-altered"))
+	}
 	tm.g.stop()
 	messages := city.Await("goodbye", func(m []brokertest.Message) bool {
 		return strings.Contains(string(m[len(m)-1].Payload), `"reason":"stop"`)
 	})
+	if passes && raised("journal-altered")(messages) {
+		tm.Errorf("an alert that verify knows nothing of: %s", lastOn(messages, "alert/journal-altered"))
+	}
 	var lines []string
 	for _, m := range messages {
 		if strings.Contains(m.Topic, "/event/") {

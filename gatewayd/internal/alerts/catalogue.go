@@ -23,6 +23,7 @@ const (
 	JournalRolledBack
 	JournalForked
 	JournalForeign
+	JournalAltered
 	JournalClosed
 	JournalFull
 	TagsDropped

@@ -35,6 +35,12 @@ func storing(k Kind) (row, bool) {
 			id: "Di folder gateway ini ada jurnal gateway lain ({name}). Jurnal itu dipindahkan ke {file} dan tidak diubah; gateway ini mencatat di jurnal baru. Bila kartu tertukar, tukar kembali. Yang belum terkirim dari {name} dikirim dengan gatewayd deliver --state {file}.",
 			en: "The journal of another gateway ({name}) was in this gateway's folder. It was moved to {file} unchanged, and this gateway records into a new one. If cards were mixed up, put them back. What {name} has not sent yet goes out with gatewayd deliver --state {file}.",
 		}, true
+	case JournalAltered:
+		return row{
+			code: "journal-altered", level: Fault,
+			id: "Data yang belum terkirim di kartu SD ini diubah saat gateway mati: {problem}. Semua tetap dikirim apa adanya, dan pemeriksaan kota (audit) menandainya. Jalankan gatewayd verify, cari tahu siapa yang memegang kartu ini, dan simpan sebagai bukti. Pencatatan berjalan terus.",
+			en: "Events on this SD card that wait for delivery were changed while the gateway did not run: {problem}. All are delivered as they are, and the city's audit marks them. Run gatewayd verify, find out who had this card, and keep it as evidence. Recording goes on.",
+		}, true
 	case JournalFull:
 		return row{
 			code: "journal-full", level: Fault, outage: JournalNoRoom,

@@ -50,6 +50,7 @@ type Gateway struct {
 	tags      tagSide
 	line      cityLine
 	heads     *heads
+	waiting   waitingEvents
 	board     board
 	monitor   *health.Monitor
 

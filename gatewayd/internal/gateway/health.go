@@ -49,6 +49,7 @@ func (g *Gateway) conditions() []alerts.Alert {
 		g.doorConditions(),
 		g.journalConditions(),
 		g.foreignConditions(),
+		g.waiting.conditions(),
 		g.heads.conditions(g.time.Age),
 		g.line.conditions(g.origin.Gateway),
 		g.time.conditions(),

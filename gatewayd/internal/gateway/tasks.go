@@ -31,6 +31,7 @@ func (g *Gateway) services() []supervise.Task {
 		{Name: "power", Run: g.board.power.Run},
 		{Name: "uplink", Run: g.line.Run, Pulse: g.process.systemd.Pulse("uplink")},
 		{Name: "heads", Run: g.heads.Run},
+		{Name: "waiting events", Run: g.checkWaiting},
 		{Name: "health", Run: g.monitor.Run, Pulse: g.process.systemd.Pulse("health")},
 	}
 	if g.socket != nil {

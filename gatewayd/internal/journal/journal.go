@@ -79,6 +79,7 @@ type Journal struct {
 	formerKey *presence.KeyID   // of the newest seal before this stream; nil: there was none
 	holes     spans             // between oldest and end
 	cursor    uint64            // all up to here is delivered
+	waited    uint64            // the cursor when the file was opened
 	acked     time.Time         // when the cursor left what is on disk; zero: it did not
 	finalUpto uint64            // up to here every event's latest revision is final
 	sending   sending           // how far the city was told

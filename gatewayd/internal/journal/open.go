@@ -272,6 +272,7 @@ func (j *Journal) inherit(tx *bolt.Tx, left *inheritance) error {
 	}
 	j.oldest, j.end = first.pos, last.pos
 	j.cursor = min(j.state.Cursor, j.end)
+	j.waited = j.cursor
 	j.unconfirmed = j.cursor == 0
 	if err := j.readHeads(tx); err != nil {
 		return err

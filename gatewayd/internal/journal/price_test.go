@@ -43,7 +43,7 @@ func priceOf(t testing.TB, chained bool) (p price) {
 	j := open(t, o)
 	defer closed(t, j)
 
-	const taps = 1000
+	const taps = 300
 	before := j.Stats()
 	for i := range taps {
 		j.Ack(appended(t, j, badge(c, i)).Pos)
@@ -59,7 +59,7 @@ func priceOf(t testing.TB, chained bool) (p price) {
 // and by how many the file grows.
 func together(t testing.TB, j *journal.Journal, event func(i int) presence.Draft) (written, grown float64) {
 	t.Helper()
-	const batches, size = 400, 50
+	const batches, size = 100, 50
 	before := j.Stats()
 	for i := range batches * size {
 		enqueue(t, j, event(i))

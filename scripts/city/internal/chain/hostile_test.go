@@ -90,7 +90,7 @@ func TestHostileFiles(t *testing.T) {
 			return fmt.Sprintf(`{"id":"s%d-1","gateway":"g","stream":"s%d","seq":1,"previous":{"stream":"s%d","seq":9}}`, i, i, (i+1)%1000)
 		}),
 		"backwards": many(30_000, func(i int) string {
-			return fmt.Sprintf(`{"id":"s-%d","gateway":"g","stream":"s","seq":%d,"link":"%032x"}`, 1<<52-i, 1<<52-i, i)
+			return fmt.Sprintf(`{"id":"s-%d","gateway":"g","stream":"s","seq":%d,"link":"%032x"}`, int64(1<<52)-int64(i), int64(1<<52)-int64(i), i)
 		}),
 		"a gateway in each line": many(20_000, func(i int) string {
 			return fmt.Sprintf(`{"id":"s%d-2","gateway":"../g%d","stream":"s%d","seq":2}`, i, i, i)
