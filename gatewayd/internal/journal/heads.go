@@ -68,9 +68,9 @@ const (
 // ErrCrowded means that as many contradictions wait already as are kept.
 var ErrCrowded = errors.New("enough of them wait")
 
-// LinkOf is the link of a stream's event, false where there is no record of it. It is zero
+// linkOf is the link of a stream's event, false where there is no record of it. It is zero
 // for an event of the first versions, which made none.
-func (j *Journal) LinkOf(stream presence.ID, seq uint64) (presence.Link, bool) {
+func (j *Journal) linkOf(stream presence.ID, seq uint64) (presence.Link, bool) {
 	e, there := j.entryOf(stream, seq)
 	return e.Chain.Link, there
 }
@@ -139,7 +139,7 @@ func (j *Journal) CheckHead(h presence.Head) (Contradiction, bool, error) {
 		return Contradiction{}, false, nil // not recorded yet, or gone on purpose
 	case known:
 		c.From = last + 1
-		c.Before, _ = j.LinkOf(h.Stream, last)
+		c.Before, _ = j.linkOf(h.Stream, last)
 	default:
 		c.From = 1
 		if known, _ := j.latest(c); known != nil {

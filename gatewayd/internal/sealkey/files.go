@@ -30,6 +30,7 @@ type Files struct {
 	opt Options
 
 	mu          sync.Mutex
+	read        bool     // what is below stands, as long as the files look as they did
 	seen        [4]stamp // of the files when they were read
 	used        bool     // the journal is sealed with a key, so there has to be one
 	request     string   // for the certificate, as long as that is missing
@@ -80,7 +81,7 @@ func (f *Files) Require() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.used {
-		f.used, f.seen = true, [4]stamp{{size: -1}} // which no file has: all is read again
+		f.used, f.read = true, false
 	}
 }
 
@@ -112,13 +113,11 @@ func (f *Files) Refresh() (changed bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := [4]stamp{stampOf(f.opt.KeyFile), stampOf(f.opt.CertFile), stampOf(f.opt.CAFile), stampOf(f.opt.requestFile())}
-	if f.problem == nil && f.key == nil {
-		// The first time.
-	} else if now == f.seen {
+	if f.read && now == f.seen {
 		return false
 	}
 	key, certificate, request := f.key, f.certificate, f.request
-	f.seen, f.certificate, f.request = now, nil, ""
+	f.read, f.seen, f.certificate, f.request = true, now, nil, ""
 	if f.key, f.problem = readKey(f.opt.KeyFile); f.problem == nil {
 		f.used = true
 		f.certificate, f.problem = f.opt.readCertificate(f.key.Public())

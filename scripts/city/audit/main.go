@@ -29,22 +29,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"presence/scripts/city/internal/chain"
+	"presence/scripts/city/internal/locale"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, indonesian(os.Getenv))) }
-
-// indonesian reports whether the locale asks for Indonesian (locale(7)).
-func indonesian(getenv func(string) string) bool {
-	for _, key := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
-		if value := getenv(key); value != "" {
-			return value == "id" || strings.HasPrefix(value, "id_") || strings.HasPrefix(value, "id.")
-		}
-	}
-	return false
-}
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, locale.Indonesian(os.Getenv))) }
 
 // run is the command; it returns the exit status.
 func run(args []string, in io.Reader, out, errs io.Writer, indonesian bool) int {

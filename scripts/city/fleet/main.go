@@ -23,29 +23,19 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"presence/scripts/city"
+	"presence/scripts/city/internal/locale"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	f := fleet{out: os.Stdout, indonesian: indonesian(os.Getenv)}
+	f := fleet{out: os.Stdout, indonesian: locale.Indonesian(os.Getenv)}
 	status := f.exitStatus(f.run(ctx, os.Args[1:]), os.Stderr)
 	stop()
 	os.Exit(status)
-}
-
-// indonesian reports whether the locale asks for Indonesian (locale(7)).
-func indonesian(getenv func(string) string) bool {
-	for _, key := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
-		if value := getenv(key); value != "" {
-			return value == "id" || strings.HasPrefix(value, "id_") || strings.HasPrefix(value, "id.")
-		}
-	}
-	return false
 }
 
 // fleet is one call of the command.

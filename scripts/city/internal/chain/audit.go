@@ -2,6 +2,7 @@ package chain
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -171,4 +172,4 @@ func (a *Audit) Check(r *Report) (findings int, err error) {
 	return a.findings, r.err
 }
 
-var errNothing = fmt.Errorf("there is no event in these files")
+var errNothing = errors.New("there is no event in these files")

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -137,21 +138,9 @@ const maxSeq = 1 << 53
 // parser reads lines. It keeps buffers from one to the next.
 type parser struct {
 	decoder *jsontext.Decoder
-	reader  bytesReader
+	reader  bytes.Reader
 	core    []byte
 	hash    maphash.Hash
-}
-
-// bytesReader is a bytes.Reader that is set again without allocating.
-type bytesReader struct{ rest []byte }
-
-func (r *bytesReader) Read(p []byte) (int, error) {
-	if len(r.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
 }
 
 func newParser() *parser {
@@ -167,8 +156,8 @@ func (p *parser) parse(text []byte) (line, error) {
 	var f fields
 	p.core = append(p.core[:0], '{')
 	err := p.members(text, func(name string, rawName, value jsontext.Value) error {
-		known := f.take(name, value)
-		if known == mutable {
+		f.take(name, value)
+		if name == "link" || mayCorrect(name) {
 			return nil
 		}
 		if len(p.core) > 1 {
@@ -195,7 +184,7 @@ func (p *parser) parse(text []byte) (line, error) {
 
 // members calls do with each member of the object that text is.
 func (p *parser) members(text []byte, do func(name string, rawName, value jsontext.Value) error) error {
-	p.reader.rest = text
+	p.reader.Reset(text)
 	p.decoder.Reset(&p.reader)
 	d := p.decoder
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
@@ -245,16 +234,8 @@ type fields struct {
 	upto, key, sig, anchors                  jsontext.Value
 }
 
-// belonging says where a member belongs.
-type belonging bool
-
-const (
-	inCore  belonging = false
-	mutable belonging = true // the link, and what a correction may change
-)
-
 // take notes a member.
-func (f *fields) take(name string, value jsontext.Value) belonging {
+func (f *fields) take(name string, value jsontext.Value) {
 	switch name {
 	case "link":
 		f.link = value.Clone()
@@ -274,9 +255,7 @@ func (f *fields) take(name string, value jsontext.Value) belonging {
 		f.errorMS, f.hasError = number(value), value.Kind() == '0'
 	default:
 		f.takeCore(name, value)
-		return inCore
 	}
-	return mutable
 }
 
 func (f *fields) takeCore(name string, value jsontext.Value) {
