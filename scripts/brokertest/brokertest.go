@@ -21,6 +21,7 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"golang.org/x/sys/unix"
 
 	"presence/scripts/childtest"
 	"presence/scripts/city/unpack"
@@ -73,6 +74,25 @@ func Start(t testing.TB, extra ...string) *Broker {
 
 // At is a broker that somebody else runs, for its subscribers.
 func At(t testing.TB, port int) *Broker { return &Broker{Port: port, t: t} }
+
+// Nobody is the place of a broker that is not there: nobody listens at its port, and until
+// the test ends nobody can, as one that was stopped would let another test have its port.
+func Nobody(t testing.TB) *Broker {
+	t.Helper()
+	held, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(held) })
+	if err := unix.Bind(held, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	at, err := unix.Getsockname(held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return At(t, at.(*unix.SockaddrInet4).Port)
+}
 
 // FreePort is a port of 127.0.0.1 that nobody uses as yet.
 func FreePort(t testing.TB) int {

@@ -364,8 +364,7 @@ func TestBrokers(t *testing.T) {
 	if err := os.WriteFile(acl, []byte("topic read presence/#\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	gone := brokertest.Start(t)
-	gone.Stop()
+	gone := brokertest.Nobody(t)
 	for name, tc := range map[string]struct {
 		broker *brokertest.Broker
 		code   string

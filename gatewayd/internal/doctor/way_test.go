@@ -48,8 +48,7 @@ func impatient(t *testing.T) (address string) {
 func TestProxiesAndWebServersAreNamedApartFromTheBroker(t *testing.T) {
 	broker := brokertest.Start(t)
 	_, web := brokertest.StartWebSocket(t, nil)
-	gone := brokertest.Start(t)
-	gone.Stop()
+	gone := brokertest.Nobody(t)
 	answers := func(status int) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 		t.Cleanup(s.Close)
